@@ -1,0 +1,241 @@
+"""Kubernetes informers for asyncio.
+
+An informer keeps an exact, indexed, in-memory copy of a resource, and calls coroutines when it changes.
+
+    API server ──▶ Client ──▶ Reflector ──▶ DeltaFIFO ──▶ Indexer ──▶ Lister      reads: plain calls, no await
+                                                             └──────▶ handlers    plain or coroutine functions
+
+    async with Client() as client:                          # in-cluster, else KUBECONFIG, else ~/.kube/config
+        factory = SharedInformerFactory(client)
+        pods = factory.core.v1.pods                         # the same informer each time it is asked for
+        pods.add_event_handler(on_add=print)
+        async with factory:
+            await factory.wait_for_cache_sync(timeout=30)
+            print(pods.lister.get("web-0", namespace="default"))
+
+These are the names an application writes; each module's docstring says more. A name is imported when it is first used:
+`import kinformer` alone loads nothing, and a program that uses only the work queue never loads an HTTP client. Built-in
+resources are constants in `kinformer.resources`, an API server for tests is in `kinformer.testing`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from kinformer._version import __version__
+
+if TYPE_CHECKING:
+    from kinformer.backoff import Backoff
+    from kinformer.client import Client
+    from kinformer.config import ClusterConfig
+    from kinformer.controller import Controller, Requeue, TerminalError
+    from kinformer.delta_fifo import DeltaFIFO
+    from kinformer.errors import (
+        AlreadyExistsError,
+        AlreadyStartedError,
+        ApiError,
+        BadRequestError,
+        CacheSyncError,
+        ConfigError,
+        ConflictError,
+        ConnectError,
+        DecodeError,
+        ExpiredError,
+        ForbiddenError,
+        IndexConflictError,
+        IndexerError,
+        IndexFunctionError,
+        InvalidError,
+        KinformerError,
+        LifecycleError,
+        MethodNotAllowedError,
+        NotFoundError,
+        NotStartedError,
+        ObjectError,
+        ProtocolError,
+        ResourceVersionTooLargeError,
+        SelectorError,
+        ServerError,
+        ServerTimeoutError,
+        ServiceUnavailableError,
+        StoppedError,
+        StreamBrokenError,
+        TLSError,
+        TooManyRequestsError,
+        TransformError,
+        TransportError,
+        TransportTimeoutError,
+        UnauthorizedError,
+        UnknownIndexError,
+        UnknownResourceError,
+        UnsupportedMediaTypeError,
+    )
+    from kinformer.event_stream import EventStream
+    from kinformer.events import Added, Deleted, Updated
+    from kinformer.factory import SharedInformerFactory
+    from kinformer.indexer import Indexer
+    from kinformer.informer import SharedInformer
+    from kinformer.labels import FieldSelector, LabelSelector
+    from kinformer.lister import Lister
+    from kinformer.metrics import Metrics
+    from kinformer.objects import KubeObject, ObjectKey
+    from kinformer.registration import HandlerRegistration
+    from kinformer.resources import Resource
+    from kinformer.status import InformerState, InformerStatus
+    from kinformer.workqueue import RateLimitingQueue, WorkQueue
+
+__all__ = [
+    "Added",
+    "AlreadyExistsError",
+    "AlreadyStartedError",
+    "ApiError",
+    "Backoff",
+    "BadRequestError",
+    "CacheSyncError",
+    "Client",
+    "ClusterConfig",
+    "ConfigError",
+    "ConflictError",
+    "ConnectError",
+    "Controller",
+    "DecodeError",
+    "Deleted",
+    "DeltaFIFO",
+    "EventStream",
+    "ExpiredError",
+    "FieldSelector",
+    "ForbiddenError",
+    "HandlerRegistration",
+    "IndexConflictError",
+    "IndexFunctionError",
+    "Indexer",
+    "IndexerError",
+    "InformerState",
+    "InformerStatus",
+    "InvalidError",
+    "KinformerError",
+    "KubeObject",
+    "LabelSelector",
+    "LifecycleError",
+    "Lister",
+    "MethodNotAllowedError",
+    "Metrics",
+    "NotFoundError",
+    "NotStartedError",
+    "ObjectError",
+    "ObjectKey",
+    "ProtocolError",
+    "RateLimitingQueue",
+    "Requeue",
+    "Resource",
+    "ResourceVersionTooLargeError",
+    "SelectorError",
+    "ServerError",
+    "ServerTimeoutError",
+    "ServiceUnavailableError",
+    "SharedInformer",
+    "SharedInformerFactory",
+    "StoppedError",
+    "StreamBrokenError",
+    "TLSError",
+    "TerminalError",
+    "TooManyRequestsError",
+    "TransformError",
+    "TransportError",
+    "TransportTimeoutError",
+    "UnauthorizedError",
+    "UnknownIndexError",
+    "UnknownResourceError",
+    "UnsupportedMediaTypeError",
+    "Updated",
+    "WorkQueue",
+    "__version__",
+]
+
+# Where each name lives; the imports above say the same to type checkers, and a test compares the two.
+_HOME = {
+    **dict.fromkeys(
+        (
+            "AlreadyExistsError",
+            "AlreadyStartedError",
+            "ApiError",
+            "BadRequestError",
+            "CacheSyncError",
+            "ConfigError",
+            "ConflictError",
+            "ConnectError",
+            "DecodeError",
+            "ExpiredError",
+            "ForbiddenError",
+            "IndexConflictError",
+            "IndexerError",
+            "IndexFunctionError",
+            "InvalidError",
+            "KinformerError",
+            "LifecycleError",
+            "MethodNotAllowedError",
+            "NotFoundError",
+            "NotStartedError",
+            "ObjectError",
+            "ProtocolError",
+            "ResourceVersionTooLargeError",
+            "SelectorError",
+            "ServerError",
+            "ServerTimeoutError",
+            "ServiceUnavailableError",
+            "StoppedError",
+            "StreamBrokenError",
+            "TLSError",
+            "TooManyRequestsError",
+            "TransformError",
+            "TransportError",
+            "TransportTimeoutError",
+            "UnauthorizedError",
+            "UnknownIndexError",
+            "UnknownResourceError",
+            "UnsupportedMediaTypeError",
+        ),
+        "errors",
+    ),
+    "Backoff": "backoff",
+    "Client": "client",
+    "ClusterConfig": "config",
+    "Controller": "controller",
+    "Requeue": "controller",
+    "TerminalError": "controller",
+    "DeltaFIFO": "delta_fifo",
+    "EventStream": "event_stream",
+    "Added": "events",
+    "Deleted": "events",
+    "Updated": "events",
+    "SharedInformerFactory": "factory",
+    "Indexer": "indexer",
+    "SharedInformer": "informer",
+    "FieldSelector": "labels",
+    "LabelSelector": "labels",
+    "Lister": "lister",
+    "Metrics": "metrics",
+    "KubeObject": "objects",
+    "ObjectKey": "objects",
+    "HandlerRegistration": "registration",
+    "Resource": "resources",
+    "InformerState": "status",
+    "InformerStatus": "status",
+    "RateLimitingQueue": "workqueue",
+    "WorkQueue": "workqueue",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        msg = f"module 'kinformer' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(f"kinformer.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

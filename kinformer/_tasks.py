@@ -1,0 +1,93 @@
+"""The only place where a bare task is made.
+
+A task group wants to be left in the task that entered it. Users start and stop informers from wherever they are (a
+pytest fixture, a FastAPI lifespan, a signal handler), so one `BackgroundTask` carries the task group, and everything
+else is born inside that group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+__all__ = ["BackgroundTask"]
+
+
+class BackgroundTask:
+    """One coroutine running on its own, from `start` until it ends or `stop` cancels it.
+
+    A failure is never lost: `stop` raises it, once; `failure` keeps it for those who only look.
+    """
+
+    __slots__ = ("_name", "_task")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the coroutine has been started and has not ended."""
+        return self._task is not None and not self._task.done()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is this very task."""
+        return self._task is not None and self._task is asyncio.current_task()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the coroutine, if it was an exception other than cancellation."""
+        if self._task is None or not self._task.done() or self._task.cancelled():
+            return None
+        return self._task.exception()
+
+    def start(self, coroutine: Coroutine[Any, Any, None], *, on_end: Callable[[], None] | None = None) -> None:
+        """Run the coroutine from the loop's next turn on.
+
+        `on_end` is called when it has ended, however that was. A `finally` in the coroutine is not enough: it is not
+        reached when the task is cancelled before its first step.
+        """
+        if self._task is not None:
+            coroutine.close()
+            msg = f"background task {self._name!r} has been started already"
+            raise RuntimeError(msg)
+        self._task = asyncio.get_running_loop().create_task(coroutine, name=self._name)
+        if on_end is not None:
+            self._task.add_done_callback(lambda _: on_end())
+
+    def cancel(self) -> None:
+        """Ask the coroutine to end; does not wait."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def join(self) -> None:
+        """Wait until the coroutine has ended, however it ended; raises nothing of its own.
+
+        If cancelled, the coroutine goes on.
+        """
+        if self._task is not None and not self.is_current:
+            await asyncio.wait([self._task])
+
+    async def stop(self) -> None:
+        """Cancel the coroutine and wait until it has ended.
+
+        If cancelled while waiting, the coroutine has still been told to end. Called from inside the coroutine itself
+        it only asks, for nobody can wait for his own end.
+
+        Raises:
+            BaseException: what the coroutine failed with, if it did.
+        """
+        self.cancel()
+        if self._task is None or self.is_current:
+            return
+        await asyncio.wait([self._task])
+        if self._task.cancelled():
+            return
+        failure = self._task.exception()
+        if failure is not None:
+            raise failure

@@ -1,0 +1,52 @@
+"""When to try again."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+__all__ = ["Backoff"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential delays with jitter; stateless, so that one policy serves any number of callers.
+
+    The defaults are client-go's (tools/cache/reflector.go: 800 ms, factor 2, 30 s), with two differences: the jitter
+    makes a delay shorter, never longer than `maximum`, and any success starts the sequence anew.
+
+    Args:
+        initial: seconds before the first retry, before jitter.
+        factor: by how much each delay is longer than the one before.
+        maximum: seconds no delay exceeds, unless the server asks for more with Retry-After.
+        jitter: the share of a delay that is random, 0 to 1: a delay d becomes one between d * (1 - jitter) and d.
+        rng: the source of randomness; tests give a seeded one.
+
+    Raises:
+        ValueError: a figure that makes no sense.
+    """
+
+    initial: float = 0.8
+    factor: float = 2.0
+    maximum: float = 30.0
+    jitter: float = 0.5
+    rng: random.Random = field(default_factory=random.Random, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not (0 < self.initial <= self.maximum and self.factor >= 1 and 0 <= self.jitter <= 1):
+            msg = (
+                f"{self!r} makes no sense: it needs 0 < initial <= maximum, factor >= 1 and 0 <= jitter <= 1 "
+                "(times are seconds)"
+            )
+            raise ValueError(msg)
+
+    def delay(self, failures: int, *, retry_after: float | None = None) -> float:
+        """Seconds to wait after so many failures in a row (1 is the first); at least what the server asked for."""
+        # Far beyond the exponent at which any maximum is reached, a float would overflow.
+        exponent = min(max(failures, 1) - 1, 1000)
+        try:
+            delay = min(self.initial * self.factor**exponent, self.maximum)
+        except OverflowError:
+            delay = self.maximum
+        delay *= 1 - self.jitter * self.rng.random()
+        return delay if retry_after is None else max(delay, retry_after)

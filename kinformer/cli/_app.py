@@ -1,0 +1,284 @@
+"""The commands and their options. What they do is elsewhere, and imported when it is called for."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kinformer._version import __version__
+
+if TYPE_CHECKING:
+    from kinformer.cli._connect import Where
+    from kinformer.cli._watch import Question
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="kinformer",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_EXAMPLES = """
+[bold]Examples[/bold]
+
+kinformer demo                       informers at work, no cluster needed
+
+kinformer watch pods -A              every pod, and what becomes of it
+
+kinformer watch deploy -l app=web -o json
+
+kinformer get nodes --context staging
+
+kinformer get pods --demo            from an embedded, simulated cluster
+
+kinformer serve-api --demo           that cluster for kubectl
+"""
+
+_Resource = Annotated[
+    str,
+    typer.Argument(help="As kubectl names it: pods, deploy, widgets.v1.example.com, pod/web-0."),
+]
+_Name = Annotated[str, typer.Argument(help="Only the object of this name.", show_default=False)]
+_Namespace = Annotated[
+    str, typer.Option("-n", "--namespace", metavar="NS", help="By default that of the context.", show_default=False)
+]
+_All = Annotated[bool, typer.Option("-A", "--all-namespaces", help="Whichever namespace they are in.")]
+_Labels = Annotated[
+    str,
+    typer.Option("-l", "--selector", metavar="SEL", help="Label selector: app=web,tier!=cache.", show_default=False),
+]
+_Fields = Annotated[
+    str,
+    typer.Option("--field-selector", metavar="SEL", help="Field selector: status.phase=Running.", show_default=False),
+]
+_Output = Annotated[
+    str, typer.Option("-o", "--output", metavar="FORM", help="table, json (a JSON value per line) or name.")
+]
+_Secrets = Annotated[bool, typer.Option("--show-secrets", help="Show the values of Secrets in -o json.")]
+_Kubeconfig = Annotated[
+    Path | None, typer.Option("--kubeconfig", metavar="FILE", help="Instead of KUBECONFIG and ~/.kube/config.")
+]
+_Context = Annotated[str | None, typer.Option("--context", metavar="NAME", help="Instead of the current context.")]
+_Server = Annotated[str | None, typer.Option("--server", "-s", metavar="URL", help="A server without a kubeconfig.")]
+_TokenFile = Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="A bearer token, for --server.")]
+_Authority = Annotated[
+    Path | None,
+    typer.Option("--certificate-authority", metavar="FILE", help="Whom to trust (PEM), for --server."),
+]
+_Insecure = Annotated[bool, typer.Option("--insecure", help="Trust anybody who answers, for --server.")]
+_Demo = Annotated[bool, typer.Option("--demo", help="An embedded server with a simulated cluster.")]
+_Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Log to standard error, with tracebacks.")]
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"kinformer {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog=_EXAMPLES)
+def _kinformer(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Kubernetes informers for asyncio, at the command line."""
+
+
+@app.command("demo")
+def _demo(
+    seconds: Annotated[float, typer.Option("--for", metavar="SECONDS", min=1.0, help="How long it lasts.")] = 20.0,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="To see the same again.")] = None,
+    pods: Annotated[int, typer.Option("--pods", metavar="N", min=0, max=20_000, help="About how many.")] = 300,
+    nodes: Annotated[int, typer.Option("--nodes", metavar="N", min=1, max=1_000, help="How many.")] = 6,
+    plain: Annotated[bool, typer.Option("--plain", help="Lines of text, as without a terminal.")] = False,
+    picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE", hidden=True)] = None,
+    verbose: _Verbose = False,
+) -> int:
+    """Show informers at work on a simulated cluster, and prove in the end that their caches are right.
+
+    An embedded API server, with nodes, deployments that roll out, pods that come and go, and a custom resource. In the
+    middle the server cuts all watches and forgets its history. In the end each cache is compared with the server,
+    object by object: the exit code is 1 when they differ.
+    """
+    from kinformer.cli._session import conduct
+
+    chosen = random.SystemRandom().randrange(1, 100_000) if seed is None else seed
+
+    async def command() -> int:
+        from kinformer.cli._demo import DemoPlan, demo
+        from kinformer.cli._view import album, view
+
+        plan = DemoPlan(seconds, chosen, pods, nodes)
+        chosen_view = view(plain=plain or verbose)
+        chosen_view.say(f"kinformer demo: {pods} pods on {nodes} nodes for {seconds:g} s, seed {chosen}")
+        with album(picture) as pictures:
+            return await demo(plan, chosen_view, pictures)
+
+    return conduct(command, verbose=verbose)
+
+
+@app.command("watch")
+def _watch(
+    resource: _Resource,
+    name: _Name = "",
+    namespace: _Namespace = "",
+    all_namespaces: _All = False,
+    selector: _Labels = "",
+    field_selector: _Fields = "",
+    output: _Output = "table",
+    show_secrets: _Secrets = False,
+    kubeconfig: _Kubeconfig = None,
+    context: _Context = None,
+    server: _Server = None,
+    token_file: _TokenFile = None,
+    certificate_authority: _Authority = None,
+    insecure: _Insecure = False,
+    demo: _Demo = False,
+    verbose: _Verbose = False,
+) -> int:
+    """Print the objects of a resource, then each change, until Ctrl-C.
+
+    Objects that were there already are marked with "-", changes with ADDED, MODIFIED and DELETED.
+    """
+    from kinformer.cli._session import conduct
+
+    async def command() -> int:
+        from kinformer.cli._watch import watch
+
+        return await watch(
+            _question(resource, name, namespace, all_namespaces, selector, field_selector, output, show_secrets),
+            _where(kubeconfig, context, server, token_file, certificate_authority, insecure, demo),
+        )
+
+    return conduct(command, verbose=verbose)
+
+
+@app.command("get")
+def _get(
+    resource: _Resource,
+    name: _Name = "",
+    namespace: _Namespace = "",
+    all_namespaces: _All = False,
+    selector: _Labels = "",
+    field_selector: _Fields = "",
+    output: _Output = "table",
+    show_secrets: _Secrets = False,
+    kubeconfig: _Kubeconfig = None,
+    context: _Context = None,
+    server: _Server = None,
+    token_file: _TokenFile = None,
+    certificate_authority: _Authority = None,
+    insecure: _Insecure = False,
+    demo: _Demo = False,
+    verbose: _Verbose = False,
+) -> int:
+    """Print the objects of a resource, or one of them, once."""
+    from kinformer.cli._session import conduct
+
+    async def command() -> int:
+        from kinformer.cli._watch import get
+
+        return await get(
+            _question(resource, name, namespace, all_namespaces, selector, field_selector, output, show_secrets),
+            _where(kubeconfig, context, server, token_file, certificate_authority, insecure, demo),
+        )
+
+    return conduct(command, verbose=verbose)
+
+
+@app.command("serve-api")
+def _serve_api(
+    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 for any free one.")] = 0,
+    host: Annotated[str, typer.Option("--host", metavar="HOST", help="Where to listen.")] = "127.0.0.1",
+    write_kubeconfig: Annotated[
+        Path | None,
+        typer.Option("--write-kubeconfig", metavar="FILE", help="By default a file that goes with the server."),
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="With a simulated cluster in it.")] = False,
+    verbose: _Verbose = False,
+) -> int:
+    """Run the embedded API server alone: for kubectl, and for tests in any language.
+
+    Prints its address and the `export KUBECONFIG=...` with which kubectl finds it. Nothing is kept when it ends, and
+    nobody is asked who he is.
+    """
+    from kinformer.cli._session import conduct
+
+    async def command() -> int:
+        from kinformer.cli._serve import serve
+
+        return await serve(host=host, port=port, kubeconfig=write_kubeconfig, demo=demo)
+
+    return conduct(command, verbose=verbose)
+
+
+def _question(
+    resource: str,
+    name: str,
+    namespace: str,
+    all_namespaces: bool,
+    selector: str,
+    field_selector: str,
+    output: str,
+    show_secrets: bool,
+) -> Question:
+    from kinformer.cli._session import UsageProblem
+    from kinformer.cli._watch import Form, Question
+
+    if output not in [*Form]:
+        msg = f"-o {output}: expected {', '.join(Form)}"
+        raise UsageProblem(msg)
+    return Question(
+        resource=resource,
+        name=name,
+        namespace=namespace,
+        all_namespaces=all_namespaces,
+        label_selector=selector,
+        field_selector=field_selector,
+        form=Form(output),
+        show_secrets=show_secrets,
+    )
+
+
+def _where(
+    kubeconfig: Path | None,
+    context: str | None,
+    server: str | None,
+    token_file: Path | None,
+    ca_file: Path | None,
+    insecure: bool,
+    demo: bool,
+) -> Where:
+    from kinformer.cli._connect import Where
+
+    return Where(kubeconfig, context, server, token_file, ca_file, insecure, demo)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code. Usage errors are told in one line, too."""
+    try:
+        code: Any = app(args=arguments, prog_name="kinformer", standalone_mode=False)
+    except typer.Exit as end:
+        return end.exit_code
+    except typer.Abort:
+        return 130
+    except Exception as error:
+        # typer's usage errors. Their class is click's or typer's own, depending on typer's version.
+        said = getattr(error, "format_message", None)
+        if said is None:
+            raise
+        message = " ".join(said().split())
+        if message:  # Without any argument, help has been printed, and there is nothing to add.
+            command = getattr(getattr(error, "ctx", None), "command_path", "kinformer")
+            print(f"kinformer: {message} (try '{command} --help')", file=sys.stderr)
+        return int(getattr(error, "exit_code", 2))
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,88 @@
+"""Which API server a command talks to: that of a kubeconfig, one at a URL, or an embedded one with a demo cluster."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from kinformer.cli._session import UsageProblem
+from kinformer.client import Client
+from kinformer.config import ClusterConfig
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+__all__ = ["Where", "connected"]
+
+_DEMO_SEED: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What the command line says of the server.
+
+    Raises:
+        UsageProblem: two of its options contradict each other.
+    """
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    server: str | None = None
+    token_file: Path | None = None
+    ca_file: Path | None = None
+    insecure: bool = False
+    demo: bool = False
+
+    def __post_init__(self) -> None:
+        named = {
+            "--server": self.server is not None,
+            "--demo": self.demo,
+            "--kubeconfig or --context": self.kubeconfig is not None or self.context is not None,
+        }
+        given = [name for name, is_given in named.items() if is_given]
+        if len(given) > 1:
+            msg = f"{' and '.join(given)} name different servers; give one of them"
+            raise UsageProblem(msg)
+        trust = {
+            "--token-file": self.token_file is not None,
+            "--certificate-authority": self.ca_file is not None,
+            "--insecure": self.insecure,
+        }
+        alone = [name for name, is_given in trust.items() if is_given]
+        if alone and self.server is None:
+            msg = f"{alone[0]} goes with --server only; a kubeconfig says for itself whom to trust"
+            raise UsageProblem(msg)
+        if self.insecure and self.ca_file is not None:
+            msg = "--insecure trusts every server, so --certificate-authority means nothing; leave one out"
+            raise UsageProblem(msg)
+
+
+@contextlib.asynccontextmanager
+async def connected(where: Where) -> AsyncIterator[Client]:
+    """A client of that server; with `demo`, the server lives as long as the client.
+
+    Raises:
+        ConfigError: where the server is cannot be told.
+    """
+    if where.demo:
+        # Loaded only here: nobody who watches a cluster needs a server.
+        from kinformer.cli._cluster import simulated_cluster
+        from kinformer.cli._simulation import SPACES, Simulation
+
+        simulation = Simulation(seed=_DEMO_SEED, pods=40, nodes=3, started=datetime.now(UTC))
+        async with simulated_cluster(simulation) as cluster:
+            config = ClusterConfig.for_server(cluster.server.url, namespace=SPACES[0])
+            async with Client(config) as client:
+                yield client
+        return
+    if where.server is not None:
+        config = ClusterConfig.for_server(
+            where.server, token_file=where.token_file, ca_file=where.ca_file, verify=not where.insecure
+        )
+    else:
+        config = await ClusterConfig.load(where.kubeconfig, where.context)
+    async with Client(config) as client:
+        yield client

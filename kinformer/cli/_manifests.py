@@ -1,0 +1,275 @@
+"""The manifests of the simulated cluster: what its controllers, scheduler and kubelets would write.
+
+Only functions from a few facts to dicts; when what happens is the affair of `_simulation`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+__all__ = [
+    "BACKUP_API",
+    "BACKUP_GROUP",
+    "NODE_LEASES",
+    "Manifest",
+    "backup",
+    "backup_definition",
+    "container_creating",
+    "deployment",
+    "finished",
+    "lease",
+    "namespace",
+    "node",
+    "node_heartbeat",
+    "node_status",
+    "pod",
+    "pod_crashed",
+    "pod_running",
+    "replicaset",
+    "scheduled",
+]
+
+Manifest = dict[str, Any]
+
+BACKUP_GROUP: Final = "demo.example.com"
+"""The group of the demo's custom resource."""
+BACKUP_API: Final = f"{BACKUP_GROUP}/v1"
+"""The `apiVersion` of its objects."""
+NODE_LEASES: Final = "kube-node-lease"
+"""Where the kubelets keep their leases (KEP-589)."""
+
+_REGISTRY: Final = "registry.example.com"
+
+
+def namespace(name: str) -> Manifest:
+    """A namespace."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def node(name: str, *, zone: str) -> Manifest:
+    """A node that has just registered."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "labels": {
+                "kubernetes.io/hostname": name,
+                "kubernetes.io/os": "linux",
+                "node-role.kubernetes.io/worker": "",
+                "topology.kubernetes.io/zone": zone,
+            },
+        },
+        "spec": {"providerID": f"demo://{zone}/{name}"},
+    }
+
+
+def node_status(name: str, *, address: str, now: str) -> Manifest:
+    """A patch of a node's status: what it has, and that it is ready."""
+    capacity = {"cpu": "16", "memory": "65843292Ki", "pods": "110"}
+    return {
+        "status": {
+            "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}],
+            "allocatable": capacity,
+            "capacity": capacity,
+            "conditions": _node_conditions(now),
+            "nodeInfo": {"kubeletVersion": "v1.36.0", "operatingSystem": "linux", "architecture": "amd64"},
+        }
+    }
+
+
+def node_heartbeat(now: str) -> Manifest:
+    """A patch of a node's status: the kubelet has looked, and all is well."""
+    return {"status": {"conditions": _node_conditions(now)}}
+
+
+def _node_conditions(now: str) -> list[Manifest]:
+    return [
+        {"type": kind, "status": status, "reason": reason, "lastHeartbeatTime": now}
+        for kind, status, reason in (
+            ("MemoryPressure", "False", "KubeletHasSufficientMemory"),
+            ("DiskPressure", "False", "KubeletHasNoDiskPressure"),
+            ("PIDPressure", "False", "KubeletHasSufficientPID"),
+            ("Ready", "True", "KubeletReady"),
+        )
+    ]
+
+
+def lease(node_name: str, now: str) -> Manifest:
+    """The lease by which a kubelet says that it lives."""
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": node_name, "namespace": NODE_LEASES},
+        "spec": {"holderIdentity": node_name, "leaseDurationSeconds": 40, "renewTime": now},
+    }
+
+
+def _pod_spec(app: str, image_tag: str, *, restart: str = "Always") -> Manifest:
+    return {
+        "restartPolicy": restart,
+        "containers": [
+            {
+                "name": app,
+                "image": f"{_REGISTRY}/{app}:{image_tag}",
+                "env": [{"name": "REGION", "value": "eu-1"}, {"name": "LOG_LEVEL", "value": "info"}],
+                "ports": [{"name": "http", "containerPort": 8080}],
+                "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}},
+            }
+        ],
+    }
+
+
+def _workload_spec(labels: dict[str, str], replicas: int, app: str, image_tag: str) -> Manifest:
+    selected = {key: value for key, value in labels.items() if key in {"app", "pod-template-hash"}}
+    return {
+        "replicas": replicas,
+        "selector": {"matchLabels": selected},
+        "template": {"metadata": {"labels": labels}, "spec": _pod_spec(app, image_tag)},
+    }
+
+
+def deployment(name: str, space: str, *, labels: dict[str, str], replicas: int, image_tag: str) -> Manifest:
+    """A deployment, not yet rolled out."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": space, "labels": labels},
+        "spec": _workload_spec(labels, replicas, name, image_tag),
+    }
+
+
+def replicaset(name: str, space: str, *, labels: dict[str, str], replicas: int, image_tag: str) -> Manifest:
+    """One revision of a deployment."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": {"name": name, "namespace": space, "labels": labels},
+        "spec": _workload_spec(labels, replicas, labels["app"], image_tag),
+    }
+
+
+def pod(name: str, space: str, *, labels: dict[str, str], image_tag: str, once: bool = False) -> Manifest:
+    """A pod that nobody has scheduled yet; `once` is one that runs to its end."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": space, "labels": labels},
+        "spec": _pod_spec(labels["app"], image_tag, restart="Never" if once else "Always"),
+    }
+
+
+def scheduled(node_name: str) -> Manifest:
+    """A patch of a pod: the scheduler has found it a node."""
+    return {"spec": {"nodeName": node_name}}
+
+
+def _conditions(now: str, *, ready: bool, reason: str = "") -> list[Manifest]:
+    because = {"reason": reason} if reason else {}
+    truth = "True" if ready else "False"
+    return [
+        {"type": "PodScheduled", "status": "True", "lastTransitionTime": now},
+        {"type": "Initialized", "status": "True", "lastTransitionTime": now},
+        {"type": "ContainersReady", "status": truth, "lastTransitionTime": now, **because},
+        {"type": "Ready", "status": truth, "lastTransitionTime": now, **because},
+    ]
+
+
+def _container(app: str, image_tag: str, *, ready: bool, restarts: int, state: Manifest) -> list[Manifest]:
+    image = f"{_REGISTRY}/{app}:{image_tag}"
+    return [{"name": app, "image": image, "ready": ready, "restartCount": restarts, "state": state}]
+
+
+def container_creating(app: str, image_tag: str, now: str) -> Manifest:
+    """A patch of a pod's status: the kubelet has it, and pulls the image."""
+    waiting = {"waiting": {"reason": "ContainerCreating"}}
+    return {
+        "status": {
+            "phase": "Pending",
+            "startTime": now,
+            "conditions": _conditions(now, ready=False, reason="ContainersNotReady"),
+            "containerStatuses": _container(app, image_tag, ready=False, restarts=0, state=waiting),
+        }
+    }
+
+
+def pod_running(app: str, image_tag: str, now: str, *, address: str, restarts: int = 0) -> Manifest:
+    """A patch of a pod's status: it runs, and it is ready."""
+    running = {"running": {"startedAt": now}}
+    return {
+        "status": {
+            "phase": "Running",
+            "podIP": address,
+            "podIPs": [{"ip": address}],
+            "conditions": _conditions(now, ready=True),
+            "containerStatuses": _container(app, image_tag, ready=True, restarts=restarts, state=running),
+        }
+    }
+
+
+def pod_crashed(app: str, image_tag: str, now: str, *, restarts: int) -> Manifest:
+    """A patch of a pod's status: its container has died, and is started again after a while."""
+    waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
+    return {
+        "status": {
+            "phase": "Running",
+            "conditions": _conditions(now, ready=False, reason="ContainersNotReady"),
+            "containerStatuses": _container(app, image_tag, ready=False, restarts=restarts, state=waiting),
+        }
+    }
+
+
+def finished(app: str, image_tag: str, now: str, *, phase: Literal["Succeeded", "Failed"]) -> Manifest:
+    """A patch of a pod's status: its container has ended."""
+    good = phase == "Succeeded"
+    ended = {
+        "terminated": {"exitCode": 0 if good else 1, "reason": "Completed" if good else "Error", "finishedAt": now}
+    }
+    return {
+        "status": {
+            "phase": phase,
+            "conditions": _conditions(now, ready=False, reason="PodCompleted" if good else "PodFailed"),
+            "containerStatuses": _container(app, image_tag, ready=False, restarts=0, state=ended),
+        }
+    }
+
+
+def backup_definition() -> Manifest:
+    """The custom resource of the demo: a backup that runs from time to time."""
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"backups.{BACKUP_GROUP}"},
+        "spec": {
+            "group": BACKUP_GROUP,
+            "scope": "Namespaced",
+            "names": {"plural": "backups", "singular": "backup", "kind": "Backup", "shortNames": ["bk"]},
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [
+                        {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
+                        {"name": "Progress", "type": "integer", "jsonPath": ".status.progress"},
+                        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+                    ],
+                    "schema": {
+                        "openAPIV3Schema": {"type": "object", "properties": {"spec": anything, "status": anything}}
+                    },
+                }
+            ],
+        },
+    }
+
+
+def backup(name: str, space: str, *, source: str, schedule: str) -> Manifest:
+    """A backup that has not run yet."""
+    return {
+        "apiVersion": BACKUP_API,
+        "kind": "Backup",
+        "metadata": {"name": name, "namespace": space, "labels": {"app": source}},
+        "spec": {"source": source, "schedule": schedule, "keep": 7},
+    }

@@ -1,0 +1,88 @@
+"""`kinformer serve-api`: the embedded API server on its own, for kubectl and for programs in any language."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import shlex
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from kinformer.cli._cluster import simulated_cluster
+from kinformer.cli._session import UsageProblem, complain, write
+from kinformer.cli._simulation import Simulation
+from kinformer.testing import ApiServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+__all__ = ["serve"]
+
+_OURS = "kinformer"
+
+
+async def serve(*, host: str, port: int, kubeconfig: Path | None, demo: bool) -> int:
+    """Serve until a signal comes; prints where, and how kubectl finds it."""
+    if kubeconfig is not None:
+        _check_may_be_written(kubeconfig)
+    if not _is_loopback(host):
+        complain(f"anybody who reaches {host} may read and write everything: there is no authentication")
+    with _kubeconfig_file(kubeconfig) as path:
+        async with _running(host=host, port=port, demo=demo) as server:
+            server.write_kubeconfig(path)
+            write(f"API server at {server.url}\nexport KUBECONFIG={shlex.quote(str(path.absolute()))}\n")
+            # Served on, even when nobody reads standard output any more: `serve-api | head -2` is fine.
+            await asyncio.get_running_loop().create_future()
+    return 0
+
+
+@contextlib.asynccontextmanager
+async def _running(*, host: str, port: int, demo: bool) -> AsyncIterator[ApiServer]:
+    if demo:
+        simulation = Simulation(seed=1, pods=100, started=datetime.now(UTC))
+        async with simulated_cluster(simulation, host=host, port=port) as cluster:
+            yield cluster.server
+    else:
+        async with ApiServer(host=host, port=port) as server:
+            yield server
+
+
+@contextlib.contextmanager
+def _kubeconfig_file(wanted: Path | None) -> Iterator[Path]:
+    """The file that was asked for, or one that lives as long as the server."""
+    if wanted is not None:
+        yield wanted
+        return
+    with tempfile.TemporaryDirectory(prefix="kinformer-") as directory:
+        yield Path(directory) / "kubeconfig"
+
+
+def _check_may_be_written(path: Path) -> None:
+    """Refuse to overwrite anything but an earlier kubeconfig of ours.
+
+    Raises:
+        UsageProblem: something else is there.
+    """
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        content = None
+    clusters = content.get("clusters") if isinstance(content, dict) else None
+    if isinstance(clusters, list) and [c.get("name") for c in clusters if isinstance(c, dict)] == [_OURS]:
+        return
+    msg = f"{path} exists, and is no kubeconfig that serve-api wrote; name another file, or remove it first"
+    raise UsageProblem(msg)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

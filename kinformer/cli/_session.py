@@ -1,0 +1,127 @@
+"""What every command shares: errors in one line, exit codes, logging, and a standard output that may go away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import stat
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any, Final
+
+from kinformer.cli import _signals
+from kinformer.errors import KinformerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+__all__ = ["EXIT_FAILURE", "EXIT_USAGE", "UsageProblem", "complain", "conduct", "ending_with_reader", "write"]
+
+EXIT_FAILURE: Final = 1
+EXIT_USAGE: Final = 2
+_EXIT_PIPE: Final = 141  # 128 + SIGPIPE: as a program in C ends
+
+
+class UsageProblem(Exception):  # noqa: N818 - it is the user's, not ours
+    """The command line asks for something that makes no sense; says what, and what would."""
+
+
+class OutputClosed(Exception):  # noqa: N818 - no error: `| head` has seen enough
+    """Nobody reads standard output any more."""
+
+
+def conduct(command: Callable[[], Coroutine[Any, Any, int]], *, verbose: bool = False) -> int:
+    """Run a command; returns the exit code.
+
+    0 is success, 1 a failure (told in one line on standard error; with `verbose` with its traceback), 2 a wrong
+    command line, 130 and 143 the end by Ctrl-C and SIGTERM, 141 a reader that went away.
+    """
+    _log_to_stderr(verbose=verbose)
+    try:
+        return _signals.run(command)
+    except BaseExceptionGroup as group:
+        return _explained(_first_of(group), verbose=verbose)
+    except Exception as error:  # noqa: BLE001 - the last resort: what it is, is told
+        return _explained(error, verbose=verbose)
+
+
+def write(text: str) -> None:
+    """Write to standard output, at once.
+
+    Raises:
+        OutputClosed: nobody reads it any more.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise OutputClosed from error
+
+
+def complain(text: str) -> None:
+    """Write one line to standard error."""
+    with contextlib.suppress(BrokenPipeError):
+        print(f"kinformer: {' '.join(text.split())}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def ending_with_reader(stop: Callable[[], object]) -> Iterator[None]:
+    """Call `stop` as soon as nobody reads standard output any more, also while there is nothing to write."""
+    loop = asyncio.get_running_loop()
+    try:
+        out = sys.stdout.fileno()
+        is_pipe = stat.S_ISFIFO(os.fstat(out).st_mode)
+    except (OSError, ValueError):
+        is_pipe, out = False, -1
+    if not is_pipe:
+        yield
+        return
+
+    def gone() -> None:
+        loop.remove_reader(out)
+        stop()
+
+    # The writing end of a pipe becomes "readable" when its reading end is closed.
+    loop.add_reader(out, gone)
+    try:
+        yield
+    finally:
+        loop.remove_reader(out)
+
+
+def _explained(error: BaseException, *, verbose: bool) -> int:
+    if isinstance(error, OutputClosed):
+        # What is still in the buffer must not fail once more when the interpreter ends.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _EXIT_PIPE
+    if verbose:
+        traceback.print_exception(error)
+    if isinstance(error, UsageProblem):
+        complain(str(error))
+        return EXIT_USAGE
+    if isinstance(error, KinformerError | OSError):
+        complain(str(error) or type(error).__name__)
+    elif not verbose:
+        complain(f"failed by a defect of its own: {type(error).__name__}: {error} (-v shows where)")
+    return EXIT_FAILURE
+
+
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if verbose else logging.CRITICAL,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        force=True,
+    )
+    # What is tried again is told by the command itself, in its own words.
+    logging.getLogger("asyncio").setLevel(logging.INFO if verbose else logging.ERROR)

@@ -1,0 +1,568 @@
+"""`Client`: the verbs of the Kubernetes API, and the source of every informer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from kinformer.client import _requests as requests
+from kinformer.client._discovery import Discovery, ServerVersion
+from kinformer.client._list_watch import HttpListerWatcher, accept, place, require_json, selection
+from kinformer.client._listing import ObjectList, decode_page
+from kinformer.client._transport import Transport
+from kinformer.client._wire_errors import NOT_JSON
+from kinformer.config import ClusterConfig
+from kinformer.errors import (
+    AlreadyStartedError,
+    ExpiredError,
+    NotStartedError,
+    ProtocolError,
+    StoppedError,
+)
+from kinformer.objects import KubeObject, Metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from kinformer.client._requests import PatchType, PropagationPolicy, Target
+    from kinformer.resources import Resource
+
+__all__ = ["Client"]
+
+
+class _Head(msgspec.Struct, gc=False):
+    metadata: Metadata = msgspec.field(default_factory=Metadata)
+    kind: str = ""
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+
+
+class Client:
+    """Speaks to one API server.
+
+        async with Client() as client:
+            pod = await client.get(PODS, "web-0", namespace="default")
+
+    Without a configuration, entering finds one: in-cluster, else KUBECONFIG, else `~/.kube/config`
+    (`ClusterConfig.load`). Nothing can be asked before entering or after leaving; a client is entered once. Leaving
+    closes every connection, and fails what is still in flight with `StoppedError`.
+
+    Every verb raises, besides what it says itself:
+
+    - `ValueError` for wrong arguments, before anything is sent;
+    - an `ApiError` where the server refused, naming verb, resource and namespace;
+    - a `TransportError` where no whole answer came, naming the server's address and the cause;
+    - `ConfigError` where there are no credentials to be had, as when an exec plugin fails;
+    - `LifecycleError` outside of `async with`.
+
+    A 401 renews the credentials and tries once more. Nothing else is tried again: whether that is right only the caller
+    knows. A cancelled request that writes may or may not have been carried out.
+
+    Args:
+        config: where the server is, and who we are.
+        timeout: seconds that a request may take, and that a watch may take to be answered. For lists, which may be
+            long, it limits the silence instead of the whole. The server itself gives up after 60.
+        connect_timeout: seconds that making a connection may take, the TLS handshake included.
+        page_size: objects asked for at a time by `list`; 0 for all at once.
+        user_agent: who asks, put in front of kinformer's own User-Agent.
+    """
+
+    def __init__(
+        self,
+        config: ClusterConfig | None = None,
+        *,
+        timeout: float = 30.0,
+        connect_timeout: float = 10.0,
+        page_size: int = 500,
+        user_agent: str = "",
+    ) -> None:
+        if timeout <= 0 or connect_timeout <= 0:
+            msg = f"time limits are more than 0 seconds, not {timeout:g} and {connect_timeout:g}"
+            raise ValueError(msg)
+        if page_size < 0:
+            msg = f"page_size is at least 0 (all at once), not {page_size}"
+            raise ValueError(msg)
+        self._config = config
+        self._timeout = timeout
+        self._connect_timeout = connect_timeout
+        self._page_size = page_size
+        self._user_agent = user_agent
+        self._entered = False
+        self._transport: Transport | None = None
+        self._discovery: Discovery | None = None
+
+    @classmethod
+    def from_api_client(cls, api: Any, *, timeout: float = 30.0, page_size: int = 500) -> Self:
+        """Borrow the configuration of a kubernetes_asyncio `ApiClient`.
+
+        Address, trust, proxy, default headers and API key (with its refresh hook) are the ApiClient's. The connections
+        are our own: the ApiClient's session has room for 100, of which each watch would take one for good, and no time
+        limits. The ApiClient is not changed and not closed.
+
+        Raises:
+            ConfigError: this is no ApiClient, or its configuration cannot be used.
+        """
+        return cls(ClusterConfig.from_api_client(api), timeout=timeout, page_size=page_size)
+
+    async def __aenter__(self) -> Self:
+        if self._entered:
+            raise AlreadyStartedError("this client has been entered before; make a new one")
+        self._entered = True
+        if self._config is None:
+            self._config = await ClusterConfig.load()
+        transport = Transport(
+            self._config,
+            timeout=self._timeout,
+            connect_timeout=self._connect_timeout,
+            user_agent=self._user_agent,
+        )
+        await transport.open()
+        self._transport = transport
+        self._discovery = Discovery(transport)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._transport is not None:
+            await self._transport.close()
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._config.server if self._config else 'no server yet'}>"
+
+    @property
+    def config(self) -> ClusterConfig:
+        """The configuration.
+
+        Raises:
+            NotStartedError: none was given, and none has been looked for yet.
+        """
+        if self._config is None:
+            raise NotStartedError("this client has no configuration before it is entered; use `async with client:`")
+        return self._config
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client was left."""
+        return self._transport is not None and self._transport.closed
+
+    def list_watch(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
+    ) -> HttpListerWatcher:
+        """What an informer needs of one resource in one scope. Sends nothing yet, and may be asked for before entering.
+
+        Args:
+            resource: what to list and watch.
+            namespace: the namespace; `None` for all of them.
+            label_selector: as kubectl takes it; the server selects.
+            field_selector: as kubectl takes it; the server selects.
+            metadata_only: objects without spec and status, which is all that many controllers need.
+
+        Raises:
+            ValueError: a namespace for a cluster-scoped resource.
+        """
+        return HttpListerWatcher(
+            self._open,
+            resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            metadata_only=metadata_only,
+        )
+
+    async def get(
+        self, resource: Resource, name: Target, *, namespace: str | None = None, subresource: str = ""
+    ) -> KubeObject:
+        """Read one object, in its most recent state.
+
+        Args:
+            resource: its resource.
+            name: its name, or an object that has it (and its namespace).
+            namespace: its namespace.
+            subresource: such as "status" or "scale".
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        where, name = requests.target(resource, name, namespace)
+        path = resource.path(where, name, subresource)
+        return await self._object("GET", path, resource, f"get {_place(resource, where, name, subresource)}")
+
+    async def list(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
+        resource_version: str = "",
+    ) -> ObjectList:
+        """Read all objects of a scope, page by page; all pages are of the same version.
+
+        When the server forgets that version midway, all is asked for once more, in one page, as client-go's pager does.
+
+        Args:
+            resource: what to list.
+            namespace: the namespace; `None` for all of them.
+            label_selector: as kubectl takes it.
+            field_selector: as kubectl takes it.
+            metadata_only: objects without spec and status.
+            resource_version: "" for the most recent state, "0" for whatever the server has at hand, else "not older
+                than this".
+
+        Returns:
+            The objects. Those that cannot be decoded are left out, and reported in `failures`.
+        """
+        source = self.list_watch(
+            resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            metadata_only=metadata_only,
+        )
+        try:
+            return await _whole(source, resource_version, self._page_size)
+        except ExpiredError:
+            if not self._page_size:
+                raise
+            return await _whole(source, resource_version, 0)
+
+    async def create(
+        self,
+        resource: Resource,
+        obj: Mapping[str, Any],
+        *,
+        namespace: str | None = None,
+        subresource: str = "",
+        field_manager: str = "",
+        dry_run: bool = False,
+    ) -> KubeObject:
+        """Create an object.
+
+        Args:
+            resource: its resource.
+            obj: the object; `apiVersion` and `kind` are filled in.
+            namespace: where to create it; the object's own namespace by default.
+            subresource: such as "eviction" or "binding", of the object that `obj` names.
+            field_manager: who writes.
+            dry_run: let the server check everything, and keep nothing.
+
+        Returns:
+            The object as the server stored it (for a review or a subresource: as it answered).
+
+        Raises:
+            AlreadyExistsError: there is one of that name.
+            InvalidError: the server's validation refused it.
+        """
+        made = requests.manifest(resource, obj, subresource=subresource)
+        where, name = requests.created_in(resource, made, namespace, subresource)
+        path = resource.path(where, name, subresource) if subresource else resource.path(where)
+        return await self._object(
+            "POST",
+            path,
+            resource,
+            f"create {_place(resource, where, name, subresource)}",
+            params=requests.write_params(field_manager=field_manager, dry_run=dry_run),
+            body=requests.body_of(made),
+        )
+
+    async def replace(
+        self,
+        resource: Resource,
+        obj: Mapping[str, Any],
+        *,
+        namespace: str | None = None,
+        subresource: str = "",
+        field_manager: str = "",
+        dry_run: bool = False,
+    ) -> KubeObject:
+        """Replace an object as a whole (kubectl's `replace`, an HTTP PUT).
+
+        An object with a `metadata.resourceVersion` is replaced only in that version.
+
+        Args:
+            resource: its resource.
+            obj: the whole object, with its name.
+            namespace: its namespace; the object's own by default.
+            subresource: such as "status": then only that part is replaced.
+            field_manager: who writes.
+            dry_run: let the server check everything, and keep nothing.
+
+        Raises:
+            ConflictError: somebody else changed it meanwhile.
+            NotFoundError: there is none.
+        """
+        made = requests.manifest(resource, obj, subresource=subresource)
+        where, name = requests.target(resource, made, namespace)
+        return await self._object(
+            "PUT",
+            resource.path(where, name, subresource),
+            resource,
+            f"update {_place(resource, where, name, subresource)}",
+            params=requests.write_params(field_manager=field_manager, dry_run=dry_run),
+            body=requests.body_of(made),
+        )
+
+    async def replace_status(
+        self,
+        resource: Resource,
+        obj: Mapping[str, Any],
+        *,
+        namespace: str | None = None,
+        field_manager: str = "",
+        dry_run: bool = False,
+    ) -> KubeObject:
+        """Replace an object's status; everything else in `obj` but its name and version is ignored. As `replace`."""
+        return await self.replace(
+            resource, obj, namespace=namespace, subresource="status", field_manager=field_manager, dry_run=dry_run
+        )
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: Target,
+        patch: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        *,
+        namespace: str | None = None,
+        type: PatchType = "merge",  # noqa: A002 - the API's own word
+        subresource: str = "",
+        field_manager: str = "",
+        force: bool = False,
+        dry_run: bool = False,
+    ) -> KubeObject:
+        """Change parts of an object.
+
+        Args:
+            resource: its resource.
+            name: its name, or an object that has it (and its namespace).
+            patch: what to change, in the form of the type.
+            namespace: its namespace.
+            type: "merge" (RFC 7396), "json" (RFC 6902, a list of operations), "strategic" (built-in resources only) or
+                "apply" (server-side apply: the fields named are to be as said, and are ours; creates what is missing).
+            subresource: such as "status".
+            field_manager: who writes; needed for apply.
+            force: apply only: take fields over that are somebody else's, instead of a `ConflictError`.
+            dry_run: let the server check everything, and keep nothing.
+
+        Raises:
+            NotFoundError: there is none (never for apply).
+            ConflictError: apply met fields of somebody else, or the patch names a version that is not the present one.
+            InvalidError: the result is not valid, or a JSON patch's test failed.
+        """
+        if force and type != "apply":
+            msg = f"force is for apply only, and this is a {type} patch"
+            raise ValueError(msg)
+        body = requests.patch_body(resource, patch, type, field_manager)
+        where, name = requests.target(resource, name, namespace)
+        return await self._object(
+            "PATCH",
+            resource.path(where, name, subresource),
+            resource,
+            f"{'apply' if type == 'apply' else 'patch'} {_place(resource, where, name, subresource)}",
+            params=requests.write_params(field_manager=field_manager, force=force, dry_run=dry_run),
+            body=body,
+            content_type=requests.PATCH_TYPES[type],
+        )
+
+    async def patch_status(
+        self,
+        resource: Resource,
+        name: Target,
+        patch: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        *,
+        namespace: str | None = None,
+        type: PatchType = "merge",  # noqa: A002 - the API's own word
+        field_manager: str = "",
+        force: bool = False,
+        dry_run: bool = False,
+    ) -> KubeObject:
+        """Change parts of an object's status. As `patch`."""
+        return await self.patch(
+            resource,
+            name,
+            patch,
+            namespace=namespace,
+            type=type,
+            subresource="status",
+            field_manager=field_manager,
+            force=force,
+            dry_run=dry_run,
+        )
+
+    async def delete(
+        self,
+        resource: Resource,
+        name: Target,
+        *,
+        namespace: str | None = None,
+        propagation_policy: PropagationPolicy | None = None,
+        grace_period_seconds: int | None = None,
+        uid: str = "",
+        resource_version: str = "",
+        dry_run: bool = False,
+    ) -> KubeObject | None:
+        """Delete an object.
+
+        Args:
+            resource: its resource.
+            name: its name, or an object that has it (and its namespace).
+            namespace: its namespace.
+            propagation_policy: what becomes of what it owns; the server decides by default.
+            grace_period_seconds: how long a pod has to end; 0 takes it out at once.
+            uid: delete it only if it has this UID.
+            resource_version: delete it only in this version.
+            dry_run: let the server check everything, and delete nothing.
+
+        Returns:
+            The object as it is now: with a `deletionTimestamp` if it waits for finalizers or its grace period. `None`
+            where the server only says that it is done.
+
+        Raises:
+            NotFoundError: there is none.
+            ConflictError: it has another UID or version.
+        """
+        where, name = requests.target(resource, name, namespace)
+        doing = f"delete {place(resource, where, name)}"
+        body = requests.delete_options(
+            propagation_policy=propagation_policy,
+            grace_period_seconds=grace_period_seconds,
+            uid=uid,
+            resource_version=resource_version,
+            dry_run=dry_run,
+        )
+        answer = await self._object("DELETE", resource.path(where, name), resource, doing, body=body)
+        return None if answer["kind"] == "Status" else answer
+
+    async def delete_collection(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        propagation_policy: PropagationPolicy | None = None,
+        grace_period_seconds: int | None = None,
+        dry_run: bool = False,
+    ) -> ObjectList:
+        """Delete all objects that are selected; with no selector, all there are.
+
+        Args:
+            resource: their resource.
+            namespace: their namespace; needed for a namespaced resource, as the API deletes in one at a time.
+            label_selector: as kubectl takes it.
+            field_selector: as kubectl takes it.
+            propagation_policy: what becomes of what they own.
+            grace_period_seconds: how long pods have to end.
+            dry_run: let the server check everything, and delete nothing.
+
+        Returns:
+            What was deleted, as it was.
+        """
+        if resource.namespaced and not namespace:
+            msg = f"{resource.qualified} live in namespaces; say in which one to delete them"
+            raise ValueError(msg)
+        doing = f"delete {place(resource, namespace)}"
+        answer = await self._open().request(
+            "DELETE",
+            resource.path(namespace),
+            doing=doing,
+            params=selection(label_selector, field_selector),
+            headers={"Accept": accept(), "Content-Type": "application/json"},
+            body=requests.delete_options(
+                propagation_policy=propagation_policy, grace_period_seconds=grace_period_seconds, dry_run=dry_run
+            ),
+            patient=True,
+        )
+        require_json(answer.content_type, doing)
+        if _head(answer.body, doing).kind == "Status":
+            return ObjectList((), "")
+        page = await decode_page(answer.body, resource, doing=doing)
+        return ObjectList(page.items, page.resource_version, page.failures)
+
+    async def resolve(self, name: str) -> Resource:
+        """The resource a kubectl-style name means: "po", "deployments.apps", "widgets.v1.example.com".
+
+        Built-in resources are known without asking the server; others are looked up there, and remembered for a minute.
+
+        Raises:
+            UnknownResourceError: neither kinformer nor the server knows one; names those that are spelled alike.
+        """
+        self._open()  # A name that is built in is no excuse for a client that is not open.
+        assert self._discovery is not None
+        return await self._discovery.resolve(name)
+
+    async def resources(self) -> Sequence[Resource]:
+        """All resources the server has, in its order of preference; remembered for a minute.
+
+        API groups whose own server does not answer are left out, and logged.
+        """
+        self._open()
+        assert self._discovery is not None
+        return await self._discovery.resources()
+
+    async def version(self) -> ServerVersion:
+        """The server's version."""
+        self._open()
+        assert self._discovery is not None
+        return await self._discovery.version()
+
+    def _open(self) -> Transport:
+        if self._transport is None:
+            raise NotStartedError("this client is not open; use it inside of `async with client:`")
+        if self._transport.closed:
+            raise StoppedError("this client is closed; make a new one")
+        return self._transport
+
+    async def _object(
+        self,
+        method: str,
+        path: str,
+        resource: Resource,
+        doing: str,
+        *,
+        params: Sequence[tuple[str, str]] = (),
+        body: bytes | None = None,
+        content_type: str = "application/json",
+    ) -> KubeObject:
+        """Send a request that is answered with an object."""
+        headers = {"Accept": accept()}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        answer = await self._open().request(method, path, doing=doing, params=params, headers=headers, body=body)
+        require_json(answer.content_type, doing)
+        # Not KubeObject.from_json: what is only answered, and not kept (reviews, evictions), has no name.
+        return KubeObject(answer.body.strip(), _head(answer.body, doing).metadata, resource)
+
+
+async def _whole(source: HttpListerWatcher, resource_version: str, limit: int) -> ObjectList:
+    objects: list[KubeObject] = []
+    failures: list[Any] = []
+    version = ""
+    async for page in source.list(resource_version=resource_version, limit=limit):
+        objects += page.items
+        failures += page.failures
+        version = page.resource_version
+    return ObjectList(objects, version, failures)
+
+
+def _head(body: bytes, doing: str) -> _Head:
+    try:
+        return _decode_head(body)
+    except NOT_JSON as error:
+        msg = f"cannot {doing}: the answer is no Kubernetes object: {error}"
+        raise ProtocolError(msg) from error
+
+
+def _place(resource: Resource, namespace: str | None, name: str, subresource: str) -> str:
+    text = place(resource, namespace, name)
+    return f"{subresource} of {text}" if subresource else text

@@ -1,0 +1,205 @@
+"""`HttpListerWatcher`: one resource in one scope, listed and watched over HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+from kinformer.client._listing import decode_page
+from kinformer.client._watching import WatchDecoder, WatchStream
+from kinformer.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from kinformer.client._transport import Transport
+    from kinformer.listwatch import ListPage, WatchBatch
+    from kinformer.resources import Resource
+
+__all__ = ["HttpListerWatcher", "accept", "place", "require_json", "selection"]
+
+# The server ends a watch after timeoutSeconds. One that has been silent for this many seconds more is dead: a half-open
+# connection, or a proxy that forgot it.
+SILENCE_MARGIN: Final = 5.0
+
+
+class HttpListerWatcher:
+    """Lists and watches one resource in one scope; fulfils `kinformer.listwatch.ListerWatcher`.
+
+    Any number of lists and watches may run at the same time, each watch on a connection of its own.
+
+    Args:
+        transport: gives the open transport of a client; asked with each request, so it may open later.
+        resource: what to list and watch.
+        namespace: the namespace; `None` or "" for all of them.
+        label_selector: as kubectl takes it; the server selects.
+        field_selector: as kubectl takes it; the server selects.
+        metadata_only: ask for PartialObjectMetadata (meta/v1): objects have only `metadata`.
+
+    Raises:
+        ValueError: a namespace for a cluster-scoped resource, or a resource that cannot be listed.
+    """
+
+    __slots__ = ("_params", "_path", "_resource", "_transport", "field_selector", "label_selector", "metadata_only",
+                 "namespace")  # fmt: skip
+
+    def __init__(
+        self,
+        transport: Callable[[], Transport],
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
+    ) -> None:
+        self._transport = transport
+        self._resource = resource
+        self.namespace = namespace or None
+        self.label_selector = label_selector
+        self.field_selector = field_selector
+        self.metadata_only = metadata_only
+        self._path = resource.path(self.namespace)
+        self._params = selection(label_selector, field_selector)
+
+    @property
+    def resource(self) -> Resource:
+        """What is listed and watched."""
+        return self._resource
+
+    @property
+    def scope(self) -> str:
+        """Resource, namespace and selectors, for people: `pods in namespace web, labels app=web`."""
+        parts = [place(self._resource, self.namespace)]
+        if self.label_selector:
+            parts.append(f"labels {self.label_selector}")
+        if self.field_selector:
+            parts.append(f"fields {self.field_selector}")
+        if self.metadata_only:
+            parts.append("metadata only")
+        return ", ".join(parts)
+
+    def __repr__(self) -> str:
+        return f"<HttpListerWatcher of {self.scope}>"
+
+    async def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncIterator[ListPage]:
+        """List page by page; each is handed on before the next is asked for.
+
+        Args:
+            resource_version: "" for the most recent state, "0" for whatever the watch cache has, else "not older than
+                this".
+            limit: objects per page; 0 for all in one page. Old servers answer version "0" with all in one page.
+
+        Between pages nothing is open, and while a page is decoded the loop goes on turning.
+
+        Raises:
+            ApiError: the server refused; `ExpiredError` when the continue token is too old.
+            TransportError: a page did not come as a whole, or is no list.
+            ConfigError: there are no credentials to be had.
+        """
+        transport = self._transport()
+        doing = f"list {place(self._resource, self.namespace)}"
+        first = list(self._params)
+        if resource_version:
+            first.append(("resourceVersion", resource_version))
+            if resource_version != "0":
+                # Without it, a version and a limit would mean exactly that version (API concepts, "resourceVersion").
+                first.append(("resourceVersionMatch", "NotOlderThan"))
+        headers = {
+            "Accept": accept("PartialObjectMetadataList" if self.metadata_only else ""),
+            "Accept-Encoding": "gzip" if transport.config.compression else "identity",
+        }
+        token = ""
+        while True:
+            params = [*self._params, ("continue", token)] if token else first
+            if limit:
+                params = [*params, ("limit", str(limit))]
+            answer = await transport.request(
+                "GET", self._path, doing=doing, params=params, headers=headers, patient=True
+            )
+            require_json(answer.content_type, doing)
+            page = await decode_page(answer.body, self._resource, doing=doing, metadata_only=self.metadata_only)
+            del answer  # megabytes, which the consumer's work on the page need not keep
+            token = page.continue_token
+            yield page
+            if not token:
+                return
+
+    @contextlib.asynccontextmanager
+    async def watch(
+        self, *, resource_version: str, timeout_seconds: int, send_initial_events: bool = False
+    ) -> AsyncIterator[AsyncIterator[WatchBatch]]:
+        """Open a watch, with bookmarks; entering returns when the server has answered.
+
+        Args:
+            resource_version: events after this version; "" only with `send_initial_events`.
+            timeout_seconds: when the server should end the stream, in seconds. A stream that has been silent for 5
+                seconds more is given up.
+            send_initial_events: ask for a streaming list (KEP-3157): the present state as ADDED events, then the
+                bookmark that ends it.
+
+        The iterator ends when the server closes the stream cleanly or after an ERROR event. Leaving the context closes
+        the connection.
+
+        Raises:
+            ApiError: the server refused.
+            ConnectError, TLSError: no connection.
+            StreamBrokenError: the stream ended in the middle of something.
+            TransportTimeoutError: silence for too long.
+            ProtocolError: what came is no watch.
+            ConfigError: there are no credentials to be had.
+        """
+        transport = self._transport()
+        doing = f"watch {place(self._resource, self.namespace)}"
+        params = [
+            *self._params,
+            ("watch", "1"),
+            ("allowWatchBookmarks", "true"),
+            ("timeoutSeconds", str(timeout_seconds)),
+        ]
+        if resource_version:
+            params.append(("resourceVersion", resource_version))
+        if send_initial_events:
+            params += [("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan")]
+        headers = {
+            "Accept": accept("PartialObjectMetadata" if self.metadata_only else ""),
+            # A compressor would hold events back until it has enough of them.
+            "Accept-Encoding": "identity",
+        }
+        silence = timeout_seconds + SILENCE_MARGIN
+        decoder = WatchDecoder(self._resource, doing=doing, metadata_only=self.metadata_only)
+        async with transport.stream(
+            self._path, doing=doing, params=params, headers=headers, silence=silence
+        ) as response:
+            require_json(response.content_type, doing)
+            yield WatchStream(response, decoder, transport, doing=doing, silence=silence)
+
+
+def place(resource: Resource, namespace: str | None, name: str = "") -> str:
+    """What a request is about, as errors say it: `pods "web-0" in namespace web`."""
+    where = f" in namespace {namespace}" if namespace else ""
+    if not where and resource.namespaced and not name:
+        where = " in all namespaces"
+    return f'{resource.qualified} "{name}"{where}' if name else f"{resource.qualified}{where}"
+
+
+def selection(label_selector: str, field_selector: str) -> list[tuple[str, str]]:
+    """The query of two selectors."""
+    pairs = [("labelSelector", label_selector), ("fieldSelector", field_selector)]
+    return [(name, value) for name, value in pairs if value]
+
+
+def accept(transformed: str = "") -> str:
+    """The `Accept` header for JSON, transformed by the server into a kind of meta/v1 if one is named."""
+    return f"application/json;as={transformed};g=meta.k8s.io;v=v1" if transformed else "application/json"
+
+
+def require_json(content_type: str, doing: str) -> None:
+    """Refuse what says of itself that it is not JSON.
+
+    Raises:
+        ProtocolError: it is HTML, or the like. What says nothing (octet-stream) passes.
+    """
+    if "json" not in content_type and content_type != "application/octet-stream":
+        msg = f"cannot {doing}: the answer is {content_type}, not JSON; is this the address of an API server?"
+        raise ProtocolError(msg)

@@ -1,0 +1,239 @@
+"""From the body of a list to objects, in slices that leave the event loop room to breathe.
+
+A list of 5,000 pods is 45 MB. To decode it in one call, even lazily, would hold the loop for tens of milliseconds, so
+the body is cut into items here, and only cut: where an item ends is guessed from how the next one starts, and proven
+by decoding the head of what lies between. That proof is complete, for no proper prefix of a JSON object is a JSON
+value. What does not fit (another spelling, an item that cannot be decoded) is left to msgspec as a whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, overload
+
+import msgspec
+
+from kinformer.client._watching import readable_key
+from kinformer.client._wire_errors import NOT_JSON
+from kinformer.errors import DecodeError, ProtocolError
+from kinformer.listwatch import ListPage
+from kinformer.objects import KubeObject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from kinformer.errors import ObjectError
+    from kinformer.resources import Resource
+
+__all__ = ["ObjectList", "decode_page"]
+
+# How much is done between two turns of the loop. Measured: 1 MiB of pods takes 1.3 ms, 200 small objects 0.6 ms, so
+# a machine three times as slow stays below the 5 ms that design 2 allows.
+_SLICE_BYTES: Final = 1 << 20
+_SLICE_OBJECTS: Final = 200
+
+# How many separators inside of one item are put up with.
+_MISSES: Final = 16
+
+# How the first item starts is how all of them start: `{"metadata":{"name":"` in the built-in resources, whose items
+# carry no kind, `{"apiVersion":"example.com/v1"` in custom ones.
+_ITEM_START: Final = re.compile(rb'\{"[A-Za-z]+":(\{"[A-Za-z]+":"|"[^"\\]*")?')
+
+
+# A string or a bracket.
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[][{}]')
+
+
+class _ListMetadata(msgspec.Struct, gc=False, rename="camel"):
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+    remaining_item_count: int | None = None
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    metadata: _ListMetadata
+    kind: str = ""
+    items: list[msgspec.Raw] | None = None
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+class ObjectList(Sequence[KubeObject]):
+    """A whole list.
+
+    Attributes:
+        items: the objects, in the server's order.
+        resource_version: the version of the list.
+        failures: objects that could not be decoded, and are left out.
+    """
+
+    __slots__ = ("failures", "items", "resource_version")
+
+    def __init__(
+        self, items: Sequence[KubeObject], resource_version: str, failures: Sequence[ObjectError] = ()
+    ) -> None:
+        self.items = items
+        self.resource_version = resource_version
+        self.failures = failures
+
+    @overload
+    def __getitem__(self, index: int) -> KubeObject: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[KubeObject]: ...
+    def __getitem__(self, index: int | slice) -> KubeObject | Sequence[KubeObject]:
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[KubeObject]:
+        return iter(self.items)
+
+    def __repr__(self) -> str:
+        return f"<ObjectList of {len(self.items)}, resourceVersion={self.resource_version or '?'}>"
+
+
+async def decode_page(body: bytes, resource: Resource, *, doing: str, metadata_only: bool = False) -> ListPage:
+    """Decode one page of a list, giving way to the loop every millisecond or so.
+
+    Args:
+        body: the answer's body.
+        resource: what was listed.
+        doing: what this is, for errors ("list pods in namespace web").
+        metadata_only: the items must be PartialObjectMetadata.
+
+    Raises:
+        ProtocolError: this is no list, a list of something else, or one without a resource version.
+    """
+    page = await _decode_sliced(body, resource, doing, metadata_only)
+    return page or await _decode_whole(body, resource, doing, metadata_only)
+
+
+async def _decode_sliced(body: bytes, resource: Resource, doing: str, metadata_only: bool) -> ListPage | None:
+    """Decode by cutting; `None` when the body cannot be cut."""
+    opening = body.find(b'"items":[')
+    if opening < 0:
+        return None
+    start = opening + len(b'"items":[')
+    # What follows the items never has this sequence in it; if it had, the envelope would not decode.
+    stop = body.rfind(b"}]") + 1
+    first = _ITEM_START.match(body, start)
+    if stop <= start or first is None:
+        return None
+    try:
+        envelope = _decode_envelope(body[:start] + body[stop:])
+    except NOT_JSON:
+        return None
+    _check(envelope, resource, doing, metadata_only)
+    separator = b"}," + first.group()
+    items: list[KubeObject] = []
+    find, decode, add = body.find, KubeObject.from_json, items.append
+    done = 0
+    position, slice_end = start, start + _SLICE_BYTES
+    while position < stop:
+        candidate = find(separator, position, stop)
+        misses = 0
+        while True:
+            end = stop if candidate < 0 else candidate + 1
+            try:
+                add(decode(body[position:end], resource))
+                break
+            except DecodeError:
+                # The separator was inside of an item (a StatefulSet with two claim templates), or the item is bad.
+                misses += 1
+                if candidate < 0 or misses > _MISSES:
+                    return None
+                candidate = find(separator, end, stop)
+        position = end + 1  # over the comma
+        done += 1
+        if position > slice_end or done >= _SLICE_OBJECTS:
+            slice_end, done = position + _SLICE_BYTES, 0
+            await asyncio.sleep(0)
+    return _page(envelope, items, ())
+
+
+async def _decode_whole(body: bytes, resource: Resource, doing: str, metadata_only: bool) -> ListPage:
+    """Decode any list; what is slow about it is that msgspec goes over all of it at once."""
+    texts: Iterable[bytes]
+    try:
+        envelope = _decode_envelope(body)
+        texts = map(bytes, envelope.items or ())
+    except RecursionError:
+        envelope, texts = await _scanned(body, doing)
+    except NOT_JSON as error:
+        msg = f"cannot {doing}: the answer is no list: {error}"
+        raise ProtocolError(msg) from error
+    _check(envelope, resource, doing, metadata_only)
+    items: list[KubeObject] = []
+    failures: list[ObjectError] = []
+    size = done = 0
+    for text in texts:
+        try:
+            items.append(KubeObject.from_json(text, resource))
+        except DecodeError as error:
+            failures.append(DecodeError(error.reason, key=_key(text), resource=resource.full_name))
+        size += len(text)
+        done += 1
+        if size > _SLICE_BYTES or done >= _SLICE_OBJECTS:
+            size = done = 0
+            await asyncio.sleep(0)
+    return _page(envelope, items, failures)
+
+
+async def _scanned(body: bytes, doing: str) -> tuple[_Envelope, Sequence[bytes]]:
+    """Cut a list by counting brackets: slow, but with no limit to how deep an object may be nested.
+
+    The API server takes objects of 10,000 levels, msgspec reads about 1,000. One such object, which any user may
+    create, is no reason to lose all the others.
+    """
+    start = body.find(b'"items":[') + len(b'"items":[')
+    texts: list[bytes] = []
+    depth = begin = 0
+    stop = -1
+    for count, token in enumerate(_TOKEN.finditer(body, start)):
+        if count % 5_000 == 0:
+            await asyncio.sleep(0)
+        match body[token.start()]:
+            case 0x7B | 0x5B:  # { [
+                if depth == 0:
+                    begin = token.start()
+                depth += 1
+            case 0x7D | 0x5D:  # } ]
+                depth -= 1
+                if depth == 0:
+                    texts.append(body[begin : token.end()])
+                elif depth < 0:
+                    stop = token.start()
+                    break
+    try:
+        return _decode_envelope(body[:start] + body[stop:]), texts
+    except NOT_JSON as error:
+        msg = f"cannot {doing}: the answer is no list: {error}"
+        raise ProtocolError(msg) from error
+
+
+def _page(envelope: _Envelope, items: Sequence[KubeObject], failures: Sequence[ObjectError]) -> ListPage:
+    metadata = envelope.metadata
+    return ListPage(items, metadata.resource_version, metadata.continue_, metadata.remaining_item_count, failures)
+
+
+def _check(envelope: _Envelope, resource: Resource, doing: str, metadata_only: bool) -> None:
+    wanted = "PartialObjectMetadataList" if metadata_only else resource.list_kind
+    if (metadata_only or envelope.kind in {"Table", "Status"}) and envelope.kind != wanted:
+        msg = f"cannot {doing}: the server sends {envelope.kind or 'something'} where {wanted} was asked for"
+        raise ProtocolError(msg)
+    if not envelope.metadata.resource_version:
+        msg = f"cannot {doing}: the list has no resource version, and so no watch can start from it"
+        raise ProtocolError(msg)
+
+
+def _key(raw: bytes) -> str | None:
+    try:
+        value = _decode_any(raw)
+    except NOT_JSON:
+        return None
+    return readable_key(value.get("metadata")) if isinstance(value, dict) else None

@@ -1,0 +1,205 @@
+"""What the verbs send: targets, bodies and options, checked before anything goes over the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+
+from kinformer.objects import KubeObject
+
+if TYPE_CHECKING:
+    from kinformer.resources import Resource
+
+__all__ = [
+    "PATCH_TYPES",
+    "PatchType",
+    "PropagationPolicy",
+    "Target",
+    "body_of",
+    "created_in",
+    "delete_options",
+    "manifest",
+    "patch_body",
+    "target",
+    "write_params",
+]
+
+PatchType = Literal["merge", "json", "strategic", "apply"]
+PropagationPolicy = Literal["Orphan", "Background", "Foreground"]
+Target = str | Mapping[str, Any]
+
+# An apply patch is YAML by name; JSON is YAML, and so it is what we send.
+PATCH_TYPES: Final[Mapping[str, str]] = {
+    "merge": "application/merge-patch+json",
+    "json": "application/json-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
+    "apply": "application/apply-patch+yaml",
+}
+
+_encode = msgspec.json.Encoder().encode
+
+
+def target(resource: Resource, what: Target, namespace: str | None) -> tuple[str | None, str]:
+    """The namespace and the name of what a verb is to work on.
+
+    Args:
+        resource: its resource.
+        what: its name, or an object that has one.
+        namespace: its namespace; an object's own if not given.
+
+    Raises:
+        ValueError: there is no name, or the object lies in another namespace.
+    """
+    if isinstance(what, str):
+        name, own = what, ""
+    elif isinstance(what, KubeObject):
+        name, own = what.name, what.namespace
+    else:
+        metadata = _metadata(what)
+        name, own = str(metadata.get("name") or ""), str(metadata.get("namespace") or "")
+    if not name:
+        msg = f"which of the {resource.qualified}? A name, or an object with metadata.name, is needed"
+        raise ValueError(msg)
+    return _one_namespace(resource, own, namespace), name
+
+
+def manifest(resource: Resource, what: Mapping[str, Any], *, subresource: str) -> dict[str, Any] | KubeObject:
+    """An object as it is to be sent, with `apiVersion` and `kind`.
+
+    A subresource may have a kind of its own (Scale, Eviction, Binding), and is left as it is.
+
+    Raises:
+        TypeError: it is no mapping.
+        ValueError: it is of another kind or version than the resource.
+    """
+    if isinstance(what, KubeObject) and what.resource == resource:
+        return what
+    if not isinstance(what, Mapping):
+        msg = f"expected an object of kind {resource.kind} as a mapping, not {type(what).__name__}"
+        raise TypeError(msg)
+    made = what.to_dict() if isinstance(what, KubeObject) else dict(what)
+    for field, wanted in (("apiVersion", resource.api_version), ("kind", resource.kind)):
+        said = made.setdefault(field, wanted)
+        if said != wanted and not subresource:
+            msg = f"the object has {field} {said!r}, and {resource.qualified} have {wanted!r}"
+            raise ValueError(msg)
+    return made
+
+
+def body_of(what: object) -> bytes:
+    """JSON.
+
+    Raises:
+        ValueError: it cannot be written as JSON; names the type, never the value.
+    """
+    if isinstance(what, KubeObject):
+        return what.to_json()
+    try:
+        return _encode(what)
+    except (TypeError, ValueError, OverflowError) as error:
+        msg = f"this cannot be sent as JSON: {error}"
+        raise ValueError(msg) from error
+
+
+def patch_body(resource: Resource, patch: object, kind: PatchType, field_manager: str) -> bytes:
+    """The body of a patch.
+
+    Raises:
+        ValueError: the type is unknown, the patch has not the form of its type, or apply lacks a field manager.
+    """
+    if kind not in PATCH_TYPES:
+        msg = f"{kind!r} is no type of patch; known are {', '.join(PATCH_TYPES)}"
+        raise ValueError(msg)
+    if kind == "json":
+        if not isinstance(patch, Sequence) or not all(isinstance(p, Mapping) and "op" in p for p in patch):
+            msg = "a JSON patch is a list of operations, such as {'op': 'remove', 'path': '/spec/nodeName'}"
+            raise ValueError(msg)
+        return body_of(list(patch))
+    if not isinstance(patch, Mapping):
+        msg = f"a {kind} patch is a mapping, a part of the object, not {type(patch).__name__}"
+        raise ValueError(msg)  # noqa: TRY004 - whether a list is right depends on the value of `type`
+    if kind != "apply":
+        return body_of(patch)
+    if not field_manager:
+        msg = "apply needs a field_manager, the name under which the server remembers whose fields these are"
+        raise ValueError(msg)
+    return body_of(manifest(resource, patch, subresource="any"))
+
+
+def write_params(*, field_manager: str = "", force: bool = False, dry_run: bool = False) -> list[tuple[str, str]]:
+    """The query of a request that writes."""
+    params = [("fieldManager", field_manager)] if field_manager else []
+    if force:
+        params.append(("force", "true"))
+    if dry_run:
+        params.append(("dryRun", "All"))
+    return params
+
+
+def delete_options(
+    *,
+    propagation_policy: PropagationPolicy | None,
+    grace_period_seconds: int | None,
+    uid: str = "",
+    resource_version: str = "",
+    dry_run: bool = False,
+) -> bytes | None:
+    """The body of a deletion (meta/v1, DeleteOptions), or `None` when nothing is asked for.
+
+    Raises:
+        ValueError: an unknown policy, or a negative grace period.
+    """
+    options: dict[str, Any] = {}
+    if propagation_policy is not None:
+        if propagation_policy not in {"Orphan", "Background", "Foreground"}:
+            msg = f"{propagation_policy!r} is no propagation policy; known are Orphan, Background and Foreground"
+            raise ValueError(msg)
+        options["propagationPolicy"] = propagation_policy
+    if grace_period_seconds is not None:
+        if grace_period_seconds < 0:
+            msg = f"a grace period is at least 0 seconds, not {grace_period_seconds}"
+            raise ValueError(msg)
+        options["gracePeriodSeconds"] = grace_period_seconds
+    preconditions = {k: v for k, v in (("uid", uid), ("resourceVersion", resource_version)) if v}
+    if preconditions:
+        options["preconditions"] = preconditions
+    if dry_run:
+        options["dryRun"] = ["All"]
+    return _encode({"kind": "DeleteOptions", "apiVersion": "v1", **options}) if options else None
+
+
+def created_in(
+    resource: Resource, what: Mapping[str, Any], namespace: str | None, subresource: str
+) -> tuple[str | None, str]:
+    """The namespace and name (or "") of an object to be created.
+
+    Raises:
+        ValueError: no namespace or two; or neither `name` nor `generateName` where objects are kept.
+    """
+    metadata = _metadata(what)
+    name = str(metadata.get("name") or "")
+    where = _one_namespace(resource, str(metadata.get("namespace") or ""), namespace)
+    if resource.namespaced and where is None:
+        msg = f"{resource.qualified} live in namespaces; say in which one to create this"
+        raise ValueError(msg)
+    # Reviews and bindings are answered, not kept, and need no name.
+    if not name and (subresource or (resource.watchable and not metadata.get("generateName"))):
+        msg = f"the {resource.kind} to create needs metadata.name" + (
+            "" if subresource else " or metadata.generateName"
+        )
+        raise ValueError(msg)
+    return where, name
+
+
+def _one_namespace(resource: Resource, own: str, given: str | None) -> str | None:
+    if own and given and own != given:
+        msg = f"the object lies in namespace {own!r}, and namespace {given!r} was given"
+        raise ValueError(msg)
+    return given or (own if resource.namespaced else "") or None
+
+
+def _metadata(what: Mapping[str, Any]) -> Mapping[str, Any]:
+    metadata = what.get("metadata")
+    return metadata if isinstance(metadata, Mapping) else {}

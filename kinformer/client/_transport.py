@@ -1,0 +1,324 @@
+"""One aiohttp session per client: connections, time limits, authorization, and errors in kinformer's terms."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import platform
+import socket
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import quote, urlencode, urlsplit
+
+import aiohttp
+import multidict
+import yarl
+
+from kinformer._version import __version__
+from kinformer.client._wire_errors import WIRE_ERRORS, refusal, transport_error
+from kinformer.config import ClusterConfig, ContextCache, Identity
+from kinformer.errors import AlreadyStartedError, KinformerError, NotStartedError, ProtocolError, StoppedError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+__all__ = ["Answer", "Transport"]
+
+USER_AGENT: Final = f"kinformer/{__version__} (python {platform.python_version()}; {platform.system().lower()})"
+
+# A dead peer is found out within 30 + 3 * 10 seconds, as by Go's net.Dialer (30 s) within an order of magnitude.
+_KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+
+# A watch is read in pieces of up to twice this; a buffer that is small costs a pause of the socket for each piece.
+_READ_BUFFER: Final = 256 * 1024
+
+
+class Answer(NamedTuple):
+    """A whole answer, its status a success."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class Transport:
+    """Speaks HTTP to one API server.
+
+    There is no limit on the number of connections: a watch holds one for as long as it lives, and must never keep
+    another request waiting. Redirects are not followed, cookies are not kept.
+
+    Args:
+        config: the server.
+        timeout: seconds that a plain request may take as a whole.
+        connect_timeout: seconds that making a connection may take, TLS included.
+        user_agent: put in front of our own.
+    """
+
+    def __init__(self, config: ClusterConfig, *, timeout: float, connect_timeout: float, user_agent: str = "") -> None:
+        self.config = config
+        self.timeout = timeout
+        self._connect_timeout = connect_timeout
+        self._user_agent = f"{user_agent} {USER_AGENT}".strip()
+        self._contexts = ContextCache(config.tls) if config.server.startswith("https:") else None
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+        self._reading: set[aiohttp.ClientResponse] = set()
+        # Waiting for somebody else's renewal; also makes sure that a plugin runs once, whoever is cancelled.
+        self._renewing = asyncio.Lock()
+
+    @property
+    def server(self) -> str:
+        """The server's address, for errors."""
+        return self.config.server
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    async def open(self) -> None:
+        """Make the session.
+
+        Raises:
+            ConfigError: certificates cannot be used.
+            AlreadyStartedError: it is open.
+            StoppedError: it was closed.
+        """
+        if self._closed:
+            raise StoppedError("this client is closed; make a new one")
+        if self._session is not None:
+            raise AlreadyStartedError("this client is open already; enter it once")
+        if self._contexts is not None:
+            # With the authorities of the system this takes some 20 ms, which is too long for the loop.
+            await asyncio.to_thread(self._contexts.get)
+        connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            read_bufsize=_READ_BUFFER,
+            headers={"User-Agent": self._user_agent},
+        )
+
+    async def close(self) -> None:
+        """Close every connection. What is in flight fails with `StoppedError`. Closing twice does nothing."""
+        self._closed = True
+        session, self._session = self._session, None
+        for response in self._reading:
+            # A session that closes forgets to tell those who wait for more of an answer.
+            response.content.set_exception(aiohttp.ClientConnectionError("closed"))
+        if session is not None:
+            await session.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        doing: str,
+        params: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        patient: bool = False,
+    ) -> Answer:
+        """Send a request and read the whole answer.
+
+        Args:
+            method: the HTTP method.
+            path: the path, as `Resource.path` makes it.
+            doing: what this is, for errors ("list pods in namespace web").
+            params: the query.
+            headers: sent along.
+            body: what to send.
+            patient: the answer may be long: the time limit is for silence, not for the whole of it.
+
+        Raises:
+            ApiError: the server refused.
+            TransportError: no whole answer came.
+            ConfigError: there are no credentials to be had.
+            LifecycleError: the client is not open.
+        """
+        silence = aiohttp.ClientTimeout(
+            total=None if patient else self.timeout,
+            sock_connect=self._connect_timeout,
+            connect=self._connect_timeout,
+            sock_read=self.timeout if patient else None,
+            ceil_threshold=float("inf"),
+        )
+        answered = False
+        try:
+            async with self._answered(method, path, doing, params, headers, body, silence) as response:
+                answered = True
+                content = await response.read()
+                return Answer(response.status, response.content_type, content)
+        except KinformerError:  # some of which are OSErrors too
+            raise
+        except WIRE_ERRORS as error:
+            raise self._translated(error, doing, answered=answered, limit=self.timeout) from error
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self,
+        path: str,
+        *,
+        doing: str,
+        params: Sequence[tuple[str, str]],
+        headers: Mapping[str, str],
+        silence: float,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Open a GET whose answer goes on; entering returns when its head has come.
+
+        The caller reads `response.content`, and translates what that raises with `stream_error`. Leaving closes the
+        connection.
+
+        Args:
+            path: the path.
+            doing: what this is, for errors.
+            params: the query.
+            headers: sent along.
+            silence: seconds without a byte after which the stream is given up.
+
+        Raises:
+            As `request`.
+        """
+        limits = aiohttp.ClientTimeout(
+            total=None,
+            sock_connect=self._connect_timeout,
+            connect=self._connect_timeout,
+            sock_read=silence,
+            ceil_threshold=float("inf"),
+        )
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                response = await stack.enter_async_context(
+                    self._answered("GET", path, doing, params, headers, None, limits, self.timeout)
+                )
+            except KinformerError:
+                raise
+            except WIRE_ERRORS as error:
+                raise self._translated(error, doing, answered=False, limit=self.timeout) from error
+            yield response
+
+    def stream_error(self, error: BaseException, *, doing: str, silence: float) -> Exception:
+        """What to raise for an error met while reading a stream; to be chained."""
+        return self._translated(error, doing, answered=True, limit=silence)
+
+    @contextlib.asynccontextmanager
+    async def _answered(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        params: Sequence[tuple[str, str]],
+        headers: Mapping[str, str] | None,
+        body: bytes | None,
+        limits: aiohttp.ClientTimeout,
+        head_limit: float | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request, a second time with renewed credentials after a 401; yield the answer if it is a success."""
+        url = yarl.URL(self._url(path, params), encoded=True)
+        identity = await self._identity()
+        for last in (False, True):
+            async with asyncio.timeout(head_limit):  # the head only: credentials have limits of their own
+                response = await self._send(method, url, identity, headers, body, limits)
+            self._reading.add(response)
+            try:
+                if 200 <= response.status < 300:
+                    yield response
+                    return
+                if 300 <= response.status < 400:
+                    raise self._redirected(response, doing)
+                async with asyncio.timeout(self.timeout):
+                    said = await response.read()
+                refused = refusal(response.status, said, response.headers, doing=doing)
+                renewed = await self._renewed(identity) if response.status == 401 and not last else None
+                if renewed is None:
+                    raise refused
+                identity = renewed
+            finally:
+                self._reading.discard(response)
+                response.release() if response.content.at_eof() else response.close()
+
+    async def _send(
+        self,
+        method: str,
+        url: yarl.URL,
+        identity: Identity,
+        headers: Mapping[str, str] | None,
+        body: bytes | None,
+        limits: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        if self._session is None:
+            raise self._not_open()
+        sent = multidict.CIMultiDict[str]()
+        for name, values in self.config.headers.items():
+            for value in values:
+                sent.add(name, value)
+        sent.update(headers or {})
+        if identity.authorization:
+            sent["Authorization"] = identity.authorization
+        context: ssl.SSLContext | bool = True if self._contexts is None else self._contexts.get(identity.certificate)
+        return await self._session.request(
+            method,
+            url,
+            headers=sent,
+            data=body,
+            timeout=limits,
+            allow_redirects=False,
+            proxy=self.config.proxy,
+            ssl=context,
+            server_hostname=self.config.tls.server_name if self._contexts is not None else None,
+        )
+
+    async def _identity(self) -> Identity:
+        if self._session is None:
+            raise self._not_open()
+        credentials = self.config.credentials
+        if (identity := credentials.current()) is not None:
+            return identity
+        async with self._renewing:
+            if (identity := credentials.current()) is not None:
+                return identity
+            return await credentials.renew()
+
+    async def _renewed(self, refused: Identity) -> Identity | None:
+        """Another identity than the one refused, or `None`; one renewal serves all that were refused meanwhile."""
+        credentials = self.config.credentials
+        async with self._renewing:
+            identity = credentials.current()
+            if identity is None or identity == refused:
+                identity = await credentials.renew(refused=True)
+        return None if identity == refused else identity
+
+    def _url(self, path: str, params: Sequence[tuple[str, str]]) -> str:
+        url = self.config.server + quote(path, safe="/:@!$&'()*+,;=~-._")
+        return f"{url}?{urlencode(params, quote_via=quote)}" if params else url
+
+    def _translated(self, error: BaseException, doing: str, *, answered: bool, limit: float) -> Exception:
+        if self._closed:
+            return StoppedError(f"cannot {doing}: this client was closed")
+        return transport_error(error, server=self.server, doing=doing, answered=answered, limit=f"{limit:g} seconds")
+
+    def _redirected(self, response: aiohttp.ClientResponse, doing: str) -> ProtocolError:
+        # Of the target only the host is shown: login pages put secrets into their queries.
+        target = urlsplit(response.headers.get("Location", "")).hostname or "another path"
+        return ProtocolError(
+            f"cannot {doing}: {self.server} redirects ({response.status}) to {target}; "
+            "an API server never does, so this may be the address of a login page or a proxy"
+        )
+
+    def _not_open(self) -> StoppedError | NotStartedError:
+        if self._closed:
+            return StoppedError("this client is closed; make a new one")
+        return NotStartedError("this client is not open; use it inside of `async with client:`")
+
+
+def _socket(address: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
+    """A socket that finds out by itself when the other end is gone (asyncio sets TCP_NODELAY)."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family=family, type=kind, proto=protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE:
+        if (option := getattr(socket, name, None)) is not None:
+            made.setsockopt(socket.IPPROTO_TCP, option, value)
+    return made

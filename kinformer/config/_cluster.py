@@ -1,0 +1,290 @@
+"""`ClusterConfig`: where the API server is, how to trust it, and who we are."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from kinformer.config import _kubeconfig
+from kinformer.config._credentials import BorrowedKey, Credentials, StaticCredentials, TokenFile, bearer
+from kinformer.config._environment import SERVICE_ACCOUNT, kubeconfig_paths, proxy_for, service_url
+from kinformer.config._tls import TLS, ClientCertificate, Pem
+from kinformer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ClusterConfig"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterConfig:
+    """Where the API server is, how to trust it, and who we are.
+
+    Make one with `for_server`, `load` or `from_dict`; the constructor takes what they found out. One configuration
+    may serve any number of clients.
+
+    Attributes:
+        server: the server's URL, without a trailing slash; it may have a path, as behind Rancher.
+        namespace: the namespace of the context or the pod; nothing uses it unless asked to.
+        tls: how the server is verified, and the client certificate.
+        proxy: the HTTP proxy to go through, or `None`.
+        headers: sent with every request, each with one or more values: impersonation, for one.
+        credentials: where the authorization of a request comes from.
+        compression: whether long lists may come compressed.
+        source: where all this was found, for people.
+    """
+
+    server: str
+    namespace: str = "default"
+    tls: TLS = field(default_factory=TLS)
+    proxy: str | None = field(default=None, repr=False)
+    headers: Mapping[str, list[str]] = field(default_factory=dict, repr=False)
+    credentials: Credentials = field(default_factory=StaticCredentials, repr=False)
+    compression: bool = True
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        where = f"{self.source}: " if self.source else ""
+        object.__setattr__(self, "server", _checked_server(self.server, where))
+        if self.proxy is not None:
+            _check_proxy(self.proxy, where)
+
+    @classmethod
+    def for_server(
+        cls,
+        url: str,
+        token: str | None = None,
+        ca_file: str | Path | None = None,
+        verify: bool = True,
+        *,
+        token_file: str | Path | None = None,
+        cert_file: str | Path | None = None,
+        key_file: str | Path | None = None,
+        server_name: str | None = None,
+        proxy: str | None = None,
+        trust_env: bool = True,
+        namespace: str = "default",
+        headers: Mapping[str, str] | None = None,
+    ) -> Self:
+        """The server at a URL.
+
+        Args:
+            url: such as "https://10.0.0.1:6443" or "http://127.0.0.1:8001".
+            token: a bearer token.
+            ca_file: the PEM file of the authorities to believe; those of the system by default.
+            verify: `False` believes any server, and so anybody in between.
+            token_file: a file with a bearer token, read again when it changes; not together with `token`.
+            cert_file: a client certificate (PEM), read again when it changes.
+            key_file: its key; needed with `cert_file` unless that holds it too.
+            server_name: the name to ask for and to find in the server's certificate, where it is not the URL's.
+            proxy: the URL of an HTTP proxy.
+            trust_env: whether HTTPS_PROXY, HTTP_PROXY and NO_PROXY are looked at when no proxy is given. They never
+                apply to localhost. Nothing else of the environment is used, neither `.netrc` nor SSL_CERT_FILE.
+            namespace: the namespace this configuration stands for.
+            headers: sent with every request.
+
+        Raises:
+            ConfigError: the URL is no http or https URL, a file is missing, or two arguments contradict each other.
+        """
+        source = "ClusterConfig.for_server"
+        if token is not None and token_file is not None:
+            raise ConfigError(f"{source}: token and token_file contradict each other; give one")
+        if key_file is not None and cert_file is None:
+            raise ConfigError(f"{source}: key_file needs the cert_file it belongs to")
+        if ca_file is not None and not verify:
+            raise ConfigError(f"{source}: ca_file means nothing with verify=False; leave one of them out")
+        certificate = None
+        if cert_file is not None:
+            certificate = ClientCertificate(
+                Pem(_existing(cert_file, "cert_file")), Pem(_existing(key_file or cert_file, "key_file"))
+            )
+        credentials: Credentials = StaticCredentials()
+        if token is not None:
+            credentials = StaticCredentials(bearer(token, where=source))
+        elif token_file is not None:
+            reader = TokenFile(Pem(Path(token_file)))
+            reader.current()
+            credentials = reader
+        return cls(
+            server=url,
+            namespace=namespace,
+            tls=TLS(
+                ca=None if ca_file is None else Pem(_existing(ca_file, "ca_file")),
+                certificate=certificate,
+                server_name=server_name,
+                verify=verify,
+            ),
+            proxy=proxy or (proxy_for(url) if trust_env else None),
+            headers={name: [value] for name, value in (headers or {}).items()},
+            credentials=credentials,
+            source=source,
+        )
+
+    @classmethod
+    async def load(cls, kubeconfig: str | Path | None = None, context: str | None = None) -> Self:
+        """Find the configuration: inside a pod its service account, else KUBECONFIG, else `~/.kube/config`.
+
+        Args:
+            kubeconfig: a file to read instead of looking around; it may name several, separated as in PATH.
+            context: the context to use instead of the current one. Asking for a kubeconfig or a context leaves the
+                service account aside.
+
+        The environment is read now, not at import. Several files are merged as kubectl does: the first to name
+        something wins, and those that do not exist are skipped as long as one does. Exec plugins run when the first
+        request needs them.
+
+        Raises:
+            ConfigError: nothing was found (says where it looked), or what was found cannot be used (names the file,
+                the entry, the reason; lists the contexts when there is no such one).
+        """
+        if kubeconfig is not None:
+            return await cls._from_files(_split(kubeconfig), context, named="kubeconfig")
+        if context is None and service_url() is not None and (SERVICE_ACCOUNT / "token").is_file():
+            return cls._in_cluster()
+        if paths := kubeconfig_paths():
+            return await cls._from_files(paths, context, named="KUBECONFIG")
+        default = _default_kubeconfig()
+        if not default.exists():
+            service = "no service account is mounted" if service_url() else "KUBERNETES_SERVICE_HOST is not set"
+            raise ConfigError(
+                f"found no cluster: {service} (so this is no pod), KUBECONFIG is not set, and there is no {default}; "
+                "set KUBECONFIG, or use ClusterConfig.for_server(url)"
+            )
+        return await cls._from_files([default], context, named="default")
+
+    @classmethod
+    def from_dict(cls, kubeconfig: Mapping[str, Any], context: str | None = None) -> Self:
+        """The configuration in the content of a kubeconfig; its relative paths start from the working directory.
+
+        Raises:
+            ConfigError: as for `load`.
+        """
+        return cls._from_kubeconfig(_kubeconfig.Kubeconfig.of(kubeconfig), context)
+
+    @classmethod
+    def from_api_client(cls, api: Any) -> Self:
+        """The configuration of a kubernetes_asyncio `ApiClient`.
+
+        Its address, trust, proxy and default headers are copied; its API key is asked for with each request, by way
+        of its refresh hook, as the ApiClient itself does.
+
+        Raises:
+            ConfigError: this is no ApiClient, or what it is configured with cannot be used.
+        """
+        configuration: Any = getattr(api, "configuration", None)
+        if not hasattr(configuration, "auth_settings"):
+            msg = f"expected a kubernetes_asyncio ApiClient, not {type(api).__name__}"
+            raise ConfigError(msg)
+        host = str(configuration.host)
+        cert = configuration.cert_file
+        headers = {k: [str(v)] for k, v in api.default_headers.items() if k.lower() != "user-agent"}
+        if api.cookie:
+            headers["Cookie"] = [str(api.cookie)]
+        return cls(
+            server=host,
+            tls=TLS(
+                ca=Pem(Path(configuration.ssl_ca_cert)) if configuration.ssl_ca_cert else None,
+                certificate=ClientCertificate(Pem(Path(cert)), Pem(Path(configuration.key_file or cert)))
+                if cert
+                else None,
+                server_name=configuration.tls_server_name or None,
+                verify=bool(configuration.verify_ssl),
+            ),
+            # An ApiClient's session trusts the environment.
+            proxy=configuration.proxy or proxy_for(host),
+            headers=headers,
+            credentials=BorrowedKey(configuration),
+            source="kubernetes_asyncio ApiClient",
+        )
+
+    @classmethod
+    def _in_cluster(cls) -> Self:
+        """As client-go's rest.InClusterConfig, without the half second and 40 MiB that kubernetes_asyncio takes."""
+        server, authority = service_url(), SERVICE_ACCOUNT / "ca.crt"
+        assert server is not None
+        credentials = TokenFile(Pem(SERVICE_ACCOUNT / "token"))
+        credentials.current()
+        try:
+            namespace = (SERVICE_ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
+        except OSError:
+            namespace = ""
+        return cls(
+            server=server,
+            namespace=namespace or "default",
+            tls=TLS(ca=Pem(_existing(authority, "the service account's certificate authority"))),
+            proxy=proxy_for(server),
+            credentials=credentials,
+            source="in-cluster service account",
+        )
+
+    @classmethod
+    async def _from_files(cls, paths: list[Path], context: str | None, *, named: str) -> Self:
+        there = [path for path in paths if path.exists()]
+        if not there:
+            what = "names no file that exists" if len(paths) > 1 else "names a file that does not exist"
+            raise ConfigError(f"{named} {what}: {', '.join(map(str, paths))}")
+        return cls._from_kubeconfig(await asyncio.to_thread(_kubeconfig.Kubeconfig.read, there), context)
+
+    @classmethod
+    def _from_kubeconfig(cls, config: _kubeconfig.Kubeconfig, context_name: str | None) -> Self:
+        name, context = config.context(context_name)
+        cluster, user = config.cluster(context), config.user(context)
+        server = cluster.text("server") or ""
+        return cls(
+            server=server,
+            namespace=context.text("namespace") or "default",
+            tls=_kubeconfig.tls(cluster, user),
+            proxy=cluster.text("proxy-url") or proxy_for(server),
+            headers=_kubeconfig.impersonation(user),
+            credentials=config.credentials(name, user, cluster),
+            compression=not cluster.values.get("disable-compression"),
+            source=context.where,
+        )
+
+
+def _split(kubeconfig: str | Path) -> list[Path]:
+    if isinstance(kubeconfig, Path):
+        return [kubeconfig.expanduser()]
+    return [Path(part).expanduser() for part in kubeconfig.split(os.pathsep) if part]
+
+
+def _default_kubeconfig() -> Path:
+    return Path("~/.kube/config").expanduser()
+
+
+def _existing(path: str | Path, what: str) -> Path:
+    found = Path(path).expanduser()
+    if not found.is_file():
+        msg = f"{what} is {found}, and there is no such file"
+        raise ConfigError(msg)
+    return found
+
+
+def _checked_server(url: str, where: str) -> str:
+    try:
+        parts = urlsplit(url.strip())
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, port_is_fine = urlsplit(""), False
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_fine:
+        msg = f"{where}{url!r} is no server: expected a URL such as 'https://10.0.0.1:6443'"
+        raise ConfigError(msg)
+    if parts.username is not None:
+        msg = f"{where}the server's URL has a user name or password in it; give a token instead"
+        raise ConfigError(msg)
+    if parts.query or parts.fragment:
+        msg = f"{where}the server's URL has a query or a fragment, which an API server's cannot have"
+        raise ConfigError(msg)
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+
+
+def _check_proxy(url: str, where: str) -> None:
+    scheme = urlsplit(url).scheme
+    if scheme not in {"http", "https"}:
+        msg = f"{where}a proxy of scheme {scheme!r} cannot be used; only HTTP proxies can"
+        raise ConfigError(msg)

@@ -1,0 +1,272 @@
+"""What changed, per key, in order: the queue between the reflector and the cache.
+
+The rules are client-go's DeltaFIFO (tools/cache/delta_fifo.go), with two differences: `replace` puts the deletions it
+finds before the objects it was given, and a deletion of an object nobody knows is dropped in every case, so that no
+handler hears of the end of something it was never told of.
+
+Everything but `pop` is synchronous, and one event loop is all there is: no locks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from kinformer.errors import StoppedError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from kinformer.objects import KubeObject, ObjectKey
+
+__all__ = ["Delta", "DeltaFIFO", "DeltaType", "Deltas", "KnownObjects", "Popped"]
+
+
+class DeltaType(enum.IntEnum):
+    """Why an object is in the queue."""
+
+    ADDED = 1
+    UPDATED = 2
+    DELETED = 3
+    REPLACED = 4
+    """It was in a list: it may be new, changed or as it was."""
+    SYNC = 5
+    """It is in the cache, and a resync was asked for."""
+
+
+class Delta(NamedTuple):
+    """One change of one object.
+
+    Attributes:
+        type: what happened.
+        object: the object; for a deletion its last known state.
+        final_state_known: false for a deletion that was inferred from a list (client-go: DeletedFinalStateUnknown).
+    """
+
+    type: DeltaType
+    object: KubeObject
+    final_state_known: bool = True
+
+
+Deltas = list[Delta]
+"""All that happened to one object since it was last popped, oldest first."""
+
+
+class Popped(NamedTuple):
+    """What `pop` returns.
+
+    Attributes:
+        key: the object's key.
+        deltas: what happened to it.
+        initial: it was popped before the queue had delivered its first list (client-go: isInInitialList).
+    """
+
+    key: ObjectKey
+    deltas: Deltas
+    initial: bool
+
+
+class KnownObjects(Protocol):
+    """What has left the queue: the cache."""
+
+    def get_by_key(self, key: ObjectKey) -> KubeObject | None:
+        """The object of that key, or `None`."""
+        ...
+
+    def list_keys(self) -> Collection[ObjectKey]:
+        """All keys."""
+        ...
+
+    def __contains__(self, key: object) -> bool: ...
+
+
+class DeltaFIFO:
+    """A queue of keys, each with the list of its changes; a key keeps the place it got when it came.
+
+    Args:
+        known_objects: the cache this queue feeds, to tell what a new list no longer has. Without one, only what is
+            queued counts as known.
+    """
+
+    __slots__ = ("_closed", "_initial_left", "_items", "_known", "_populated", "_queue", "_wakeup")
+
+    def __init__(self, known_objects: KnownObjects | None = None) -> None:
+        self._items: dict[ObjectKey, Deltas] = {}
+        self._queue: deque[ObjectKey] = deque()
+        self._known = known_objects
+        self._populated = False
+        self._initial_left = 0
+        self._closed = False
+        self._wakeup = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._items
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether everything of the first `replace` has been popped, or something else came before any `replace`.
+
+        Never goes back to false.
+        """
+        return self._populated and self._initial_left == 0
+
+    def add(self, obj: KubeObject) -> None:
+        """Queue an object that was created."""
+        self._populated = True
+        self._append(obj.key, Delta(DeltaType.ADDED, obj))
+
+    def update(self, obj: KubeObject) -> None:
+        """Queue an object that was changed."""
+        self._populated = True
+        self._append(obj.key, Delta(DeltaType.UPDATED, obj))
+
+    def delete(self, obj: KubeObject, *, final_state_known: bool = True) -> None:
+        """Queue the deletion of an object; dropped when it is neither known nor queued."""
+        self._populated = True
+        key = obj.key
+        if key in self._items or (self._known is not None and key in self._known):
+            self._append(key, Delta(DeltaType.DELETED, obj, final_state_known))
+
+    def leave_out(self, key: ObjectKey) -> None:
+        """Queue the deletion of whatever is known under a key, because its present state cannot be used."""
+        last = self._last_known(key)
+        if last is not None:
+            self._populated = True
+            self._append(key, Delta(DeltaType.DELETED, last, final_state_known=False))
+
+    def replace(self, objects: Iterable[KubeObject]) -> None:
+        """Queue a whole list: each object as Replaced, and first the deletion of everything known that it lacks."""
+        for _ in self.replacing(objects, slice_size=1 << 62):
+            pass
+
+    def replacing(self, objects: Iterable[KubeObject], *, slice_size: int) -> Iterator[None]:
+        """`replace` in slices: stops after each `slice_size` keys, so that the caller can let others run.
+
+        The deletions are all queued before the first stop. Between the stops anything may be popped, but nothing else
+        may be queued. Nothing counts as synced until the last slice is in.
+        """
+        by_key = {obj.key: obj for obj in objects}
+        first = not self._populated
+        if first:
+            # One more than there is, so that what is popped between the slices cannot look like the end.
+            self._initial_left = 1
+            self._populated = True
+        for key in [key for key in self._items if key not in by_key]:
+            self._append_lost(key, first=first)
+        if self._known is not None:
+            for key in [key for key in self._known.list_keys() if key not in by_key and key not in self._items]:
+                self._append_lost(key, first=first)
+        for count, (key, obj) in enumerate(by_key.items(), 1):
+            self._append(key, Delta(DeltaType.REPLACED, obj))
+            self._initial_left += first
+            if count % slice_size == 0:
+                yield
+        if first:
+            self._initial_left -= 1
+        # An empty list queues nothing, and yet whoever waits must learn that it has come.
+        self._wakeup.set()
+
+    def resync(self) -> None:
+        """Queue every known object as Sync, except those that are queued anyway: their news is fresher."""
+        if self._known is None:
+            return
+        for key in list(self._known.list_keys()):
+            if key in self._items:
+                continue
+            obj = self._known.get_by_key(key)
+            if obj is not None:
+                self._append(key, Delta(DeltaType.SYNC, obj))
+
+    def list_keys(self) -> list[ObjectKey]:
+        """The queued keys, in the order they will be popped."""
+        return [*self._queue]
+
+    def get_by_key(self, key: ObjectKey) -> Deltas | None:
+        """A copy of what is queued for a key, or `None`."""
+        deltas = self._items.get(key)
+        return None if deltas is None else [*deltas]
+
+    def close(self) -> None:
+        """Wake everybody who waits. What is queued can still be popped."""
+        self._closed = True
+        self._wakeup.set()
+
+    def pop_nowait(self) -> Popped | None:
+        """Take the oldest key with all its changes, or `None` when there is none."""
+        if not self._queue:
+            return None
+        initial = not self.has_synced
+        key = self._queue.popleft()
+        deltas = self._items.pop(key)
+        if self._initial_left > 0:
+            self._initial_left -= 1
+        return Popped(key, deltas, initial)
+
+    async def wait(self) -> None:
+        """Wait until there is something to pop, a `replace` has been queued, or the queue was closed.
+
+        Cancelling it changes nothing. Meant for one consumer, which then pops until there is nothing left.
+        """
+        await self._wakeup.wait()
+        if not self._closed:
+            self._wakeup.clear()
+
+    async def pop(self) -> Popped:
+        """Take the oldest key with all its changes; wait for one if there is none.
+
+        If cancelled, nothing has been taken.
+
+        Raises:
+            StoppedError: the queue is closed and empty.
+        """
+        while True:
+            popped = self.pop_nowait()
+            if popped is not None:
+                if self._queue:
+                    self._wakeup.set()
+                return popped
+            if self._closed:
+                msg = "DeltaFIFO: manipulating with closed queue"
+                raise StoppedError(msg)
+            await self.wait()
+
+    def _last_known(self, key: ObjectKey) -> KubeObject | None:
+        queued = self._items.get(key)
+        if queued is not None:
+            return None if queued[-1].type is DeltaType.DELETED else queued[-1].object
+        return None if self._known is None else self._known.get_by_key(key)
+
+    def _append_lost(self, key: ObjectKey, *, first: bool) -> None:
+        last = self._last_known(key)
+        if last is not None:
+            self._append(key, Delta(DeltaType.DELETED, last, final_state_known=False))
+            # Also a key that is queued already, by a resync: it was not counted then, and will be popped all the same.
+            self._initial_left += first
+
+    def _append(self, key: ObjectKey, delta: Delta) -> None:
+        deltas = self._items.get(key)
+        if deltas is None:
+            self._items[key] = [delta]
+            self._queue.append(key)
+            self._wakeup.set()
+        elif delta.type is DeltaType.DELETED and deltas[-1].type is DeltaType.DELETED:
+            # Of two deletions in a row the one that knows the final state says more, else the newer one.
+            if delta.final_state_known or not deltas[-1].final_state_known:
+                deltas[-1] = delta
+        else:
+            deltas.append(delta)
+
+    # Last, because below it the annotation list[...] would mean this method.
+    def list(self) -> list[KubeObject]:
+        """The newest queued state of each queued object."""
+        return [deltas[-1].object for deltas in self._items.values()]

@@ -1,0 +1,345 @@
+"""Every exception kinformer raises, in one tree.
+
+    KinformerError
+    ├── ConfigError (ValueError)                   where the API server is, or who we are, cannot be told
+    ├── SelectorError (ValueError)                 a label or field selector that does not parse
+    ├── UnknownResourceError (LookupError)         no such resource, built in or on the server
+    ├── LifecycleError (RuntimeError)              something asked at the wrong time
+    │   ├── AlreadyStartedError                    started twice, or changed after the start
+    │   ├── NotStartedError                        asked before the start
+    │   └── StoppedError                           used after the stop
+    ├── IndexerError
+    │   ├── UnknownIndexError (LookupError)        an index nobody added
+    │   └── IndexConflictError (ValueError)        an index name taken already
+    ├── ObjectError                                one object that cannot be used; names its key
+    │   ├── DecodeError (ValueError)               not the JSON of a Kubernetes object
+    │   ├── TransformError                         the transform raised
+    │   └── IndexFunctionError                     an index function raised
+    ├── CacheSyncError (TimeoutError)              caches that are not in sync; names each and its last error
+    ├── TransportError                             no answer, or half of one
+    │   ├── ConnectError (ConnectionError)         refused, reset, no such host
+    │   ├── TLSError (ConnectionError)             the two ends do not trust each other
+    │   ├── TransportTimeoutError (TimeoutError)   silence for too long
+    │   ├── StreamBrokenError (ConnectionError)    the connection was lost in the middle of an answer
+    │   └── ProtocolError                          an answer that is not what was asked for
+    └── ApiError                                   the API server said no; one class per HTTP status
+        ├── BadRequestError (ValueError)           400
+        ├── UnauthorizedError (PermissionError)    401
+        ├── ForbiddenError (PermissionError)       403
+        ├── NotFoundError (LookupError)            404
+        ├── MethodNotAllowedError                  405
+        ├── ConflictError                          409
+        │   └── AlreadyExistsError                 409, reason AlreadyExists
+        ├── ExpiredError                           410
+        ├── UnsupportedMediaTypeError              415
+        ├── InvalidError (ValueError)              422
+        ├── TooManyRequestsError                   429
+        └── ServerError                            5xx
+            ├── ServiceUnavailableError            503
+            └── ServerTimeoutError (TimeoutError)  504
+                └── ResourceVersionTooLargeError   504, cause ResourceVersionTooLarge
+
+An exception with a standard-library sibling is also that sibling, so that `except TimeoutError` does what it says.
+No message carries a token, the data of a Secret or the body of an object.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "AlreadyExistsError",
+    "AlreadyStartedError",
+    "ApiError",
+    "BadRequestError",
+    "CacheSyncError",
+    "ConfigError",
+    "ConflictError",
+    "ConnectError",
+    "DecodeError",
+    "ExpiredError",
+    "ForbiddenError",
+    "IndexConflictError",
+    "IndexFunctionError",
+    "IndexerError",
+    "InvalidError",
+    "KinformerError",
+    "LifecycleError",
+    "MethodNotAllowedError",
+    "NotFoundError",
+    "NotStartedError",
+    "ObjectError",
+    "ProtocolError",
+    "ResourceVersionTooLargeError",
+    "SelectorError",
+    "ServerError",
+    "ServerTimeoutError",
+    "ServiceUnavailableError",
+    "StoppedError",
+    "StreamBrokenError",
+    "TLSError",
+    "TooManyRequestsError",
+    "TransformError",
+    "TransportError",
+    "TransportTimeoutError",
+    "UnauthorizedError",
+    "UnknownIndexError",
+    "UnknownResourceError",
+    "UnsupportedMediaTypeError",
+]
+
+
+class KinformerError(Exception):
+    """The root: `except KinformerError` catches all that kinformer raises on purpose."""
+
+
+class ConfigError(KinformerError, ValueError):
+    """Where the API server is, or who we are, cannot be told: no kubeconfig, no such context, an exec plugin failed."""
+
+
+class SelectorError(KinformerError, ValueError):
+    """A label or field selector does not parse; the message shows where."""
+
+
+class UnknownResourceError(KinformerError, LookupError):
+    """No such resource, neither built in nor served by the API server."""
+
+
+class LifecycleError(KinformerError, RuntimeError):
+    """Something was asked at the wrong time."""
+
+
+class AlreadyStartedError(LifecycleError):
+    """Started a second time, or changed where only the time before the start allows it."""
+
+
+class NotStartedError(LifecycleError):
+    """Asked of something that has not been started."""
+
+
+class StoppedError(LifecycleError):
+    """Used after it was stopped; informers, factories and queues are never restarted."""
+
+
+class IndexerError(KinformerError):
+    """The indexer was asked for something it cannot do."""
+
+
+class UnknownIndexError(IndexerError, LookupError):
+    """No index of that name was added."""
+
+
+class IndexConflictError(IndexerError, ValueError):
+    """An index of that name exists already; none of the new ones was added."""
+
+
+class ObjectError(KinformerError):
+    """One object cannot be used. It is left out and reported; everything else goes on.
+
+    Attributes:
+        key: `namespace/name` of the object, or `None` when not even that could be read.
+        resource: the resource's full name, such as `pods.v1`.
+    """
+
+    def __init__(self, reason: str, *, key: str | None = None, resource: str = "") -> None:
+        where = f"{resource} {key}" if key else resource or "an object"
+        super().__init__(f"{where}: {reason}")
+        self.key = key
+        self.resource = resource
+        self.reason = reason
+
+
+class DecodeError(ObjectError, ValueError):
+    """The bytes are not the JSON of a Kubernetes object, or it has no name."""
+
+
+class TransformError(ObjectError):
+    """The transform raised for this object; the cause is chained."""
+
+
+class IndexFunctionError(ObjectError):
+    """An index function raised for this object; the object is in the cache, but not in that index."""
+
+
+class CacheSyncError(KinformerError, TimeoutError):
+    """Caches that did not come into sync in time.
+
+    Attributes:
+        causes: for each cache (its name), the last error it met, or `None` when it met none and is only slow.
+    """
+
+    def __init__(self, message: str, causes: Mapping[str, BaseException | None]) -> None:
+        super().__init__(message)
+        self.causes = dict(causes)
+
+
+class TransportError(KinformerError):
+    """The request was not answered, or only half."""
+
+
+class ConnectError(TransportError, ConnectionError):
+    """No connection to the API server: refused, reset, or a host name that does not resolve."""
+
+
+class TLSError(TransportError, ConnectionError):
+    """The TLS handshake failed: an unknown authority, a wrong host name, a refused client certificate."""
+
+
+class TransportTimeoutError(TransportError, TimeoutError):
+    """Nothing was heard for longer than the time allowed."""
+
+
+class StreamBrokenError(TransportError, ConnectionError):
+    """The connection was lost in the middle of an answer."""
+
+
+class ProtocolError(TransportError):
+    """The answer is not what was asked for: HTML from a proxy, a Table, a list without a version."""
+
+
+class ApiError(KinformerError):
+    """The API server refused, with a Status (meta/v1) or with plain text.
+
+    Attributes:
+        status: the HTTP status code, such as 409.
+        reason: the Status's machine-readable reason, such as `AlreadyExists`; empty when there is none.
+        message: what the server said.
+        details: the Status's `details`, decoded; empty when there are none.
+        retry_after: seconds the server asks us to wait (`Retry-After` or `details.retryAfterSeconds`), or `None`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        reason: str = "",
+        details: Mapping[str, Any] | None = None,
+        retry_after: float | None = None,
+        doing: str = "",
+    ) -> None:
+        """`doing` says what was refused ("list pods in namespace web"), and leads the text."""
+        said = message or reason or "no message"
+        text = f"{status} {reason}".strip()
+        super().__init__(f"cannot {doing}: {said} ({text})" if doing else f"{said} ({text})")
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.details: dict[str, Any] = dict(details or {})
+        self.retry_after = retry_after
+
+
+class BadRequestError(ApiError, ValueError):
+    """400: the request itself is wrong."""
+
+
+class UnauthorizedError(ApiError, PermissionError):
+    """401: the server does not know who we are."""
+
+
+class ForbiddenError(ApiError, PermissionError):
+    """403: the server knows who we are, and RBAC does not allow it."""
+
+
+class NotFoundError(ApiError, LookupError):
+    """404: no such object, or no such resource."""
+
+
+class MethodNotAllowedError(ApiError):
+    """405: the resource does not offer this verb."""
+
+
+class ConflictError(ApiError):
+    """409: the object has changed since it was read, or a precondition failed."""
+
+
+class AlreadyExistsError(ConflictError):
+    """409, reason AlreadyExists: an object of that name is there."""
+
+
+class ExpiredError(ApiError):
+    """410: the resource version or the continue token is too old; only a new list helps."""
+
+
+class UnsupportedMediaTypeError(ApiError):
+    """415: the server does not take a body of this type."""
+
+
+class InvalidError(ApiError, ValueError):
+    """422: the object or the options fail validation; `details["causes"]` names the fields."""
+
+
+class TooManyRequestsError(ApiError):
+    """429: the server asks for patience; see `retry_after`."""
+
+
+class ServerError(ApiError):
+    """5xx: the server failed."""
+
+
+class ServiceUnavailableError(ServerError):
+    """503: the server is not ready, or something between us and it is not."""
+
+
+class ServerTimeoutError(ServerError, TimeoutError):
+    """504: the server gave up on the request."""
+
+
+class ResourceVersionTooLargeError(ServerTimeoutError):
+    """504, cause ResourceVersionTooLarge: this server has not yet seen the version asked for."""
+
+
+_BY_STATUS: dict[int, type[ApiError]] = {
+    400: BadRequestError,
+    401: UnauthorizedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    405: MethodNotAllowedError,
+    409: ConflictError,
+    410: ExpiredError,
+    415: UnsupportedMediaTypeError,
+    422: InvalidError,
+    429: TooManyRequestsError,
+    503: ServiceUnavailableError,
+    504: ServerTimeoutError,
+}
+
+
+def api_error(
+    status: int,
+    body: Mapping[str, Any] | None = None,
+    *,
+    text: str = "",
+    retry_after: float | None = None,
+    doing: str = "",
+) -> ApiError:
+    """Make the exception for an HTTP status and the Status object (meta/v1) that came with it.
+
+    Args:
+        status: the HTTP status code, or the `code` of a Status inside a stream.
+        body: the decoded Status, if the answer was one.
+        text: the answer's text when it was no Status; at most 200 characters of it are shown.
+        retry_after: seconds from the `Retry-After` header; else `details.retryAfterSeconds` is taken.
+        doing: what was refused, for the message.
+    """
+    body = body or {}
+    raw_details = body.get("details")
+    details: dict[str, Any] = raw_details if isinstance(raw_details, dict) else {}
+    reason = str(body.get("reason") or "")
+    message = str(body.get("message") or "") or " ".join(text.split())[:200]
+    if retry_after is None and isinstance(details.get("retryAfterSeconds"), int | float):
+        retry_after = float(details["retryAfterSeconds"])
+    causes = details.get("causes")
+    cause_reasons = {c.get("reason") for c in causes if isinstance(c, dict)} if isinstance(causes, list) else set()
+    kind = _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
+    if reason == "AlreadyExists":
+        kind = AlreadyExistsError
+    elif reason in {"Expired", "Gone"}:
+        kind = ExpiredError
+    elif "ResourceVersionTooLarge" in cause_reasons or message.startswith("Too large resource version"):
+        # The message alone is all that servers up to 1.18 send (client-go, isTooLargeResourceVersionError).
+        kind = ResourceVersionTooLargeError
+    return kind(message, status=status, reason=reason, details=details, retry_after=retry_after, doing=doing)

@@ -1,0 +1,94 @@
+"""What a handler is told: `Added`, `Updated`, `Deleted`, and what may be a handler.
+
+Events match by position, so a consumer reads like the sentence it means:
+
+    match event:
+        case Added(obj): ...
+        case Updated(old, new): ...
+        case Deleted(obj, final_state_known=False): ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import msgspec
+
+if TYPE_CHECKING:
+    from kinformer.objects import KubeObject, ObjectKey
+
+__all__ = ["Added", "Deleted", "Delivery", "Event", "EventHandler", "Updated"]
+
+
+class Added(msgspec.Struct, frozen=True, gc=False):
+    """An object has come into the cache.
+
+    Attributes:
+        obj: the object.
+        initial: it was there already when this handler began to listen (client-go: isInInitialList). Every handler is
+            told of each such object, also one that is added late.
+    """
+
+    obj: KubeObject
+    initial: bool = False
+
+    @property
+    def key(self) -> ObjectKey:
+        """Namespace and name of the object."""
+        return self.obj.key
+
+
+class Updated(msgspec.Struct, frozen=True, gc=False):
+    """An object has changed, or (old and new have one version) this handler asked for a resync.
+
+    Attributes:
+        old: what this handler was told last.
+        new: what it is now.
+    """
+
+    old: KubeObject
+    new: KubeObject
+
+    @property
+    def obj(self) -> KubeObject:
+        """What it is now: every kind of event has an `obj`."""
+        return self.new
+
+    @property
+    def key(self) -> ObjectKey:
+        """Namespace and name of the object."""
+        return self.new.key
+
+    @property
+    def is_resync(self) -> bool:
+        """Nothing has changed; the handler asked to be told from time to time."""
+        return self.old.resource_version == self.new.resource_version and self.old.uid == self.new.uid
+
+
+class Deleted(msgspec.Struct, frozen=True, gc=False):
+    """An object has gone.
+
+    Attributes:
+        obj: its last state. If the deletion itself was missed (it fell into a gap of the watch and showed in the next
+            list), this is the last state that was seen.
+        final_state_known: whether `obj` is the state it was deleted in (client-go: not a DeletedFinalStateUnknown).
+    """
+
+    obj: KubeObject
+    final_state_known: bool = True
+
+    @property
+    def key(self) -> ObjectKey:
+        """Namespace and name of the object."""
+        return self.obj.key
+
+
+Event: TypeAlias = Added | Updated | Deleted
+
+EventHandler: TypeAlias = Callable[[Event], Awaitable[object] | object]
+"""A plain or a coroutine function that takes an event; what it returns is ignored."""
+
+Delivery: TypeAlias = Literal["every", "latest"]
+"""How a handler that is slower than the events is served. "every": each event, in order, however many wait. "latest":
+per object only the oldest `old` and the newest `new`, so that what waits is bounded by the number of objects."""

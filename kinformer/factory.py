@@ -1,0 +1,311 @@
+"""SharedInformerFactory: one informer, one task and one watch per identity, however many ask."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+
+from kinformer.errors import (
+    AlreadyStartedError,
+    CacheSyncError,
+    LifecycleError,
+    StoppedError,
+    UnknownResourceError,
+)
+from kinformer.groups import ApiGroups
+from kinformer.informer import SharedInformer
+from kinformer.labels import FieldSelector, LabelSelector
+from kinformer.metrics import NO_METRICS
+from kinformer.resources import Resource, find_resource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kinformer.backoff import Backoff
+    from kinformer.errors import KinformerError
+    from kinformer.labels import SelectorInput
+    from kinformer.listwatch import ListerWatcher
+    from kinformer.metrics import Metrics
+    from kinformer.reflector import Transform
+
+__all__ = ["Identity", "SharedInformerFactory", "Sources"]
+
+
+class Sources(Protocol):
+    """What a factory needs of a client."""
+
+    def list_watch(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
+    ) -> ListerWatcher:
+        """A source of a resource's objects within a scope."""
+        ...
+
+    async def resolve(self, name: str) -> Resource:
+        """The resource a kubectl-style name means, by discovery if need be."""
+        ...
+
+
+class Identity(NamedTuple):
+    """What an informer is of. Two requests with equal identities get the same informer.
+
+    Selectors are compared by meaning: "a=1,b=2" and "b==2,a=1" are one identity.
+    """
+
+    resource: Resource
+    namespace: str
+    label_selector: LabelSelector
+    field_selector: FieldSelector
+    metadata_only: bool
+
+    def __str__(self) -> str:
+        text = self.resource.full_name
+        if self.namespace:
+            text += f" in {self.namespace}"
+        scope = [str(selector) for selector in (self.label_selector, self.field_selector) if selector]
+        if self.metadata_only:
+            scope.append("metadata only")
+        return f"{text} ({'; '.join(scope)})" if scope else text
+
+
+class SharedInformerFactory(ApiGroups):
+    """Makes informers and shares them; starts, syncs and stops them together.
+
+        async with Client() as client:
+            factory = SharedInformerFactory(client)
+            pods = factory.core.v1.pods
+            async with factory:
+                await factory.wait_for_cache_sync(timeout=30)
+
+    Entering starts all informers asked for so far; one that is asked for later is started at once. Leaving stops them
+    and leaves nothing behind. A stopped factory is not started again.
+
+    Args:
+        client: a `Client`, or anything that makes sources.
+        resync: seconds between resyncs of handlers that do not ask for their own; 0 for none.
+        namespace: the namespace of informers that do not name one; `None` for all.
+        backoff: when to try again after a failure.
+        on_error: told of every failure of every informer: `on_error(error, informer)`.
+        metrics: told of what is counted.
+    """
+
+    def __init__(
+        self,
+        client: Sources,
+        *,
+        resync: float = 0.0,
+        namespace: str | None = None,
+        backoff: Backoff | None = None,
+        on_error: Callable[[KinformerError, SharedInformer], object] | None = None,
+        metrics: Metrics = NO_METRICS,
+    ) -> None:
+        self._client = client
+        self._resync = resync
+        self._namespace = namespace or ""
+        self._backoff = backoff
+        self._on_error = on_error
+        self._metrics = metrics
+        self._informers: dict[Identity, SharedInformer] = {}
+        self._transforms: dict[Identity, Transform | None] = {}
+        self._started = False
+        self._stopped = False
+
+    def __repr__(self) -> str:
+        state = "stopped" if self._stopped else "started" if self._started else "new"
+        return f"<SharedInformerFactory {state} informers={len(self._informers)}>"
+
+    @property
+    def informers(self) -> Mapping[Identity, SharedInformer]:
+        """All informers there are, by what they are of."""
+        return dict(self._informers)
+
+    def informer(
+        self,
+        resource: Resource | str,
+        *,
+        namespace: str | None = None,
+        label_selector: SelectorInput = None,
+        field_selector: str | Mapping[str, str] | FieldSelector | None = None,
+        metadata_only: bool = False,
+        transform: Transform | None = None,
+    ) -> SharedInformer:
+        """The informer of a resource in a scope: the same each time it is asked for, until it is stopped.
+
+        Args:
+            resource: a `Resource`, or the name of a built-in one as kubectl takes it ("pods", "po", "deploy",
+                "ingresses.networking.k8s.io"). For the name of a custom resource see `discover`.
+            namespace: the only namespace to cover; by default the factory's.
+            label_selector: only objects with such labels; the server selects.
+            field_selector: only objects with such fields; the server selects.
+            metadata_only: fetch only the objects' metadata (PartialObjectMetadata).
+            transform: what to keep of each object; part of no identity, so all who ask must give the same, or none.
+
+        Raises:
+            UnknownResourceError: no built-in resource of that name, or one that cannot be watched.
+            SelectorError: a selector does not parse.
+            ValueError: a namespace for a cluster-scoped resource, or a transform other than the informer's own.
+            StoppedError: the factory has stopped.
+        """
+        found = find_resource(resource) if isinstance(resource, str) else resource
+        if found is None:
+            msg = (
+                f"{resource!r} is no built-in resource; for a custom one use `await factory.discover({resource!r})` "
+                "or factory.informer(Resource(group, version, plural, kind))"
+            )
+            raise UnknownResourceError(msg)
+        if not found.watchable:
+            msg = f"{found.full_name} cannot be listed and watched (the API server only takes requests to create it)"
+            raise UnknownResourceError(msg)
+        if namespace and not found.namespaced:
+            msg = f"{found.qualified} are cluster-scoped; leave namespace={namespace!r} out"
+            raise ValueError(msg)
+        if self._stopped:
+            msg = "the factory has stopped: it makes no informers any more; make a new factory"
+            raise StoppedError(msg)
+        scope = (namespace if namespace is not None else self._namespace) if found.namespaced else ""
+        identity = Identity(
+            found, scope, LabelSelector.parse(label_selector), FieldSelector.parse(field_selector), metadata_only
+        )
+        informer = self._informers.get(identity)
+        if informer is None or informer.stopped:
+            informer = self._informers[identity] = self._make(identity, transform)
+            self._transforms[identity] = transform
+            if self._started:
+                informer.start()
+        elif transform is not None and transform is not self._transforms[identity]:
+            msg = f"the informer of {identity} exists already, with another transform; give each the same"
+            raise ValueError(msg)
+        return informer
+
+    async def discover(
+        self,
+        name: str,
+        *,
+        namespace: str | None = None,
+        label_selector: SelectorInput = None,
+        field_selector: str | Mapping[str, str] | FieldSelector | None = None,
+        metadata_only: bool = False,
+        transform: Transform | None = None,
+    ) -> SharedInformer:
+        """The informer of a resource named as kubectl names it, also a custom one: "widgets.v1.example.com", "wd".
+
+        Like `informer`, after asking the API server what the name means when it is not built in. If cancelled, no
+        informer was made.
+
+        Raises:
+            UnknownResourceError: the server has no such resource; the message names those that come close.
+            ApiError: the server refused to say.
+            TransportError: the server did not answer.
+        """
+        resource = await self._client.resolve(name)
+        return self.informer(
+            resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            metadata_only=metadata_only,
+            transform=transform,
+        )
+
+    def start(self) -> None:
+        """Start all informers asked for so far; those asked for later start by themselves.
+
+        Raises:
+            AlreadyStartedError: it has been started before.
+            StoppedError: it has been stopped before.
+        """
+        if self._stopped:
+            msg = "the factory has stopped and cannot be started again; make a new one"
+            raise StoppedError(msg)
+        if self._started:
+            msg = "the factory has been started already; informers asked for from now on start by themselves"
+            raise AlreadyStartedError(msg)
+        asyncio.get_running_loop()
+        self._started = True
+        for informer in self._informers.values():
+            informer.start()
+
+    async def stop(self) -> None:
+        """Stop all informers and wait for their end: no task and no watch is left. Stopping twice does no harm.
+
+        If cancelled, all informers have still been told to end.
+
+        Raises:
+            ExceptionGroup: informers had failed by defects of their own.
+        """
+        self._stopped = True
+        informers = [*self._informers.values()]
+        for informer in informers:
+            informer.request_stop()
+        failures: list[Exception] = []
+        for informer in informers:
+            try:
+                await informer.stop()
+            except Exception as error:  # noqa: BLE001 - collected, and raised below when all have ended
+                failures.append(error)
+        if failures:
+            msg = "informers failed"
+            raise ExceptionGroup(msg, failures)
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.stop()
+
+    async def wait_for_cache_sync(self, timeout: float | None = None) -> None:
+        """Wait until the first list of every informer is wholly in its cache.
+
+        Args:
+            timeout: seconds to wait at most, for all together; `None` waits for ever.
+
+        Raises:
+            CacheSyncError: not in time; names each cache that is missing, and the last error it met.
+            StoppedError: an informer stopped before that.
+            LifecycleError: the factory has not been started, so nothing would ever come.
+        """
+        if not self._started:
+            msg = "the factory has not been started: nothing would ever sync; use `async with factory:` or start()"
+            raise LifecycleError(msg)
+        informers = [*self._informers.items()]
+        try:
+            async with asyncio.timeout(timeout):
+                for _, informer in informers:
+                    await informer.synced()
+        except TimeoutError:
+            late = {str(identity): informer for identity, informer in informers if not informer.has_synced}
+            causes = {name: informer.status.last_error for name, informer in late.items()}
+            listed = "; ".join(
+                f"{name}: {cause if cause is not None else f'no error, {late[name].status.listed} objects so far'}"
+                for name, cause in causes.items()
+            )
+            msg = f"{len(late)} of {len(informers)} caches are not in sync after {timeout} s: {listed}"
+            raise CacheSyncError(msg, causes) from next((cause for cause in causes.values() if cause), None)
+
+    def _builtin(self, resource: Resource) -> SharedInformer:
+        return self.informer(resource)
+
+    def _make(self, identity: Identity, transform: Transform | None) -> SharedInformer:
+        source = self._client.list_watch(
+            identity.resource,
+            namespace=identity.namespace or None,
+            label_selector=str(identity.label_selector),
+            field_selector=str(identity.field_selector),
+            metadata_only=identity.metadata_only,
+        )
+        return SharedInformer(
+            source,
+            name=str(identity),
+            namespace=identity.namespace,
+            resync=self._resync,
+            backoff=self._backoff,
+            transform=transform,
+            on_error=self._on_error,
+            metrics=self._metrics,
+        )

@@ -1,0 +1,281 @@
+"""Label and field selectors: parse, match, render.
+
+The grammar is Kubernetes' own (apimachinery pkg/labels/selector.go): requirements joined by commas, all of which must
+hold: `app=web`, `tier!=cache`, `env in (prod,staging)`, `env notin (dev)`, `owner`, `!owner`, `weight>3`. As in
+Kubernetes, `!=` and `notin` also match objects without the label.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from kinformer.errors import SelectorError
+
+if TYPE_CHECKING:
+    from kinformer.objects import KubeObject
+
+__all__ = ["FieldSelector", "LabelSelector", "Requirement", "SelectorInput"]
+
+_TOKEN = re.compile(r"\s*(?:(?P<op>==|!=|=|!|>|<|,|\(|\))|(?P<word>[^\s=!><,()]+))")
+_KEY = re.compile(
+    r"(?:[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*/)?"
+    r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+)
+_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Requirement:
+    """One condition on one label.
+
+    Attributes:
+        key: the label's name.
+        operator: one of "=", "!=", "in", "notin", "exists", "!", ">", "<".
+        values: what it is compared with, sorted; empty for "exists" and "!".
+    """
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether these labels fulfil it."""
+        value = labels.get(self.key)
+        match self.operator:
+            case "=" | "in":
+                return value is not None and value in self.values
+            case "!=" | "notin":
+                return value is None or value not in self.values
+            case "exists":
+                return value is not None
+            case "!":
+                return value is None
+            case _:
+                try:
+                    number, bound = int(value or ""), int(self.values[0])
+                except ValueError:
+                    return False
+                return number > bound if self.operator == ">" else number < bound
+
+    def __str__(self) -> str:
+        match self.operator:
+            case "exists":
+                return self.key
+            case "!":
+                return f"!{self.key}"
+            case "in" | "notin":
+                return f"{self.key} {self.operator} ({','.join(self.values)})"
+            case _:
+                return f"{self.key}{self.operator}{self.values[0]}"
+
+
+class _Parser:
+    """Reads a selector from left to right; every complaint shows the place."""
+
+    def __init__(self, text: str, what: str) -> None:
+        self.text = text
+        self.what = what
+        self.tokens: list[tuple[str, int]] = []
+        at = 0
+        while at < len(text.rstrip()):
+            found = _TOKEN.match(text, at)
+            if found is None:  # pragma: no cover - the two alternatives of _TOKEN cover every character
+                raise self.error("cannot be read", at)
+            self.tokens.append((found["op"] or found["word"], found.start("op" if found["op"] else "word")))
+            at = found.end()
+        self.next = 0
+
+    def error(self, why: str, at: int | None = None) -> SelectorError:
+        if at is None:
+            at = self.tokens[self.next][1] if self.next < len(self.tokens) else len(self.text)
+        return SelectorError(f"{self.what} {self.text!r} {why}, at position {at}")
+
+    def peek(self) -> str:
+        return self.tokens[self.next][0] if self.next < len(self.tokens) else ""
+
+    def take(self) -> str:
+        token = self.peek()
+        self.next += 1
+        return token
+
+    def key(self) -> str:
+        key = self.peek()
+        if not _KEY.fullmatch(key):
+            raise self.error(f"needs a label name, not {key!r}" if key else "ends where a label name is needed")
+        self.next += 1
+        return key
+
+    def value(self) -> str:
+        token = self.peek()
+        if token in {"", ",", ")"}:
+            return ""
+        if not _VALUE.fullmatch(token):
+            raise self.error(f"has {token!r}, which cannot be a label's value")
+        self.next += 1
+        return token
+
+    def values(self) -> tuple[str, ...]:
+        if self.take() != "(":
+            self.next -= 1
+            raise self.error("needs '(' after in or notin")
+        found = [self.value()]
+        while self.peek() == ",":
+            self.next += 1
+            found.append(self.value())
+        if self.take() != ")":
+            self.next -= 1
+            raise self.error("needs ')' to end its values")
+        return tuple(sorted(set(found)))
+
+    def requirement(self) -> Requirement:
+        if self.peek() == "!":
+            self.next += 1
+            return Requirement(self.key(), "!")
+        key = self.key()
+        match self.peek():
+            case "" | ",":
+                return Requirement(key, "exists")
+            case "=" | "==":
+                self.next += 1
+                return Requirement(key, "=", (self.value(),))
+            case "!=":
+                self.next += 1
+                return Requirement(key, "!=", (self.value(),))
+            case ">" | "<" as operator:
+                self.next += 1
+                bound = self.peek()
+                if not re.fullmatch(r"-?[0-9]+", bound):
+                    raise self.error(f"needs a whole number after {operator}")
+                self.next += 1
+                return Requirement(key, operator, (bound,))
+            case "in" | "notin" as operator:
+                self.next += 1
+                return Requirement(key, operator, self.values())
+        raise self.error("needs one of = == != in notin > < or a comma")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSelector:
+    """A parsed label selector; the empty one matches everything. Requirements are sorted: equal selectors are equal."""
+
+    requirements: tuple[Requirement, ...] = ()
+
+    @classmethod
+    def parse(cls, selector: SelectorInput) -> LabelSelector:
+        """Make a selector of a string, or of a mapping of labels that must be equal.
+
+        Raises:
+            SelectorError: it does not parse; the message names the place.
+        """
+        if selector is None:
+            return cls()
+        if isinstance(selector, LabelSelector):
+            return selector
+        if isinstance(selector, Mapping):
+            return cls._of_mapping(selector)
+        if not isinstance(selector, str):
+            msg = f"a label selector is a string or a mapping, not {type(selector).__name__}"
+            raise SelectorError(msg)
+        parser = _Parser(selector, "label selector")
+        found: list[Requirement] = []
+        while parser.peek():
+            found.append(parser.requirement())
+            if not parser.peek():
+                break
+            if parser.take() != ",":
+                parser.next -= 1
+                raise parser.error("needs a comma between its requirements")
+            if not parser.peek():
+                raise parser.error("ends where a label name is needed")
+        return cls(tuple(sorted(set(found))))
+
+    @classmethod
+    def _of_mapping(cls, labels: Mapping[str, str]) -> LabelSelector:
+        items: Iterable[tuple[object, object]] = labels.items()
+        for key, value in items:
+            if not (
+                isinstance(key, str) and isinstance(value, str) and _KEY.fullmatch(key) and _VALUE.fullmatch(value)
+            ):
+                msg = f"label selector has {key!r}: {value!r}, which cannot be a label and its value"
+                raise SelectorError(msg)
+        return cls(tuple(sorted(Requirement(key, "=", (value,)) for key, value in labels.items())))
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether an object with these labels is selected."""
+        return all(requirement.matches(labels) for requirement in self.requirements)
+
+    def filter(self, objects: Iterable[KubeObject]) -> list[KubeObject]:
+        """The objects that are selected, in their order."""
+        requirements = self.requirements
+        if not requirements:
+            return list(objects)
+        nothing: dict[str, str] = {}
+        if len(requirements) == 1:
+            matches: Callable[[Mapping[str, str]], bool] = requirements[0].matches
+        else:
+            matches = self.matches
+        return [obj for obj in objects if matches(obj.metadata.labels or nothing)]
+
+    def __bool__(self) -> bool:
+        return bool(self.requirements)
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.requirements))
+
+
+SelectorInput: TypeAlias = str | Mapping[str, str] | LabelSelector | None
+"""What is taken for a label selector: "app=web,tier!=cache", {"app": "web"}, or a parsed one."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSelector:
+    """A parsed field selector (apimachinery pkg/fields/selector.go): `metadata.name=web-0,status.phase!=Failed`.
+
+    Which fields can be selected is the server's business, resource by resource; it refuses others with 400.
+
+    Attributes:
+        requirements: (field path, "=" or "!=", value), sorted.
+    """
+
+    requirements: tuple[tuple[str, str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, selector: str | Mapping[str, str] | FieldSelector | None) -> FieldSelector:
+        r"""Make a selector of a string or of a mapping of fields that must be equal.
+
+        In a string, `\\`, `\,` and `\=` stand for themselves inside a value.
+
+        Raises:
+            SelectorError: it does not parse.
+        """
+        if selector is None:
+            return cls()
+        if isinstance(selector, FieldSelector):
+            return selector
+        if isinstance(selector, Mapping):
+            return cls(tuple(sorted((path, "=", value) for path, value in selector.items())))
+        if not isinstance(selector, str):
+            msg = f"a field selector is a string or a mapping, not {type(selector).__name__}"
+            raise SelectorError(msg)
+        found = []
+        for term in re.findall(r"(?:\\.|[^\\,])+", selector):
+            parts = re.fullmatch(r"\s*([^=!\s]+)\s*(==|!=|=)\s*((?:\\[\\,=]|[^\\=])*?)\s*", term)
+            if parts is None:
+                msg = (
+                    f"field selector {selector!r} has {term.strip()!r}; expected path=value, path==value or path!=value"
+                )
+                raise SelectorError(msg)
+            path, operator, value = parts.groups()
+            found.append((path, "!=" if operator == "!=" else "=", re.sub(r"\\(.)", r"\1", value)))
+        return cls(tuple(sorted(set(found))))
+
+    def __bool__(self) -> bool:
+        return bool(self.requirements)
+
+    def __str__(self) -> str:
+        return ",".join(
+            path + operator + re.sub(r"([\\,=])", r"\\\1", value) for path, operator, value in self.requirements
+        )

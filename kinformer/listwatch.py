@@ -1,0 +1,118 @@
+"""The seam between the API server and the cache: what a source of objects must offer, and what it hands over.
+
+`client` fulfils `ListerWatcher` over HTTP; the cache above knows nothing but this module. A source hands over whole
+pages and whole batches (as many events as one read of the socket brought), so that nothing is awaited per event.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from kinformer.errors import ApiError, ObjectError
+    from kinformer.objects import KubeObject
+    from kinformer.resources import Resource
+
+__all__ = ["EventType", "ListPage", "ListerWatcher", "WatchBatch", "WatchEvent"]
+
+
+class EventType(enum.IntEnum):
+    """What happened to an object, as the API server says it."""
+
+    ADDED = 1
+    MODIFIED = 2
+    DELETED = 3
+
+
+class WatchEvent(NamedTuple):
+    """One event of a watch: what happened, and the object as it is now (for a deletion: as it was last)."""
+
+    type: EventType
+    object: KubeObject
+
+
+class ListPage(NamedTuple):
+    """One page of a list.
+
+    Attributes:
+        items: the objects, in the server's order.
+        resource_version: the version of the whole list; the same on every page that belongs to it.
+        continue_token: what to ask the next page with; empty on the last one.
+        remaining: how many objects come after this page, if the server told.
+        failures: objects of this page that could not be decoded, and are left out.
+    """
+
+    items: Sequence[KubeObject]
+    resource_version: str
+    continue_token: str = ""
+    remaining: int | None = None
+    failures: Sequence[ObjectError] = ()
+
+
+class WatchBatch(NamedTuple):
+    """What one read of a watch brought, in the server's order.
+
+    Attributes:
+        events: the events.
+        resource_version: the version up to which this batch brings us (from its last event or bookmark), or empty when
+            it says nothing of it.
+        initial_events_end: the bookmark that ends a streaming list (annotation `k8s.io/initial-events-end`, KEP-3157)
+            is the last thing in this batch; what came after it in the same read follows in a batch of its own.
+        error: an ERROR event. It is the last thing in its batch, and the stream ends after it.
+        failures: events whose object could not be decoded; they are left out of `events`.
+    """
+
+    events: Sequence[WatchEvent]
+    resource_version: str = ""
+    initial_events_end: bool = False
+    error: ApiError | None = None
+    failures: Sequence[ObjectError] = ()
+
+
+@runtime_checkable
+class ListerWatcher(Protocol):
+    """A source of one resource's objects: the whole of them, and what changes afterwards.
+
+    Scope (namespace, selectors, metadata only) belongs to the source. Errors are those of `kinformer.errors`: an
+    `ApiError` where the server refused, a `TransportError` where no whole answer came, a `ConfigError` where there are
+    no credentials to be had just now, and a `LifecycleError` where its client is not open.
+    """
+
+    @property
+    def resource(self) -> Resource:
+        """What is listed and watched."""
+        ...
+
+    def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncIterator[ListPage]:
+        """List page by page.
+
+        Args:
+            resource_version: "" for the most recent state (a quorum read), "0" for whatever the watch cache has, else
+                "not older than this".
+            limit: objects per page; 0 leaves it to the server, which then sends one page.
+
+        A continue token that expires midway (410 on a page after the first) is raised as `ExpiredError`: the caller
+        starts again. Closing the iterator early leaves nothing open.
+        """
+        ...
+
+    def watch(
+        self, *, resource_version: str, timeout_seconds: int, send_initial_events: bool = False
+    ) -> AbstractAsyncContextManager[AsyncIterator[WatchBatch]]:
+        """Open a watch; entering returns once the server has answered, with bookmarks asked for.
+
+        Args:
+            resource_version: events after this version.
+            timeout_seconds: when the server should end the stream, in seconds. The source ends a stream that is silent
+                for longer than that and a small margin, with `TransportTimeoutError`.
+            send_initial_events: ask for a streaming list: the present state as ADDED events, then the bookmark that
+                ends it (`resourceVersionMatch=NotOlderThan`).
+
+        The iterator ends when the server closes the stream cleanly, and raises `StreamBrokenError` when it breaks.
+        Leaving the context closes the connection.
+        """
+        ...

@@ -1,0 +1,315 @@
+"""Kubernetes objects as the cache holds them: the JSON bytes as the server sent them, and a small decoded head.
+
+The head (name, namespace, uid, resource version, labels) is decoded once, when an object arrives. Everything else is
+decoded when somebody first reads it, one top-level section at a time, and lives as long as the reader's reference:
+the cache hands out a new `KubeObject` each time, which shares the bytes and the head and nothing else. So a handler
+that looks at names and labels pays nothing for a 9 KB pod, and changing what one got never changes the cache.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
+
+import msgspec
+
+from kinformer.errors import DecodeError
+
+if TYPE_CHECKING:
+    from kinformer.resources import Resource
+
+__all__ = ["KubeObject", "Metadata", "ObjectKey", "version_number"]
+
+T = TypeVar("T")
+
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class ObjectKey(NamedTuple):
+    """What identifies an object among those of its resource; the namespace of a cluster-scoped object is "".
+
+    `str(key)` is client-go's form, "namespace/name" or "name" (client-go store.go, MetaNamespaceKeyFunc).
+    """
+
+    namespace: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> ObjectKey:
+        """Take "namespace/name" or "name" apart.
+
+        Raises:
+            ValueError: there is more than one slash, or no name.
+        """
+        namespace, slash, name = text.rpartition("/")
+        if not name or "/" in namespace or (slash and not namespace):
+            msg = f"unexpected key format: {text!r}; expected 'namespace/name' or 'name'"
+            raise ValueError(msg)
+        return cls(namespace, name)
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+class Metadata(msgspec.Struct, gc=False, rename="camel"):
+    """The head: what is decoded of every object. No reference cycles can be made of it, so the collector skips it."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    labels: dict[str, str] | None = None
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    metadata: Metadata
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_sections = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_any = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+def version_number(resource_version: str) -> int:
+    """A resource version as the integer it is (KEP-5504); what is no number counts as 0, older than everything."""
+    try:
+        return int(resource_version)
+    except ValueError:
+        return 0
+
+
+class KubeObject(Mapping[str, Any]):
+    """A read-only view of one object.
+
+    As a mapping it is the whole manifest: `obj["spec"]["nodeName"]`. Items of a list come without `kind` and
+    `apiVersion` on the wire; the view shows them all the same. What `[]` returns belongs to this view: changing it
+    changes neither the cache nor another view, but all handlers of one event are given the same view, so take
+    `to_dict()` to make changes. Equal views have equal manifests; views can be hashed.
+
+    Attributes:
+        raw: the JSON as the server sent it.
+        metadata: the decoded head; do not change it.
+        resource: what this is an object of.
+    """
+
+    __slots__ = ("_sections", "metadata", "raw", "resource")
+
+    raw: bytes
+    metadata: Metadata
+    resource: Resource
+    _sections: dict[str, Any] | None
+
+    def __init__(self, raw: bytes, metadata: Metadata, resource: Resource) -> None:
+        self.raw = raw
+        self.metadata = metadata
+        self.resource = resource
+        self._sections = None
+
+    @classmethod
+    def from_json(cls, raw: bytes, resource: Resource) -> Self:
+        """Decode the head of an object.
+
+        Raises:
+            DecodeError: this is not JSON, or not an object with a `metadata.name`.
+        """
+        try:
+            metadata = _decode_envelope(raw).metadata
+        except RecursionError as error:
+            raise DecodeError("cannot be decoded: it is nested too deeply", resource=resource.full_name) from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            msg = f"cannot be decoded: {error}"
+            raise DecodeError(msg, resource=resource.full_name) from error
+        if not metadata.name:
+            raise DecodeError("has no metadata.name", resource=resource.full_name)
+        return cls(raw, metadata, resource)
+
+    @classmethod
+    def from_dict(cls, manifest: Mapping[str, Any], resource: Resource) -> Self:
+        """Make an object of a manifest.
+
+        Raises:
+            DecodeError: it cannot be written as JSON, or has no `metadata.name`.
+        """
+        if isinstance(manifest, KubeObject):
+            return cls(manifest.raw, manifest.metadata, resource)
+        try:
+            raw = _encode(manifest)
+        except (TypeError, ValueError, OverflowError) as error:
+            msg = f"cannot be written as JSON: {error}"
+            raise DecodeError(msg, resource=resource.full_name) from error
+        return cls.from_json(raw, resource)
+
+    def view(self) -> Self:
+        """Another view of the same object, with nothing decoded beyond the head."""
+        return type(self)(self.raw, self.metadata, self.resource)
+
+    @property
+    def name(self) -> str:
+        """`metadata.name`."""
+        return self.metadata.name
+
+    @property
+    def namespace(self) -> str:
+        """`metadata.namespace`; "" for a cluster-scoped object."""
+        return self.metadata.namespace
+
+    @property
+    def uid(self) -> str:
+        """`metadata.uid`: another object of the same name has another one."""
+        return self.metadata.uid
+
+    @property
+    def resource_version(self) -> str:
+        """`metadata.resourceVersion`."""
+        return self.metadata.resource_version
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """`metadata.labels`, read-only; empty when there are none."""
+        labels = self.metadata.labels
+        return _NOTHING if labels is None else MappingProxyType(labels)
+
+    @property
+    def key(self) -> ObjectKey:
+        """Namespace and name."""
+        return ObjectKey(self.metadata.namespace, self.metadata.name)
+
+    @property
+    def kind(self) -> str:
+        """The kind of its resource, such as "Pod" (also of a metadata-only object)."""
+        return self.resource.kind
+
+    @property
+    def api_version(self) -> str:
+        """The group and version of its resource, such as "apps/v1"."""
+        return self.resource.api_version
+
+    def _sectioned(self) -> dict[str, Any]:
+        """The top-level fields, each still raw until it is read."""
+        sections = self._sections
+        if sections is None:
+            found: dict[str, Any] = dict(_decode_sections(self.raw))
+            if "kind" not in found or "apiVersion" not in found:
+                found = {"kind": self.resource.kind, "apiVersion": self.resource.api_version} | found
+            self._sections = sections = found
+        return sections
+
+    def __getitem__(self, field: str) -> Any:
+        sections = self._sections
+        if sections is None:
+            sections = self._sectioned()
+        value = sections[field]
+        if type(value) is msgspec.Raw:
+            value = sections[field] = _decode_any(value)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sectioned())
+
+    def __len__(self) -> int:
+        return len(self._sectioned())
+
+    def __contains__(self, field: object) -> bool:
+        return field in self._sectioned()
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, KubeObject):
+            return (self.raw == other.raw and self.resource == other.resource) or self.to_dict() == other.to_dict()
+        if isinstance(other, Mapping):
+            return self.to_dict() == other
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        metadata = self.metadata
+        return hash((metadata.uid, metadata.resource_version, metadata.namespace, metadata.name))
+
+    def __repr__(self) -> str:
+        return f"<{self.resource.kind} {self.key} resourceVersion={self.resource_version or '?'}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (KubeObject, (self.raw, self.metadata, self.resource))
+
+    def at(self, path: str | Sequence[str | int], default: Any = None) -> Any:
+        """The value at a path, or the default where the path leads nowhere.
+
+        Args:
+            path: field names joined by dots, with positions in lists as numbers: "status.phase",
+                "spec.containers.0.image". Names that contain dots need the other form, a sequence:
+                `("metadata", "annotations", "example.com/owner")`.
+            default: what to return when a part of the path is missing. A JSON null on the way counts as missing; at
+                the end it is returned as `None`.
+        """
+        value: Any = self
+        for step in path.split(".") if isinstance(path, str) else path:
+            if isinstance(value, Mapping):
+                if step not in value:
+                    return default
+                value = value[str(step)]
+            elif isinstance(value, list):
+                try:
+                    value = value[int(step)]
+                except (IndexError, ValueError):
+                    return default
+            else:
+                return default
+        return value
+
+    def to_dict(self) -> dict[str, Any]:
+        """A fresh copy of the whole manifest, to do with as one likes; `kind` and `apiVersion` included."""
+        manifest: dict[str, Any] = _decode_any(self.raw)
+        if "kind" not in manifest or "apiVersion" not in manifest:
+            manifest = {"kind": self.resource.kind, "apiVersion": self.resource.api_version} | manifest
+        return manifest
+
+    def to_json(self) -> bytes:
+        """The whole manifest as JSON, `kind` and `apiVersion` included: the bytes as sent wherever they have both."""
+        sections = _decode_sections(self.raw)
+        missing = b"".join(
+            b'"%s":%s,' % (field.encode(), _encode(value))
+            for field, value in (("kind", self.resource.kind), ("apiVersion", self.resource.api_version))
+            if field not in sections
+        )
+        if not missing:
+            return self.raw
+        return b"{" + missing + self.raw.lstrip()[1:]
+
+    def decode(self, into: type[T]) -> T:
+        """Decode the manifest into a `msgspec.Struct`, a dataclass, a `TypedDict` or any type msgspec knows.
+
+        Fields the type does not have are skipped, not built.
+
+        Raises:
+            DecodeError: the object does not fit the type; the message names the field.
+        """
+        try:
+            return msgspec.json.decode(self.to_json(), type=into)
+        except msgspec.DecodeError as error:
+            msg = f"does not fit {getattr(into, '__name__', into)}: {error}"
+            raise DecodeError(msg, key=str(self.key), resource=self.resource.full_name) from error
+
+    def to_model(self) -> Any:
+        """The object as kubernetes_asyncio's class for it (`V1Pod`, ...), imported only now (half a second).
+
+        Raises:
+            DecodeError: kubernetes_asyncio has no class for it, as for every custom resource, or the object breaks the
+                class's own validation.
+        """
+        client = importlib.import_module("kubernetes_asyncio.client")
+        group = self.resource.group.removesuffix(".k8s.io").partition(".")[0].capitalize() or "Core"
+        version = self.resource.version.capitalize()
+        # Event is in two groups, and so its classes are named by them: CoreV1Event, EventsV1Event.
+        name = next((n for n in (version + self.kind, group + version + self.kind) if hasattr(client.models, n)), None)
+        if name is None:
+            msg = f"kubernetes_asyncio has no class for {self.resource.full_name}; use decode() or to_dict()"
+            raise DecodeError(msg, key=str(self.key), resource=self.resource.full_name)
+        # Made without __init__, which would open an HTTP session: only the deserializer is wanted.
+        deserializer = client.ApiClient.__new__(client.ApiClient)
+        deserializer.configuration = client.Configuration()
+        try:
+            return deserializer.deserialize(SimpleNamespace(data=self.to_json()), name)
+        except (ValueError, TypeError) as error:
+            msg = f"does not fit kubernetes_asyncio's {name}: {error}"
+            raise DecodeError(msg, key=str(self.key), resource=self.resource.full_name) from error

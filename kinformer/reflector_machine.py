@@ -1,0 +1,234 @@
+"""What a reflector does next: list, watch or wait. A pure state machine; `reflector` is the I/O around it.
+
+    start ──▶ LIST ──ok──▶ WATCH ──ended──▶ WATCH ...
+               │ ▲           │
+         failed│ │   410     │ failed
+               ▼ └───────────┤
+              WAIT ◀─────────┘
+
+The rules are client-go's (tools/cache/reflector.go; R rows and the error matrix of shared/reference/client-go.md), with
+the differences of design 6: success resets the backoff, a version that expired under a healthy watch relists at once, a
+watch that ends at once again and again backs off, transient watch errors are answered by watching again, not by a list,
+and a list older than what was seen is refused.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from kinformer.backoff import Backoff
+from kinformer.errors import (
+    ApiError,
+    BadRequestError,
+    ExpiredError,
+    InvalidError,
+    NotFoundError,
+    ProtocolError,
+    ResourceVersionTooLargeError,
+    TransportTimeoutError,
+)
+from kinformer.objects import version_number
+
+if TYPE_CHECKING:
+    from kinformer.errors import KinformerError
+
+__all__ = ["ListStep", "ReflectorMachine", "Step", "WaitStep", "WatchStep"]
+
+PAGE_SIZE: Final = 500
+"""Objects per page (client-go pager.go, defaultPageSize)."""
+
+MIN_WATCH_SECONDS: Final = 300
+"""The shortest `timeoutSeconds` of a watch; the longest is twice that (client-go defaultMinWatchTimeout)."""
+
+SHORT_WATCH_SECONDS: Final = 1.0
+"""A watch that ends sooner did not do its work (client-go reflector.go, VeryShortWatchError)."""
+
+WATCH_FAILURES_BEFORE_LIST: Final = 5
+"""So many failed watches in a row, and a fresh list is made: perhaps the version itself is what is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListStep:
+    """List now.
+
+    Attributes:
+        resource_version: "0" the first time (whatever the watch cache has), then "not older than what we saw", or ""
+            for a quorum read when the server could not serve that.
+        limit: objects per page; 0 where a limit would send the server to etcd for what its cache has (client-go R6).
+        reason: why, in a word: "initial", "expired", "failed watches", ...
+    """
+
+    resource_version: str
+    limit: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchStep:
+    """Watch now, from that version on, for so many seconds."""
+
+    resource_version: str
+    timeout_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitStep:
+    """Wait, then ask for the next step; `error` is what we wait for to pass."""
+
+    seconds: float
+    error: KinformerError | None
+
+
+Step: TypeAlias = ListStep | WatchStep | WaitStep
+
+
+@dataclass(slots=True)
+class ReflectorMachine:
+    """Told what came of each step, it says what the next one is.
+
+    Call `next_step`, carry the step out, and report its outcome with exactly one of `listed`, `list_failed`,
+    `watch_ended` and `watch_failed` (none for a `WaitStep`); report `progressed` as a watch goes on.
+
+    Args:
+        backoff: when to try again.
+        page_size: objects per page, 0 for no pages.
+        rng: spreads the watch timeouts, so that not all watches end together.
+    """
+
+    backoff: Backoff = field(default_factory=Backoff)
+    page_size: int = PAGE_SIZE
+    rng: random.Random = field(default_factory=random.Random)
+    resource_version: str = ""
+    """The version the cache has been brought to; "" before the first list."""
+    failures: int = 0
+    """Failures in a row; any success sets it to 0."""
+    _list_reason: str = "initial"
+    _quorum: bool = False
+    _paged_always: bool = False
+    _unpaged: bool = False
+    _expirations: int = 0
+    _short_watches: int = 0
+    _wait: WaitStep | None = None
+
+    def next_step(self) -> Step:
+        """What to do now."""
+        if self._wait is not None:
+            wait, self._wait = self._wait, None
+            return wait
+        if self._list_reason:
+            return ListStep(self._list_version(), self._list_limit(), self._list_reason)
+        timeout = self.rng.randint(MIN_WATCH_SECONDS, 2 * MIN_WATCH_SECONDS)
+        return WatchStep(self.resource_version, timeout)
+
+    def relist(self, reason: str) -> None:
+        """Make the next step a list."""
+        self._list_reason = reason
+        self._wait = None
+
+    def is_older(self, resource_version: str) -> bool:
+        """Whether that version would take us back in time."""
+        return version_number(resource_version) < version_number(self.resource_version)
+
+    def refuses(self, resource_version: str) -> bool:
+        """Whether a list of that version must not be taken: another API server answered, which lags behind.
+
+        A quorum read is never refused: if it is older, then the cluster itself was restored from a backup.
+        """
+        return not self._quorum and self.is_older(resource_version)
+
+    def listed(self, resource_version: str, *, pages: int) -> None:
+        """The list is in the cache."""
+        if pages > 1 and self._list_version() == "0":
+            # The watch cache is off: it would have answered "0" in one piece. So a limit costs nothing (client-go R6).
+            self._paged_always = True
+        self.resource_version = resource_version
+        self._list_reason = ""
+        self._quorum = False
+        self._unpaged = False
+        self._short_watches = 0
+        self.failures = 0
+
+    def list_refused(self, error: KinformerError) -> None:
+        """The list was older than what the cache has; the next one is a quorum read, which cannot be."""
+        self._quorum = True
+        self._back_off(error)
+
+    def list_failed(self, error: KinformerError, *, pages: int = 0) -> None:
+        """The list could not be had, or not beyond so many pages."""
+        if isinstance(error, ExpiredError) and pages and not self._unpaged:
+            # The continue token outlived the server's history: ask for the whole in one piece (client-go R7).
+            self._unpaged = True
+            self.failures += 1
+            return
+        if isinstance(error, ExpiredError | ResourceVersionTooLargeError) and self._list_version() != "":
+            # This server cannot serve that version. It can always serve its newest, so ask for that at once.
+            self._quorum = True
+            self.failures += 1
+            return
+        self._back_off(error)
+
+    def progressed(self, resource_version: str) -> None:
+        """The watch brought events or a bookmark, and the cache is at that version now."""
+        if resource_version and not self.is_older(resource_version):
+            self.resource_version = resource_version
+        self.failures = 0
+        self._expirations = 0
+        # Streams that end at once but bring something are slowed down a little, not ever more.
+        self._short_watches = min(self._short_watches, 1)
+
+    def watch_ended(self, *, lasted: float) -> None:
+        """The server ended the stream, as it does every few minutes; `lasted` is in seconds."""
+        if lasted >= SHORT_WATCH_SECONDS:
+            self.failures = 0
+            self._short_watches = 0
+            self._expirations = 0
+            return
+        self._short_watches += 1
+        if self._short_watches > 1:
+            self._wait = WaitStep(self.backoff.delay(self._short_watches - 1), None)
+
+    def watch_failed(self, error: KinformerError, *, lasted: float) -> None:
+        """The watch was refused, reported an error, or broke."""
+        if isinstance(error, ExpiredError):
+            self._expirations += 1
+            self._list_reason = "expired"
+            if self._expirations > 1:
+                self.failures = self._expirations - 1
+                self._wait = WaitStep(self.backoff.delay(self.failures), error)
+            return
+        if isinstance(error, TransportTimeoutError) and lasted >= SHORT_WATCH_SECONDS:
+            # It was open and fell silent; the next one may well work, and waiting longer helps nobody.
+            if self.failures == 0:
+                self.failures = 1
+                return
+        elif lasted >= SHORT_WATCH_SECONDS:
+            self.failures = 0
+        self._back_off(error)
+        if _needs_list(error):
+            self._list_reason = "watch refused"
+        elif self.failures >= WATCH_FAILURES_BEFORE_LIST:
+            self._list_reason = "failed watches"
+
+    def _back_off(self, error: KinformerError) -> None:
+        self.failures += 1
+        retry_after = error.retry_after if isinstance(error, ApiError) else None
+        seconds = self.backoff.delay(self.failures, retry_after=retry_after)
+        if isinstance(error, NotFoundError):
+            # The resource is not there. It may come (a CRD posted later), but not within the second.
+            seconds = max(seconds, self.backoff.maximum * (1 - self.backoff.jitter * self.rng.random()))
+        self._wait = WaitStep(seconds, error)
+
+    def _list_version(self) -> str:
+        return "" if self._quorum else self.resource_version or "0"
+
+    def _list_limit(self) -> int:
+        if self._unpaged:
+            return 0
+        return self.page_size if self._list_version() in {"", "0"} or self._paged_always else 0
+
+
+def _needs_list(error: KinformerError) -> bool:
+    """Whether watching again with the same version is pointless."""
+    return isinstance(error, NotFoundError | BadRequestError | InvalidError | ProtocolError)

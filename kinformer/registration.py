@@ -1,0 +1,226 @@
+"""One handler of one informer: its mailbox, and the task that empties it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from typing import TYPE_CHECKING, Final
+
+from kinformer.errors import StoppedError
+from kinformer.events import Added, Deleted, Updated
+from kinformer.mailbox import SyncMark
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from kinformer.events import Event, EventHandler
+    from kinformer.mailbox import Mailbox
+    from kinformer.objects import KubeObject
+
+__all__ = ["SLICE_SECONDS", "HandlerRegistration", "handler_of"]
+
+_log = logging.getLogger(__name__)
+
+SLICE_SECONDS: Final = 0.005
+"""How long anything of ours may hold the loop before others get their turn (design 2)."""
+
+
+def handler_of(
+    on_event: EventHandler | None,
+    on_add: Callable[[KubeObject], Awaitable[object] | object] | None,
+    on_update: Callable[[KubeObject, KubeObject], Awaitable[object] | object] | None,
+    on_delete: Callable[[KubeObject], Awaitable[object] | object] | None,
+) -> EventHandler:
+    """One function of what a caller gave as one or as three.
+
+    Raises:
+        TypeError: nothing was given, both forms were, or something cannot be called.
+    """
+    parts = {"on_add": on_add, "on_update": on_update, "on_delete": on_delete}
+    given = {name: part for name, part in parts.items() if part is not None}
+    if (on_event is None) == (not given):
+        msg = "a handler is on_event, or some of on_add, on_update and on_delete; not both, and not nothing"
+        raise TypeError(msg)
+    for name, part in [("on_event", on_event), *given.items()]:
+        if part is not None and not callable(part):
+            msg = f"{name} must be a function or a coroutine function, not {type(part).__name__}"
+            raise TypeError(msg)
+    if on_event is not None:
+        return on_event
+
+    def dispatch(event: Event) -> Awaitable[object] | object:
+        match event:
+            case Updated(old, new):
+                return None if on_update is None else on_update(old, new)
+            case Added(obj):
+                return None if on_add is None else on_add(obj)
+            case Deleted(obj):
+                return None if on_delete is None else on_delete(obj)
+
+    return dispatch
+
+
+class HandlerRegistration:
+    """A handler's place at an informer; what `SharedInformer.add_event_handler` returns.
+
+    The handler is called with one event at a time, in order, in a task of its own. One that raises is logged with the
+    object's key and counted; the next event goes on.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        handler: EventHandler,
+        mailbox: Mailbox,
+        *,
+        resync: float,
+        forget: Callable[[HandlerRegistration], None],
+        failed: Callable[[str, BaseException], None],
+    ) -> None:
+        self.name = name
+        self.resync = resync
+        """Seconds between resyncs, 0 for none."""
+        self.failures = 0
+        """How often the handler has raised."""
+        self.last_failure: BaseException | None = None
+        self._handler = handler
+        self._mailbox = mailbox
+        self._forget = forget
+        self._failed = failed
+        self._wakeup = asyncio.Event()
+        self._has_synced = False
+        self._settled = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._closing = False
+        self._draining = False
+        self._task: asyncio.Task[None] | None = None
+        self._companions: list[asyncio.Task[None]] = []
+
+    def __repr__(self) -> str:
+        return f"<HandlerRegistration {self.name} waiting={self.waiting} failures={self.failures}>"
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait for the handler."""
+        return len(self._mailbox)
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether the handler has returned from every object of the initial list. Never goes back to false."""
+        return self._has_synced
+
+    @property
+    def removed(self) -> bool:
+        """Whether the registration has been removed, or its informer stopped."""
+        return self._closing
+
+    async def synced(self) -> None:
+        """Wait until the handler has returned from every object of the initial list.
+
+        Raises:
+            StoppedError: the handler was removed, or the informer stopped, before that.
+        """
+        await self._settled.wait()
+        if not self._has_synced:
+            msg = f"handler {self.name} was removed before it had seen the initial list"
+            raise StoppedError(msg)
+
+    async def remove(self, *, drain: bool = False) -> None:
+        """Take the handler away. Once this has returned, it is not called again.
+
+        The call that is under way comes to its end first. Removing twice does no harm. A handler may remove itself:
+        then this returns at once, and the handler is not called again after the present call.
+
+        If cancelled, the handler gets no further events, but the present call may still be under way.
+
+        Args:
+            drain: deliver what waits first (but nothing that happens from now on). Not from inside the handler.
+        """
+        self._forget(self)
+        self._closing = True
+        for companion in self._companions:
+            companion.cancel()
+        self._draining = self._draining or drain
+        if not self._draining:
+            self._mailbox.clear()
+        self._wakeup.set()
+        if self._task is None or self._task.done():
+            self._end()
+        elif self._task is not asyncio.current_task():
+            await self._ended.wait()
+
+    def put(self, events: Iterable[Event]) -> None:
+        """Let events wait for the handler."""
+        self._mailbox.put(events)
+        self._wakeup.set()
+
+    def put_mark(self) -> None:
+        """Say that everything of the initial list has been put."""
+        self._mailbox.put_mark()
+        self._wakeup.set()
+
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """Begin to call the handler, in a task of the group."""
+        self._task = group.create_task(self._run(), name=f"kinformer handler {self.name}")
+        # A callback, not a `finally`: a task that is cancelled before its first step never reaches a `finally`.
+        self._task.add_done_callback(lambda _: self._end())
+
+    def close(self) -> None:
+        """The informer has stopped: nothing is called any more."""
+        self._closing = True
+        self._mailbox.clear()
+        self._end()
+
+    def end_with(self, companion: asyncio.Task[None]) -> None:
+        """Cancel another task when this handler ends."""
+        self._companions.append(companion)
+
+    def _end(self) -> None:
+        self._closing = True
+        for companion in self._companions:
+            companion.cancel()
+        self._ended.set()
+        self._settled.set()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        clock = loop.time
+        task = asyncio.current_task()
+        while not (self._closing and not len(self._mailbox)):
+            await self._wakeup.wait()
+            self._wakeup.clear()
+            until = clock() + SLICE_SECONDS
+            while (item := self._mailbox.take()) is not None:
+                if isinstance(item, SyncMark):
+                    self._has_synced = True
+                    self._settled.set()
+                else:
+                    try:
+                        result = self._handler(item)
+                        if result is not None and inspect.isawaitable(result):
+                            await result
+                    except Exception as error:  # noqa: BLE001 - a user's handler; the next event goes on
+                        self._report(item, error)
+                    except asyncio.CancelledError as error:
+                        # Either we are told to end, or the handler let the end of something of its own through.
+                        if task is not None and task.cancelling():
+                            raise
+                        self._report(item, error)
+                if clock() >= until:
+                    await asyncio.sleep(0)
+                    until = clock() + SLICE_SECONDS
+
+    def _report(self, event: Event, error: BaseException) -> None:
+        self.failures += 1
+        self.last_failure = error
+        _log.error(
+            "handler %s failed for %s of %s %s: %s",
+            self.name,
+            type(event).__name__,
+            event.obj.resource.full_name,
+            event.key,
+            type(error).__name__,
+            exc_info=error,
+        )
+        self._failed(self.name, error)

@@ -1,0 +1,136 @@
+"""How an informer is: what `SharedInformer.status` returns, and what keeps it up to date."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["InformerState", "InformerStatus", "StatusRecord"]
+
+
+class InformerState(enum.StrEnum):
+    """Where an informer is in its life."""
+
+    NEW = "new"
+    LISTING = "listing"
+    WATCHING = "watching"
+    WAITING = "waiting"
+    """Something failed; it will be tried again."""
+    STOPPED = "stopped"
+    FAILED = "failed"
+    """It ended by a defect of kinformer itself; `last_error` is that. Never by anything a server does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InformerStatus:
+    """An informer at one moment. Times are the event loop's (`loop.time()`, seconds).
+
+    Attributes:
+        state: what it is doing.
+        since: when it came into that state.
+        taken_at: when this status was taken.
+        has_synced: whether the first list is in the cache. Never goes back to false.
+        objects: how many objects the cache has.
+        resource_version: the version the cache has been brought to; "" before the first list.
+        last_contact: when the server was last heard of with good news; `None` if never.
+        last_error: what went wrong last, also when it has been overcome since; `None` if nothing ever did.
+        last_error_at: when that was.
+        failures: how many failures there were in a row up to now; 0 when all is well.
+        retry_at: while waiting, when the next try is due.
+        listed: objects received so far by the list that is under way.
+        lists: how many lists were finished, by reason ("initial", "expired", ...).
+        watches: how many watches the server answered.
+        events: how many events the watches brought.
+        left_out: how many objects could not be decoded, transformed or indexed.
+        handler_failures: how often a handler raised.
+    """
+
+    state: InformerState
+    since: float
+    taken_at: float
+    has_synced: bool
+    objects: int
+    resource_version: str
+    last_contact: float | None
+    last_error: BaseException | None
+    last_error_at: float | None
+    failures: int
+    retry_at: float | None
+    listed: int
+    lists: Mapping[str, int]
+    watches: int
+    events: int
+    left_out: int
+    handler_failures: int
+
+    @property
+    def relists(self) -> int:
+        """How many lists were finished after the first."""
+        return max(sum(self.lists.values()) - 1, 0)
+
+    @property
+    def silent_for(self) -> float | None:
+        """Seconds since the server was last heard of; `None` if it never was."""
+        return None if self.last_contact is None else self.taken_at - self.last_contact
+
+
+@dataclass(slots=True)
+class StatusRecord:
+    """What the parts of an informer write down as they go; `InformerStatus` is a copy of it."""
+
+    state: InformerState = InformerState.NEW
+    since: float = 0.0
+    last_contact: float | None = None
+    last_error: BaseException | None = None
+    last_error_at: float | None = None
+    failures: int = 0
+    retry_at: float | None = None
+    resource_version: str = ""
+    listed: int = 0
+    lists: Counter[str] = field(default_factory=Counter)
+    watches: int = 0
+    events: int = 0
+    left_out: int = 0
+    handler_failures: int = 0
+
+    def enter(self, state: InformerState, now: float) -> None:
+        """Come into a state."""
+        if state is not self.state:
+            self.state = state
+            self.since = now
+
+    def heard(self, now: float) -> None:
+        """The server said something useful."""
+        self.last_contact = now
+
+    def failed(self, error: BaseException, now: float) -> None:
+        """Something went wrong."""
+        self.last_error = error
+        self.last_error_at = now
+
+    def snapshot(self, now: float, *, has_synced: bool, objects: int) -> InformerStatus:
+        """The status as it is now."""
+        return InformerStatus(
+            state=self.state,
+            since=self.since,
+            taken_at=now,
+            has_synced=has_synced,
+            objects=objects,
+            resource_version=self.resource_version,
+            last_contact=self.last_contact,
+            last_error=self.last_error,
+            last_error_at=self.last_error_at,
+            failures=self.failures,
+            retry_at=self.retry_at,
+            listed=self.listed,
+            lists=dict(self.lists),
+            watches=self.watches,
+            events=self.events,
+            left_out=self.left_out,
+            handler_failures=self.handler_failures,
+        )

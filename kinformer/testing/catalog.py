@@ -1,0 +1,282 @@
+"""Which resources the server has: the built-in ones of a real kube-apiserver 1.36, and those of posted CRDs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+__all__ = ["Catalog", "ResourceType"]
+
+_ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+_CUSTOM_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+
+
+@dataclass(frozen=True)
+class ResourceType:
+    """One resource in one version.
+
+    Attributes:
+        subresources: by name, the discovery document of each.
+        definition: for a custom resource its entry in the CRD's `spec.versions`.
+    """
+
+    group: str
+    version: str
+    plural: str
+    singular: str
+    kind: str
+    namespaced: bool
+    list_kind: str = ""
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = _ALL_VERBS
+    subresources: dict[str, dict[str, Any]] = field(default_factory=dict, hash=False, compare=False)
+    definition: dict[str, Any] | None = field(default=None, hash=False, compare=False)
+
+    @property
+    def storage(self) -> tuple[str, str]:
+        """What it is stored under: the same for all versions."""
+        return (self.group, self.plural)
+
+    @cached_property
+    def api_version(self) -> str:
+        """`v1`, `apps/v1`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def custom(self) -> bool:
+        """Whether a CRD defines it."""
+        return self.definition is not None
+
+    @property
+    def has_status(self) -> bool:
+        """Whether its status is written apart."""
+        return "status" in self.subresources
+
+    @cached_property
+    def head(self) -> bytes:
+        """What is put before the stored bytes of a built-in object, whose lists leave kind and version out."""
+        return b'{"kind":"%s","apiVersion":"%s",' % (self.kind.encode(), self.api_version.encode())
+
+    @property
+    def list_of(self) -> str:
+        """The kind of its lists."""
+        return self.list_kind or f"{self.kind}List"
+
+
+def _from_discovery(group: str, version: str, entry: dict[str, Any]) -> ResourceType:
+    return ResourceType(
+        group=group,
+        version=version,
+        plural=entry["resource"],
+        singular=entry["singularResource"],
+        kind=entry["responseKind"]["kind"],
+        namespaced=entry["scope"] == "Namespaced",
+        short_names=tuple(entry.get("shortNames", ())),
+        categories=tuple(entry.get("categories", ())),
+        verbs=tuple(entry["verbs"]),
+        subresources={sub["subresource"]: sub for sub in entry.get("subresources", ())},
+    )
+
+
+class Catalog:
+    """All resource types, and the discovery documents that tell of them."""
+
+    def __init__(self) -> None:
+        data = json.loads(files("kinformer.testing").joinpath("data/discovery.json").read_text())
+        self._core: list[dict[str, Any]] = data["core"]
+        self._groups: list[dict[str, Any]] = data["groups"]
+        self._hashes: dict[str, str] = data["storageVersionHashes"]
+        self._types: dict[tuple[str, str, str], ResourceType] = {}
+        self._crds: dict[str, list[ResourceType]] = {}
+        for document in (*self._core, *self._groups):
+            group = document["metadata"].get("name", "")
+            for version in document["versions"]:
+                for entry in version["resources"]:
+                    found = _from_discovery(group, version["version"], entry)
+                    self._types[group, found.version, found.plural] = found
+
+    def lookup(self, group: str, version: str, plural: str) -> ResourceType | None:
+        """The resource of that name."""
+        return self._types.get((group, version, plural))
+
+    def of_kind(self, api_version: str, kind: str) -> ResourceType | None:
+        """The resource whose objects say they are of that kind."""
+        return next((t for t in self._types.values() if t.kind == kind and t.api_version == api_version), None)
+
+    def serves(self, group: str, version: str = "") -> bool:
+        """Whether there is anything in that group (and version)."""
+        return any(g == group and version in {"", v} for g, v, _ in self._types)
+
+    def versions_of(self, storage: tuple[str, str]) -> list[ResourceType]:
+        """All versions a resource is served in."""
+        return [t for t in self._types.values() if t.storage == storage]
+
+    def all_types(self) -> list[ResourceType]:
+        """Every resource in every version."""
+        return [*self._types.values()]
+
+    def add_crd(self, crd: dict[str, Any]) -> list[ResourceType]:
+        """Serve what a CustomResourceDefinition defines; replaces what an earlier state of it defined."""
+        self.remove_crd(crd["metadata"]["name"])
+        spec, names = crd["spec"], crd["spec"]["names"]
+        types = []
+        for version in spec["versions"]:
+            if not version.get("served", True):
+                continue
+            subresources = {
+                name: {
+                    "subresource": name,
+                    "responseKind": (
+                        {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+                        if name == "scale"
+                        else {"group": spec["group"], "version": version["name"], "kind": names["kind"]}
+                    ),
+                    "verbs": ["get", "patch", "update"],
+                }
+                for name in version.get("subresources") or {}
+            }
+            made = ResourceType(
+                group=spec["group"],
+                version=version["name"],
+                plural=names["plural"],
+                singular=names.get("singular") or names["kind"].lower(),
+                kind=names["kind"],
+                namespaced=spec["scope"] == "Namespaced",
+                list_kind=names.get("listKind", ""),
+                short_names=tuple(names.get("shortNames", ())),
+                categories=tuple(names.get("categories", ())),
+                verbs=_CUSTOM_VERBS,
+                subresources=subresources,
+                definition=version,
+            )
+            self._types[made.group, made.version, made.plural] = made
+            types.append(made)
+        self._crds[crd["metadata"]["name"]] = types
+        return types
+
+    def remove_crd(self, name: str) -> list[ResourceType]:
+        """Serve it no longer; returns what was served."""
+        types = self._crds.pop(name, [])
+        for gone in types:
+            self._types.pop((gone.group, gone.version, gone.plural), None)
+        return types
+
+    def api_versions(self, address: str) -> dict[str, Any]:
+        """`/api`."""
+        cidr = {"clientCIDR": "0.0.0.0/0", "serverAddress": address}
+        return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [cidr]}
+
+    def api_groups(self) -> dict[str, Any]:
+        """`/apis`."""
+        groups = [self._plain_group(document) for document in self._all_groups()]
+        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+
+    def api_group(self, group: str) -> dict[str, Any] | None:
+        """`/apis/GROUP`."""
+        document = next((d for d in self._all_groups() if d["metadata"]["name"] == group), None)
+        return None if document is None else {"kind": "APIGroup", "apiVersion": "v1", **self._plain_group(document)}
+
+    def api_resources(self, group: str, version: str) -> dict[str, Any] | None:
+        """`/api/v1` and `/apis/GROUP/VERSION`."""
+        types = [t for (g, v, _), t in self._types.items() if (g, v) == (group, version)]
+        if not types:
+            return None
+        listed = []
+        for found in types:
+            listed.append(self._plain_resource(found))
+            listed.extend(_plain_subresource(found, sub) for sub in found.subresources.values())
+        head = {"kind": "APIResourceList"} | ({"apiVersion": "v1"} if group else {})
+        return head | {"groupVersion": types[0].api_version, "resources": listed}
+
+    def aggregated_core(self) -> dict[str, Any]:
+        """`/api` for those who ask for aggregated discovery (KEP-3352)."""
+        return _discovery_list(self._core)
+
+    def aggregated_groups(self) -> dict[str, Any]:
+        """`/apis` for those who ask for aggregated discovery."""
+        return _discovery_list(self._all_groups())
+
+    def _all_groups(self) -> list[dict[str, Any]]:
+        """The aggregated documents of all groups but the core one; custom ones come last."""
+        custom: dict[str, dict[str, list[ResourceType]]] = {}
+        for types in self._crds.values():
+            for found in types:
+                custom.setdefault(found.group, {}).setdefault(found.version, []).append(found)
+        documents = [
+            {
+                "metadata": {"name": group},
+                "versions": [
+                    {
+                        "version": version,
+                        "resources": [_aggregated_resource(found) for found in types],
+                        "freshness": "Current",
+                    }
+                    for version, types in versions.items()
+                ],
+            }
+            for group, versions in sorted(custom.items())
+        ]
+        return [*self._groups, *documents]
+
+    @staticmethod
+    def _plain_group(document: dict[str, Any]) -> dict[str, Any]:
+        name = document["metadata"]["name"]
+        versions = [
+            {"groupVersion": f"{name}/{version['version']}", "version": version["version"]}
+            for version in document["versions"]
+        ]
+        return {"name": name, "versions": versions, "preferredVersion": versions[0]}
+
+    def _plain_resource(self, found: ResourceType) -> dict[str, Any]:
+        entry: dict[str, Any] = {
+            "name": found.plural,
+            "singularName": found.singular,
+            "namespaced": found.namespaced,
+            "kind": found.kind,
+            "verbs": [*found.verbs],
+        }
+        if found.short_names:
+            entry["shortNames"] = [*found.short_names]
+        if found.categories:
+            entry["categories"] = [*found.categories]
+        if (storage_hash := self._hashes.get(f"{found.group}/{found.plural}")) is not None:
+            entry["storageVersionHash"] = storage_hash
+        return entry
+
+
+def _plain_subresource(found: ResourceType, sub: dict[str, Any]) -> dict[str, Any]:
+    kind = sub["responseKind"]
+    entry = {"name": f"{found.plural}/{sub['subresource']}", "singularName": "", "namespaced": found.namespaced}
+    if kind.get("group") and kind["group"] != found.group:
+        entry |= {"group": kind["group"], "version": kind["version"]}
+    return entry | {"kind": kind["kind"], "verbs": sub["verbs"]}
+
+
+def _aggregated_resource(found: ResourceType) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "resource": found.plural,
+        "responseKind": {"group": found.group, "version": found.version, "kind": found.kind},
+        "scope": "Namespaced" if found.namespaced else "Cluster",
+        "singularResource": found.singular,
+        "verbs": [*found.verbs],
+    }
+    if found.short_names:
+        entry["shortNames"] = [*found.short_names]
+    if found.categories:
+        entry["categories"] = [*found.categories]
+    if found.subresources:
+        entry["subresources"] = [*found.subresources.values()]
+    return entry
+
+
+def _discovery_list(items: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": "apidiscovery.k8s.io/v2",
+        "metadata": {},
+        "items": items,
+    }

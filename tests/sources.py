@@ -1,0 +1,168 @@
+"""An in-memory source of objects for tests of the cache: it does what the test says, at the virtual time it says."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kinformer.listwatch import EventType, ListPage, WatchBatch, WatchEvent
+from kinformer.objects import KubeObject
+from kinformer.resources import PODS, Resource
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+
+    from kinformer.errors import ApiError, KinformerError, ObjectError
+
+
+def pod(
+    name: str, version: int = 1, *, namespace: str = "default", uid: str | None = None, **fields: Any
+) -> KubeObject:
+    """A pod; keyword arguments are labels (`labels=`), or top-level fields."""
+    metadata: dict[str, Any] = {
+        "name": name,
+        "namespace": namespace,
+        "uid": uid or f"uid-{namespace}-{name}",
+        "resourceVersion": str(version),
+    }
+    if "labels" in fields:
+        metadata["labels"] = fields.pop("labels")
+    return KubeObject.from_dict({"kind": "Pod", "apiVersion": "v1", "metadata": metadata, **fields}, PODS)
+
+
+@dataclass
+class Stream:
+    """One open watch: the test puts into it what the server would send."""
+
+    resource_version: str
+    timeout_seconds: int
+    opened_at: float
+    queue: asyncio.Queue[WatchBatch | BaseException | None] = field(default_factory=asyncio.Queue)
+    closed: bool = False
+
+    def send(self, *events: tuple[EventType, KubeObject], failures: Sequence[ObjectError] = ()) -> None:
+        """Send events in one batch; the batch is at its last event's version."""
+        version = events[-1][1].resource_version if events else ""
+        self.queue.put_nowait(WatchBatch([WatchEvent(*event) for event in events], version, failures=failures))
+
+    def added(self, *objects: KubeObject) -> None:
+        """Send ADDED events in one batch."""
+        self.send(*((EventType.ADDED, obj) for obj in objects))
+
+    def modified(self, *objects: KubeObject) -> None:
+        """Send MODIFIED events in one batch."""
+        self.send(*((EventType.MODIFIED, obj) for obj in objects))
+
+    def deleted(self, *objects: KubeObject) -> None:
+        """Send DELETED events in one batch."""
+        self.send(*((EventType.DELETED, obj) for obj in objects))
+
+    def bookmark(self, version: int) -> None:
+        """Send a bookmark."""
+        self.queue.put_nowait(WatchBatch((), str(version)))
+
+    def error(self, error: ApiError) -> None:
+        """Send an ERROR event, which ends the stream."""
+        self.queue.put_nowait(WatchBatch((), error=error))
+
+    def end(self) -> None:
+        """Close the stream cleanly."""
+        self.queue.put_nowait(None)
+
+    def fail(self, error: KinformerError) -> None:
+        """Break the stream."""
+        self.queue.put_nowait(error)
+
+
+class FakeSource:
+    """A ListerWatcher whose state the test sets; lists and watches are recorded with their times.
+
+    Attributes:
+        objects: what a list answers with, at `version`.
+        list_errors: raised by the next lists, one each.
+        watch_errors: raised by the next watches when they are opened, one each; `None` lets one through.
+        page_size: objects per page, 0 for one page.
+        list_delay: virtual seconds before each page.
+    """
+
+    def __init__(self, *objects: KubeObject, version: int = 10, resource: Resource = PODS) -> None:
+        self._resource = resource
+        self.objects = [*objects]
+        self.version = version
+        self.list_errors: list[KinformerError | None] = []
+        self.watch_errors: list[KinformerError | None] = []
+        self.failures: list[ObjectError] = []
+        self.page_size = 0
+        self.list_delay = 0.0
+        self.lists: list[tuple[float, str, int]] = []
+        self.streams: list[Stream] = []
+        self._opened = asyncio.Event()
+
+    @property
+    def resource(self) -> Resource:
+        return self._resource
+
+    @property
+    def stream(self) -> Stream:
+        """The watch opened last."""
+        return self.streams[-1]
+
+    @property
+    def open_streams(self) -> int:
+        """How many watches are open."""
+        return sum(not stream.closed for stream in self.streams)
+
+    async def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:
+        self.lists.append((asyncio.get_running_loop().time(), resource_version, limit))
+        await asyncio.sleep(self.list_delay)
+        error = self.list_errors.pop(0) if self.list_errors else None
+        if error is not None:
+            raise error
+        objects, size = [*self.objects], self.page_size or len(self.objects) or 1
+        for start in range(0, max(len(objects), 1), size):
+            more = "more" if start + size < len(objects) else ""
+            yield ListPage(objects[start : start + size], str(self.version), more, failures=self.failures)
+            await asyncio.sleep(self.list_delay)
+
+    @asynccontextmanager
+    async def watch(
+        self, *, resource_version: str, timeout_seconds: int, send_initial_events: bool = False
+    ) -> AsyncIterator[AsyncIterator[WatchBatch]]:
+        assert not send_initial_events
+        error = self.watch_errors.pop(0) if self.watch_errors else None
+        stream = Stream(resource_version, timeout_seconds, asyncio.get_running_loop().time())
+        if error is not None:
+            stream.closed = True
+            self.streams.append(stream)
+            raise error
+        self.streams.append(stream)
+        self._opened.set()
+        try:
+            yield self._batches(stream)
+        finally:
+            stream.closed = True
+
+    async def _batches(self, stream: Stream) -> AsyncGenerator[WatchBatch, None]:
+        while (item := await stream.queue.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    async def watched(self) -> Stream:
+        """Wait until a watch is open, and return it."""
+        while not self.open_streams:
+            self._opened.clear()
+            await self._opened.wait()
+        return self.stream
+
+
+async def settled() -> None:
+    """Let everything that can run now run; takes a moment of virtual time and none of real time."""
+    await asyncio.sleep(1e-6)
+
+
+def now() -> float:
+    """The loop's time: with looptime, the virtual seconds since the test began."""
+    return asyncio.get_running_loop().time()

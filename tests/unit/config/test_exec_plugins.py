@@ -1,0 +1,234 @@
+"""Exec plugins: run when needed, renewed in time, and never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kinformer.config import ClusterConfig, _exec
+from kinformer.config._credentials import ExecCredentials
+from kinformer.config._exec import ExecCredential, ExecPlugin
+from kinformer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+V1 = "client.authentication.k8s.io/v1"
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+def answer(**status: Any) -> str:
+    return json.dumps({"apiVersion": V1, "kind": "ExecCredential", "status": status})
+
+
+def script(path: Path, text: str) -> str:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def plugin(
+    command: str, *, cluster: dict[str, Any] | None = None, base: Path | None = None, **section: Any
+) -> ExecPlugin:
+    full = {"apiVersion": V1, "command": command, "interactiveMode": "Never", **section}
+    return ExecPlugin.from_kubeconfig(full, where="config: user 'me'", base=base, cluster=cluster or {})
+
+
+async def test_a_plugin_is_given_its_arguments_its_environment_and_the_cluster(tmp_path: Path) -> None:
+    command = script(
+        tmp_path / "plugin", f"echo \"$1 $MORE $KUBERNETES_EXEC_INFO\" > {tmp_path}/seen; echo '{answer(token='t')}'"
+    )
+    made = plugin(
+        command, args=["one"], env=[{"name": "MORE", "value": "two"}], provideClusterInfo=True, cluster={"server": "s"}
+    )
+    assert (await made.run()).token == "t"
+    first, second, info = (tmp_path / "seen").read_text().split(" ", 2)
+    assert (first, second) == ("one", "two")
+    assert json.loads(info) == {
+        "apiVersion": V1,
+        "kind": "ExecCredential",
+        "spec": {"interactive": False, "cluster": {"server": "s"}},
+    }
+
+
+async def test_a_command_with_a_slash_lies_next_to_the_kubeconfig(tmp_path: Path) -> None:
+    script(tmp_path / "plugin", f"echo '{answer(token='t')}'")
+    assert (await plugin("./plugin", base=tmp_path).run()).token == "t"
+
+
+async def test_a_plugin_may_hand_out_a_certificate_and_a_time_to_live(tmp_path: Path) -> None:
+    text = answer(clientCertificateData=PEM, clientKeyData=PEM, expirationTimestamp="2000-01-01T00:00:00Z").replace(
+        "\\n", "\\\\n"
+    )
+    command = script(tmp_path / "plugin", f"printf '%b' '{text}'")
+    credential = await plugin(command).run()
+    assert (credential.certificate, credential.key, credential.token) == (PEM, PEM, "")
+    assert credential.lifetime is not None
+    assert credential.lifetime < 0
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("echo sign in first >&2; exit 3", "ended with exit code 3: sign in first"),
+        ("echo hunter2", "did not answer with JSON"),
+        ("echo '{}'", "did not answer with an ExecCredential that has a status"),
+        (f"echo '{answer(token='')}'", "handed out neither a token nor a certificate"),
+        (f"echo '{answer(clientCertificateData='x')}'", "handed out a certificate without a key"),
+        (f"echo '{answer(token='t', expirationTimestamp='soon')}'", "an expirationTimestamp that is no RFC 3339 time"),
+        (
+            f"echo '{answer(token='t').replace('/v1', '/v1beta1')}'",
+            "answered as 'client.authentication.k8s.io/v1beta1'",
+        ),
+    ],
+)
+async def test_a_plugin_that_fails_is_named_with_the_reason(tmp_path: Path, text: str, says: str) -> None:
+    command = script(tmp_path / "plugin", text)
+    with pytest.raises(ConfigError) as caught:
+        await plugin(command).run()
+    assert str(caught.value).startswith(f"config: user 'me': exec plugin {command!r} ")
+    assert says in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_plugin_that_is_not_installed_shows_its_hint() -> None:
+    with pytest.raises(
+        ConfigError, match="exec plugin 'no-such-plugin' cannot be run: No such file .*Install it with apt"
+    ):
+        await plugin("no-such-plugin", installHint="Install it with apt").run()
+    with pytest.raises(ConfigError, match="is it installed, and in PATH"):
+        await plugin("no-such-plugin").run()
+
+
+async def test_a_plugin_that_needs_a_terminal_is_not_run_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_exec, "_at_terminal", lambda: False)
+    with pytest.raises(ConfigError, match="needs a terminal"):
+        await plugin("anything", interactiveMode="Always").run()
+
+
+def alive(pid: int) -> bool:
+    from pathlib import Path
+
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+async def test_a_plugin_that_hangs_is_ended_with_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_exec, "TIME_LIMIT", 0.3)
+    command = script(tmp_path / "plugin", f"sleep 1000 & echo $! > {tmp_path}/child; wait")
+    with pytest.raises(ConfigError, match=r"did not answer within 0\.3 seconds"):
+        await plugin(command).run()
+    assert not alive(int((tmp_path / "child").read_text()))
+
+
+async def test_a_cancelled_run_leaves_no_process_behind(tmp_path: Path) -> None:
+    command = script(
+        tmp_path / "plugin",
+        f"sleep 1000 & echo $! > {tmp_path}/child.tmp; mv {tmp_path}/child.tmp {tmp_path}/child; wait",
+    )
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(plugin(command).run())
+        while not (tmp_path / "child").exists():  # another process writes it
+            await asyncio.sleep(0.01)
+        running.cancel()
+    assert not alive(int((tmp_path / "child").read_text()))
+
+
+class Scripted:
+    """Stands for a plugin's process: hands out what it is told to, and counts."""
+
+    where = "config: user 'me'"
+
+    def __init__(self, lifetime: float | None) -> None:
+        self.lifetime = lifetime
+        self.runs = 0
+        self.fails = False
+
+    async def run(self) -> ExecCredential:
+        self.runs += 1
+        if self.fails:
+            raise ConfigError("the plugin failed")
+        return ExecCredential(f"t{self.runs}", "", "", self.lifetime)
+
+
+async def now(credentials: ExecCredentials) -> str:
+    return (credentials.current() or await credentials.renew()).authorization
+
+
+@pytest.mark.looptime
+async def test_a_token_is_renewed_a_minute_before_it_expires() -> None:
+    source = Scripted(900)
+    credentials = ExecCredentials(source)  # type: ignore[arg-type]  # stands for a process
+    assert await now(credentials) == "Bearer t1"
+    await asyncio.sleep(839)
+    assert await now(credentials) == "Bearer t1"
+    await asyncio.sleep(1)
+    assert await now(credentials) == "Bearer t2"
+
+
+@pytest.mark.looptime
+async def test_a_short_lived_token_is_renewed_when_a_fifth_of_its_life_is_left() -> None:
+    source = Scripted(100)
+    credentials = ExecCredentials(source)  # type: ignore[arg-type]  # stands for a process
+    await now(credentials)
+    await asyncio.sleep(79)
+    assert await now(credentials) == "Bearer t1"
+    await asyncio.sleep(1)
+    assert await now(credentials) == "Bearer t2"
+
+
+@pytest.mark.looptime
+async def test_a_token_without_an_end_is_kept_until_it_is_refused() -> None:
+    credentials = ExecCredentials(Scripted(None))  # type: ignore[arg-type]  # stands for a process
+    assert await now(credentials) == "Bearer t1"
+    await asyncio.sleep(10**6)
+    assert await now(credentials) == "Bearer t1"
+    assert (await credentials.renew(refused=True)).authorization == "Bearer t2"
+
+
+@pytest.mark.looptime
+async def test_a_plugin_that_fails_in_time_is_asked_again_while_the_old_token_is_good(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = Scripted(900)
+    credentials = ExecCredentials(source)  # type: ignore[arg-type]  # stands for a process
+    await now(credentials)
+    source.fails = True
+    await asyncio.sleep(840)
+    assert await now(credentials) == "Bearer t1"
+    assert await now(credentials) == "Bearer t1"
+    assert source.runs == 2
+    await asyncio.sleep(10)
+    assert await now(credentials) == "Bearer t1"
+    assert source.runs == 3
+    await asyncio.sleep(50)
+    with pytest.raises(ConfigError, match="the plugin failed"):
+        await now(credentials)
+    assert [record.getMessage() for record in caplog.records] == [
+        "credentials could not be renewed, those in use are still good for a while: the plugin failed"
+    ] * 2
+
+
+async def test_a_kubeconfig_with_a_plugin_runs_it_when_it_is_first_needed(tmp_path: Path) -> None:
+    command = script(tmp_path / "plugin", f"echo run >> {tmp_path}/runs; echo '{answer(token='t')}'")
+    config = ClusterConfig.from_dict(
+        {
+            "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": "https://x"}}],
+            "users": [
+                {"name": "u", "user": {"exec": {"apiVersion": V1, "command": command, "interactiveMode": "Never"}}}
+            ],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        }
+    )
+    assert not (tmp_path / "runs").exists()
+    assert config.credentials.current() is None
+    assert (await config.credentials.renew()).authorization == "Bearer t"
+    assert config.credentials.current() is not None
+    assert (tmp_path / "runs").read_text() == "run\n"

@@ -1,0 +1,821 @@
+"""The queue of keys. Names in brackets are client-go's tests (queue_test.go, delaying_queue_test.go, ...)."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import weakref
+from collections import Counter
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import looptime
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from kinformer.errors import StoppedError
+from kinformer.rate_limiters import ItemExponential
+from kinformer.workqueue import RateLimitingQueue, WorkQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def turns(number: int = 5) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+# --- adding, taking, being done --------------------------------------------------------------------------------------
+
+
+def test_needs_no_event_loop_until_somebody_waits() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("one")
+    queue.add("two")
+    assert queue.get_nowait() == "one"
+    queue.done("one")
+    limited: RateLimitingQueue[str] = RateLimitingQueue()
+    limited.add_after("now", 0)
+    assert limited.get_nowait() == "now"
+
+
+def test_len_counts_what_waits_and_nothing_else() -> None:
+    """[TestLen]"""
+    queue: WorkQueue[str] = WorkQueue()
+    for key in ["foo", "bar", "foo"]:
+        queue.add(key)
+    assert len(queue) == 2
+    queue.get_nowait()
+    assert len(queue) == 1
+
+
+def test_keys_come_out_in_the_order_they_went_in() -> None:
+    queue: WorkQueue[int] = WorkQueue()
+    for key in [3, 1, 2, 1, 3]:
+        queue.add(key)
+    assert [queue.get_nowait() for _ in range(3)] == [3, 1, 2]
+
+
+def test_a_key_added_again_before_it_is_taken_comes_once() -> None:
+    """[TestCollapse]"""
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("foo")
+    queue.add("foo")
+    assert queue.get_nowait() == "foo"
+    queue.done("foo")
+    with pytest.raises(asyncio.QueueEmpty):
+        queue.get_nowait()
+
+
+def test_a_key_added_while_it_is_processed_comes_again_once_when_done() -> None:
+    """[TestAddWhileProcessing, TestReinsert, TestCollapseWhileProcessing]"""
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("foo")
+    assert queue.get_nowait() == "foo"
+    queue.add("foo")
+    queue.add("foo")
+    assert len(queue) == 0
+    with pytest.raises(asyncio.QueueEmpty):
+        queue.get_nowait()
+    queue.done("foo")
+    assert queue.get_nowait() == "foo"
+    queue.done("foo")
+    assert len(queue) == 0
+
+
+@pytest.mark.looptime
+async def test_a_worker_waits_for_a_key_that_another_is_processing() -> None:
+    """[TestCollapseWhileProcessing]"""
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("foo")
+    assert await queue.get() == "foo"
+    queue.add("foo")
+    async with asyncio.TaskGroup() as group:
+        second = group.create_task(queue.get())
+        await asyncio.sleep(10)
+        assert not second.done()
+        queue.done("foo")
+        assert await second == "foo"
+
+
+def test_done_with_a_key_nobody_has_is_an_error_and_changes_nothing() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("queued")
+    for key in ["queued", "unknown"]:
+        with pytest.raises(ValueError, match=f"'{key}' is not being processed"):
+            queue.done(key)
+    assert len(queue) == 1
+    queue.done(queue.get_nowait())
+    with pytest.raises(ValueError, match="once for each key"):
+        queue.done("queued")
+
+
+def test_a_key_that_cannot_be_hashed_is_refused() -> None:
+    queue: WorkQueue[list[int]] = WorkQueue()  # type: ignore[type-var] # what a caller without mypy may do
+    with pytest.raises(TypeError, match="unhashable"):
+        queue.add([1])
+    assert len(queue) == 0
+
+
+def test_a_key_that_was_taken_and_done_is_not_held() -> None:
+    """[TestGarbageCollection]"""
+
+    class Key:
+        pass
+
+    queue: WorkQueue[Key] = WorkQueue()
+    key = Key()
+    reference = weakref.ref(key)
+    queue.add(key)
+    queue.done(queue.get_nowait())
+    del key
+    assert reference() is None
+
+
+@pytest.mark.looptime
+async def test_item_is_done_when_the_block_is_left_by_an_exception() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("foo")
+    with pytest.raises(ZeroDivisionError):
+        async with queue.item() as key:
+            assert key == "foo"
+            queue.add("foo")
+            raise ZeroDivisionError
+    assert queue.get_nowait() == "foo"
+
+
+def test_repr_shows_counts_and_no_keys() -> None:
+    queue: RateLimitingQueue[str] = RateLimitingQueue()
+    queue.add("secret-name")
+    queue.add("another")
+    queue.get_nowait()
+    assert repr(queue) == "<RateLimitingQueue queued=1 processing=1 delayed=0>"
+
+
+# --- waiting and being cancelled -------------------------------------------------------------------------------------
+
+
+@pytest.mark.looptime
+async def test_waiting_workers_get_one_key_each_in_turn() -> None:
+    queue: WorkQueue[int] = WorkQueue()
+    async with asyncio.TaskGroup() as group:
+        workers = [group.create_task(queue.get()) for _ in range(3)]
+        await turns()
+        for key in range(3):
+            queue.add(key)
+        assert [await worker for worker in workers] == [0, 1, 2]
+
+
+@pytest.mark.looptime
+async def test_a_cancelled_get_takes_nothing() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(5):
+            await queue.get()
+    assert now() == 5
+    queue.add("foo")
+    assert await queue.get() == "foo"
+
+
+@pytest.mark.looptime
+async def test_a_get_cancelled_in_the_moment_a_key_comes_leaves_it_to_the_next() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(queue.get())
+        second = group.create_task(queue.get())
+        await turns()
+        queue.add("foo")
+        first.cancel()
+        async with asyncio.timeout(1):
+            assert await second == "foo"
+    assert first.cancelled()
+
+
+@pytest.mark.looptime
+async def test_a_woken_worker_whose_key_was_snatched_waits_on() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    async with asyncio.TaskGroup() as group:
+        worker = group.create_task(queue.get())
+        await turns()
+        queue.add("foo")
+        assert queue.get_nowait() == "foo"
+        await turns()
+        assert not worker.done()
+        queue.add("bar")
+        assert await worker == "bar"
+
+
+@pytest.mark.parametrize("drain", [False, True])
+@pytest.mark.looptime
+async def test_many_producers_and_workers_never_share_a_key_and_lose_none(drain: bool) -> None:
+    """[TestBasic]"""
+    queue: WorkQueue[int] = WorkQueue()
+    processing: set[int] = set()
+    worked: Counter[int] = Counter()
+
+    async def produce(key: int) -> None:
+        for _ in range(50):
+            queue.add(key)
+            await asyncio.sleep(0.001)
+
+    async def work() -> None:
+        while True:
+            try:
+                key = await queue.get()
+            except StoppedError:
+                return
+            assert key != -1
+            assert key not in processing
+            processing.add(key)
+            await asyncio.sleep(0.003)
+            processing.discard(key)
+            worked[key] += 1
+            queue.done(key)
+
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(10):
+            workers.create_task(work())
+        async with asyncio.TaskGroup() as producers:
+            for key in range(50):
+                producers.create_task(produce(key))
+        await queue.shut_down(drain=drain)
+        if drain:
+            assert len(queue) == 0
+            assert not processing
+        queue.add(-1)
+    assert set(worked) == set(range(50))
+    assert min(worked.values()) >= 2
+    assert len(queue) == 0
+
+
+# --- shutting down ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.looptime
+async def test_after_shut_down_what_is_queued_is_handed_out_then_workers_are_told_to_end() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("foo")
+    await queue.shut_down()
+    assert queue.shutting_down
+    queue.add("late")
+    assert await queue.get() == "foo"
+    with pytest.raises(StoppedError, match="the worker should end"):
+        await queue.get()
+    with pytest.raises(StoppedError):
+        queue.get_nowait()
+    with pytest.raises(StoppedError):
+        async with queue.item():
+            raise AssertionError("not entered")
+
+
+@pytest.mark.looptime
+async def test_shut_down_wakes_every_waiting_worker() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    ended = 0
+
+    async def work() -> None:
+        nonlocal ended
+        with pytest.raises(StoppedError):
+            await queue.get()
+        ended += 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(work())
+        await turns()
+        assert ended == 0
+        await queue.shut_down()
+    assert ended == 3
+    assert now() == 0
+
+
+async def take(queue: WorkQueue[str], *keys: str) -> None:
+    for key in keys:
+        queue.add(key)
+    for key in keys:
+        assert await queue.get() == key
+
+
+@pytest.mark.looptime
+async def test_draining_waits_until_all_that_was_taken_is_done() -> None:
+    """[TestQueueDrainageUsingShutDownWithDrain]"""
+    queue: WorkQueue[str] = WorkQueue()
+    await take(queue, "foo", "bar")
+    async with asyncio.TaskGroup() as group:
+        drain = group.create_task(queue.shut_down(drain=True))
+        await turns()
+        queue.done("foo")
+        await turns()
+        assert not drain.done()
+        queue.done("bar")
+        await drain
+    with pytest.raises(StoppedError):
+        await queue.get()
+
+
+@pytest.mark.looptime
+async def test_draining_waits_for_what_is_still_queued() -> None:
+    """Unlike client-go, whose loop looks only at what is being processed."""
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("foo")
+    async with asyncio.TaskGroup() as group:
+        drain = group.create_task(queue.shut_down(drain=True))
+        await asyncio.sleep(60)
+        assert not drain.done()
+        assert await queue.get() == "foo"
+        queue.done("foo")
+        await drain
+
+
+@pytest.mark.looptime
+async def test_draining_takes_a_key_along_that_was_added_while_it_was_processed() -> None:
+    """[TestQueueDrainageUsingShutDownWithDrainWithDirtyItem]"""
+    queue: WorkQueue[str] = WorkQueue()
+    await take(queue, "foo")
+    queue.add("foo")
+    async with asyncio.TaskGroup() as group:
+        drain = group.create_task(queue.shut_down(drain=True))
+        await turns()
+        queue.done("foo")
+        await turns()
+        assert not drain.done()
+        assert await queue.get() == "foo"
+        await turns()
+        assert not drain.done()
+        queue.done("foo")
+        await drain
+
+
+@pytest.mark.looptime
+async def test_without_drain_nothing_is_waited_for() -> None:
+    """[TestNoQueueDrainageUsingShutDown]"""
+    queue: WorkQueue[str] = WorkQueue()
+    await take(queue, "foo", "bar")
+    await queue.shut_down()
+    with pytest.raises(StoppedError):
+        queue.get_nowait()
+    queue.done("foo")
+    queue.done("bar")
+
+
+@pytest.mark.looptime
+async def test_a_plain_shut_down_ends_the_draining() -> None:
+    """[TestForceQueueShutdownUsingShutDown]"""
+    queue: WorkQueue[str] = WorkQueue()
+    await take(queue, "foo")
+    async with asyncio.TaskGroup() as group:
+        drains = [group.create_task(queue.shut_down(drain=True)) for _ in range(2)]
+        await asyncio.sleep(60)
+        assert not any(drain.done() for drain in drains)
+        await queue.shut_down()
+    assert now() == 60
+    # Whoever wants to drain after all, waits again.
+    async with asyncio.TaskGroup() as group:
+        again = group.create_task(queue.shut_down(drain=True))
+        await turns()
+        assert not again.done()
+        queue.done("foo")
+
+
+@pytest.mark.looptime
+async def test_a_cancelled_draining_leaves_the_queue_shut_down() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    await take(queue, "foo")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(3):
+            await queue.shut_down(drain=True)
+    queue.add("bar")
+    queue.done("foo")
+    with pytest.raises(StoppedError):
+        await queue.get()
+
+
+@pytest.mark.looptime
+async def test_an_idle_queue_is_drained_at_once() -> None:
+    await WorkQueue[str]().shut_down(drain=True)
+    await RateLimitingQueue[str]().shut_down(drain=True)
+
+
+# --- adding later ----------------------------------------------------------------------------------------------------
+
+
+async def arrivals(queue: WorkQueue[str], number: int) -> list[tuple[float, str]]:
+    """When which key comes, each done at once."""
+    seen = []
+    for _ in range(number):
+        async with queue.item() as key:
+            seen.append((now(), key))
+    return seen
+
+
+@pytest.mark.looptime
+async def test_a_delayed_key_comes_when_its_time_has_come() -> None:
+    """[TestSimpleQueue]"""
+    queue: RateLimitingQueue[str] = RateLimitingQueue()
+    queue.add_after("foo", 50)
+    assert len(queue) == 0
+    assert await arrivals(queue, 1) == [(50, "foo")]
+    await asyncio.sleep(1000)
+    assert len(queue) == 0
+
+
+@pytest.mark.parametrize("delays", [(50, 70), (70, 50)])
+@pytest.mark.looptime
+async def test_of_several_moments_the_earliest_counts_and_the_key_comes_once(delays: tuple[float, float]) -> None:
+    """[TestDeduping]"""
+    queue: RateLimitingQueue[str] = RateLimitingQueue()
+    for delay in delays:
+        queue.add_after("foo", delay)
+    assert await arrivals(queue, 1) == [(50, "foo")]
+    await asyncio.sleep(1000)
+    assert len(queue) == 0
+    queue.add_after("foo", 5)
+    assert await arrivals(queue, 1) == [(1055, "foo")]
+
+
+@pytest.mark.looptime
+async def test_keys_come_in_the_order_of_their_times() -> None:
+    """[TestAddTwoFireEarly, TestCopyShifting]"""
+    queue: RateLimitingQueue[str] = RateLimitingQueue()
+    queue.add_after("first", 1)
+    queue.add_after("second", 0.5)
+    queue.add_after("third", 0.3)
+    assert await arrivals(queue, 2) == [(0.3, "third"), (0.5, "second")]
+    queue.add_after("fourth", 2)
+    assert await arrivals(queue, 2) == [(1, "first"), (2.5, "fourth")]
+
+
+@pytest.mark.looptime
+async def test_keys_of_one_moment_come_in_the_order_they_were_added() -> None:
+    queue: RateLimitingQueue[str] = RateLimitingQueue()
+    for key in "zamb":
+        queue.add_after(key, 3)
+    assert await arrivals(queue, 4) == [(3, key) for key in "zamb"]
+
+
+@pytest.mark.parametrize("delay", [0, -1, -0.001])
+@pytest.mark.looptime
+async def test_without_a_delay_the_key_is_added_now_and_a_delayed_entry_stays(delay: float) -> None:
+    """client-go row W4."""
+    queue: RateLimitingQueue[str] = RateLimitingQueue()
+    queue.add_after("foo", 5)
+    queue.add_after("foo", delay)
+    assert await arrivals(queue, 2) == [(0, "foo"), (5, "foo")]
+
+
+@pytest.mark.looptime
+async def test_a_delayed_key_whose_time_comes_while_it_waits_or_is_processed_is_not_doubled() -> None:
+    queue: RateLimitingQueue[str] = RateLimitingQueue()
+    for key in ["waiting", "processed"]:
+        queue.add_after(key, 1)
+    queue.add("processed")
+    assert await queue.get() == "processed"
+    queue.add("waiting")
+    await asyncio.sleep(2)
+    assert len(queue) == 1
+    queue.done("processed")
+    assert len(queue) == 2
+
+
+@pytest.mark.parametrize("delay", [math.nan, math.inf, -math.inf])
+@pytest.mark.looptime
+async def test_a_delay_that_is_no_time_is_refused(delay: float) -> None:
+    queue: RateLimitingQueue[str] = RateLimitingQueue()
+    with pytest.raises(ValueError, match="cannot add 'foo' after"):
+        queue.add_after("foo", delay)
+    assert repr(queue) == "<RateLimitingQueue queued=0 processing=0 delayed=0>"
+
+
+@pytest.mark.looptime
+async def test_delayed_keys_share_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    handles: list[asyncio.TimerHandle] = []
+    call_at = loop.call_at
+
+    def spy(when: float, callback: Callable[..., object], *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+        handle = call_at(when, callback, *args, **kwargs)
+        handles.append(handle)
+        return handle
+
+    monkeypatch.setattr(loop, "call_at", spy)
+    queue: RateLimitingQueue[int] = RateLimitingQueue()
+    for key in range(100):
+        queue.add_after(key, 10 + key)
+    assert len(handles) == 1
+    queue.add_after(1000, 5)
+    assert [handle.cancelled() for handle in handles] == [True, False]
+    for key in range(50):
+        queue.add_after(1000, 4 - key / 100)
+    assert sum(not handle.cancelled() for handle in handles) == 1
+    await queue.shut_down()
+    assert all(handle.cancelled() for handle in handles)
+
+
+@pytest.mark.looptime
+async def test_a_key_put_forward_again_and_again_costs_no_memory() -> None:
+    queue: RateLimitingQueue[str] = RateLimitingQueue()
+    for step in range(10_000):
+        queue.add_after("foo", 20_000 - step)
+    assert len(queue._heap) < 100
+    assert await arrivals(queue, 1) == [(10_001, "foo")]
+
+
+@pytest.mark.looptime
+async def test_a_late_timer_that_finds_both_moments_of_a_key_past_adds_it_once() -> None:
+    queue: RateLimitingQueue[str] = RateLimitingQueue()
+    # The clock of the test has ticks of 1 µs: at the first one both moments are past.
+    queue.add_after("foo", 0.999_999_8)
+    queue.add_after("foo", 0.999_999_6)
+    queue.add_after("bar", 5)
+    assert await arrivals(queue, 2) == [(1, "foo"), (5, "bar")]
+
+
+@pytest.mark.looptime
+async def test_many_keys_that_become_due_together_do_not_hold_the_loop() -> None:
+    queue: RateLimitingQueue[int] = RateLimitingQueue()
+    for key in range(2500):
+        queue.add_after(key, 1)
+    await asyncio.sleep(0.5)
+    seen = set()
+    async with asyncio.timeout(10):
+        while len(queue) < 2500:
+            # Between two slices others have their turn.
+            await asyncio.sleep(0 if len(queue) else 0.5)
+            seen.add(len(queue))
+    assert now() == 1
+    assert {1000, 2000, 2500} <= seen
+    assert [queue.get_nowait() for _ in range(2500)] == list(range(2500))
+
+
+@pytest.mark.looptime
+async def test_rate_limited_keys_wait_as_their_failures_say() -> None:
+    """[TestRateLimitingQueue]"""
+    queue: RateLimitingQueue[str] = RateLimitingQueue(ItemExponential(base=1, cap=60))
+    times = []
+    for _ in range(8):
+        queue.add_rate_limited("one")
+        start = now()
+        ((at, _),) = await arrivals(queue, 1)
+        times.append(at - start)
+    assert times == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert queue.num_requeues("one") == 8
+    queue.add_rate_limited("two")
+    assert queue.num_requeues("two") == 1
+    queue.forget("one")
+    assert queue.num_requeues("one") == 0
+    start = now()
+    queue.add_rate_limited("one")
+    assert await arrivals(queue, 2) == [(start + 1, "two"), (start + 1, "one")]
+
+
+@pytest.mark.looptime
+async def test_the_default_limiter_is_client_gos_and_each_queue_has_its_own() -> None:
+    queue: RateLimitingQueue[str] = RateLimitingQueue()
+    other: RateLimitingQueue[str] = RateLimitingQueue()
+    for _ in range(3):
+        queue.add_rate_limited("foo")
+    assert await arrivals(queue, 1) == [(0.005, "foo")]
+    assert (queue.num_requeues("foo"), other.num_requeues("foo")) == (3, 0)
+
+
+@pytest.mark.parametrize("drain", [False, True])
+@pytest.mark.looptime
+async def test_shut_down_drops_what_is_delayed_and_ignores_what_would_be(drain: bool) -> None:
+    queue: RateLimitingQueue[str] = RateLimitingQueue()
+    queue.add_after("foo", 5)
+    await queue.shut_down(drain=drain)
+    queue.add_after("bar", 5)
+    queue.add_after("baz", 0)
+    queue.add_rate_limited("qux")
+    await asyncio.sleep(100)
+    assert repr(queue) == "<RateLimitingQueue queued=0 processing=0 shutting down delayed=0>"
+    assert queue.num_requeues("qux") == 0
+
+
+# --- anything in any order -------------------------------------------------------------------------------------------
+
+KEYS = st.integers(0, 4)
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Any sequence of calls, moments and cancellations, compared with a queue made of plain lists.
+
+    No key is lost, none is with two workers, none is queued twice, and each comes in its turn and at its time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = looptime.new_event_loop(start=0)
+        self.queue: RateLimitingQueue[int] = RateLimitingQueue(ItemExponential(base=1, cap=8))
+        self.getters: list[asyncio.Task[int]] = []
+        self.drains: list[tuple[asyncio.Task[None], list[bool]]] = []
+        # The model.
+        self.queued: list[int] = []
+        self.processing: set[int] = set()
+        self.dirty: set[int] = set()
+        self.due: list[tuple[float, int]] = []
+        self.failures: Counter[int] = Counter()
+        self.stopped = False
+        self.expected: list[int] = []
+
+    def teardown(self) -> None:
+        async def end() -> None:
+            await self.queue.shut_down()
+            tasks = [*self.getters, *(task for task, _ in self.drains)]
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        try:
+            self.loop.run_until_complete(end())
+        finally:
+            self.loop.close()
+
+    def within(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        async def run() -> T:
+            return call(*args, **kwargs)
+
+        return self.loop.run_until_complete(run())
+
+    def model_add(self, key: int) -> None:
+        if self.stopped or key in self.queued or key in self.dirty:
+            return
+        if key in self.processing:
+            self.dirty.add(key)
+        else:
+            self.queued.append(key)
+
+    def model_serve(self) -> None:
+        """Workers that wait take what is queued."""
+        while self.queued and len(self.expected) < len(self.getters):
+            key = self.queued.pop(0)
+            assert key not in self.processing
+            self.processing.add(key)
+            self.expected.append(key)
+
+    def model_release(self, until: float) -> None:
+        for entry in sorted(self.due, key=lambda entry: entry[0]):
+            if entry[0] <= until:
+                self.due.remove(entry)
+                self.model_add(entry[1])
+                self.model_serve()
+
+    def settle(self) -> None:
+        """Let everything that is to happen now happen, and compare what the workers got."""
+        self.loop.run_until_complete(turns(6))
+        self.model_serve()
+        finished = [getter for getter in self.getters if getter.done()]
+        self.getters = [getter for getter in self.getters if not getter.done()]
+        if self.stopped:
+            told_to_end = [getter for getter in finished if isinstance(getter.exception(), StoppedError)]
+            finished = [getter for getter in finished if getter not in told_to_end]
+            assert not self.getters
+        assert Counter(getter.result() for getter in finished) == Counter(self.expected)
+        self.expected = []
+
+    @initialize(keys=st.lists(KEYS, max_size=5))
+    def begin(self, keys: list[int]) -> None:
+        # Without any loop running.
+        for key in keys:
+            self.queue.add(key)
+            self.model_add(key)
+
+    @rule(key=KEYS)
+    def add(self, key: int) -> None:
+        self.within(self.queue.add, key)
+        self.model_add(key)
+        self.settle()
+
+    @rule()
+    def get_nowait(self) -> None:
+        if self.queued:
+            key = self.within(self.queue.get_nowait)
+            assert key == self.queued.pop(0)
+            assert key not in self.processing
+            self.processing.add(key)
+        else:
+            with pytest.raises(StoppedError if self.stopped else asyncio.QueueEmpty):
+                self.within(self.queue.get_nowait)
+
+    @rule()
+    def wait(self) -> None:
+        self.getters.append(self.loop.create_task(self.queue.get()))
+        self.settle()
+
+    @precondition(lambda self: self.getters)
+    @rule(data=st.data())
+    def cancel_a_waiting_worker(self, data: st.DataObject) -> None:
+        getter = self.getters.pop(data.draw(st.integers(0, len(self.getters) - 1)))
+        getter.cancel()
+        self.settle()
+        assert getter.cancelled()
+
+    @precondition(lambda self: self.getters)
+    @rule(key=KEYS)
+    def cancel_the_worker_whose_turn_it_is(self, key: int) -> None:
+        def add_and_cancel(getter: asyncio.Task[int]) -> None:
+            self.queue.add(key)
+            getter.cancel()
+
+        getter = self.getters.pop(0)
+        self.within(add_and_cancel, getter)
+        self.model_add(key)
+        self.settle()
+        assert getter.cancelled()
+
+    @precondition(lambda self: self.processing)
+    @rule(data=st.data())
+    def done(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.processing)))
+        self.within(self.queue.done, key)
+        self.processing.remove(key)
+        if key in self.dirty:
+            self.dirty.remove(key)
+            self.queued.append(key)
+        self.settle()
+
+    @rule(key=KEYS)
+    def done_with_what_nobody_has(self, key: int) -> None:
+        if key not in self.processing:
+            with pytest.raises(ValueError, match="not being processed"):
+                self.within(self.queue.done, key)
+
+    def model_add_after(self, key: int, delay: float) -> None:
+        if self.stopped:
+            return
+        if delay <= 0:
+            self.model_add(key)
+            return
+        due = self.loop.time() + delay
+        known = [entry for entry in self.due if entry[1] == key]
+        if not known or known[0][0] > due:
+            self.due = [entry for entry in self.due if entry[1] != key]
+            self.due.append((due, key))
+
+    @rule(key=KEYS, delay=st.integers(-1, 12))
+    def add_after(self, key: int, delay: int) -> None:
+        self.within(self.queue.add_after, key, delay)
+        self.model_add_after(key, delay)
+        self.settle()
+
+    @rule(key=KEYS)
+    def add_rate_limited(self, key: int) -> None:
+        self.within(self.queue.add_rate_limited, key)
+        if not self.stopped:
+            self.model_add_after(key, min(8, 2 ** self.failures[key]))
+            self.failures[key] += 1
+
+    @rule(key=KEYS)
+    def forget(self, key: int) -> None:
+        self.within(self.queue.forget, key)
+        self.failures[key] = 0
+
+    @rule(seconds=st.integers(1, 20))
+    def let_time_pass(self, seconds: int) -> None:
+        until = self.loop.time() + seconds
+        self.loop.run_until_complete(asyncio.sleep(seconds))
+        assert self.loop.time() == until
+        self.model_release(until)
+        self.settle()
+
+    @precondition(lambda self: self.stopped or len(self.processing) + len(self.queued) > 2)
+    @rule(drain=st.booleans())
+    def shut_down(self, drain: bool) -> None:
+        self.stopped = True
+        self.due = []
+        if drain:
+            self.drains.append((self.loop.create_task(self.queue.shut_down(drain=True)), [False]))
+        else:
+            self.loop.run_until_complete(self.queue.shut_down())
+            for _, forced in self.drains:
+                forced[0] = True
+        self.settle()
+
+    @invariant()
+    def counts_agree(self) -> None:
+        state = " shutting down" if self.stopped else ""
+        assert repr(self.queue) == (
+            f"<RateLimitingQueue queued={len(self.queued)} processing={len(self.processing)}{state}"
+            f" delayed={len(self.due)}>"
+        )
+        for key in range(5):
+            assert self.queue.num_requeues(key) == self.failures[key]
+
+    @invariant()
+    def draining_ends_when_all_is_done_or_it_is_forced(self) -> None:
+        idle = not self.queued and not self.processing
+        for task, forced in self.drains:
+            assert task.done() == (idle or forced[0])
+
+
+TestQueueMachine = QueueMachine.TestCase
+TestQueueMachine.settings = settings(
+    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)

@@ -1,0 +1,90 @@
+"""A server that answers as each test says: what a well-behaved API server never does has to come from somewhere."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+
+from kinformer.client import Client
+from kinformer.config import ClusterConfig
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Callable
+
+
+class Scripted:
+    """`answer` is called with each request; what it returns is sent. `seen` keeps the requests, bodies in `bodies`."""
+
+    def __init__(self) -> None:
+        self.answer: Callable[[web.Request], Any] = lambda request: web.Response(status=404, text="404 page not found")
+        self.seen: list[web.Request] = []
+        self.bodies: list[bytes] = []
+        self.url = ""
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, context: ssl.SSLContext | None = None) -> None:
+        app = web.Application(client_max_size=1 << 30)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context).start()
+        self.url = f"{'https' if context else 'http'}://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        self.seen.append(request)
+        self.bodies.append(await request.read())
+        answer = self.answer(request)
+        if inspect.isawaitable(answer):
+            answer = await answer
+        assert isinstance(answer, web.StreamResponse)
+        return answer
+
+    def says(
+        self, body: str | bytes, *, status: int = 200, content_type: str = "application/json", **headers: str
+    ) -> None:
+        """Answer every request with this."""
+        data = body.encode() if isinstance(body, str) else body
+        self.answer = lambda request: web.Response(
+            body=data,
+            status=status,
+            headers={"Content-Type": content_type, **{k.replace("_", "-"): v for k, v in headers.items()}},
+        )
+
+    def streams(self, *pieces: bytes, content_type: str = "application/json", broken: bool = False) -> None:
+        """Answer every request with these pieces, a write each; `broken` cuts the connection instead of ending."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse(headers={"Content-Type": content_type})
+            await response.prepare(request)
+            for piece in pieces:
+                await response.write(piece)
+            if broken:
+                assert request.transport is not None
+                request.transport.close()
+            else:
+                await response.write_eof()
+            return response
+
+        self.answer = answer
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[Scripted]:
+    server = Scripted()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def client(scripted: Scripted) -> AsyncIterator[Client]:
+    async with Client(ClusterConfig.for_server(scripted.url)) as client:
+        yield client
