@@ -25,7 +25,7 @@ demo: $(VENV)/.installed-cli
 	$(BIN)/kinformer demo --for $(FOR)
 
 test: $(VENV)/.installed-test
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 check: lint types layers test
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import anyio
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
@@ -76,8 +78,10 @@ class BackgroundTask:
     async def stop(self) -> None:
         """Cancel the coroutine and wait until it has ended.
 
-        If cancelled while waiting, the coroutine has still been told to end. Called from inside the coroutine itself
-        it only asks, for nobody can wait for his own end.
+        If cancelled while waiting, the coroutine has still been told to end. The cancellation of an anyio scope around
+        the caller comes after the end: anyio cancels every wait in such a scope, also those that clean up, so that
+        `with anyio.move_on_after(5): async with factory: ...` would leave tasks behind. Called from inside the
+        coroutine itself it only asks, for nobody can wait for his own end.
 
         Raises:
             BaseException: what the coroutine failed with, if it did.
@@ -85,7 +89,8 @@ class BackgroundTask:
         self.cancel()
         if self._task is None or self.is_current:
             return
-        await asyncio.wait([self._task])
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([self._task])
         if self._task.cancelled():
             return
         failure = self._task.exception()

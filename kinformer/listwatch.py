@@ -10,7 +10,7 @@ import enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from kinformer.errors import ApiError, ObjectError
@@ -87,7 +87,7 @@ class ListerWatcher(Protocol):
         """What is listed and watched."""
         ...
 
-    def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncIterator[ListPage]:
+    def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:
         """List page by page.
 
         Args:

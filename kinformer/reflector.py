@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from kinformer.delta_fifo import DeltaFIFO
-    from kinformer.listwatch import ListerWatcher, ListPage, WatchBatch
+    from kinformer.listwatch import ListerWatcher, WatchBatch
     from kinformer.metrics import Metrics
 
 __all__ = ["Reflector", "Transform"]
@@ -99,9 +99,8 @@ class Reflector:
         status.listed = 0
         try:
             async with aclosing(
-                self._source.list(resource_version=step.resource_version, limit=step.limit)  # type: ignore[type-var]
+                self._source.list(resource_version=step.resource_version, limit=step.limit)
             ) as listing:
-                page: ListPage
                 async for page in listing:
                     pages += 1
                     # All pages have one version. If ever not, the first is right: what a watch repeats is harmless.

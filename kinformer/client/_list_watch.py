@@ -10,7 +10,7 @@ from kinformer.client._watching import WatchDecoder, WatchStream
 from kinformer.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from kinformer.client._transport import Transport
     from kinformer.listwatch import ListPage, WatchBatch
@@ -82,7 +82,7 @@ class HttpListerWatcher:
     def __repr__(self) -> str:
         return f"<HttpListerWatcher of {self.scope}>"
 
-    async def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncIterator[ListPage]:
+    async def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:
         """List page by page; each is handed on before the next is asked for.
 
         Args:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
+import anyio
 import multidict
 import yarl
 
@@ -108,7 +109,9 @@ class Transport:
             # A session that closes forgets to tell those who wait for more of an answer.
             response.content.set_exception(aiohttp.ClientConnectionError("closed"))
         if session is not None:
-            await session.close()
+            # Also when a cancelled anyio scope is being left, in which every unshielded wait ends at once.
+            with anyio.CancelScope(shield=True):
+                await session.close()
 
     async def request(
         self,

@@ -17,6 +17,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio
+
 from kinformer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -202,4 +204,5 @@ async def _end(process: Process, *, group: bool) -> None:
         else:
             process.kill()
     # Not only wait(): the pipes are to be read to their end, or their transports would stay open.
-    await process.communicate()
+    with anyio.CancelScope(shield=True):
+        await process.communicate()

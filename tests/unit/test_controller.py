@@ -22,7 +22,7 @@ from kinformer.resources import DEPLOYMENTS, NAMESPACES, NODES, PODS, REPLICASET
 from kinformer.workqueue import RateLimitingQueue
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 
     from kinformer.events import Event
     from kinformer.resources import Resource
@@ -62,7 +62,7 @@ class Memory:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncIterator[ListPage]:
+    async def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:
         await self.ready.wait()
         yield ListPage(list(self._objects.values()), str(len(self._history)))
 

@@ -1,0 +1,197 @@
+"""`kinformer get` and `kinformer watch` against `kinformer serve-api`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli.conftest import end, start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cli.conftest import Outcome, Served
+
+    Run = Callable[..., Outcome]
+
+
+def send(served: Served, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    request = urllib.request.Request(
+        served.url + path,
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Content-Type": "application/merge-patch+json" if method == "PATCH" else "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:
+        answer: dict[str, Any] = json.load(response)
+        return answer
+
+
+def config_map(served: Served, name: str, **labels: str) -> None:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}, "data": {"a": "1"}}
+    send(served, "POST", "/api/v1/namespaces/default/configmaps", body)
+
+
+def line_of(process: Any, wanted: str) -> str:
+    for line in process.stdout:
+        if wanted in line:
+            return str(line)
+    raise AssertionError(f"no line with {wanted!r}: {process.stderr.read()}")
+
+
+def test_get_prints_the_same_objects_as_table_json_and_names(served: Served, kinformer: Run) -> None:
+    config_map(served, "shown", forms="yes")
+    at = ("-l", "forms=yes", "--kubeconfig", str(served.kubeconfig))
+    table = kinformer("get", "cm", *at)
+    assert table.code == 0, table.err
+    header, row = table.out.splitlines()
+    assert header.split() == ["NAME", "DATA", "AGE"]
+    assert row.split()[:2] == ["shown", "1"]
+    assert kinformer("get", "configmaps", "-o", "name", *at).out == "configmap/shown\n"
+    (obj,) = kinformer("get", "configmap", "-o", "json", *at).out.splitlines()
+    assert (json.loads(obj)["kind"], json.loads(obj)["data"]) == ("ConfigMap", {"a": "1"})
+    one = kinformer("get", "cm/shown", "-o", "json", "--server", served.url)
+    assert json.loads(one.out) == json.loads(obj)
+
+
+def test_get_finds_nothing_and_says_so_on_standard_error_alone(served: Served, kinformer: Run) -> None:
+    outcome = kinformer("get", "cm", "-l", "no=such", "--server", served.url)
+    assert (outcome.code, outcome.out) == (0, "")
+    assert outcome.err == "kinformer: no configmaps found in namespace default; -A looks in all\n"
+
+
+def test_values_of_secrets_are_shown_only_when_asked_for(served: Served, kinformer: Run) -> None:
+    applied = json.dumps({"data": {"password": "aHVudGVyMg=="}})
+    metadata = {"name": "s", "annotations": {"kubectl.kubernetes.io/last-applied-configuration": applied}}
+    body = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"password": "aHVudGVyMg=="}}
+    send(served, "POST", "/api/v1/namespaces/default/secrets", body)
+    at = ("--server", served.url, "-o", "json")
+    hidden = kinformer("get", "secret/s", *at)
+    assert "aHVudGVyMg" not in hidden.out
+    assert json.loads(hidden.out)["data"] == {"password": "<redacted>"}
+    assert "aHVudGVyMg" in kinformer("get", "secret/s", "--show-secrets", *at).out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_watch_shows_what_is_there_then_each_change_and_ends_within_a_second(served: Served, number: int) -> None:
+    label = signal.Signals(number).name.lower()
+    config_map(served, f"there-{label}", watch=label)
+    process = start("watch", "cm", "-l", f"watch={label}", "--kubeconfig", str(served.kubeconfig))
+    assert line_of(process, f"there-{label}").split()[0] == "-"
+    config_map(served, f"new-{label}", watch=label)
+    assert line_of(process, f"new-{label}").split()[0] == "ADDED"
+    path = f"/api/v1/namespaces/default/configmaps/new-{label}"
+    send(served, "PATCH", path, {"data": {"b": "2"}})
+    assert line_of(process, f"new-{label}").split()[:3] == ["MODIFIED", f"new-{label}", "2"]
+    send(served, "DELETE", path)
+    assert line_of(process, f"new-{label}").split()[0] == "DELETED"
+    asked = time.perf_counter()
+    outcome = end(process, number)
+    assert time.perf_counter() - asked < 1
+    assert (outcome.code, outcome.err) == (128 + number, "")
+
+
+def test_watch_in_json_has_the_events_of_the_api(served: Served) -> None:
+    config_map(served, "json-a", json="yes")
+    process = start("watch", "cm", "-l", "json=yes", "-o", "json", "--server", served.url)
+    first = json.loads(line_of(process, "json-a"))
+    assert (first["type"], first["object"]["kind"]) == ("ADDED", "ConfigMap")
+    send(served, "DELETE", "/api/v1/namespaces/default/configmaps/json-a")
+    assert json.loads(line_of(process, "json-a"))["type"] == "DELETED"
+    end(process)
+
+
+def test_watch_ends_quietly_when_its_reader_goes_away(served: Served) -> None:
+    config_map(served, "pipe-a", pipe="yes")
+    process = start("watch", "cm", "-l", "pipe=yes", "-o", "name", "--server", served.url)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == "configmap/pipe-a\n"
+    process.stdout.close()
+    assert process.wait(timeout=10) in {0, 141}
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["get", "nosuch"], 1, "has no resource 'nosuch'"),
+        (["get", "cm/absent"], 1, "absent"),
+        (["get", "cm", "-l", "a=("], 2, "label selector 'a=('"),
+        (["get", "cm", "-o", "yml"], 2, "-o yml: expected table, json, name"),
+        (["get", "cm", "-n", "a", "-A"], 2, "-n names one namespace and -A means all"),
+        (["get", "nodes", "-n", "a"], 2, "nodes are cluster-scoped"),
+        (["get", "cm", "a", "-l", "x=y"], 2, "nothing to select"),
+        (["watch", "cm", "-l", "a in"], 2, "label selector 'a in'"),
+        (["get"], 2, "Missing argument 'resource'"),
+        (["gett", "pods"], 2, "No such command 'gett'"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    served: Served, kinformer: Run, arguments: list[str], code: int, said: str
+) -> None:
+    where = ["--server", served.url] if arguments[0] in {"get", "watch"} and len(arguments) > 1 else []
+    outcome = kinformer(*arguments, *where)
+    assert outcome.code == code
+    assert said in outcome.err
+    assert outcome.err.startswith("kinformer: ")
+    assert outcome.err.count("\n") == 1
+    assert outcome.out == ""
+
+
+def test_a_server_that_does_not_answer_is_named_with_the_cause(kinformer: Run) -> None:
+    for command in ("get", "watch"):
+        outcome = kinformer(command, "pods", "--server", "http://127.0.0.1:1")
+        assert outcome.code == 1
+        assert outcome.err.count("\n") == 1
+        assert "http://127.0.0.1:1" in outcome.err
+        assert "127.0.0.1" in outcome.err
+
+
+def test_a_context_that_the_kubeconfig_does_not_have_is_named_with_those_it_has(served: Served, kinformer: Run) -> None:
+    outcome = kinformer("get", "pods", "--kubeconfig", str(served.kubeconfig), "--context", "staging")
+    assert outcome.code == 1
+    assert "'staging'" in outcome.err
+    assert "kinformer" in outcome.err.removeprefix("kinformer: ")
+
+
+def test_options_that_name_two_servers_are_refused(served: Served, kinformer: Run) -> None:
+    outcome = kinformer("get", "pods", "--server", served.url, "--demo")
+    assert outcome.code == 2
+    assert outcome.err == "kinformer: --server and --demo name different servers; give one of them\n"
+
+
+def test_the_embedded_cluster_can_be_looked_at_without_any_server(kinformer: Run) -> None:
+    outcome = kinformer("get", "nodes", "--demo")
+    assert outcome.code == 0
+    assert [line.split()[:2] for line in outcome.out.splitlines()][1:] == [[f"node-{i}", "Ready"] for i in (1, 2, 3)]
+
+
+def test_serve_api_leaves_a_file_alone_that_it_did_not_write(tmp_path: Any, kinformer: Run) -> None:
+    precious = tmp_path / "config"
+    precious.write_text("clusters: [{name: production}]\n")
+    outcome = kinformer("serve-api", "--write-kubeconfig", str(precious))
+    assert outcome.code == 2
+    assert "no kubeconfig that serve-api wrote" in outcome.err
+    assert precious.read_text() == "clusters: [{name: production}]\n"
+
+
+def test_serve_api_on_a_port_that_is_taken_says_so(served: Served, kinformer: Run) -> None:
+    port = served.url.rsplit(":", 1)[1]
+    outcome = kinformer("serve-api", "--port", port)
+    assert outcome.code == 1
+    assert port in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_missing_extra_is_named_with_the_command_that_installs_it(tmp_path: Any, kinformer: Run) -> None:
+    (tmp_path / "typer.py").write_text("raise ModuleNotFoundError(\"No module named 'typer'\", name='typer')\n")
+    outcome = kinformer("get", "pods", PYTHONPATH=str(tmp_path))
+    assert outcome.code == 1
+    assert outcome.err == "kinformer: the command line needs typer; pip install 'kinformer[cli]'\n"

@@ -1,0 +1,72 @@
+"""What importing costs, and what it promises."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import kinformer
+
+HEAVY = ("kubernetes_asyncio", "kubernetes", "typer", "rich", "jsonpatch", "yaml", "fastapi", "prometheus_client")
+
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(kinformer.__path__, "kinformer.")
+    if module.name != "kinformer.__main__"
+]
+
+
+def in_a_new_process(program: str) -> Any:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import kinformer",
+        "from kinformer import Client, ClusterConfig, SharedInformerFactory, Controller, RateLimitingQueue",
+    ],
+)
+def test_importing_loads_nothing_that_is_not_needed_yet(statement: str) -> None:
+    loaded = in_a_new_process(f"{statement}\nimport json, sys\nprint(json.dumps([*sys.modules]))")
+    assert not {name for name in loaded if name.partition(".")[0] in HEAVY}
+
+
+def test_importing_executes_at_most_half_of_what_the_kubernetes_asyncio_client_does() -> None:
+    # Modules and code size, not seconds: those are measured by benchmarks, where noise can be dealt with.
+    program = """
+import sys
+before = set(sys.modules)
+{statement}
+new = [module for name, module in sys.modules.items() if name not in before]
+print(len(new))
+"""
+    ours = in_a_new_process(program.format(statement="import kinformer"))
+    theirs = in_a_new_process(program.format(statement="import kubernetes_asyncio.client"))
+    assert ours * 2 <= theirs
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_says_what_it_offers(name: str) -> None:
+    module = importlib.import_module(name)
+    assert module.__doc__, f"{name} has no docstring"
+    for offered in getattr(module, "__all__", ()):
+        assert hasattr(module, offered), f"{name}.__all__ names {offered}, which is not there"
+
+
+def test_every_name_of_the_front_door_is_there() -> None:
+    for name in kinformer.__all__:
+        assert getattr(kinformer, name) is not None
+    assert set(kinformer.__all__) <= set(dir(kinformer))
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = kinformer.no_such_name
