@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         UnknownIndexError,
         UnknownResourceError,
         UnsupportedMediaTypeError,
+        WaitTimeoutError,
     )
     from kinformer.event_stream import EventStream
     from kinformer.events import Added, Deleted, Updated
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from kinformer.objects import KubeObject, ObjectKey
     from kinformer.registration import HandlerRegistration
     from kinformer.resources import Resource
+    from kinformer.snapshot import CacheSnapshot
     from kinformer.status import InformerState, InformerStatus
     from kinformer.workqueue import RateLimitingQueue, WorkQueue
 
@@ -92,6 +94,7 @@ __all__ = [
     "ApiError",
     "Backoff",
     "BadRequestError",
+    "CacheSnapshot",
     "CacheSyncError",
     "Client",
     "ClusterConfig",
@@ -149,6 +152,7 @@ __all__ = [
     "UnknownResourceError",
     "UnsupportedMediaTypeError",
     "Updated",
+    "WaitTimeoutError",
     "WorkQueue",
     "__version__",
 ]
@@ -195,6 +199,7 @@ _HOME = {
             "UnknownIndexError",
             "UnknownResourceError",
             "UnsupportedMediaTypeError",
+            "WaitTimeoutError",
         ),
         "errors",
     ),
@@ -220,6 +225,7 @@ _HOME = {
     "ObjectKey": "objects",
     "HandlerRegistration": "registration",
     "Resource": "resources",
+    "CacheSnapshot": "snapshot",
     "InformerState": "status",
     "InformerStatus": "status",
     "RateLimitingQueue": "workqueue",

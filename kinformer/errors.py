@@ -16,6 +16,7 @@
     │   ├── TransformError                         the transform raised
     │   └── IndexFunctionError                     an index function raised
     ├── CacheSyncError (TimeoutError)              caches that are not in sync; names each and its last error
+    ├── WaitTimeoutError (TimeoutError)            what was waited for did not come in time
     ├── TransportError                             no answer, or half of one
     │   ├── ConnectError (ConnectionError)         refused, reset, no such host
     │   ├── TLSError (ConnectionError)             the two ends do not trust each other
@@ -89,6 +90,7 @@ __all__ = [
     "UnknownIndexError",
     "UnknownResourceError",
     "UnsupportedMediaTypeError",
+    "WaitTimeoutError",
 ]
 
 
@@ -174,6 +176,10 @@ class CacheSyncError(KinformerError, TimeoutError):
     def __init__(self, message: str, causes: Mapping[str, BaseException | None]) -> None:
         super().__init__(message)
         self.causes = dict(causes)
+
+
+class WaitTimeoutError(KinformerError, TimeoutError):
+    """An object was not as it was waited for, or a list did not come, in time; the cache goes on."""
 
 
 class TransportError(KinformerError):

@@ -16,17 +16,18 @@ from kinformer.groups import ApiGroups
 from kinformer.informer import SharedInformer
 from kinformer.labels import FieldSelector, LabelSelector
 from kinformer.metrics import NO_METRICS
+from kinformer.reflector_machine import StreamingMemory
 from kinformer.resources import Resource, find_resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from kinformer.backoff import Backoff
     from kinformer.errors import KinformerError
+    from kinformer.intake import Transform
     from kinformer.labels import SelectorInput
     from kinformer.listwatch import ListerWatcher
     from kinformer.metrics import Metrics
-    from kinformer.reflector import Transform
 
 __all__ = ["Identity", "SharedInformerFactory", "Sources"]
 
@@ -91,6 +92,10 @@ class SharedInformerFactory(ApiGroups):
         namespace: the namespace of informers that do not name one; `None` for all.
         backoff: when to try again after a failure.
         on_error: told of every failure of every informer: `on_error(error, informer)`.
+        give_up_after: each informer's retry budget in seconds; by default none gives up. See `SharedInformer`.
+        on_give_up: asked when the budget of an informer is used up; whether it goes on.
+        streaming_lists: whether lists are streamed where the server does so (`sendInitialEvents`, KEP-3157). That a
+            server does not is remembered per resource.
         metrics: told of what is counted.
     """
 
@@ -102,6 +107,9 @@ class SharedInformerFactory(ApiGroups):
         namespace: str | None = None,
         backoff: Backoff | None = None,
         on_error: Callable[[KinformerError, SharedInformer], object] | None = None,
+        give_up_after: float | None = None,
+        on_give_up: Callable[[KinformerError | None, SharedInformer], object] | None = None,
+        streaming_lists: bool = True,
         metrics: Metrics = NO_METRICS,
     ) -> None:
         self._client = client
@@ -109,6 +117,10 @@ class SharedInformerFactory(ApiGroups):
         self._namespace = namespace or ""
         self._backoff = backoff
         self._on_error = on_error
+        self._give_up_after = give_up_after
+        self._on_give_up = on_give_up
+        self._streaming_lists = streaming_lists
+        self._streaming: dict[Resource, StreamingMemory] = {}
         self._metrics = metrics
         self._informers: dict[Identity, SharedInformer] = {}
         self._transforms: dict[Identity, Transform | None] = {}
@@ -259,15 +271,17 @@ class SharedInformerFactory(ApiGroups):
     async def __aexit__(self, *exc_info: object) -> None:
         await self.stop()
 
-    async def wait_for_cache_sync(self, timeout: float | None = None) -> None:
+    async def wait_for_cache_sync(self, timeout: float | None = None, *, fail_fast: bool = False) -> None:
         """Wait until the first list of every informer is wholly in its cache.
 
         Args:
             timeout: seconds to wait at most, for all together; `None` waits for ever.
+            fail_fast: do not wait for what only a person can mend: raise as soon as the server answers one of them
+                with 401, 403 or 404. (The informers go on trying all the same.)
 
         Raises:
-            CacheSyncError: not in time; names each cache that is missing, and the last error it met.
-            StoppedError: an informer stopped before that.
+            CacheSyncError: not in time, or refused; names each cache that is missing, and the last error it met.
+            StoppedError: an informer ended before that.
             LifecycleError: the factory has not been started, so nothing would ever come.
         """
         if not self._started:
@@ -275,18 +289,21 @@ class SharedInformerFactory(ApiGroups):
             raise LifecycleError(msg)
         informers = [*self._informers.items()]
         try:
-            async with asyncio.timeout(timeout):
-                for _, informer in informers:
-                    await informer.synced()
+            async with asyncio.timeout(timeout), asyncio.TaskGroup() as group:
+                for identity, informer in informers:
+                    if not informer.has_synced:
+                        group.create_task(informer.synced(fail_fast=fail_fast), name=f"kinformer waits for {identity}")
         except TimeoutError:
-            late = {str(identity): informer for identity, informer in informers if not informer.has_synced}
-            causes = {name: informer.status.last_error for name, informer in late.items()}
-            listed = "; ".join(
-                f"{name}: {cause if cause is not None else f'no error, {late[name].status.listed} objects so far'}"
-                for name, cause in causes.items()
-            )
-            msg = f"{len(late)} of {len(informers)} caches are not in sync after {timeout} s: {listed}"
-            raise CacheSyncError(msg, causes) from next((cause for cause in causes.values() if cause), None)
+            raise _not_in_sync(informers, f"after {timeout} s") from _first_error(informers)
+        except ExceptionGroup as failed:
+            first = failed.exceptions[0]
+            if not isinstance(first, CacheSyncError):
+                raise first from None
+            raise _not_in_sync(informers, "and cannot be") from first.__cause__
+
+    def is_fresh(self, max_age: float) -> bool:
+        """Whether every cache is known to be no older than so many seconds; see `SharedInformer.is_fresh`."""
+        return all(informer.is_fresh(max_age) for informer in self._informers.values())
 
     def _builtin(self, resource: Resource) -> SharedInformer:
         return self.informer(resource)
@@ -307,5 +324,30 @@ class SharedInformerFactory(ApiGroups):
             backoff=self._backoff,
             transform=transform,
             on_error=self._on_error,
+            give_up_after=self._give_up_after,
+            on_give_up=self._on_give_up,
+            streaming=self._streaming_of(identity.resource),
             metrics=self._metrics,
         )
+
+    def _streaming_of(self, resource: Resource) -> StreamingMemory:
+        memory = self._streaming.get(resource)
+        if memory is None:
+            off = "" if self._streaming_lists else "switched off (streaming_lists=False)"
+            memory = self._streaming[resource] = StreamingMemory(off)
+        return memory
+
+
+def _not_in_sync(informers: Sequence[tuple[Identity, SharedInformer]], when: str) -> CacheSyncError:
+    late = {str(identity): informer for identity, informer in informers if not informer.has_synced}
+    causes = {name: informer.status.last_error for name, informer in late.items()}
+    listed = "; ".join(
+        f"{name}: {cause if cause is not None else f'no error, {late[name].status.listed} objects so far'}"
+        for name, cause in causes.items()
+    )
+    return CacheSyncError(f"{len(late)} of {len(informers)} caches are not in sync {when}: {listed}", causes)
+
+
+def _first_error(informers: Sequence[tuple[Identity, SharedInformer]]) -> BaseException | None:
+    late = (informer.status.last_error for _, informer in informers if not informer.has_synced)
+    return next((error for error in late if error is not None), None)

@@ -8,32 +8,46 @@ import weakref
 from typing import TYPE_CHECKING, Final, Self
 
 from kinformer._tasks import BackgroundTask
-from kinformer.delta_fifo import DeltaFIFO, DeltaType
-from kinformer.errors import AlreadyStartedError, CacheSyncError, KinformerError, StoppedError
+from kinformer.cache_update import apply_deltas
+from kinformer.conditions import Conditions
+from kinformer.delta_fifo import DeltaFIFO
+from kinformer.errors import (
+    AlreadyStartedError,
+    CacheSyncError,
+    ForbiddenError,
+    KinformerError,
+    NotFoundError,
+    NotStartedError,
+    StoppedError,
+    UnauthorizedError,
+    WaitTimeoutError,
+)
 from kinformer.event_stream import EventStream
-from kinformer.events import Added, Deleted, Updated
+from kinformer.events import Added, Updated
 from kinformer.indexer import Indexer
 from kinformer.lister import Lister
 from kinformer.mailbox import make_mailbox
 from kinformer.metrics import NO_METRICS
-from kinformer.objects import version_number
-from kinformer.reflector import Reflector
-from kinformer.reflector_machine import ReflectorMachine
+from kinformer.objects import KubeObject
+from kinformer.reflector import STREAM_DEADLINE, Reflector
+from kinformer.reflector_machine import ReflectorMachine, StreamingMemory
 from kinformer.registration import SLICE_SECONDS, HandlerRegistration, handler_of
+from kinformer.snapshot import CacheSnapshot
 from kinformer.status import InformerState, StatusRecord
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from typing import Any
 
     from kinformer.backoff import Backoff
-    from kinformer.delta_fifo import Popped
+    from kinformer.conditions import Predicate
     from kinformer.errors import IndexFunctionError
     from kinformer.events import Delivery, Event, EventHandler
     from kinformer.indexer import IndexFunction
+    from kinformer.intake import Transform
     from kinformer.listwatch import ListerWatcher
     from kinformer.metrics import Metrics
-    from kinformer.objects import KubeObject
-    from kinformer.reflector import Transform
+    from kinformer.objects import ObjectKey
     from kinformer.resources import Resource
     from kinformer.status import InformerStatus
 
@@ -45,6 +59,10 @@ MINIMUM_RESYNC: Final = 1.0
 """The shortest resync period, in seconds (client-go shared_informer.go, minimumResyncPeriod)."""
 
 _POPS_PER_CLOCK: Final = 8
+
+_ENDED: Final = frozenset({InformerState.STOPPED, InformerState.FAILED, InformerState.GAVE_UP})
+
+_REFUSALS: Final = (UnauthorizedError, ForbiddenError, NotFoundError)
 
 
 class SharedInformer:
@@ -68,7 +86,15 @@ class SharedInformer:
         backoff: when to try again after a failure.
         transform: called exactly once for each object that arrives, before it is stored, with its manifest; it returns
             the manifest to keep, or `None` to leave the object out. It must not change name, namespace, uid or version.
-        on_error: told of every failure: `on_error(error, informer)`. Called on the loop; keep it short.
+        on_error: told of every failure: `on_error(error, informer)`. Called on the loop; keep it short. More can be
+            added with `add_error_handler`.
+        give_up_after: the retry budget: seconds of failure without a single success, after which the informer gives
+            up; by default it never does.
+        on_give_up: asked then, with the last error: `on_give_up(error, informer)`. If it returns true, the informer
+            goes on for as long again, else it ends in the state GAVE_UP, its cache readable as it was last.
+        streaming: whether its lists are streamed, shared with others of the same resource; by default they are where
+            source and server do so.
+        stream_deadline: seconds that a streaming list may make no progress, before a paged one takes its place.
         metrics: told of what is counted.
     """
 
@@ -82,34 +108,52 @@ class SharedInformer:
         backoff: Backoff | None = None,
         transform: Transform | None = None,
         on_error: Callable[[KinformerError, SharedInformer], object] | None = None,
+        give_up_after: float | None = None,
+        on_give_up: Callable[[KinformerError | None, SharedInformer], object] | None = None,
+        streaming: StreamingMemory | None = None,
+        stream_deadline: float = STREAM_DEADLINE,
         metrics: Metrics = NO_METRICS,
     ) -> None:
+        self._source = source
         self._resource = source.resource
         self._name = name or source.resource.full_name
         self._resync = _checked_resync(resync)
-        self._on_error = on_error
+        self._error_handlers = [] if on_error is None else [on_error]
+        self._on_give_up = on_give_up
         self._metrics = metrics
         self._record = StatusRecord()
         self._indexer = Indexer(on_error=self._index_failed)
         self._lister = Lister(self._indexer, source.resource, namespace)
         self._fifo = DeltaFIFO(self._indexer)
+        machine = ReflectorMachine(streaming=StreamingMemory() if streaming is None else streaming)
+        if backoff is not None:
+            machine.backoff = backoff
         self._reflector = Reflector(
             source,
             self._fifo,
             name=self._name,
-            machine=ReflectorMachine() if backoff is None else ReflectorMachine(backoff),
+            machine=machine,
             status=self._record,
             transform=transform,
-            on_error=self._tell,
+            cached=self._indexer.known_as,
+            on_error=self._failed,
+            give_up_after=give_up_after,
+            on_give_up=self._asked_to_give_up,
+            stream_deadline=stream_deadline,
             metrics=metrics,
         )
+        self._conditions = Conditions(self._indexer.get_by_key)
         self._registrations: list[HandlerRegistration] = []
         self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
         self._background = BackgroundTask(f"kinformer informer {self._name}")
         self._group: asyncio.TaskGroup | None = None
         self._clock: Callable[[], float] = lambda: 0.0
         self._has_synced = False
-        self._settled = asyncio.Event()
+        self._version = ""
+        self._refusal: KinformerError | None = None
+        self._relists: list[tuple[int, asyncio.Future[None]]] = []
+        # Set when it has synced, ended, or been refused; who waits looks for himself which of them it was.
+        self._news = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"<SharedInformer {self._name} {self._record.state} objects={len(self._indexer)}>"
@@ -141,8 +185,35 @@ class SharedInformer:
 
     @property
     def stopped(self) -> bool:
-        """Whether it has come to its end: it was stopped, or it failed by a defect of its own."""
-        return self._record.state in {InformerState.STOPPED, InformerState.FAILED}
+        """Whether it has come to its end: it was stopped, it gave up, or it failed by a defect of its own."""
+        return self._record.state in _ENDED
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a watch is open at this moment, and the cache follows the server."""
+        return self._record.state is InformerState.WATCHING
+
+    def is_fresh(self, max_age: float) -> bool:
+        """Whether the cache is known to be no older than so many seconds.
+
+        That is: it has synced, and the server was heard of within that time: an event, a bookmark, or the answer to a
+        list or a watch. API servers send a bookmark each minute to a watch that has had an event, and end a watch that
+        never had one after 5 to 10 minutes; so `max_age` is sensibly 75 at least, and 610 for resources that hardly
+        ever change.
+
+        Raises:
+            ValueError: a negative age.
+        """
+        if max_age < 0:
+            msg = f"max_age={max_age!r} makes no sense: it is the age in seconds that is allowed"
+            raise ValueError(msg)
+        contact = self._record.last_contact
+        return self._has_synced and not self.stopped and contact is not None and self._clock() - contact <= max_age
+
+    @property
+    def resource_version(self) -> str:
+        """Everything up to this version is in the cache; single objects may be newer. "" before the first list."""
+        return self._version
 
     @property
     def status(self) -> InformerStatus:
@@ -260,27 +331,146 @@ class SharedInformer:
             self._finish()
         self._background.cancel()
 
-    async def synced(self, timeout: float | None = None) -> None:
+    async def synced(self, timeout: float | None = None, *, fail_fast: bool = False) -> None:
         """Wait until the first list is wholly in the cache.
 
         Args:
             timeout: seconds to wait at most; `None` waits for ever.
+            fail_fast: do not wait for what only a person can mend: raise as soon as the server answers with 401, 403
+                or 404. (The informer goes on trying all the same.)
 
         Raises:
-            CacheSyncError: not in time; names the last error the informer met.
-            StoppedError: the informer stopped before that.
+            CacheSyncError: not in time, or refused; names the last error the informer met.
+            StoppedError: the informer ended before that.
         """
         try:
             async with asyncio.timeout(timeout):
-                await self._settled.wait()
+                while not (self._has_synced or self.stopped or (fail_fast and self._refusal is not None)):
+                    self._news.clear()
+                    await self._news.wait()
         except TimeoutError:
             cause = self._record.last_error
             why = f"last error: {cause}" if cause is not None else f"no error, {self._record.listed} objects so far"
             msg = f"cache of {self._name} is not in sync after {timeout} s; {why}"
             raise CacheSyncError(msg, {self._name: cause}) from cause
-        if not self._has_synced:
-            msg = f"informer {self._name} stopped before its cache was in sync"
-            raise StoppedError(msg) from self._background.failure
+        if self._has_synced:
+            return
+        if self.stopped:
+            raise self._ended("before its cache was in sync") from (self._background.failure or self._record.last_error)
+        msg = f"cache of {self._name} cannot sync: {self._refusal}"
+        raise CacheSyncError(msg, {self._name: self._refusal}) from self._refusal
+
+    async def wait_for(
+        self,
+        key: ObjectKey | str,
+        predicate: Predicate | None = None,
+        timeout: float | None = None,
+        *,
+        namespace: str | None = None,
+    ) -> KubeObject | None:
+        """Wait until an object of the cache is as wanted; returns it (`None` where its absence was wanted).
+
+            await pods.wait_for("web-0", lambda pod: pod and pod.at("status.phase") == "Running", 60, namespace="shop")
+
+        Args:
+            key: a key, or a name.
+            predicate: takes the object, or `None` where there is none (once the cache has synced); by default that
+                there is one. It is called at once and then with each change of the object, so what lasts for a
+                moment only is not missed, as long as the cache itself sees it.
+            timeout: seconds to wait at most; `None` waits for ever.
+            namespace: of a name, unless the informer covers one namespace only.
+
+        Raises:
+            WaitTimeoutError: not in time.
+            StoppedError: the informer ended before that.
+            NotStartedError: the informer has not been started, so nothing would ever come.
+            ValueError: no namespace was named.
+            Exception: what the predicate raises.
+        """
+        where = self._lister.key_of(key, namespace)
+        wanted = predicate or _is_there
+        self._refuse_unless_running("there is nothing to wait for")
+        now = self._indexer.get_by_key(where)
+        if (now is not None or self._has_synced) and wanted(now):
+            return now
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._conditions.wait(where, wanted)
+        except TimeoutError as error:
+            if isinstance(error, KinformerError):
+                raise
+            state = "in the cache, but not as wanted" if where in self._indexer else "not in the cache"
+            msg = f"{self._resource.qualified} {where} is {state} after {timeout} s{self._trouble()}"
+            raise WaitTimeoutError(msg) from self._record.last_error
+
+    async def relist(self, timeout: float | None = None) -> None:
+        """List anew, whatever goes on, and wait until the cache is that list.
+
+        What was missed is told to the handlers, as after an outage. If cancelled, the list is made all the same.
+
+        Args:
+            timeout: seconds to wait at most; `None` waits for ever.
+
+        Raises:
+            WaitTimeoutError: not in time; the informer goes on trying.
+            StoppedError: the informer ended before that.
+            NotStartedError: the informer has not been started.
+        """
+        self._refuse_unless_running("nothing is listed")
+        self._reflector.relist()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._relists.append((self._reflector.next_list, done))
+        try:
+            async with asyncio.timeout(timeout):
+                await done
+        except TimeoutError as error:
+            msg = f"{self._name} is not listed anew after {timeout} s{self._trouble()}"
+            raise WaitTimeoutError(msg) from error
+
+    def reconnect(self) -> None:
+        """Close the watch and open another, from the version the cache has come to; cuts short a wait for a retry.
+
+        For when one knows better: the network is back, the load balancer has moved. Nothing is lost, nothing is told.
+
+        Raises:
+            StoppedError: the informer has ended.
+            NotStartedError: the informer has not been started.
+        """
+        self._refuse_unless_running("there is no watch")
+        self._reflector.reconnect()
+
+    def observe(self, obj: KubeObject | Mapping[str, Any]) -> bool:
+        """Take an object from the answer to a write into the cache, ahead of the watch; returns whether it was taken.
+
+        It is not when the cache has come to its version already (the object may have changed or gone since), when it
+        is outside of what the informer covers, or when that cannot be told here (field selectors other than name and
+        namespace, metadata-only informers). Handlers are told once: the watch's own event of that version is the same.
+
+            informer.observe(await client.patch(PODS, "web-0", {...}, namespace="shop"))
+
+        Raises:
+            DecodeError: this is no object.
+            StoppedError: the informer has ended.
+            NotStartedError: the informer has not been started.
+        """
+        self._refuse_unless_running("nothing was observed")
+        if not isinstance(obj, KubeObject):
+            obj = KubeObject.from_dict(dict(obj), self._resource)
+        return self._source.covers(obj) and self._reflector.observe(obj)
+
+    def snapshot(self) -> CacheSnapshot:
+        """The whole cache as it is now, with the version it has come to; nothing that follows changes it."""
+        return CacheSnapshot(self._indexer.copy(), self._version)
+
+    def add_error_handler(self, on_error: Callable[[KinformerError, SharedInformer], object]) -> Callable[[], None]:
+        """Have a function told of every failure from now on; returns what ends that."""
+        self._error_handlers.append(on_error)
+
+        def remove() -> None:
+            if on_error in self._error_handlers:
+                self._error_handlers.remove(on_error)
+
+        return remove
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -295,7 +485,7 @@ class SharedInformer:
                 self._group = group
                 for registration in self._registrations:
                     self._start_handler(registration, group)
-                group.create_task(self._reflector.run(), name=f"kinformer reflector {self._name}")
+                group.create_task(self._reflect(), name=f"kinformer reflector {self._name}")
                 group.create_task(self._process(), name=f"kinformer cache {self._name}")
         except BaseExceptionGroup as error:
             self._record.failed(error, self._clock())
@@ -303,15 +493,25 @@ class SharedInformer:
             _log.critical("%s: the informer failed by a defect of its own", self._name, exc_info=error)
             raise
 
+    async def _reflect(self) -> None:
+        await self._reflector.run()
+        # It returns only when it gives up; otherwise it ends by cancellation.
+        self._record.enter(InformerState.GAVE_UP, self._clock())
+        self._background.cancel()
+
     def _finish(self) -> None:
         self._group = None
         self._fifo.close()
-        if self._record.state is not InformerState.FAILED:
+        if self._record.state not in _ENDED:
             self._record.enter(InformerState.STOPPED, self._clock())
         for listener in self._listeners():
             listener.close()
         self._registrations.clear()
-        self._settled.set()
+        self._news.set()
+        self._conditions.fail(lambda: self._ended("before the object was as wanted"))
+        for _, done in self._relists:
+            if not done.done():
+                done.set_exception(self._ended("before it had listed anew"))
 
     def _start_handler(self, registration: HandlerRegistration, group: asyncio.TaskGroup) -> None:
         registration.start(group)
@@ -328,7 +528,7 @@ class SharedInformer:
 
     async def _process(self) -> None:
         """Take what the reflector queued, change the cache, and tell the handlers; never long at a time."""
-        fifo, clock = self._fifo, self._clock
+        fifo, indexer, clock = self._fifo, self._indexer, self._clock
         while True:
             await fifo.wait()
             more = True
@@ -337,7 +537,7 @@ class SharedInformer:
                 events: list[Event] = []
                 pops = 0
                 while (popped := fifo.pop_nowait()) is not None:
-                    self._apply(popped, events)
+                    apply_deltas(popped, indexer, events)
                     pops += 1
                     if pops % _POPS_PER_CLOCK == 0 and clock() >= until:
                         break
@@ -346,50 +546,33 @@ class SharedInformer:
                 if more:
                     await asyncio.sleep(0)
 
-    def _apply(self, popped: Popped, events: list[Event]) -> None:
-        """Change the cache, and add what there is to tell (client-go controller.go, processDeltas; rows C1 to C8)."""
-        key, deltas, initial = popped
-        indexer = self._indexer
-        for kind, obj, final_state_known in deltas:
-            if kind is DeltaType.DELETED:
-                gone = indexer.delete(key)
-                if gone is not None:
-                    # Only a deletion that was seen brings a state newer than the cache's own.
-                    events.append(Deleted(obj if final_state_known else gone, final_state_known))
-                continue
-            known = indexer.version_of(key)
-            if known is not None:
-                uid, version = known
-                if uid == obj.metadata.uid:
-                    new_version = obj.metadata.resource_version
-                    if version == new_version and version:
-                        continue
-                    if kind is not DeltaType.REPLACED and version_number(new_version) < version_number(version):
-                        # The watch repeats what we know. A list may not: then the cluster was restored from a backup.
-                        continue
-                    old = indexer.put(key, obj)
-                    assert old is not None
-                    events.append(Updated(old, obj))
-                    continue
-                # Another object of the same name: the end of the first one fell into a gap.
-                replaced = indexer.delete(key)
-                assert replaced is not None
-                events.append(Deleted(replaced, final_state_known=False))
-            indexer.put(key, obj)
-            events.append(Added(obj, initial))
-
     def _distribute(self, events: list[Event]) -> None:
         if events:
             for registration in self._registrations:
                 registration.put(events)
             for stream in tuple(self._streams):
                 stream.put(events)
+        if not len(self._fifo):
+            # Everything the reflector has taken in so far is in the cache.
+            self._version = self._reflector.resource_version
         if not self._has_synced and self._fifo.has_synced:
-            self._has_synced = True
-            self._settled.set()
+            self._has_synced = self._conditions.absence_counts = True
+            self._news.set()
             for listener in self._listeners():
                 listener.put_mark()
+            self._conditions.check_all()
             _log.debug("%s: in sync with %d objects", self._name, len(self._indexer))
+        elif events and len(self._conditions):
+            self._conditions.check(event.key for event in events)
+        if self._relists and not len(self._fifo):
+            self._settle_relists()
+
+    def _settle_relists(self) -> None:
+        listed = self._reflector.lists
+        for number, done in self._relists:
+            if number <= listed and not done.done():
+                done.set_result(None)
+        self._relists = [(number, done) for number, done in self._relists if not done.done()]
 
     async def _resync_handler(self, registration: HandlerRegistration) -> None:
         """Tell one handler of everything again, every so often, straight from the cache (docs/design/0001)."""
@@ -415,6 +598,22 @@ class SharedInformer:
         if registration in self._registrations:
             self._registrations.remove(registration)
 
+    def _refuse_unless_running(self, consequence: str) -> None:
+        if self._record.state is InformerState.NEW:
+            msg = f"informer {self._name} has not been started: {consequence}; use `async with` or start()"
+            raise NotStartedError(msg)
+        self._refuse_if_stopped(consequence)
+
+    def _ended(self, when: str) -> StoppedError:
+        gave_up = self._record.state is InformerState.GAVE_UP
+        how = f"gave up {when}: {self._record.last_error}" if gave_up else f"stopped {when}"
+        return StoppedError(f"informer {self._name} {how}")
+
+    def _trouble(self) -> str:
+        """What is wrong just now, for errors."""
+        record = self._record
+        return f"; the informer is failing: {record.last_error}" if record.failures else ""
+
     def _refuse_if_stopped(self, consequence: str) -> None:
         if self.stopped:
             msg = f"informer {self._name} has stopped already: {consequence}; make a new informer"
@@ -431,13 +630,34 @@ class SharedInformer:
         self._record.handler_failures += 1
         self._metrics.handler_failed(self._name, handler, error)
 
+    def _failed(self, error: KinformerError) -> None:
+        if not self._has_synced and isinstance(error, _REFUSALS):
+            self._refusal = error
+            self._news.set()
+        self._tell(error)
+
+    def _asked_to_give_up(self, error: KinformerError | None) -> bool:
+        """Whether to go on in spite of all."""
+        go_on = False
+        if self._on_give_up is not None:
+            try:
+                go_on = bool(self._on_give_up(error, self))
+            except Exception:  # noqa: BLE001 - a user's function; what it cannot answer is no
+                _log.exception("%s: on_give_up raised", self._name)
+        if not go_on:
+            _log.error("%s: giving up after %s failures in a row: %s", self._name, self._record.failures, error)
+        return go_on
+
     def _tell(self, error: KinformerError) -> None:
-        if self._on_error is None:
-            return
-        try:
-            self._on_error(error, self)
-        except Exception:  # noqa: BLE001 - a user's function; the informer goes on
-            _log.exception("%s: on_error raised", self._name)
+        for on_error in tuple(self._error_handlers):
+            try:
+                on_error(error, self)
+            except Exception:  # noqa: BLE001 - a user's function; the informer goes on
+                _log.exception("%s: on_error raised", self._name)
+
+
+def _is_there(obj: KubeObject | None) -> bool:
+    return obj is not None
 
 
 def _checked_resync(seconds: float) -> float:

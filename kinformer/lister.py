@@ -56,8 +56,16 @@ class Lister:
         Raises:
             ValueError: the resource lives in namespaces, and which one was not said.
         """
+        return self._indexer.get_by_key(self.key_of(name, namespace))
+
+    def key_of(self, name: str | ObjectKey, namespace: str | None = None) -> ObjectKey:
+        """The key of an object, whether there is one or not; takes what `get` takes.
+
+        Raises:
+            ValueError: the resource lives in namespaces, and which one was not said.
+        """
         if isinstance(name, ObjectKey):
-            return self._indexer.get_by_key(name)
+            return name
         if namespace is None:
             namespace = self._namespace
         if self.resource.namespaced and not namespace:
@@ -66,7 +74,7 @@ class Lister:
                 f"say which one {name!r} is in, get({name!r}, namespace=...)"
             )
             raise ValueError(msg)
-        return self._indexer.get_by_key(ObjectKey(namespace, name))
+        return ObjectKey(namespace, name)
 
     def by_index(self, index: str, value: str) -> list[KubeObject]:
         """The objects an index has under a value; see `SharedInformer.add_indexers`.

@@ -87,6 +87,15 @@ class ListerWatcher(Protocol):
         """What is listed and watched."""
         ...
 
+    @property
+    def streams_lists(self) -> bool:
+        """Whether `watch(send_initial_events=True)` may be tried (client-go: IsWatchListSemanticsUnSupported)."""
+        ...
+
+    def covers(self, obj: KubeObject) -> bool:
+        """Whether lists and watches would have this object; false also where only the server could tell."""
+        ...
+
     def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:
         """List page by page.
 

@@ -1,6 +1,7 @@
 """List, then watch, for ever: keeps a DeltaFIFO equal to the API server.
 
-What to do next is decided by `ReflectorMachine`; this module carries it out, and writes down how it went.
+What to do next is decided by `ReflectorMachine`; this module carries it out, and writes down how it went. What arrives
+goes through an `Intake` into the FIFO.
 """
 
 from __future__ import annotations
@@ -8,30 +9,38 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-from kinformer.errors import ExpiredError, KinformerError, ObjectError, ProtocolError, TransformError
-from kinformer.listwatch import EventType
+from kinformer.errors import (
+    ExpiredError,
+    KinformerError,
+    ObjectError,
+    ProtocolError,
+    StreamBrokenError,
+    TransportTimeoutError,
+)
+from kinformer.intake import Intake
 from kinformer.metrics import NO_METRICS
-from kinformer.objects import KubeObject, ObjectKey
-from kinformer.reflector_machine import ListStep, ReflectorMachine, WaitStep, WatchStep
+from kinformer.objects import version_number
+from kinformer.reflector_machine import ListStep, ReflectorMachine, StreamStep, WaitStep, WatchStep
 from kinformer.status import InformerState, StatusRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable
 
     from kinformer.delta_fifo import DeltaFIFO
+    from kinformer.intake import Transform
     from kinformer.listwatch import ListerWatcher, WatchBatch
     from kinformer.metrics import Metrics
+    from kinformer.objects import KubeObject, ObjectKey
 
-__all__ = ["Reflector", "Transform"]
+__all__ = ["STREAM_DEADLINE", "Reflector"]
 
 _log = logging.getLogger(__name__)
 
-Transform: TypeAlias = "Callable[[dict[str, Any]], dict[str, Any] | None]"
-"""Makes of an object's manifest what is kept of it; `None` leaves the object out of the cache."""
+STREAM_DEADLINE: Final = 30.0
+"""Seconds that a streaming list may go on without an object that is new, and without its end."""
 
-_SLICE_SECONDS: Final = 0.005
 _QUEUED_PER_SLICE: Final = 1000
 
 
@@ -44,8 +53,12 @@ class Reflector:
         name: for logs and metrics.
         machine: decides what comes next, and holds the backoff policy.
         status: where to write down how it goes.
-        transform: called exactly once for each object that arrives, before it is queued.
+        transform: called exactly once for each state of an object that arrives, before it is queued.
+        cached: what the cache has of an object, when that is the very state that arrived.
         on_error: told of every failure, also those that are overcome by themselves.
+        give_up_after: seconds of failure without a single success after which `on_give_up` is asked; `None` for never.
+        on_give_up: told why; whether to go on for as long again.
+        stream_deadline: seconds that a streaming list may make no progress.
         metrics: told of what is counted.
     """
 
@@ -58,7 +71,11 @@ class Reflector:
         machine: ReflectorMachine | None = None,
         status: StatusRecord | None = None,
         transform: Transform | None = None,
+        cached: Callable[[KubeObject], KubeObject | None] = lambda _: None,
         on_error: Callable[[KinformerError], None] | None = None,
+        give_up_after: float | None = None,
+        on_give_up: Callable[[KinformerError | None], bool] = lambda _: True,
+        stream_deadline: float = STREAM_DEADLINE,
         metrics: Metrics = NO_METRICS,
     ) -> None:
         self._source = source
@@ -66,72 +83,214 @@ class Reflector:
         self._name = name or source.resource.full_name
         self._machine = machine or ReflectorMachine()
         self._status = status or StatusRecord()
-        self._transform = transform
+        self._intake = Intake(fifo, transform=transform, cached=cached, left_out=self._left_out)
         self._on_error = on_error
+        self._give_up_after = give_up_after
+        self._on_give_up = on_give_up
+        self._stream_deadline = stream_deadline
         self._metrics = metrics
+        self.lists = 0
+        """How many lists are wholly in the FIFO, or have been."""
+        self._scope: asyncio.Timeout | None = None
+        self._listing = False
+        self._relist_reason = ""
+        self._last_error: KinformerError | None = None
+
+    @property
+    def resource_version(self) -> str:
+        """What is in the FIFO, or has been; "" before the first list."""
+        return self._machine.resource_version
+
+    @property
+    def next_list(self) -> int:
+        """The number of the first list that begins from now on: it is in the FIFO when `lists` has come to it."""
+        return self.lists + (2 if self._listing else 1)
 
     async def run(self) -> None:
         """Keep the FIFO equal to the server, for ever; ends only by cancellation, which leaves no connection open.
 
         Nothing that the server or the network does ends it: each failure is reported, and answered by the next step.
+        The one exception is a budget of failure that is used up (`give_up_after`).
         """
+        machine, status = self._machine, self._status
         clock = asyncio.get_running_loop().time
+        if not self._source.streams_lists:
+            machine.streaming.off = machine.streaming.off or "this source does not stream lists"
         while True:
-            match self._machine.next_step():
-                case WaitStep(seconds, _):
-                    self._status.enter(InformerState.WAITING, clock())
-                    self._status.retry_at = clock() + seconds
+            status.streaming_off = machine.streaming.off
+            step = machine.next_step()
+            if isinstance(step, WaitStep) and self._gives_up(clock() + step.seconds):
+                return
+            scope = asyncio.timeout(None)
+            try:
+                async with scope:
+                    self._scope = scope
+                    await self._carry_out(step)
+            except TimeoutError:
+                if not scope.expired():
+                    raise
+                # `relist` or `reconnect` ended the step; the machine knows what comes instead.
+            finally:
+                self._scope = None
+            if self._relist_reason:
+                machine.relist(self._relist_reason)
+                self._relist_reason = ""
+            status.failures = machine.failures
+            if not machine.failures:
+                status.failing_since = None
+
+    def relist(self, reason: str = "asked for") -> None:
+        """List anew: at once, or when a list that is under way has ended."""
+        if self._listing:
+            self._relist_reason = reason
+        else:
+            self._machine.relist(reason)
+            self._interrupt()
+
+    def reconnect(self) -> None:
+        """End the watch and open a new one from the version we have come to; cuts a wait short. Lists go on."""
+        if not self._listing:
+            self._machine.watch_again()
+            self._interrupt()
+
+    def observe(self, obj: KubeObject) -> bool:
+        """Take an object from a write's answer, unless what is known is as new; returns whether it was taken."""
+        seen = self._machine.resource_version
+        if not seen or version_number(obj.resource_version) <= version_number(seen):
+            return False
+        return self._intake.observe(obj)
+
+    def _interrupt(self) -> None:
+        if self._scope is not None and not self._scope.expired():
+            self._scope.reschedule(asyncio.get_running_loop().time())
+
+    def _gives_up(self, next_try: float) -> bool:
+        """Whether the budget of failure is used up before the next try."""
+        since = self._status.failing_since
+        if self._give_up_after is None or since is None or next_try - since <= self._give_up_after:
+            return False
+        if self._on_give_up(self._last_error):
+            self._status.failing_since = next_try
+            return False
+        return True
+
+    async def _carry_out(self, step: StreamStep | ListStep | WatchStep | WaitStep) -> None:
+        status = self._status
+        clock = asyncio.get_running_loop().time
+        match step:
+            case WaitStep(seconds, _):
+                status.enter(InformerState.WAITING, clock())
+                status.retry_at = clock() + seconds
+                try:
                     await asyncio.sleep(seconds)
-                    self._status.retry_at = None
-                case ListStep() as step:
-                    self._status.enter(InformerState.LISTING, clock())
+                finally:
+                    status.retry_at = None
+            case ListStep():
+                status.enter(InformerState.LISTING, clock())
+                self._listing = True
+                try:
                     await self._list(step)
-                case WatchStep() as step:
-                    await self._watch(step)
-            self._status.failures = self._machine.failures
+                finally:
+                    self._listing = False
+            case StreamStep():
+                status.enter(InformerState.LISTING, clock())
+                await self._stream(step)
+            case WatchStep():
+                await self._watch(step)
 
     async def _list(self, step: ListStep) -> None:
         machine, status = self._machine, self._status
         clock = asyncio.get_running_loop().time
-        objects: list[KubeObject] = []
+        kept: dict[ObjectKey, KubeObject] = {}
         pages = 0
         version = ""
         status.listed = 0
         try:
-            async with aclosing(
-                self._source.list(resource_version=step.resource_version, limit=step.limit)
-            ) as listing:
+            async with aclosing(self._source.list(resource_version=step.resource_version, limit=step.limit)) as listing:
                 async for page in listing:
                     pages += 1
                     # All pages have one version. If ever not, the first is right: what a watch repeats is harmless.
                     version = version or page.resource_version
                     status.heard(clock())
-                    objects.extend(page.items if self._transform is None else await self._transformed(page.items))
-                    status.listed = len(objects)
-                    for failure in page.failures:
-                        self._left_out(failure)
+                    await self._intake.keep(page.items, kept)
+                    self._intake.report(page.failures)
+                    status.listed = len(kept)
         except KinformerError as error:
             machine.list_failed(error, pages=pages)
             self._failed(error, "list")
             return
-        if machine.refuses(version):
-            stale = ProtocolError(
-                f"a list of {self._name} has version {version}, older than {machine.resource_version}, which was seen "
-                "already: an API server that lags behind answered; asking for the newest"
-            )
-            machine.list_refused(stale)
-            self._failed(stale, "list")
-            return
-        for _ in self._fifo.replacing(objects, slice_size=_QUEUED_PER_SLICE):
-            await asyncio.sleep(0)
-        machine.listed(version, pages=pages)
-        status.resource_version = version
-        status.lists[step.reason] += 1
-        self._metrics.listed(self._name, objects=len(objects), reason=step.reason)
-        _log.debug("%s: listed %d objects at version %s (%s)", self._name, len(objects), version, step.reason)
+        if not self._refused(version):
+            await self._listed(step, kept, version, pages)
+
+    async def _stream(self, step: StreamStep) -> None:
+        """List by streaming into a store of its own; after the end bookmark the same stream goes on as the watch."""
+        machine, status = self._machine, self._status
+        clock = asyncio.get_running_loop().time
+        status.listed = 0
+        opened = ended = False
+        began = clock()
+        failure: KinformerError | None = None
+        try:
+            async with self._source.watch(
+                resource_version=step.resource_version,
+                timeout_seconds=step.timeout_seconds,
+                send_initial_events=True,
+            ) as batches:
+                opened = True
+                began = clock()
+                status.heard(began)
+                kept, version, failure = await self._initial_events(batches)
+                if failure is None:
+                    # A refusal counts as an answer: what comes next is decided already.
+                    ended = True
+                    if self._refused(version):
+                        return
+                    await self._listed(step, kept, version, pages=0)
+                    if self._relist_reason:
+                        return
+                    del kept
+                    failure = await self._follow(batches)
+        except KinformerError as error:
+            failure = error
+        if ended:
+            self._watch_over(failure, clock() - began)
+        else:
+            assert failure is not None
+            machine.stream_failed(failure, opened=opened, hung=isinstance(failure, _HungError))
+            self._failed(failure, "streaming list")
+
+    async def _initial_events(
+        self, batches: AsyncIterator[WatchBatch]
+    ) -> tuple[dict[ObjectKey, KubeObject], str, KinformerError | None]:
+        """Everything up to the end bookmark, and the bookmark's version; or why there is none."""
+        status = self._status
+        clock = asyncio.get_running_loop().time
+        kept: dict[ObjectKey, KubeObject] = {}
+        patience = self._stream_deadline
+        limit = asyncio.timeout(patience)
+        try:
+            async with limit:
+                async for batch in batches:
+                    status.heard(clock())
+                    if batch.error is not None:
+                        return kept, "", batch.error
+                    before = len(kept)
+                    await self._intake.keep_events(batch, kept)
+                    status.listed = len(kept)
+                    if batch.initial_events_end:
+                        return kept, batch.resource_version, None
+                    # Only what is new is progress: a server that ignores the question sends changes for ever.
+                    if len(kept) > before:
+                        limit.reschedule(clock() + patience)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            why = f"no end bookmark, and nothing new for {patience:g} s after {len(kept)} objects"
+            return kept, "", _HungError(f"{why}; does the server stream lists?")
+        return kept, "", StreamBrokenError(f"the server ended the stream before its end bookmark, after {len(kept)}")
 
     async def _watch(self, step: WatchStep) -> None:
-        machine, status = self._machine, self._status
+        status = self._status
         clock = asyncio.get_running_loop().time
         began = clock()
         failure: KinformerError | None = None
@@ -140,86 +299,80 @@ class Reflector:
                 resource_version=step.resource_version, timeout_seconds=step.timeout_seconds
             ) as batches:
                 began = clock()
-                status.enter(InformerState.WATCHING, began)
                 status.heard(began)
-                status.watches += 1
-                self._metrics.watch_opened(self._name)
-                async for batch in batches:
-                    status.heard(clock())
-                    self._take(batch)
-                    if batch.error is not None:
-                        failure = batch.error
-                        break
+                failure = await self._follow(batches)
         except KinformerError as error:
             failure = error
+        self._watch_over(failure, clock() - began)
+
+    async def _follow(self, batches: AsyncIterator[WatchBatch]) -> KinformerError | None:
+        """Queue what an open watch brings, to its end; returns the ERROR event that ended it, if one did."""
+        machine, status = self._machine, self._status
+        clock = asyncio.get_running_loop().time
+        status.enter(InformerState.WATCHING, clock())
+        status.watches += 1
+        self._metrics.watch_opened(self._name)
+        async for batch in batches:
+            now = clock()
+            status.heard(now)
+            self._intake.queue_events(batch)
+            if batch.events:
+                status.events += len(batch.events)
+                status.last_event_at = now
+                self._metrics.received(self._name, events=len(batch.events))
+            if batch.events or batch.resource_version:
+                machine.progressed(batch.resource_version)
+                status.failures = 0
+                status.failing_since = None
+                status.resource_version = machine.resource_version
+                self._intake.reached(version_number(machine.resource_version))
+            if batch.error is not None:
+                return batch.error
+        return None
+
+    def _watch_over(self, failure: KinformerError | None, lasted: float) -> None:
         if failure is None:
-            machine.watch_ended(lasted=clock() - began)
+            self._machine.watch_ended(lasted=lasted)
         else:
-            machine.watch_failed(failure, lasted=clock() - began)
+            self._machine.watch_failed(failure, lasted=lasted)
             self._failed(failure, "watch")
 
-    def _take(self, batch: WatchBatch) -> None:
-        fifo, status = self._fifo, self._status
-        for kind, arrived in batch.events:
-            obj: KubeObject | None = arrived
-            if self._transform is not None:
-                obj = self._apply_transform(arrived)
-            if kind is EventType.DELETED:
-                if obj is None:
-                    fifo.leave_out(arrived.key)
-                else:
-                    fifo.delete(obj)
-            elif obj is None:
-                fifo.leave_out(arrived.key)
-            elif kind is EventType.ADDED:
-                fifo.add(obj)
-            else:
-                fifo.update(obj)
-        for failure in batch.failures:
-            self._left_out(failure)
-            if failure.key:
-                fifo.leave_out(ObjectKey.parse(failure.key))
-        if batch.events:
-            status.events += len(batch.events)
-            self._metrics.received(self._name, events=len(batch.events))
-        if batch.events or batch.resource_version:
-            self._machine.progressed(batch.resource_version)
-            status.failures = 0
-            status.resource_version = self._machine.resource_version
+    def _refused(self, version: str) -> bool:
+        """Whether a list is older than what was seen, and must not be taken."""
+        machine = self._machine
+        if not version:
+            missing = ProtocolError(f"a list of {self._name} came without a resource version: nothing can be watched")
+            machine.list_failed(missing)
+            self._failed(missing, "list")
+            return True
+        if not machine.refuses(version):
+            return False
+        stale = ProtocolError(
+            f"a list of {self._name} has version {version}, older than {machine.resource_version}, which was seen "
+            "already: an API server that lags behind answered; asking for the newest"
+        )
+        machine.list_refused(stale)
+        self._failed(stale, "list")
+        return True
 
-    async def _transformed(self, objects: Iterable[KubeObject]) -> Sequence[KubeObject]:
-        """What the transform makes of a page; a slow one does not hold the loop for long."""
-        clock = asyncio.get_running_loop().time
-        until = clock() + _SLICE_SECONDS
-        kept = []
-        for arrived in objects:
-            obj = self._apply_transform(arrived)
-            if obj is not None:
-                kept.append(obj)
-            if clock() >= until:
-                await asyncio.sleep(0)
-                until = clock() + _SLICE_SECONDS
-        return kept
-
-    def _apply_transform(self, obj: KubeObject) -> KubeObject | None:
-        assert self._transform is not None
-        resource = obj.resource
-        try:
-            manifest = self._transform(obj.to_dict())
-            if manifest is None:
-                return None
-            made = KubeObject.from_dict(manifest, resource)
-        except Exception as cause:  # noqa: BLE001 - a user's function; it must not stop the others' objects
-            reason = f"the transform raised {type(cause).__name__}; left out of the cache"
-            error = TransformError(reason, key=str(obj.key), resource=resource.full_name)
-            error.__cause__ = cause
-            self._left_out(error)
-            return None
-        if made.key != obj.key or made.uid != obj.uid or made.resource_version != obj.resource_version:
-            reason = "the transform changed name, namespace, uid or resourceVersion; left out of the cache"
-            self._left_out(TransformError(reason, key=str(obj.key), resource=resource.full_name))
-            return None
-        return made
+    async def _listed(
+        self, step: ListStep | StreamStep, kept: dict[ObjectKey, KubeObject], version: str, pages: int
+    ) -> None:
+        """Queue a whole list. From its first slice to its last nothing else may be queued, so nothing interrupts it."""
+        machine, status = self._machine, self._status
+        self._listing = True
+        for _ in self._intake.queue_list(kept, version_number(version), slice_size=_QUEUED_PER_SLICE):
+            await asyncio.sleep(0)
+        machine.listed(version, pages=pages)
+        status.resource_version = version
+        status.failures = 0
+        status.failing_since = None
+        status.lists[step.reason] += 1
+        self._intake.reached(version_number(version))
+        self._metrics.listed(self._name, objects=len(kept), reason=step.reason)
+        _log.debug("%s: listed %d objects at version %s (%s)", self._name, len(kept), version, step.reason)
+        self._listing = False
+        self.lists += 1
 
     def _left_out(self, error: ObjectError) -> None:
         self._status.left_out += 1
@@ -227,10 +380,14 @@ class Reflector:
         self._tell(error)
 
     def _failed(self, error: KinformerError, doing: str) -> None:
-        self._status.failures = self._machine.failures
+        status, failures = self._status, self._machine.failures
+        status.failures = failures
+        if failures and status.failing_since is None:
+            status.failing_since = asyncio.get_running_loop().time()
+        self._last_error = error
         # A version expires in the normal course of things, after a quiet hour or a restart of the API server.
         level = logging.INFO if isinstance(error, ExpiredError) else logging.WARNING
-        _log.log(level, "%s: %s failed (%d in a row): %s", self._name, doing, self._machine.failures, error)
+        _log.log(level, "%s: %s failed (%d in a row): %s", self._name, doing, failures, error)
         self._tell(error)
 
     def _tell(self, error: KinformerError) -> None:
@@ -238,3 +395,7 @@ class Reflector:
         self._metrics.failed(self._name, error)
         if self._on_error is not None:
             self._on_error(error)
+
+
+class _HungError(TransportTimeoutError):
+    """A streaming list that makes no progress."""

@@ -1,10 +1,11 @@
-"""What a reflector does next: list, watch or wait. A pure state machine; `reflector` is the I/O around it.
+"""What a reflector does next: stream, list, watch or wait. A pure state machine; `reflector` is the I/O around it.
 
-    start ──▶ LIST ──ok──▶ WATCH ──ended──▶ WATCH ...
-               │ ▲           │
-         failed│ │   410     │ failed
-               ▼ └───────────┤
-              WAIT ◀─────────┘
+    start ──▶ STREAM ──end bookmark──▶ the same stream goes on as WATCH ──ended──▶ WATCH ...
+                │ not offered, or no end in sight                         │
+                ▼                                                         │
+              LIST ────────────────────ok──────────────────▶ WATCH        │
+                ▲                                              │          │
+                └── (or STREAM) ◀── 410, relist ◀──────────────┴──────────┘      WAIT before any of them, when it failed
 
 The rules are client-go's (tools/cache/reflector.go; R rows and the error matrix of shared/reference/client-go.md), with
 the differences of design 6: success resets the backoff, a version that expired under a healthy watch relists at once, a
@@ -22,19 +23,28 @@ from kinformer.backoff import Backoff
 from kinformer.errors import (
     ApiError,
     BadRequestError,
+    ConfigError,
+    ConnectError,
     ExpiredError,
+    ForbiddenError,
     InvalidError,
+    MethodNotAllowedError,
     NotFoundError,
     ProtocolError,
     ResourceVersionTooLargeError,
+    ServiceUnavailableError,
+    TLSError,
+    TooManyRequestsError,
     TransportTimeoutError,
+    UnauthorizedError,
+    UnsupportedMediaTypeError,
 )
 from kinformer.objects import version_number
 
 if TYPE_CHECKING:
     from kinformer.errors import KinformerError
 
-__all__ = ["ListStep", "ReflectorMachine", "Step", "WaitStep", "WatchStep"]
+__all__ = ["ListStep", "ReflectorMachine", "Step", "StreamStep", "StreamingMemory", "WaitStep", "WatchStep"]
 
 PAGE_SIZE: Final = 500
 """Objects per page (client-go pager.go, defaultPageSize)."""
@@ -47,6 +57,25 @@ SHORT_WATCH_SECONDS: Final = 1.0
 
 WATCH_FAILURES_BEFORE_LIST: Final = 5
 """So many failed watches in a row, and a fresh list is made: perhaps the version itself is what is refused."""
+
+
+STREAM_ATTEMPTS: Final = 3
+"""So many streaming lists in a row that came to no end, and this resource is listed by pages from then on."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStep:
+    """List by streaming now (`sendInitialEvents`, KEP-3157), and go on watching in the same stream.
+
+    Attributes:
+        resource_version: the state must not be older than this; "" for the newest (client-go R12: never "0").
+        timeout_seconds: when the server should end the stream.
+        reason: why a list is made, as in `ListStep`.
+    """
+
+    resource_version: str
+    timeout_seconds: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +110,18 @@ class WaitStep:
     error: KinformerError | None
 
 
-Step: TypeAlias = ListStep | WatchStep | WaitStep
+Step: TypeAlias = StreamStep | ListStep | WatchStep | WaitStep
+
+
+@dataclass(slots=True)
+class StreamingMemory:
+    """Whether a resource is listed by streaming; shared by all who list that resource from that server.
+
+    Attributes:
+        off: why not, for people; "" when it is.
+    """
+
+    off: str = ""
 
 
 @dataclass(slots=True)
@@ -89,17 +129,20 @@ class ReflectorMachine:
     """Told what came of each step, it says what the next one is.
 
     Call `next_step`, carry the step out, and report its outcome with exactly one of `listed`, `list_failed`,
-    `watch_ended` and `watch_failed` (none for a `WaitStep`); report `progressed` as a watch goes on.
+    `list_refused`, `stream_failed`, `watch_ended` and `watch_failed` (none for a `WaitStep`); report `progressed` as a
+    watch goes on. A stream that has reached its end bookmark is reported with `listed`, and is a watch from then on.
 
     Args:
         backoff: when to try again.
         page_size: objects per page, 0 for no pages.
         rng: spreads the watch timeouts, so that not all watches end together.
+        streaming: whether lists are streamed; by default they are not.
     """
 
     backoff: Backoff = field(default_factory=Backoff)
     page_size: int = PAGE_SIZE
     rng: random.Random = field(default_factory=random.Random)
+    streaming: StreamingMemory = field(default_factory=lambda: StreamingMemory("not asked for"))
     resource_version: str = ""
     """The version the cache has been brought to; "" before the first list."""
     failures: int = 0
@@ -110,6 +153,8 @@ class ReflectorMachine:
     _unpaged: bool = False
     _expirations: int = 0
     _short_watches: int = 0
+    _streams_failed: int = 0
+    _by_pages: bool = False
     _wait: WaitStep | None = None
 
     def next_step(self) -> Step:
@@ -117,10 +162,16 @@ class ReflectorMachine:
         if self._wait is not None:
             wait, self._wait = self._wait, None
             return wait
-        if self._list_reason:
-            return ListStep(self._list_version(), self._list_limit(), self._list_reason)
         timeout = self.rng.randint(MIN_WATCH_SECONDS, 2 * MIN_WATCH_SECONDS)
-        return WatchStep(self.resource_version, timeout)
+        if not self._list_reason:
+            return WatchStep(self.resource_version, timeout)
+        if self.streaming.off or self._by_pages:
+            return ListStep(self._list_version(), self._list_limit(), self._list_reason)
+        return StreamStep("" if self._quorum else self.resource_version, timeout, self._list_reason)
+
+    def watch_again(self) -> None:
+        """Make the next step a watch from where we are, at once; a list that is due stays due."""
+        self._wait = None
 
     def relist(self, reason: str) -> None:
         """Make the next step a list."""
@@ -139,7 +190,7 @@ class ReflectorMachine:
         return not self._quorum and self.is_older(resource_version)
 
     def listed(self, resource_version: str, *, pages: int) -> None:
-        """The list is in the cache."""
+        """The list is in the cache, of so many pages; 0 for one that was streamed."""
         if pages > 1 and self._list_version() == "0":
             # The watch cache is off: it would have answered "0" in one piece. So a limit costs nothing (client-go R6).
             self._paged_always = True
@@ -147,6 +198,8 @@ class ReflectorMachine:
         self._list_reason = ""
         self._quorum = False
         self._unpaged = False
+        self._by_pages = False
+        self._streams_failed = 0
         self._short_watches = 0
         self.failures = 0
 
@@ -168,6 +221,42 @@ class ReflectorMachine:
             self.failures += 1
             return
         self._back_off(error)
+
+    def stream_failed(self, error: KinformerError, *, opened: bool, hung: bool = False) -> None:
+        """A streaming list came to nothing.
+
+        Args:
+            error: why.
+            opened: the server had agreed to it.
+            hung: nothing new came for longer than may be, and no end bookmark.
+        """
+        if (
+            isinstance(error, ExpiredError | ResourceVersionTooLargeError)
+            and self.resource_version
+            and not self._quorum
+        ):
+            self._quorum = True
+            self.failures += 1
+            return
+        if hung or (not opened and isinstance(error, _NOT_OFFERED)):
+            # A server without it says so in many ways; an old one ignores the question, and never sends the bookmark.
+            self._stream_no_more(error)
+            return
+        if isinstance(error, ForbiddenError) and not opened:
+            # Perhaps only watching is forbidden. A list tells, and is more than nothing.
+            self._by_pages = True
+            self.failures += 1
+            return
+        if opened or not isinstance(error, _NOT_OF_STREAMING):
+            self._streams_failed += 1
+            if self._streams_failed >= STREAM_ATTEMPTS:
+                self._stream_no_more(error)
+                return
+        self._back_off(error)
+
+    def _stream_no_more(self, error: KinformerError) -> None:
+        self.streaming.off = str(error)
+        self.failures += 1
 
     def progressed(self, resource_version: str) -> None:
         """The watch brought events or a bookmark, and the cache is at that version now."""
@@ -227,6 +316,20 @@ class ReflectorMachine:
         if self._unpaged:
             return 0
         return self.page_size if self._list_version() in {"", "0"} or self._paged_always else 0
+
+
+_NOT_OFFERED: Final = (BadRequestError, InvalidError, MethodNotAllowedError, UnsupportedMediaTypeError)
+
+# These say nothing of whether the server can stream lists: a page would not have fared better.
+_NOT_OF_STREAMING: Final = (
+    ConfigError,
+    ConnectError,
+    NotFoundError,
+    ServiceUnavailableError,
+    TLSError,
+    TooManyRequestsError,
+    UnauthorizedError,
+)
 
 
 def _needs_list(error: KinformerError) -> bool:

@@ -22,6 +22,8 @@ class InformerState(enum.StrEnum):
     WAITING = "waiting"
     """Something failed; it will be tried again."""
     STOPPED = "stopped"
+    GAVE_UP = "gave up"
+    """It ended because it had failed for longer than `give_up_after`; `last_error` says at what."""
     FAILED = "failed"
     """It ended by a defect of kinformer itself; `last_error` is that. Never by anything a server does."""
 
@@ -41,11 +43,14 @@ class InformerStatus:
         last_error: what went wrong last, also when it has been overcome since; `None` if nothing ever did.
         last_error_at: when that was.
         failures: how many failures there were in a row up to now; 0 when all is well.
+        failing_since: when the first of them was; `None` when all is well.
         retry_at: while waiting, when the next try is due.
         listed: objects received so far by the list that is under way.
         lists: how many lists were finished, by reason ("initial", "expired", ...).
         watches: how many watches the server answered.
         events: how many events the watches brought.
+        last_event_at: when the last of them came; `None` if none did. Quiet resources have old events.
+        streaming_off: why lists of this resource are paged and not streamed; "" when they are streamed.
         left_out: how many objects could not be decoded, transformed or indexed.
         handler_failures: how often a handler raised.
     """
@@ -60,11 +65,14 @@ class InformerStatus:
     last_error: BaseException | None
     last_error_at: float | None
     failures: int
+    failing_since: float | None
     retry_at: float | None
     listed: int
     lists: Mapping[str, int]
     watches: int
     events: int
+    last_event_at: float | None
+    streaming_off: str
     left_out: int
     handler_failures: int
 
@@ -89,12 +97,15 @@ class StatusRecord:
     last_error: BaseException | None = None
     last_error_at: float | None = None
     failures: int = 0
+    failing_since: float | None = None
     retry_at: float | None = None
     resource_version: str = ""
     listed: int = 0
     lists: Counter[str] = field(default_factory=Counter)
     watches: int = 0
     events: int = 0
+    last_event_at: float | None = None
+    streaming_off: str = ""
     left_out: int = 0
     handler_failures: int = 0
 
@@ -126,11 +137,14 @@ class StatusRecord:
             last_error=self.last_error,
             last_error_at=self.last_error_at,
             failures=self.failures,
+            failing_since=self.failing_since,
             retry_at=self.retry_at,
             listed=self.listed,
             lists=dict(self.lists),
             watches=self.watches,
             events=self.events,
+            last_event_at=self.last_event_at,
+            streaming_off=self.streaming_off,
             left_out=self.left_out,
             handler_failures=self.handler_failures,
         )

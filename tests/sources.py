@@ -39,6 +39,7 @@ class Stream:
     resource_version: str
     timeout_seconds: int
     opened_at: float
+    initial: bool = False
     queue: asyncio.Queue[WatchBatch | BaseException | None] = field(default_factory=asyncio.Queue)
     closed: bool = False
 
@@ -63,6 +64,10 @@ class Stream:
         """Send a bookmark."""
         self.queue.put_nowait(WatchBatch((), str(version)))
 
+    def end_bookmark(self, version: int) -> None:
+        """Send the bookmark that ends a streaming list."""
+        self.queue.put_nowait(WatchBatch((), str(version), initial_events_end=True))
+
     def error(self, error: ApiError) -> None:
         """Send an ERROR event, which ends the stream."""
         self.queue.put_nowait(WatchBatch((), error=error))
@@ -85,6 +90,7 @@ class FakeSource:
         watch_errors: raised by the next watches when they are opened, one each; `None` lets one through.
         page_size: objects per page, 0 for one page.
         list_delay: virtual seconds before each page.
+        streaming: whether it can stream lists; the test sends what such a stream brings.
     """
 
     def __init__(self, *objects: KubeObject, version: int = 10, resource: Resource = PODS) -> None:
@@ -96,6 +102,7 @@ class FakeSource:
         self.failures: list[ObjectError] = []
         self.page_size = 0
         self.list_delay = 0.0
+        self.streaming = False
         self.lists: list[tuple[float, str, int]] = []
         self.streams: list[Stream] = []
         self._opened = asyncio.Event()
@@ -103,6 +110,13 @@ class FakeSource:
     @property
     def resource(self) -> Resource:
         return self._resource
+
+    @property
+    def streams_lists(self) -> bool:
+        return self.streaming
+
+    def covers(self, obj: KubeObject) -> bool:
+        return obj.namespace == "default"
 
     @property
     def stream(self) -> Stream:
@@ -130,9 +144,9 @@ class FakeSource:
     async def watch(
         self, *, resource_version: str, timeout_seconds: int, send_initial_events: bool = False
     ) -> AsyncIterator[AsyncIterator[WatchBatch]]:
-        assert not send_initial_events
+        assert self.streaming or not send_initial_events
         error = self.watch_errors.pop(0) if self.watch_errors else None
-        stream = Stream(resource_version, timeout_seconds, asyncio.get_running_loop().time())
+        stream = Stream(resource_version, timeout_seconds, asyncio.get_running_loop().time(), send_initial_events)
         if error is not None:
             stream.closed = True
             self.streams.append(stream)

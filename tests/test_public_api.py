@@ -156,8 +156,8 @@ def parameters(function: Callable[..., Any]) -> dict[str, Any]:
 
 def test_calls_take_what_the_design_says() -> None:
     required = inspect.Parameter.empty
-    assert parameters(SharedInformer.synced) == {"timeout": None}
-    assert parameters(SharedInformerFactory.wait_for_cache_sync) == {"timeout": None}
+    assert parameters(SharedInformer.synced) == {"timeout": None, "fail_fast": False}
+    assert parameters(SharedInformerFactory.wait_for_cache_sync) == {"timeout": None, "fail_fast": False}
     assert parameters(HandlerRegistration.remove) == {"drain": False}
     assert parameters(WorkQueue.shut_down) == {"drain": False}
     assert parameters(ClusterConfig.load) == {"kubeconfig": None, "context": None}

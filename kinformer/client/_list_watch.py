@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final
 from kinformer.client._listing import decode_page
 from kinformer.client._watching import WatchDecoder, WatchStream
 from kinformer.errors import ProtocolError
+from kinformer.labels import FieldSelector, LabelSelector
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from kinformer.client._transport import Transport
     from kinformer.listwatch import ListPage, WatchBatch
+    from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
 __all__ = ["HttpListerWatcher", "accept", "place", "require_json", "selection"]
@@ -66,6 +68,27 @@ class HttpListerWatcher:
     def resource(self) -> Resource:
         """What is listed and watched."""
         return self._resource
+
+    @property
+    def streams_lists(self) -> bool:
+        """Always: whether the server does, shows when it is asked."""
+        return True
+
+    def covers(self, obj: KubeObject) -> bool:
+        """Whether lists and watches would have this object.
+
+        False also where only the server could tell: of its fields, only name and namespace are looked at here; and a
+        whole object is not what a list of metadata has.
+        """
+        if self.metadata_only or (self.namespace is not None and obj.namespace != self.namespace):
+            return False
+        if not LabelSelector.parse(self.label_selector).matches(obj.labels):
+            return False
+        known = {"metadata.name": obj.name, "metadata.namespace": obj.namespace}
+        return all(
+            field in known and (known[field] == value) is (operator == "=")
+            for field, operator, value in FieldSelector.parse(self.field_selector).requirements
+        )
 
     @property
     def scope(self) -> str:

@@ -62,6 +62,13 @@ class Memory:
         self._changed.set()
         self._changed = asyncio.Event()
 
+    @property
+    def streams_lists(self) -> bool:
+        return False
+
+    def covers(self, obj: KubeObject) -> bool:
+        return True
+
     async def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:
         await self.ready.wait()
         yield ListPage(list(self._objects.values()), str(len(self._history)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -13,10 +13,13 @@ from kinformer.backoff import Backoff
 from kinformer.delta_fifo import DeltaFIFO, DeltaType
 from kinformer.errors import ConnectError, DecodeError, StreamBrokenError, TransformError, api_error
 from kinformer.indexer import Indexer
-from kinformer.reflector import Reflector, Transform
+from kinformer.reflector import Reflector
 from kinformer.reflector_machine import ReflectorMachine
 from kinformer.status import InformerState, StatusRecord
 from tests.sources import FakeSource, now, pod, settled
+
+if TYPE_CHECKING:
+    from kinformer.intake import Transform
 
 pytestmark = pytest.mark.looptime
 

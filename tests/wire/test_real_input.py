@@ -35,6 +35,9 @@ class Replay:
         self.requests.append(dict(request.query))
         if "watch" not in request.query:
             return web.Response(body=self.list_body, content_type="application/json")
+        if "sendInitialEvents" in request.query:
+            # As a server without streaming lists answers: what was recorded is a list, then a watch.
+            return web.json_response({"kind": "Status", "code": 422, "reason": "Invalid"}, status=422)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         for start in range(0, len(self.watch_body), 50_021):
@@ -108,6 +111,7 @@ async def test_each_handler_sees_300_adds_and_480_updates_in_order_and_the_cache
         key: versions[-1] for key, versions in recorded.items()
     }
     assert all(cached[key].to_dict() == manifest for key, manifest in last.items())
-    assert replay.requests[0] == {"resourceVersion": "0", "limit": "500"}
-    assert replay.requests[1]["allowWatchBookmarks"] == "true"
-    assert replay.requests[1]["resourceVersion"] == json.loads(replay.list_body)["metadata"]["resourceVersion"]
+    assert replay.requests[0]["sendInitialEvents"] == "true"
+    assert replay.requests[1] == {"resourceVersion": "0", "limit": "500"}
+    assert replay.requests[2]["allowWatchBookmarks"] == "true"
+    assert replay.requests[2]["resourceVersion"] == json.loads(replay.list_body)["metadata"]["resourceVersion"]

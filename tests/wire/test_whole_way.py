@@ -186,11 +186,12 @@ async def test_pages_are_put_together(server: ApiServer) -> None:
     for number in range(1234):
         server.create(config_map(f"m{number:04}"))
     async with Client(ClusterConfig.for_server(server.url)) as client:
-        factory = SharedInformerFactory(client)
+        factory = SharedInformerFactory(client, streaming_lists=False)
         maps = factory.core.v1.configmaps
         async with factory:
             await factory.wait_for_cache_sync(timeout=20)
             assert len(maps.lister) == 1234
+            assert maps.status.streaming_off == "switched off (streaming_lists=False)"
     pages = [record.query for record in server.requests if record.verb == "list"]
     assert [page.get("limit") for page in pages] == ["500"] * 3
     assert pages[0]["resourceVersion"] == "0"
@@ -254,9 +255,9 @@ async def test_an_unreachable_server_is_named_with_the_cause_when_time_is_up() -
 
 async def test_401_and_403_name_verb_resource_namespace_and_what_the_server_said() -> None:
     async with ApiServer(tokens={"good": "bob"}) as server:
-        server.deny("bob", "list", "pods")
+        server.deny("bob", "*", "pods")
         for token, expected, words in (
-            ("wrong", UnauthorizedError, ["list pods in namespace web", "Unauthorized"]),
+            ("wrong", UnauthorizedError, ["watch pods in namespace web", "Unauthorized"]),
             ("good", ForbiddenError, ["list pods in namespace web", 'User "bob" cannot list resource "pods"']),
         ):
             async with Client(ClusterConfig.for_server(server.url, token=token)) as client:
