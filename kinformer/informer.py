@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import weakref
 from typing import TYPE_CHECKING, Final, Self
 
 from kinformer._tasks import BackgroundTask
-from kinformer.cache_update import apply_deltas
-from kinformer.conditions import Conditions
 from kinformer.delta_fifo import DeltaFIFO
+from kinformer.dispatcher import Dispatcher
 from kinformer.errors import (
     AlreadyStartedError,
     CacheSyncError,
@@ -23,7 +21,7 @@ from kinformer.errors import (
     WaitTimeoutError,
 )
 from kinformer.event_stream import EventStream
-from kinformer.events import Added, Updated
+from kinformer.events import Updated
 from kinformer.indexer import Indexer
 from kinformer.lister import Lister
 from kinformer.mailbox import make_mailbox
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
     from kinformer.backoff import Backoff
     from kinformer.conditions import Predicate
     from kinformer.errors import IndexFunctionError
-    from kinformer.events import Delivery, Event, EventHandler
+    from kinformer.events import Delivery, EventHandler
     from kinformer.indexer import IndexFunction
     from kinformer.intake import Transform
     from kinformer.listwatch import ListerWatcher
@@ -57,8 +55,6 @@ _log = logging.getLogger(__name__)
 
 MINIMUM_RESYNC: Final = 1.0
 """The shortest resync period, in seconds (client-go shared_informer.go, minimumResyncPeriod)."""
-
-_POPS_PER_CLOCK: Final = 8
 
 _ENDED: Final = frozenset({InformerState.STOPPED, InformerState.FAILED, InformerState.GAVE_UP})
 
@@ -142,18 +138,20 @@ class SharedInformer:
             stream_deadline=stream_deadline,
             metrics=metrics,
         )
-        self._conditions = Conditions(self._indexer.get_by_key)
-        self._registrations: list[HandlerRegistration] = []
-        self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
-        self._background = BackgroundTask(f"kinformer informer {self._name}")
-        self._group: asyncio.TaskGroup | None = None
-        self._clock: Callable[[], float] = lambda: 0.0
-        self._has_synced = False
-        self._version = ""
-        self._refusal: KinformerError | None = None
-        self._relists: list[tuple[int, asyncio.Future[None]]] = []
         # Set when it has synced, ended, or been refused; who waits looks for himself which of them it was.
         self._news = asyncio.Event()
+        self._dispatcher = Dispatcher(
+            self._fifo,
+            self._indexer,
+            name=self._name,
+            position=lambda: self._reflector.resource_version,
+            on_synced=self._news.set,
+            on_drained=self._settle_relists,
+        )
+        self._background = BackgroundTask(f"kinformer informer {self._name}")
+        self._clock: Callable[[], float] = lambda: 0.0
+        self._refusal: KinformerError | None = None
+        self._relists: list[tuple[int, asyncio.Future[None]]] = []
 
     def __repr__(self) -> str:
         return f"<SharedInformer {self._name} {self._record.state} objects={len(self._indexer)}>"
@@ -181,7 +179,7 @@ class SharedInformer:
     @property
     def has_synced(self) -> bool:
         """Whether the first list is wholly in the cache. Never goes back to false."""
-        return self._has_synced
+        return self._dispatcher.has_synced
 
     @property
     def stopped(self) -> bool:
@@ -208,17 +206,22 @@ class SharedInformer:
             msg = f"max_age={max_age!r} makes no sense: it is the age in seconds that is allowed"
             raise ValueError(msg)
         contact = self._record.last_contact
-        return self._has_synced and not self.stopped and contact is not None and self._clock() - contact <= max_age
+        return (
+            self._dispatcher.has_synced
+            and not self.stopped
+            and contact is not None
+            and self._clock() - contact <= max_age
+        )
 
     @property
     def resource_version(self) -> str:
         """Everything up to this version is in the cache; single objects may be newer. "" before the first list."""
-        return self._version
+        return self._dispatcher.resource_version
 
     @property
     def status(self) -> InformerStatus:
         """How it is at this moment. May be asked from any thread."""
-        return self._record.snapshot(self._clock(), has_synced=self._has_synced, objects=len(self._indexer))
+        return self._record.snapshot(self._clock(), has_synced=self._dispatcher.has_synced, objects=len(self._indexer))
 
     def add_indexers(self, indexers: Mapping[str, IndexFunction]) -> None:
         """Add indexes, at any time; what is in the cache is indexed at once.
@@ -271,13 +274,10 @@ class SharedInformer:
             handler,
             make_mailbox(delivery),
             resync=self._resync if resync is None else _checked_resync(resync),
-            forget=self._forget,
+            forget=self._dispatcher.forget,
             failed=self._handler_failed,
         )
-        self._bring_up_to_date(registration)
-        self._registrations.append(registration)
-        if self._group is not None:
-            self._start_handler(registration, self._group)
+        self._dispatcher.register(registration)
         return registration
 
     def events(self, *, delivery: Delivery = "every") -> EventStream:
@@ -293,9 +293,8 @@ class SharedInformer:
             ValueError: no such delivery.
         """
         self._refuse_if_stopped("there are no events to iterate over")
-        stream = EventStream(make_mailbox(delivery), self._streams.discard)
-        self._bring_up_to_date(stream)
-        self._streams.add(stream)
+        stream = EventStream(make_mailbox(delivery), self._dispatcher.detach)
+        self._dispatcher.attach(stream)
         return stream
 
     def start(self) -> None:
@@ -345,7 +344,7 @@ class SharedInformer:
         """
         try:
             async with asyncio.timeout(timeout):
-                while not (self._has_synced or self.stopped or (fail_fast and self._refusal is not None)):
+                while not (self._dispatcher.has_synced or self.stopped or (fail_fast and self._refusal is not None)):
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
@@ -353,7 +352,7 @@ class SharedInformer:
             why = f"last error: {cause}" if cause is not None else f"no error, {self._record.listed} objects so far"
             msg = f"cache of {self._name} is not in sync after {timeout} s; {why}"
             raise CacheSyncError(msg, {self._name: cause}) from cause
-        if self._has_synced:
+        if self._dispatcher.has_synced:
             return
         if self.stopped:
             raise self._ended("before its cache was in sync") from (self._background.failure or self._record.last_error)
@@ -391,11 +390,11 @@ class SharedInformer:
         wanted = predicate or _is_there
         self._refuse_unless_running("there is nothing to wait for")
         now = self._indexer.get_by_key(where)
-        if (now is not None or self._has_synced) and wanted(now):
+        if (now is not None or self._dispatcher.has_synced) and wanted(now):
             return now
         try:
             async with asyncio.timeout(timeout):
-                return await self._conditions.wait(where, wanted)
+                return await self._dispatcher.conditions.wait(where, wanted)
         except TimeoutError as error:
             if isinstance(error, KinformerError):
                 raise
@@ -460,7 +459,7 @@ class SharedInformer:
 
     def snapshot(self) -> CacheSnapshot:
         """The whole cache as it is now, with the version it has come to; nothing that follows changes it."""
-        return CacheSnapshot(self._indexer.copy(), self._version)
+        return CacheSnapshot(self._indexer.copy(), self._dispatcher.resource_version)
 
     def add_error_handler(self, on_error: Callable[[KinformerError, SharedInformer], object]) -> Callable[[], None]:
         """Have a function told of every failure from now on; returns what ends that."""
@@ -482,11 +481,9 @@ class SharedInformer:
     async def _run(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                self._group = group
-                for registration in self._registrations:
-                    self._start_handler(registration, group)
+                # The handlers' tasks first, then what feeds them.
+                group.create_task(self._dispatcher.run(group), name=f"kinformer cache {self._name}")
                 group.create_task(self._reflect(), name=f"kinformer reflector {self._name}")
-                group.create_task(self._process(), name=f"kinformer cache {self._name}")
         except BaseExceptionGroup as error:
             self._record.failed(error, self._clock())
             self._record.enter(InformerState.FAILED, self._clock())
@@ -500,72 +497,15 @@ class SharedInformer:
         self._background.cancel()
 
     def _finish(self) -> None:
-        self._group = None
         self._fifo.close()
         if self._record.state not in _ENDED:
             self._record.enter(InformerState.STOPPED, self._clock())
-        for listener in self._listeners():
-            listener.close()
-        self._registrations.clear()
+        self._dispatcher.close()
         self._news.set()
-        self._conditions.fail(lambda: self._ended("before the object was as wanted"))
+        self._dispatcher.conditions.fail(lambda: self._ended("before the object was as wanted"))
         for _, done in self._relists:
             if not done.done():
                 done.set_exception(self._ended("before it had listed anew"))
-
-    def _start_handler(self, registration: HandlerRegistration, group: asyncio.TaskGroup) -> None:
-        registration.start(group)
-        if registration.resync:
-            name = f"kinformer resync {registration.name}"
-            registration.end_with(group.create_task(self._resync_handler(registration), name=name))
-
-    def _bring_up_to_date(self, listener: HandlerRegistration | EventStream) -> None:
-        """What is in the cache, for one who comes late; nothing can happen between this and what follows."""
-        if len(self._indexer):
-            listener.put([Added(obj, initial=True) for obj in self._indexer.list()])
-        if self._has_synced:
-            listener.put_mark()
-
-    async def _process(self) -> None:
-        """Take what the reflector queued, change the cache, and tell the handlers; never long at a time."""
-        fifo, indexer, clock = self._fifo, self._indexer, self._clock
-        while True:
-            await fifo.wait()
-            more = True
-            while more:
-                until = clock() + SLICE_SECONDS
-                events: list[Event] = []
-                pops = 0
-                while (popped := fifo.pop_nowait()) is not None:
-                    apply_deltas(popped, indexer, events)
-                    pops += 1
-                    if pops % _POPS_PER_CLOCK == 0 and clock() >= until:
-                        break
-                more = popped is not None
-                self._distribute(events)
-                if more:
-                    await asyncio.sleep(0)
-
-    def _distribute(self, events: list[Event]) -> None:
-        if events:
-            for registration in self._registrations:
-                registration.put(events)
-            for stream in tuple(self._streams):
-                stream.put(events)
-        if not len(self._fifo):
-            # Everything the reflector has taken in so far is in the cache.
-            self._version = self._reflector.resource_version
-        if not self._has_synced and self._fifo.has_synced:
-            self._has_synced = self._conditions.absence_counts = True
-            self._news.set()
-            for listener in self._listeners():
-                listener.put_mark()
-            self._conditions.check_all()
-            _log.debug("%s: in sync with %d objects", self._name, len(self._indexer))
-        elif events and len(self._conditions):
-            self._conditions.check(event.key for event in events)
-        if self._relists and not len(self._fifo):
-            self._settle_relists()
 
     def _settle_relists(self) -> None:
         listed = self._reflector.lists
@@ -579,7 +519,7 @@ class SharedInformer:
         clock = self._clock
         while True:
             await asyncio.sleep(registration.resync)
-            if not self._has_synced or registration.waiting > len(self._indexer):
+            if not self._dispatcher.has_synced or registration.waiting > len(self._indexer):
                 # It has not even been told everything once since the last time: more of it would only pile up.
                 continue
             until = clock() + SLICE_SECONDS
@@ -590,13 +530,6 @@ class SharedInformer:
                 if clock() >= until:
                     await asyncio.sleep(0)
                     until = clock() + SLICE_SECONDS
-
-    def _listeners(self) -> list[HandlerRegistration | EventStream]:
-        return [*self._registrations, *self._streams]
-
-    def _forget(self, registration: HandlerRegistration) -> None:
-        if registration in self._registrations:
-            self._registrations.remove(registration)
 
     def _refuse_unless_running(self, consequence: str) -> None:
         if self._record.state is InformerState.NEW:
@@ -631,7 +564,7 @@ class SharedInformer:
         self._metrics.handler_failed(self._name, handler, error)
 
     def _failed(self, error: KinformerError) -> None:
-        if not self._has_synced and isinstance(error, _REFUSALS):
+        if not self._dispatcher.has_synced and isinstance(error, _REFUSALS):
             self._refusal = error
             self._news.set()
         self._tell(error)

@@ -382,7 +382,8 @@ class Reflector:
     def _failed(self, error: KinformerError, doing: str) -> None:
         status, failures = self._status, self._machine.failures
         status.failures = failures
-        if failures and status.failing_since is None:
+        if failures == 1 or (failures and status.failing_since is None):
+            # The first of a row; before it, something had gone well, if only a watch that had nothing to bring.
             status.failing_since = asyncio.get_running_loop().time()
         self._last_error = error
         # A version expires in the normal course of things, after a quiet hour or a restart of the API server.

@@ -40,6 +40,7 @@ from kinformer.errors import (
     UnsupportedMediaTypeError,
 )
 from kinformer.objects import version_number
+from kinformer.status import SHORT_WATCH_SECONDS
 
 if TYPE_CHECKING:
     from kinformer.errors import KinformerError
@@ -51,9 +52,6 @@ PAGE_SIZE: Final = 500
 
 MIN_WATCH_SECONDS: Final = 300
 """The shortest `timeoutSeconds` of a watch; the longest is twice that (client-go defaultMinWatchTimeout)."""
-
-SHORT_WATCH_SECONDS: Final = 1.0
-"""A watch that ends sooner did not do its work (client-go reflector.go, VeryShortWatchError)."""
 
 WATCH_FAILURES_BEFORE_LIST: Final = 5
 """So many failed watches in a row, and a fresh list is made: perhaps the version itself is what is refused."""

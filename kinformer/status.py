@@ -5,12 +5,16 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["InformerState", "InformerStatus", "StatusRecord"]
+__all__ = ["SHORT_WATCH_SECONDS", "InformerState", "InformerStatus", "StatusRecord"]
+
+SHORT_WATCH_SECONDS: Final = 1.0
+"""A watch that ends sooner did not do its work (client-go reflector.go, VeryShortWatchError); one that is open for
+longer is a success, also when it has nothing to bring."""
 
 
 class InformerState(enum.StrEnum):
@@ -126,6 +130,7 @@ class StatusRecord:
 
     def snapshot(self, now: float, *, has_synced: bool, objects: int) -> InformerStatus:
         """The status as it is now."""
+        well = self.state is InformerState.WATCHING and now - self.since >= SHORT_WATCH_SECONDS
         return InformerStatus(
             state=self.state,
             since=self.since,
@@ -136,8 +141,8 @@ class StatusRecord:
             last_contact=self.last_contact,
             last_error=self.last_error,
             last_error_at=self.last_error_at,
-            failures=self.failures,
-            failing_since=self.failing_since,
+            failures=0 if well else self.failures,
+            failing_since=None if well else self.failing_since,
             retry_at=self.retry_at,
             listed=self.listed,
             lists=dict(self.lists),

@@ -452,7 +452,7 @@ async def test_an_iteration_left_early_collects_no_more_events() -> None:
             assert told([event]) == ["+a@1 initial"]
             break
         gc.collect()
-        assert len(pods._streams) == 0
+        assert len(pods._dispatcher._streams) == 0
         stream.added(pod("b", 11))
         await settled()
         async with pods.events(delivery="latest") as events:

@@ -1,0 +1,170 @@
+"""From the FIFO into the cache, and on to those who listen: handlers, iterators, and who waits for an object."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from typing import TYPE_CHECKING, Final
+
+from kinformer.cache_update import apply_deltas
+from kinformer.conditions import Conditions
+from kinformer.events import Added, Updated
+from kinformer.registration import SLICE_SECONDS, HandlerRegistration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kinformer.delta_fifo import DeltaFIFO
+    from kinformer.event_stream import EventStream
+    from kinformer.events import Event
+    from kinformer.indexer import Indexer
+
+__all__ = ["Dispatcher"]
+
+_log = logging.getLogger(__name__)
+
+_POPS_PER_CLOCK: Final = 8
+
+
+class Dispatcher:
+    """Changes the cache first, then tells; everybody in the order in which it happened.
+
+    Args:
+        fifo: what is to happen.
+        indexer: the cache.
+        name: the informer's, for logs.
+        position: the version that everything in the FIFO, or taken from it, brings the cache to.
+        on_synced: called once, when the first list is wholly in the cache.
+        on_drained: called each time everything in the FIFO has come into the cache.
+    """
+
+    def __init__(
+        self,
+        fifo: DeltaFIFO,
+        indexer: Indexer,
+        *,
+        name: str,
+        position: Callable[[], str],
+        on_synced: Callable[[], None],
+        on_drained: Callable[[], None],
+    ) -> None:
+        self.has_synced = False
+        self.resource_version = ""
+        """Everything up to this version is in the cache."""
+        self.conditions = Conditions(indexer.get_by_key)
+        self._fifo = fifo
+        self._indexer = indexer
+        self._name = name
+        self._position = position
+        self._on_synced = on_synced
+        self._on_drained = on_drained
+        self._registrations: list[HandlerRegistration] = []
+        self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
+        self._group: asyncio.TaskGroup | None = None
+
+    def register(self, registration: HandlerRegistration) -> None:
+        """Add a handler; what is in the cache already is the first it hears of."""
+        self._bring_up_to_date(registration)
+        self._registrations.append(registration)
+        if self._group is not None:
+            self._start(registration, self._group)
+
+    def forget(self, registration: HandlerRegistration) -> None:
+        """Tell a handler nothing more."""
+        if registration in self._registrations:
+            self._registrations.remove(registration)
+
+    def attach(self, stream: EventStream) -> None:
+        """Add an iterator, for as long as somebody holds it; it begins with what is in the cache."""
+        self._bring_up_to_date(stream)
+        self._streams.add(stream)
+
+    def detach(self, stream: EventStream) -> None:
+        """Tell an iterator nothing more."""
+        self._streams.discard(stream)
+
+    async def run(self, group: asyncio.TaskGroup) -> None:
+        """Take what comes into the FIFO, for ever, in slices of 5 ms; handlers run in tasks of the group."""
+        self._group = group
+        for registration in self._registrations:
+            self._start(registration, group)
+        fifo, indexer = self._fifo, self._indexer
+        clock = asyncio.get_running_loop().time
+        while True:
+            await fifo.wait()
+            more = True
+            while more:
+                until = clock() + SLICE_SECONDS
+                events: list[Event] = []
+                pops = 0
+                while (popped := fifo.pop_nowait()) is not None:
+                    apply_deltas(popped, indexer, events)
+                    pops += 1
+                    if pops % _POPS_PER_CLOCK == 0 and clock() >= until:
+                        break
+                more = popped is not None
+                self._tell(events)
+                if more:
+                    await asyncio.sleep(0)
+
+    def close(self) -> None:
+        """Let handlers and iterators end."""
+        self._group = None
+        for listener in self._listeners():
+            listener.close()
+        self._registrations.clear()
+
+    def _start(self, registration: HandlerRegistration, group: asyncio.TaskGroup) -> None:
+        registration.start(group)
+        if registration.resync:
+            name = f"kinformer resync {registration.name}"
+            registration.end_with(group.create_task(self._resync(registration), name=name))
+
+    def _bring_up_to_date(self, listener: HandlerRegistration | EventStream) -> None:
+        """What is in the cache, for one who comes late; nothing can happen between this and what follows."""
+        if len(self._indexer):
+            listener.put([Added(obj, initial=True) for obj in self._indexer.list()])
+        if self.has_synced:
+            listener.put_mark()
+
+    def _tell(self, events: list[Event]) -> None:
+        if events:
+            for registration in self._registrations:
+                registration.put(events)
+            for stream in tuple(self._streams):
+                stream.put(events)
+        drained = not len(self._fifo)
+        if drained:
+            self.resource_version = self._position()
+        if not self.has_synced and self._fifo.has_synced:
+            self.has_synced = self.conditions.absence_counts = True
+            for listener in self._listeners():
+                listener.put_mark()
+            self.conditions.check_all()
+            _log.debug("%s: in sync with %d objects", self._name, len(self._indexer))
+            self._on_synced()
+        elif events and len(self.conditions):
+            self.conditions.check(event.key for event in events)
+        if drained:
+            self._on_drained()
+
+    async def _resync(self, registration: HandlerRegistration) -> None:
+        """Tell one handler of everything again, every so often, straight from the cache (docs/design/0001)."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(registration.resync)
+            if not self.has_synced or registration.waiting > len(self._indexer):
+                # It has not even been told everything once since the last time: more of it would only pile up.
+                continue
+            until = clock() + SLICE_SECONDS
+            for key in [*self._indexer.list_keys()]:
+                obj = self._indexer.get_by_key(key)
+                if obj is not None:
+                    registration.put([Updated(obj, obj)])
+                if clock() >= until:
+                    await asyncio.sleep(0)
+                    until = clock() + SLICE_SECONDS
+
+    def _listeners(self) -> list[HandlerRegistration | EventStream]:
+        return [*self._registrations, *self._streams]
