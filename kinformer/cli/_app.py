@@ -204,6 +204,16 @@ def _serve_api(
         typer.Option("--write-kubeconfig", metavar="FILE", help="By default a file that goes with the server."),
     ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="With a simulated cluster in it.")] = False,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fault",
+            metavar="FAULT",
+            help="Something that goes wrong, such as drop:every=5 or fail:status=503,verb=list; may be given again. "
+            "--fault help lists them.",
+            show_default=False,
+        ),
+    ] = None,
     verbose: _Verbose = False,
 ) -> int:
     """Run the embedded API server alone: for kubectl, and for tests in any language.
@@ -213,10 +223,16 @@ def _serve_api(
     """
     from kinformer.cli._session import conduct
 
+    if "help" in (fault or ()):
+        from kinformer.testing.fault_spec import described
+
+        typer.echo(described())
+        return 0
+
     async def command() -> int:
         from kinformer.cli._serve import serve
 
-        return await serve(host=host, port=port, kubeconfig=write_kubeconfig, demo=demo)
+        return await serve(host=host, port=port, kubeconfig=write_kubeconfig, demo=demo, faults=fault or ())
 
     return conduct(command, verbose=verbose)
 

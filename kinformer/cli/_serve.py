@@ -17,17 +17,19 @@ from kinformer.cli._cluster import simulated_cluster
 from kinformer.cli._session import UsageProblem, complain, write
 from kinformer.cli._simulation import Simulation
 from kinformer.testing import ApiServer
+from kinformer.testing.fault_spec import FaultSpec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
 __all__ = ["serve"]
 
 _OURS = "kinformer"
 
 
-async def serve(*, host: str, port: int, kubeconfig: Path | None, demo: bool) -> int:
+async def serve(*, host: str, port: int, kubeconfig: Path | None, demo: bool, faults: Sequence[str] = ()) -> int:
     """Serve until a signal comes; prints where, and how kubectl finds it."""
+    specs = [_fault(text) for text in faults]
     if kubeconfig is not None:
         _check_may_be_written(kubeconfig)
     if not _is_loopback(host):
@@ -37,8 +39,23 @@ async def serve(*, host: str, port: int, kubeconfig: Path | None, demo: bool) ->
             server.write_kubeconfig(path)
             write(f"API server at {server.url}\nexport KUBECONFIG={shlex.quote(str(path.absolute()))}\n")
             # Served on, even when nobody reads standard output any more: `serve-api | head -2` is fine.
-            await asyncio.get_running_loop().create_future()
+            async with asyncio.TaskGroup() as tasks:
+                for spec in specs:
+                    tasks.create_task(spec.run(server.faults), name=f"kinformer fault {spec.name}")
+                await asyncio.get_running_loop().create_future()
     return 0
+
+
+def _fault(text: str) -> FaultSpec:
+    """Read one `--fault`.
+
+    Raises:
+        UsageProblem: it cannot be understood.
+    """
+    try:
+        return FaultSpec.parse(text)
+    except ValueError as error:
+        raise UsageProblem(str(error)) from None
 
 
 @contextlib.asynccontextmanager

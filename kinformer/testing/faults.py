@@ -1,51 +1,93 @@
-"""What can be made to go wrong, from a test: `server.faults`."""
+"""What can be made to go wrong, from a test: `server.faults`.
+
+drop_watches  end_watches  cut_mid_line  freeze_watches  refuse_watches  expire    what happens to open watches
+fail_next  answer_next  hang  delay  down                                          what happens to requests
+close_watches_at_once  without_streaming_lists  without_end_bookmark
+repeat_events  lag  corrupt                                                        what kind of a server it is
+clear                                                                              everything is right again
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+import msgspec
 from aiohttp import web
 
 from kinformer.testing import status
+from kinformer.testing.storage import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from kinformer.testing.storage import Store
+    from kinformer.testing.storage import Key, Store, Stored
     from kinformer.testing.watches import OpenWatch
 
-__all__ = ["Faults"]
+__all__ = ["Corruption", "Ending", "Faults"]
+
+Ending: TypeAlias = Literal["close", "cut", "hang"]
+"""How an answer ends: whole, by the connection being cut, or not at all."""
+
+Corruption: TypeAlias = Literal["labels", "metadata"]
+"""Which part of an object is not as it should be."""
+
+_BROKEN: Final[dict[Corruption, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    # The key can still be read, so whoever reports it can name it.
+    "labels": lambda manifest: manifest | {"metadata": manifest["metadata"] | {"labels": ["not", "a", "map"]}},
+    "metadata": lambda manifest: {name: value for name, value in manifest.items() if name != "metadata"},
+}
 
 
 @dataclass(slots=True)
-class _Failure:
-    """Answers that are to go wrong."""
+class _Answer:
+    """What the next requests are answered with, in place of what they ask for."""
 
-    left: int
-    status: int
+    left: int | None
     verb: str | None
     resource: str | None
-    retry_after: int | None
-    body: str | None
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    then: Ending
 
     def covers(self, verb: str, resource: str) -> bool:
-        return self.left > 0 and self.verb in {None, verb} and self.resource in {None, resource}
+        return self.left != 0 and self.verb in {None, verb} and self.resource in {None, resource}
 
 
 class Faults:
-    """Faults of the server and of the network before it. Each takes effect at once.
+    """Faults of the server and of the network before it. Each takes effect at once; `clear` ends those that last.
 
     Resources are named by their plural, verbs as in RBAC: get, list, watch, create, update, patch, delete,
-    deletecollection. `None` stands for all.
+    deletecollection. `None` stands for all. A `count` of `None` means for ever.
     """
 
-    def __init__(self, store: Store, open_watches: Callable[[], list[OpenWatch]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        open_watches: Callable[[], list[OpenWatch]],
+        *,
+        stop: Callable[[], Awaitable[None]],
+        start: Callable[[], Awaitable[None]],
+    ) -> None:
         self._store = store
         self._open_watches = open_watches
-        self._failures: list[_Failure] = []
+        self._stop = stop
+        self._start = start
+        self._answers: list[_Answer] = []
         self._delay = 0.0
+        self._corrupt: dict[tuple[str, Key], Corruption] = {}
+        self.running = asyncio.Event()
+        """Cleared while watches are frozen."""
+        self.running.set()
+        self.lagging = 0
+        self.streaming_lists = True
+        self.end_bookmarks = True
+        self.times_sent = 1
+
+    # Open watches
 
     def drop_watches(self, resource: str | None = None) -> int:
         """Cut the connections of all open watches, as a network does; returns how many."""
@@ -55,22 +97,37 @@ class Faults:
         """Have the server end all open watches cleanly, as it does at its restart; returns how many."""
         return self._each(resource, lambda watch: watch.end())
 
+    def cut_mid_line(self, resource: str | None = None) -> int:
+        """Cut the connections of all open watches in the middle of an event; returns how many."""
+        return self._each(resource, lambda watch: watch.cut_mid_line())
+
+    def send(self, data: bytes, resource: str | None = None) -> int:
+        """Put bytes of any kind into all open watches, garbage for example; returns how many."""
+        return self._each(resource, lambda watch: watch.send(data))
+
+    def refuse_watches(self, code: int = 500, resource: str | None = None) -> int:
+        """End all open watches by an ERROR event with a Status of that code; returns how many."""
+        return self._each(resource, lambda watch: watch.refuse(_refusal(code)))
+
+    def freeze_watches(self) -> None:
+        """Have watches, open ones and new ones, stay open and silent: half-open connections; until `clear`."""
+        self.running.clear()
+
     def expire(self, resource: str | None = None) -> int:
         """Forget the history, and tell open watches that their version is too old (410); returns how many were told.
 
-        A watch from an earlier version than the present one is answered with 410, too.
+        A watch from an earlier version than the present one is answered with 410, too, and so are the later pages of
+        lists that are under way.
         """
         self._store.compact()
         revision = self._store.revision
+        return self._each(resource, lambda watch: watch.refuse(status.version_expired(revision - 1, revision)))
 
-        def refuse(watch: OpenWatch) -> None:
-            watch.refuse(status.version_expired(revision - 1, revision))
-
-        return self._each(resource, refuse)
+    # Requests
 
     def fail_next(
         self,
-        count: int = 1,
+        count: int | None = 1,
         *,
         status: int = 503,
         verb: str | None = None,
@@ -88,30 +145,140 @@ class Faults:
             retry_after: seconds for a `Retry-After` header.
             body: the answer's text, sent as HTML like a proxy's; by default a Status that fits.
         """
-        self._failures.append(_Failure(count, status, verb, resource, retry_after, body))
+        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        if body is not None:
+            headers["Content-Type"] = "text/html; charset=utf-8"
+            content = body.encode()
+        else:
+            headers["Content-Type"] = "application/json"
+            content = msgspec.json.encode(_refusal(status).body)
+        self._answers.append(_Answer(count, verb, resource, status, headers, content, "close"))
+
+    def answer_next(
+        self,
+        body: bytes,
+        *,
+        verb: str,
+        count: int | None = 1,
+        resource: str | None = None,
+        status: int = 200,
+        content_type: str = "application/json",
+        then: Ending = "close",
+    ) -> None:
+        """Answer the next requests with bytes of any kind: an empty body, a Table, half of a line, HTML.
+
+        Args:
+            body: the bytes.
+            verb: which requests; "watch" for streams.
+            count: how many.
+            resource: only requests for that resource.
+            status: the HTTP status.
+            content_type: the `Content-Type` header.
+            then: how the answer ends.
+        """
+        headers = {"Content-Type": content_type}
+        self._answers.append(_Answer(count, verb, resource, status, headers, body, then))
+
+    def close_watches_at_once(self, count: int | None = None, resource: str | None = None) -> None:
+        """Agree to the next watches, and end them at once."""
+        self.answer_next(b"", verb="watch", count=count, resource=resource)
+
+    def hang(self, count: int | None = 1, *, verb: str | None = None, resource: str | None = None) -> None:
+        """Take the next requests, and never answer them."""
+        self._answers.append(_Answer(count, verb, resource, 0, {}, b"", "hang"))
 
     def delay(self, seconds: float) -> None:
         """Wait so long before each answer from now on; 0 ends it."""
         self._delay = seconds
 
+    @contextlib.asynccontextmanager
+    async def down(self) -> AsyncIterator[None]:
+        """While inside, nobody listens: connections are refused, and those that were open are cut. Nothing is lost."""
+        await self._stop()
+        try:
+            yield
+        finally:
+            await self._start()
+
+    # What kind of a server it is
+
+    def lag(self, writes: int) -> None:
+        """Serve lists from the state so many writes ago where that is allowed, as an API server that lags behind does.
+
+        A list "not older than" a version it has not come to is refused (504, too large resource version); one without
+        a version is a quorum read, and true. 0 ends it.
+        """
+        self.lagging = writes
+
+    def without_streaming_lists(self) -> None:
+        """Refuse `sendInitialEvents` (422), as a server without the feature gate WatchList does."""
+        self.streaming_lists = False
+
+    def without_end_bookmark(self) -> None:
+        """Never send the bookmark that ends a streaming list, as a server does that ignores the question."""
+        self.end_bookmarks = False
+
+    def repeat_events(self, times: int = 2) -> None:
+        """Send each event of a watch so many times."""
+        self.times_sent = times
+
+    def corrupt(self, resource: str, name: str, namespace: str = "default", *, how: Corruption = "labels") -> None:
+        """Send an object in a form that cannot be decoded, in lists and watches, until `clear`.
+
+        Args:
+            resource: its plural.
+            name: its name.
+            namespace: its namespace; "" for a cluster-scoped object.
+            how: "labels" are no map, or there is no "metadata" at all.
+        """
+        if how not in _BROKEN:
+            msg = f"how={how!r}: an object can be corrupted in its {' or its '.join(_BROKEN)}"
+            raise ValueError(msg)
+        self._corrupt[resource, (namespace, name)] = how
+
     def clear(self) -> None:
         """Let everything go right again."""
-        self._failures.clear()
+        self._answers.clear()
+        self._corrupt.clear()
         self._delay = 0.0
+        self.running.set()
+        self.lagging = 0
+        self.streaming_lists = self.end_bookmarks = True
+        self.times_sent = 1
 
-    async def intercept(self, verb: str, resource: str) -> web.Response | None:
-        """What a request is answered with if it is to go wrong; the server asks before it does anything else."""
+    # What the server asks
+
+    async def intercept(self, request: web.BaseRequest, verb: str, resource: str) -> web.StreamResponse | None:
+        """What a request is answered with if it is to go wrong; asked before anything else is done."""
         if self._delay:
             await asyncio.sleep(self._delay)
-        failure = next((f for f in self._failures if f.covers(verb, resource)), None)
-        if failure is None:
+        answer = next((a for a in self._answers if a.covers(verb, resource)), None)
+        if answer is None:
             return None
-        failure.left -= 1
-        headers = {} if failure.retry_after is None else {"Retry-After": str(failure.retry_after)}
-        if failure.body is not None:
-            return web.Response(status=failure.status, text=failure.body, content_type="text/html", headers=headers)
-        refusal = _refusal(failure.status)
-        return web.json_response(refusal.body, status=failure.status, headers=headers)
+        if answer.left is not None:
+            answer.left -= 1
+        if answer.status == 0:
+            await asyncio.get_running_loop().create_future()
+        if answer.then == "close":
+            return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+        response = web.StreamResponse(status=answer.status, headers=answer.headers)
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(answer.body)
+        if answer.then == "hang":
+            await asyncio.get_running_loop().create_future()
+        elif request.transport is not None:
+            # Without the last chunk: an end in the middle.
+            request.transport.close()
+        return response
+
+    def disguised(self, resource: str, key: Key, stored: Stored, *, custom: bool) -> Stored:
+        """An object as it is to be sent."""
+        how = self._corrupt.get((resource, key)) if self._corrupt else None
+        if how is None:
+            return stored
+        manifest = _BROKEN[how](stored.manifest)
+        return stored._replace(raw=encode(manifest, custom=custom))
 
     def _each(self, resource: str | None, do: Callable[[OpenWatch], None]) -> int:
         watches = [watch for watch in self._open_watches() if resource in {None, watch.target.kind.plural}]
@@ -122,6 +289,7 @@ class Faults:
 
 def _refusal(code: int) -> status.Refusal:
     reasons = {
+        400: "BadRequest",
         401: "Unauthorized",
         403: "Forbidden",
         404: "NotFound",

@@ -12,6 +12,7 @@ from kinformer.testing.selectors import Selection, parse_field_selector, parse_l
 
 if TYPE_CHECKING:
     from kinformer.testing.catalog import ResourceType
+    from kinformer.testing.faults import Faults
     from kinformer.testing.requests import ListOptions, Target
     from kinformer.testing.storage import Key, Storage, Store, Stored
 
@@ -51,8 +52,9 @@ def selection_of(target: Target, options: ListOptions) -> _Scope:
 class Lists:
     """Answers lists from a store; keeps the snapshots that pages in progress are cut from."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, faults: Faults) -> None:
         self._store = store
+        self._faults = faults
         self._snapshots: OrderedDict[tuple[Storage, int], list[tuple[Key, Stored]]] = OrderedDict()
 
     def page(self, target: Target, options: ListOptions) -> tuple[list[Stored], dict[str, Any]]:
@@ -69,14 +71,15 @@ class Lists:
             if options.resource_version not in {"", "0"}:
                 raise status.bad_request("specifying resource version is not allowed when using continue")
             revision, start = self._continued(options.continue_token, target)
-        elif wanted > store.revision:
-            raise status.version_too_large(wanted, store.revision)
+        elif wanted > (seen := store.revision - (self._faults.lagging if options.resource_version else 0)):
+            raise status.version_too_large(wanted, seen)
         elif wanted and (options.match == "Exact" or (options.limit and not options.match)):
             if wanted < store.compacted:
                 raise status.version_compacted()
             revision = wanted
         else:
-            revision = store.revision
+            # A server that lags behind has a cache that lags behind; without a version, etcd itself is read.
+            revision = max(seen, store.compacted)
         items: list[Stored] = []
         last = ""
         more = 0
@@ -91,7 +94,7 @@ class Lists:
                 if scope.selects is not None:
                     break
                 continue
-            items.append(stored)
+            items.append(self._faults.disguised(kind.plural, key, stored, custom=kind.custom))
             last = place
         metadata: dict[str, Any] = {"resourceVersion": str(revision)}
         if more:

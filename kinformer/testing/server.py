@@ -134,10 +134,10 @@ class ApiServer:
         self._store = Store(history=history)
         self._catalog = Catalog()
         self._registry = Registry(self._store, self._catalog, clock=clock, on_gone=self._resource_gone)
-        self._lists = Lists(self._store)
         self._access = Access(tokens)
         self._watches: dict[OpenWatch, None] = {}
-        self.faults = Faults(self._store, lambda: self.open_watches)
+        self.faults = Faults(self._store, lambda: self.open_watches, stop=self.stop, start=self.start)
+        self._lists = Lists(self._store, self.faults)
         self.requests: deque[RequestRecord] = deque(maxlen=100_000)
         self._runner: web.ServerRunner | None = None
         self._server: web.Server | None = None
@@ -372,12 +372,12 @@ class ApiServer:
         query = dict(request.query)
         if not path.startswith(("/api/v1/", "/apis/")) or (path.startswith("/apis/") and path.count("/") <= 3):
             self.requests.append(RequestRecord("get", "", "", query, user))
-            intercepted = await self.faults.intercept("get", "")
+            intercepted = await self.faults.intercept(request, "get", "")
             return intercepted or self._document(request, path)
         target = find_target(path, self._catalog)
         verb = _verb(request.method, target, query)
         self.requests.append(RequestRecord(verb, target.kind.plural, target.namespace, query, user))
-        intercepted = await self.faults.intercept(verb, target.kind.plural)
+        intercepted = await self.faults.intercept(request, verb, target.kind.plural)
         if intercepted is not None:
             return intercepted
         self._access.authorize(user, verb, target)
@@ -476,6 +476,7 @@ class ApiServer:
             view=view_of(request.headers.get("Accept", "")),
             bookmark_interval=self._bookmark_interval,
             clock=self._clock,
+            faults=self.faults,
         )
         self._watches[watch] = None
         try:

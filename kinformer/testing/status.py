@@ -123,6 +123,12 @@ def invalid_list_options(message: str) -> Refusal:
     return invalid("ListOptions", "", [cause], group="meta.k8s.io")
 
 
+def streaming_lists_forbidden() -> Refusal:
+    """422: the feature gate WatchList is off (apimachinery meta/internalversion/validation)."""
+    message = "Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"
+    return invalid("ListOptions", "", [("FieldValueForbidden", message, "sendInitialEvents")], group="meta.k8s.io")
+
+
 def bad_request(message: str) -> Refusal:
     """400."""
     return Refusal(400, message, "BadRequest")

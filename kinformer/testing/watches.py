@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from kinformer.testing.faults import Faults
     from kinformer.testing.requests import ListOptions, Target
     from kinformer.testing.storage import Store
 
@@ -50,6 +51,7 @@ class OpenWatch:
         view: str,
         bookmark_interval: float,
         clock: Callable[[], datetime],
+        faults: Faults,
     ) -> None:
         """Validate, and collect what is there to send; nothing is missed from here on.
 
@@ -64,6 +66,7 @@ class OpenWatch:
         self._options = options
         self._view = view
         self._clock = clock
+        self._faults = faults
         self._bookmark_interval = bookmark_interval
         self._scope = selection_of(target, options)
         self._start = options.version(watch=True)
@@ -73,6 +76,7 @@ class OpenWatch:
         self._wakeup = asyncio.Event()
         self._ending = False
         self._dropped = False
+        self._cut = False
         self._request: web.BaseRequest | None = None
         self._stop_listening = self._begin()
 
@@ -92,6 +96,11 @@ class OpenWatch:
             self._request.transport.abort()
         self._ending = True
         self._wakeup.set()
+
+    def cut_mid_line(self) -> None:
+        """Cut the connection in the middle of an event, after what waits."""
+        self._cut = True
+        self.end()
 
     def send(self, line: bytes) -> None:
         """Put bytes of any kind into the stream: for faults."""
@@ -117,6 +126,7 @@ class OpenWatch:
             await response.prepare(request)
             bookmark_at = min(loop.time() + self._bookmark_interval, deadline - LAST_BOOKMARK)
             while True:
+                await self._faults.running.wait()
                 if self._waiting:
                     lines, self._waiting = self._waiting, []
                     await response.write(b"".join(lines))
@@ -136,7 +146,10 @@ class OpenWatch:
                         await self._wakeup.wait()
                 except TimeoutError:
                     continue
-            if not self._dropped:
+            if self._cut and request.transport is not None:
+                await response.write(b'{"type":"MODIFIED","object":{"metadata":{"na')
+                request.transport.close()
+            elif not self._dropped:
                 await response.write_eof()
         except ConnectionError:
             # The client has gone, or we cut the connection; there is nobody left to tell.
@@ -147,12 +160,14 @@ class OpenWatch:
 
     def _begin(self) -> Callable[[], None]:
         store, storage = self._store, self._kind.storage
+        if self._options.send_initial_events and not self._faults.streaming_lists:
+            raise status.streaming_lists_forbidden()
         if self._options.send_initial_events or self._start == 0:
             for key, stored in sorted(store.all(storage).items()):
                 if self._selects(key[0], stored):
                     self._event("ADDED", stored)
             self._sent = store.revision
-            if self._options.send_initial_events and self._options.bookmarks:
+            if self._options.send_initial_events and self._options.bookmarks and self._faults.end_bookmarks:
                 self._bookmark(ends_initial=True)
         elif self._start < store.compacted:
             self.refuse(status.version_expired(self._start, store.compacted))
@@ -189,9 +204,13 @@ class OpenWatch:
         return Stored(manifest, encode(manifest, custom=self._kind.custom), revision)
 
     def _event(self, kind: str, stored: Stored) -> None:
+        metadata = stored.manifest["metadata"]
+        key = (metadata.get("namespace", ""), metadata["name"])
+        stored = self._faults.disguised(self._kind.plural, key, stored, custom=self._kind.custom)
         body = object_bytes(self._kind, stored, self._view, now=self._clock(), first=self._first)
         self._first = False
-        self._waiting.append(b'{"type":"%s","object":%s}\n' % (kind.encode(), body))
+        line = b'{"type":"%s","object":%s}\n' % (kind.encode(), body)
+        self._waiting.extend([line] * self._faults.times_sent)
         self._sent = stored.revision
         self._wakeup.set()
 

@@ -195,3 +195,16 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(tmp_path: An
     outcome = kinformer("get", "pods", PYTHONPATH=str(tmp_path))
     assert outcome.code == 1
     assert outcome.err == "kinformer: the command line needs typer; pip install 'kinformer[cli]'\n"
+
+
+def test_serve_api_serves_with_faults(kinformer: Run) -> None:
+    process = start("serve-api", "--fault", "fail:status=503,resource=configmaps", "--fault", "drop:every=0.1")
+    assert process.stdout is not None
+    url = process.stdout.readline().split()[-1]
+    outcome = kinformer("get", "cm", "--server", url)
+    assert outcome.code == 1
+    assert "injected fault: 503" in outcome.err
+    assert kinformer("get", "ns", "-o", "name", "--server", url).out.startswith("namespace/default\n")
+    assert end(process).code == 130
+    assert "drop:resource=" in kinformer("serve-api", "--fault", "help").out
+    assert kinformer("serve-api", "--fault", "drip").code == 2

@@ -1,0 +1,241 @@
+"""Faults as text, for the command line: `kinformer serve-api --fault drop:every=5 --fault fail:status=503,verb=list`.
+
+    NAME[:PARAMETER=VALUE[,PARAMETER=VALUE...]]
+
+Every fault takes `after=SECONDS` (it begins so long after the start) and `every=SECONDS` (it happens again and again).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from kinformer.testing.faults import Corruption, Faults
+
+__all__ = ["FAULTS", "FaultSpec", "described"]
+
+
+async def _down(faults: Faults, seconds: float = 5.0) -> None:
+    async with faults.down():
+        await asyncio.sleep(seconds)
+
+
+async def _freeze(faults: Faults, seconds: float = 60.0) -> None:
+    faults.freeze_watches()
+    await asyncio.sleep(seconds)
+    faults.running.set()
+
+
+def _drop(faults: Faults, resource: str = "") -> None:
+    faults.drop_watches(resource or None)
+
+
+def _end(faults: Faults, resource: str = "") -> None:
+    faults.end_watches(resource or None)
+
+
+def _cut(faults: Faults, resource: str = "") -> None:
+    faults.cut_mid_line(resource or None)
+
+
+def _garbage(faults: Faults, resource: str = "") -> None:
+    faults.send(b"\x00\xff no JSON at all\n", resource or None)
+
+
+def _expire(faults: Faults, resource: str = "") -> None:
+    faults.expire(resource or None)
+
+
+def _error(faults: Faults, status: int = 500, resource: str = "") -> None:
+    faults.refuse_watches(status, resource or None)
+
+
+def _fail(
+    faults: Faults,
+    status: int = 503,
+    verb: str = "",
+    resource: str = "",
+    count: int = 0,
+    retry_after: int = -1,
+    html: str = "",
+) -> None:
+    faults.fail_next(
+        count or None,
+        status=status,
+        verb=verb or None,
+        resource=resource or None,
+        retry_after=None if retry_after < 0 else retry_after,
+        body=html or None,
+    )
+
+
+def _hang(faults: Faults, verb: str = "", resource: str = "", count: int = 0) -> None:
+    faults.hang(count or None, verb=verb or None, resource=resource or None)
+
+
+def _delay(faults: Faults, seconds: float = 1.0) -> None:
+    faults.delay(seconds)
+
+
+def _close_at_once(faults: Faults, resource: str = "", count: int = 0) -> None:
+    faults.close_watches_at_once(count or None, resource or None)
+
+
+def _status_on_stream(faults: Faults, status: int = 500, count: int = 1) -> None:
+    body = b'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","reason":"InternalError","code":%d}\n'
+    faults.answer_next(body % status, verb="watch", count=count or None)
+
+
+def _table(faults: Faults, count: int = 1) -> None:
+    body = b'{"type":"ADDED","object":{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":{},"rows":[]}}\n'
+    faults.answer_next(body, verb="watch", count=count or None)
+
+
+def _empty(faults: Faults, verb: str = "list", count: int = 1) -> None:
+    faults.answer_next(b"", verb=verb, count=count or None)
+
+
+def _no_streaming(faults: Faults) -> None:
+    faults.without_streaming_lists()
+
+
+def _no_end_bookmark(faults: Faults) -> None:
+    faults.without_end_bookmark()
+
+
+def _repeat(faults: Faults, times: int = 2) -> None:
+    faults.repeat_events(times)
+
+
+def _lag(faults: Faults, writes: int = 100) -> None:
+    faults.lag(writes)
+
+
+def _corrupt(
+    faults: Faults,
+    *,
+    resource: str,
+    name: str,
+    namespace: str = "default",
+    how: Corruption = "labels",
+) -> None:
+    faults.corrupt(resource, name, namespace, how=how)
+
+
+FAULTS: Final[dict[str, tuple[Callable[..., Awaitable[None] | None], str]]] = {
+    "down": (_down, "nobody listens for so many seconds"),
+    "drop": (_drop, "open watches are cut, as a network does"),
+    "end": (_end, "open watches end cleanly, as at a restart"),
+    "cut": (_cut, "open watches are cut in the middle of an event"),
+    "freeze": (_freeze, "watches stay open and silent for so many seconds: half-open connections"),
+    "garbage": (_garbage, "bytes that are no event come in open watches"),
+    "expire": (_expire, "the history is forgotten: 410"),
+    "error": (_error, "open watches end by an ERROR event of that status"),
+    "fail": (_fail, "requests are refused; count=0 means all; html=TEXT answers as a proxy does"),
+    "hang": (_hang, "requests are taken and never answered"),
+    "delay": (_delay, "each answer comes so many seconds later"),
+    "close-at-once": (_close_at_once, "watches are agreed to and end at once"),
+    "status-on-stream": (_status_on_stream, "watches answer 200, then a Status"),
+    "table": (_table, "watches send a Table"),
+    "empty": (_empty, "the answer has no body"),
+    "no-streaming": (_no_streaming, "streaming lists are refused: 422"),
+    "no-end-bookmark": (_no_end_bookmark, "streaming lists never end"),
+    "repeat": (_repeat, "each event comes so many times"),
+    "lag": (_lag, "lists come from the state so many writes ago"),
+    "corrupt": (_corrupt, "an object cannot be decoded (how=labels or metadata)"),
+}
+"""Each fault by name: what does it, and what it is."""
+
+
+_CHOICES: Final = {
+    "verb": ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"),
+    "how": ("labels", "metadata"),
+}
+_NEEDED: Final = inspect.Parameter.empty
+
+
+@dataclass(frozen=True, slots=True)
+class FaultSpec:
+    """A fault as it was asked for.
+
+    Attributes:
+        name: one of `FAULTS`.
+        parameters: for the function that does it.
+        after: seconds before it happens first.
+        every: seconds between its beginnings; 0 for once.
+    """
+
+    name: str
+    parameters: dict[str, Any]
+    after: float
+    every: float
+
+    @classmethod
+    def parse(cls, text: str) -> FaultSpec:
+        """Read `NAME[:PARAMETER=VALUE,...]`.
+
+        Raises:
+            ValueError: no such fault or parameter, or a value that is none; the message says which there are.
+        """
+        name, _, rest = text.partition(":")
+        if name not in FAULTS:
+            msg = f"fault {name!r} is unknown; there are {', '.join(FAULTS)}"
+            raise ValueError(msg)
+        known = {**_parameters(FAULTS[name][0]), "after": 0.0, "every": 0.0}
+        found: dict[str, Any] = {}
+        for part in filter(None, rest.split(",")):
+            parameter, equals, value = part.partition("=")
+            parameter = parameter.strip().replace("-", "_")
+            if not equals or parameter not in known:
+                msg = f"fault {text!r}: {part!r} is not one of {', '.join(f'{name}=...' for name in known)}"
+                raise ValueError(msg)
+            choices = _CHOICES.get(parameter, ())
+            if choices and value not in choices:
+                msg = f"fault {text!r}: {parameter}={value!r} is not one of {', '.join(choices)}"
+                raise ValueError(msg)
+            kind = str if known[parameter] is _NEEDED else type(known[parameter])
+            try:
+                found[parameter] = kind(value)
+            except ValueError:
+                what = "a whole number" if kind is int else "a number"
+                msg = f"fault {text!r}: {parameter}={value!r} is not {what}"
+                raise ValueError(msg) from None
+        if missing := [name for name, default in known.items() if default is _NEEDED and name not in found]:
+            msg = f"fault {text!r} needs {' and '.join(f'{name}=...' for name in missing)}"
+            raise ValueError(msg)
+        after, every = found.pop("after", 0.0), found.pop("every", 0.0)
+        return cls(name, found, after, every)
+
+    async def run(self, faults: Faults) -> None:
+        """Let it happen: once, or again and again until cancelled."""
+        do = FAULTS[self.name][0]
+        await asyncio.sleep(self.after)
+        while True:
+            began = asyncio.get_running_loop().time()
+            result = do(faults, **self.parameters)
+            if result is not None:
+                await result
+            if not self.every:
+                return
+            await asyncio.sleep(max(began + self.every - asyncio.get_running_loop().time(), 0.01))
+
+
+def described() -> str:
+    """All faults with their parameters and defaults, a line each."""
+    lines = []
+    for name, (do, what) in FAULTS.items():
+        parameters = ",".join(
+            f"{key.replace('_', '-')}={'...' if value is _NEEDED else value}" for key, value in _parameters(do).items()
+        )
+        lines.append(f"{name + (':' + parameters if parameters else ''):<72} {what}")
+    return "\n".join([*lines, "Each takes after=SECONDS and every=SECONDS as well."])
+
+
+def _parameters(do: Callable[..., object]) -> dict[str, Any]:
+    """The defaults of a fault's function; its first argument is the server's faults."""
+    return {name: parameter.default for name, parameter in [*inspect.signature(do).parameters.items()][1:]}
