@@ -1,0 +1,103 @@
+"""Indexer against a scan of everything: each lookup finds what a look at each object would."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from kinformer.errors import IndexConflictError, IndexFunctionError
+from kinformer.indexer import NAMESPACE_INDEX, Indexer
+from kinformer.objects import KubeObject, ObjectKey
+from tests.sources import pod
+
+names = st.sampled_from(["a", "b", "c", "d"])
+namespaces = st.sampled_from(["one", "two"])
+values = st.lists(st.sampled_from(["x", "y", "z"]), max_size=4)
+
+
+def zones(obj: KubeObject) -> list[str]:
+    """Several values, some of them twice; raises for some objects."""
+    found = obj.at("spec.zones", default=[])
+    if found == ["x", "x"]:
+        raise ZeroDivisionError
+    return list(found)
+
+
+def first_zone(obj: KubeObject) -> list[str]:
+    return list(obj.at("spec.zones", default=[]))[:1]
+
+
+FUNCTIONS = {"zones": zones, "first": first_zone}
+
+
+def found_by(name: str, obj: KubeObject) -> set[str]:
+    try:
+        return set(FUNCTIONS[name](obj))
+    except ZeroDivisionError:
+        return set()
+
+
+class IndexerMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[IndexFunctionError] = []
+        self.indexer = Indexer(on_error=self.errors.append)
+        self.model: dict[ObjectKey, KubeObject] = {}
+        self.indexes: set[str] = set()
+        self.version = 0
+
+    def new(self, name: str, namespace: str, zones: list[str]) -> KubeObject:
+        self.version += 1
+        return pod(name, self.version, namespace=namespace, spec={"zones": zones})
+
+    @rule(name=names, namespace=namespaces, zones=values)
+    def put(self, name: str, namespace: str, zones: list[str]) -> None:
+        obj = self.new(name, namespace, zones)
+        assert self.indexer.put(obj.key, obj) == self.model.get(obj.key)
+        self.model[obj.key] = obj
+
+    @rule(name=names, namespace=namespaces)
+    def delete(self, name: str, namespace: str) -> None:
+        key = ObjectKey(namespace, name)
+        assert self.indexer.delete(key) == self.model.pop(key, None)
+
+    @rule(objects=st.lists(st.tuples(names, namespaces, values), max_size=5))
+    def replace(self, objects: list[tuple[str, str, list[str]]]) -> None:
+        made = [self.new(*parts) for parts in objects]
+        self.indexer.replace(made)
+        self.model = {obj.key: obj for obj in made}
+
+    @rule(name=st.sampled_from([*FUNCTIONS]))
+    def add_index(self, name: str) -> None:
+        try:
+            self.indexer.add_indexers({name: FUNCTIONS[name]})
+        except IndexConflictError:
+            assert name in self.indexes
+        self.indexes.add(name)
+
+    @invariant()
+    def every_lookup_is_a_scan(self) -> None:
+        assert {obj.key: obj for obj in self.indexer.list()} == self.model
+        for name in self.indexes:
+            for value in ("x", "y", "z", "none"):
+                wanted = {key for key, obj in self.model.items() if value in found_by(name, obj)}
+                found = self.indexer.by_index(name, value)
+                assert {obj.key for obj in found} == wanted
+                assert len(found) == len(wanted)
+            assert set(self.indexer.index_values(name)) == {
+                v for obj in self.model.values() for v in found_by(name, obj)
+            }
+        for namespace in ("one", "two", "none"):
+            wanted = {key for key in self.model if key.namespace == namespace}
+            assert {obj.key for obj in self.indexer.by_index(NAMESPACE_INDEX, namespace)} == wanted
+
+    @invariant()
+    def every_failure_names_its_object(self) -> None:
+        for error in self.errors:
+            assert error.key
+            assert "zones" in error.reason
+
+
+TestIndexer = IndexerMachine.TestCase
+TestIndexer.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, database=None)
