@@ -3,13 +3,14 @@
 #   make test    the tests
 #   make check   format, lint, types, layers, tests: what CI runs
 #   make bench   the benchmarks      make docs   the manual      make clean   remove what was built
+#   make soak    for a quarter of an hour under faults           make mutants   deliberate bugs, all to be caught
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 FOR    ?= 20
 
-.PHONY: demo test check lint types layers format bench docs clean
+.PHONY: demo test check lint types layers format bench mutants soak docs clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -45,6 +46,15 @@ format: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
+
+# Does the suite notice deliberate bugs?
+mutants: $(VENV)/.installed-test
+	$(BIN)/python tests/mutants.py
+
+# Ten real minutes under random faults, and 50,000 random schedules.
+soak: $(VENV)/.installed-bench $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.soak
+	KINFORMER_SCHEDULES=50000 $(BIN)/pytest -q -n auto tests/properties/test_pipeline.py
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/mkdocs build --strict

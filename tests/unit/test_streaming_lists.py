@@ -315,3 +315,14 @@ async def test_410_for_ever_backs_off_also_when_each_list_succeeds() -> None:
         gaps = [after - before for before, after in itertools.pairwise(times)]
         # At once after the first, then 0.8, 1.6, ... seconds.
         assert gaps == [pytest.approx(gap, abs=0.02) for gap in (0, 0.8, 1.6, 3.2, 6.4)]
+
+
+async def test_a_source_that_does_not_stream_lists_is_never_asked_to() -> None:
+    source = FakeSource(pod("a"))
+    async with SharedInformer(source) as informer:
+        await informer.synced(timeout=1)
+        stream = await source.watched()
+        stream.error(EXPIRED)
+        await settled()
+        assert [stream.initial for stream in source.streams] == [False, False]
+        assert informer.status.streaming_off == "this source does not stream lists"
