@@ -16,7 +16,7 @@ from kinformer.groups import ApiGroups
 from kinformer.informer import SharedInformer
 from kinformer.labels import FieldSelector, LabelSelector
 from kinformer.metrics import NO_METRICS
-from kinformer.reflector_machine import StreamingMemory
+from kinformer.reflector_machine import MIN_WATCH_SECONDS, StreamingMemory
 from kinformer.resources import Resource, find_resource
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ class SharedInformerFactory(ApiGroups):
         on_give_up: asked when the budget of an informer is used up; whether it goes on.
         streaming_lists: whether lists are streamed where the server does so (`sendInitialEvents`, KEP-3157). That a
             server does not is remembered per resource.
+        watch_seconds: how long each watch is asked to last, at least; at most it is twice that. See `SharedInformer`.
         metrics: told of what is counted.
     """
 
@@ -110,6 +111,7 @@ class SharedInformerFactory(ApiGroups):
         give_up_after: float | None = None,
         on_give_up: Callable[[KinformerError | None, SharedInformer], object] | None = None,
         streaming_lists: bool = True,
+        watch_seconds: int = MIN_WATCH_SECONDS,
         metrics: Metrics = NO_METRICS,
     ) -> None:
         self._client = client
@@ -120,6 +122,7 @@ class SharedInformerFactory(ApiGroups):
         self._give_up_after = give_up_after
         self._on_give_up = on_give_up
         self._streaming_lists = streaming_lists
+        self._watch_seconds = watch_seconds
         self._streaming: dict[Resource, StreamingMemory] = {}
         self._metrics = metrics
         self._informers: dict[Identity, SharedInformer] = {}
@@ -327,6 +330,7 @@ class SharedInformerFactory(ApiGroups):
             give_up_after=self._give_up_after,
             on_give_up=self._on_give_up,
             streaming=self._streaming_of(identity.resource),
+            watch_seconds=self._watch_seconds,
             metrics=self._metrics,
         )
 

@@ -28,7 +28,7 @@ from kinformer.mailbox import make_mailbox
 from kinformer.metrics import NO_METRICS
 from kinformer.objects import KubeObject
 from kinformer.reflector import STREAM_DEADLINE, Reflector
-from kinformer.reflector_machine import ReflectorMachine, StreamingMemory
+from kinformer.reflector_machine import MIN_WATCH_SECONDS, ReflectorMachine, StreamingMemory
 from kinformer.registration import SLICE_SECONDS, HandlerRegistration, handler_of
 from kinformer.snapshot import CacheSnapshot
 from kinformer.status import InformerState, StatusRecord
@@ -91,6 +91,8 @@ class SharedInformer:
         streaming: whether its lists are streamed, shared with others of the same resource; by default they are where
             source and server do so.
         stream_deadline: seconds that a streaming list may make no progress, before a paged one takes its place.
+        watch_seconds: how long a watch is asked to last, at least; at most it is twice that. A connection that died
+            without a word (half-open) is noticed 5 seconds after that at the latest.
         metrics: told of what is counted.
     """
 
@@ -108,6 +110,7 @@ class SharedInformer:
         on_give_up: Callable[[KinformerError | None, SharedInformer], object] | None = None,
         streaming: StreamingMemory | None = None,
         stream_deadline: float = STREAM_DEADLINE,
+        watch_seconds: int = MIN_WATCH_SECONDS,
         metrics: Metrics = NO_METRICS,
     ) -> None:
         self._source = source
@@ -121,7 +124,12 @@ class SharedInformer:
         self._indexer = Indexer(on_error=self._index_failed)
         self._lister = Lister(self._indexer, source.resource, namespace)
         self._fifo = DeltaFIFO(self._indexer)
-        machine = ReflectorMachine(streaming=StreamingMemory() if streaming is None else streaming)
+        if watch_seconds < 1:
+            msg = f"watch_seconds={watch_seconds!r} makes no sense: it is how many seconds a watch lasts, 1 at least"
+            raise ValueError(msg)
+        machine = ReflectorMachine(
+            streaming=StreamingMemory() if streaming is None else streaming, watch_seconds=watch_seconds
+        )
         if backoff is not None:
             machine.backoff = backoff
         self._reflector = Reflector(

@@ -332,9 +332,10 @@ class Reflector:
 
     def _watch_over(self, failure: KinformerError | None, lasted: float) -> None:
         if failure is None:
-            self._machine.watch_ended(lasted=lasted)
+            failure = self._machine.watch_ended(lasted=lasted)
         else:
             self._machine.watch_failed(failure, lasted=lasted)
+        if failure is not None:
             self._failed(failure, "watch")
 
     def _refused(self, version: str) -> bool:

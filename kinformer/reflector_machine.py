@@ -33,6 +33,7 @@ from kinformer.errors import (
     ProtocolError,
     ResourceVersionTooLargeError,
     ServiceUnavailableError,
+    StreamBrokenError,
     TLSError,
     TooManyRequestsError,
     TransportTimeoutError,
@@ -45,7 +46,16 @@ from kinformer.status import SHORT_WATCH_SECONDS
 if TYPE_CHECKING:
     from kinformer.errors import KinformerError
 
-__all__ = ["ListStep", "ReflectorMachine", "Step", "StreamStep", "StreamingMemory", "WaitStep", "WatchStep"]
+__all__ = [
+    "MIN_WATCH_SECONDS",
+    "ListStep",
+    "ReflectorMachine",
+    "Step",
+    "StreamStep",
+    "StreamingMemory",
+    "WaitStep",
+    "WatchStep",
+]
 
 PAGE_SIZE: Final = 500
 """Objects per page (client-go pager.go, defaultPageSize)."""
@@ -133,12 +143,14 @@ class ReflectorMachine:
     Args:
         backoff: when to try again.
         page_size: objects per page, 0 for no pages.
+        watch_seconds: the shortest `timeoutSeconds` of a watch; the longest is twice that.
         rng: spreads the watch timeouts, so that not all watches end together.
         streaming: whether lists are streamed; by default they are not.
     """
 
     backoff: Backoff = field(default_factory=Backoff)
     page_size: int = PAGE_SIZE
+    watch_seconds: int = MIN_WATCH_SECONDS
     rng: random.Random = field(default_factory=random.Random)
     streaming: StreamingMemory = field(default_factory=lambda: StreamingMemory("not asked for"))
     resource_version: str = ""
@@ -151,6 +163,7 @@ class ReflectorMachine:
     _unpaged: bool = False
     _expirations: int = 0
     _short_watches: int = 0
+    _brought: bool = False
     _streams_failed: int = 0
     _by_pages: bool = False
     _wait: WaitStep | None = None
@@ -160,7 +173,7 @@ class ReflectorMachine:
         if self._wait is not None:
             wait, self._wait = self._wait, None
             return wait
-        timeout = self.rng.randint(MIN_WATCH_SECONDS, 2 * MIN_WATCH_SECONDS)
+        timeout = self.rng.randint(self.watch_seconds, 2 * self.watch_seconds)
         if not self._list_reason:
             return WatchStep(self.resource_version, timeout)
         if self.streaming.off or self._by_pages:
@@ -264,20 +277,38 @@ class ReflectorMachine:
         self._expirations = 0
         # Streams that end at once but bring something are slowed down a little, not ever more.
         self._short_watches = min(self._short_watches, 1)
+        self._brought = True
 
-    def watch_ended(self, *, lasted: float) -> None:
-        """The server ended the stream, as it does every few minutes; `lasted` is in seconds."""
+    def watch_ended(self, *, lasted: float) -> KinformerError | None:
+        """The server ended the stream, as it does every few minutes; `lasted` is in seconds.
+
+        Returns:
+            What is wrong, when it does so at once, again and again, and brings nothing.
+        """
         if lasted >= SHORT_WATCH_SECONDS:
             self.failures = 0
             self._short_watches = 0
             self._expirations = 0
-            return
+            return None
         self._short_watches += 1
-        if self._short_watches > 1:
+        brought, self._brought = self._brought, False
+        if self._short_watches <= 1:
+            return None
+        if brought:
+            # Not a failure, and yet a reason not to hurry.
             self._wait = WaitStep(self.backoff.delay(self._short_watches - 1), None)
+            return None
+        self.failures = self._short_watches - 1
+        count = self._short_watches
+        error = StreamBrokenError(
+            f"the server ends each watch at once: {count} in a row, the last after {lasted:.2f} s"
+        )
+        self._wait = WaitStep(self.backoff.delay(self.failures), error)
+        return error
 
     def watch_failed(self, error: KinformerError, *, lasted: float) -> None:
         """The watch was refused, reported an error, or broke."""
+        self._brought = False
         if isinstance(error, ExpiredError):
             self._expirations += 1
             self._list_reason = "expired"
@@ -324,6 +355,7 @@ _NOT_OF_STREAMING: Final = (
     ConnectError,
     NotFoundError,
     ServiceUnavailableError,
+    StreamBrokenError,
     TLSError,
     TooManyRequestsError,
     UnauthorizedError,

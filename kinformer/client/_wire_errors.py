@@ -60,7 +60,9 @@ def transport_error(
         case aiohttp.ClientHttpProxyError():
             return ConnectError(f"{start}the proxy on the way to {server} refused: {error.status} {error.message}")
         case aiohttp.ClientPayloadError() | EOFError():
-            return StreamBrokenError(f"{start}the answer of {server} broke off: {_said(error)}")
+            # aiohttp wraps "not completed" twice and in brackets; that it is, is all there is to say.
+            why = "" if "not completed" in (said := _said(error)) else f": {said}"
+            return StreamBrokenError(f"{start}the answer of {server} broke off in the middle{why}")
         case aiohttp.ClientResponseError() | HttpProcessingError():
             return ProtocolError(f"{start}{server} answers with something that is not HTTP: {_said(error)}")
         case aiohttp.ClientConnectorError():

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["Catalog", "ResourceType"]
 
 _ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 _CUSTOM_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+
+_KUBE_VERSION: Final = re.compile(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?")
+_STABILITY: Final = {None: 3, "beta": 2, "alpha": 1}
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,11 @@ class ResourceType:
         return self.definition is not None
 
     @property
+    def served(self) -> bool:
+        """Whether it can be asked for; a CRD may define versions that cannot."""
+        return self.definition is None or bool(self.definition.get("served", True))
+
+    @property
     def has_status(self) -> bool:
         """Whether its status is written apart."""
         return "status" in self.subresources
@@ -80,6 +89,15 @@ def _from_discovery(group: str, version: str, entry: dict[str, Any]) -> Resource
         verbs=tuple(entry["verbs"]),
         subresources={sub["subresource"]: sub for sub in entry.get("subresources", ())},
     )
+
+
+def _version_order(version: str) -> tuple[int, int, int, str]:
+    """Stable versions before beta before alpha, new before old, anything else last (apimachinery pkg/version)."""
+    match = _KUBE_VERSION.fullmatch(version)
+    if match is None:
+        return (0, 0, 0, version)
+    major, stability, minor = match.groups()
+    return (-_STABILITY[stability], -int(major), -int(minor or 0), version)
 
 
 class Catalog:
@@ -112,21 +130,25 @@ class Catalog:
         return any(g == group and version in {"", v} for g, v, _ in self._types)
 
     def versions_of(self, storage: tuple[str, str]) -> list[ResourceType]:
-        """All versions a resource is served in."""
-        return [t for t in self._types.values() if t.storage == storage]
+        """All versions a resource is defined in, those of a CRD that are not served included."""
+        served = [t for t in self._types.values() if t.storage == storage]
+        defined = [t for types in self._crds.values() for t in types if t.storage == storage]
+        return [*served, *(t for t in defined if t not in served)]
 
     def all_types(self) -> list[ResourceType]:
         """Every resource in every version."""
         return [*self._types.values()]
 
     def add_crd(self, crd: dict[str, Any]) -> list[ResourceType]:
-        """Serve what a CustomResourceDefinition defines; replaces what an earlier state of it defined."""
+        """Serve what a CustomResourceDefinition defines; replaces what an earlier state of it defined.
+
+        Returns:
+            All its versions, those that are not served included.
+        """
         self.remove_crd(crd["metadata"]["name"])
         spec, names = crd["spec"], crd["spec"]["names"]
         types = []
         for version in spec["versions"]:
-            if not version.get("served", True):
-                continue
             subresources = {
                 name: {
                     "subresource": name,
@@ -153,13 +175,14 @@ class Catalog:
                 subresources=subresources,
                 definition=version,
             )
-            self._types[made.group, made.version, made.plural] = made
+            if made.served:
+                self._types[made.group, made.version, made.plural] = made
             types.append(made)
         self._crds[crd["metadata"]["name"]] = types
         return types
 
     def remove_crd(self, name: str) -> list[ResourceType]:
-        """Serve it no longer; returns what was served."""
+        """Serve it no longer; returns what was defined."""
         types = self._crds.pop(name, [])
         for gone in types:
             self._types.pop((gone.group, gone.version, gone.plural), None)
@@ -205,7 +228,8 @@ class Catalog:
         custom: dict[str, dict[str, list[ResourceType]]] = {}
         for types in self._crds.values():
             for found in types:
-                custom.setdefault(found.group, {}).setdefault(found.version, []).append(found)
+                if found.served:
+                    custom.setdefault(found.group, {}).setdefault(found.version, []).append(found)
         documents = [
             {
                 "metadata": {"name": group},
@@ -215,7 +239,7 @@ class Catalog:
                         "resources": [_aggregated_resource(found) for found in types],
                         "freshness": "Current",
                     }
-                    for version, types in versions.items()
+                    for version, types in sorted(versions.items(), key=lambda item: _version_order(item[0]))
                 ],
             }
             for group, versions in sorted(custom.items())

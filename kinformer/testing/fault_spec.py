@@ -25,10 +25,8 @@ async def _down(faults: Faults, seconds: float = 5.0) -> None:
         await asyncio.sleep(seconds)
 
 
-async def _freeze(faults: Faults, seconds: float = 60.0) -> None:
-    faults.freeze_watches()
-    await asyncio.sleep(seconds)
-    faults.running.set()
+def _freeze(faults: Faults, resource: str = "", new: int = 0) -> None:
+    faults.freeze_watches(resource or None, new=bool(new))
 
 
 def _drop(faults: Faults, resource: str = "") -> None:
@@ -132,7 +130,7 @@ FAULTS: Final[dict[str, tuple[Callable[..., Awaitable[None] | None], str]]] = {
     "drop": (_drop, "open watches are cut, as a network does"),
     "end": (_end, "open watches end cleanly, as at a restart"),
     "cut": (_cut, "open watches are cut in the middle of an event"),
-    "freeze": (_freeze, "watches stay open and silent for so many seconds: half-open connections"),
+    "freeze": (_freeze, "open watches stay open and silent: half-open connections; new=1: later ones, too"),
     "garbage": (_garbage, "bytes that are no event come in open watches"),
     "expire": (_expire, "the history is forgotten: 410"),
     "error": (_error, "open watches end by an ERROR event of that status"),

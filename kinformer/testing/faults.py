@@ -79,9 +79,7 @@ class Faults:
         self._answers: list[_Answer] = []
         self._delay = 0.0
         self._corrupt: dict[tuple[str, Key], Corruption] = {}
-        self.running = asyncio.Event()
-        """Cleared while watches are frozen."""
-        self.running.set()
+        self.freezes_new = False
         self.lagging = 0
         self.streaming_lists = True
         self.end_bookmarks = True
@@ -109,9 +107,15 @@ class Faults:
         """End all open watches by an ERROR event with a Status of that code; returns how many."""
         return self._each(resource, lambda watch: watch.refuse(_refusal(code)))
 
-    def freeze_watches(self) -> None:
-        """Have watches, open ones and new ones, stay open and silent: half-open connections; until `clear`."""
-        self.running.clear()
+    def freeze_watches(self, resource: str | None = None, *, new: bool = False) -> int:
+        """Have all open watches stay open and silent, as half-open connections do; returns how many.
+
+        Args:
+            resource: only those of that resource.
+            new: also those (of any resource) that are opened from now on. `clear` lets all of them go on.
+        """
+        self.freezes_new = new
+        return self._each(resource, lambda watch: watch.freeze())
 
     def expire(self, resource: str | None = None) -> int:
         """Forget the history, and tell open watches that their version is too old (410); returns how many were told.
@@ -241,7 +245,8 @@ class Faults:
         self._answers.clear()
         self._corrupt.clear()
         self._delay = 0.0
-        self.running.set()
+        self.freezes_new = False
+        self._each(None, lambda watch: watch.thaw())
         self.lagging = 0
         self.streaming_lists = self.end_bookmarks = True
         self.times_sent = 1

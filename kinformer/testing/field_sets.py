@@ -236,9 +236,12 @@ def server_side_apply(
         raise _conflict(conflicts)
     before = from_fields_v1(mine["fieldsV1"]) if mine is not None else set()
     held_by_others = set().union(*(from_fields_v1(entry["fieldsV1"]) for entry in others)) if others else set()
-    result: dict[str, Any] = _merged(base, applied, custom=custom)
-    for path in sorted(before - wanted - held_by_others, reverse=True):
-        _remove(result, path)
+    # A copy, because fields are taken out of it, and what is stored is never changed.
+    result: dict[str, Any] = deepcopy(_merged(base, applied, custom=custom))
+    kept_fields = wanted | held_by_others
+    for path in sorted(before - kept_fields, reverse=True):
+        if not _stays(path, kept_fields):
+            _remove(result, path)
     for entry, path in conflicts:
         entry["fieldsV1"] = to_fields_v1(from_fields_v1(entry["fieldsV1"]) - {path})
     kept = [entry for entry in others if entry["fieldsV1"]]
@@ -284,6 +287,17 @@ def _merged(base: Any, applied: Any, *, custom: bool, field: str = "") -> Any:
     return deepcopy(applied)
 
 
+def _stays(path: Path, kept: FieldSet) -> bool:
+    """Whether a field that nobody names any more stays for the sake of the list item it tells apart, or is."""
+    if path[-1] == "." and path[-2].startswith("k:"):
+        item = path[:-1]
+        return any(other[: len(item)] == item for other in kept)
+    if len(path) > 1 and path[-2].startswith("k:"):
+        # The key of an item goes with the item.
+        return path[-1].removeprefix("f:") in json.loads(path[-2][2:])
+    return False
+
+
 def _remove(manifest: Any, path: Path) -> None:
     """Take a field out, and what is left empty by that."""
     if path[-1] == ".":
@@ -306,20 +320,33 @@ def _remove(manifest: Any, path: Path) -> None:
 
 
 def _conflict(conflicts: list[tuple[dict[str, Any], Path]]) -> Refusal:
+    """409 in the words of apimachinery util/managedfields/internal/conflict.go."""
     causes = []
-    lines = []
+    fields: dict[str, list[str]] = {}
     for entry, path in conflicts:
-        where = "".join(
-            f".{text}" if kind == "f" else f"[{text}]" for kind, _, text in (s.partition(":") for s in path)
-        )
-        who = f'conflict with "{entry["manager"]}"'
+        where = "".join(_shown(step) for step in path)
+        who = f'"{entry["manager"]}"'
         if entry.get("subresource"):
             who += f' with subresource "{entry["subresource"]}"'
         if entry["operation"] == "Update":
             who += f" using {entry['apiVersion']}"
-        causes.append({"reason": "FieldManagerConflict", "message": who, "field": where})
-        lines.append(f"{who}: {where}")
-    text = lines[0] if len(lines) == 1 else "\n" + "\n".join(lines)
-    plural = "conflict" if len(lines) == 1 else "conflicts"
-    message = f"Apply failed with {len(lines)} {plural}: {text}"
+        causes.append({"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": where})
+        fields.setdefault(who, []).append(where)
+    if len(causes) == 1:
+        message = f"Apply failed with 1 conflict: {causes[0]['message']}: {causes[0]['field']}"
+    else:
+        lines = [
+            line for who in sorted(fields) for line in (f"conflicts with {who}:", *(f"- {f}" for f in fields[who]))
+        ]
+        message = f"Apply failed with {len(causes)} conflicts: " + "\n".join(lines)
     return Refusal(409, message, "Conflict", {"causes": causes})
+
+
+def _shown(step: str) -> str:
+    """A step as messages show it (structured-merge-diff fieldpath/element.go)."""
+    kind, _, text = step.partition(":")
+    if kind == "f":
+        return f".{text}"
+    if kind == "v":
+        return f"[={text}]"
+    return "[" + ",".join(f"{name}={json.dumps(value)}" for name, value in json.loads(text).items()) + "]"

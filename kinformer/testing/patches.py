@@ -88,12 +88,9 @@ def _merge_list(field: str, current: list[Any], patch: list[Any]) -> list[Any]:
     directives = [item for item in patch if isinstance(item, dict) and "$patch" in item]
     if any(item == {"$patch": "replace"} for item in directives):
         return [deepcopy(item) for item in patch if item != {"$patch": "replace"}]
-    keys = list_keys(field, patch)
+    keys = _merge_key(field, patch)
     if not keys:
         return deepcopy(patch)
-    if field == "ports":
-        # A patch names a port by its number alone.
-        keys = keys[:1]
     merged = {item_step(item, keys): item for item in current}
     for item in patch:
         step = item_step(item, keys)
@@ -106,11 +103,16 @@ def _merge_list(field: str, current: list[Any], patch: list[Any]) -> list[Any]:
     return [*merged.values()]
 
 
+def _merge_key(field: str, items: list[Any]) -> tuple[str, ...]:
+    """The patchMergeKey of a list: the first of the keys that apply goes by, so that a port is known by its number."""
+    return list_keys(field, items)[:1]
+
+
 def _ordered(field: str, items: list[Any], order: list[Any]) -> list[Any]:
     """The items in the order the patch asks for; those it does not name keep theirs, at the end."""
     if not order:
         return items
-    keys = list_keys(field, order)
+    keys = _merge_key(field, order)
     names = [item_step(item, keys) if keys else json.dumps(item) for item in order]
 
     def place(item: Any) -> int:

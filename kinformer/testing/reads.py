@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kinformer.testing import status
 from kinformer.testing.selectors import Selection, parse_field_selector, parse_label_selector, parse_shard_selector
+from kinformer.testing.storage import in_order
 
 if TYPE_CHECKING:
     from kinformer.testing.catalog import ResourceType
@@ -126,7 +127,7 @@ class Lists:
         if found is None:
             current = revision == self._store.revision
             objects = self._store.all(kind.storage) if current else self._store.at(kind.storage, revision)
-            found = self._snapshots[name] = sorted(objects.items(), key=lambda item: item[0])
+            found = self._snapshots[name] = in_order(objects)
             while len(self._snapshots) > 8:
                 self._snapshots.popitem(last=False)
         else:

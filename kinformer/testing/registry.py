@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["DeleteOptions", "Registry"]
 
+# Generated names (apiserver pkg/storage/names/generate.go): labels, the last five letters of which are random.
 _SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
+_SUFFIX_LENGTH: Final = 5
+_LONGEST_PREFIX: Final = 63 - _SUFFIX_LENGTH
 NAMESPACES: Final = ("", "namespaces")
+SECRETS: Final = ("", "secrets")
 CRDS: Final = ("apiextensions.k8s.io", "customresourcedefinitions")
 # Resources whose delete is answered with the object; of all others only a Status is left.
 _RETURNED_ON_DELETE: Final = {
@@ -36,6 +40,9 @@ _RETURNED_ON_DELETE: Final = {
     ),
     *(("", plural) for plural in ("podtemplates", "replicationcontrollers", "resourcequotas")),
 }
+
+# A kubelet registers its node with its status (pkg/registry/core/node/strategy.go).
+_CREATED_WITH_STATUS: Final = {("", "nodes")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,7 @@ class Registry:
         return self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def get(self, kind: ResourceType, namespace: str, name: str) -> Stored:
-        """One object.
+        """One object, in the version that is asked for.
 
         Raises:
             Refusal: 404.
@@ -85,6 +92,9 @@ class Registry:
         stored = self.store.get(kind.storage, (namespace, name))
         if stored is None:
             raise status.not_found(kind, name)
+        if stored.manifest["apiVersion"] != kind.api_version:
+            # Without its JSON, which is that of the version it was written in.
+            return Stored(stored.manifest | {"apiVersion": kind.api_version}, b"", stored.revision)
         return stored
 
     def create(
@@ -95,11 +105,11 @@ class Registry:
         Raises:
             Refusal: 400, 403, 404 (no such namespace), 409, 422.
         """
-        manifest = check_body(kind, body, namespace)
+        manifest = prune(kind, check_body(kind, body, namespace))
         metadata = manifest["metadata"]
         if not metadata.get("name") and metadata.get("generateName"):
-            suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(5))
-            metadata["name"] = metadata["generateName"] + suffix
+            suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(_SUFFIX_LENGTH))
+            metadata["name"] = metadata["generateName"][:_LONGEST_PREFIX] + suffix
         validate(kind, manifest)
         name = metadata["name"]
         if kind.namespaced:
@@ -119,7 +129,6 @@ class Registry:
         managed: list[dict[str, Any]] | None = None,
     ) -> Stored:
         now = self.now()
-        manifest = _deep_copied(prune(kind, manifest))
         metadata = manifest["metadata"]
         for ours in ("resourceVersion", "managedFields", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
             metadata.pop(ours, None)
@@ -131,7 +140,7 @@ class Registry:
             metadata.pop("namespace", None)
         if kind.custom or kind.storage in HAS_GENERATION:
             metadata["generation"] = 1
-        if kind.has_status:
+        if _makes_status(kind):
             manifest.pop("status", None)
         before_defaults = _spec_tolerations(manifest)
         fill_in(kind.storage, manifest, number=self.store.revision)
@@ -141,6 +150,9 @@ class Registry:
             managed = record_update(None, owned, manager=manager, now=now, custom=kind.custom)
         if managed:
             metadata["managedFields"] = managed
+        if not dry_run:
+            # The store fills it in, at its place.
+            metadata["resourceVersion"] = ""
         manifest = in_order(manifest)
         if dry_run:
             return Stored(manifest, b"", self.store.revision)
@@ -181,10 +193,10 @@ class Registry:
         current = self.get(kind, namespace, name)
         manifest = check_body(kind, body, namespace)
         metadata, before = manifest["metadata"], current.manifest["metadata"]
-        if metadata.get("name", name) != name:
+        if (metadata.get("name") or name) != name:
             msg = f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
             raise status.bad_request(msg)
-        if metadata.get("uid", before["uid"]) != before["uid"]:
+        if (metadata.get("uid") or before["uid"]) != before["uid"]:
             why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {before['uid']}"
             raise status.conflict(kind, name, why)
         version = metadata.get("resourceVersion")
@@ -198,7 +210,6 @@ class Registry:
             )
             raise status.invalid(kind.kind, name, [cause], kind.group)
         manifest = self._next_state(kind, current.manifest, manifest, subresource)
-        validate(kind, manifest)
         now = self.now()
         old_managed = before.get("managedFields")
         new = dict(manifest["metadata"])
@@ -226,6 +237,9 @@ class Registry:
         stored = self._put(kind, (namespace, name), manifest)
         if kind.storage == CRDS:
             self.catalog.add_crd(manifest)
+        if kind.storage == NAMESPACES:
+            # Its last finalizer may have been all it waited for.
+            self._finish_namespace(name)
         return stored
 
     def apply(
@@ -261,11 +275,11 @@ class Registry:
         )
         managed = made["metadata"]["managedFields"]
         if existing is not None:
-            made["metadata"].pop("resourceVersion", None)
             stored = self.update(kind, namespace, name, made, subresource=subresource, dry_run=dry_run, managed=managed)
             return stored, False
         if subresource:
             raise status.not_found(kind, name)
+        made = prune(kind, made)
         validate(kind, made)
         if kind.namespaced:
             self._check_namespace(kind, namespace, name)
@@ -354,12 +368,18 @@ class Registry:
     def _next_state(
         self, kind: ResourceType, current: dict[str, Any], wanted: dict[str, Any], subresource: str
     ) -> dict[str, Any]:
-        """What a write may change of an object: everything else is as it was."""
+        """What a write may change of an object: everything else is as it was.
+
+        Raises:
+            Refusal: 400 or 422, it breaks a rule.
+        """
         before = current["metadata"]
         if subresource == "status":
             changed = prune(kind, {**wanted, "metadata": before})
             status_now = {"status": changed["status"]} if "status" in changed else {}
-            return {name: value for name, value in current.items() if name != "status"} | status_now
+            state = {name: value for name, value in current.items() if name != "status"} | status_now
+            validate(kind, state)
+            return state
         manifest = prune(kind, wanted)
         metadata = dict(manifest["metadata"])
         fixed = (
@@ -381,12 +401,14 @@ class Registry:
                 manifest["status"] = current["status"]
         if kind.storage == NAMESPACES:
             manifest.setdefault("spec", current["spec"])
+        validate(kind, manifest)
         if not kind.custom and isinstance(manifest.get("spec"), dict):
-            manifest = _deep_copied(manifest)
             scratch = dict(manifest)
             fill_in(kind.storage, scratch, number=self.store.revision)
             if "spec" in scratch:
                 manifest["spec"] = _keeping_assigned(kind, scratch["spec"], current.get("spec", {}))
+        if kind.storage == SECRETS:
+            fill_in(kind.storage, manifest, number=self.store.revision)
         return in_order(manifest)
 
     def _check_namespace(self, kind: ResourceType, namespace: str, name: str) -> None:
@@ -431,8 +453,10 @@ class Registry:
     def _drop_definition(self, crd: dict[str, Any]) -> None:
         types = self.catalog.versions_of((crd["spec"]["group"], crd["spec"]["names"]["plural"]))
         for kind in types[:1]:
-            for key, stored in sorted(self.store.all(kind.storage).items()):
-                self._remove(kind, key, stored.manifest)
+            for key in sorted(self.store.all(kind.storage)):
+                # Another one may have taken it along.
+                if (stored := self.store.get(kind.storage, key)) is not None:
+                    self._remove(kind, key, stored.manifest)
         self.catalog.remove_crd(crd["metadata"]["name"])
         for storage in {kind.storage for kind in types}:
             self._on_gone(storage)
@@ -495,18 +519,15 @@ class Registry:
         self._put(kind, key, in_order(stored.manifest | {"metadata": metadata}))
 
 
-def _deep_copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _deep_copied(child) for name, child in value.items()}
-    if isinstance(value, list):
-        return [_deep_copied(child) for child in value]
-    return value
-
-
 def _meaning(kind: ResourceType, manifest: dict[str, Any]) -> dict[str, Any]:
     """What a generation counts the changes of: the spec, or whatever stands in its place."""
     apart = {"metadata", "status"} if kind.has_status or not kind.custom else {"metadata"}
     return {name: value for name, value in manifest.items() if name not in apart}
+
+
+def _makes_status(kind: ResourceType) -> bool:
+    """Whether the status of a new object is the server's, whatever its creator says."""
+    return kind.has_status and kind.storage not in _CREATED_WITH_STATUS
 
 
 def _spec_tolerations(manifest: dict[str, Any]) -> Any:
@@ -516,7 +537,7 @@ def _spec_tolerations(manifest: dict[str, Any]) -> Any:
 
 def _without_admission(kind: ResourceType, manifest: dict[str, Any], tolerations: Any) -> dict[str, Any]:
     """The manifest as its manager may claim it: what admission added is left out, and the server's own status."""
-    owned = {name: value for name, value in manifest.items() if name != "status" or not kind.has_status}
+    owned = {name: value for name, value in manifest.items() if name != "status" or not _makes_status(kind)}
     if kind.storage == ("", "pods"):
         spec = dict(manifest["spec"])
         if tolerations is None:

@@ -540,7 +540,7 @@ class ApiServer:
         scope = selection_of(target, list_options)
         chosen = [
             (key, stored)
-            for key, stored in sorted(self._store.all(kind.storage).items())
+            for key, stored in self._store.listed(kind.storage)
             if scope.namespace in {"", key[0]} and (scope.selects is None or scope.selects(stored.manifest))
         ]
         for key, _ in chosen:
@@ -565,7 +565,7 @@ class ApiServer:
     def list(self, api_version: str, kind: str, namespace: str | None = None) -> list[dict[str, Any]]:
         """The objects of a kind, of all namespaces or of one, as copies."""
         found, _ = self._kind(api_version, kind, "")
-        objects = sorted(self._store.all(found.storage).items())
+        objects = self._store.listed(found.storage)
         return [_copied(stored.manifest) for key, stored in objects if namespace in {None, key[0]}]
 
 
@@ -604,7 +604,12 @@ def _delete_options(body: bytes, content_type: str, query: dict[str, str]) -> De
     preconditions = given.get("preconditions") or {}
     grace = given.get("gracePeriodSeconds")
     if query.get("gracePeriodSeconds"):
-        grace = int(query["gracePeriodSeconds"])
+        try:
+            grace = int(query["gracePeriodSeconds"])
+        except ValueError:
+            raise status.bad_request(
+                f'strconv.ParseInt: parsing "{query["gracePeriodSeconds"]}": invalid syntax'
+            ) from None
     return DeleteOptions(
         uid=preconditions.get("uid") or "",
         resource_version=preconditions.get("resourceVersion") or "",

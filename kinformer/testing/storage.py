@@ -13,13 +13,13 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Change", "Key", "Storage", "Store", "Stored"]
+__all__ = ["Change", "Key", "Storage", "Store", "Stored", "encode", "in_order"]
 
 Storage: TypeAlias = tuple[str, str]
 """Group and plural: all versions of a resource are stored together."""
 
 Key: TypeAlias = tuple[str, str]
-"""Namespace ("" for a cluster-scoped object) and name; sorted as they are listed."""
+"""Namespace ("" for a cluster-scoped object) and name."""
 
 
 class Stored(NamedTuple):
@@ -65,6 +65,11 @@ def encode(manifest: dict[str, Any], *, custom: bool) -> bytes:
     return _encode({name: value for name, value in manifest.items() if name not in {"kind", "apiVersion"}})
 
 
+def in_order(objects: dict[Key, Stored]) -> list[tuple[Key, Stored]]:
+    """As etcd orders whole keys: namespace "web-1" comes before "web", because "-" comes before "/"."""
+    return sorted(objects.items(), key=lambda item: "/".join(item[0]))
+
+
 class Store:
     """Objects by resource and key, and what happened to them.
 
@@ -88,6 +93,10 @@ class Store:
     def get(self, storage: Storage, key: Key) -> Stored | None:
         """One object."""
         return self._objects.get(storage, {}).get(key)
+
+    def listed(self, storage: Storage) -> list[tuple[Key, Stored]]:
+        """All objects of a resource, as they are now, in the order in which they are listed."""
+        return in_order(self.all(storage))
 
     def all(self, storage: Storage) -> dict[Key, Stored]:
         """All objects of a resource, as they are now; not to be changed."""

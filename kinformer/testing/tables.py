@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -22,7 +23,15 @@ def age(since: Any, now: datetime) -> str:
     """How long ago, as kubectl says it (apimachinery util/duration, HumanDuration)."""
     if not isinstance(since, str) or not since:
         return "<unknown>"
-    seconds = max(int((now - datetime.fromisoformat(since)).total_seconds()), 0)
+    try:
+        seconds = int((now - datetime.fromisoformat(since)).total_seconds())
+    except (ValueError, TypeError):
+        # No time, or one without its zone.
+        return "<invalid>"
+    # Two clocks may differ by a second.
+    if seconds < -1:
+        return "<invalid>"
+    seconds = max(seconds, 0)
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if seconds < 120:
         return f"{seconds}s"
@@ -36,7 +45,9 @@ def age(since: Any, now: datetime) -> str:
         return f"{hours}h"
     if days < 8:
         return f"{days}d{hours % 24}h" if hours % 24 else f"{days}d"
-    return f"{days}d" if days < 730 else f"{days // 365}y"
+    if days < 730:
+        return f"{days}d"
+    return f"{days // 365}y{days % 365}d" if days % 365 and days < 8 * 365 else f"{days // 365}y"
 
 
 def at(manifest: Any, path: str, default: Any = None) -> Any:
@@ -326,7 +337,9 @@ _DEFAULT: Final[tuple[_Column, ...]] = (
     _NAME,
     ("Created At", "date", "", 0, lambda manifest, now: manifest["metadata"].get("creationTimestamp")),
 )
-_PATH_STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]|\[\?\(@\.(\w+)==[\"']([^\"']*)[\"']\)\]")
+_PATH_STEP: Final = re.compile(
+    r"\.?((?:[^.\[\]\\]|\\.)+)|\[[\"']([^\"']+)[\"']\]|\[(\d+)\]|\[\?\(@\.(\w+)==[\"']([^\"']*)[\"']\)\]"
+)
 
 
 def _json_path(path: str) -> _Cell:
@@ -335,8 +348,9 @@ def _json_path(path: str) -> _Cell:
 
     def cell(manifest: dict[str, Any], now: datetime) -> Any:
         value: Any = manifest
-        for field, position, key, wanted in steps:
-            if field:
+        for plain, quoted, position, key, wanted in steps:
+            if plain or quoted:
+                field = quoted or re.sub(r"\\(.)", r"\1", plain)
                 value = value.get(field) if isinstance(value, dict) else None
             elif position:
                 value = value[int(position)] if isinstance(value, list) and int(position) < len(value) else None
@@ -348,28 +362,53 @@ def _json_path(path: str) -> _Cell:
     return cell
 
 
-def _custom_columns(definition: dict[str, Any]) -> tuple[_Column, ...]:
-    printed = definition.get("additionalPrinterColumns")
+def _typed(kind: str, cell: _Cell) -> _Cell:
+    """A cell of a custom column: nothing but values of the column's type (apiextensions-apiserver, tableconvertor)."""
+
+    def typed(manifest: dict[str, Any], now: datetime) -> Any:
+        value = cell(manifest, now)
+        match kind:
+            case "string" if value is not None and not isinstance(value, str):
+                return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+            case "date" if isinstance(value, str):
+                return age(value, now)
+            case "integer" if isinstance(value, int | float) and not isinstance(value, bool):
+                return int(value)
+            case "number" if isinstance(value, int | float) and not isinstance(value, bool):
+                return value
+            case "boolean" if isinstance(value, bool):
+                return value
+            case "string" if isinstance(value, str):
+                return value
+        return None
+
+    return typed
+
+
+def _custom_columns(printed: list[dict[str, Any]]) -> tuple[_Column, ...]:
     if not printed:
         return (_NAME, _AGE)
-    columns: list[_Column] = [_NAME]
-    for column in printed:
-        cell = _json_path(column["jsonPath"])
-        if column["type"] == "date":
-            dated = cell
-            columns.append(
-                (column["name"], "date", "", column.get("priority", 0), lambda m, now, c=dated: age(c(m, now), now))  # type: ignore[misc]
-            )
-        else:
-            columns.append((column["name"], column["type"], column.get("format", ""), column.get("priority", 0), cell))
-    return tuple(columns)
+    cells = (_typed(column["type"], _json_path(column["jsonPath"])) for column in printed)
+    return (
+        _NAME,
+        *(
+            (column["name"], column["type"], column.get("format", ""), column.get("priority", 0), cell)
+            for column, cell in zip(printed, cells, strict=True)
+        ),
+    )
 
 
 def to_table(
     kind: ResourceType, manifests: list[dict[str, Any]], metadata: dict[str, Any], *, now: datetime
 ) -> dict[str, Any]:
     """A table of objects, each row with the metadata of its object."""
-    columns = _custom_columns(kind.definition) if kind.definition is not None else _COLUMNS.get(kind.storage, _DEFAULT)
+    printed = [] if kind.definition is None else kind.definition.get("additionalPrinterColumns") or []
+    columns = _COLUMNS.get(kind.storage, _DEFAULT) if kind.definition is None else _custom_columns(printed)
+    described = {"Age": _TIMES_DESCRIPTION} | {
+        column["name"]: column.get("description")
+        or f"Custom resource definition column (in JSONPath format): {column['jsonPath']}"
+        for column in printed
+    }
     now = now.astimezone(UTC)
     return {
         "kind": "Table",
@@ -380,7 +419,7 @@ def to_table(
                 "name": name,
                 "type": kind_of_cell,
                 "format": form,
-                "description": _TIMES_DESCRIPTION if name == "Age" else f"{name} of the {kind.kind}.",
+                "description": described.get(name) or f"{name} of the {kind.kind}.",
                 "priority": priority,
             }
             for name, kind_of_cell, form, priority, _ in columns

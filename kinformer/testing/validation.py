@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from kinformer.testing.status import Cause, bad_request, invalid
+from kinformer.testing.status import Cause, Refusal, bad_request, invalid
 
 if TYPE_CHECKING:
     from kinformer.testing.catalog import ResourceType
@@ -33,6 +34,10 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "object": (dict,),
     "array": (list,),
 }
+# Fields of ObjectMeta whose JSON must have the shape of their Go type; all of them may be null.
+_STRINGS: Final = ("name", "generateName", "namespace", "uid", "resourceVersion")
+_STRING_MAPS: Final = ("labels", "annotations")
+_DEFINITIONS: Final = ("apiextensions.k8s.io", "customresourcedefinitions")
 _WORKLOADS: Final = {"deployments", "replicasets", "statefulsets", "daemonsets"}
 
 
@@ -68,10 +73,39 @@ def check_body(kind: ResourceType, manifest: Any, namespace: str) -> dict[str, A
     if metadata is not None and not isinstance(metadata, dict):
         msg = f"{kind.kind} in version {kind.version!r} cannot be handled as a {kind.kind}: metadata is no object"
         raise bad_request(msg.replace("'", '"'))
+    _check_metadata(kind, metadata or {})
     given = (metadata or {}).get("namespace")
     if kind.namespaced and given not in {None, "", namespace}:
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
     return {"kind": kind.kind, "apiVersion": kind.api_version} | manifest | {"metadata": dict(metadata or {})}
+
+
+def _check_metadata(kind: ResourceType, metadata: dict[str, Any]) -> None:
+    field = "ObjectMeta.metadata"
+    for name in _STRINGS:
+        if not isinstance(metadata.get(name), str | None):
+            raise _unreadable(kind, metadata[name], f"{field}.{name}", "string")
+    for name in _STRING_MAPS:
+        values = metadata.get(name)
+        if not isinstance(values, dict | None):
+            raise _unreadable(kind, values, f"{field}.{name}", "map[string]string")
+        for value in (values or {}).values():
+            if not isinstance(value, str):
+                raise _unreadable(kind, value, f"{field}.{name}", "string")
+    for name, wanted, go_type in (("finalizers", str, "[]string"), ("ownerReferences", dict, "[]OwnerReference")):
+        items = metadata.get(name)
+        if items is not None and not (isinstance(items, list) and all(isinstance(item, wanted) for item in items)):
+            raise _unreadable(kind, items, f"{field}.{name}", go_type)
+
+
+def _unreadable(kind: ResourceType, value: Any, field: str, go_type: str) -> Refusal:
+    """400 for JSON that does not fit the Go type it is read into."""
+    found = next((name for name, types in _TYPES.items() if type(value) in types), "null")
+    msg = (
+        f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: json: cannot unmarshal {found} '
+        f"into Go struct field {field} of type {go_type}"
+    )
+    return bad_request(msg)
 
 
 def validate(kind: ResourceType, manifest: dict[str, Any]) -> None:
@@ -91,33 +125,41 @@ def validate(kind: ResourceType, manifest: dict[str, Any]) -> None:
         causes.append(
             ("FieldValueInvalid", f'Invalid value: "{name}": must be no more than 253 bytes', "metadata.name")
         )
-    for key, value in (metadata.get("labels") or {}).items():
-        if not isinstance(value, str):
-            msg = (
-                f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: json: cannot unmarshal '
-                f"{type(value).__name__} into Go struct field ObjectMeta.metadata.labels of type string"
-            )
-            raise bad_request(msg)
-        if not re.fullmatch(_LABEL_VALUE, value) or len(value) > 63:
-            causes.append(("FieldValueInvalid", f'Invalid value: "{value}": {_LABEL_RULE}', "metadata.labels"))
-        del key
+    causes += [
+        ("FieldValueInvalid", f'Invalid value: "{value}": {_LABEL_RULE}', "metadata.labels")
+        for value in (metadata.get("labels") or {}).values()
+        if not re.fullmatch(_LABEL_VALUE, value) or len(value) > 63
+    ]
+    for reference in metadata.get("ownerReferences") or ():
+        causes += [
+            ("FieldValueInvalid", 'Invalid value: "": must not be empty', f"metadata.ownerReferences.{field}")
+            for field in ("apiVersion", "kind", "name", "uid")
+            if not reference.get(field)
+        ]
     spec = manifest.get("spec")
-    if kind.storage == ("", "pods"):
-        causes += _containers(spec, "spec")
-    elif kind.group == "apps" and kind.plural in _WORKLOADS:
-        causes += _workload(spec)
-    elif kind.definition is not None:
+    if kind.definition is not None:
         schema = (kind.definition.get("schema") or {}).get("openAPIV3Schema") or {}
         causes += _against_schema(manifest, schema, "")
+    elif not isinstance(spec, dict | None):
+        raise _unreadable(kind, spec, f"{kind.kind}.spec", f"{kind.version}.{kind.kind}Spec")
+    elif kind.storage == ("", "pods"):
+        causes += _containers(kind, spec, "spec")
+    elif kind.group == "apps" and kind.plural in _WORKLOADS:
+        causes += _workload(kind, spec or {})
+    elif kind.storage == _DEFINITIONS:
+        causes += _definition(kind, name, spec or {})
     if causes:
         raise invalid(kind.kind, name, causes, kind.group)
 
 
-def _containers(spec: Any, path: str) -> list[Cause]:
-    if not isinstance(spec, dict) or not spec.get("containers"):
+def _containers(kind: ResourceType, spec: Any, path: str) -> list[Cause]:
+    containers = _part(kind, spec, f"{path}.containers", "containers", list)
+    if not containers:
         return [("FieldValueRequired", "Required value", f"{path}.containers")]
     causes: list[Cause] = []
-    for index, container in enumerate(spec["containers"]):
+    for index, container in enumerate(containers):
+        if not isinstance(container, dict):
+            raise _unreadable(kind, container, f"{path}.containers", "v1.Container")
         causes += [
             ("FieldValueRequired", "Required value", f"{path}.containers[{index}].{field}")
             for field in ("name", "image")
@@ -126,20 +168,65 @@ def _containers(spec: Any, path: str) -> list[Cause]:
     return causes
 
 
-def _workload(spec: Any) -> list[Cause]:
-    spec = spec if isinstance(spec, dict) else {}
+def _part(kind: ResourceType, parent: Any, path: str, field: str, wanted: type) -> Any:
+    """A field that is a structure or a list, if it is there."""
+    value = (parent or {}).get(field)
+    if value is not None and not isinstance(value, wanted):
+        raise _unreadable(kind, value, path, "struct" if wanted is dict else "slice")
+    return value
+
+
+def _definition(kind: ResourceType, name: str, spec: dict[str, Any]) -> list[Cause]:
+    """What a CRD needs for its resources to be served (apiextensions pkg/apis/apiextensions/validation)."""
+    names = _part(kind, spec, "spec.names", "names", dict) or {}
+    versions = _part(kind, spec, "spec.versions", "versions", list) or []
+    given = {"spec.group": spec.get("group"), "spec.scope": spec.get("scope")}
+    given |= {f"spec.names.{field}": names.get(field) for field in ("plural", "kind")}
+    causes: list[Cause] = [("FieldValueRequired", "Required value", path) for path, value in given.items() if not value]
+    if spec.get("scope") not in {None, "", "Cluster", "Namespaced"}:
+        message = f'Unsupported value: "{spec["scope"]}": supported values: "Cluster", "Namespaced"'
+        causes.append(("FieldValueNotSupported", message, "spec.scope"))
+    if not causes and name != f"{names['plural']}.{spec['group']}":
+        message = f'Invalid value: "{name}": must be spec.names.plural+"."+spec.group'
+        causes.append(("FieldValueInvalid", message, "metadata.name"))
+    for index, version in enumerate(versions):
+        path = f"spec.versions[{index}]"
+        if not isinstance(version, dict):
+            raise _unreadable(kind, version, path, "v1.CustomResourceDefinitionVersion")
+        schema = _part(kind, version, f"{path}.schema", "schema", dict)
+        if not version.get("name"):
+            causes.append(("FieldValueRequired", "Required value", f"{path}.name"))
+        if not _part(kind, schema, f"{path}.schema.openAPIV3Schema", "openAPIV3Schema", dict):
+            message = "Required value: schemas are required"
+            causes.append(("FieldValueRequired", message, f"{path}.schema.openAPIV3Schema"))
+        for at, column in enumerate(version.get("additionalPrinterColumns") or ()):
+            causes += [
+                ("FieldValueRequired", "Required value", f"{path}.additionalPrinterColumns[{at}].{field}")
+                for field in ("name", "type", "jsonPath")
+                if not column.get(field)
+            ]
+    if sum(bool(version.get("storage")) for version in versions) != 1:
+        shown = json.dumps([version.get("name") for version in versions])
+        message = f"Invalid value: {shown}: must have exactly one version marked as storage version"
+        causes.append(("FieldValueInvalid", message, "spec.versions"))
+    return causes
+
+
+def _workload(kind: ResourceType, spec: dict[str, Any]) -> list[Cause]:
     causes: list[Cause] = []
-    selector = spec.get("selector") or {}
-    template = spec.get("template") or {}
+    selector = _part(kind, spec, "spec.selector", "selector", dict) or {}
+    template = _part(kind, spec, "spec.template", "template", dict) or {}
+    metadata = _part(kind, template, "spec.template.metadata", "metadata", dict)
+    pod = _part(kind, template, "spec.template.spec", "spec", dict)
     if not selector:
         causes.append(("FieldValueRequired", "Required value", "spec.selector"))
-    labels = (template.get("metadata") or {}).get("labels") or {}
-    wanted = selector.get("matchLabels") or {}
+    labels = _part(kind, metadata, "spec.template.metadata.labels", "labels", dict) or {}
+    wanted = _part(kind, selector, "spec.selector.matchLabels", "matchLabels", dict) or {}
     if any(labels.get(key) != value for key, value in wanted.items()):
         shown = "{" + ",".join(f'"{key}":"{value}"' for key, value in sorted(labels.items())) + "}"
         message = f"Invalid value: {shown}: `selector` does not match template `labels`"
         causes.append(("FieldValueInvalid", message, "spec.template.metadata.labels"))
-    return causes + _containers(template.get("spec"), "spec.template.spec")
+    return causes + _containers(kind, pod, "spec.template.spec")
 
 
 def _against_schema(value: Any, schema: dict[str, Any], path: str) -> list[Cause]:
@@ -198,11 +285,16 @@ def _children_against_schema(value: Any, schema: dict[str, Any], path: str) -> l
 
 
 def prune(kind: ResourceType, manifest: dict[str, Any]) -> dict[str, Any]:
-    """A custom resource without the fields its schema does not know, and with the schema's defaults."""
+    """A manifest as it is read before it is judged: a copy that shares nothing with what was given.
+
+    Of a built-in resource, nulls are dropped, which Go reads as absence. A custom resource loses the fields its schema
+    does not know, and gets the schema's defaults.
+    """
     if kind.definition is None:
-        return manifest
+        read: dict[str, Any] = _without_nulls(manifest)
+        return read
     schema = (kind.definition.get("schema") or {}).get("openAPIV3Schema") or {}
-    kept = {name: manifest[name] for name in ("kind", "apiVersion", "metadata")}
+    kept = {name: _copied(manifest[name]) for name in ("kind", "apiVersion", "metadata")}
     pruned: dict[str, Any] = _pruned({name: value for name, value in manifest.items() if name not in kept}, schema)
     return kept | pruned
 
@@ -214,16 +306,40 @@ def _pruned(value: Any, schema: dict[str, Any]) -> Any:
         extra = schema.get("additionalProperties")
         result = {}
         for name, child in value.items():
-            if name in properties:
-                result[name] = _pruned(child, properties[name])
+            below = properties.get(name)
+            if below is not None and child is None and "default" in below and not below.get("nullable"):
+                continue
+            if below is not None:
+                result[name] = _pruned(child, below)
             elif isinstance(extra, dict):
                 result[name] = _pruned(child, extra)
             elif keep_unknown or extra is True or schema.get("x-kubernetes-embedded-resource"):
-                result[name] = child
-        for name, child in properties.items():
-            if name not in result and "default" in child:
-                result[name] = child["default"]
+                result[name] = _copied(child)
+        for name, below in properties.items():
+            if name not in result and "default" in below:
+                result[name] = _pruned(below["default"], below)
         return result
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
         return [_pruned(child, schema["items"]) for child in value]
+    return _copied(value)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copied(child) for name, child in value.items()}
+    if isinstance(value, list):
+        return [_copied(child) for child in value]
+    return value
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            # In a schema, null is a value.
+            name: _copied(child) if name == "openAPIV3Schema" else _without_nulls(child)
+            for name, child in value.items()
+            if child is not None
+        }
+    if isinstance(value, list):
+        return [_without_nulls(child) for child in value]
     return value

@@ -77,6 +77,9 @@ class OpenWatch:
         self._ending = False
         self._dropped = False
         self._cut = False
+        self._moving = asyncio.Event()
+        if not faults.freezes_new:
+            self._moving.set()
         self._request: web.BaseRequest | None = None
         self._stop_listening = self._begin()
 
@@ -92,10 +95,19 @@ class OpenWatch:
         """Cut the connection, as a network does."""
         self._stop_listening()
         self._dropped = True
+        self._moving.set()
         if self._request is not None and self._request.transport is not None:
             self._request.transport.abort()
         self._ending = True
         self._wakeup.set()
+
+    def freeze(self) -> None:
+        """Stay open, and send nothing."""
+        self._moving.clear()
+
+    def thaw(self) -> None:
+        """Go on, with what has waited."""
+        self._moving.set()
 
     def cut_mid_line(self) -> None:
         """Cut the connection in the middle of an event, after what waits."""
@@ -126,7 +138,7 @@ class OpenWatch:
             await response.prepare(request)
             bookmark_at = min(loop.time() + self._bookmark_interval, deadline - LAST_BOOKMARK)
             while True:
-                await self._faults.running.wait()
+                await self._moving.wait()
                 if self._waiting:
                     lines, self._waiting = self._waiting, []
                     await response.write(b"".join(lines))
@@ -163,7 +175,7 @@ class OpenWatch:
         if self._options.send_initial_events and not self._faults.streaming_lists:
             raise status.streaming_lists_forbidden()
         if self._options.send_initial_events or self._start == 0:
-            for key, stored in sorted(store.all(storage).items()):
+            for key, stored in store.listed(storage):
                 if self._selects(key[0], stored):
                     self._event("ADDED", stored)
             self._sent = store.revision

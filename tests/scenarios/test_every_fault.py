@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
+import trustme
 
 from kinformer import (
     Added,
@@ -30,7 +32,9 @@ from kinformer import (
     SharedInformer,
     SharedInformerFactory,
     StreamBrokenError,
+    TLSError,
     TooManyRequestsError,
+    TransportTimeoutError,
     UnauthorizedError,
     Updated,
 )
@@ -40,6 +44,7 @@ from kinformer.testing import ApiServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from kinformer.events import Event
 
@@ -295,6 +300,17 @@ async def test_whatever_a_list_is_answered_with_the_cache_becomes_the_server(ans
 # The server as a whole
 
 
+async def test_a_connection_that_died_without_a_word_is_ended_and_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kinformer.client._list_watch.SILENCE_MARGIN", 0.1)
+    async with Scene(watch_seconds=1) as scene:
+        await scene.synced()
+        assert scene.faults.freeze_watches() == 1
+        scene.write()
+        # The watch was to last 1 or 2 seconds, and is given a little more.
+        await scene.recovers()
+        await scene.failed_with(TransportTimeoutError)
+
+
 async def test_a_server_that_is_gone_for_a_while() -> None:
     async with Scene() as scene:
         await scene.synced()
@@ -506,6 +522,33 @@ async def test_a_name_that_does_not_resolve_is_a_connect_error_that_names_it() -
             error = informer.status.last_error
             assert isinstance(error, ConnectError)
             assert "no-such-host.invalid" in str(error)
+
+
+async def test_a_server_that_cannot_be_trusted_is_a_tls_error_until_it_can(tmp_path: Path) -> None:
+    right, wrong = trustme.CA(), trustme.CA()
+    ca_file = tmp_path / "ca.pem"
+    right.cert_pem.write_to_path(str(ca_file))
+    contexts = []
+    for authority in (wrong, right):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        contexts.append(context)
+    async with ApiServer(ssl_context=contexts[0]) as server:
+        server.create(config_map("a"))
+        async with Client(ClusterConfig.for_server(server.url, ca_file=ca_file)) as client:
+            informer = SharedInformerFactory(client, backoff=QUICK).informer(CONFIGMAPS)
+            failed = asyncio.Event()
+            informer.add_error_handler(lambda error, _: failed.set())
+            async with informer:
+                async with asyncio.timeout(PATIENCE):
+                    await failed.wait()
+                assert isinstance(informer.status.last_error, TLSError)
+                assert server.url in str(informer.status.last_error)
+                await server.stop()
+                server._ssl_context = contexts[1]
+                await server.start()
+                await informer.synced(timeout=PATIENCE)
+                assert len(informer.lister) == 1
 
 
 async def test_watches_that_close_at_once_for_ever_cost_less_than_two_requests_a_second() -> None:

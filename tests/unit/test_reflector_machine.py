@@ -19,7 +19,7 @@ from kinformer.errors import (
     TransportTimeoutError,
     api_error,
 )
-from kinformer.reflector_machine import ListStep, ReflectorMachine, WaitStep, WatchStep
+from kinformer.reflector_machine import ListStep, ReflectorMachine, StreamingMemory, StreamStep, WaitStep, WatchStep
 
 Outcome = Callable[[ReflectorMachine], object]
 
@@ -82,6 +82,9 @@ def steps_of(machine: ReflectorMachine) -> list[str]:
                 texts.append(f"wait {seconds:g}" + (f" {type(error).__name__}" if error else ""))
             case ListStep(version, limit, reason):
                 return [*texts, f"list {version or 'quorum'} limit {limit}: {reason}"]
+            case StreamStep(version, timeout, reason):
+                assert 300 <= timeout <= 600
+                return [*texts, f"stream {version or 'newest'}: {reason}"]
             case WatchStep(version, timeout):
                 assert 300 <= timeout <= 600
                 return [*texts, f"watch {version}"]
@@ -116,13 +119,15 @@ TABLE = [
         + [
             step
             for seconds in ("0.8", "1.6", "3.2", "6.4", "12.8", "25.6", "30")
-            for step in (f"wait {seconds}", "watch 7")
+            for step in (f"wait {seconds} StreamBrokenError", "watch 7")
         ],
     ),
     Case(
         "a stream that lives after some that did not",
         [listed("7"), *[ended(0.1)] * 3, ended(), ended(0.1)],
-        [START, "watch 7", "watch 7", "wait 0.8", "watch 7", "wait 1.6", "watch 7", "watch 7", "watch 7"],
+        [START, "watch 7", "watch 7"]
+        + [s for wait in ("0.8", "1.6") for s in (f"wait {wait} StreamBrokenError", "watch 7")]
+        + ["watch 7", "watch 7"],
     ),
     Case(
         "streams that bring something and end at once: slowed down, but not ever more",
@@ -338,6 +343,123 @@ FAILURES = [
 def test_a_failure_decides_the_wait_and_whether_a_list_is_needed(outcomes: list[Outcome], steps: list[str]) -> None:
     # client-go: TestReflectorListAndWatchWithErrors, TestReflectorListAndWatchInitConnBackoff
     machine = ReflectorMachine(Backoff(jitter=0), rng=random.Random(1))
+    taken = steps_of(machine)
+    for outcome in outcomes:
+        outcome(machine)
+        taken += steps_of(machine)
+    assert taken == steps
+
+
+def stream_failed(error: KinformerError, opened: bool = False, hung: bool = False) -> Outcome:
+    return lambda machine: machine.stream_failed(error, opened=opened, hung=hung)
+
+
+STREAM = "stream newest: initial"
+SERVER_ERROR = api_error(500, {"reason": "InternalError"})
+
+STREAMING = [
+    Case("the start", [], [STREAM]),
+    Case("a streaming list goes on as a watch", [listed("7", 0), ended(progress="9")], [STREAM, "watch 7", "watch 9"]),
+    Case(
+        "a relist, not below what was seen",
+        [listed("7", 0), watch_failed(EXPIRED, 400, "12"), listed("20", 0)],
+        [STREAM, "watch 7", "stream 12: expired", "watch 20"],
+    ),
+    Case("not offered: 422", [stream_failed(INVALID)], [STREAM, START]),
+    Case("not offered: 400", [stream_failed(BAD_REQUEST)], [STREAM, START]),
+    Case(
+        "not offered, and remembered",
+        [stream_failed(INVALID), listed("7"), watch_failed(EXPIRED, 400)],
+        [STREAM, START, "watch 7", "list 7 limit 0: expired"],
+    ),
+    Case(
+        "no end in sight, and remembered",
+        [stream_failed(SILENT, True, True), listed("7"), watch_failed(EXPIRED, 400)],
+        [STREAM, START, "watch 7", "list 7 limit 0: expired"],
+    ),
+    Case(
+        "streams that break before their end: three times, then pages",
+        [stream_failed(BROKEN, True)] * 3,
+        [STREAM, "wait 0.8 StreamBrokenError", STREAM, "wait 1.6 StreamBrokenError", STREAM, START],
+    ),
+    Case(
+        "a server that fails at streaming: three times, then pages",
+        [stream_failed(SERVER_ERROR)] * 3,
+        [STREAM, "wait 0.8 ServerError", STREAM, "wait 1.6 ServerError", STREAM, START],
+    ),
+    Case(
+        "an error event like 422 may be the moment's",
+        [stream_failed(INVALID, True)],
+        [STREAM, "wait 0.8 InvalidError", STREAM],
+    ),
+    Case(
+        "success forgets broken streams",
+        [
+            stream_failed(BROKEN, True),
+            stream_failed(BROKEN, True),
+            listed("7", 0),
+            watch_failed(EXPIRED, 400),
+            stream_failed(BROKEN, True),
+            stream_failed(BROKEN, True),
+        ],
+        [
+            STREAM,
+            "wait 0.8 StreamBrokenError",
+            STREAM,
+            "wait 1.6 StreamBrokenError",
+            STREAM,
+            "watch 7",
+            "stream 7: expired",
+            "wait 0.8 StreamBrokenError",
+            "stream 7: expired",
+            "wait 1.6 StreamBrokenError",
+            "stream 7: expired",
+        ],
+    ),
+    *(
+        Case(
+            f"what pages would meet as well: {type(error).__name__}",
+            [stream_failed(error)] * 4,
+            [STREAM] + [s for wait in waits for s in (f"wait {wait} {type(error).__name__}", STREAM)],
+        )
+        for error, waits in (
+            (REFUSED, ("0.8", "1.6", "3.2", "6.4")),
+            (UNAVAILABLE, ("0.8", "1.6", "3.2", "6.4")),
+            (patience(9), ("9", "9", "9", "9")),
+            (TLSError("who are you?"), ("0.8", "1.6", "3.2", "6.4")),
+            (NOT_FOUND, ("30", "30", "30", "30")),
+        )
+    ),
+    Case("a watch that is forbidden leaves a list", [stream_failed(FORBIDDEN)], [STREAM, START]),
+    Case(
+        "and the next list is streamed again, if it may be",
+        [stream_failed(FORBIDDEN), listed("7"), watch_failed(EXPIRED, 400)],
+        [STREAM, START, "watch 7", "stream 7: expired"],
+    ),
+    Case(
+        "a version that cannot be streamed from is followed by the newest at once",
+        [listed("7", 0), watch_failed(EXPIRED, 400), stream_failed(EXPIRED), listed("9", 0)],
+        [STREAM, "watch 7", "stream 7: expired", "stream newest: expired", "watch 9"],
+    ),
+    Case(
+        "a version too large is, too",
+        [listed("7", 0), watch_failed(EXPIRED, 400), stream_failed(TOO_LARGE), listed("9", 0)],
+        [STREAM, "watch 7", "stream 7: expired", "stream newest: expired", "watch 9"],
+    ),
+    Case(
+        "a stream older than what was seen is refused, and the newest asked for",
+        [listed("70", 0), watch_failed(EXPIRED, 400), list_refused()],
+        [STREAM, "watch 70", "stream 70: expired", "wait 0.8 ProtocolError", "stream newest: expired"],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "steps"), [case[1:] for case in STREAMING], ids=[case.situation for case in STREAMING]
+)
+def test_a_list_is_streamed_as_long_as_that_promises_anything(outcomes: list[Outcome], steps: list[str]) -> None:
+    # client-go: TestWatchList
+    machine = ReflectorMachine(Backoff(jitter=0), rng=random.Random(1), streaming=StreamingMemory())
     taken = steps_of(machine)
     for outcome in outcomes:
         outcome(machine)

@@ -52,7 +52,7 @@ def test_every_method_of_faults_can_be_had_from_the_command_line() -> None:
 
 
 async def test_each_fault_can_happen_to_a_running_server() -> None:
-    needed = {"corrupt": ":resource=configmaps,name=a", "down": ":seconds=0", "freeze": ":seconds=0"}
+    needed = {"corrupt": ":resource=configmaps,name=a", "down": ":seconds=0"}
     async with ApiServer() as server:
         for name in FAULTS:
             await FaultSpec.parse(name + needed.get(name, "")).run(server.faults)

@@ -290,7 +290,8 @@ def test_several_conflicts_are_listed_manager_by_manager() -> None:
     with pytest.raises(Refusal) as refused:
         apply(made, config({"a": "2", "b": "2", "c": "2"}), "bob")
     assert refused.value.message == (
-        'Apply failed with 3 conflicts: conflicts with "alice":\n- .data.a\n- .data.b\nconflicts with "carol":\n- .data.c'
+        'Apply failed with 3 conflicts: conflicts with "alice":\n- .data.a\n- .data.b\n'
+        'conflicts with "carol":\n- .data.c'
     )
 
 
