@@ -67,6 +67,8 @@ class _Envelope(msgspec.Struct, gc=False):
     metadata: Metadata
 
 
+# `new_key(ObjectKey, (namespace, name))`: without a NamedTuple's own constructor, which costs twice as much.
+new_key: Any = tuple.__new__
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_sections = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
@@ -81,7 +83,21 @@ def version_number(resource_version: str) -> int:
         return 0
 
 
-class KubeObject(Mapping[str, Any]):
+if TYPE_CHECKING:
+
+    class _Base(Mapping[str, Any]):
+        """What type checkers are told: a `Mapping`, whose constructor takes the fields."""
+
+        def __init__(self, raw: bytes, metadata: Metadata, resource: Resource, key: ObjectKey) -> None: ...
+        def __init_subclass__(cls, **options: bool) -> None: ...
+
+else:
+    # One object is made per event and one per read, and as many are kept as the cache has: a msgspec.Struct is made in
+    # a third of the time and takes no collector's attention, but cannot inherit from an abstract class; see below.
+    _Base = msgspec.Struct
+
+
+class KubeObject(_Base, eq=False, gc=False):
     """A read-only view of one object.
 
     As a mapping it is the whole manifest: `obj["spec"]["nodeName"]`. Items of a list come without `kind` and
@@ -93,20 +109,14 @@ class KubeObject(Mapping[str, Any]):
         raw: the JSON as the server sent it.
         metadata: the decoded head; do not change it.
         resource: what this is an object of.
+        key: namespace and name.
     """
-
-    __slots__ = ("_sections", "metadata", "raw", "resource")
 
     raw: bytes
     metadata: Metadata
     resource: Resource
-    _sections: dict[str, Any] | None
-
-    def __init__(self, raw: bytes, metadata: Metadata, resource: Resource) -> None:
-        self.raw = raw
-        self.metadata = metadata
-        self.resource = resource
-        self._sections = None
+    key: ObjectKey
+    _sections: dict[str, Any] | None = None
 
     @classmethod
     def from_json(cls, raw: bytes, resource: Resource) -> Self:
@@ -124,7 +134,7 @@ class KubeObject(Mapping[str, Any]):
             raise DecodeError(msg, resource=resource.full_name) from error
         if not metadata.name:
             raise DecodeError("has no metadata.name", resource=resource.full_name)
-        return cls(raw, metadata, resource)
+        return cls(raw, metadata, resource, new_key(ObjectKey, (metadata.namespace, metadata.name)))
 
     @classmethod
     def from_dict(cls, manifest: Mapping[str, Any], resource: Resource) -> Self:
@@ -134,7 +144,7 @@ class KubeObject(Mapping[str, Any]):
             DecodeError: it cannot be written as JSON, or has no `metadata.name`.
         """
         if isinstance(manifest, KubeObject):
-            return cls(manifest.raw, manifest.metadata, resource)
+            return cls(manifest.raw, manifest.metadata, resource, manifest.key)
         try:
             raw = _encode(manifest)
         except (TypeError, ValueError, OverflowError) as error:
@@ -144,7 +154,7 @@ class KubeObject(Mapping[str, Any]):
 
     def view(self) -> Self:
         """Another view of the same object, with nothing decoded beyond the head."""
-        return type(self)(self.raw, self.metadata, self.resource)
+        return type(self)(self.raw, self.metadata, self.resource, self.key)
 
     @property
     def name(self) -> str:
@@ -171,11 +181,6 @@ class KubeObject(Mapping[str, Any]):
         """`metadata.labels`, read-only; empty when there are none."""
         labels = self.metadata.labels
         return _NOTHING if labels is None else MappingProxyType(labels)
-
-    @property
-    def key(self) -> ObjectKey:
-        """Namespace and name."""
-        return ObjectKey(self.metadata.namespace, self.metadata.name)
 
     @property
     def kind(self) -> str:
@@ -215,6 +220,10 @@ class KubeObject(Mapping[str, Any]):
     def __contains__(self, field: object) -> bool:
         return field in self._sectioned()
 
+    if not TYPE_CHECKING:
+        # What a Mapping has beside the above.
+        get, keys, values, items = Mapping.get, Mapping.keys, Mapping.values, Mapping.items
+
     def __eq__(self, other: object) -> bool:
         if isinstance(other, KubeObject):
             return (self.raw == other.raw and self.resource == other.resource) or self.to_dict() == other.to_dict()
@@ -230,7 +239,7 @@ class KubeObject(Mapping[str, Any]):
         return f"<{self.resource.kind} {self.key} resourceVersion={self.resource_version or '?'}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (KubeObject, (self.raw, self.metadata, self.resource))
+        return (KubeObject, (self.raw, self.metadata, self.resource, self.key))
 
     def at(self, path: str | Sequence[str | int], default: Any = None) -> Any:
         """The value at a path, or the default where the path leads nowhere.
@@ -313,3 +322,8 @@ class KubeObject(Mapping[str, Any]):
         except (ValueError, TypeError) as error:
             msg = f"does not fit kubernetes_asyncio's {name}: {error}"
             raise DecodeError(msg, key=str(self.key), resource=self.resource.full_name) from error
+
+
+if not TYPE_CHECKING:
+    # So that isinstance and match statements know it for what it is.
+    Mapping.register(KubeObject)

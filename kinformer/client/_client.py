@@ -20,7 +20,7 @@ from kinformer.errors import (
     ProtocolError,
     StoppedError,
 )
-from kinformer.objects import KubeObject, Metadata
+from kinformer.objects import KubeObject, Metadata, ObjectKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -541,7 +541,8 @@ class Client:
         answer = await self._open().request(method, path, doing=doing, params=params, headers=headers, body=body)
         require_json(answer.content_type, doing)
         # Not KubeObject.from_json: what is only answered, and not kept (reviews, evictions), has no name.
-        return KubeObject(answer.body.strip(), _head(answer.body, doing).metadata, resource)
+        metadata = _head(answer.body, doing).metadata
+        return KubeObject(answer.body.strip(), metadata, resource, ObjectKey(metadata.namespace, metadata.name))
 
 
 async def _whole(source: HttpListerWatcher, resource_version: str, limit: int) -> ObjectList:

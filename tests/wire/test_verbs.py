@@ -51,7 +51,7 @@ async def test_create_fills_in_kind_and_version(scripted: Scripted, client: Clie
     assert sent(scripted) == ("POST", "/api/v1/namespaces/web/pods", {"fieldManager": "me", "dryRun": "All"}, full)
     assert scripted.seen[0].headers["Content-Type"] == "application/json"
     # An item of a list, which has neither on the wire, can go straight back.
-    await client.create(PODS, KubeObject(json.dumps(BARE).encode(), made.metadata, PODS))
+    await client.create(PODS, KubeObject.from_json(json.dumps(BARE).encode(), PODS))
     assert sent(scripted)[3] == full
 
 
