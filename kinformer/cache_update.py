@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kinformer.delta_fifo import DeltaType
 from kinformer.events import Added, Deleted, Updated
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kinformer.delta_fifo import Popped
     from kinformer.events import Event
     from kinformer.indexer import Indexer
+    from kinformer.objects import KubeObject
 
 __all__ = ["apply_deltas"]
 
@@ -24,34 +25,42 @@ def apply_deltas(popped: Popped, indexer: Indexer, events: list[Event]) -> None:
     """
     key, deltas, initial = popped
     for kind, obj, final_state_known in deltas:
-        known = indexer.version_of(key)
-        if kind is DeltaType.DELETED:
+        known = indexer.stored(key)
+        if kind is _DELETED:
             if known is None:
                 continue
-            if final_state_known and version_number(known[1]) > version_number(obj.metadata.resource_version):
+            if final_state_known and _is_older(obj, known):
                 # The end of an earlier object of that name; the present one came by `observe`, ahead of the watch.
                 continue
-            gone = indexer.delete(key)
-            assert gone is not None
+            indexer.delete(key)
             # Only a deletion that was seen brings a state newer than the cache's own.
-            events.append(Deleted(obj if final_state_known else gone, final_state_known))
+            events.append(Deleted(obj if final_state_known else known, final_state_known))
             continue
         if known is not None:
-            uid, version = known
-            if uid == obj.metadata.uid:
-                new_version = obj.metadata.resource_version
-                if version == new_version and version:
+            new, old = obj.metadata, known.metadata
+            if new.uid == old.uid:
+                if new.resource_version == old.resource_version and new.resource_version:
                     continue
-                if kind is not DeltaType.REPLACED and version_number(new_version) < version_number(version):
+                if kind is not _REPLACED and _is_older(obj, known):
                     # The watch repeats what we know. A list may not: then the cluster was restored from a backup.
                     continue
-                old = indexer.put(key, obj)
-                assert old is not None
-                events.append(Updated(old, obj))
+                indexer.put(key, obj)
+                events.append(Updated(known, obj))
                 continue
             # Another object of the same name: the end of the first one fell into a gap.
-            replaced = indexer.delete(key)
-            assert replaced is not None
-            events.append(Deleted(replaced, final_state_known=False))
+            indexer.delete(key)
+            events.append(Deleted(known, final_state_known=False))
         indexer.put(key, obj)
         events.append(Added(obj, initial))
+
+
+def _is_older(obj: KubeObject, than: KubeObject) -> bool:
+    one, other = obj.metadata.resource_version, than.metadata.resource_version
+    if len(one) == len(other):
+        # As nearly always. Of two numbers with as many digits, the text of the smaller one comes first.
+        return one < other
+    return version_number(one) < version_number(other)
+
+
+_DELETED: Final = DeltaType.DELETED
+_REPLACED: Final = DeltaType.REPLACED

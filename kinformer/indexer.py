@@ -178,6 +178,10 @@ class Indexer:
         stored = self._objects.get(key)
         return None if stored is None else stored.view()
 
+    def stored(self, key: ObjectKey) -> KubeObject | None:
+        """What is stored under a key, itself: to be looked at, never to be handed out."""
+        return self._objects.get(key)
+
     def version_of(self, key: ObjectKey) -> tuple[str, str] | None:
         """Uid and resource version of what is stored under a key, without making a view of it."""
         stored = self._objects.get(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from kinformer.delta_fifo import DeltaType
 from kinformer.errors import TransformError
 from kinformer.listwatch import EventType
 from kinformer.objects import KubeObject, ObjectKey, version_number
@@ -22,6 +23,12 @@ Transform: TypeAlias = "Callable[[dict[str, Any]], dict[str, Any] | None]"
 """Makes of an object's manifest what is kept of it; `None` leaves the object out of the cache."""
 
 _SLICE_SECONDS: Final = 0.005
+
+_DELTA_OF: Final = {
+    EventType.ADDED: DeltaType.ADDED,
+    EventType.MODIFIED: DeltaType.UPDATED,
+    EventType.DELETED: DeltaType.DELETED,
+}
 
 
 class Intake:
@@ -83,17 +90,16 @@ class Intake:
     def queue_events(self, batch: WatchBatch) -> None:
         """Queue what a watch brought."""
         fifo = self._fifo
-        transforming = self._transform is not None
-        for kind, arrived in batch.events:
-            obj = self._usable(arrived) if transforming else arrived
-            if obj is None:
-                fifo.leave_out(arrived.key)
-            elif kind is EventType.DELETED:
-                fifo.delete(obj)
-            elif kind is EventType.ADDED:
-                fifo.add(obj)
-            else:
-                fifo.update(obj)
+        if self._transform is None:
+            if batch.events:
+                fifo.extend([(_DELTA_OF[kind], obj) for kind, obj in batch.events])
+        else:
+            for kind, arrived in batch.events:
+                obj = self._usable(arrived)
+                if obj is None:
+                    fifo.leave_out(arrived.key)
+                else:
+                    fifo.extend([(_DELTA_OF[kind], obj)])
         for failure in batch.failures:
             self._left_out(failure)
             if failure.key:

@@ -231,6 +231,11 @@ class KubeObject(_Base, eq=False, gc=False):
             return self.to_dict() == other
         return NotImplemented
 
+    def __ne__(self, other: object) -> bool:
+        # A Struct has one of its own, which knows nothing of ours.
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
+
     def __hash__(self) -> int:
         metadata = self.metadata
         return hash((metadata.uid, metadata.resource_version, metadata.namespace, metadata.name))

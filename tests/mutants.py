@@ -147,25 +147,25 @@ MUTANTS = (
     Mutant(
         "another object of the same name is an update",
         "cache_update.py",
-        "if uid == obj.metadata.uid:",
+        "if new.uid == old.uid:",
         "if True:",
     ),
     Mutant(
         "older news from the watch overwrite newer",
         "cache_update.py",
-        "if kind is not DeltaType.REPLACED and version_number(new_version) < version_number(version):",
+        "if kind is not _REPLACED and _is_older(obj, known):",
         "if False:",
     ),
     Mutant(
         "the end of an earlier object ends the present one",
         "cache_update.py",
-        "if final_state_known and version_number(known[1]) > version_number(obj.metadata.resource_version):",
+        "if final_state_known and _is_older(obj, known):",
         "if False:",
     ),
     Mutant(
         "unchanged objects are updates",
         "cache_update.py",
-        "if version == new_version and version:",
+        "if new.resource_version == old.resource_version and new.resource_version:",
         "if False:",
     ),
     Mutant(

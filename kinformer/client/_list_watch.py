@@ -191,11 +191,9 @@ class HttpListerWatcher:
         }
         silence = timeout_seconds + SILENCE_MARGIN
         decoder = WatchDecoder(self._resource, doing=doing, metadata_only=self.metadata_only)
-        async with transport.stream(
-            self._path, doing=doing, params=params, headers=headers, silence=silence
-        ) as response:
-            require_json(response.content_type, doing)
-            yield WatchStream(response, decoder, transport, doing=doing, silence=silence)
+        async with transport.stream(self._path, doing=doing, params=params, headers=headers, silence=silence) as body:
+            require_json(body.content_type, doing)
+            yield WatchStream(body, decoder, transport, doing=doing, silence=silence)
 
 
 def place(resource: Resource, namespace: str | None, name: str = "") -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import platform
 import socket
+import ssl
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -15,15 +17,15 @@ import multidict
 import yarl
 
 from kinformer._version import __version__
-from kinformer.client._wire_errors import WIRE_ERRORS, refusal, transport_error
+from kinformer.client._raw_stream import RawStream, open_raw_stream
+from kinformer.client._wire_errors import WIRE_ERRORS, NotConnectedError, refusal, transport_error
 from kinformer.config import ClusterConfig, ContextCache, Identity
 from kinformer.errors import AlreadyStartedError, KinformerError, NotStartedError, ProtocolError, StoppedError
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
-__all__ = ["Answer", "Transport"]
+__all__ = ["Answer", "Body", "Transport"]
 
 USER_AGENT: Final = f"kinformer/{__version__} (python {platform.python_version()}; {platform.system().lower()})"
 
@@ -40,6 +42,18 @@ class Answer(NamedTuple):
     status: int
     content_type: str
     body: bytes
+
+
+class Body(NamedTuple):
+    """An answer that goes on.
+
+    Attributes:
+        content_type: of what.
+        read: what has come meanwhile, in pieces; waits for some. Nothing when it has ended.
+    """
+
+    content_type: str
+    read: Callable[[], Awaitable[list[bytes]]]
 
 
 class Transport:
@@ -64,6 +78,7 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
         self._reading: set[aiohttp.ClientResponse] = set()
+        self._streams: set[RawStream] = set()
         # Waiting for somebody else's renewal; also makes sure that a plugin runs once, whoever is cancelled.
         self._renewing = asyncio.Lock()
 
@@ -108,6 +123,8 @@ class Transport:
         for response in self._reading:
             # A session that closes forgets to tell those who wait for more of an answer.
             response.content.set_exception(aiohttp.ClientConnectionError("closed"))
+        for stream in self._streams:
+            stream.fail(ConnectionError("closed"))
         if session is not None:
             # Also when a cancelled anyio scope is being left, in which every unshielded wait ends at once.
             with anyio.CancelScope(shield=True):
@@ -168,11 +185,10 @@ class Transport:
         params: Sequence[tuple[str, str]],
         headers: Mapping[str, str],
         silence: float,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> AsyncIterator[Body]:
         """Open a GET whose answer goes on; entering returns when its head has come.
 
-        The caller reads `response.content`, and translates what that raises with `stream_error`. Leaving closes the
-        connection.
+        The caller reads the body, and translates what that raises with `stream_error`. Leaving closes the connection.
 
         Args:
             path: the path.
@@ -184,6 +200,24 @@ class Transport:
         Raises:
             As `request`.
         """
+        if self.config.proxy is None:
+            streaming = self._raw_stream(path, doing, params, headers, silence)
+        else:
+            streaming = self._proxied_stream(path, doing, params, headers, silence)
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                body = await stack.enter_async_context(streaming)
+            except KinformerError:
+                raise
+            except WIRE_ERRORS as error:
+                raise self._translated(error, doing, answered=False, limit=self.timeout) from error
+            yield body
+
+    @contextlib.asynccontextmanager
+    async def _proxied_stream(
+        self, path: str, doing: str, params: Sequence[tuple[str, str]], headers: Mapping[str, str], silence: float
+    ) -> AsyncIterator[Body]:
+        """Through a proxy, aiohttp knows the way."""
         limits = aiohttp.ClientTimeout(
             total=None,
             sock_connect=self._connect_timeout,
@@ -191,16 +225,79 @@ class Transport:
             sock_read=silence,
             ceil_threshold=float("inf"),
         )
-        async with contextlib.AsyncExitStack() as stack:
+        async with self._answered("GET", path, doing, params, headers, None, limits, self.timeout) as response:
+
+            async def read() -> list[bytes]:
+                data = await response.content.readany()
+                return [data] if data else []
+
+            yield Body(response.content_type, read)
+
+    @contextlib.asynccontextmanager
+    async def _raw_stream(
+        self, path: str, doing: str, params: Sequence[tuple[str, str]], headers: Mapping[str, str], silence: float
+    ) -> AsyncIterator[Body]:
+        """On a connection of its own; a second time with renewed credentials after a 401, as `_answered`."""
+        url = urlsplit(self._url(path, params))
+        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+        identity = await self._identity()
+        for last in (False, True):
+            stream: RawStream | None = None
             try:
-                response = await stack.enter_async_context(
-                    self._answered("GET", path, doing, params, headers, None, limits, self.timeout)
+                async with asyncio.timeout(self.timeout):
+                    stream = await self._connect(url.hostname or "", url.port, target, identity, headers)
+                    self._streams.add(stream)
+                    await stream.head()
+                    head = stream.parser
+                    said = b"" if 200 <= head.status < 300 else await stream.read_to_end()
+                if 200 <= head.status < 300:
+                    content_type = head.headers.get("content-type", "application/octet-stream").partition(";")[0]
+                    yield Body(content_type.strip().lower(), functools.partial(stream.read, silence))
+                    return
+                if 300 <= head.status < 400:
+                    raise self._redirected(head.headers.get("location", ""), head.status, doing)
+                refused = refusal(head.status, said, head.headers, doing=doing)
+                renewed = await self._renewed(identity) if head.status == 401 and not last else None
+                if renewed is None:
+                    raise refused
+                identity = renewed
+            finally:
+                if stream is not None:
+                    self._streams.discard(stream)
+                    await stream.close()
+
+    async def _connect(
+        self, host: str, port: int | None, target: str, identity: Identity, headers: Mapping[str, str]
+    ) -> RawStream:
+        if self._session is None:
+            raise self._not_open()
+        secure = self._contexts is not None
+        place = f"[{host}]" if ":" in host else host
+        sent = {
+            "Host": place if port is None else f"{place}:{port}",
+            "User-Agent": self._user_agent,
+            **{name: ", ".join(values) for name, values in self.config.headers.items()},
+            **headers,
+        }
+        if identity.authorization:
+            sent["Authorization"] = identity.authorization
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                return await open_raw_stream(
+                    host,
+                    port or (443 if secure else 80),
+                    target=target,
+                    headers=sent,
+                    context=None if self._contexts is None else self._contexts.get(identity.certificate),
+                    server_hostname=self.config.tls.server_name,
+                    tune=_tune,
                 )
-            except KinformerError:
-                raise
-            except WIRE_ERRORS as error:
-                raise self._translated(error, doing, answered=False, limit=self.timeout) from error
-            yield response
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError(f"not within {self._connect_timeout:g} seconds") from error
+        except ssl.SSLError:
+            raise
+        except OSError as error:
+            raise NotConnectedError(error) from error
 
     def stream_error(self, error: BaseException, *, doing: str, silence: float) -> Exception:
         """What to raise for an error met while reading a stream; to be chained."""
@@ -230,7 +327,7 @@ class Transport:
                     yield response
                     return
                 if 300 <= response.status < 400:
-                    raise self._redirected(response, doing)
+                    raise self._redirected(response.headers.get("Location", ""), response.status, doing)
                 async with asyncio.timeout(self.timeout):
                     said = await response.read()
                 refused = refusal(response.status, said, response.headers, doing=doing)
@@ -302,11 +399,11 @@ class Transport:
             return StoppedError(f"cannot {doing}: this client was closed")
         return transport_error(error, server=self.server, doing=doing, answered=answered, limit=f"{limit:g} seconds")
 
-    def _redirected(self, response: aiohttp.ClientResponse, doing: str) -> ProtocolError:
+    def _redirected(self, location: str, status: int, doing: str) -> ProtocolError:
         # Of the target only the host is shown: login pages put secrets into their queries.
-        target = urlsplit(response.headers.get("Location", "")).hostname or "another path"
+        target = urlsplit(location).hostname or "another path"
         return ProtocolError(
-            f"cannot {doing}: {self.server} redirects ({response.status}) to {target}; "
+            f"cannot {doing}: {self.server} redirects ({status}) to {target}; "
             "an API server never does, so this may be the address of a login page or a proxy"
         )
 
@@ -317,11 +414,16 @@ class Transport:
 
 
 def _socket(address: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
-    """A socket that finds out by itself when the other end is gone (asyncio sets TCP_NODELAY)."""
+    """A socket for aiohttp."""
     family, kind, protocol, _, _ = address
     made = socket.socket(family=family, type=kind, proto=protocol)
+    _tune(made)
+    return made
+
+
+def _tune(made: socket.socket) -> None:
+    """Let a socket find out by itself when the other end is gone (asyncio sets TCP_NODELAY)."""
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _KEEPALIVE:
         if (option := getattr(socket, name, None)) is not None:
             made.setsockopt(socket.IPPROTO_TCP, option, value)
-    return made

@@ -20,9 +20,7 @@ from kinformer.listwatch import EventType, WatchBatch, WatchEvent
 from kinformer.objects import KubeObject
 
 if TYPE_CHECKING:
-    import aiohttp
-
-    from kinformer.client._transport import Transport
+    from kinformer.client._transport import Body, Transport
     from kinformer.errors import ObjectError
     from kinformer.resources import Resource
 
@@ -104,8 +102,8 @@ class WatchDecoder:
         self._version = ""
         self._batches: list[WatchBatch] = []
 
-    def feed(self, data: bytes) -> list[WatchBatch]:
-        """Take what one read brought.
+    def feed(self, *pieces: bytes) -> list[WatchBatch]:
+        """Take what one read brought, in the pieces in which it came; a whole line in a piece of its own goes fastest.
 
         Returns:
             What it completed: no batch, one, or more where the end of a streaming list lies in it.
@@ -113,19 +111,20 @@ class WatchDecoder:
         Raises:
             ProtocolError: this is no watch: a Table, whole objects where metadata was asked for, HTML.
         """
-        end = data.rfind(b"\n")
-        if end < 0:
-            self._pieces.append(data)
-            return []
-        rest = data[end + 1 :]
-        if self._pieces:
-            self._pieces.append(data[: end + 1])
-            data = b"".join(self._pieces)
-            end = len(data) - 1
-            self._pieces = []
-        if rest:
-            self._pieces.append(rest)
-        self._take_lines(data, end)
+        for data in pieces:
+            end = data.rfind(b"\n")
+            if end < 0:
+                self._pieces.append(data)
+                continue
+            if self._pieces:
+                self._pieces.append(data[: end + 1])
+                rest = data[end + 1 :]
+                data = b"".join(self._pieces)  # noqa: PLW2901 - the same bytes, with what came before them
+                end = len(data) - 1
+                self._pieces = [rest] if rest else []
+            elif end + 1 < len(data):
+                self._pieces = [data[end + 1 :]]
+            self._take_lines(data, end)
         return self._finish()
 
     def close(self) -> list[WatchBatch]:
@@ -316,18 +315,18 @@ class WatchStream:
     Nothing is awaited per event. When cancelled in `__anext__`, what had been read is not lost: the next call goes on.
     """
 
-    __slots__ = ("_decoder", "_doing", "_eof", "_ready", "_response", "_silence", "_transport")
+    __slots__ = ("_body", "_decoder", "_doing", "_eof", "_ready", "_silence", "_transport")
 
     def __init__(
         self,
-        response: aiohttp.ClientResponse,
+        body: Body,
         decoder: WatchDecoder,
         transport: Transport,
         *,
         doing: str,
         silence: float,
     ) -> None:
-        self._response = response
+        self._body = body
         self._decoder = decoder
         self._transport = transport
         self._doing = doing
@@ -343,14 +342,14 @@ class WatchStream:
             if self._eof or self._decoder.ended:
                 raise StopAsyncIteration
             try:
-                data = await self._response.content.readany()
+                pieces = await self._body.read()
             except KinformerError:
                 raise
             except WIRE_ERRORS as error:
                 self._eof = True
                 raise self._transport.stream_error(error, doing=self._doing, silence=self._silence) from error
-            if data:
-                self._ready = self._decoder.feed(data)[::-1]
+            if pieces:
+                self._ready = self._decoder.feed(*pieces)[::-1]
             else:
                 self._eof = True
                 self._ready = self._decoder.close()[::-1]

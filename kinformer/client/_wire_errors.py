@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 
+from kinformer.client._http_response import HttpFormatError
 from kinformer.errors import (
     ApiError,
     ConnectError,
@@ -27,13 +28,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-__all__ = ["NOT_JSON", "WIRE_ERRORS", "refusal", "retry_after", "transport_error"]
+__all__ = ["NOT_JSON", "WIRE_ERRORS", "NotConnectedError", "refusal", "retry_after", "transport_error"]
 
 # What msgspec raises for bytes that are not the JSON wanted; the last for what is nested a thousand deep.
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 # What aiohttp, ssl and the socket layer raise.
-WIRE_ERRORS = (aiohttp.ClientError, HttpProcessingError, OSError, TimeoutError, EOFError)
+WIRE_ERRORS = (aiohttp.ClientError, HttpProcessingError, HttpFormatError, OSError, TimeoutError, EOFError)
+
+
+class NotConnectedError(OSError):
+    """No connection could be made; why is its argument."""
+
+    def __init__(self, why: OSError) -> None:
+        super().__init__(*why.args)
+        self.why = why
 
 
 def transport_error(
@@ -63,7 +72,9 @@ def transport_error(
             # aiohttp wraps "not completed" twice and in brackets; that it is, is all there is to say.
             why = "" if "not completed" in (said := _said(error)) else f": {said}"
             return StreamBrokenError(f"{start}the answer of {server} broke off in the middle{why}")
-        case aiohttp.ClientResponseError() | HttpProcessingError():
+        case NotConnectedError():
+            return ConnectError(f"{start}no connection to {server}: {_said(error.why)}")
+        case aiohttp.ClientResponseError() | HttpProcessingError() | HttpFormatError():
             return ProtocolError(f"{start}{server} answers with something that is not HTTP: {_said(error)}")
         case aiohttp.ClientConnectorError():
             return ConnectError(f"{start}no connection to {server}: {_said(error.os_error)}")

@@ -241,7 +241,7 @@ class Stage:
                 assert {obj.key for obj in informer.lister.by_index("app", app)} == by_scan
             for listener in self.listeners:
                 if listener.source is source:
-                    assert listener.problems == []
+                    assert listener.problems == [], listener.problems
                     if not listener.removed:
                         assert versions(listener.told) == versions(cached), listener
             assert informer.status.failures == 0

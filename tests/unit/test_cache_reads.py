@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -118,3 +121,28 @@ def test_known_as_finds_the_very_state_and_no_other() -> None:
     assert indexer.known_as(pod("a", 4)) is None
     assert indexer.known_as(pod("a", 3, uid="another")) is None
     assert indexer.known_as(pod("b", 3)) is None
+
+
+def test_views_of_one_object_are_equal_and_not_unequal_and_are_mappings() -> None:
+    one, same, other = pod("a", 3), pod("a", 3), pod("a", 4)
+    assert one == same
+    assert not one != same  # noqa: SIM202 - each operator has a method of its own
+    assert one != other
+    assert not one == other  # noqa: SIM201
+    assert one == same.to_dict()
+    assert one != 7
+    assert len({one, same, other}) == 2
+    assert isinstance(one, Mapping)
+    assert sorted(one) == sorted(one.keys()) == ["apiVersion", "kind", "metadata"]
+    assert dict(one.items()) == dict(one) == one.to_dict()
+    assert one.get("spec", 1) == 1
+    assert one["kind"] in one.values()
+    match one:
+        case {"kind": "Pod", "metadata": {"name": name}}:
+            assert name == "a"
+        case _:
+            raise AssertionError
+    assert pickle.loads(pickle.dumps(one)) == one
+    assert copy.deepcopy(one) == one
+    with pytest.raises(AttributeError):
+        one.nonsense = 1  # type: ignore[attr-defined]
