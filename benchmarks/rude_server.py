@@ -84,10 +84,32 @@ def _half_open(server: ApiServer) -> None:
     server.faults.freeze_watches()
 
 
-def _gone(server: ApiServer) -> None:
-    server.faults.drop_watches()
-    # The port stays ours; nobody gets further than the handshake.
-    server.faults.fail_next(None, status=503)
+class _Gone:
+    """Somebody listens at the server's place who hangs up on everybody, and counts them."""
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self._listener: asyncio.Server | None = None
+
+    async def begin(self, server: ApiServer) -> None:
+        port = int(server.url.rsplit(":", 1)[1])
+        await server.stop()
+        self.attempts = 0
+
+        def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.attempts += 1
+            writer.transport.abort()
+
+        self._listener = await asyncio.start_server(hang_up, "127.0.0.1", port)
+
+    async def end(self, server: ApiServer) -> None:
+        assert self._listener is not None
+        self._listener.close()
+        await self._listener.wait_closed()
+        await server.start()
+
+
+_gone = _Gone()
 
 
 SCENARIOS = {
@@ -107,7 +129,7 @@ SCENARIOS = {
         lambda _: None,
         "A NAT or a firewall that forgot the connection; it never comes back to life, new connections work.",
     ),
-    "gone": Scenario("The server is gone for a while", _gone, _clear, "An upgrade of the control plane."),
+    "gone": Scenario("The server is gone for a while", _gone.begin, _gone.end, "An upgrade of the control plane."),
 }
 
 
@@ -205,7 +227,7 @@ async def measure(client: str, scenario: Scenario) -> Outcome:
             heard.troubles.clear()
             before = len(server.requests)
             began = clock()
-            scenario.begin(server)
+            await _done(scenario.begin(server))
             count = 0
             while clock() - began < RUDE_SECONDS:
                 count += 1
@@ -216,8 +238,9 @@ async def measure(client: str, scenario: Scenario) -> Outcome:
                     server.create(config_map("new"))
                 existed.update(versions(server).items())
                 await asyncio.sleep(0.25)
-            outcome.requests_per_second = (len(server.requests) - before) / RUDE_SECONDS
-            scenario.end(server)
+            sent = _gone.attempts if scenario.begin == _gone.begin else len(server.requests) - before
+            outcome.requests_per_second = sent / RUDE_SECONDS
+            await _done(scenario.end(server))
             ended = clock()
             server.create(config_map("after"))
             existed.update(versions(server).items())
@@ -231,6 +254,11 @@ async def measure(client: str, scenario: Scenario) -> Outcome:
                 outcome.noticed_after = heard.troubles[0][0] - began
                 outcome.trouble = heard.troubles[0][1]
     return outcome
+
+
+async def _done(result: Any) -> None:
+    if result is not None:
+        await result
 
 
 def _seconds(value: float | None, never: str) -> str:

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from kinformer.errors import ObjectError
     from kinformer.listwatch import WatchBatch
 
-__all__ = ["Intake", "Transform"]
+__all__ = ["SLICE_SECONDS", "Intake", "Transform"]
 
 Transform: TypeAlias = "Callable[[dict[str, Any]], dict[str, Any] | None]"
 """Makes of an object's manifest what is kept of it; `None` leaves the object out of the cache."""
 
-_SLICE_SECONDS: Final = 0.005
+SLICE_SECONDS: Final = 0.005
+"""How long anything of ours may hold the loop before others get their turn (design 2)."""
 
 _DELTA_OF: Final = {
     EventType.ADDED: DeltaType.ADDED,
@@ -59,7 +60,7 @@ class Intake:
     async def keep(self, arrived: Iterable[KubeObject], kept: dict[ObjectKey, KubeObject]) -> None:
         """Add the objects of a list to `kept`; a slow transform does not hold the loop for long."""
         clock = asyncio.get_running_loop().time
-        until = clock() + _SLICE_SECONDS
+        until = clock() + SLICE_SECONDS
         for obj in arrived:
             usable = self._usable(obj)
             if usable is None:
@@ -69,7 +70,7 @@ class Intake:
                 kept[obj.key] = usable
             if clock() >= until:
                 await asyncio.sleep(0)
-                until = clock() + _SLICE_SECONDS
+                until = clock() + SLICE_SECONDS
 
     async def keep_events(self, batch: WatchBatch, kept: dict[ObjectKey, KubeObject]) -> None:
         """Apply a batch of a streaming list to `kept`: what was changed meanwhile is in it, too (client-go R13)."""

@@ -209,21 +209,43 @@ class LabelSelector:
 
     def filter(self, objects: Iterable[KubeObject]) -> list[KubeObject]:
         """The objects that are selected, in their order."""
-        requirements = self.requirements
-        if not requirements:
+        if not self.requirements:
             return list(objects)
+        # This loop runs for each object of a cache: hence tests that know what they compare, and no generator.
+        tests = [_test_of(requirement) for requirement in self.requirements]
         nothing: dict[str, str] = {}
-        if len(requirements) == 1:
-            matches: Callable[[Mapping[str, str]], bool] = requirements[0].matches
-        else:
-            matches = self.matches
-        return [obj for obj in objects if matches(obj.metadata.labels or nothing)]
+        found = []
+        for obj in objects:
+            labels = obj.metadata.labels or nothing
+            for test in tests:
+                if not test(labels):
+                    break
+            else:
+                found.append(obj)
+        return found
 
     def __bool__(self) -> bool:
         return bool(self.requirements)
 
     def __str__(self) -> str:
         return ",".join(map(str, self.requirements))
+
+
+def _test_of(requirement: Requirement) -> Callable[[Mapping[str, str]], bool]:
+    """The requirement as a function, with nothing left to decide but the labels."""
+    key, values = requirement.key, requirement.values
+    match requirement.operator:
+        case "=" | "in" if len(values) == 1:
+            (value,) = values
+            return lambda labels: labels.get(key) == value
+        case "!=" | "notin" if len(values) == 1:
+            (value,) = values
+            return lambda labels: labels.get(key) != value
+        case "exists":
+            return lambda labels: key in labels
+        case "!":
+            return lambda labels: key not in labels
+    return requirement.matches
 
 
 SelectorInput: TypeAlias = str | Mapping[str, str] | LabelSelector | None

@@ -19,7 +19,7 @@ from kinformer.errors import (
     StreamBrokenError,
     TransportTimeoutError,
 )
-from kinformer.intake import Intake
+from kinformer.intake import SLICE_SECONDS, Intake
 from kinformer.metrics import NO_METRICS
 from kinformer.objects import version_number
 from kinformer.reflector_machine import ListStep, ReflectorMachine, StreamStep, WaitStep, WatchStep
@@ -270,8 +270,12 @@ class Reflector:
         limit = asyncio.timeout(patience)
         try:
             async with limit:
+                until = clock() + SLICE_SECONDS
                 async for batch in batches:
                     status.heard(clock())
+                    if clock() >= until:
+                        await asyncio.sleep(0)
+                        until = clock() + SLICE_SECONDS
                     if batch.error is not None:
                         return kept, "", batch.error
                     before = len(kept)
@@ -312,8 +316,14 @@ class Reflector:
         status.enter(InformerState.WATCHING, clock())
         status.watches += 1
         self._metrics.watch_opened(self._name)
+        until = clock() + SLICE_SECONDS
         async for batch in batches:
             now = clock()
+            if now >= until:
+                # A stream that always has something ready never waits, and would never let others have their turn.
+                await asyncio.sleep(0)
+                now = clock()
+                until = now + SLICE_SECONDS
             status.heard(now)
             self._intake.queue_events(batch)
             if batch.events:

@@ -1,0 +1,114 @@
+"""As many pods as wanted, made of the 300 recorded ones: names, uids, namespaces, nodes and versions differ."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from benchmarks.replay import recorded_list
+from kinformer.listwatch import EventType, ListPage, WatchBatch, WatchEvent
+from kinformer.objects import KubeObject
+from kinformer.resources import PODS, Resource
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+__all__ = ["Memory", "later", "pod", "pods"]
+
+NAMESPACES = 20
+NODES = 500
+
+
+@cache
+def _recorded() -> list[bytes]:
+    items = msgspec.json.decode(recorded_list(), type=dict[str, msgspec.Raw])["items"]
+    return [bytes(item) for item in msgspec.json.decode(items, type=list[msgspec.Raw])]
+
+
+_NAME = re.compile(rb'"name":"([^"]+)"')
+_NAMESPACE = re.compile(rb'"namespace":"[^"]+"')
+_UID = re.compile(rb'"uid":"[^"]+"')
+_VERSION = re.compile(rb'"resourceVersion":"\d+"')
+_NODE = re.compile(rb'"nodeName":"[^"]+"')
+
+
+def pod(number: int, version: int | None = None) -> bytes:
+    """The JSON of one pod, as an item of a list."""
+    recorded = _recorded()
+    raw = recorded[number % len(recorded)]
+    raw = _NAME.sub(b'"name":"pod-%07d"' % number, raw, count=1)
+    raw = _NAMESPACE.sub(b'"namespace":"namespace-%02d"' % (number % NAMESPACES), raw, count=1)
+    raw = _UID.sub(b'"uid":"00000000-0000-4000-8000-%012d"' % number, raw, count=1)
+    raw = _NODE.sub(b'"nodeName":"node-%04d"' % (number % NODES), raw, count=1)
+    return _VERSION.sub(b'"resourceVersion":"%d"' % (version or 1_000_000 + number), raw, count=1)
+
+
+def pods(count: int) -> list[bytes]:
+    """The JSON of so many pods."""
+    return [pod(number) for number in range(count)]
+
+
+class Memory:
+    """A source without a network: what is measured with it is the cache, not the wire."""
+
+    def __init__(self, raws: list[bytes]) -> None:
+        self.raws = raws
+        self.version = 2_000_000
+        self.page_size = 500
+        self._batches: asyncio.Queue[list[bytes]] = asyncio.Queue()
+        self.watched = asyncio.Event()
+
+    @property
+    def resource(self) -> Resource:
+        """Pods."""
+        return PODS
+
+    @property
+    def streams_lists(self) -> bool:
+        """By pages."""
+        return False
+
+    def covers(self, obj: KubeObject) -> bool:
+        """Everything."""
+        del obj
+        return True
+
+    def send(self, raws: list[bytes]) -> None:
+        """Send updates in one batch, decoded when it is taken, as a client does."""
+        self._batches.put_nowait(raws)
+
+    async def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:
+        """In pages of 500, each decoded as it is asked for."""
+        del resource_version, limit
+        for start in range(0, len(self.raws), self.page_size):
+            chunk = self.raws[start : start + self.page_size]
+            # Copies, as a network would bring them.
+            items = [KubeObject.from_json(bytes(bytearray(raw)), PODS) for raw in chunk]
+            more = "more" if start + self.page_size < len(self.raws) else ""
+            yield ListPage(items, str(self.version), more)
+            await asyncio.sleep(0)
+
+    @asynccontextmanager
+    async def watch(
+        self, *, resource_version: str, timeout_seconds: int, send_initial_events: bool = False
+    ) -> AsyncIterator[AsyncIterator[WatchBatch]]:
+        """What `changed` sends."""
+        del resource_version, timeout_seconds, send_initial_events
+        self.watched.set()
+        yield self._each()
+
+    async def _each(self) -> AsyncGenerator[WatchBatch, None]:
+        while True:
+            raws = await self._batches.get()
+            events = [WatchEvent(EventType.MODIFIED, KubeObject.from_json(raw, PODS)) for raw in raws]
+            yield WatchBatch(events, events[-1].object.resource_version)
+
+
+def later(raw: bytes, digit: int) -> bytes:
+    """The same pod at a later version: the higher the number put in front of it, the later."""
+    return raw.replace(b'"resourceVersion":"', b'"resourceVersion":"%d' % digit, 1)
