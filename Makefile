@@ -10,7 +10,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 FOR    ?= 20
 
-.PHONY: demo test check lint types layers format bench mutants soak docs clean
+.PHONY: demo test check lint types layers format bench guard mutants soak docs clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -46,6 +46,10 @@ format: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
+
+# Has something become slower? Ratios against bounds that are committed.
+guard: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.guard
 
 # Does the suite notice deliberate bugs?
 mutants: $(VENV)/.installed-test

@@ -1,7 +1,52 @@
-"""Run every benchmark, one after the other."""
+"""Run every benchmark, one after the other, and write docs/benchmarks.md: `python -m benchmarks [--no-report]`."""
 
 from __future__ import annotations
 
-from benchmarks import ingest
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
 
-ingest.main()
+from benchmarks import fan_out, growth, imports, ingest, memory, stall
+from benchmarks.table import markdown, plain
+
+REPORT = Path("docs/benchmarks.md")
+QUESTIONS = (ingest, fan_out, growth, stall, memory, imports)
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def main(report: bool) -> None:
+    sections = []
+    for module in QUESTIONS:
+        text = (module.__doc__ or "").strip()
+        question, _, rest = text.partition("\n\n")
+        question = question.removeprefix("Question: ")
+        print(question)
+        rows = module.main()
+        print(plain(rows) + "\n", flush=True)
+        sections.append(f"## {question}\n\n{rest}\n\n{markdown(rows)}\n\n`python -m {module.__name__}`\n")
+    versions = ", ".join(
+        f"{name} {version(name)}" for name in ("kinformer", "aiohttp", "msgspec", "kubernetes_asyncio")
+    )
+    head = f"""# Benchmarks
+
+Measured by `make bench`, which writes this page: {datetime.now(UTC):%Y-%m-%d}, {_processor()},
+Python {platform.python_version()}, {versions}. CPU time of one process, the best of several
+runs; ratios to something measured in the same run say more than times. Targets are those the project has set itself;
+what is not reached says so, and [design note 0005](design/0005-the-hot-path.md) says why. There are no peers in this
+run yet.
+"""
+    if report:
+        REPORT.write_text(head + "\n" + "\n".join(sections))
+        print(f"wrote {REPORT}")
+
+
+if __name__ == "__main__":
+    main(report="--no-report" not in sys.argv)

@@ -277,7 +277,7 @@ What kinformer and its Python peers do in front of the same misbehaving server: 
 `python -m benchmarks.rude_server`, which writes this page. Each client follows 20 ConfigMaps in a process of its own.
 The server misbehaves for {RUDE_SECONDS:g} seconds and writes four times a second meanwhile; then it is right again.
 
-- **Requests/s**: that the client sends while the server misbehaves.
+- **Requests/s**: that the client sends while the server misbehaves; where nobody answers, connections it opens.
 - **Told**: after how long its user could know of the trouble: an exception, an error callback or a warning in the log.
 - **Right again**: how long after the end what the client holds was what the server holds, within {PATIENCE:g} s.
 - **Lost**: objects of which it had the wrong state then.

@@ -1,8 +1,7 @@
 """Question: for how long does kinformer hold the loop?
 
-While 50,000 objects sync and while 100,000 events come in one burst, another task asks for its turn all the time and notes
-how long it waited. Its bias: no network; and the machine's other work shows,
-too.
+While 50,000 objects sync and while 100,000 events come in one burst, another task asks for its turn all the time and
+notes how long it waited. Its bias: no network; and the machine's other work shows, too.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from kinformer.delta_fifo import DeltaFIFO
     from kinformer.errors import (
         AlreadyExistsError,
+        AlreadyOwnedError,
         AlreadyStartedError,
         ApiError,
         BadRequestError,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         IndexFunctionError,
         InvalidError,
         KinformerError,
+        LeadershipLostError,
         LifecycleError,
         MethodNotAllowedError,
         NotFoundError,
@@ -72,24 +74,30 @@ if TYPE_CHECKING:
         UnsupportedMediaTypeError,
         WaitTimeoutError,
     )
+    from kinformer.event_recorder import EventRecorder
     from kinformer.event_stream import EventStream
     from kinformer.events import Added, Deleted, Updated
     from kinformer.factory import SharedInformerFactory
+    from kinformer.finalizers import Finalizer
     from kinformer.indexer import Indexer
     from kinformer.informer import SharedInformer
     from kinformer.labels import FieldSelector, LabelSelector
+    from kinformer.leader_election import LeaderElector, Leadership
     from kinformer.lister import Lister
     from kinformer.metrics import Metrics
     from kinformer.objects import KubeObject, ObjectKey
+    from kinformer.owners import owned_by
     from kinformer.registration import HandlerRegistration
     from kinformer.resources import Resource
     from kinformer.snapshot import CacheSnapshot
     from kinformer.status import InformerState, InformerStatus
+    from kinformer.status_conditions import StatusCondition
     from kinformer.workqueue import RateLimitingQueue, WorkQueue
 
 __all__ = [
     "Added",
     "AlreadyExistsError",
+    "AlreadyOwnedError",
     "AlreadyStartedError",
     "ApiError",
     "Backoff",
@@ -105,9 +113,11 @@ __all__ = [
     "DecodeError",
     "Deleted",
     "DeltaFIFO",
+    "EventRecorder",
     "EventStream",
     "ExpiredError",
     "FieldSelector",
+    "Finalizer",
     "ForbiddenError",
     "HandlerRegistration",
     "IndexConflictError",
@@ -120,6 +130,9 @@ __all__ = [
     "KinformerError",
     "KubeObject",
     "LabelSelector",
+    "LeaderElector",
+    "Leadership",
+    "LeadershipLostError",
     "LifecycleError",
     "Lister",
     "MethodNotAllowedError",
@@ -139,6 +152,7 @@ __all__ = [
     "ServiceUnavailableError",
     "SharedInformer",
     "SharedInformerFactory",
+    "StatusCondition",
     "StoppedError",
     "StreamBrokenError",
     "TLSError",
@@ -155,6 +169,7 @@ __all__ = [
     "WaitTimeoutError",
     "WorkQueue",
     "__version__",
+    "owned_by",
 ]
 
 # Where each name lives; the imports above say the same to type checkers, and a test compares the two.
@@ -162,6 +177,7 @@ _HOME = {
     **dict.fromkeys(
         (
             "AlreadyExistsError",
+            "AlreadyOwnedError",
             "AlreadyStartedError",
             "ApiError",
             "BadRequestError",
@@ -178,6 +194,7 @@ _HOME = {
             "InvalidError",
             "KinformerError",
             "LifecycleError",
+            "LeadershipLostError",
             "MethodNotAllowedError",
             "NotFoundError",
             "NotStartedError",
@@ -225,6 +242,12 @@ _HOME = {
     "ObjectKey": "objects",
     "HandlerRegistration": "registration",
     "Resource": "resources",
+    "LeaderElector": "leader_election",
+    "Leadership": "leader_election",
+    "Finalizer": "finalizers",
+    "EventRecorder": "event_recorder",
+    "StatusCondition": "status_conditions",
+    "owned_by": "owners",
     "CacheSnapshot": "snapshot",
     "InformerState": "status",
     "InformerStatus": "status",

@@ -8,6 +8,8 @@
     │   ├── AlreadyStartedError                    started twice, or changed after the start
     │   ├── NotStartedError                        asked before the start
     │   └── StoppedError                           used after the stop
+    ├── LeadershipLostError                        the lease could not be kept
+    ├── AlreadyOwnedError                          an object has a controller already
     ├── IndexerError
     │   ├── UnknownIndexError (LookupError)        an index nobody added
     │   └── IndexConflictError (ValueError)        an index name taken already
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlreadyExistsError",
+    "AlreadyOwnedError",
     "AlreadyStartedError",
     "ApiError",
     "BadRequestError",
@@ -68,6 +71,7 @@ __all__ = [
     "IndexerError",
     "InvalidError",
     "KinformerError",
+    "LeadershipLostError",
     "LifecycleError",
     "MethodNotAllowedError",
     "NotFoundError",
@@ -124,6 +128,30 @@ class NotStartedError(LifecycleError):
 
 class StoppedError(LifecycleError):
     """Used after it was stopped; informers, factories and queues are never restarted."""
+
+
+class LeadershipLostError(KinformerError):
+    """The lease could not be renewed in time, or somebody else has it; the work was cancelled.
+
+    Attributes:
+        lease: "namespace/name" of the Lease.
+    """
+
+    def __init__(self, lease: str, reason: str) -> None:
+        super().__init__(f"the leadership of {lease} is lost: {reason}")
+        self.lease = lease
+
+
+class AlreadyOwnedError(KinformerError):
+    """The object has a controller already, and cannot have two.
+
+    Attributes:
+        owner: the reference to the controller it has (`kinformer.owners.OwnerReference`).
+    """
+
+    def __init__(self, what: str, owner: Any) -> None:
+        super().__init__(f"{what} is controlled by {owner.kind} {owner.name} already, and cannot have two controllers")
+        self.owner = owner
 
 
 class IndexerError(KinformerError):

@@ -1,0 +1,191 @@
+"""Cleaning up before an object goes: finalizers.
+
+An object with a finalizer is not deleted but marked (`metadata.deletionTimestamp`), and goes when the last finalizer is
+taken off. Whoever makes something in the world because of an object puts his finalizer on it before, and takes it off
+when that something is gone:
+
+    not deleted, without ours ──▶ put it on ──▶ apply
+    not deleted, with ours    ──▶ apply
+    deleted, with ours        ──▶ clean up ──▶ take it off
+    deleted, without ours     ──▶ nothing
+
+Each arrow can be where the process dies: the next reconcile finds one of the four states, and goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from kinformer.backoff import Backoff
+from kinformer.errors import ConflictError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from kinformer.objects import KubeObject
+    from kinformer.resources import Resource
+
+__all__ = ["Finalizer", "FinalizerClient"]
+
+T = TypeVar("T")
+
+# apimachinery/pkg/api/validation/objectmeta.go, ValidateFinalizerName: a qualified name; those without a domain are
+# the API's own ("orphan", "foregroundDeletion", "kubernetes").
+_NAME: Final = re.compile(
+    r"(?=.{1,253}/)[a-z0-9]([-a-z0-9.]*[a-z0-9])?/(?=.{1,63}$)[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+)
+
+_ATTEMPTS: Final = 10
+
+
+class FinalizerClient(Protocol):
+    """What is needed of a client; `kinformer.Client` has it."""
+
+    async def get(self, resource: Resource, name: str, /, *, namespace: str | None) -> KubeObject:
+        """Read an object in its most recent state; `NotFoundError` where there is none."""
+        ...
+
+    async def patch(
+        self, resource: Resource, name: str, patch: Mapping[str, Any], /, *, namespace: str | None
+    ) -> KubeObject:
+        """Merge into an object; `ConflictError` where it is not in the version that the patch names."""
+        ...
+
+
+class Finalizer:
+    """One finalizer, of one controller.
+
+        finalizer = Finalizer(client, "example.com/database")
+
+        async def reconcile(key: ObjectKey) -> Requeue | None:
+            shop = shops.lister.get(key)
+            return await finalizer.reconcile(shop, apply=create, cleanup=drop) if shop else None
+
+    What it writes goes to the version that was read. After a conflict it reads the object anew and decides anew, up to
+    ten times with a growing pause; so another's finalizers are never lost, and none is put on an object that is being
+    deleted (which the API refuses) or on another object of the same name.
+
+    Guarantees:
+
+    - `apply` is called only when the finalizer was stored.
+    - The finalizer is taken off only after `cleanup` has returned `None`.
+    - Cancelled or killed at any await, calling `reconcile` again completes what was begun.
+
+    What it needs: `apply` and `cleanup` may be called again after they have succeeded, and `cleanup` where nothing was
+    ever made. The object may come from a cache; one that is far behind, and shows an object that is long gone, has
+    `apply` called once more for it. It asks for the verbs get and patch.
+
+    Args:
+        client: speaks to the server.
+        name: "domain/name", such as "example.com/database"; at most 63 characters after the slash.
+
+    Raises:
+        ValueError: the name is none that the API takes for a finalizer.
+    """
+
+    def __init__(self, client: FinalizerClient, name: str) -> None:
+        if not _NAME.fullmatch(name):
+            msg = f"{name!r} is no name for a finalizer: expected a domain and a name, such as 'example.com/database'"
+            raise ValueError(msg)
+        self.name = name
+        self._client = client
+        self._backoff = Backoff(initial=0.01, factor=2, maximum=1.0, jitter=0.5)
+
+    def __repr__(self) -> str:
+        return f"<Finalizer {self.name}>"
+
+    def is_on(self, obj: KubeObject) -> bool:
+        """Whether the object has it."""
+        return self.name in _finalizers(obj)
+
+    async def reconcile(
+        self,
+        obj: KubeObject,
+        apply: Callable[[KubeObject], Awaitable[T]],
+        cleanup: Callable[[KubeObject], Awaitable[T | None]],
+    ) -> T | None:
+        """Do for an object what its state asks for.
+
+        Args:
+            obj: the object, as the cache or the server has it.
+            apply: makes the world as the object wants it. Called with the object that has the finalizer.
+            cleanup: undoes it. What it returns other than `None`, such as a `Requeue`, means that it is not yet done,
+                and the finalizer stays.
+
+        Returns:
+            What `apply` or `cleanup` returned; `None` when neither was called.
+
+        Raises:
+            ApiError: the server refused, as when conflicts would not end (`ConflictError`).
+            TransportError: no whole answer came.
+            Exception: what `apply` or `cleanup` raises; the finalizer stays.
+        """
+        if not _is_deleted(obj):
+            protected = await self.add(obj)
+            if protected is None:
+                return None
+            if not _is_deleted(protected):
+                return await apply(protected)
+            obj = protected
+        if not self.is_on(obj):
+            return None
+        outcome = await cleanup(obj)
+        if outcome is None:
+            await self.remove(obj)
+        return outcome
+
+    async def add(self, obj: KubeObject) -> KubeObject | None:
+        """Put the finalizer on, unless it is there or the object is being deleted. No request when it is there.
+
+        Returns:
+            The object as it is then, which may be without the finalizer if it is being deleted; `None` when it is gone.
+        """
+
+        def added(current: KubeObject) -> list[str] | None:
+            if self.is_on(current) or _is_deleted(current):
+                return None
+            return [*_finalizers(current), self.name]
+
+        return await self._write(obj, added)
+
+    async def remove(self, obj: KubeObject) -> None:
+        """Take the finalizer off; that it, or the object, is gone already is as good."""
+
+        def removed(current: KubeObject) -> list[str] | None:
+            return [name for name in _finalizers(current) if name != self.name] if self.is_on(current) else None
+
+        await self._write(obj, removed)
+
+    async def _write(self, obj: KubeObject, wanted: Callable[[KubeObject], list[str] | None]) -> KubeObject | None:
+        current = obj
+        failures = 0
+        where = obj.namespace or None
+        while (finalizers := wanted(current)) is not None:
+            change = {"metadata": {"finalizers": finalizers, "resourceVersion": current.resource_version}}
+            try:
+                return await self._client.patch(obj.resource, obj.name, change, namespace=where)
+            except NotFoundError:
+                return None
+            except ConflictError:
+                failures += 1
+                if failures == _ATTEMPTS:
+                    raise
+            if failures > 1:
+                await asyncio.sleep(self._backoff.delay(failures - 1))
+            try:
+                current = await self._client.get(obj.resource, obj.name, namespace=where)
+            except NotFoundError:
+                return None
+            if current.uid != obj.uid:
+                return None
+        return current
+
+
+def _finalizers(obj: KubeObject) -> list[str]:
+    return obj.at("metadata.finalizers") or []
+
+
+def _is_deleted(obj: KubeObject) -> bool:
+    return obj.at("metadata.deletionTimestamp") is not None

@@ -1,0 +1,189 @@
+"""Who owns an object: `metadata.ownerReferences`.
+
+When the last owner goes, Kubernetes' garbage collector deletes what it owned. One of the owners may be the controller:
+the one that `Controller.owns` finds, and that alone manages the object.
+
+    manifest = owned_by({"metadata": {"name": "web"}, "spec": ...}, shop)
+    await client.create(DEPLOYMENTS, manifest, namespace=shop.namespace)
+
+The rules are those of the garbage collector and of controller-runtime (pkg/controller/controllerutil).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kinformer.errors import AlreadyOwnedError
+from kinformer.objects import KubeObject
+
+if TYPE_CHECKING:
+    from kinformer.resources import Resource
+
+__all__ = [
+    "AlreadyOwnedError",
+    "OwnerReference",
+    "controller_of",
+    "disowned_by",
+    "is_owned_by",
+    "owned_by",
+    "owners_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerReference:
+    """One entry of `metadata.ownerReferences` (meta/v1).
+
+    Attributes:
+        api_version: group and version of the owner, such as "apps/v1".
+        kind: its kind.
+        name: its name; it lies in the same namespace, or in none.
+        uid: its UID. Another object of the same name is no owner.
+        controller: whether it is the one that manages the object.
+        block_owner_deletion: whether the owner, when deleted in the foreground, waits until the object is gone.
+    """
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+    block_owner_deletion: bool = False
+
+    @property
+    def group(self) -> str:
+        """The owner's API group, "" for the core group."""
+        return self.api_version.rpartition("/")[0]
+
+    def is_of(self, resource: Resource) -> bool:
+        """Whether the owner is of this resource, in whatever version."""
+        return (self.group, self.kind) == (resource.group, resource.kind)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in a manifest."""
+        entry: dict[str, Any] = {
+            "apiVersion": self.api_version,
+            "kind": self.kind,
+            "name": self.name,
+            "uid": self.uid,
+        }
+        if self.controller:
+            entry["controller"] = True
+        if self.block_owner_deletion:
+            entry["blockOwnerDeletion"] = True
+        return entry
+
+
+def owners_of(obj: Mapping[str, Any]) -> list[OwnerReference]:
+    """The owners of an object or manifest, in its order."""
+    return [
+        OwnerReference(
+            entry.get("apiVersion", ""),
+            entry.get("kind", ""),
+            entry.get("name", ""),
+            entry.get("uid", ""),
+            bool(entry.get("controller")),
+            bool(entry.get("blockOwnerDeletion")),
+        )
+        for entry in _metadata(obj).get("ownerReferences") or ()
+    ]
+
+
+def controller_of(obj: Mapping[str, Any]) -> OwnerReference | None:
+    """The owner that manages the object, if there is one."""
+    return next((owner for owner in owners_of(obj) if owner.controller), None)
+
+
+def is_owned_by(obj: Mapping[str, Any], owner: Mapping[str, Any], *, controller: bool = False) -> bool:
+    """Whether this very object (by UID, not by name) is an owner.
+
+    Args:
+        obj: an object or manifest.
+        owner: an object as the server has it.
+        controller: whether it must be the one that manages the object.
+    """
+    uid = _metadata(owner).get("uid")
+    return any(found.uid == uid and (found.controller or not controller) for found in owners_of(obj))
+
+
+def owned_by(
+    manifest: Mapping[str, Any], owner: Mapping[str, Any], *, controller: bool = True, block_owner_deletion: bool = True
+) -> dict[str, Any]:
+    """A copy of a manifest with an owner. One who was an owner before has his entry replaced, also if recreated since.
+
+    Args:
+        manifest: the object that is to be owned. If it names no namespace, it is taken to be in the owner's.
+        owner: the owner, as the server has it: with a UID, `apiVersion` and `kind`.
+        controller: whether it is to be the one that manages the object.
+        block_owner_deletion: whether the owner, when deleted in the foreground, waits until this object is gone. On
+            clusters that check it (the admission plugin OwnerReferencesPermissionEnforcement), that needs the right to
+            update the owner's finalizers.
+
+    Raises:
+        AlreadyOwnedError: it is to be the controller, and there is another one.
+        ValueError: the owner has no UID, `apiVersion` or `kind`, or lies in another namespace; the garbage collector
+            would take such an owner for absent, and delete the object.
+    """
+    made = manifest.to_dict() if isinstance(manifest, KubeObject) else dict(manifest)
+    head = dict(_metadata(made))
+    reference = _reference(owner, controller=controller, block_owner_deletion=block_owner_deletion)
+    what = f"{made.get('kind') or 'the object'} {head.get('name') or head.get('generateName') or ''}".rstrip()
+    namespace = _metadata(owner).get("namespace")
+    if namespace and (head.get("namespace") or namespace) != namespace:
+        msg = (
+            f"{what} in namespace {head['namespace']!r} cannot be owned by {reference.kind} {reference.name} in "
+            f"namespace {namespace!r}: an owner lies in the same namespace, or in none"
+        )
+        raise ValueError(msg)
+    others = []
+    for entry, found in zip(head.get("ownerReferences") or (), owners_of(made), strict=True):
+        if _same(found, reference):
+            continue
+        if controller and found.controller:
+            raise AlreadyOwnedError(what, found)
+        others.append(entry)
+    head["ownerReferences"] = [*others, reference.to_dict()]
+    return {**made, "metadata": head}
+
+
+def disowned_by(manifest: Mapping[str, Any], owner: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a manifest without this owner (by UID); an object that nobody owns any more stays when he goes."""
+    made = manifest.to_dict() if isinstance(manifest, KubeObject) else dict(manifest)
+    head = dict(_metadata(made))
+    uid = _metadata(owner).get("uid")
+    kept = [entry for entry in head.pop("ownerReferences", None) or () if entry.get("uid") != uid]
+    # An empty list and not no list: in a merge patch the latter would change nothing.
+    return {**made, "metadata": {**head, "ownerReferences": kept}}
+
+
+def _reference(owner: Mapping[str, Any], *, controller: bool, block_owner_deletion: bool) -> OwnerReference:
+    head = _metadata(owner)
+    parts = {
+        "apiVersion": owner.get("apiVersion"),
+        "kind": owner.get("kind"),
+        "metadata.name": head.get("name"),
+        "metadata.uid": head.get("uid"),
+    }
+    missing = [path for path, value in parts.items() if not value]
+    if missing:
+        msg = f"an owner needs {', '.join(missing)}: take it as the server has it, not the manifest it was made of"
+        raise ValueError(msg)
+    return OwnerReference(
+        api_version=str(parts["apiVersion"]),
+        kind=str(parts["kind"]),
+        name=str(parts["metadata.name"]),
+        uid=str(parts["metadata.uid"]),
+        controller=controller,
+        block_owner_deletion=block_owner_deletion,
+    )
+
+
+def _same(one: OwnerReference, other: OwnerReference) -> bool:
+    return (one.group, one.kind, one.name) == (other.group, other.kind, other.name)
+
+
+def _metadata(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    metadata = obj.get("metadata")
+    return metadata if isinstance(metadata, Mapping) else {}
