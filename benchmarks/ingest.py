@@ -10,18 +10,22 @@ Its bias: the handler decodes nothing, which is where kinformer gains most; and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from benchmarks.replay import EVENTS_PER_ROUND, OBJECTS, recorded_lines
 from benchmarks.table import Row, plain
 from kinformer import Client, ClusterConfig, SharedInformerFactory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROUNDS = 40
 RUNS = 3
@@ -71,24 +75,29 @@ async def ingest(url: str) -> float:
     return (ended - began) / (ROUNDS * EVENTS_PER_ROUND) * 1e6
 
 
+@contextlib.contextmanager
+def replaying() -> Iterator[str]:
+    """The replay server, in a process of its own; its address."""
+    server = subprocess.Popen([sys.executable, "-m", "benchmarks.replay", str(ROUNDS)], stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    try:
+        yield server.stdout.readline().decode().strip()
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
 def measure(runs: int = RUNS) -> tuple[float, float]:
     """The scan limit, and what an event costs the whole way; CPU microseconds, the best of so many runs."""
     # That the replay server does not stream lists is no news here.
     logging.disable(logging.WARNING)
-    server = subprocess.Popen([sys.executable, "-m", "benchmarks.replay", str(ROUNDS)], stdout=subprocess.PIPE)
-    try:
-        assert server.stdout is not None
-        url = server.stdout.readline().decode().strip()
-        limits, costs = [], []
+    limits, costs = [], []
+    with replaying() as url:
         for _ in range(runs):
             gc.collect()
             limits.append(scan_limit())
             costs.append(asyncio.run(ingest(url)))
-    finally:
-        server.kill()
-        server.wait()
-        if server.stdout is not None:
-            server.stdout.close()
     return min(limits), min(costs)
 
 

@@ -57,7 +57,7 @@ async def serve(rounds: int) -> None:
                 request = await reader.readuntil(b"\r\n\r\n")
                 if b"sendInitialEvents" in request:
                     writer.write(b"HTTP/1.1 422 Unprocessable Entity\r\nContent-Length: 0\r\n\r\n")
-                elif b"watch=1" not in request:
+                elif b"watch=" not in request:
                     writer.write(head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
                 else:
                     writer.write(head + b"Transfer-Encoding: chunked\r\n\r\n")
