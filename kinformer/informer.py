@@ -21,7 +21,6 @@ from kinformer.errors import (
     WaitTimeoutError,
 )
 from kinformer.event_stream import EventStream
-from kinformer.events import Updated
 from kinformer.indexer import Indexer
 from kinformer.lister import Lister
 from kinformer.mailbox import make_mailbox
@@ -29,7 +28,7 @@ from kinformer.metrics import NO_METRICS
 from kinformer.objects import KubeObject
 from kinformer.reflector import STREAM_DEADLINE, Reflector
 from kinformer.reflector_machine import MIN_WATCH_SECONDS, ReflectorMachine, StreamingMemory
-from kinformer.registration import SLICE_SECONDS, HandlerRegistration, handler_of
+from kinformer.registration import HandlerRegistration, handler_of
 from kinformer.snapshot import CacheSnapshot
 from kinformer.status import InformerState, StatusRecord
 
@@ -521,23 +520,6 @@ class SharedInformer:
             if number <= listed and not done.done():
                 done.set_result(None)
         self._relists = [(number, done) for number, done in self._relists if not done.done()]
-
-    async def _resync_handler(self, registration: HandlerRegistration) -> None:
-        """Tell one handler of everything again, every so often, straight from the cache (docs/design/0001)."""
-        clock = self._clock
-        while True:
-            await asyncio.sleep(registration.resync)
-            if not self._dispatcher.has_synced or registration.waiting > len(self._indexer):
-                # It has not even been told everything once since the last time: more of it would only pile up.
-                continue
-            until = clock() + SLICE_SECONDS
-            for key in [*self._indexer.list_keys()]:
-                obj = self._indexer.get_by_key(key)
-                if obj is not None:
-                    registration.put([Updated(obj, obj)])
-                if clock() >= until:
-                    await asyncio.sleep(0)
-                    until = clock() + SLICE_SECONDS
 
     def _refuse_unless_running(self, consequence: str) -> None:
         if self._record.state is InformerState.NEW:

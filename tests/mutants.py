@@ -111,8 +111,14 @@ MUTANTS = (
     Mutant(
         "watches that close at once are not slowed down",
         "reflector_machine.py",
-        "if self._short_watches > 1:",
-        "if self._short_watches > 1000:",
+        "if self._short_watches <= 1:",
+        "if self._short_watches <= 1000:",
+    ),
+    Mutant(
+        "a stream that always has something ready holds the loop",
+        "reflector.py",
+        "                await asyncio.sleep(0)\n                now = clock()\n",
+        "                now = clock()\n",
     ),
     Mutant(
         "success does not reset the backoff",

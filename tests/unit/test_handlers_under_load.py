@@ -202,3 +202,31 @@ async def test_a_slow_handler_that_is_cancelled_by_the_stop_leaves_nothing_half_
         await source.watched()
         await asyncio.sleep(1)
     assert states == ["begun", "cancelled"]
+
+
+@pytest.mark.looptime(False)
+async def test_a_stream_that_always_has_something_ready_does_not_hold_the_loop() -> None:
+    # On real time: virtual time stands still while there is something to do.
+    source = FakeSource(*(pod(f"p{number}") for number in range(10)))
+    turns = 0
+
+    async def another() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with SharedInformer(source) as informer:
+        stream = await source.watched()
+        versions = iter(range(11, 10**6))
+        for _ in range(3000):
+            stream.modified(*(pod(f"p{number}", next(versions)) for number in range(10)))
+        async with asyncio.TaskGroup() as group:
+            other = group.create_task(another())
+            await asyncio.sleep(0)
+            before = turns
+            while informer.status.events < 30_000:
+                await asyncio.sleep(0)
+            other.cancel()
+    # Without a pause of the reflector, it would be a turn or two.
+    assert turns - before > 5
