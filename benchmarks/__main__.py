@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import fan_out, growth, imports, ingest, memory, peers, stall
+from benchmarks import fan_out, growth, imports, ingest, memory, peers, stall, sync
 from benchmarks.table import Row, markdown, plain
 
 REPORT = Path("docs/benchmarks.md")
-QUESTIONS = (ingest, peers, fan_out, growth, stall, memory, imports)
+QUESTIONS = (ingest, peers, sync, fan_out, growth, stall, memory, imports)
 
 
 def _processor() -> str:

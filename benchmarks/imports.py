@@ -38,13 +38,13 @@ def main() -> list[Row]:
     bare = cost("import kinformer")
     used = cost("from kinformer import Client, SharedInformerFactory")
     peer = cost("import kubernetes_asyncio.client")
-    time_ratio, memory_ratio = used[0] / base[0], used[1] / base[1]
+    time_ratio, memory_ratio = bare[0] / base[0], bare[1] / base[1]
     return [
         Row("import aiohttp, msgspec", f"{base[0]:.0f} ms, {base[1]:.0f} MB"),
         Row("import kinformer", f"{bare[0]:.0f} ms, {bare[1]:.0f} MB", "≤ ½ of the last row", bare[0] <= peer[0] / 2),
-        Row("from kinformer import Client, SharedInformerFactory", f"{used[0]:.0f} ms, {used[1]:.0f} MB"),
         Row("… of aiohttp and msgspec, time", f"{time_ratio:.2f} ×", "≤ 1.2 ×", time_ratio <= 1.2),
         Row("… of aiohttp and msgspec, memory", f"{memory_ratio:.2f} ×", "≤ 1.2 ×", memory_ratio <= 1.2),
+        Row("from kinformer import Client, SharedInformerFactory", f"{used[0]:.0f} ms, {used[1]:.0f} MB"),
         Row("import kubernetes_asyncio.client", f"{peer[0]:.0f} ms, {peer[1]:.0f} MB"),
     ]
 

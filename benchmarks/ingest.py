@@ -76,9 +76,10 @@ async def ingest(url: str) -> float:
 
 
 @contextlib.contextmanager
-def replaying() -> Iterator[str]:
+def replaying(*more: str) -> Iterator[str]:
     """The replay server, in a process of its own; its address."""
-    server = subprocess.Popen([sys.executable, "-m", "benchmarks.replay", str(ROUNDS)], stdout=subprocess.PIPE)
+    run = [sys.executable, "-m", "benchmarks.replay", str(ROUNDS), *more]
+    server = subprocess.Popen(run, stdout=subprocess.PIPE)
     assert server.stdout is not None
     try:
         yield server.stdout.readline().decode().strip()
