@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from kinformer.snapshot import CacheSnapshot
     from kinformer.status import InformerState, InformerStatus
     from kinformer.status_conditions import StatusCondition
+    from kinformer.trim import Trim
     from kinformer.workqueue import RateLimitingQueue, WorkQueue
 
 __all__ = [
@@ -161,6 +162,7 @@ __all__ = [
     "TransformError",
     "TransportError",
     "TransportTimeoutError",
+    "Trim",
     "UnauthorizedError",
     "UnknownIndexError",
     "UnknownResourceError",
@@ -249,6 +251,7 @@ _HOME = {
     "StatusCondition": "status_conditions",
     "owned_by": "owners",
     "CacheSnapshot": "snapshot",
+    "Trim": "trim",
     "InformerState": "status",
     "InformerStatus": "status",
     "RateLimitingQueue": "workqueue",

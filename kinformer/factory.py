@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kinformer.labels import SelectorInput
     from kinformer.listwatch import ListerWatcher
     from kinformer.metrics import Metrics
+    from kinformer.trim import Trim
 
 __all__ = ["Identity", "SharedInformerFactory", "Sources"]
 
@@ -91,6 +92,7 @@ class SharedInformerFactory(ApiGroups):
         resync: seconds between resyncs of handlers that do not ask for their own; 0 for none.
         namespace: the namespace of informers that do not name one; `None` for all.
         backoff: when to try again after a failure.
+        trim: what every informer cuts out of the objects that arrive; see `SharedInformer`.
         on_error: told of every failure of every informer: `on_error(error, informer)`.
         give_up_after: each informer's retry budget in seconds; by default none gives up. See `SharedInformer`.
         on_give_up: asked when the budget of an informer is used up; whether it goes on.
@@ -107,6 +109,7 @@ class SharedInformerFactory(ApiGroups):
         resync: float = 0.0,
         namespace: str | None = None,
         backoff: Backoff | None = None,
+        trim: Trim | None = None,
         on_error: Callable[[KinformerError, SharedInformer], object] | None = None,
         give_up_after: float | None = None,
         on_give_up: Callable[[KinformerError | None, SharedInformer], object] | None = None,
@@ -118,6 +121,7 @@ class SharedInformerFactory(ApiGroups):
         self._resync = resync
         self._namespace = namespace or ""
         self._backoff = backoff
+        self._trim = trim
         self._on_error = on_error
         self._give_up_after = give_up_after
         self._on_give_up = on_give_up
@@ -326,6 +330,7 @@ class SharedInformerFactory(ApiGroups):
             resync=self._resync,
             backoff=self._backoff,
             transform=transform,
+            trim=self._trim,
             on_error=self._on_error,
             give_up_after=self._give_up_after,
             on_give_up=self._on_give_up,

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from kinformer.objects import ObjectKey
     from kinformer.resources import Resource
     from kinformer.status import InformerStatus
+    from kinformer.trim import Trim
 
 __all__ = ["SharedInformer"]
 
@@ -81,6 +82,8 @@ class SharedInformer:
         backoff: when to try again after a failure.
         transform: called exactly once for each object that arrives, before it is stored, with its manifest; it returns
             the manifest to keep, or `None` to leave the object out. It must not change name, namespace, uid or version.
+        trim: what to cut out of each object that arrives, before the transform and much cheaper: `Trim()` cuts
+            `managedFields` and kubectl's copy of what was applied, often more than half of an object.
         on_error: told of every failure: `on_error(error, informer)`. Called on the loop; keep it short. More can be
             added with `add_error_handler`.
         give_up_after: the retry budget: seconds of failure without a single success, after which the informer gives
@@ -104,6 +107,7 @@ class SharedInformer:
         resync: float = 0.0,
         backoff: Backoff | None = None,
         transform: Transform | None = None,
+        trim: Trim | None = None,
         on_error: Callable[[KinformerError, SharedInformer], object] | None = None,
         give_up_after: float | None = None,
         on_give_up: Callable[[KinformerError | None, SharedInformer], object] | None = None,
@@ -138,6 +142,7 @@ class SharedInformer:
             machine=machine,
             status=self._record,
             transform=transform,
+            trim=trim,
             cached=self._indexer.known_as,
             on_error=self._failed,
             give_up_after=give_up_after,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import msgspec
+
 from kinformer.delta_fifo import DeltaType
 from kinformer.errors import TransformError
 from kinformer.listwatch import EventType
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from kinformer.delta_fifo import DeltaFIFO
     from kinformer.errors import ObjectError
     from kinformer.listwatch import WatchBatch
+    from kinformer.trim import Trim
 
 __all__ = ["SLICE_SECONDS", "Intake", "Transform"]
 
@@ -38,6 +41,7 @@ class Intake:
     Args:
         fifo: where they go.
         transform: called exactly once for each state of an object that arrives.
+        trim: cuts out what is not to be kept, before the transform.
         cached: what the cache has of an object when that is the very state that arrived, else `None`. It is kept in
             place of what arrived, so that a list of what is known already takes no memory and no transform.
         left_out: told of each object that cannot be used.
@@ -48,11 +52,13 @@ class Intake:
         fifo: DeltaFIFO,
         *,
         transform: Transform | None,
+        trim: Trim | None,
         cached: Callable[[KubeObject], KubeObject | None],
         left_out: Callable[[ObjectError], None],
     ) -> None:
         self._fifo = fifo
         self._transform = transform
+        self._trim = trim
         self._cached = cached
         self._left_out = left_out
         self._observed: dict[ObjectKey, KubeObject] = {}
@@ -91,7 +97,7 @@ class Intake:
     def queue_events(self, batch: WatchBatch) -> None:
         """Queue what a watch brought."""
         fifo = self._fifo
-        if self._transform is None:
+        if self._transform is None and self._trim is None:
             if batch.events:
                 fifo.extend([(_DELTA_OF[kind], obj) for kind, obj in batch.events])
         else:
@@ -137,7 +143,16 @@ class Intake:
         known = self._cached(obj)
         if known is not None:
             return known
+        if self._trim is not None:
+            obj = self._trimmed(obj, self._trim)
         return obj if self._transform is None else self._transformed(obj, self._transform)
+
+    def _trimmed(self, obj: KubeObject, trim: Trim) -> KubeObject:
+        try:
+            return trim(obj)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # An odd spelling, metadata twice for example: kept as it is, which is right if not small.
+            return obj
 
     def _transformed(self, obj: KubeObject, transform: Transform) -> KubeObject | None:
         resource = obj.resource

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from kinformer.listwatch import ListerWatcher, WatchBatch
     from kinformer.metrics import Metrics
     from kinformer.objects import KubeObject, ObjectKey
+    from kinformer.trim import Trim
 
 __all__ = ["STREAM_DEADLINE", "Reflector"]
 
@@ -54,6 +55,7 @@ class Reflector:
         machine: decides what comes next, and holds the backoff policy.
         status: where to write down how it goes.
         transform: called exactly once for each state of an object that arrives, before it is queued.
+        trim: cuts out what is not to be kept, before the transform.
         cached: what the cache has of an object, when that is the very state that arrived.
         on_error: told of every failure, also those that are overcome by themselves.
         give_up_after: seconds of failure without a single success after which `on_give_up` is asked; `None` for never.
@@ -71,6 +73,7 @@ class Reflector:
         machine: ReflectorMachine | None = None,
         status: StatusRecord | None = None,
         transform: Transform | None = None,
+        trim: Trim | None = None,
         cached: Callable[[KubeObject], KubeObject | None] = lambda _: None,
         on_error: Callable[[KinformerError], None] | None = None,
         give_up_after: float | None = None,
@@ -83,7 +86,7 @@ class Reflector:
         self._name = name or source.resource.full_name
         self._machine = machine or ReflectorMachine()
         self._status = status or StatusRecord()
-        self._intake = Intake(fifo, transform=transform, cached=cached, left_out=self._left_out)
+        self._intake = Intake(fifo, transform=transform, trim=trim, cached=cached, left_out=self._left_out)
         self._on_error = on_error
         self._give_up_after = give_up_after
         self._on_give_up = on_give_up
