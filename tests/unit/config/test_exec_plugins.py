@@ -119,12 +119,19 @@ def alive(pid: int) -> bool:
         return False
 
 
+async def dies(pid: int) -> None:
+    """Wait until a process is gone: killed at once, it may be a moment until init has taken note of it."""
+    async with asyncio.timeout(30):
+        while alive(pid):
+            await asyncio.sleep(0.01)
+
+
 async def test_a_plugin_that_hangs_is_ended_with_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_exec, "TIME_LIMIT", 0.3)
     command = script(tmp_path / "plugin", f"sleep 1000 & echo $! > {tmp_path}/child; wait")
     with pytest.raises(ConfigError, match=r"did not answer within 0\.3 seconds"):
         await plugin(command).run()
-    assert not alive(int((tmp_path / "child").read_text()))
+    await dies(int((tmp_path / "child").read_text()))
 
 
 async def test_a_cancelled_run_leaves_no_process_behind(tmp_path: Path) -> None:
@@ -137,11 +144,7 @@ async def test_a_cancelled_run_leaves_no_process_behind(tmp_path: Path) -> None:
         while not (tmp_path / "child").exists():  # another process writes it
             await asyncio.sleep(0.01)
         running.cancel()
-    child = int((tmp_path / "child").read_text())
-    # It is dead by now; that init has taken note of it can take a moment. Left alive, it would sleep for long.
-    async with asyncio.timeout(30):
-        while alive(child):
-            await asyncio.sleep(0.01)
+    await dies(int((tmp_path / "child").read_text()))
 
 
 class Scripted:
