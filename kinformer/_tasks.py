@@ -8,15 +8,17 @@ else is born inside that group.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any
 
-__all__ = ["BackgroundTask"]
+__all__ = ["BackgroundTask", "whole"]
+
+T = TypeVar("T")
 
 
 class BackgroundTask:
@@ -96,3 +98,23 @@ class BackgroundTask:
         failure = self._task.exception()
         if failure is not None:
             raise failure
+
+
+async def whole(making: Coroutine[Any, Any, T], undo: Callable[[T], Awaitable[None]]) -> T:
+    """Let something be made as a whole, also when the caller is cancelled meanwhile: then it is undone at once.
+
+    For what leaves something half done when it is cancelled, as starting a process does.
+
+    Raises:
+        BaseException: what the making raises; if cancelled, the cancellation, after the undoing.
+    """
+    task = asyncio.get_running_loop().create_task(making)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([task])
+            if not task.cancelled() and task.exception() is None:
+                await undo(task.result())
+        raise
+    return task.result()

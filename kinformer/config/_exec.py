@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import functools
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
+from kinformer._tasks import whole
 from kinformer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -122,7 +124,7 @@ class ExecPlugin:
         if self.interactive_mode == "Always" and not interactive:
             raise self._failed("needs a terminal (interactiveMode: Always), and there is none")
         try:
-            process = await asyncio.create_subprocess_exec(
+            starting = asyncio.create_subprocess_exec(
                 self.command,
                 *self.args,
                 env={**os.environ, **self.env, "KUBERNETES_EXEC_INFO": self._info(interactive)},
@@ -132,6 +134,8 @@ class ExecPlugin:
                 # A session of its own, so that killing it reaches its children; one who talks to us must stay in ours.
                 start_new_session=not interactive,
             )
+            # Cancelled in the middle, asyncio would kill the process alone, and wait for its children to let go.
+            process = await whole(starting, functools.partial(_end, group=not interactive))
         except OSError as error:
             hint = f". {self.install_hint.strip()}" if self.install_hint else "; is it installed, and in PATH?"
             raise self._failed(f"cannot be run: {error.strerror or error}{hint}") from error

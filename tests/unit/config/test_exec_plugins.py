@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -126,6 +127,11 @@ async def dies(pid: int) -> None:
             await asyncio.sleep(0.01)
 
 
+def with_a_child(place: Path) -> str:
+    """A program that starts another, says which, and waits for it."""
+    return f"sleep 1000 & echo $! > {place}/child.tmp; mv {place}/child.tmp {place}/child; wait"
+
+
 async def test_a_plugin_that_hangs_is_ended_with_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_exec, "TIME_LIMIT", 0.3)
     command = script(tmp_path / "plugin", f"sleep 1000 & echo $! > {tmp_path}/child; wait")
@@ -135,16 +141,29 @@ async def test_a_plugin_that_hangs_is_ended_with_its_children(tmp_path: Path, mo
 
 
 async def test_a_cancelled_run_leaves_no_process_behind(tmp_path: Path) -> None:
-    command = script(
-        tmp_path / "plugin",
-        f"sleep 1000 & echo $! > {tmp_path}/child.tmp; mv {tmp_path}/child.tmp {tmp_path}/child; wait",
-    )
+    command = script(tmp_path / "plugin", with_a_child(tmp_path))
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(plugin(command).run())
         while not (tmp_path / "child").exists():  # another process writes it
             await asyncio.sleep(0.01)
         running.cancel()
     await dies(int((tmp_path / "child").read_text()))
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_run_can_be_cancelled_at_any_moment_also_while_its_process_starts(tmp_path: Path, turns: int) -> None:
+    command = script(tmp_path / "plugin", with_a_child(tmp_path))
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(plugin(command).run())
+        for _ in range(turns):
+            # The process gets ahead of the loop, as it does under load.
+            until = time.perf_counter() + 0.01
+            while time.perf_counter() < until:
+                pass
+            await asyncio.sleep(0)
+        running.cancel()
+    if (tmp_path / "child").exists():
+        await dies(int((tmp_path / "child").read_text()))
 
 
 class Scripted:
