@@ -44,24 +44,24 @@ APPS = ("web", "api", "batch", "cache")
 PICTURE = Path("docs/img/soak.svg")
 SAMPLE_SECONDS = 5.0
 
-# Periods without a common divisor, so that every pair of faults meets sooner or later.
+# At random moments, so far apart on the average: every pair of faults meets sooner or later.
 FAULTS = (
-    "drop:every=7",
-    "end:every=11",
-    "cut:every=13",
-    "garbage:every=17",
-    "error:status=500,every=19",
-    "error:status=429,every=23",
-    "expire:every=29",
-    "fail:status=503,verb=watch,count=9,every=31",
-    "fail:status=500,verb=list,count=3,every=37",
-    "fail:status=503,verb=watch,count=3,every=41,html=<html>503</html>",
-    "status-on-stream:every=43",
-    "freeze:resource=configmaps,every=53",
-    "empty:every=59",
-    "down:every=83,seconds=2",
-    "lag:writes=200,every=97",
-    "lag:writes=0,every=67",
+    "drop:about=7",
+    "end:about=11",
+    "cut:about=13",
+    "garbage:about=17",
+    "error:status=500,about=19",
+    "error:status=429,about=23",
+    "expire:about=29",
+    "fail:status=503,verb=watch,count=9,about=31",
+    "fail:status=500,verb=list,count=3,about=37",
+    "fail:status=503,verb=watch,count=3,about=41,html=<html>503</html>",
+    "status-on-stream:about=43",
+    "freeze:resource=configmaps,about=53",
+    "empty:about=59",
+    "down:about=83,seconds=2",
+    "lag:writes=200,about=97",
+    "lag:writes=0,about=67",
 )
 
 

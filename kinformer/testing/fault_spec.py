@@ -2,13 +2,15 @@
 
     NAME[:PARAMETER=VALUE[,PARAMETER=VALUE...]]
 
-Every fault takes `after=SECONDS` (it begins so long after the start) and `every=SECONDS` (it happens again and again).
+Every fault takes `after=SECONDS` (it begins so long after the start), `every=SECONDS` (it happens again and again) and
+`about=SECONDS` (the same at random moments, so far apart on the average).
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -166,12 +168,14 @@ class FaultSpec:
         parameters: for the function that does it.
         after: seconds before it happens first.
         every: seconds between its beginnings; 0 for once.
+        about: seconds between its beginnings on the average, which then are exponentially distributed; 0 for not.
     """
 
     name: str
     parameters: dict[str, Any]
     after: float
     every: float
+    about: float = 0.0
 
     @classmethod
     def parse(cls, text: str) -> FaultSpec:
@@ -184,7 +188,7 @@ class FaultSpec:
         if name not in FAULTS:
             msg = f"fault {name!r} is unknown; there are {', '.join(FAULTS)}"
             raise ValueError(msg)
-        known = {**_parameters(FAULTS[name][0]), "after": 0.0, "every": 0.0}
+        known = {**_parameters(FAULTS[name][0]), "after": 0.0, "every": 0.0, "about": 0.0}
         found: dict[str, Any] = {}
         for part in filter(None, rest.split(",")):
             parameter, equals, value = part.partition("=")
@@ -206,18 +210,22 @@ class FaultSpec:
         if missing := [name for name, default in known.items() if default is _NEEDED and name not in found]:
             msg = f"fault {text!r} needs {' and '.join(f'{name}=...' for name in missing)}"
             raise ValueError(msg)
-        after, every = found.pop("after", 0.0), found.pop("every", 0.0)
-        return cls(name, found, after, every)
+        after, every, about = (found.pop(when, 0.0) for when in ("after", "every", "about"))
+        return cls(name, found, after, every, about)
 
     async def run(self, faults: Faults) -> None:
         """Let it happen: once, or again and again until cancelled."""
         do = FAULTS[self.name][0]
-        await asyncio.sleep(self.after)
+        rng = random.Random()  # noqa: S311 - nothing to be guessed
+        await asyncio.sleep(self.after + (rng.expovariate(1 / self.about) if self.about else 0.0))
         while True:
             began = asyncio.get_running_loop().time()
             result = do(faults, **self.parameters)
             if result is not None:
                 await result
+            if self.about:
+                await asyncio.sleep(rng.expovariate(1 / self.about))
+                continue
             if not self.every:
                 return
             await asyncio.sleep(max(began + self.every - asyncio.get_running_loop().time(), 0.01))
@@ -231,7 +239,7 @@ def described() -> str:
             f"{key.replace('_', '-')}={'...' if value is _NEEDED else value}" for key, value in _parameters(do).items()
         )
         lines.append(f"{name + (':' + parameters if parameters else ''):<72} {what}")
-    return "\n".join([*lines, "Each takes after=SECONDS and every=SECONDS as well."])
+    return "\n".join([*lines, "Each takes after=SECONDS, every=SECONDS and about=SECONDS (at random moments) as well."])
 
 
 def _parameters(do: Callable[..., object]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 
 import aiohttp
 import pytest
@@ -22,7 +23,7 @@ def test_a_fault_is_read_with_its_parameters_in_their_types() -> None:
     ("text", "said"),
     [
         ("nonsense", "fault 'nonsense' is unknown; there are down, drop"),
-        ("drop:wrong=1", "'wrong=1' is not one of resource=..., after=..., every=..."),
+        ("drop:wrong=1", "'wrong=1' is not one of resource=..., after=..., every=..., about=..."),
         ("drop:resource", "'resource' is not one of"),
         ("fail:status=many", "status='many' is not a whole number"),
         ("delay:seconds=long", "seconds='long' is not a number"),
@@ -70,3 +71,16 @@ async def test_a_fault_can_begin_later_and_happen_again_and_again() -> None:
         async with asyncio.timeout(31):
             await FaultSpec.parse("lag:after=5,every=10").run(server.faults)
     assert happened == [pytest.approx(at, abs=0.01) for at in (5, 15, 25)]
+
+
+@pytest.mark.looptime
+async def test_a_fault_can_happen_at_random_moments() -> None:
+    server = ApiServer()
+    happened: list[float] = []
+    server.faults.lag = lambda writes: happened.append(asyncio.get_running_loop().time())  # type: ignore[method-assign]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(10_000):
+            await FaultSpec.parse("lag:about=10").run(server.faults)
+    assert 800 < len(happened) < 1200
+    gaps = {round(after - before, 3) for before, after in itertools.pairwise(happened)}
+    assert len(gaps) > 0.9 * len(happened)
