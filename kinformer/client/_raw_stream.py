@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -27,8 +28,15 @@ _BUFFER_SIZE: Final = 256 * 1024
 _HIGH_WATER: Final = 1024 * 1024
 _LOW_WATER: Final = 256 * 1024
 
-# Selector loops (and uvloop) ask for the buffer, fill it and hand it back in one go, so one serves all connections.
-_shared_buffer = bytearray(_BUFFER_SIZE)
+
+class _Shared(threading.local):
+    """Selector loops (and uvloop) ask for the buffer, fill it and hand it back at once: one serves a whole thread."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(_BUFFER_SIZE)
+
+
+_shared = _Shared()
 
 
 class RawStream(asyncio.BufferedProtocol):
@@ -43,7 +51,7 @@ class RawStream(asyncio.BufferedProtocol):
         self._request = request
         self._tune = tune
         self._loop = asyncio.get_running_loop()
-        self._buffer = _shared_buffer if sys.platform != "win32" else bytearray(_BUFFER_SIZE // 4)
+        self._buffer = _shared.buffer if sys.platform != "win32" else bytearray(_BUFFER_SIZE // 4)
         self._view = memoryview(self._buffer)
         self._transport: asyncio.Transport | None = None
         self._pieces: list[bytes] = []

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
 
 from kinformer.client import Client
+from kinformer.client._raw_stream import RawStream
 from kinformer.config import ClusterConfig
 from kinformer.errors import (
     ExpiredError,
@@ -480,3 +483,20 @@ async def test_a_source_says_what_its_scope_is(client: Client, scope: dict[str, 
 async def test_a_namespace_for_a_cluster_scoped_resource_is_refused_at_once(client: Client) -> None:
     with pytest.raises(ValueError, match="nodes are cluster-scoped"):
         client.list_watch(NODES, namespace="web")
+
+
+def test_loops_in_several_threads_do_not_share_what_they_read() -> None:
+    def buffer_of(_: object) -> int:
+        async def made() -> int:
+            return id(RawStream(b"", lambda sock: None)._buffer)
+
+        both.wait(timeout=10)
+        first = asyncio.run(made())
+        # Kept until the other has made its own, or the same memory could be used twice in turn.
+        both.wait(timeout=10)
+        return first
+
+    both = threading.Barrier(2)
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.map(buffer_of, range(2))
+    assert one != other
