@@ -4,6 +4,10 @@ An index is a function from an object to the values it is found under. The value
 function is called once per change, and an object that is replaced leaves every place it was found in.
 
 What is stored is never handed out: each read makes a new view (see `objects`). Reads are plain calls, no await.
+
+Only the event loop writes; other threads may read meanwhile (a web framework runs plain `def` endpoints in some). So no
+read walks over a dict that a write could change under it: it walks over a copy, which the interpreter makes in one go,
+and passes over what has gone since.
 """
 
 from __future__ import annotations
@@ -210,7 +214,9 @@ class Indexer:
         Raises:
             UnknownIndexError: there is no index of that name.
         """
-        return [self._objects[key].view() for key in self._keys(name, value)]
+        objects = self._objects
+        found = [objects.get(key) for key in [*self._keys(name, value)]]
+        return [stored.view() for stored in found if stored is not None]
 
     def index_keys(self, name: str, value: str) -> list[ObjectKey]:
         """The keys found under a value of an index, sorted.
@@ -257,4 +263,4 @@ class Indexer:
     # Last, because below it the annotation list[...] would mean this method.
     def list(self) -> list[KubeObject]:
         """All objects, in the order they came."""
-        return [stored.view() for stored in self._objects.values()]
+        return [stored.view() for stored in [*self._objects.values()]]

@@ -471,7 +471,9 @@ class SharedInformer:
 
     def snapshot(self) -> CacheSnapshot:
         """The whole cache as it is now, with the version it has come to; nothing that follows changes it."""
-        return CacheSnapshot(self._indexer.copy(), self._dispatcher.resource_version)
+        # The version first: when another thread asks, the objects may go on meanwhile, and may not fall behind it.
+        version = self._dispatcher.resource_version
+        return CacheSnapshot(self._indexer.copy(), version)
 
     def add_error_handler(self, on_error: Callable[[KinformerError, SharedInformer], object]) -> Callable[[], None]:
         """Have a function told of every failure from now on; returns what ends that."""

@@ -23,6 +23,9 @@ class Lister:
 
     Each answer is the cache as it is now. Until the informer has synced, that may be nothing or a part.
 
+    Other threads may read, too, while the event loop goes on: each object they get is whole; a list may have some of
+    what happens meanwhile and not the rest (`SharedInformer.snapshot` has neither less nor more than one moment).
+
     Args:
         indexer: the cache.
         resource: what is in it.
