@@ -2,7 +2,7 @@
 #   make demo    the informers at work on the embedded API server, no cluster needed
 #   make test    the tests
 #   make check   format, lint, types, layers, tests: what CI runs
-#   make bench   the benchmarks      make docs   the manual      make clean   remove what was built
+#   make bench   the benchmarks (bench-quick: in two minutes)    make docs   the manual      make clean   remove what was built
 #   make soak    for a quarter of an hour under faults           make mutants   deliberate bugs, all to be caught
 
 PYTHON ?= python3
@@ -10,7 +10,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 FOR    ?= 20
 
-.PHONY: demo test check lint types layers format bench guard mutants soak docs clean
+.PHONY: demo test check lint types layers format bench bench-quick guard mutants soak docs clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -46,6 +46,9 @@ format: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
+
+bench-quick: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks --quick
 
 # Has something become slower? Ratios against bounds that are committed.
 guard: $(VENV)/.installed-test

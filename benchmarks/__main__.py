@@ -1,61 +1,159 @@
-"""Run every benchmark, one after the other, and write docs/benchmarks.md: `python -m benchmarks [--no-report]`."""
+"""Run the benchmarks, one after the other, and write docs/benchmarks.md.
+
+    python -m benchmarks                          all of them
+    python -m benchmarks --only ingest,peers      some of them; the rest of the page is what was measured before
+    python -m benchmarks --quick                  a rough answer to the most important, to the terminal only
+    python -m benchmarks --report                 measure nothing: write the page of what is kept
+
+A question that fails is told with its reason, here and on the page, and stops nothing: the exit code is 0. It is 2 for
+a question that does not exist.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
-import platform
+import os
+import selectors
 import subprocess
 import sys
-from datetime import UTC, datetime
-from importlib.metadata import version
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from benchmarks import fan_out, growth, imports, ingest, memory, peers, stall, sync
-from benchmarks.table import Row, markdown, plain
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-REPORT = Path("docs/benchmarks.md")
-QUESTIONS = (ingest, peers, sync, fan_out, growth, stall, memory, imports)
+from benchmarks import progress, report, results
+from benchmarks.results import Answer
+from benchmarks.table import Row, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+REPORT: Final = Path("docs/benchmarks.md")
+
+# The order is that of the page.
+QUESTIONS: Final = ("ingest", "peers", "sync", "fan_out", "growth", "stall", "memory", "imports")
+QUICK: Final = ("ingest", "sync", "fan_out", "stall", "memory")
+
+LONGEST: Final = 420.0
+"""Seconds after which a question is given up."""
 
 
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+class Failed(Exception):  # noqa: N818 - it is the answer to a question
+    """A question could not be answered; says why in one line."""
 
 
-def _rows(module: str) -> list[Row]:
+def _asked(name: str, bar: Progress, task: object, *, quick: bool) -> list[Row]:
     """The answer, from a process of its own: what one question leaves in the heap is not the next one's business."""
-    program = f"import json\nfrom {module} import main\nprint(json.dumps(main()))"
-    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
-    return [Row(*row) for row in json.loads(done.stdout.splitlines()[-1])]
-
-
-def main(report: bool) -> None:
-    sections = []
-    for module in QUESTIONS:
-        text = (module.__doc__ or "").strip()
-        question, _, rest = text.partition("\n\n")
-        question = question.removeprefix("Question: ")
-        print(question)
-        rows = _rows(module.__name__)
-        print(plain(rows) + "\n", flush=True)
-        sections.append(f"## {question}\n\n{rest}\n\n{markdown(rows)}\n\n`python -m {module.__name__}`\n")
-    versions = ", ".join(
-        f"{name} {version(name)}" for name in ("kinformer", "aiohttp", "msgspec", "kubernetes_asyncio")
+    program = (
+        f"import json, os, sys\nfrom benchmarks.{name} import main\n"
+        "text = json.dumps(main())\nprint('\\n' + text, flush=True)"
     )
-    head = f"""# Benchmarks
+    reading, writing = os.pipe()
+    environment = {**os.environ, progress.PIPE: str(writing), progress.QUICK: "1" if quick else "0"}
+    child = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        pass_fds=[writing],
+    )
+    os.close(writing)
+    assert child.stdout is not None
+    assert child.stderr is not None
+    taken: dict[int, bytearray] = {child.stdout.fileno(): bytearray(), child.stderr.fileno(): bytearray()}
+    steps = b""
+    began = time.perf_counter()
+    with selectors.DefaultSelector() as waiting, child, open(reading, "rb", buffering=0) as pipe:  # noqa: PTH123
+        for number in (*taken, pipe.fileno()):
+            waiting.register(number, selectors.EVENT_READ)
+        while waiting.get_map():
+            if time.perf_counter() - began > LONGEST:
+                child.kill()
+                raise Failed(f"not answered within {LONGEST:.0f} s")
+            for key, _ in waiting.select(timeout=1):
+                chunk = os.read(key.fd, 65536)
+                if not chunk:
+                    waiting.unregister(key.fd)
+                elif key.fd in taken:
+                    taken[key.fd] += chunk
+                else:
+                    *lines, steps = (steps + chunk).split(b"\n")
+                    for line in lines:
+                        done, total, what = json.loads(line)
+                        bar.update(task, completed=done, total=total, step=what)  # type: ignore[arg-type]
+        child.wait()
+        out, err = (bytes(text).decode(errors="replace") for text in taken.values())
+    if child.returncode:
+        last = (err.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
+        raise Failed(last[:300])
+    return [Row(*row) for row in json.loads(out.strip().splitlines()[-1])]
 
-Measured by `make bench`, which writes this page: {datetime.now(UTC):%Y-%m-%d}, {_processor()},
-Python {platform.python_version()}, {versions}. CPU time of one process, the best of several
-runs; ratios to something measured in the same run say more than times. Targets are those the project has set itself;
-what is not reached says so, and [design note 0005](design/0005-the-hot-path.md) says why. client-go is not
-measured here yet.
-"""
-    if report:
-        REPORT.write_text(head + "\n" + "\n".join(sections))
-        print(f"wrote {REPORT}")
+
+def measure(names: Sequence[str], *, quick: bool) -> dict[str, Answer]:
+    """Ask each; what was answered is kept as soon as it is there, but for rough answers."""
+    console = Console(highlight=False, soft_wrap=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[step]}"),
+        TimeElapsedColumn(),
+    )
+    answers: dict[str, Answer] = {}
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        whole = bar.add_task(f"{len(names)} questions", total=len(names), step="")
+        for name in names:
+            task = bar.add_task(name, total=None, step="")
+            bar.update(whole, step=name)
+            began = time.perf_counter()
+            rows: list[Row] = []
+            error = ""
+            try:
+                rows = _asked(name, bar, task, quick=quick)
+            except Failed as failure:
+                error = str(failure)
+            seconds = time.perf_counter() - began
+            answers[name] = Answer(rows, results.now(), seconds, results.commit(), error)
+            if not quick:
+                results.save({**results.load(), name: answers[name]})
+            bar.remove_task(task)
+            bar.advance(whole)
+            console.print(f"{report.question_of(name)} ({seconds:.0f} s)", markup=False)
+            console.print(plain(rows) if rows else f"  could not be measured: {error}", markup=False)
+            console.print()
+    return answers
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", metavar="NAMES", help=f"of {', '.join(QUESTIONS)}")
+    parser.add_argument("--quick", action="store_true", help="rough, and no page")
+    parser.add_argument("--report", action="store_true", help="write the page of what is kept; measure nothing")
+    parser.add_argument("--no-report", action="store_true", help="keep what is measured, and write no page")
+    given = parser.parse_args(arguments)
+    names = given.only.split(",") if given.only else list(QUICK if given.quick else QUESTIONS)
+    unknown = [name for name in names if name not in QUESTIONS]
+    if unknown:
+        print(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(QUESTIONS)}", file=sys.stderr)
+        return 2
+    if not given.report:
+        measure(names, quick=given.quick)
+    if given.quick or given.no_report:
+        return 0
+    answers = results.load()
+    if not answers:
+        print("nothing has been measured yet: leave --report out", file=sys.stderr)
+        return 0
+    REPORT.write_text(report.page(answers, QUESTIONS))
+    print(f"wrote {REPORT}")
+    return 0
 
 
 if __name__ == "__main__":
-    main(report="--no-report" not in sys.argv)
+    sys.exit(main())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Row", "markdown", "plain"]
+__all__ = ["Row", "markdown", "plain", "verdict"]
 
 
 class Row(NamedTuple):
@@ -13,27 +13,41 @@ class Row(NamedTuple):
     Attributes:
         what: is measured.
         value: in words, with its unit.
-        target: what is wanted, in words; "" where nothing is.
-        reached: whether it is; `None` where nothing is wanted.
+        target: what is wanted, in words; "" where nothing is. Rows with a target make the overview of the report.
+        reached: whether it is; `None` where nothing is wanted, or where nothing could be measured.
+        number: the value, for the plots; `None` for rows that no plot shows.
+        series: to which of several tables of one question the row belongs, such as "watch" or "sync".
+        points: (x, y) of a curve, for the plots.
     """
 
     what: str
     value: str
     target: str = ""
     reached: bool | None = None
+    number: float | None = None
+    series: str = ""
+    points: tuple[tuple[float, float], ...] = ()
 
 
-def _verdict(row: Row) -> str:
-    return {True: "yes", False: "no", None: ""}[row.reached]
+def verdict(row: Row) -> str:
+    """Whether the target is reached, in a word."""
+    if not row.target:
+        return ""
+    return {True: "yes", False: "**no**", None: "not measured"}[row.reached]
 
 
 def markdown(rows: list[Row]) -> str:
-    """As a table of Markdown."""
-    lines = ["| | measured | target | reached |", "|---|--:|--:|---|"]
-    lines += [f"| {row.what} | {row.value} | {row.target} | {_verdict(row)} |" for row in rows]
+    """As a table of Markdown; the columns of targets only where there are any."""
+    if any(row.target for row in rows):
+        lines = ["| | measured | target | reached |", "|---|--:|--:|---|"]
+        lines += [f"| {row.what} | {row.value} | {row.target} | {verdict(row)} |" for row in rows]
+    else:
+        lines = ["| | measured |", "|---|--:|", *(f"| {row.what} | {row.value} |" for row in rows)]
     return "\n".join(lines)
 
 
 def plain(rows: list[Row]) -> str:
     """As lines of text."""
-    return "\n".join(f"  {row.what:<58} {row.value:>22}   {row.target:<28} {_verdict(row)}".rstrip() for row in rows)
+    return "\n".join(
+        f"  {row.what:<58} {row.value:>22}   {row.target:<28} {verdict(row).strip('*')}".rstrip() for row in rows
+    )
