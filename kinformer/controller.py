@@ -135,17 +135,17 @@ class _Watch(Generic[K]):
         self.source = source
         self._keys_of = keys_of
         self._admit = admit
-        self._queue = queue
+        self.queue = queue
 
     def on_event(self, event: Event) -> None:
         """Queue the keys of the object; of an update, those of the new state and of the old one."""
         if self._admit is not None and not self._admit(event):
             return
         for key in _as_keys(self._keys_of(event.obj)):
-            self._queue.add(key)
+            self.queue.add(key)
         if isinstance(event, Updated):
             for key in _as_keys(self._keys_of(event.old)):
-                self._queue.add(key)
+                self.queue.add(key)
 
 
 class Controller(Generic[K]):

@@ -63,6 +63,11 @@ class Dispatcher:
         self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
         self._group: asyncio.TaskGroup | None = None
 
+    @property
+    def registrations(self) -> tuple[HandlerRegistration, ...]:
+        """The handlers there are now."""
+        return tuple(self._registrations)
+
     def register(self, registration: HandlerRegistration) -> None:
         """Add a handler; what is in the cache already is the first it hears of."""
         self._bring_up_to_date(registration)

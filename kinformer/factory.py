@@ -143,6 +143,16 @@ class SharedInformerFactory(ApiGroups):
         """All informers there are, by what they are of."""
         return dict(self._informers)
 
+    @property
+    def started(self) -> bool:
+        """Whether it has been started, also when it has been stopped since."""
+        return self._started
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has been stopped."""
+        return self._stopped
+
     def informer(
         self,
         resource: Resource | str,

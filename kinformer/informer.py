@@ -235,6 +235,16 @@ class SharedInformer:
         """How it is at this moment. May be asked from any thread."""
         return self._record.snapshot(self._clock(), has_synced=self._dispatcher.has_synced, objects=len(self._indexer))
 
+    @property
+    def handlers(self) -> tuple[HandlerRegistration, ...]:
+        """The handlers there are now."""
+        return self._dispatcher.registrations
+
+    @property
+    def pending(self) -> int:
+        """How many objects have changes that have arrived and are not in the cache yet."""
+        return len(self._fifo)
+
     def add_indexers(self, indexers: Mapping[str, IndexFunction]) -> None:
         """Add indexes, at any time; what is in the cache is indexed at once.
 

@@ -84,7 +84,8 @@ class HandlerRegistration:
         self.failures = 0
         """How often the handler has raised."""
         self.last_failure: BaseException | None = None
-        self._handler = handler
+        self.handler = handler
+        """What is called."""
         self._mailbox = mailbox
         self._forget = forget
         self._failed = failed
@@ -92,6 +93,7 @@ class HandlerRegistration:
         self._has_synced = False
         self._settled = asyncio.Event()
         self._ended = asyncio.Event()
+        self._parked = False
         self._closing = False
         self._draining = False
         self._task: asyncio.Task[None] | None = None
@@ -104,6 +106,11 @@ class HandlerRegistration:
     def waiting(self) -> int:
         """How many events wait for the handler."""
         return len(self._mailbox)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, and the handler is not being called; also when it never will be again."""
+        return self._ended.is_set() or (self._parked and not self._wakeup.is_set() and not len(self._mailbox))
 
     @property
     def has_synced(self) -> bool:
@@ -188,7 +195,9 @@ class HandlerRegistration:
         clock = loop.time
         task = asyncio.current_task()
         while not (self._closing and not len(self._mailbox)):
+            self._parked = True
             await self._wakeup.wait()
+            self._parked = False
             self._wakeup.clear()
             until = clock() + SLICE_SECONDS
             while (item := self._mailbox.take()) is not None:
@@ -197,7 +206,7 @@ class HandlerRegistration:
                     self._settled.set()
                 else:
                     try:
-                        result = self._handler(item)
+                        result = self.handler(item)
                         if result is not None and inspect.isawaitable(result):
                             await result
                     except Exception as error:  # noqa: BLE001 - a user's handler; the next event goes on

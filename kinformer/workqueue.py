@@ -72,6 +72,16 @@ class WorkQueue(Generic[K]):
         """Whether `shut_down` was called."""
         return self._shutting_down
 
+    @property
+    def idle(self) -> bool:
+        """Whether no key is queued, and none is being processed. What is delayed does not count."""
+        return not self._queue and not self._processing
+
+    @property
+    def processing(self) -> frozenset[K]:
+        """The keys that workers have now."""
+        return frozenset(self._processing)
+
     def add(self, key: K) -> None:
         """Ask for work on a key.
 
@@ -138,7 +148,7 @@ class WorkQueue(Generic[K]):
         self._processing.remove(key)
         if key in self._dirty:
             self._push(key)
-        elif self._shutting_down and self._idle:
+        elif self._shutting_down and self.idle:
             self._drained.set()
 
     @contextlib.asynccontextmanager
@@ -167,15 +177,11 @@ class WorkQueue(Generic[K]):
         self._shutting_down = True
         while self._getters:
             self._wake_one()
-        if not drain or self._idle:
+        if not drain or self.idle:
             self._drained.set()
             return
         self._drained.clear()
         await self._drained.wait()
-
-    @property
-    def _idle(self) -> bool:
-        return not self._queue and not self._processing
 
     def _push(self, key: K) -> None:
         self._queue.append(key)
@@ -264,6 +270,15 @@ class RateLimitingQueue(WorkQueue[K]):
     def num_requeues(self, key: K) -> int:
         """How often the key was added with `add_rate_limited` since it was forgotten."""
         return self._limiter.num_requeues(key)
+
+    def due_within(self, seconds: float) -> int:
+        """How many delayed keys come due within so many seconds.
+
+        Raises:
+            RuntimeError: no event loop is running.
+        """
+        until = asyncio.get_running_loop().time() + seconds
+        return sum(due <= until for due in self._due.values())
 
     async def shut_down(self, *, drain: bool = False) -> None:
         """As `WorkQueue.shut_down`; keys whose time has not come are dropped."""

@@ -194,6 +194,14 @@ class ApiServer:
         """Forget the changes up to a version, by default all: watches from older ones are answered with 410."""
         self._store.compact(revision)
 
+    def send_bookmarks(self) -> None:
+        """Send every open watch that takes bookmarks one of the present version, behind all that it has to tell.
+
+        Whoever has received it has received everything up to now, however narrow its selectors are.
+        """
+        for watch in self.open_watches:
+            watch.bookmark()
+
     def count(self, verb: str, resource: str | None = None) -> int:
         """How many requests of a verb there were (for a resource)."""
         return sum(r.verb == verb and resource in {None, r.resource} for r in self.requests)

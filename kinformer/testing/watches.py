@@ -73,6 +73,7 @@ class OpenWatch:
         self._waiting: list[bytes] = []
         self._first = True
         self._sent = self._start
+        self._bookmarked = 0
         self._wakeup = asyncio.Event()
         self._ending = False
         self._dropped = False
@@ -123,6 +124,12 @@ class OpenWatch:
         """Send an ERROR event, and end."""
         self._waiting.append(b'{"type":"ERROR","object":%s}\n' % msgspec.json.encode(refusal.body))
         self.end()
+
+    def bookmark(self) -> None:
+        """Send a bookmark of the present version now, if the client takes bookmarks and was not told of it by one."""
+        if self._options.bookmarks and self._bookmarked < self._store.revision:
+            self._bookmark()
+            self._wakeup.set()
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer the request; returns when the watch has ended."""
@@ -231,5 +238,6 @@ class OpenWatch:
         revision = self._store.revision
         if not ends_initial and revision <= self._start:
             return
+        self._bookmarked = revision
         body = bookmark_bytes(self._kind, revision, self._view, ends_initial=ends_initial, now=self._clock())
         self._waiting.append(b'{"type":"BOOKMARK","object":%s}\n' % body)

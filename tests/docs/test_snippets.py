@@ -44,6 +44,7 @@ async def test_the_snippet_runs(code: str, kubeconfig: Path, tmp_path: Path) -> 
     program.write_text(code)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-W", "error", str(program)),
+        cwd=tmp_path,
         env={**os.environ, "KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -1,0 +1,130 @@
+"""The fixtures of the pytest plugin; each test has its own.
+
+    kube_api           an embedded API server              kube_api_options           its arguments, to be overridden
+    kube_faults        what can be made to go wrong
+    kube_client        a client of it
+    informer_factory   a factory of that client            informer_factory_options   its arguments, to be overridden
+    settled            await settled(): nothing left to do
+
+They are set up and torn down by whatever plugin runs the test: pytest-asyncio in both of its modes, or anyio (with its
+asyncio backend).
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from kinformer.client import Client
+    from kinformer.factory import SharedInformerFactory
+    from kinformer.integrations.settling import Settled
+    from kinformer.testing import ApiServer, Faults
+
+__all__ = [
+    "informer_factory",
+    "informer_factory_options",
+    "kube_api",
+    "kube_api_options",
+    "kube_client",
+    "kube_faults",
+    "settled",
+]
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def _async_fixture(function: F) -> F:
+    """A fixture that pytest-asyncio runs in strict mode, too; its plain form is there for the plugin's anyio hook.
+
+    pytest-asyncio has been loaded by now if it is in use at all; it is not imported on its behalf.
+    """
+    pytest_asyncio = sys.modules.get("pytest_asyncio")
+    if pytest_asyncio is None:
+        return cast("F", pytest.fixture(function))
+    # It marks the function it is given; the plain form must stay without that mark.
+    marked = types.FunctionType(function.__code__, function.__globals__, function.__name__)
+    functools.update_wrapper(marked, function)
+    marked.kinformer_plain = function  # type: ignore[attr-defined]
+    return cast("F", pytest_asyncio.fixture(marked))
+
+
+@pytest.fixture
+def kube_api_options() -> dict[str, Any]:
+    """Arguments of `ApiServer(...)` for `kube_api`: override this fixture to give tokens, a history, TLS."""
+    return {}
+
+
+@pytest.fixture
+def informer_factory_options() -> dict[str, Any]:
+    """Arguments of `SharedInformerFactory(...)` for `informer_factory`, over those that make retries quick."""
+    return {}
+
+
+@_async_fixture
+async def kube_api(kube_api_options: dict[str, Any]) -> AsyncIterator[ApiServer]:
+    """A Kubernetes API server of this test's own: `kube_api.url`, `.create(...)`, `.get(...)`, `.faults`."""
+    async with _testing().ApiServer(**kube_api_options) as server:
+        yield server
+
+
+@pytest.fixture
+def kube_faults(kube_api: ApiServer) -> Faults:
+    """What can be made to go wrong with `kube_api`: `kube_faults.drop_watches()`, ..."""
+    return kube_api.faults
+
+
+@_async_fixture
+async def kube_client(kube_api: ApiServer) -> AsyncIterator[Client]:
+    """A client of `kube_api`, open. Override it to be somebody else: `ClusterConfig.for_server(url, token=...)`."""
+    from kinformer.client import Client
+    from kinformer.config import ClusterConfig
+
+    async with Client(ClusterConfig.for_server(kube_api.url)) as client:
+        yield client
+
+
+@_async_fixture
+async def informer_factory(
+    kube_client: Client, informer_factory_options: dict[str, Any]
+) -> AsyncIterator[SharedInformerFactory]:
+    """A factory of informers that retry within milliseconds; `settled()` starts it, or `async with`, or `start()`.
+
+    It is stopped at the end of the test, if it has not been.
+    """
+    from kinformer.backoff import Backoff
+    from kinformer.factory import SharedInformerFactory
+
+    options = {"backoff": Backoff(initial=0.01, maximum=0.1)} | informer_factory_options
+    factory = SharedInformerFactory(kube_client, **options)
+    try:
+        yield factory
+    finally:
+        await factory.stop()
+
+
+@pytest.fixture
+def settled(kube_api: ApiServer, informer_factory: SharedInformerFactory) -> Settled:
+    """Waits until every write has come through each informer, its handlers and the queues they fill.
+
+    Call it: `await settled()`. `await settled(controller, queue, other_factory)` waits for more; what exactly is said
+    in `kinformer.integrations.settling`.
+    """
+    from kinformer.integrations.settling import Settled
+
+    return Settled(kube_api, informer_factory)
+
+
+def _testing() -> Any:
+    try:
+        import kinformer.testing
+    except ModuleNotFoundError as missing:
+        msg = f"the embedded API server needs {missing.name}: pip install 'kinformer[testing]'"
+        raise pytest.UsageError(msg) from missing
+    return kinformer.testing
