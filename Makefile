@@ -1,7 +1,7 @@
 # Every target makes .venv and installs what it needs when it is missing.
 #   make demo    the informers at work on the embedded API server, no cluster needed
 #   make test    the tests
-#   make check   format, lint, types, layers, tests: what CI runs
+#   make check   format, lint, types, layers, manual, tests: what CI runs
 #   make bench   the benchmarks (bench-quick: in two minutes)    make docs   the manual      make clean   remove what was built
 #   make soak    for a quarter of an hour under faults           make mutants   deliberate bugs, all to be caught
 
@@ -28,7 +28,7 @@ demo: $(VENV)/.installed-cli
 test: $(VENV)/.installed-test
 	$(BIN)/pytest -n auto
 
-check: lint types layers test
+check: lint types layers docs test
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
@@ -64,7 +64,7 @@ soak: $(VENV)/.installed-bench $(VENV)/.installed-test
 	KINFORMER_SCHEDULES=50000 $(BIN)/pytest -q -n auto tests/properties/test_pipeline.py
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 clean:
 	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
