@@ -1,6 +1,6 @@
 # Every target makes .venv and installs what it needs when it is missing.
 #   make demo    the informers at work on the embedded API server, no cluster needed
-#   make test    the tests
+#   make test    the tests            make test-real   the scenarios on a real etcd and kube-apiserver
 #   make check   format, lint, types, layers, manual, tests: what CI runs
 #   make bench   the benchmarks (bench-quick: in two minutes)    make docs   the manual      make clean   remove what was built
 #   make soak    for a quarter of an hour under faults           make mutants   deliberate bugs, all to be caught
@@ -10,7 +10,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 FOR    ?= 20
 
-.PHONY: demo test check lint types layers format bench bench-quick guard mutants soak docs clean
+.PHONY: demo test test-real apiserver-assets check lint types layers format bench bench-quick guard mutants soak docs clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -27,6 +27,13 @@ demo: $(VENV)/.installed-cli
 
 test: $(VENV)/.installed-test
 	$(BIN)/pytest -n auto
+
+# The same scenarios as in `make test`, on a real control plane: it has to be here (KUBEBUILDER_ASSETS), or Go to build it.
+test-real: $(VENV)/.installed-test apiserver-assets
+	$(BIN)/pytest -m real
+
+apiserver-assets:
+	@tests/apiserver/assets/build
 
 check: lint types layers docs test
 

@@ -1,10 +1,11 @@
-"""The fixtures of the pytest plugin; each test has its own.
+"""The fixtures of the pytest plugin; each test has its own, but for the last, of which a run has one.
 
     kube_api           an embedded API server              kube_api_options           its arguments, to be overridden
     kube_faults        what can be made to go wrong
     kube_client        a client of it
     informer_factory   a factory of that client            informer_factory_options   its arguments, to be overridden
     settled            await settled(): nothing left to do
+    control_plane      a real etcd and kube-apiserver       control_plane_options      its arguments, to be overridden
 
 They are set up and torn down by whatever plugin runs the test: pytest-asyncio in both of its modes, or anyio (with its
 asyncio backend).
@@ -12,22 +13,26 @@ asyncio backend).
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import sys
 import types
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from kinformer.client import Client
     from kinformer.factory import SharedInformerFactory
     from kinformer.integrations.settling import Settled
-    from kinformer.testing import ApiServer, Faults
+    from kinformer.testing import ApiServer, ControlPlane, Faults
 
 __all__ = [
+    "control_plane",
+    "control_plane_options",
     "informer_factory",
     "informer_factory_options",
     "kube_api",
@@ -121,10 +126,33 @@ def settled(kube_api: ApiServer, informer_factory: SharedInformerFactory) -> Set
     return Settled(kube_api, informer_factory)
 
 
+@pytest.fixture(scope="session")
+def control_plane_options() -> dict[str, Any]:
+    """Arguments of `ControlPlane(...)` for `control_plane`: override it to give users, feature gates, flags."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def control_plane(control_plane_options: dict[str, Any]) -> Iterator[ControlPlane]:
+    """A real etcd and kube-apiserver, started when the first test asks for it, for the whole run (of one worker).
+
+    What tests make in it stays: work in a namespace of your own. It takes seconds to start, where `kube_api` takes a
+    millisecond; and it has to be on the machine (see `kinformer.testing.Binaries.find`), or the test fails.
+    """
+    plane: ControlPlane = _testing().ControlPlane(**control_plane_options)
+    # In a thread, with a loop that has ended when the tests' own begin.
+    with ThreadPoolExecutor(1, "kinformer control plane") as thread:
+        thread.submit(asyncio.run, plane.start()).result()
+        try:
+            yield plane
+        finally:
+            thread.submit(asyncio.run, plane.stop()).result()
+
+
 def _testing() -> Any:
     try:
         import kinformer.testing
     except ModuleNotFoundError as missing:
-        msg = f"the embedded API server needs {missing.name}: pip install 'kinformer[testing]'"
+        msg = f"an API server for tests needs {missing.name}: pip install 'kinformer[testing]'"
         raise pytest.UsageError(msg) from missing
     return kinformer.testing

@@ -1,4 +1,4 @@
-"""A Kubernetes API server for tests and demos: real HTTP, no cluster.
+"""Kubernetes API servers for tests and demos: one of our own in this process, and the real one beside it.
 
     ApiServer ── server     HTTP: routes, answers            watches   streams, bookmarks, their end
               ── access     who asks, and what they may      reads     lists, pages, selectors
@@ -7,15 +7,33 @@
               ── faults     what can be made to go wrong     catalog   resources and discovery
               ── build      manifests of common objects
 
-It shares no code with the client or the cache, so that agreeing with it means something; each of its answers is checked
-against recordings of a real kube-apiserver 1.36 (tests/fidelity).
+    ControlPlane ── control_plane        a real etcd and kube-apiserver on loopback: start, kill, restart, compact
+                 ── control_plane_files  where the programs are, certificates, tokens
+                 ── server_process       processes, and what ends them when the test run is killed (guardian)
+
+ApiServer starts in a millisecond and can be made to go wrong in every way; ControlPlane takes seconds and is right.
+ApiServer shares no code with the client or the cache, so that agreeing with it means something; each of its answers is
+checked against recordings of a real kube-apiserver 1.36 (tests/fidelity), and the same scenarios pass on both servers
+(tests/apiserver).
 """
 
 from __future__ import annotations
 
 from kinformer.testing import build
+from kinformer.testing.control_plane import ControlPlane, ControlPlaneError
+from kinformer.testing.control_plane_files import Binaries, BinariesNotFoundError
 from kinformer.testing.faults import Faults
 from kinformer.testing.server import ApiServer, RequestRecord
 from kinformer.testing.status import Refusal
 
-__all__ = ["ApiServer", "Faults", "Refusal", "RequestRecord", "build"]
+__all__ = [
+    "ApiServer",
+    "Binaries",
+    "BinariesNotFoundError",
+    "ControlPlane",
+    "ControlPlaneError",
+    "Faults",
+    "Refusal",
+    "RequestRecord",
+    "build",
+]

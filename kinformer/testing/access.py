@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kinformer.testing import status
 
@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
     from kinformer.testing.requests import Target
 
-__all__ = ["Access", "Denial"]
+__all__ = ["ANONYMOUS", "Access", "Denial"]
+
+ANONYMOUS: Final = "system:anonymous"
+"""Who asks without saying who he is; he may do nothing."""
+
+# The default role system:public-info-viewer (kubernetes.io, "Using RBAC").
+_PUBLIC: Final = frozenset({"healthz", "livez", "readyz", "version"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +52,37 @@ class Access:
         self._anybody = tokens is None
         self._denials: list[Denial] = []
 
-    def user(self, authorization: str) -> str:
-        """Who sends this Authorization header.
+    def user(self, authorization: str, certified: str = "") -> str:
+        """Who sends a request.
+
+        Args:
+            authorization: its Authorization header, or "".
+            certified: the name in the client certificate of its connection, which wins; or "".
 
         Raises:
-            Refusal: 401.
+            Refusal: 401: a bearer token that nobody has. Without any, it is from `ANONYMOUS`.
         """
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() == "bearer" and token in self.tokens:
+        if certified:
+            return certified
+        # What comes after a second space is not looked at (apiserver pkg/authentication/request/bearertoken).
+        scheme, _, rest = authorization.strip().partition(" ")
+        token = rest.partition(" ")[0] if scheme.lower() == "bearer" else ""
+        if token in self.tokens:
             return self.tokens[token]
         if self._anybody and not self.tokens:
             return "kubernetes-admin"
-        raise status.unauthorized()
+        if token:
+            raise status.unauthorized()
+        return ANONYMOUS
+
+    def authorize_path(self, user: str, verb: str, path: str) -> None:
+        """Let a path that is no resource pass, or refuse: who is known may see discovery, everybody the version.
+
+        Raises:
+            Refusal: 403.
+        """
+        if user == ANONYMOUS and path.split("/")[1] not in _PUBLIC:
+            raise status.forbidden_path(user, verb, path)
 
     def authorize(self, user: str, verb: str, target: Target) -> None:
         """Let it pass, or refuse.
@@ -65,7 +90,7 @@ class Access:
         Raises:
             Refusal: 403.
         """
-        if any(denial.covers(user, verb, target) for denial in self._denials):
+        if user == ANONYMOUS or any(denial.covers(user, verb, target) for denial in self._denials):
             raise status.forbidden(user, verb, target.kind, target.namespace, target.name, target.subresource)
 
     def deny(self, user: str, verb: str, resource: str, namespace: str | None = None) -> None:

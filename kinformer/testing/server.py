@@ -104,10 +104,12 @@ class ApiServer:
     Args:
         host: where to listen.
         port: 0 for any free one.
-        tokens: user names by bearer token. Without it, everybody may do everything.
+        tokens: user names by bearer token. Without it, everybody may do everything. With it, who sends a wrong one is
+            answered with 401, and who sends none (and no certificate) is `system:anonymous`, who may do nothing.
         history: how many changes can be watched back; older versions answer 410.
         bookmark_interval: seconds between the bookmarks of a watch.
-        ssl_context: to serve HTTPS.
+        ssl_context: to serve HTTPS. If it verifies client certificates, who presents one is the user that its common
+            name says.
         clock: the time, for timestamps; by default the wall clock.
 
     Attributes:
@@ -349,6 +351,35 @@ class ApiServer:
         await runner.cleanup()
         self._server = None
 
+    async def restart(self) -> None:
+        """Stop and start, as a kube-apiserver does over its etcd.
+
+        What is stored stays, also the past that pages of a list are read from. But a kube-apiserver's watch cache has
+        no past when it is young, and it writes (a Lease of its own) before it serves: a watch from any version of
+        before is answered with 410.
+
+        Raises:
+            OSError: somebody else has taken the port meanwhile.
+        """
+        await self.stop()
+        self._renew_own_lease()
+        self._store.watchable_from = self._store.revision
+        await self.start()
+
+    def _renew_own_lease(self) -> None:
+        """As each kube-apiserver has one (pkg/controlplane/apiserver, identity lease)."""
+        kind, namespace = self._kind("coordination.k8s.io/v1", "Lease", "kube-system")
+        name = "apiserver-kinformer"
+        labels = {"apiserver.kubernetes.io/identity": "kube-apiserver"}
+        now = self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        held = {"holderIdentity": f"{name}_{self._store.revision}", "leaseDurationSeconds": 3600, "renewTime": now}
+        lease = {"metadata": {"name": name, "namespace": namespace, "labels": labels}, "spec": held}
+        if self._store.get(kind.storage, (namespace, name)) is None:
+            self._registry.create(kind, namespace, lease, manager="kube-apiserver")
+        else:
+            current = self._with_version(kind, namespace, name, lease)
+            self._registry.update(kind, namespace, name, current, manager="kube-apiserver")
+
     async def __aenter__(self) -> Self:
         await self.start()
         return self
@@ -376,13 +407,19 @@ class ApiServer:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path.rstrip("/") or "/"
-        user = self._access.user(request.headers.get("Authorization", ""))
+        user = self._access.user(request.headers.get("Authorization", ""), _certified(request))
         query = dict(request.query)
         if not path.startswith(("/api/v1/", "/apis/")) or (path.startswith("/apis/") and path.count("/") <= 3):
             self.requests.append(RequestRecord("get", "", "", query, user))
+            self._access.authorize_path(user, request.method.lower(), path)
             intercepted = await self.faults.intercept(request, "get", "")
             return intercepted or self._document(request, path)
-        target = find_target(path, self._catalog)
+        try:
+            target = find_target(path, self._catalog)
+        except (status.Refusal, status.TextRefusal):
+            # Whom nobody knows is not told what there is.
+            self._access.authorize_path(user, request.method.lower(), path)
+            raise
         verb = _verb(request.method, target, query)
         self.requests.append(RequestRecord(verb, target.kind.plural, target.namespace, query, user))
         intercepted = await self.faults.intercept(request, verb, target.kind.plural)
@@ -575,6 +612,16 @@ class ApiServer:
         found, _ = self._kind(api_version, kind, "")
         objects = self._store.listed(found.storage)
         return [_copied(stored.manifest) for key, stored in objects if namespace in {None, key[0]}]
+
+
+def _certified(request: web.BaseRequest) -> str:
+    """The common name of the client certificate that the connection was made with, or ""."""
+    certificate = None if request.transport is None else request.transport.get_extra_info("peercert")
+    for part in (certificate or {}).get("subject", ()):
+        for name, value in part:
+            if name == "commonName":
+                return str(value)
+    return ""
 
 
 def _verb(method: str, target: Target, query: dict[str, str]) -> str:

@@ -85,6 +85,8 @@ class Store:
         self.revision = first_revision
         self.compacted = first_revision
         """Changes up to this revision are forgotten."""
+        self.watchable_from = first_revision
+        """Watches from before this revision are refused, whether or not the changes are still known."""
         self._limit = history
         self._objects: dict[Storage, dict[Key, Stored]] = {}
         self._history: list[Change] = []
@@ -140,6 +142,7 @@ class Store:
         if revision > self.compacted:
             del self._history[: revision - self.compacted]
             self.compacted = revision
+            self.watchable_from = max(self.watchable_from, revision)
 
     def listen(self, storage: Storage, listener: Callable[[Change], None]) -> Callable[[], None]:
         """Have a function called with each change of a resource; returns what ends that."""

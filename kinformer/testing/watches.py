@@ -188,8 +188,8 @@ class OpenWatch:
             self._sent = store.revision
             if self._options.send_initial_events and self._options.bookmarks and self._faults.end_bookmarks:
                 self._bookmark(ends_initial=True)
-        elif self._start < store.compacted:
-            self.refuse(status.version_expired(self._start, store.compacted))
+        elif self._start < store.watchable_from:
+            self.refuse(status.version_expired(self._start, store.watchable_from))
             return lambda: None
         else:
             for change in store.since(storage, self._start):

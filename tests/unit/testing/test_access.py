@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from kinformer.testing import ApiServer, Refusal
-from kinformer.testing.access import Access
+from kinformer.testing.access import ANONYMOUS, Access
 from kinformer.testing.catalog import Catalog
 from kinformer.testing.requests import Target
 
@@ -68,30 +68,33 @@ async def asked(http: aiohttp.ClientSession, verb: str, **headers: str) -> tuple
 # Tokens
 
 
-@pytest.mark.parametrize(
-    "authorization",
-    [
-        "",
-        "Bearer",
-        "Bearer ",
-        "Bearer wrong",
-        f"Basic {TOKEN}",
-        TOKEN,
-        f"Bearer {TOKEN} more",
-        f"Bearer {TOKEN.upper()}",
-    ],
-)
-async def test_without_a_known_token_every_path_is_401(http: aiohttp.ClientSession, authorization: str) -> None:
+@pytest.mark.parametrize("authorization", ["Bearer wrong", f"Bearer {TOKEN.upper()}"])
+async def test_with_a_wrong_token_every_path_is_401(http: aiohttp.ClientSession, authorization: str) -> None:
     recorded = json.loads(json.loads((RECORDINGS / "unauthorized.json").read_text())["response"]["body"])
     for path in (MAPS, f"{MAPS}?watch=1", "/api", "/apis", "/version", "/api/v1/nosuch"):
         async with http.get(path, headers={"Authorization": authorization}) as response:
             assert (response.status, await response.json()) == (401, recorded)
 
 
-@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-async def test_a_token_says_who_asks(http: aiohttp.ClientSession, server: ApiServer, scheme: str) -> None:
+@pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer ", f"Basic {TOKEN}", TOKEN])
+async def test_without_a_token_one_is_anonymous_and_may_see_the_version_alone(
+    http: aiohttp.ClientSession, authorization: str
+) -> None:
+    headers = {"Authorization": authorization}
+    for path in (MAPS, f"{MAPS}?watch=1", "/api", "/apis", "/api/v1/nosuch"):
+        async with http.get(path, headers=headers) as response:
+            told = await response.json()
+            assert (response.status, told["reason"]) == (403, "Forbidden")
+            assert 'User "system:anonymous" cannot' in told["message"]
+    for path in ("/version", "/healthz", "/readyz", "/livez"):
+        async with http.get(path, headers=headers) as response:
+            assert response.status == 200
+
+
+@pytest.mark.parametrize("form", ["Bearer {}", "bearer {}", "BEARER {}", "Bearer {} more"])
+async def test_a_token_says_who_asks(http: aiohttp.ClientSession, server: ApiServer, form: str) -> None:
     for token, user in server.tokens.items():
-        async with http.get(MAPS, headers={"Authorization": f"{scheme} {token}"}) as response:
+        async with http.get(MAPS, headers={"Authorization": form.format(token)}) as response:
             assert response.status == 200
         assert server.requests[-1].user == user
 
@@ -118,14 +121,20 @@ def test_without_tokens_everybody_is_an_administrator_whatever_they_send() -> No
         assert access.user(authorization) == "kubernetes-admin"
     access.tokens["x"] = "alice"
     assert access.user("Bearer x") == "alice"
-    with pytest.raises(Refusal):
-        access.user("")
+    assert access.user("") == ANONYMOUS
 
 
 def test_an_empty_list_of_tokens_lets_nobody_in() -> None:
     with pytest.raises(Refusal) as refused:
-        Access({}).user("Bearer ")
+        Access({}).user("Bearer x")
     assert refused.value.code == 401
+    assert Access({}).user("") == ANONYMOUS
+
+
+def test_the_name_in_a_client_certificate_wins_over_any_token() -> None:
+    access = Access({TOKEN: "alice"})
+    for authorization in ("", f"Bearer {TOKEN}", "Bearer wrong"):
+        assert access.user(authorization, "carol") == "carol"
 
 
 def test_the_callers_tokens_are_not_changed() -> None:
