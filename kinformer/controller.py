@@ -11,6 +11,8 @@ come close together are one piece of work, and no key is ever with two workers a
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import logging
 import math
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, MappingView
@@ -20,13 +22,15 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, Self, TypeAlias
 
 from kinformer._tasks import BackgroundTask
 from kinformer.errors import AlreadyStartedError, CacheSyncError, StoppedError
-from kinformer.events import Event, Updated
+from kinformer.events import Added, Event, Updated
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import Resource
-from kinformer.workqueue import RateLimitingQueue
+from kinformer.workqueue import DEFAULT_PRIORITY, LOW_PRIORITY, RateLimitingQueue
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from kinformer.metrics import ControllerMetrics, FailureCause, ReconcileResult, WorkMetrics
 
 __all__ = ["Controller", "Requeue", "TerminalError"]
 
@@ -38,6 +42,9 @@ _log = logging.getLogger(__name__)
 DEFAULT_SYNC_TIMEOUT: Final = 120.0
 DEFAULT_GRACE: Final = 30.0
 
+# Seconds until it is tried again after what must not happen: a limiter or a queue of the user's own that raises.
+_PAUSE_AFTER_BUG: Final = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
@@ -45,12 +52,14 @@ class Requeue:
 
     Args:
         after: seconds to wait; 0 is as soon as a worker is free, without any backoff.
+        priority: with which the key comes again; the one it came with when left out.
 
     Raises:
         ValueError: `after` is negative or not finite.
     """
 
     after: float
+    priority: int | None = None
 
     def __post_init__(self) -> None:
         if not (self.after >= 0 and math.isfinite(self.after)):
@@ -94,6 +103,7 @@ class Source(Protocol):
 Reconcile: TypeAlias = Callable[[K], Awaitable[Requeue | None]]
 Keys: TypeAlias = K | list[K] | AbstractSet[K] | Iterator[K] | None
 Filter: TypeAlias = Callable[[Event], bool]
+Hook: TypeAlias = Callable[[K], Awaitable[object] | None]
 
 
 def _as_keys(mapped: Any) -> Iterable[Any]:
@@ -106,6 +116,17 @@ def _as_keys(mapped: Any) -> Iterable[Any]:
 
 def _key_of(obj: KubeObject) -> ObjectKey:
     return obj.key
+
+
+def _priority_of(event: Event) -> int:
+    """What was there already, and what has not changed, can wait until what has changed is done."""
+    match event:
+        case Added(initial=True):
+            return LOW_PRIORITY
+        case Updated(is_resync=True):
+            return LOW_PRIORITY
+        case _:
+            return DEFAULT_PRIORITY
 
 
 class _OwnerKeys:
@@ -141,11 +162,12 @@ class _Watch(Generic[K]):
         """Queue the keys of the object; of an update, those of the new state and of the old one."""
         if self._admit is not None and not self._admit(event):
             return
+        priority = _priority_of(event)
         for key in _as_keys(self._keys_of(event.obj)):
-            self.queue.add(key)
+            self.queue.add(key, priority=priority)
         if isinstance(event, Updated):
             for key in _as_keys(self._keys_of(event.old)):
-                self.queue.add(key)
+                self.queue.add(key, priority=priority)
 
 
 class Controller(Generic[K]):
@@ -175,6 +197,7 @@ class Controller(Generic[K]):
         sync_timeout: seconds to wait for the caches; `None` for ever.
         grace: seconds that reconciles which are under way at the end are given before they are cancelled; `None` for
             as long as they take.
+        metrics: told of each reconcile, and of the queue, unless that was given and has its own.
 
     Attributes:
         name: as given.
@@ -195,6 +218,7 @@ class Controller(Generic[K]):
         timeout: float | None = None,
         sync_timeout: float | None = DEFAULT_SYNC_TIMEOUT,
         grace: float | None = DEFAULT_GRACE,
+        metrics: WorkMetrics | None = None,
     ) -> None:
         if not name:
             raise ValueError("a controller needs a name; its logs and tasks go by it")
@@ -213,7 +237,7 @@ class Controller(Generic[K]):
             raise ValueError(msg)
         self.name = name
         # Not `queue or ...`: an empty queue is false.
-        self.queue: RateLimitingQueue[K] = RateLimitingQueue() if queue is None else queue
+        self.queue: RateLimitingQueue[K] = RateLimitingQueue(name=name, metrics=metrics) if queue is None else queue
         self._reconcile = reconcile
         self._number_of_workers = workers
         self._timeout = timeout
@@ -224,6 +248,10 @@ class Controller(Generic[K]):
         self._background = BackgroundTask(f"controller {name}")
         self._started = False
         self._stopping = False
+        self._hooks: list[Hook[K]] = []
+        self._aside: set[asyncio.Task[BaseException | None]] = set()
+        self._active = 0
+        self._metrics: ControllerMetrics | None = None if metrics is None else metrics.controller(name, self)
 
     def __repr__(self) -> str:
         state = "stopped" if self._stopping else "started" if self._started else "not started"
@@ -303,6 +331,48 @@ class Controller(Generic[K]):
             raise ValueError(msg)
         return self.watches(informer, _OwnerKeys(owners), filter)
 
+    def before_reconcile(self, hook: Hook[K]) -> Self:
+        """Have a function asked before each reconcile of a key whether something must happen first.
+
+        It is called by the worker that has taken the key. If it returns `None`, reconcile is called. If it returns an
+        awaitable, the key is put aside while that is awaited, and the worker goes on with other keys: nobody else is
+        held up, whatever it takes. Then the key is queued again with its priority, and all hooks are asked anew, so
+        that what they promise is so in the very moment reconcile begins. A hook must therefore bound its waiting
+        itself, and answer `None` in the end. Events of a key that is aside neither bring it back sooner nor twice.
+
+        What the hook or its awaitable raises is a failure of the key like one of reconcile. When the controller stops,
+        awaitables are cancelled.
+
+        Args:
+            hook: a plain function from a key to `None` or an awaitable.
+
+        Returns:
+            The controller itself, so that calls can be chained.
+
+        Raises:
+            AlreadyStartedError: the controller runs, or has run.
+            TypeError: `hook` is a coroutine function: it would never answer `None`.
+        """
+        self._check_not_started("be given another hook")
+        if inspect.iscoroutinefunction(hook):
+            msg = (
+                f"controller {self.name!r}: a hook is a plain function that returns None, or an awaitable when there "
+                "is something to wait for; a coroutine function would be waited for again and again"
+            )
+            raise TypeError(msg)
+        self._hooks.append(hook)
+        return self
+
+    @property
+    def workers(self) -> int:
+        """How many reconciles may run at once."""
+        return self._number_of_workers
+
+    @property
+    def active_workers(self) -> int:
+        """How many reconciles run now."""
+        return self._active
+
     async def __aenter__(self) -> Self:
         """Register with the informers, wait for their caches, and start the workers.
 
@@ -333,9 +403,6 @@ class Controller(Generic[K]):
 
         What is still queued is dropped: the next start finds it in the caches. If cancelled meanwhile, the reconciles
         are cancelled at once. Nothing of the controller runs any more when this has returned or raised.
-
-        Raises:
-            ExceptionGroup: the controller itself has failed (never: a reconcile). It was logged when it happened.
         """
         try:
             await self._stop_taking_work()
@@ -353,7 +420,6 @@ class Controller(Generic[K]):
             AlreadyStartedError: the controller runs, or has run.
             CacheSyncError: caches were not filled within `sync_timeout`; the message names them.
             StoppedError: an informer has been stopped.
-            ExceptionGroup: the controller itself has failed (never: a reconcile).
         """
         async with self:
             await self._background.join()
@@ -387,37 +453,98 @@ class Controller(Generic[K]):
     async def _stop_taking_work(self) -> None:
         self._stopping = True
         await self.queue.shut_down()
+        for task in self._aside:
+            task.cancel()
         for registration in self._registrations:
             await registration.remove()
 
     async def _run(self) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for number in range(self._number_of_workers):
-                    group.create_task(self._work(), name=f"kinformer controller {self.name} worker {number}")
-        except Exception:
-            _log.exception("controller %s has failed and does nothing any more", self.name)
-            raise
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._number_of_workers):
+                group.create_task(self._work(group), name=f"kinformer controller {self.name} worker {number}")
 
-    async def _work(self) -> None:
+    async def _work(self, group: asyncio.TaskGroup) -> None:
         task = asyncio.current_task()
         # A reconcile may have swallowed the cancellation that was meant for the worker.
         while task is not None and not task.cancelling():
             try:
-                key = await self.queue.get()
+                await self._work_once(group)
             except StoppedError:
-                return
-            try:
-                if self._stopping:
+                if not self._aside:
                     return
-                await self._process(key)
-            finally:
-                self.queue.done(key)
+                # The queue is drained, and what is aside will be queued once more.
+                await asyncio.wait(self._aside, return_when=asyncio.FIRST_COMPLETED)
+            except Exception:  # noqa: BLE001 - logged with its traceback
+                # Not a reconcile's: a bug in here or in a queue of the user's own. One must not stop all the others.
+                _log.exception("controller %s: a worker failed, and goes on", self.name)
+                await asyncio.sleep(_PAUSE_AFTER_BUG)
             # With work waiting, and a reconcile that never really waits, nobody else would have a turn.
             await asyncio.sleep(0)
 
+    async def _work_once(self, group: asyncio.TaskGroup) -> None:
+        key = await self.queue.get()
+        aside = False
+        try:
+            if self._stopping:
+                raise StoppedError("the controller stops; what is queued is not begun")
+            aside = self._put_aside(key, group)
+            if not aside:
+                await self._process(key)
+        finally:
+            if not aside:
+                self.queue.done(key)
+
+    def _put_aside(self, key: K, group: asyncio.TaskGroup) -> bool:
+        """Ask the hooks; if one of them wants something awaited, have that done, and return whether it is so."""
+        for hook in self._hooks:
+            try:
+                waiting = hook(key)
+            except Exception as error:  # noqa: BLE001 - a user's function; logged with its traceback by _failed
+                self._failed(key, "failed before it began", error)
+                self.queue.done(key)
+                return True
+            if waiting is not None:
+                name = f"kinformer controller {self.name} waits before a reconcile"
+                task = group.create_task(self._outcome_of(waiting), name=name)
+                self._aside.add(task)
+                # Not at the end of the coroutine: that is not reached when the task is cancelled before its first step.
+                task.add_done_callback(functools.partial(self._come_back, key, waiting))
+                return True
+        return False
+
+    async def _outcome_of(self, waiting: Awaitable[object]) -> BaseException | None:
+        """What the awaitable raised; our own cancellation excepted."""
+        try:
+            await waiting
+        except Exception as error:  # noqa: BLE001 - a user's awaitable; logged with its traceback by _failed
+            return error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return error
+        return None
+
+    def _come_back(self, key: K, waiting: Awaitable[object], task: asyncio.Task[BaseException | None]) -> None:
+        """A key that was put aside is no longer."""
+        self._aside.discard(task)
+        error = None if task.cancelled() else task.result()
+        if task.cancelled():
+            if inspect.iscoroutine(waiting):
+                waiting.close()
+        elif error is None:
+            self.queue.give_back(key)
+            return
+        else:
+            self._failed(key, "failed before it began", error)
+        self.queue.done(key)
+
     async def _process(self, key: K) -> None:
         limit = asyncio.timeout(self._timeout)
+        outcome: Requeue | None = None
+        cause: FailureCause | None = None
+        began = asyncio.get_running_loop().time()
+        self._active += 1
         try:
             async with limit:
                 outcome = await self._reconcile(key)
@@ -425,24 +552,55 @@ class Controller(Generic[K]):
                 msg = f"reconcile returned a {type(outcome).__name__}; expected None or Requeue(after=...)"
                 raise TypeError(msg)  # noqa: TRY301 - a failure of the reconcile like any other
         except TerminalError:
+            cause = "terminal"
             self.queue.forget(key)
             _log.exception("controller %s: reconcile of %s failed for good", self.name, key)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 _log.warning("controller %s: reconcile of %s was cancelled", self.name, key)
                 raise
             # Not we were cancelled, but something that the reconcile awaited.
-            self._failed(key, "was cancelled from within")
-        except Exception:  # noqa: BLE001 - a user's reconcile; logged with its traceback by _failed
-            self._failed(key, f"took longer than {self._timeout} s" if limit.expired() else "failed")
+            cause = "cancelled"
+            self._failed(key, "was cancelled from within", error)
+        except Exception as error:  # noqa: BLE001 - a user's reconcile; logged with its traceback by _failed
+            cause = "timeout" if limit.expired() else "raised"
+            self._failed(key, f"took longer than {self._timeout} s" if limit.expired() else "failed", error)
         else:
             self.queue.forget(key)
             if outcome is not None:
-                self.queue.add_after(key, outcome.after)
+                priority = self._priority(key) if outcome.priority is None else outcome.priority
+                self.queue.add_after(key, outcome.after, priority=priority)
+        finally:
+            self._active -= 1
+        if self._metrics is not None:
+            seconds = asyncio.get_running_loop().time() - began
+            try:
+                self._metrics.reconciled(_result(outcome, cause), seconds, cause)
+            except Exception:  # noqa: BLE001 - logged with its traceback
+                _log.exception("controller %s: its metrics raised", self.name)
 
-    def _failed(self, key: K, how: str) -> None:
-        """Log the exception that is being handled, and have the key come again."""
-        failures = self.queue.num_requeues(key) + 1
-        _log.exception("controller %s: reconcile of %s %s (failure %d)", self.name, key, how, failures)
-        self.queue.add_rate_limited(key)
+    def _priority(self, key: K) -> int:
+        priority = self.queue.priority(key)
+        return DEFAULT_PRIORITY if priority is None else priority
+
+    def _failed(self, key: K, how: str, error: BaseException) -> None:
+        """Log what a key failed with, and have the key come again."""
+        try:
+            failures = self.queue.num_requeues(key) + 1
+            text = "controller %s: reconcile of %s %s (failure %d)"
+            _log.error(text, self.name, key, how, failures, exc_info=error)
+            self.queue.add_rate_limited(key, priority=self._priority(key))
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            # A limiter of the user's own. The key must come again all the same, and the worker go on.
+            text = "controller %s: the rate limiter failed; %s comes again in %s s"
+            _log.exception(text, self.name, key, _PAUSE_AFTER_BUG)
+            self.queue.add_after(key, _PAUSE_AFTER_BUG, priority=self._priority(key))
+
+
+def _result(outcome: Requeue | None, cause: FailureCause | None) -> ReconcileResult:
+    if cause is not None:
+        return "error"
+    if outcome is None:
+        return "success"
+    return "requeue_after" if outcome.after > 0 else "requeue"

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-__all__ = ["NO_METRICS", "Metrics", "NoMetrics"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "NO_METRICS",
+    "ControllerGauges",
+    "ControllerMetrics",
+    "FailureCause",
+    "Metrics",
+    "NoMetrics",
+    "QueueGauges",
+    "QueueMetrics",
+    "ReconcileResult",
+    "WorkMetrics",
+]
 
 
 class Metrics(Protocol):
@@ -54,3 +68,84 @@ class NoMetrics:
 
 
 NO_METRICS = NoMetrics()
+
+
+class QueueGauges(Protocol):
+    """What can be read of a work queue at any moment, for what is collected when somebody asks."""
+
+    def depth(self) -> Mapping[int, int]:
+        """How many keys wait for a worker, by priority. Priorities in which none waits may be missing."""
+        ...
+
+    def unfinished_work(self) -> float:
+        """Seconds that the keys being processed now have been processed so far, together."""
+        ...
+
+    def longest_running(self) -> float:
+        """Seconds that the key which is being processed the longest has been so; 0 when there is none."""
+        ...
+
+
+class QueueMetrics(Protocol):
+    """What one work queue tells as it happens. Calls are synchronous, on the event loop, and must not raise."""
+
+    def added(self) -> None:
+        """A key was added that did not wait already."""
+        ...
+
+    def taken(self, waited: float) -> None:
+        """A worker took a key, so many seconds after it was added."""
+        ...
+
+    def finished(self, worked: float) -> None:
+        """A worker was done with a key, so many seconds after it took it."""
+        ...
+
+    def retried(self) -> None:
+        """A key was added with a delay: after a failure, or because a reconcile asked to be called again."""
+        ...
+
+
+class ControllerGauges(Protocol):
+    """What can be read of a controller at any moment, for what is collected when somebody asks."""
+
+    @property
+    def workers(self) -> int:
+        """How many reconciles may run at once."""
+        ...
+
+    @property
+    def active_workers(self) -> int:
+        """How many reconciles run now."""
+        ...
+
+
+ReconcileResult: TypeAlias = Literal["success", "requeue", "requeue_after", "error"]
+"""How a reconcile ended, in controller-runtime's words. "requeue": it is to be called again at once."""
+
+FailureCause: TypeAlias = Literal["raised", "terminal", "timeout", "cancelled"]
+"""Why a reconcile failed: it raised; raised `TerminalError`; took longer than `timeout`; was cancelled from within."""
+
+
+class ControllerMetrics(Protocol):
+    """What one controller tells as it happens. Calls are synchronous, on the event loop, and must not raise."""
+
+    def reconciled(self, result: ReconcileResult, seconds: float, cause: FailureCause | None = None) -> None:
+        """A reconcile has ended after so many seconds; `cause` is given with the result "error" only."""
+        ...
+
+
+class WorkMetrics(Protocol):
+    """Where work queues and controllers get what they count with, each once, when it is made.
+
+    Names are a small, bounded set of values. A second queue or controller of the same name takes the place of the
+    first one, which has been shut down.
+    """
+
+    def queue(self, name: str, gauges: QueueGauges) -> QueueMetrics:
+        """A work queue of this name was made. Its gauges may be read from now on, at any time, on the event loop."""
+        ...
+
+    def controller(self, name: str, gauges: ControllerGauges) -> ControllerMetrics:
+        """A controller of this name was made. Its gauges may be read from now on, at any time, on the event loop."""
+        ...

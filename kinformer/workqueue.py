@@ -1,17 +1,20 @@
-"""Keys to work on: de-duplicated, delayed, rate-limited. Knows nothing of Kubernetes.
+"""Keys to work on: de-duplicated, by priority, delayed, rate-limited. Knows nothing of Kubernetes.
 
 A key is in at most one of three states, and may be marked once more while it is worked on:
 
     add ──▶ queued ──get──▶ processing ──done──▶ gone
-              ▲                 │ add: marked dirty
+              ▲                 │ add: marked
               └──────done───────┘
 
 So however often a key is added, it waits once; no two workers ever have the same key; and what is added while a
-worker has it comes round again when that worker is done. Keys come out in the order in which they went in.
+worker has it comes round again when that worker is done. Higher priorities come out first, keys of one priority in
+the order in which they went in, and none waits for ever (`kinformer.work_order` has the bound).
 
-The rules are client-go's (util/workqueue: queue.go, delaying_queue.go, rate_limiting_queue.go). The differences:
-`done` of a key nobody has is an error (there it may queue the key a second time), and a draining shutdown also waits
-for what is still queued (there only for what is being processed, so that it may return before the work has begun).
+The rules are client-go's (util/workqueue: queue.go, delaying_queue.go, rate_limiting_queue.go), those of priorities
+controller-runtime's (pkg/controller/priorityqueue). The differences: `done` of a key nobody has is an error (there it
+may queue the key a second time); a draining shutdown also waits for what is still queued (there only for what is being
+processed, so that it may return before the work has begun); a delayed key can be cancelled or put off; and of two
+priorities the lower one does not starve.
 
 Queues belong to one event loop and are not thread-safe. They need no loop to be made.
 """
@@ -20,26 +23,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
 import math
 from collections import deque
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from kinformer.delays import Delays
 from kinformer.errors import StoppedError
 from kinformer.rate_limiters import default_rate_limiter
+from kinformer.work_order import OLDEST_EVERY, WorkOrder
+from kinformer.work_times import WorkTimes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from kinformer.metrics import WorkMetrics
     from kinformer.rate_limiters import RateLimiter
 
-__all__ = ["RateLimitingQueue", "WorkQueue"]
+__all__ = ["DEFAULT_PRIORITY", "LOW_PRIORITY", "RateLimitingQueue", "WorkQueue"]
 
 K = TypeVar("K", bound=Hashable)
 
-# Delayed keys that become due together are added in slices, so that 100,000 of them do not hold the loop.
-_RELEASED_PER_TURN: Final = 1000
+DEFAULT_PRIORITY: Final = 0
+# controller-runtime: pkg/handler/eventhandler.go (LowPriority)
+LOW_PRIORITY: Final = -100
 
 
 class WorkQueue(Generic[K]):
@@ -49,23 +56,37 @@ class WorkQueue(Generic[K]):
             ...                                 # done(key) when the block is left
 
     `len(queue)` is the number of keys that wait for a worker, without those being processed.
+
+    Args:
+        name: what it is measured under.
+        metrics: told of what happens in the queue; nothing is measured when left out.
+        oldest_every: while keys of several priorities wait, of how many keys one is the one that has waited longest,
+            whatever its priority. A key before which `k` keys waited is one of the next `oldest_every * (k + 1)`.
+
+    Attributes:
+        name: as given.
+
+    Raises:
+        ValueError: there are metrics and no name, or `oldest_every` is less than 1.
     """
 
-    def __init__(self) -> None:
-        self._queue: deque[K] = deque()
-        # All that must be worked on: what is queued, and what was added while being processed.
-        self._dirty: set[K] = set()
-        self._processing: set[K] = set()
+    def __init__(self, *, name: str = "", metrics: WorkMetrics | None = None, oldest_every: int = OLDEST_EVERY) -> None:
+        self.name = name
+        self._order: WorkOrder[K] = WorkOrder(oldest_every)
+        # Priorities: of what workers have, and of what was added again while one has it.
+        self._processing: dict[K, int] = {}
+        self._again: dict[K, int] = {}
+        self._times: WorkTimes[K] | None = None if metrics is None else WorkTimes(name, metrics, self._order.depth)
         self._getters: deque[asyncio.Future[None]] = deque()
         self._shutting_down = False
         self._drained = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self._order)
 
     def __repr__(self) -> str:
         state = " shutting down" if self._shutting_down else ""
-        return f"<{type(self).__name__} queued={len(self._queue)} processing={len(self._processing)}{state}>"
+        return f"<{type(self).__name__} queued={len(self._order)} processing={len(self._processing)}{state}>"
 
     @property
     def shutting_down(self) -> bool:
@@ -75,37 +96,66 @@ class WorkQueue(Generic[K]):
     @property
     def idle(self) -> bool:
         """Whether no key is queued, and none is being processed. What is delayed does not count."""
-        return not self._queue and not self._processing
+        return not self._order and not self._processing
 
     @property
     def processing(self) -> frozenset[K]:
         """The keys that workers have now."""
         return frozenset(self._processing)
 
-    def add(self, key: K) -> None:
+    @property
+    def depth(self) -> dict[int, int]:
+        """How many keys wait for a worker, by priority; only priorities in which some do."""
+        return self._order.depth()
+
+    def priority(self, key: K) -> int | None:
+        """With which priority a key was taken by the worker that has it; `None` for a key nobody has."""
+        return self._processing.get(key)
+
+    def add(self, key: K, *, priority: int = DEFAULT_PRIORITY) -> None:
         """Ask for work on a key.
 
         A key that waits already is not queued twice; one that is being processed is queued again when it is done.
         After `shut_down` the key is ignored, so that late events disturb nobody.
 
+        Args:
+            key: the key.
+            priority: higher ones come first. A key that waits with a lower one is raised, and comes after the others
+                of the higher one that wait already; one that waits with a higher one stays where it is.
+
         Raises:
             TypeError: the key cannot be hashed; nothing has changed.
         """
-        if self._shutting_down or key in self._dirty:
+        if not self._shutting_down:
+            self._add(key, priority)
+
+    def _add(self, key: K, priority: int) -> None:
+        order = self._order
+        if key in order:
+            order.raise_priority(key, priority)
             return
-        self._dirty.add(key)
-        if key not in self._processing:
-            self._push(key)
+        if key in self._processing:
+            marked = self._again.get(key)
+            if marked is None or priority > marked:
+                self._again[key] = priority
+            if marked is not None:
+                return
+        else:
+            order.push(key, priority)
+            if self._getters:
+                self._wake_one()
+        if self._times is not None:
+            self._times.added(key)
 
     async def get(self) -> K:
-        """Take the key that has waited longest; call `done` with it when the work on it has ended.
+        """Take the next key; call `done` with it when the work on it has ended.
 
         If cancelled, no key is taken. Several workers may wait; each key goes to one of them.
 
         Raises:
             StoppedError: the queue was shut down and nothing is left in it; the worker should end.
         """
-        while not self._queue and not self._shutting_down:
+        while not self._order and not self._shutting_down:
             getter = asyncio.get_running_loop().create_future()
             self._getters.append(getter)
             try:
@@ -115,25 +165,26 @@ class WorkQueue(Generic[K]):
                 with contextlib.suppress(ValueError):
                     self._getters.remove(getter)
                 # It was this getter's turn: somebody else must have the key now.
-                if self._queue and not getter.cancelled():
+                if self._order and not getter.cancelled():
                     self._wake_one()
                 raise
         return self.get_nowait()
 
     def get_nowait(self) -> K:
-        """Take the key that has waited longest, without waiting for one.
+        """Take the next key, without waiting for one.
 
         Raises:
             asyncio.QueueEmpty: nothing is queued now.
             StoppedError: the queue was shut down and nothing is left in it.
         """
-        if not self._queue:
+        if not self._order:
             if self._shutting_down:
                 raise StoppedError("the work queue was shut down and nothing is left in it; the worker should end")
             raise asyncio.QueueEmpty("no key is queued")
-        key = self._queue.popleft()
-        self._processing.add(key)
-        self._dirty.discard(key)
+        key, priority = self._order.pop()
+        self._processing[key] = priority
+        if self._times is not None:
+            self._times.taken(key)
         return key
 
     def done(self, key: K) -> None:
@@ -145,11 +196,29 @@ class WorkQueue(Generic[K]):
         if key not in self._processing:
             msg = f"{key!r} is not being processed; call done() once for each key that get() returned"
             raise ValueError(msg)
-        self._processing.remove(key)
-        if key in self._dirty:
-            self._push(key)
+        del self._processing[key]
+        if self._times is not None:
+            self._times.finished(key)
+        priority = self._again.pop(key, None)
+        if priority is not None:
+            self._order.push(key, priority)
+            if self._getters:
+                self._wake_one()
         elif self._shutting_down and self.idle:
             self._drained.set()
+
+    def give_back(self, key: K) -> None:
+        """Be done with a key without having worked on it: it is queued again, with the priority it had or a higher one.
+
+        This also holds after `shut_down`: what was handed out is never lost.
+
+        Raises:
+            ValueError: the key is not being processed.
+        """
+        priority = self._processing.get(key)
+        if priority is not None:
+            self._add(key, priority)
+        self.done(key)
 
     @contextlib.asynccontextmanager
     async def item(self) -> AsyncIterator[K]:
@@ -183,10 +252,6 @@ class WorkQueue(Generic[K]):
         self._drained.clear()
         await self._drained.wait()
 
-    def _push(self, key: K) -> None:
-        self._queue.append(key)
-        self._wake_one()
-
     def _wake_one(self) -> None:
         while self._getters:
             getter = self._getters.popleft()
@@ -201,32 +266,47 @@ class RateLimitingQueue(WorkQueue[K]):
     Args:
         limiter: how long `add_rate_limited` waits; `default_rate_limiter()` when left out. It is this queue's own:
             limiters count per key, and two queues would count each other's.
+        name: as for `WorkQueue`.
+        metrics: as for `WorkQueue`.
+        oldest_every: as for `WorkQueue`.
     """
 
-    def __init__(self, limiter: RateLimiter[K] | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        limiter: RateLimiter[K] | None = None,
+        *,
+        name: str = "",
+        metrics: WorkMetrics | None = None,
+        oldest_every: int = OLDEST_EVERY,
+    ) -> None:
+        super().__init__(name=name, metrics=metrics, oldest_every=oldest_every)
         self._limiter: RateLimiter[K] = default_rate_limiter() if limiter is None else limiter
-        # When each delayed key is due. The heap holds the same moments in order, and outdated ones, which are skipped.
-        self._due: dict[K, float] = {}
-        self._heap: list[tuple[float, int, K]] = []
-        self._sequence = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._delays: Delays[K] = Delays(self._add)
 
     def __repr__(self) -> str:
-        return f"{super().__repr__()[:-1]} delayed={len(self._due)}>"
+        return f"{super().__repr__()[:-1]} delayed={len(self._delays)}>"
 
-    def add_after(self, key: K, delay: float) -> None:
+    @property
+    def delayed(self) -> int:
+        """How many keys wait for their time."""
+        return len(self._delays)
+
+    def add_after(self, key: K, delay: float, *, priority: int = DEFAULT_PRIORITY, replace: bool = False) -> None:
         """Add a key when a time has passed.
 
-        A key is delayed at most once: of several moments the earliest counts. Keys come in the order of their
-        moments. With `delay <= 0` the key is added now. As with a plain `add`, a delayed entry of the same key stays
-        and adds it once more in its time (client-go delaying_queue.go).
+        A key is delayed at most once: of several moments the earliest counts, of several priorities the highest. Keys
+        come in the order of their moments. With `delay <= 0` the key is added now. As with a plain `add`, a delayed
+        entry of the same key stays and adds it once more in its time (client-go delaying_queue.go), unless it is
+        replaced.
 
         After `shut_down` the key is ignored; what was delayed until then is dropped.
 
         Args:
             key: the key.
             delay: seconds.
+            priority: as for `add`, when its time has come.
+            replace: whether this takes the place of the key's delayed entry, if there is one: it can be put off, or
+                be added now and not once more.
 
         Raises:
             ValueError: the delay is infinite or not a number.
@@ -237,22 +317,24 @@ class RateLimitingQueue(WorkQueue[K]):
             raise ValueError(msg)
         if self._shutting_down:
             return
-        if delay <= 0:
-            self.add(key)
-            return
-        due = asyncio.get_running_loop().time() + delay
-        known = self._due.get(key)
-        if known is not None and known <= due:
-            return
-        self._due[key] = due
-        self._sequence += 1
-        heapq.heappush(self._heap, (due, self._sequence, key))
-        if len(self._heap) > 2 * len(self._due) + 64:
-            self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[0]]
-            heapq.heapify(self._heap)
-        self._set_timer()
+        if delay > 0:
+            self._delays.put(key, asyncio.get_running_loop().time() + delay, priority, replace=replace)
+        else:
+            if replace:
+                self._delays.cancel(key)
+            self._add(key, priority)
+        if self._times is not None:
+            self._times.retried()
 
-    def add_rate_limited(self, key: K) -> None:
+    def cancel_delayed(self, key: K) -> bool:
+        """Forget the delayed entry of a key. One that is queued or being processed stays so.
+
+        Returns:
+            Whether there was one.
+        """
+        return self._delays.cancel(key)
+
+    def add_rate_limited(self, key: K, *, priority: int = DEFAULT_PRIORITY) -> None:
         """Add a key after the time its rate limiter says, and count one more failure of it.
 
         Call `forget` when the work has succeeded at last, or will not be tried again; that does not replace `done`.
@@ -261,7 +343,7 @@ class RateLimitingQueue(WorkQueue[K]):
             RuntimeError: no event loop is running.
         """
         if not self._shutting_down:
-            self.add_after(key, self._limiter.when(key, asyncio.get_running_loop().time()))
+            self.add_after(key, self._limiter.when(key, asyncio.get_running_loop().time()), priority=priority)
 
     def forget(self, key: K) -> None:
         """Begin anew with a key's failures. A delayed entry of the key stays."""
@@ -277,39 +359,9 @@ class RateLimitingQueue(WorkQueue[K]):
         Raises:
             RuntimeError: no event loop is running.
         """
-        until = asyncio.get_running_loop().time() + seconds
-        return sum(due <= until for due in self._due.values())
+        return self._delays.due_by(asyncio.get_running_loop().time() + seconds)
 
     async def shut_down(self, *, drain: bool = False) -> None:
         """As `WorkQueue.shut_down`; keys whose time has not come are dropped."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._due.clear()
-        self._heap.clear()
+        self._delays.clear()
         await super().shut_down(drain=drain)
-
-    def _set_timer(self) -> None:
-        """Let the one timer ring when the first of the heap is due."""
-        heap = self._heap
-        while heap and self._due.get(heap[0][2]) != heap[0][0]:
-            heapq.heappop(heap)
-        if self._timer is not None:
-            if heap and self._timer.when() <= heap[0][0]:
-                return
-            self._timer.cancel()
-            self._timer = None
-        if heap:
-            self._timer = asyncio.get_running_loop().call_at(heap[0][0], self._release)
-
-    def _release(self) -> None:
-        self._timer = None
-        now = asyncio.get_running_loop().time()
-        for _ in range(_RELEASED_PER_TURN):
-            if not self._heap or self._heap[0][0] > now:
-                break
-            due, _, key = heapq.heappop(self._heap)
-            if self._due.get(key) == due:
-                del self._due[key]
-                self.add(key)
-        self._set_timer()

@@ -19,12 +19,13 @@ from kinformer.listwatch import EventType, ListPage, WatchBatch, WatchEvent
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.rate_limiters import ItemExponential
 from kinformer.resources import DEPLOYMENTS, NAMESPACES, NODES, PODS, REPLICASETS
-from kinformer.workqueue import RateLimitingQueue
+from kinformer.workqueue import LOW_PRIORITY, RateLimitingQueue
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 
     from kinformer.events import Event
+    from kinformer.metrics import ControllerGauges, FailureCause, QueueGauges, QueueMetrics, ReconcileResult
     from kinformer.resources import Resource
 
 
@@ -626,40 +627,320 @@ async def test_run_ends_when_its_queue_was_drained() -> None:
 
 
 @pytest.mark.looptime
-async def test_a_limiter_that_raises_ends_the_controller_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_limiter_that_raises_stops_neither_the_key_nor_the_others(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(ItemExponential):
         def when(self, key: object, now: float) -> float:
             raise ZeroDivisionError
 
     def act(key: str) -> None:
-        raise ValueError
+        if key == "bad":
+            raise ValueError
 
-    controller = by_hand(Recorder(act), queue=RateLimitingQueue[str](Broken()))
-    add(controller, ["web"])
-    with pytest.raises(ExceptionGroup) as failure:
-        await controller.run()
-    assert failure.group_contains(ZeroDivisionError)
-    assert caplog.records[-1].getMessage() == "controller test has failed and does nothing any more"
+    reconcile = Recorder(act)
+    async with by_hand(reconcile, workers=1, queue=RateLimitingQueue[str](Broken())) as controller:
+        add(controller, ["bad", "good"])
+        await asyncio.sleep(2.5)
+    assert reconcile.calls == [(0, "bad"), (0, "good"), (1, "bad"), (2, "bad")]
+    assert "reconcile of bad failed (failure 1)" in caplog.text
+    assert "controller test: the rate limiter failed; bad comes again in 1.0 s" in caplog.text
 
 
 @pytest.mark.looptime
-async def test_a_failed_controller_ends_even_when_a_reconcile_swallows_its_cancellation() -> None:
-    class Broken(ItemExponential):
-        def when(self, key: object, now: float) -> float:
+async def test_a_bug_in_a_worker_is_logged_and_all_workers_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(RateLimitingQueue[str]):
+        bugs = 2
+
+        def done(self, key: str) -> None:
+            super().done(key)
+            if key == "bad" and self.bugs:
+                self.bugs -= 1
+                raise ZeroDivisionError
+
+    reconcile = Recorder()
+    async with by_hand(reconcile, workers=2, queue=Broken()) as controller:
+        for _ in range(3):
+            add(controller, ["bad", "good"])
+            await asyncio.sleep(2)
+    assert reconcile.keys == ["bad", "good"] * 3
+    failures = [record for record in caplog.records if record.exc_info]
+    assert [record.getMessage() for record in failures] == ["controller test: a worker failed, and goes on"] * 2
+
+
+# --- what is urgent, and what is counted -----------------------------------------------------------------------------
+
+
+@pytest.mark.looptime
+async def test_what_was_there_already_lets_changes_go_first() -> None:
+    source = Memory(PODS, *"abc")
+    taken = []
+
+    async def reconcile(key: ObjectKey) -> None:
+        taken.append((key.name, controller.queue.priority(key)))
+        await asyncio.sleep(1)
+
+    async with SharedInformer(source) as pods:
+        controller = Controller("test", reconcile, workers=1).watches(pods)
+        async with controller:
+            await asyncio.sleep(0.5)
+            source.put("d")
+            source.put("c")
+            await asyncio.sleep(10)
+    assert taken == [("a", LOW_PRIORITY), ("d", 0), ("c", 0), ("b", LOW_PRIORITY)]
+
+
+@pytest.mark.looptime
+async def test_a_resync_lets_changes_go_first() -> None:
+    bell = Bell()
+    bell.filled.set()
+    taken = []
+
+    async def reconcile(key: ObjectKey) -> None:
+        taken.append((key.name, controller.queue.priority(key)))
+
+    def pod(name: str, version: str) -> KubeObject:
+        return KubeObject.from_dict({"metadata": {"name": name, "resourceVersion": version, "uid": name}}, PODS)
+
+    controller = Controller("test", reconcile, workers=1).watches(bell)
+    async with controller:
+        bell.handlers[0](Updated(pod("resynced", "1"), pod("resynced", "1")))
+        bell.handlers[0](Updated(pod("changed", "1"), pod("changed", "2")))
+        await settle()
+    assert taken == [("changed", 0), ("resynced", LOW_PRIORITY)]
+
+
+@pytest.mark.looptime
+async def test_a_key_comes_again_with_the_priority_it_had_or_the_one_it_asks_for() -> None:
+    outcomes: list[Any] = [ValueError(), Requeue(after=5), Requeue(after=5, priority=9), None]
+    taken = []
+
+    def act(key: str) -> Any:
+        taken.append(controller.queue.priority(key))
+        match outcomes.pop(0):
+            case Exception() as error:
+                raise error
+            case outcome:
+                return outcome
+
+    async with by_hand(Recorder(act)) as controller:
+        controller.queue.add("web", priority=-3)
+        await asyncio.sleep(60)
+    assert taken == [-3, -3, -3, 9]
+
+
+class Counts:
+    """Metrics that note what they are told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.gauges: dict[str, Any] = {}
+
+    def queue(self, name: str, gauges: QueueGauges) -> QueueMetrics:
+        self.gauges[f"queue {name}"] = gauges
+        return QueueCounts()
+
+    def controller(self, name: str, gauges: ControllerGauges) -> Counts:
+        self.gauges[f"controller {name}"] = gauges
+        return self
+
+    def reconciled(self, result: ReconcileResult, seconds: float, cause: FailureCause | None = None) -> None:
+        self.told.append((result, round(seconds, 3), cause))
+
+
+class QueueCounts:
+    def added(self) -> None: ...
+    def taken(self, waited: float) -> None: ...
+    def finished(self, worked: float) -> None: ...
+    def retried(self) -> None: ...
+
+
+@pytest.mark.looptime
+async def test_each_reconcile_is_counted_with_its_result_its_time_and_its_cause() -> None:
+    async def be_cancelled() -> None:
+        raise asyncio.CancelledError
+
+    def act(key: str) -> Any:
+        match key:
+            case "raises":
+                raise ValueError
+            case "terminal":
+                raise TerminalError
+            case "slow":
+                return asyncio.sleep(100)
+            case "cancelled":
+                return be_cancelled()
+            case "again":
+                return Requeue(after=0) if len(reconcile.calls) == 1 else None
+            case "later":
+                return Requeue(after=1000)
+        return asyncio.sleep(2)
+
+    counts = Counts()
+    cases: list[tuple[str, list[Any]]] = [
+        ("fine", [("success", 2, None)]),
+        ("raises", [("error", 0, "raised")]),
+        ("terminal", [("error", 0, "terminal")]),
+        ("slow", [("error", 5, "timeout")]),
+        ("cancelled", [("error", 0, "cancelled")]),
+        ("again", [("requeue", 0, None), ("success", 0, None)]),
+        ("later", [("requeue_after", 0, None)]),
+    ]
+    for key, expected in cases:
+        reconcile = Recorder(act)
+        limiter = ItemExponential(base=100, cap=100)
+        queue = RateLimitingQueue[str](limiter)
+        async with by_hand(reconcile, queue=queue, timeout=5, metrics=counts, workers=3) as controller:
+            add(controller, [key])
+            await settle()
+            gauges: ControllerGauges = counts.gauges["controller test"]
+            assert (gauges.workers, gauges.active_workers) == (3, int(key in {"fine", "slow"}))
+            await asyncio.sleep(20)
+            assert gauges.active_workers == 0
+        assert counts.told == expected
+        counts.told.clear()
+
+
+def test_the_queue_a_controller_makes_is_measured_under_the_controllers_name() -> None:
+    counts = Counts()
+    Controller("web", Recorder(), metrics=counts)
+    assert set(counts.gauges) == {"queue web", "controller web"}
+
+
+@pytest.mark.looptime
+async def test_metrics_that_raise_are_logged_and_stop_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Counts):
+        def reconciled(self, result: ReconcileResult, seconds: float, cause: FailureCause | None = None) -> None:
             raise ZeroDivisionError
 
-    async def reconcile(key: str) -> None:
-        if key == "bad":
-            raise ValueError
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(1000)
+    reconcile = Recorder()
+    async with by_hand(reconcile, workers=1, metrics=Broken()) as controller:
+        add(controller, "ab")
+        await settle()
+    assert reconcile.calls == [(0, "a"), (0, "b")]
+    assert "controller test: its metrics raised" in caplog.text
 
-    controller = by_hand(reconcile, queue=RateLimitingQueue[str](Broken()))
-    add(controller, ["stubborn", "bad"])
-    with pytest.raises(ExceptionGroup):
-        async with asyncio.timeout(10):
-            await controller.run()
+
+# --- before a reconcile ----------------------------------------------------------------------------------------------
+
+
+class Gate:
+    """A hook that holds the named keys back until it is opened."""
+
+    def __init__(self, *held: str) -> None:
+        self.held = set(held)
+        self.opened = asyncio.Event()
+        self.asked: list[str] = []
+
+    def __call__(self, key: str) -> Awaitable[object] | None:
+        self.asked.append(key)
+        return self.opened.wait() if key in self.held and not self.opened.is_set() else None
+
+
+@pytest.mark.looptime
+async def test_a_key_that_must_wait_is_put_aside_and_holds_up_no_other_even_with_one_worker() -> None:
+    gate = Gate("held")
+    reconcile = Recorder()
+    async with by_hand(reconcile, workers=1).before_reconcile(gate) as controller:
+        add(controller, ["held", "free"])
+        await asyncio.sleep(5)
+        assert reconcile.calls == [(0, "free")]
+        assert controller.active_workers == 0
+        gate.opened.set()
+        await settle()
+        assert reconcile.calls[1:] == [(5, "held")]
+    # Asked anew in the moment the reconcile begins.
+    assert gate.asked == ["held", "free", "held"]
+
+
+@pytest.mark.looptime
+async def test_events_of_a_key_that_is_aside_bring_it_back_neither_sooner_nor_twice() -> None:
+    gate = Gate("held")
+    reconcile = Recorder()
+    async with by_hand(reconcile).before_reconcile(gate) as controller:
+        for _ in range(5):
+            controller.queue.add("held")
+            await asyncio.sleep(1)
+        gate.opened.set()
+        await settle()
+        assert reconcile.calls == [(5, "held")]
+
+
+@pytest.mark.looptime
+async def test_a_key_that_was_aside_keeps_its_priority() -> None:
+    gate = Gate("held")
+    priorities = []
+
+    async def reconcile(key: str) -> None:
+        priorities.append(controller.queue.priority(key))
+
+    async with by_hand(reconcile).before_reconcile(gate) as controller:
+        controller.queue.add("held", priority=7)
+        await settle()
+        gate.opened.set()
+        await settle()
+    assert priorities == [7]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.looptime
+async def test_what_a_hook_raises_is_a_failure_of_the_key(at_once: bool, caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise ValueError("from the hook")
+
+    async def be_cancelled() -> None:
+        raise asyncio.CancelledError
+
+    attempts = []
+
+    def hook(key: str) -> Awaitable[None] | None:
+        attempts.append(now())
+        if len(attempts) > 2:
+            return None
+        if at_once:
+            raise ValueError("from the hook")
+        return fail() if len(attempts) == 1 else be_cancelled()
+
+    reconcile = Recorder()
+    async with by_hand(reconcile).before_reconcile(hook) as controller:
+        add(controller, ["web"])
+        await asyncio.sleep(10)
+    assert attempts == [0, 1, 3]
+    assert reconcile.calls == [(3, "web")]
+    assert "reconcile of web failed before it began (failure 2)" in caplog.text
+    assert "from the hook" in caplog.text
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 20])
+@pytest.mark.looptime
+async def test_when_the_controller_stops_what_is_aside_is_cancelled(turns: int) -> None:
+    gate = Gate("held")
+    async with by_hand(Recorder(), grace=None).before_reconcile(gate) as controller:
+        add(controller, ["held"])
+        for _ in range(turns):
+            await asyncio.sleep(0)
     assert now() == 0
+    assert "processing=0" in repr(controller.queue)
+
+
+@pytest.mark.looptime
+async def test_draining_waits_for_what_is_aside_and_works_it_off() -> None:
+    gate = Gate("held")
+    reconcile = Recorder()
+    async with by_hand(reconcile).before_reconcile(gate) as controller:
+        add(controller, ["held"])
+        await settle()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(controller.queue.shut_down(drain=True))
+            await asyncio.sleep(5)
+            gate.opened.set()
+        assert reconcile.calls == [(5.001, "held")]
+
+
+def test_a_hook_that_would_never_answer_none_is_refused() -> None:
+    async def hook(key: str) -> None:
+        return None
+
+    with pytest.raises(TypeError, match="a hook is a plain function that returns None"):
+        by_hand(Recorder()).before_reconcile(hook)
 
 
 # --- the beginning, and what a source is -----------------------------------------------------------------------------

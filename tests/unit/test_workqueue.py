@@ -16,10 +16,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from kinformer.errors import StoppedError
 from kinformer.rate_limiters import ItemExponential
-from kinformer.workqueue import RateLimitingQueue, WorkQueue
+from kinformer.workqueue import LOW_PRIORITY, RateLimitingQueue, WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from kinformer.metrics import ControllerGauges, ControllerMetrics, QueueGauges
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -525,7 +527,7 @@ async def test_a_key_put_forward_again_and_again_costs_no_memory() -> None:
     queue: RateLimitingQueue[str] = RateLimitingQueue()
     for step in range(10_000):
         queue.add_after("foo", 20_000 - step)
-    assert len(queue._heap) < 100
+    assert len(queue._delays._heap) < 100
     assert await arrivals(queue, 1) == [(10_001, "foo")]
 
 
@@ -601,28 +603,310 @@ async def test_shut_down_drops_what_is_delayed_and_ignores_what_would_be(drain: 
     assert queue.num_requeues("qux") == 0
 
 
+# --- putting off, and giving up --------------------------------------------------------------------------------------
+
+
+@pytest.mark.looptime
+async def test_a_delayed_key_can_be_put_off_put_forward_and_be_added_now_and_not_once_more() -> None:
+    queue: RateLimitingQueue[str] = RateLimitingQueue()
+    for key in ["later", "sooner", "now"]:
+        queue.add_after(key, 50)
+    queue.add_after("later", 70, replace=True)
+    queue.add_after("sooner", 30, replace=True)
+    queue.add_after("now", 0, replace=True)
+    assert queue.delayed == 2
+    assert await arrivals(queue, 3) == [(0, "now"), (30, "sooner"), (70, "later")]
+    await asyncio.sleep(100)
+    assert len(queue) == 0
+
+
+@pytest.mark.looptime
+async def test_a_delayed_key_that_is_cancelled_never_comes() -> None:
+    queue: RateLimitingQueue[str] = RateLimitingQueue()
+    queue.add_after("foo", 5)
+    queue.add_after("bar", 5)
+    assert queue.cancel_delayed("foo")
+    assert not queue.cancel_delayed("foo")
+    assert await arrivals(queue, 1) == [(5, "bar")]
+    queue.add_after("foo", 5)
+    assert queue.cancel_delayed("foo")
+    await asyncio.sleep(100)
+    assert len(queue) == 0
+
+
+@pytest.mark.looptime
+async def test_cancelling_leaves_alone_what_is_queued_or_processed() -> None:
+    queue: RateLimitingQueue[str] = RateLimitingQueue()
+    for key in ["processed", "queued"]:
+        queue.add(key)
+    assert queue.get_nowait() == "processed"
+    assert not queue.cancel_delayed("processed")
+    assert not queue.cancel_delayed("queued")
+    assert repr(queue) == "<RateLimitingQueue queued=1 processing=1 delayed=0>"
+
+
+@pytest.mark.looptime
+async def test_a_key_put_off_again_and_again_costs_no_memory() -> None:
+    queue: RateLimitingQueue[str] = RateLimitingQueue()
+    for step in range(10_000):
+        queue.add_after("foo", 1000 + step, replace=True)
+        if step % 3 == 0:
+            queue.cancel_delayed("foo")
+    assert len(queue._delays._heap) < 100
+
+
+# --- priorities ------------------------------------------------------------------------------------------------------
+
+
+def test_the_higher_priority_comes_first() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    for key, priority in [("listed", LOW_PRIORITY), ("changed", 0), ("urgent", 5), ("changed too", 0)]:
+        queue.add(key, priority=priority)
+    assert queue.depth == {LOW_PRIORITY: 1, 0: 2, 5: 1}
+    assert [queue.get_nowait() for _ in range(4)] == ["urgent", "changed", "changed too", "listed"]
+    assert [queue.priority(key) for key in ["urgent", "listed", "unknown"]] == [5, LOW_PRIORITY, None]
+
+
+def test_a_key_that_is_added_with_a_higher_priority_is_raised_and_never_lowered() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    for key in ["first", "second", "third"]:
+        queue.add(key, priority=LOW_PRIORITY)
+    queue.add("third")
+    queue.add("third", priority=LOW_PRIORITY)
+    assert len(queue) == 3
+    assert [queue.get_nowait() for _ in range(3)] == ["third", "first", "second"]
+    assert queue.priority("third") == 0
+
+
+def test_what_is_added_while_processed_comes_again_with_the_highest_priority_it_was_added_with() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("foo", priority=9)
+    queue.get_nowait()
+    for priority in (-5, 3, 0):
+        queue.add("foo", priority=priority)
+    assert queue.priority("foo") == 9
+    queue.done("foo")
+    queue.get_nowait()
+    assert queue.priority("foo") == 3
+
+
+@pytest.mark.looptime
+async def test_a_delayed_key_comes_with_the_highest_priority_and_at_the_earliest_moment() -> None:
+    queue: RateLimitingQueue[str] = RateLimitingQueue()
+    queue.add_after("foo", 5, priority=LOW_PRIORITY)
+    queue.add_after("foo", 9, priority=4)
+    queue.add_after("foo", 3, priority=0)
+    assert await arrivals(queue, 1) == [(3, "foo")]
+    queue.add_after("foo", 5, priority=4)
+    queue.add_after("foo", 9, priority=LOW_PRIORITY, replace=True)
+    assert await queue.get() == "foo"
+    assert (now(), queue.priority("foo")) == (12, LOW_PRIORITY)
+
+
+@pytest.mark.looptime
+async def test_low_priority_gets_its_turn_while_urgent_work_never_ends() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    for number in range(10):
+        queue.add(f"listed{number}", priority=LOW_PRIORITY)
+    taken = []
+    for number in range(80):
+        queue.add(f"urgent{number}")
+        queue.add(f"urgent{number} too")
+        async with queue.item() as key:
+            taken.append(key)
+    assert [key for key in taken if key.startswith("listed")] == [f"listed{number}" for number in range(10)]
+    assert taken.index("listed0") == 7
+
+
+def test_what_is_given_back_comes_again_with_its_priority_also_after_shut_down() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("foo", priority=LOW_PRIORITY)
+    queue.give_back(queue.get_nowait())
+    queue.get_nowait()
+    assert queue.priority("foo") == LOW_PRIORITY
+    asyncio.run(queue.shut_down())
+    queue.give_back("foo")
+    assert queue.get_nowait() == "foo"
+    queue.done("foo")
+    with pytest.raises(ValueError, match="'foo' is not being processed"):
+        queue.give_back("foo")
+
+
+# --- what is measured ------------------------------------------------------------------------------------------------
+
+
+class Counts:
+    """Metrics that note what they are told; `gauges` is what can be read."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, float]] = []
+
+    def kinds(self) -> Counter[str]:
+        return Counter(what for what, _ in self.told)
+
+    def queue(self, name: str, gauges: QueueGauges) -> Counts:
+        self.name, self.gauges = name, gauges
+        return self
+
+    def controller(self, name: str, gauges: ControllerGauges) -> ControllerMetrics:
+        raise AssertionError("a queue is no controller")
+
+    def added(self) -> None:
+        try:
+            self.told.append(("added", now()))
+        except RuntimeError:
+            self.told.append(("added", math.nan))
+
+    def taken(self, waited: float) -> None:
+        self.told.append(("taken", waited))
+
+    def finished(self, worked: float) -> None:
+        self.told.append(("finished", worked))
+
+    def retried(self) -> None:
+        self.told.append(("retried", now()))
+
+
+@pytest.mark.looptime
+async def test_a_queue_is_measured_as_client_gos_is() -> None:
+    """[TestMetrics]"""
+    counts = Counts()
+    queue: WorkQueue[str] = WorkQueue(name="test", metrics=counts)
+    gauges = counts.gauges
+    assert counts.name == "test"
+    assert (gauges.depth(), gauges.unfinished_work(), gauges.longest_running()) == ({}, 0, 0)
+    queue.add("foo")
+    queue.add("foo")
+    assert gauges.depth() == {0: 1}
+    await asyncio.sleep(50)
+    assert await queue.get() == "foo"
+    assert gauges.depth() == {}
+    await asyncio.sleep(25)
+    # Added while it is processed: counted, and it waits from then on.
+    queue.add("foo")
+    queue.add("bar")
+    await queue.get()
+    await asyncio.sleep(5)
+    assert (gauges.unfinished_work(), gauges.longest_running()) == (35, 30)
+    queue.done("foo")
+    assert gauges.longest_running() == 5
+    await asyncio.sleep(1)
+    assert await queue.get() == "foo"
+    assert counts.told == [
+        ("added", 0),
+        ("taken", 50),
+        ("added", 75),
+        ("added", 75),
+        ("taken", 0),
+        ("finished", 30),
+        ("taken", 6),
+    ]
+
+
+@pytest.mark.looptime
+async def test_each_delayed_adding_is_counted_as_a_retry_also_without_a_delay() -> None:
+    """[client-go row W7]"""
+    counts = Counts()
+    queue: RateLimitingQueue[str] = RateLimitingQueue(name="test", metrics=counts)
+    queue.add_after("foo", 0)
+    queue.add_after("foo", 5)
+    queue.add_rate_limited("foo")
+    queue.add("foo")
+    assert counts.kinds() == {"retried": 3, "added": 1}
+
+
+@pytest.mark.looptime
+async def test_nothing_is_told_once_the_queue_is_shut_down_and_empty_and_nothing_is_left_running() -> None:
+    """[TestMetricShutdown]"""
+    counts = Counts()
+    queue: RateLimitingQueue[str] = RateLimitingQueue(name="test", metrics=counts)
+    queue.add("foo")
+    await queue.get()
+    await queue.shut_down()
+    queue.done("foo")
+    counts.told.clear()
+    queue.add("foo")
+    queue.add_after("foo", 5)
+    await asyncio.sleep(100)
+    assert counts.told == []
+    assert counts.gauges.unfinished_work() == 0
+    assert len(asyncio.all_tasks()) == 1
+
+
+def test_what_was_added_without_a_loop_has_no_time_of_waiting() -> None:
+    counts = Counts()
+    queue: WorkQueue[str] = WorkQueue(name="test", metrics=counts)
+    queue.add("foo")
+
+    async def work() -> None:
+        async with queue.item():
+            await asyncio.sleep(0)
+
+    asyncio.run(work())
+    assert counts.kinds() == {"added": 1, "finished": 1}
+    queue.add("foo")
+    queue.get_nowait()
+    assert (counts.gauges.unfinished_work(), counts.gauges.longest_running()) == (0, 0)
+
+
+@pytest.mark.looptime
+async def test_metrics_that_raise_lose_no_key_and_are_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Counts):
+        def added(self) -> None:
+            raise ZeroDivisionError
+
+        def taken(self, waited: float) -> None:
+            raise ZeroDivisionError
+
+        def finished(self, worked: float) -> None:
+            raise ZeroDivisionError
+
+    queue: RateLimitingQueue[str] = RateLimitingQueue(name="test", metrics=Broken())
+    queue.add_after("foo", 1)
+    queue.add_after("bar", 1)
+    assert await arrivals(queue, 2) == [(1, "foo"), (1, "bar")]
+    assert [record.getMessage() for record in caplog.records] == [
+        "work queue test: its metrics raised; what they say may be wrong from now on"
+    ]
+
+
+def test_a_queue_that_is_measured_needs_a_name() -> None:
+    with pytest.raises(ValueError, match="needs a name"):
+        WorkQueue(metrics=Counts())
+
+
 # --- anything in any order -------------------------------------------------------------------------------------------
 
 KEYS = st.integers(0, 4)
+PRIORITIES = st.sampled_from([LOW_PRIORITY, 0, 0, 7])
+OLDEST_EVERY = 3
 
 
 class QueueMachine(RuleBasedStateMachine):
     """Any sequence of calls, moments and cancellations, compared with a queue made of plain lists.
 
-    No key is lost, none is with two workers, none is queued twice, and each comes in its turn and at its time.
+    No key is lost, none is with two workers, none is queued twice, and each comes in its turn and at its time: by
+    priority, but each so manyth time the one that has waited longest.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.loop = looptime.new_event_loop(start=0)
-        self.queue: RateLimitingQueue[int] = RateLimitingQueue(ItemExponential(base=1, cap=8))
+        self.counts = Counts()
+        self.queue: RateLimitingQueue[int] = RateLimitingQueue(
+            ItemExponential(base=1, cap=8), name="machine", metrics=self.counts, oldest_every=OLDEST_EVERY
+        )
         self.getters: list[asyncio.Task[int]] = []
         self.drains: list[tuple[asyncio.Task[None], list[bool]]] = []
         # The model.
-        self.queued: list[int] = []
-        self.processing: set[int] = set()
-        self.dirty: set[int] = set()
-        self.due: list[tuple[float, int]] = []
+        # What waits, the oldest first: priority, and when it got that.
+        self.queued: dict[int, tuple[int, int]] = {}
+        self.entered = 0
+        self.turns = 0
+        self.processing: dict[int, int] = {}
+        self.dirty: dict[int, int] = {}
+        self.due: dict[int, tuple[float, int, int]] = {}
+        self.adds = self.takes = self.dones = self.retries = 0
         self.failures: Counter[int] = Counter()
         self.stopped = False
         self.expected: list[int] = []
@@ -644,28 +928,47 @@ class QueueMachine(RuleBasedStateMachine):
 
         return self.loop.run_until_complete(run())
 
-    def model_add(self, key: int) -> None:
-        if self.stopped or key in self.queued or key in self.dirty:
+    def model_queue(self, key: int, priority: int) -> None:
+        self.entered += 1
+        self.queued[key] = (priority, self.entered)
+
+    def model_add(self, key: int, priority: int = 0) -> None:
+        if self.stopped:
+            return
+        if key in self.queued:
+            if priority > self.queued[key][0]:
+                self.model_queue(key, priority)
             return
         if key in self.processing:
-            self.dirty.add(key)
+            self.adds += key not in self.dirty
+            self.dirty[key] = max(priority, self.dirty.get(key, priority))
         else:
-            self.queued.append(key)
+            self.adds += 1
+            self.model_queue(key, priority)
+
+    def model_take(self) -> int:
+        oldest = next(iter(self.queued))
+        if self.turns + 1 >= OLDEST_EVERY:
+            key = oldest
+        else:
+            key = min(self.queued, key=lambda key: (-self.queued[key][0], self.queued[key][1]))
+        self.turns = 0 if key == oldest else self.turns + 1
+        assert key not in self.processing
+        self.processing[key] = self.queued.pop(key)[0]
+        self.takes += 1
+        return key
 
     def model_serve(self) -> None:
         """Workers that wait take what is queued."""
         while self.queued and len(self.expected) < len(self.getters):
-            key = self.queued.pop(0)
-            assert key not in self.processing
-            self.processing.add(key)
-            self.expected.append(key)
+            self.expected.append(self.model_take())
 
     def model_release(self, until: float) -> None:
-        for entry in sorted(self.due, key=lambda entry: entry[0]):
-            if entry[0] <= until:
-                self.due.remove(entry)
-                self.model_add(entry[1])
-                self.model_serve()
+        for moment in sorted({due for due, _, _ in self.due.values() if due <= until}):
+            together = [key for key, (due, _, _) in self.due.items() if due == moment]
+            for key in sorted(together, key=lambda key: self.due[key][1]):
+                self.model_add(key, self.due.pop(key)[2])
+            self.model_serve()
 
     def settle(self) -> None:
         """Let everything that is to happen now happen, and compare what the workers got."""
@@ -687,19 +990,16 @@ class QueueMachine(RuleBasedStateMachine):
             self.queue.add(key)
             self.model_add(key)
 
-    @rule(key=KEYS)
-    def add(self, key: int) -> None:
-        self.within(self.queue.add, key)
-        self.model_add(key)
+    @rule(key=KEYS, priority=PRIORITIES)
+    def add(self, key: int, priority: int) -> None:
+        self.within(self.queue.add, key, priority=priority)
+        self.model_add(key, priority)
         self.settle()
 
     @rule()
     def get_nowait(self) -> None:
         if self.queued:
-            key = self.within(self.queue.get_nowait)
-            assert key == self.queued.pop(0)
-            assert key not in self.processing
-            self.processing.add(key)
+            assert self.within(self.queue.get_nowait) == self.model_take()
         else:
             with pytest.raises(StoppedError if self.stopped else asyncio.QueueEmpty):
                 self.within(self.queue.get_nowait)
@@ -735,11 +1035,23 @@ class QueueMachine(RuleBasedStateMachine):
     def done(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.processing)))
         self.within(self.queue.done, key)
-        self.processing.remove(key)
+        self.model_done(key)
+
+    def model_done(self, key: int) -> None:
+        del self.processing[key]
+        self.dones += 1
         if key in self.dirty:
-            self.dirty.remove(key)
-            self.queued.append(key)
+            self.model_queue(key, self.dirty.pop(key))
         self.settle()
+
+    @precondition(lambda self: self.processing)
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.processing)))
+        self.within(self.queue.give_back, key)
+        self.adds += key not in self.dirty
+        self.dirty[key] = max(self.processing[key], self.dirty.get(key, LOW_PRIORITY))
+        self.model_done(key)
 
     @rule(key=KEYS)
     def done_with_what_nobody_has(self, key: int) -> None:
@@ -747,29 +1059,38 @@ class QueueMachine(RuleBasedStateMachine):
             with pytest.raises(ValueError, match="not being processed"):
                 self.within(self.queue.done, key)
 
-    def model_add_after(self, key: int, delay: float) -> None:
+    def model_add_after(self, key: int, delay: float, priority: int = 0, replace: bool = False) -> None:
         if self.stopped:
             return
+        self.retries += 1
+        if replace:
+            self.due.pop(key, None)
         if delay <= 0:
-            self.model_add(key)
+            self.model_add(key, priority)
             return
         due = self.loop.time() + delay
-        known = [entry for entry in self.due if entry[1] == key]
-        if not known or known[0][0] > due:
-            self.due = [entry for entry in self.due if entry[1] != key]
-            self.due.append((due, key))
+        known = self.due.get(key)
+        if known is not None and known[0] <= due:
+            self.due[key] = (known[0], known[1], max(priority, known[2]))
+        else:
+            self.entered += 1
+            self.due[key] = (due, self.entered, priority if known is None else max(priority, known[2]))
 
-    @rule(key=KEYS, delay=st.integers(-1, 12))
-    def add_after(self, key: int, delay: int) -> None:
-        self.within(self.queue.add_after, key, delay)
-        self.model_add_after(key, delay)
+    @rule(key=KEYS, delay=st.integers(-1, 12), priority=PRIORITIES, replace=st.booleans())
+    def add_after(self, key: int, delay: int, priority: int, replace: bool) -> None:
+        self.within(self.queue.add_after, key, delay, priority=priority, replace=replace)
+        self.model_add_after(key, delay, priority, replace)
         self.settle()
 
     @rule(key=KEYS)
-    def add_rate_limited(self, key: int) -> None:
-        self.within(self.queue.add_rate_limited, key)
+    def cancel_delayed(self, key: int) -> None:
+        assert self.within(self.queue.cancel_delayed, key) is (self.due.pop(key, None) is not None)
+
+    @rule(key=KEYS, priority=PRIORITIES)
+    def add_rate_limited(self, key: int, priority: int) -> None:
+        self.within(self.queue.add_rate_limited, key, priority=priority)
         if not self.stopped:
-            self.model_add_after(key, min(8, 2 ** self.failures[key]))
+            self.model_add_after(key, min(8, 2 ** self.failures[key]), priority)
             self.failures[key] += 1
 
     @rule(key=KEYS)
@@ -789,7 +1110,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(drain=st.booleans())
     def shut_down(self, drain: bool) -> None:
         self.stopped = True
-        self.due = []
+        self.due = {}
         if drain:
             self.drains.append((self.loop.create_task(self.queue.shut_down(drain=True)), [False]))
         else:
@@ -805,8 +1126,17 @@ class QueueMachine(RuleBasedStateMachine):
             f"<RateLimitingQueue queued={len(self.queued)} processing={len(self.processing)}{state}"
             f" delayed={len(self.due)}>"
         )
+        assert self.queue.depth == Counter(priority for priority, _ in self.queued.values())
         for key in range(5):
             assert self.queue.num_requeues(key) == self.failures[key]
+            assert self.queue.priority(key) == self.processing.get(key)
+
+    @invariant()
+    def what_is_measured_agrees(self) -> None:
+        kinds = self.counts.kinds()
+        assert (kinds["added"], kinds["finished"], kinds["retried"]) == (self.adds, self.dones, self.retries)
+        # What was added before there was a loop has no time of waiting.
+        assert self.takes - 5 <= kinds["taken"] <= self.takes
 
     @invariant()
     def draining_ends_when_all_is_done_or_it_is_forced(self) -> None:

@@ -1,0 +1,129 @@
+"""Keys whose time comes later, each once, at a moment that can be put forward, put off or given up."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Delays"]
+
+K = TypeVar("K", bound=Hashable)
+
+# Keys that become due together are released in slices, so that 100,000 of them do not hold the loop.
+_RELEASED_PER_TURN: Final = 1000
+
+
+class _Entry(NamedTuple):
+    """When a key is due, and with which priority; the number tells entries of one key apart."""
+
+    due: float
+    number: int
+    priority: int
+
+
+class Delays(Generic[K]):
+    """Calls `release(key, priority)` when the time of a key has come; keys come in the order of their moments.
+
+    It belongs to one event loop, which it first needs when the first key is put.
+    """
+
+    __slots__ = ("_entries", "_heap", "_number", "_release", "_timer")
+
+    def __init__(self, release: Callable[[K, int], None]) -> None:
+        self._release = release
+        self._entries: dict[K, _Entry] = {}
+        # The entries' moments in order, and outdated ones, which are skipped.
+        self._heap: list[tuple[float, int, K]] = []
+        self._number = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._entries
+
+    def due_by(self, moment: float) -> int:
+        """How many keys are due at the loop's time `moment` or before."""
+        return sum(entry.due <= moment for entry in self._entries.values())
+
+    def put(self, key: K, due: float, priority: int, *, replace: bool = False) -> None:
+        """Have a key released at the loop's time `due` (seconds).
+
+        Args:
+            key: the key.
+            due: when. Of several moments of a key the earliest counts.
+            priority: what it is released with. Of several priorities of a key the highest counts.
+            replace: forget the moment and the priority the key had before.
+        """
+        known = None if replace else self._entries.get(key)
+        if known is not None and known.due <= due:
+            if priority > known.priority:
+                self._entries[key] = known._replace(priority=priority)
+            return
+        self._number += 1
+        self._entries[key] = _Entry(due, self._number, priority if known is None else max(priority, known.priority))
+        heapq.heappush(self._heap, (due, self._number, key))
+        if len(self._heap) > 2 * len(self._entries) + 64:
+            self._heap = [item for item in self._heap if self._is_present(item)]
+            heapq.heapify(self._heap)
+        self._set_timer()
+
+    def cancel(self, key: K) -> bool:
+        """Forget a key; return whether it was there."""
+        if self._entries.pop(key, None) is None:
+            return False
+        # What is outdated stays in the heap until its turn, or until there is too much of it; a timer may ring in vain.
+        if not self._entries:
+            self.clear()
+        return True
+
+    def clear(self) -> None:
+        """Forget all keys."""
+        self._entries.clear()
+        self._heap.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def release_all(self) -> None:
+        """Release all keys now, in the order of their moments."""
+        waiting = sorted(self._entries.items(), key=lambda item: item[1])
+        self.clear()
+        for key, entry in waiting:
+            self._release(key, entry.priority)
+
+    def _is_present(self, item: tuple[float, int, K]) -> bool:
+        entry = self._entries.get(item[2])
+        return entry is not None and entry.number == item[1]
+
+    def _set_timer(self) -> None:
+        """Let the one timer ring when the first of the heap is due."""
+        heap = self._heap
+        while heap and not self._is_present(heap[0]):
+            heapq.heappop(heap)
+        if self._timer is not None:
+            if heap and self._timer.when() <= heap[0][0]:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if heap:
+            self._timer = asyncio.get_running_loop().call_at(heap[0][0], self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        try:
+            for _ in range(_RELEASED_PER_TURN):
+                if not self._heap or self._heap[0][0] > now:
+                    break
+                item = heapq.heappop(self._heap)
+                if self._is_present(item):
+                    self._release(item[2], self._entries.pop(item[2]).priority)
+        finally:
+            self._set_timer()

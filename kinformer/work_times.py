@@ -1,0 +1,101 @@
+"""How long keys wait and are worked on: what a work queue that is measured tells its metrics.
+
+A queue without metrics has none of this, and never looks at a clock. The figures are client-go's (util/workqueue/
+metrics.go), with what is a gauge there read when somebody asks instead of written each half second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kinformer.metrics import WorkMetrics
+
+__all__ = ["WorkTimes"]
+
+K = TypeVar("K", bound=Hashable)
+
+
+_log = logging.getLogger(__name__)
+
+
+def _now() -> float | None:
+    """The loop's time; `None` where none is running: what was added then has no time of waiting."""
+    try:
+        return asyncio.get_running_loop().time()
+    except RuntimeError:
+        return None
+
+
+class WorkTimes(Generic[K]):
+    """The clock of one queue; its gauges (`kinformer.metrics.QueueGauges`) as well.
+
+    Raises:
+        ValueError: the queue has no name to be counted under.
+    """
+
+    def __init__(self, name: str, metrics: WorkMetrics, depth: Callable[[], Mapping[int, int]]) -> None:
+        if not name:
+            raise ValueError("a work queue that is measured needs a name: WorkQueue(name=..., metrics=...)")
+        self._name = name
+        self._depth = depth
+        self._broken = False
+        self._added: dict[K, float] = {}
+        self._taken: dict[K, float] = {}
+        self._metrics = metrics.queue(name, self)
+
+    def depth(self) -> Mapping[int, int]:
+        """How many keys wait for a worker, by priority."""
+        return self._depth()
+
+    def unfinished_work(self) -> float:
+        """Seconds that the keys being processed now have been processed so far, together."""
+        now = _now()
+        return 0.0 if now is None else sum(now - since for since in self._taken.values())
+
+    def longest_running(self) -> float:
+        """Seconds that the key which is being processed the longest has been so; 0 when there is none."""
+        now = _now()
+        return 0.0 if now is None or not self._taken else now - min(self._taken.values())
+
+    def added(self, key: K) -> None:
+        """The key is to be worked on, and was not before."""
+        now = _now()
+        if now is not None:
+            self._added[key] = now
+        self._tell(self._metrics.added)
+
+    def taken(self, key: K) -> None:
+        """A worker has the key."""
+        now = _now()
+        since = self._added.pop(key, None)
+        if now is None:
+            return
+        self._taken[key] = now
+        if since is not None:
+            self._tell(self._metrics.taken, now - since)
+
+    def finished(self, key: K) -> None:
+        """The worker is done with the key."""
+        now = _now()
+        since = self._taken.pop(key, None)
+        if now is not None and since is not None:
+            self._tell(self._metrics.finished, now - since)
+
+    def retried(self) -> None:
+        """A key was added with a delay."""
+        self._tell(self._metrics.retried)
+
+    def _tell(self, call: Callable[..., None], *seconds: float) -> None:
+        try:
+            call(*seconds)
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            # It must not, but a queue that loses keys because of its metrics would be worse. Said once, not per key.
+            if not self._broken:
+                self._broken = True
+                _log.exception("work queue %s: its metrics raised; what they say may be wrong from now on", self._name)
