@@ -78,6 +78,10 @@ class Memory:
         del obj
         return True
 
+    def as_listed(self, obj: KubeObject) -> KubeObject:
+        """As it is."""
+        return obj
+
     def send(self, raws: list[bytes]) -> None:
         """Send updates in one batch, decoded when it is taken, as a client does."""
         self._batches.put_nowait(raws)

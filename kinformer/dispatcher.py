@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from kinformer.cache_update import apply_deltas
 from kinformer.conditions import Conditions
 from kinformer.events import Added, Updated
+from kinformer.floors import Floors
 from kinformer.registration import SLICE_SECONDS, HandlerRegistration
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Dispatcher:
         self.resource_version = ""
         """Everything up to this version is in the cache."""
         self.conditions = Conditions(indexer.get_by_key)
+        self.floors = Floors(indexer.get_by_key, lambda: self.resource_version)
         self._fifo = fifo
         self._indexer = indexer
         self._name = name
@@ -113,6 +115,13 @@ class Dispatcher:
                 if more:
                     await asyncio.sleep(0)
 
+    def progressed(self) -> None:
+        """The position may have grown, though nothing was queued."""
+        if not len(self._fifo):
+            self.resource_version = self._position()
+            if self.floors:
+                self.floors.progressed()
+
     def close(self) -> None:
         """Let handlers and iterators end."""
         self._group = None
@@ -151,6 +160,9 @@ class Dispatcher:
             self._on_synced()
         elif events and len(self.conditions):
             self.conditions.check(event.key for event in events)
+        if self.floors:
+            self.floors.changed({event.key for event in events})
+            self.floors.progressed()
         if drained:
             self._on_drained()
 

@@ -99,6 +99,7 @@ class SharedInformerFactory(ApiGroups):
         streaming_lists: whether lists are streamed where the server does so (`sendInitialEvents`, KEP-3157). That a
             server does not is remembered per resource.
         watch_seconds: how long each watch is asked to last, at least; at most it is twice that. See `SharedInformer`.
+        own_writes: whether caches are kept up with what is written through the client, see `SharedInformer.caught_up`.
         metrics: told of what is counted.
     """
 
@@ -115,9 +116,11 @@ class SharedInformerFactory(ApiGroups):
         on_give_up: Callable[[KinformerError | None, SharedInformer], object] | None = None,
         streaming_lists: bool = True,
         watch_seconds: int = MIN_WATCH_SECONDS,
+        own_writes: bool = True,
         metrics: Metrics = NO_METRICS,
     ) -> None:
         self._client = client
+        self._own_writes = own_writes
         self._resync = resync
         self._namespace = namespace or ""
         self._backoff = backoff
@@ -346,6 +349,7 @@ class SharedInformerFactory(ApiGroups):
             on_give_up=self._on_give_up,
             streaming=self._streaming_of(identity.resource),
             watch_seconds=self._watch_seconds,
+            own_writes=self._own_writes,
             metrics=self._metrics,
         )
 

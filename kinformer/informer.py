@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Self
 
 from kinformer._tasks import BackgroundTask
@@ -21,11 +22,13 @@ from kinformer.errors import (
     WaitTimeoutError,
 )
 from kinformer.event_stream import EventStream
+from kinformer.floors import Outcome
 from kinformer.indexer import Indexer
 from kinformer.lister import Lister
 from kinformer.mailbox import make_mailbox
 from kinformer.metrics import NO_METRICS
 from kinformer.objects import KubeObject
+from kinformer.own_writes import OwnWrites
 from kinformer.reflector import STREAM_DEADLINE, Reflector
 from kinformer.reflector_machine import MIN_WATCH_SECONDS, ReflectorMachine, StreamingMemory
 from kinformer.registration import HandlerRegistration, handler_of
@@ -33,13 +36,14 @@ from kinformer.snapshot import CacheSnapshot
 from kinformer.status import InformerState, StatusRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
     from typing import Any
 
     from kinformer.backoff import Backoff
     from kinformer.conditions import Predicate
     from kinformer.errors import IndexFunctionError
     from kinformer.events import Delivery, EventHandler
+    from kinformer.floors import Floors
     from kinformer.indexer import IndexFunction
     from kinformer.intake import Transform
     from kinformer.listwatch import ListerWatcher
@@ -95,6 +99,8 @@ class SharedInformer:
         stream_deadline: seconds that a streaming list may make no progress, before a paged one takes its place.
         watch_seconds: how long a watch is asked to last, at least; at most it is twice that. A connection that died
             without a word (half-open) is noticed 5 seconds after that at the latest.
+        own_writes: whether the cache is kept up with what is written through the client that the source is of, see
+            `caught_up`.
         metrics: told of what is counted.
     """
 
@@ -114,9 +120,11 @@ class SharedInformer:
         streaming: StreamingMemory | None = None,
         stream_deadline: float = STREAM_DEADLINE,
         watch_seconds: int = MIN_WATCH_SECONDS,
+        own_writes: bool = True,
         metrics: Metrics = NO_METRICS,
     ) -> None:
         self._source = source
+        self._sees_own_writes = own_writes
         self._resource = source.resource
         self._name = name or source.resource.full_name
         self._resync = _checked_resync(resync)
@@ -145,6 +153,7 @@ class SharedInformer:
             trim=trim,
             cached=self._indexer.known_as,
             on_error=self._failed,
+            on_progress=self._progressed,
             give_up_after=give_up_after,
             on_give_up=self._asked_to_give_up,
             stream_deadline=stream_deadline,
@@ -160,6 +169,7 @@ class SharedInformer:
             on_synced=self._news.set,
             on_drained=self._settle_relists,
         )
+        self._own_writes = OwnWrites(source, self._dispatcher.floors, self._reflector.observe)
         self._background = BackgroundTask(f"kinformer informer {self._name}")
         self._clock: Callable[[], float] = lambda: 0.0
         self._refusal: KinformerError | None = None
@@ -187,6 +197,11 @@ class SharedInformer:
     def indexer(self) -> Indexer:
         """The cache itself; only the informer may write to it."""
         return self._indexer
+
+    @property
+    def floors(self) -> Floors:
+        """What the cache must come to before it shows all that was written through its client."""
+        return self._dispatcher.floors
 
     @property
     def has_synced(self) -> bool:
@@ -330,6 +345,8 @@ class SharedInformer:
             raise AlreadyStartedError(msg)
         self._clock = asyncio.get_running_loop().time
         self._record.enter(InformerState.LISTING, self._clock())
+        if self._sees_own_writes:
+            self._own_writes.begin()
         self._background.start(self._run(), on_end=self._finish)
 
     async def stop(self) -> None:
@@ -424,6 +441,44 @@ class SharedInformer:
             msg = f"{self._resource.qualified} {where} is {state} after {timeout} s{self._trouble()}"
             raise WaitTimeoutError(msg) from self._record.last_error
 
+    async def caught_up(
+        self, what: KubeObject | Mapping[str, Any] | ObjectKey | str | int | None = None, timeout: float | None = 5.0
+    ) -> None:
+        """Wait until the cache shows what was written: reads after this are not older than that.
+
+            pod = await client.patch(PODS, "web-0", {...}, namespace="shop")
+            await pods.caught_up(pod)
+
+        For most writes that takes no longer than a turn of the loop: the answer to a write through the informer's own
+        client goes into the cache ahead of the watch. Deletions, and what an informer with field selectors has, come
+        by the watch. A `Controller` does this by itself for each key. Cancelling leaves nothing behind.
+
+        Args:
+            what: an object, as the server answered with it: wait for that version of it, or a newer one; an
+                `ObjectKey`: for all that was written to that object through the client so far, deletions included; a
+                resource version: until everything up to it is in the cache, which for a quiet resource may be a minute,
+                when the next bookmark comes; nothing: for all that was written through the client so far.
+            timeout: seconds to wait at most; `None` waits for ever.
+
+        Raises:
+            WaitTimeoutError: not in time.
+            StoppedError: the informer has ended, or did before that.
+            NotStartedError: the informer has not been started.
+            DecodeError: this is no object.
+            ValueError: this is no version, or an object without one.
+        """
+        self._refuse_unless_running("nothing is caught up with")
+        outcome = await self._own_writes.caught_up(what, timeout)
+        if outcome is Outcome.STOPPED:
+            raise self._ended("before it had caught up")
+        if outcome is Outcome.GIVEN_UP:
+            named = what.key if isinstance(what, KubeObject) else "an object" if isinstance(what, Mapping) else what
+            msg = (
+                f"the cache of {self._name} has not caught up with {named or 'what was written'} after {timeout} s, it "
+                f"is at version {self.resource_version or '0'}{self._trouble()}"
+            )
+            raise WaitTimeoutError(msg) from self._record.last_error
+
     async def relist(self, timeout: float | None = None) -> None:
         """List anew, whatever goes on, and wait until the cache is that list.
 
@@ -465,9 +520,12 @@ class SharedInformer:
 
         It is not when the cache has come to its version already (the object may have changed or gone since), when it
         is outside of what the informer covers, or when that cannot be told here (field selectors other than name and
-        namespace, metadata-only informers). Handlers are told once: the watch's own event of that version is the same.
+        namespace). Handlers are told once: the watch's own event of that version is the same.
 
-            informer.observe(await client.patch(PODS, "web-0", {...}, namespace="shop"))
+        What is written through the client that the informer lists with is observed without this (`own_writes`); it is
+        for what others wrote.
+
+            informer.observe(await another_client.patch(PODS, "web-0", {...}, namespace="shop"))
 
         Raises:
             DecodeError: this is no object.
@@ -477,7 +535,7 @@ class SharedInformer:
         self._refuse_unless_running("nothing was observed")
         if not isinstance(obj, KubeObject):
             obj = KubeObject.from_dict(dict(obj), self._resource)
-        return self._source.covers(obj) and self._reflector.observe(obj)
+        return bool(self._source.covers(obj)) and self._reflector.observe(self._source.as_listed(obj))
 
     def snapshot(self) -> CacheSnapshot:
         """The whole cache as it is now, with the version it has come to; nothing that follows changes it."""
@@ -525,6 +583,7 @@ class SharedInformer:
         if self._record.state not in _ENDED:
             self._record.enter(InformerState.STOPPED, self._clock())
         self._dispatcher.close()
+        self._own_writes.close()
         self._news.set()
         self._dispatcher.conditions.fail(lambda: self._ended("before the object was as wanted"))
         for _, done in self._relists:
@@ -569,6 +628,9 @@ class SharedInformer:
     def _handler_failed(self, handler: str, error: BaseException) -> None:
         self._record.handler_failures += 1
         self._metrics.handler_failed(self._name, handler, error)
+
+    def _progressed(self) -> None:
+        self._dispatcher.progressed()
 
     def _failed(self, error: KinformerError) -> None:
         if not self._dispatcher.has_synced and isinstance(error, _REFUSALS):

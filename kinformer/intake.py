@@ -124,7 +124,10 @@ class Intake:
         usable = self._usable(obj)
         if usable is None:
             return False
-        self._observed[obj.key] = usable
+        known = self._observed.get(obj.key)
+        if known is None or _version(known) < _version(usable):
+            # Answers to two writes may come in the other order.
+            self._observed[obj.key] = usable
         self._fifo.update(usable)
         return True
 

@@ -92,8 +92,12 @@ class ListerWatcher(Protocol):
         """Whether `watch(send_initial_events=True)` may be tried (client-go: IsWatchListSemanticsUnSupported)."""
         ...
 
-    def covers(self, obj: KubeObject) -> bool:
-        """Whether lists and watches would have this object; false also where only the server could tell."""
+    def covers(self, obj: KubeObject) -> bool | None:
+        """Whether lists and watches would have this object; `None` where only the server could tell."""
+        ...
+
+    def as_listed(self, obj: KubeObject) -> KubeObject:
+        """A whole object, as lists and watches would bring it: perhaps only its metadata."""
         ...
 
     def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:

@@ -58,6 +58,7 @@ class Reflector:
         trim: cuts out what is not to be kept, before the transform.
         cached: what the cache has of an object, when that is the very state that arrived.
         on_error: told of every failure, also those that are overcome by themselves.
+        on_progress: called when the version has grown, though nothing was queued: by a bookmark, or an empty list.
         give_up_after: seconds of failure without a single success after which `on_give_up` is asked; `None` for never.
         on_give_up: told why; whether to go on for as long again.
         stream_deadline: seconds that a streaming list may make no progress.
@@ -76,6 +77,7 @@ class Reflector:
         trim: Trim | None = None,
         cached: Callable[[KubeObject], KubeObject | None] = lambda _: None,
         on_error: Callable[[KinformerError], None] | None = None,
+        on_progress: Callable[[], None] = lambda: None,
         give_up_after: float | None = None,
         on_give_up: Callable[[KinformerError | None], bool] = lambda _: True,
         stream_deadline: float = STREAM_DEADLINE,
@@ -88,6 +90,7 @@ class Reflector:
         self._status = status or StatusRecord()
         self._intake = Intake(fifo, transform=transform, trim=trim, cached=cached, left_out=self._left_out)
         self._on_error = on_error
+        self._on_progress = on_progress
         self._give_up_after = give_up_after
         self._on_give_up = on_give_up
         self._stream_deadline = stream_deadline
@@ -339,6 +342,8 @@ class Reflector:
                 status.failing_since = None
                 status.resource_version = machine.resource_version
                 self._intake.reached(version_number(machine.resource_version))
+                if not batch.events:
+                    self._on_progress()
             if batch.error is not None:
                 return batch.error
         return None
@@ -383,6 +388,7 @@ class Reflector:
         status.failing_since = None
         status.lists[step.reason] += 1
         self._intake.reached(version_number(version))
+        self._on_progress()
         self._metrics.listed(self._name, objects=len(kept), reason=step.reason)
         _log.debug("%s: listed %d objects at version %s (%s)", self._name, len(kept), version, step.reason)
         self._listing = False

@@ -211,6 +211,42 @@ MUTANTS = (
         "                pass\n        return self",
     ),
     Mutant(
+        "a deletion is reached before the cache has seen the object",
+        "floors.py",
+        "        if progress < self.after:\n            return False\n",
+        "",
+    ),
+    Mutant(
+        "a deletion is reached while the object is still there",
+        "floors.py",
+        "        if cached is None or cached.uid != self.uid:\n            return True\n",
+        "        return True\n",
+    ),
+    Mutant(
+        "a write is reached by an older state",
+        "floors.py",
+        "version_number(cached.resource_version) >= self.version\n",
+        "version_number(cached.resource_version) >= 0\n",
+    ),
+    Mutant(
+        "a deletion forgets what was written before it",
+        "floors.py",
+        "after = max([write.after, *(floor.version for floor in pending if not floor.gone and floor.uid == uid)])",
+        "after = write.after",
+    ),
+    Mutant(
+        "a bookmark reaches nothing",
+        "reflector.py",
+        "                if not batch.events:\n                    self._on_progress()\n",
+        "",
+    ),
+    Mutant(
+        "of two answers the later counts, not the newer",
+        "intake.py",
+        "if known is None or _version(known) < _version(usable):",
+        "if True:",
+    ),
+    Mutant(
         "an object that was deleted already can be observed",
         "reflector.py",
         "if not seen or version_number(obj.resource_version) <= version_number(seen):",

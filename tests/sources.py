@@ -115,8 +115,11 @@ class FakeSource:
     def streams_lists(self) -> bool:
         return self.streaming
 
-    def covers(self, obj: KubeObject) -> bool:
+    def covers(self, obj: KubeObject) -> bool | None:
         return obj.namespace == "default"
+
+    def as_listed(self, obj: KubeObject) -> KubeObject:
+        return obj
 
     @property
     def stream(self) -> Stream:

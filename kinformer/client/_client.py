@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from kinformer.client import _answers as answers
 from kinformer.client import _requests as requests
 from kinformer.client._discovery import Discovery, ServerVersion
 from kinformer.client._list_watch import HttpListerWatcher, accept, place, require_json, selection
@@ -21,6 +22,7 @@ from kinformer.errors import (
     StoppedError,
 )
 from kinformer.objects import KubeObject, Metadata, ObjectKey
+from kinformer.writes import WriteFeed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,6 +63,9 @@ class Client:
     A 401 renews the credentials and tries once more. Nothing else is tried again: whether that is right only the caller
     knows. A cancelled request that writes may or may not have been carried out.
 
+    The informers that list with this client are told what was written, before the verb returns: see
+    `SharedInformer.caught_up`.
+
     Args:
         config: where the server is, and who we are.
         timeout: seconds that a request may take, and that a watch may take to be answered. For lists, which may be
@@ -93,6 +98,7 @@ class Client:
         self._entered = False
         self._transport: Transport | None = None
         self._discovery: Discovery | None = None
+        self._writes = WriteFeed()
 
     @classmethod
     def from_api_client(cls, api: Any, *, timeout: float = 30.0, page_size: int = 500) -> Self:
@@ -177,6 +183,7 @@ class Client:
             label_selector=label_selector,
             field_selector=field_selector,
             metadata_only=metadata_only,
+            writes=self._writes,
         )
 
     async def get(
@@ -267,13 +274,14 @@ class Client:
         made = requests.manifest(resource, obj, subresource=subresource)
         where, name = requests.created_in(resource, made, namespace, subresource)
         path = resource.path(where, name, subresource) if subresource else resource.path(where)
-        return await self._object(
+        return await self._write(
             "POST",
             path,
             resource,
             f"create {_place(resource, where, name, subresource)}",
             params=requests.write_params(field_manager=field_manager, dry_run=dry_run),
             body=requests.body_of(made),
+            dry_run=dry_run,
         )
 
     async def replace(
@@ -304,13 +312,14 @@ class Client:
         """
         made = requests.manifest(resource, obj, subresource=subresource)
         where, name = requests.target(resource, made, namespace)
-        return await self._object(
+        return await self._write(
             "PUT",
             resource.path(where, name, subresource),
             resource,
             f"update {_place(resource, where, name, subresource)}",
             params=requests.write_params(field_manager=field_manager, dry_run=dry_run),
             body=requests.body_of(made),
+            dry_run=dry_run,
         )
 
     async def replace_status(
@@ -364,7 +373,7 @@ class Client:
             raise ValueError(msg)
         body = requests.patch_body(resource, patch, type, field_manager)
         where, name = requests.target(resource, name, namespace)
-        return await self._object(
+        return await self._write(
             "PATCH",
             resource.path(where, name, subresource),
             resource,
@@ -372,6 +381,7 @@ class Client:
             params=requests.write_params(field_manager=field_manager, force=force, dry_run=dry_run),
             body=body,
             content_type=requests.PATCH_TYPES[type],
+            dry_run=dry_run,
         )
 
     async def patch_status(
@@ -441,6 +451,8 @@ class Client:
             dry_run=dry_run,
         )
         answer = await self._object("DELETE", resource.path(where, name), resource, doing, body=body)
+        if not dry_run:
+            self._writes.accepted(answers.deleted(resource, ObjectKey(where or "", name), answer))
         return None if answer["kind"] == "Status" else answer
 
     async def delete_collection(
@@ -487,6 +499,9 @@ class Client:
         if _head(answer.body, doing).kind == "Status":
             return ObjectList((), "")
         page = await decode_page(answer.body, resource, doing=doing)
+        if not dry_run:
+            for obj in page.items:
+                self._writes.accepted(answers.collected(obj))
         return ObjectList(page.items, page.resource_version, page.failures)
 
     async def resolve(self, name: str) -> Resource:
@@ -522,6 +537,25 @@ class Client:
         if self._transport.closed:
             raise StoppedError("this client is closed; make a new one")
         return self._transport
+
+    async def _write(
+        self,
+        method: str,
+        path: str,
+        resource: Resource,
+        doing: str,
+        *,
+        params: Sequence[tuple[str, str]],
+        body: bytes,
+        dry_run: bool,
+        content_type: str = "application/json",
+    ) -> KubeObject:
+        """Send a request that writes and is answered with what is stored then; tell who keeps a cache."""
+        answer = await self._object(method, path, resource, doing, params=params, body=body, content_type=content_type)
+        write = None if dry_run else answers.stored(answer)
+        if write is not None:
+            self._writes.accepted(write)
+        return answer
 
     async def _object(
         self,

@@ -9,14 +9,16 @@ from kinformer.client._listing import decode_page
 from kinformer.client._watching import WatchDecoder, WatchStream
 from kinformer.errors import ProtocolError
 from kinformer.labels import FieldSelector, LabelSelector
+from kinformer.objects import KubeObject
+from kinformer.writes import WriteFeed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from kinformer.client._transport import Transport
     from kinformer.listwatch import ListPage, WatchBatch
-    from kinformer.objects import KubeObject
     from kinformer.resources import Resource
+    from kinformer.writes import Write
 
 __all__ = ["HttpListerWatcher", "accept", "place", "require_json", "selection"]
 
@@ -32,6 +34,7 @@ class HttpListerWatcher:
 
     Args:
         transport: gives the open transport of a client; asked with each request, so it may open later.
+        writes: tells what is written through the client.
         resource: what to list and watch.
         namespace: the namespace; `None` or "" for all of them.
         label_selector: as kubectl takes it; the server selects.
@@ -42,8 +45,8 @@ class HttpListerWatcher:
         ValueError: a namespace for a cluster-scoped resource, or a resource that cannot be listed.
     """
 
-    __slots__ = ("_params", "_path", "_resource", "_transport", "field_selector", "label_selector", "metadata_only",
-                 "namespace")  # fmt: skip
+    __slots__ = ("_fields", "_labels", "_params", "_path", "_resource", "_transport", "_writes", "field_selector",
+                 "label_selector", "metadata_only", "namespace")  # fmt: skip
 
     def __init__(
         self,
@@ -54,8 +57,10 @@ class HttpListerWatcher:
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
+        writes: WriteFeed | None = None,
     ) -> None:
         self._transport = transport
+        self._writes = WriteFeed() if writes is None else writes
         self._resource = resource
         self.namespace = namespace or None
         self.label_selector = label_selector
@@ -63,6 +68,8 @@ class HttpListerWatcher:
         self.metadata_only = metadata_only
         self._path = resource.path(self.namespace)
         self._params = selection(label_selector, field_selector)
+        self._labels: LabelSelector | None = None
+        self._fields: FieldSelector | None = None
 
     @property
     def resource(self) -> Resource:
@@ -74,21 +81,40 @@ class HttpListerWatcher:
         """Always: whether the server does, shows when it is asked."""
         return True
 
-    def covers(self, obj: KubeObject) -> bool:
+    def covers(self, obj: KubeObject) -> bool | None:
         """Whether lists and watches would have this object.
 
-        False also where only the server could tell: of its fields, only name and namespace are looked at here; and a
-        whole object is not what a list of metadata has.
+        `None` where only the server could tell: of an object's fields, only name and namespace are looked at here.
         """
-        if self.metadata_only or (self.namespace is not None and obj.namespace != self.namespace):
+        if self.namespace is not None and obj.namespace != self.namespace:
             return False
-        if not LabelSelector.parse(self.label_selector).matches(obj.labels):
+        if self._labels is None or self._fields is None:
+            # Parsed when first needed: what does not parse is for the server to refuse.
+            self._labels = LabelSelector.parse(self.label_selector)
+            self._fields = FieldSelector.parse(self.field_selector)
+        if not self._labels.matches(obj.labels):
             return False
         known = {"metadata.name": obj.name, "metadata.namespace": obj.namespace}
-        return all(
-            field in known and (known[field] == value) is (operator == "=")
-            for field, operator, value in FieldSelector.parse(self.field_selector).requirements
-        )
+        answers = {
+            (known[field] == value) is (operator == "=") if field in known else None
+            for field, operator, value in self._fields.requirements
+        }
+        return False if False in answers else None if None in answers else True
+
+    def as_listed(self, obj: KubeObject) -> KubeObject:
+        """A whole object, as lists and watches would bring it: where they bring metadata only, that."""
+        if not self.metadata_only:
+            return obj
+        manifest = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+        return KubeObject.from_dict(manifest, self._resource)
+
+    def on_write(self, listener: Callable[[Write], None]) -> Callable[[], None]:
+        """Have a function called with each write that the server accepts from the same client, of any resource.
+
+        Returns:
+            What ends that.
+        """
+        return self._writes.listen(listener)
 
     @property
     def scope(self) -> str:

@@ -53,6 +53,7 @@ class DeleteOptions:
     resource_version: str = ""
     grace_period_seconds: int | None = None
     propagation_policy: str = ""
+    dry_run: bool = False
 
 
 class Registry:

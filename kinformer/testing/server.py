@@ -578,7 +578,7 @@ class ApiServer:
 
     def _delete(self, target: Target, verb: str, query: dict[str, str], options: DeleteOptions) -> web.Response:
         registry, kind = self._registry, target.kind
-        dry_run = bool(query.get("dryRun"))
+        dry_run = options.dry_run or bool(query.get("dryRun"))
         if verb == "delete":
             return _json(registry.delete(kind, target.namespace, target.name, options, dry_run=dry_run))
         list_options = ListOptions.parse(query)
@@ -670,6 +670,7 @@ def _delete_options(body: bytes, content_type: str, query: dict[str, str]) -> De
         resource_version=preconditions.get("resourceVersion") or "",
         grace_period_seconds=grace,
         propagation_policy=given.get("propagationPolicy") or query.get("propagationPolicy", ""),
+        dry_run=bool(given.get("dryRun")),
     )
 
 

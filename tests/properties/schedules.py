@@ -11,9 +11,13 @@ import looptime
 from hypothesis import strategies as st
 
 from kinformer.backoff import Backoff
+from kinformer.errors import StoppedError
 from kinformer.events import Added, Deleted, Updated
 from kinformer.informer import SharedInformer
+from kinformer.listwatch import EventType
 from kinformer.objects import version_number
+from kinformer.resources import CONFIGMAPS
+from kinformer.writes import Write
 from tests.properties.world import ERRORS, NAMES, Source, World, versioned
 
 if TYPE_CHECKING:
@@ -37,6 +41,8 @@ steps = st.one_of(
     st.tuples(st.just("delete"), _names),
     st.tuples(st.just("recreate"), _names, _apps),
     st.tuples(st.just("observe"), _names, _apps),
+    st.tuples(st.just("own write"), _names, _apps),
+    st.tuples(st.just("own delete"), _names),
     st.tuples(st.just("sleep"), st.sampled_from([0.0, 0.005, 0.015, 0.5, 3.0, 31.0, 400.0])),
     st.tuples(st.just("end"), st.sampled_from(["clean", "410", "429", "500", "broken", "bookmark", "garbage"])),
     st.tuples(st.just("list errors"), _errors),
@@ -142,7 +148,8 @@ class Stage:
         self.transforming = transforming
         self.informers: list[tuple[Source, SharedInformer]] = []
         for app in (None, "x"):
-            source = Source(self.world, app)
+            # With a field selector, for instance, only the server can tell what is selected.
+            source = Source(self.world, app, tells=not page_size)
             informer = SharedInformer(
                 source,
                 name=f"configmaps {app}",
@@ -152,6 +159,8 @@ class Stage:
             informer.add_indexers({"app": by_app})
             self.informers.append((source, informer))
         self.listeners: list[Listener] = []
+        self.stale_reads: list[str] = []
+        self.left_out = False
         for _ in self.informers:
             self.add_handler("every", "plain")
 
@@ -175,6 +184,15 @@ class Stage:
                 written = world.write(name, app=app)
                 for _, informer in self.informers:
                     informer.observe(written)
+            case "own write", name, app:
+                written = world.write(name, app=app)
+                version = int(written.resource_version)
+                self._wrote(Write(CONFIGMAPS, written.key, written.uid, version, obj=written), group)
+            case "own delete", name:
+                last = world.delete(name)
+                if last is not None:
+                    after = int(last.resource_version)
+                    self._wrote(Write(CONFIGMAPS, last.key, last.uid, after=after, gone=True, obj=last), group)
             case "sleep", seconds:
                 await asyncio.sleep(seconds)
             case "end", how:
@@ -192,6 +210,7 @@ class Stage:
                 world.repeat = times
             case "undecodable", name:
                 world.undecodable.add(name)
+                self.left_out = True
                 if any(obj.name == name for obj in world.objects.values()):
                     world.write(name)
             case ("decodable",):
@@ -226,8 +245,32 @@ class Stage:
         await listener.registration.remove(drain=drain)
         listener.removed = True
 
+    def _wrote(self, write: Write, group: asyncio.TaskGroup) -> None:
+        for source, informer in self.informers:
+            source.writes.accepted(write)
+            group.create_task(self._read_back(source, informer, write))
+
+    async def _read_back(self, source: Source, informer: SharedInformer, write: Write) -> None:
+        """Once caught up, the cache must not show anything older than what was written."""
+        try:
+            await informer.caught_up(write.key, timeout=None)
+        except StoppedError:
+            return
+        cached = informer.lister.get(write.key)
+        version = write.version or write.after
+        if cached is None:
+            # Then it had gone, at some time after the write, or could not be used.
+            changes = [change for change in self.world.history if change.new.key == write.key]
+            later = [change for change in changes if change.revision >= version]
+            gone = any(change.kind is EventType.DELETED or not source.selects(change.new) for change in later)
+            if not gone and not self.transforming and not self.left_out:
+                self.stale_reads.append(f"nothing under {write}")
+        elif version_number(cached.resource_version) < version or (write.gone and cached.uid == write.uid):
+            self.stale_reads.append(f"{cached} after {write}")
+
     def check(self) -> None:
         """Everything is quiet: is everything right?"""
+        assert self.stale_reads == []
         for source, informer in self.informers:
             there = source.selected(self.world.objects)
             wanted = {key: obj for key, obj in there.items() if not (self.transforming and is_bad(obj, "transform"))}

@@ -14,11 +14,13 @@ from kinformer.errors import ApiError, ConnectError, DecodeError, StreamBrokenEr
 from kinformer.listwatch import EventType, ListPage, WatchBatch, WatchEvent
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import CONFIGMAPS, Resource
+from kinformer.writes import WriteFeed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, MutableSequence, Sequence
 
     from kinformer.errors import KinformerError
+    from kinformer.writes import Write
 
 NAMES = ("a", "b", "c", "d", "e")
 
@@ -95,13 +97,14 @@ class World:
         self._happened(Change(self.revision, EventType.MODIFIED if old else EventType.ADDED, new, old))
         return new
 
-    def delete(self, name: str) -> None:
-        """Delete an object, if it is there."""
+    def delete(self, name: str) -> KubeObject | None:
+        """Delete an object, if it is there; returns it as it was."""
         key = ObjectKey("default", name)
         old = self.objects.pop(key, None)
         if old is not None:
             self.revision += 1
             self._happened(Change(self.revision, EventType.DELETED, versioned(old, self.revision), old))
+        return old
 
     def compact(self) -> None:
         self.compacted = self.revision
@@ -146,11 +149,13 @@ class Watch:
 class Source:
     """One scope of the world: everything, or what has `app` as its label."""
 
-    def __init__(self, world: World, app: str | None) -> None:
+    def __init__(self, world: World, app: str | None, *, tells: bool = True) -> None:
         self.world = world
         self.app = app
+        self.tells = tells
         self.watches: set[Watch] = set()
         self.requests = 0
+        self.writes = WriteFeed()
         world.sources.append(self)
 
     @property
@@ -161,11 +166,20 @@ class Source:
     def streams_lists(self) -> bool:
         return self.world.streams_lists
 
-    def covers(self, obj: KubeObject) -> bool:
+    def selects(self, obj: KubeObject) -> bool:
         return self.app in {None, obj.labels.get("app")}
 
+    def covers(self, obj: KubeObject) -> bool | None:
+        return self.selects(obj) if self.tells else None
+
+    def as_listed(self, obj: KubeObject) -> KubeObject:
+        return obj
+
+    def on_write(self, listener: Callable[[Write], None]) -> Callable[[], None]:
+        return self.writes.listen(listener)
+
     def selected(self, objects: dict[ObjectKey, KubeObject]) -> dict[ObjectKey, KubeObject]:
-        return {key: obj for key, obj in objects.items() if self.covers(obj)}
+        return {key: obj for key, obj in objects.items() if self.selects(obj)}
 
     async def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:
         self.requests += 1
@@ -260,8 +274,8 @@ class Source:
     def _happened_to(self, watch: Watch, change: Change) -> None:
         if change.revision <= watch.start:
             return
-        before = change.old is not None and self.covers(change.old)
-        now = change.kind is not EventType.DELETED and self.covers(change.new)
+        before = change.old is not None and self.selects(change.old)
+        now = change.kind is not EventType.DELETED and self.selects(change.new)
         if now:
             self._send(watch, EventType.MODIFIED if before else EventType.ADDED, change.new)
         elif before and change.old is not None:

@@ -70,6 +70,9 @@ class Memory:
     def covers(self, obj: KubeObject) -> bool:
         return True
 
+    def as_listed(self, obj: KubeObject) -> KubeObject:
+        return obj
+
     async def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:
         await self.ready.wait()
         yield ListPage(list(self._objects.values()), str(len(self._history)))

@@ -1,0 +1,235 @@
+"""Reads that see one's own writes, through a real client, while the watches are frozen: open and silent."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kinformer.client import Client
+from kinformer.config import ClusterConfig
+from kinformer.errors import ApiError, WaitTimeoutError
+from kinformer.factory import SharedInformerFactory
+from kinformer.objects import ObjectKey
+from kinformer.resources import CONFIGMAPS, DEPLOYMENTS, PODS
+from kinformer.testing import ApiServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from kinformer.informer import SharedInformer
+
+A = ObjectKey("default", "a")
+
+
+def config_map(name: str, *, app: str = "web", **metadata: Any) -> dict[str, Any]:
+    head = {"name": name, "namespace": "default", "labels": {"app": app}} | metadata
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": head, "data": {"n": "0"}}
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ApiServer]:
+    async with ApiServer() as server:
+        server.create(config_map("a"))
+        server.create(config_map("kept", finalizers=["example.com/keep"]))
+        yield server
+
+
+@pytest.fixture
+async def client(server: ApiServer) -> AsyncIterator[Client]:
+    async with Client(ClusterConfig.for_server(server.url)) as client:
+        yield client
+
+
+@pytest.fixture
+async def factory(client: Client) -> AsyncIterator[SharedInformerFactory]:
+    async with SharedInformerFactory(client) as factory:
+        yield factory
+
+
+async def silent(server: ApiServer, *informers: SharedInformer) -> None:
+    """Wait until these are in sync and watch, then have no watch say anything any more."""
+    for informer in informers:
+        await informer.synced(timeout=10)
+    async with asyncio.timeout(10):
+        while len(server.open_watches) < len(informers):
+            await asyncio.sleep(0.001)
+    assert server.faults.freeze_watches() == len(informers)
+
+
+async def test_what_was_written_is_in_the_cache_ahead_of_the_watch(
+    server: ApiServer, client: Client, factory: SharedInformerFactory
+) -> None:
+    maps = factory.core.v1.configmaps
+    await silent(server, maps)
+    patched = await client.patch(CONFIGMAPS, "a", {"data": {"n": "1"}}, namespace="default")
+    made = await client.create(
+        CONFIGMAPS, {"metadata": {"generateName": "new-"}, "data": {"x": "y"}}, namespace="default"
+    )
+    await maps.caught_up()
+    assert maps.lister.get(A) == patched
+    assert maps.lister.get(made.key) == made
+    replaced = await client.replace(CONFIGMAPS, patched.to_dict() | {"data": {"n": "2"}})
+    await maps.caught_up(replaced)
+    assert maps.lister.get(A) == replaced
+    assert len(maps.floors) == 0
+    # And the watch, when it speaks again, changes nothing of that.
+    server.faults.clear()
+    await maps.caught_up(server.resource_version, timeout=10)
+    assert {obj.key: obj.resource_version for obj in maps.lister} == {
+        ObjectKey("default", obj["metadata"]["name"]): obj["metadata"]["resourceVersion"]
+        for obj in server.list("v1", "ConfigMap")
+    }
+
+
+async def test_what_changes_nothing_or_is_only_tried_is_no_write(
+    server: ApiServer, client: Client, factory: SharedInformerFactory
+) -> None:
+    maps = factory.core.v1.configmaps
+    await silent(server, maps)
+    same = await client.patch(CONFIGMAPS, "a", {"data": {"n": "0"}}, namespace="default")
+    before = maps.lister.get(A)
+    assert before is not None
+    assert same.resource_version == before.resource_version
+    await client.patch(CONFIGMAPS, "a", {"data": {"n": "9"}}, namespace="default", dry_run=True)
+    await client.delete(CONFIGMAPS, "a", namespace="default", dry_run=True)
+    await client.delete_collection(CONFIGMAPS, namespace="default", dry_run=True)
+    with pytest.raises(ApiError):
+        await client.create(CONFIGMAPS, config_map("a"))
+    assert len(maps.floors) == 0
+    assert maps.lister.get(A) == before
+
+
+async def test_a_deletion_is_caught_up_with_when_the_watch_tells(
+    server: ApiServer, client: Client, factory: SharedInformerFactory
+) -> None:
+    maps = factory.core.v1.configmaps
+    await silent(server, maps)
+    await client.delete(CONFIGMAPS, "a", namespace="default")
+    with pytest.raises(WaitTimeoutError, match=r"configmaps\.v1 has not caught up with default/a"):
+        await maps.caught_up(A, timeout=0.05)
+    # Other keys are not held up.
+    await maps.caught_up(ObjectKey("default", "kept"), timeout=0)
+    server.faults.clear()
+    await maps.caught_up(A, timeout=10)
+    assert maps.lister.get(A) is None
+
+
+async def test_an_object_that_waits_for_its_finalizer_is_marked_at_once_and_gone_later(
+    server: ApiServer, client: Client, factory: SharedInformerFactory
+) -> None:
+    maps = factory.core.v1.configmaps
+    await silent(server, maps)
+    await client.delete(CONFIGMAPS, "kept", namespace="default")
+    await maps.caught_up()
+    marked = maps.lister.get("kept", "default")
+    assert marked is not None
+    assert marked.at("metadata.deletionTimestamp")
+    await client.patch(CONFIGMAPS, "kept", {"metadata": {"finalizers": []}}, namespace="default")
+    with pytest.raises(WaitTimeoutError):
+        await maps.caught_up(marked.key, timeout=0.05)
+    server.faults.clear()
+    await maps.caught_up(marked.key, timeout=10)
+    assert maps.lister.get(marked.key) is None
+
+
+async def test_a_deleted_collection_is_caught_up_with(
+    server: ApiServer, client: Client, factory: SharedInformerFactory
+) -> None:
+    maps = factory.core.v1.configmaps
+    await silent(server, maps)
+    await client.delete_collection(CONFIGMAPS, namespace="default")
+    with pytest.raises(WaitTimeoutError):
+        await maps.caught_up(timeout=0.05)
+    server.faults.clear()
+    await maps.caught_up(timeout=10)
+    assert maps.lister.get(A) is None
+    marked = maps.lister.get("kept", "default")
+    assert marked is not None
+    assert marked.at("metadata.deletionTimestamp")
+
+
+async def test_status_and_scale_are_writes_to_the_object(server: ApiServer, client: Client) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template, "replicas": 1}
+    web = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"}}
+    server.create(web | {"spec": spec})
+    async with SharedInformerFactory(client) as factory:
+        deployments = factory.apps.v1.deployments
+        await silent(server, deployments)
+        await client.patch_status(DEPLOYMENTS, "web", {"status": {"replicas": 3}}, namespace="default")
+        await deployments.caught_up()
+        cached = deployments.lister.get("web", "default")
+        assert cached is not None
+        assert cached.at("status.replicas") == 3
+        # A Scale is not the Deployment, and so does not go into the cache; but it tells its version.
+        await client.patch(DEPLOYMENTS, "web", {"spec": {"replicas": 7}}, namespace="default", subresource="scale")
+        assert len(deployments.floors) == 1
+        server.faults.clear()
+        await deployments.caught_up(timeout=10)
+        cached = deployments.lister.get("web", "default")
+        assert cached is not None
+        assert cached.at("spec.replicas") == 7
+
+
+async def test_a_cache_of_metadata_takes_the_metadata(
+    server: ApiServer, client: Client, factory: SharedInformerFactory
+) -> None:
+    heads = factory.informer(CONFIGMAPS, metadata_only=True)
+    await silent(server, heads)
+    listed = heads.lister.get(A)
+    written = await client.patch(CONFIGMAPS, "a", {"metadata": {"labels": {"x": "y"}}}, namespace="default")
+    await heads.caught_up()
+    cached = heads.lister.get(A)
+    assert cached is not None
+    assert cached["metadata"] == written["metadata"]
+    assert "data" not in cached
+    assert listed is not None
+    assert (cached["kind"], cached["apiVersion"]) == (listed["kind"], listed["apiVersion"])
+
+
+async def test_selectors_and_namespaces_are_minded(
+    server: ApiServer, client: Client, factory: SharedInformerFactory
+) -> None:
+    web = factory.informer(CONFIGMAPS, label_selector="app=web")
+    elsewhere = factory.informer(CONFIGMAPS, namespace="kube-system")
+    await silent(server, web, elsewhere)
+    await client.create(CONFIGMAPS, config_map("other", app="db"))
+    assert (len(web.floors), len(elsewhere.floors)) == (0, 0)
+    # Written out of the selector: only the watch can take it away.
+    await client.patch(CONFIGMAPS, "a", {"metadata": {"labels": {"app": "db"}}}, namespace="default")
+    assert (len(web.floors), len(elsewhere.floors)) == (1, 0)
+    server.faults.clear()
+    await web.caught_up(A, timeout=10)
+    assert web.lister.get(A) is None
+
+
+async def test_with_a_field_selector_the_watch_has_the_say(
+    server: ApiServer, client: Client, factory: SharedInformerFactory
+) -> None:
+    pod = {"metadata": {"name": "p", "namespace": "default"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    server.create({"apiVersion": "v1", "kind": "Pod"} | pod)
+    pending = factory.informer(PODS, field_selector="status.phase=Pending")
+    await silent(server, pending)
+    await client.patch_status(PODS, "p", {"status": {"phase": "Running"}}, namespace="default")
+    with pytest.raises(WaitTimeoutError):
+        await pending.caught_up(timeout=0.05)
+    server.faults.clear()
+    await pending.caught_up(timeout=10)
+    assert len(pending.lister) == 0
+
+
+async def test_another_clients_writes_are_not_ours(
+    server: ApiServer, client: Client, factory: SharedInformerFactory
+) -> None:
+    maps = factory.core.v1.configmaps
+    await silent(server, maps)
+    async with Client(ClusterConfig.for_server(server.url)) as another:
+        written = await another.patch(CONFIGMAPS, "a", {"data": {"n": "1"}}, namespace="default")
+    await maps.caught_up()
+    assert maps.lister.get(A) != written
+    with pytest.raises(WaitTimeoutError):
+        await maps.caught_up(written, timeout=0.05)
+    assert maps.observe(written)
+    await maps.caught_up(written, timeout=10)
