@@ -8,10 +8,10 @@ import weakref
 from typing import TYPE_CHECKING, Final
 
 from kinformer.cache_update import apply_deltas
-from kinformer.conditions import Conditions
 from kinformer.events import Added, Updated
 from kinformer.floors import Floors
 from kinformer.registration import SLICE_SECONDS, HandlerRegistration
+from kinformer.waiters import Waiters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ class Dispatcher:
         self.has_synced = False
         self.resource_version = ""
         """Everything up to this version is in the cache."""
-        self.conditions = Conditions(indexer.get_by_key)
+        self.waiters = Waiters(indexer.get_by_key)
         self.floors = Floors(indexer.get_by_key, lambda: self.resource_version)
         self._fifo = fifo
         self._indexer = indexer
@@ -152,14 +152,14 @@ class Dispatcher:
         if drained:
             self.resource_version = self._position()
         if not self.has_synced and self._fifo.has_synced:
-            self.has_synced = self.conditions.absence_counts = True
+            self.has_synced = self.waiters.absence_counts = True
             for listener in self._listeners():
                 listener.put_mark()
-            self.conditions.check_all()
+            self.waiters.check_all()
             _log.debug("%s: in sync with %d objects", self._name, len(self._indexer))
             self._on_synced()
-        elif events and len(self.conditions):
-            self.conditions.check(event.key for event in events)
+        elif events and len(self.waiters):
+            self.waiters.check(event.key for event in events)
         if self.floors:
             self.floors.changed({event.key for event in events})
             self.floors.progressed()

@@ -32,7 +32,8 @@
         ├── NotFoundError (LookupError)            404
         ├── MethodNotAllowedError                  405
         ├── ConflictError                          409
-        │   └── AlreadyExistsError                 409, reason AlreadyExists
+        │   ├── AlreadyExistsError                 409, reason AlreadyExists
+        │   └── ApplyConflictError                 409, fields that others manage; names them
         ├── ExpiredError                           410
         ├── UnsupportedMediaTypeError              415
         ├── InvalidError (ValueError)              422
@@ -48,7 +49,8 @@ No message carries a token, the data of a Secret or the body of an object.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +60,7 @@ __all__ = [
     "AlreadyOwnedError",
     "AlreadyStartedError",
     "ApiError",
+    "ApplyConflictError",
     "BadRequestError",
     "CacheSyncError",
     "ConfigError",
@@ -65,6 +68,7 @@ __all__ = [
     "ConnectError",
     "DecodeError",
     "ExpiredError",
+    "FieldConflict",
     "ForbiddenError",
     "IndexConflictError",
     "IndexFunctionError",
@@ -294,6 +298,36 @@ class AlreadyExistsError(ConflictError):
     """409, reason AlreadyExists: an object of that name is there."""
 
 
+class FieldConflict(NamedTuple):
+    """One field that a server-side apply wanted to set, and that somebody else manages.
+
+    Attributes:
+        manager: who manages it, by the name he writes under, such as "kubectl-edit".
+        field: which one, as the server writes it: ".spec.replicas".
+        message: the server's words, which may say more of the manager: subresource, version, time.
+    """
+
+    manager: str
+    field: str
+    message: str
+
+
+class ApplyConflictError(ConflictError):
+    """409: a server-side apply met fields that others manage. `force=True` takes them over.
+
+    Attributes:
+        conflicts: each of them, in the server's order.
+    """
+
+    def __init__(self, message: str, **rest: Any) -> None:
+        super().__init__(message, **rest)
+        self.conflicts = tuple(
+            FieldConflict(_manager_in(cause.get("message", "")), cause.get("field", ""), cause.get("message", ""))
+            for cause in self.details.get("causes", ())
+            if cause.get("reason") == _FIELD_CONFLICT
+        )
+
+
 class ExpiredError(ApiError):
     """410: the resource version or the continue token is too old; only a new list helps."""
 
@@ -324,6 +358,17 @@ class ServerTimeoutError(ServerError, TimeoutError):
 
 class ResourceVersionTooLargeError(ServerTimeoutError):
     """504, cause ResourceVersionTooLarge: this server has not yet seen the version asked for."""
+
+
+_FIELD_CONFLICT: Final = "FieldManagerConflict"
+
+# apimachinery util/managedfields/internal/conflict.go: conflict with "me" with subresource "status" using v1 at …
+_MANAGER: Final = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
+
+
+def _manager_in(message: str) -> str:
+    found = _MANAGER.match(message)
+    return re.sub(r"\\(.)", r"\1", found[1]) if found else ""
 
 
 _BY_STATUS: dict[int, type[ApiError]] = {
@@ -371,6 +416,8 @@ def api_error(
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
     if reason == "AlreadyExists":
         kind = AlreadyExistsError
+    elif kind is ConflictError and _FIELD_CONFLICT in cause_reasons:
+        kind = ApplyConflictError
     elif reason in {"Expired", "Gone"}:
         kind = ExpiredError
     elif "ResourceVersionTooLarge" in cause_reasons or message.startswith("Too large resource version"):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Self
 
 from kinformer._tasks import BackgroundTask
+from kinformer.conditions import Condition
 from kinformer.delta_fifo import DeltaFIFO
 from kinformer.dispatcher import Dispatcher
 from kinformer.errors import (
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kinformer.backoff import Backoff
-    from kinformer.conditions import Predicate
     from kinformer.errors import IndexFunctionError
     from kinformer.events import Delivery, EventHandler
     from kinformer.floors import Floors
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from kinformer.resources import Resource
     from kinformer.status import InformerStatus
     from kinformer.trim import Trim
+    from kinformer.waiters import Predicate
 
 __all__ = ["SharedInformer"]
 
@@ -408,12 +409,14 @@ class SharedInformer:
     ) -> KubeObject | None:
         """Wait until an object of the cache is as wanted; returns it (`None` where its absence was wanted).
 
-            await pods.wait_for("web-0", lambda pod: pod and pod.at("status.phase") == "Running", 60, namespace="shop")
+            await pods.wait_for("web-0", phase("Running") & condition_true("Ready"), 60, namespace="shop")
+            await pods.wait_for("web-0", lambda pod: pod and pod.at("spec.nodeName"), 60, namespace="shop")
 
         Args:
             key: a key, or a name.
             predicate: takes the object, or `None` where there is none (once the cache has synced); by default that
-                there is one. It is called at once and then with each change of the object, so what lasts for a
+                there is one. Those of `kinformer.conditions` have names, compose, and say in the error what was not
+                so. It is called at once and then with each change of the object, so what lasts for a
                 moment only is not missed, as long as the cache itself sees it.
             timeout: seconds to wait at most; `None` waits for ever.
             namespace: of a name, unless the informer covers one namespace only.
@@ -433,12 +436,13 @@ class SharedInformer:
             return now
         try:
             async with asyncio.timeout(timeout):
-                return await self._dispatcher.conditions.wait(where, wanted)
+                return await self._dispatcher.waiters.wait(where, wanted)
         except TimeoutError as error:
             if isinstance(error, KinformerError):
                 raise
             state = "in the cache, but not as wanted" if where in self._indexer else "not in the cache"
-            msg = f"{self._resource.qualified} {where} is {state} after {timeout} s{self._trouble()}"
+            why = f": {wanted.why_not(self._indexer.get_by_key(where))}" if isinstance(wanted, Condition) else ""
+            msg = f"{self._resource.qualified} {where} is {state} after {timeout} s{why}{self._trouble()}"
             raise WaitTimeoutError(msg) from self._record.last_error
 
     async def caught_up(
@@ -585,7 +589,7 @@ class SharedInformer:
         self._dispatcher.close()
         self._own_writes.close()
         self._news.set()
-        self._dispatcher.conditions.fail(lambda: self._ended("before the object was as wanted"))
+        self._dispatcher.waiters.fail(lambda: self._ended("before the object was as wanted"))
         for _, done in self._relists:
             if not done.done():
                 done.set_exception(self._ended("before it had listed anew"))

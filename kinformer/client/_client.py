@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -25,7 +26,7 @@ from kinformer.objects import KubeObject, Metadata, ObjectKey
 from kinformer.writes import WriteFeed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
 
     from kinformer.client._requests import PatchType, PropagationPolicy, Target
@@ -381,6 +382,60 @@ class Client:
             params=requests.write_params(field_manager=field_manager, force=force, dry_run=dry_run),
             body=body,
             content_type=requests.PATCH_TYPES[type],
+            dry_run=dry_run,
+        )
+
+    async def apply(
+        self,
+        resource: Resource,
+        obj: Mapping[str, Any],
+        *,
+        field_manager: str,
+        namespace: str | None = None,
+        subresource: str = "",
+        force: bool = False,
+        dry_run: bool = False,
+    ) -> KubeObject:
+        """Server-side apply: have the fields of `obj` as they are there, whoever else writes to the object.
+
+            await client.apply(DEPLOYMENTS, manifest, field_manager="shop-operator", force=True)
+
+        Creates what does not exist. The server remembers whose each field is: what was applied before under the same
+        name and is not in `obj` any more is taken out, and fields of others stay. So `obj` holds the fields that are to
+        be ours, and no more; it is written out anew each time, and not taken from a read. Applying the same again
+        changes nothing, and makes no event. Cancelled, it may or may not have been carried out.
+
+        Args:
+            resource: its resource.
+            obj: the fields that are to be so; `apiVersion` and `kind` are filled in, a name is needed.
+            field_manager: under whose name; each controller has its own, the same at each apply.
+            namespace: its namespace; the object's own by default.
+            subresource: such as "status".
+            force: take fields over that somebody else manages. Controllers do, as they know no other way on.
+            dry_run: let the server check everything, and keep nothing.
+
+        Raises:
+            ApplyConflictError: fields are somebody else's; `conflicts` names him and them.
+            ConflictError: `obj` names a version or UID that is not the present one.
+            InvalidError: the result is not valid.
+            ValueError: no field manager, no name, or an object that was read (it has `managedFields`).
+        """
+        head = obj.get("metadata")
+        if isinstance(head, Mapping) and head.get("managedFields"):
+            msg = (
+                "this object was read from the server (it has managedFields): applied, every field of it would be "
+                f"{field_manager or 'ours'}; apply only the fields that are to be"
+            )
+            raise ValueError(msg)
+        return await self.patch(
+            resource,
+            obj,
+            obj,
+            namespace=namespace,
+            type="apply",
+            subresource=subresource,
+            field_manager=field_manager,
+            force=force,
             dry_run=dry_run,
         )
 

@@ -146,7 +146,7 @@ async def test_a_cancelled_wait_leaves_nothing_behind() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1):
                 await it.informer.wait_for("a", namespace="default")
-        assert len(it.informer._dispatcher.conditions) == 0
+        assert len(it.informer._dispatcher.waiters) == 0
 
 
 async def test_who_waits_is_told_when_the_informer_stops() -> None:

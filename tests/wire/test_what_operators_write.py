@@ -8,7 +8,7 @@ import pytest
 
 from kinformer.client import Client
 from kinformer.config import ClusterConfig
-from kinformer.errors import NotFoundError
+from kinformer.errors import ApplyConflictError, ConflictError, NotFoundError, api_error
 from kinformer.event_recorder import EventRecorder
 from kinformer.finalizers import Finalizer
 from kinformer.owners import controller_of, is_owned_by, owned_by
@@ -115,3 +115,83 @@ async def test_events_are_stored_counted_and_combined(server: ApiServer, client:
     assert counts["(combined from similar events): node 14 is full"] == 6
     assert [event["count"] for event in stored if event["reason"] == "Created"] == [3]
     assert events.dropped == 0
+
+
+def replicas(number: int, **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "web", "namespace": "default"}, "spec": {"replicas": number, **spec}}
+
+
+async def test_apply_creates_what_is_missing_and_changes_nothing_the_second_time(client: Client) -> None:
+    manifest = {"metadata": {"name": "new", "namespace": "default"}, "spec": SPEC}
+    made = await client.apply(DEPLOYMENTS, manifest, field_manager="shops")
+    again = await client.apply(DEPLOYMENTS, manifest, field_manager="shops")
+    assert (made.uid, made.resource_version) == (again.uid, again.resource_version)
+    assert {entry["manager"] for entry in made.at("metadata.managedFields")} == {"shops"}
+
+
+async def test_apply_takes_out_what_was_applied_before_and_leaves_what_others_wrote(
+    client: Client, web: KubeObject
+) -> None:
+    labelled = {"metadata": {"name": "web", "namespace": "default", "labels": {"tier": "front"}}}
+    await client.apply(DEPLOYMENTS, labelled, field_manager="shops")
+    await client.patch(DEPLOYMENTS, web, {"metadata": {"labels": {"by": "hand"}}})
+    bare = await client.apply(DEPLOYMENTS, {"metadata": {"name": "web"}}, namespace="default", field_manager="shops")
+    assert bare.labels == {"by": "hand"}
+
+
+async def test_a_conflict_of_apply_names_managers_and_fields(client: Client, web: KubeObject) -> None:
+    await client.patch(DEPLOYMENTS, web, {"spec": {"replicas": 5, "paused": True}}, field_manager="hand")
+    with pytest.raises(ApplyConflictError, match=r"cannot apply deployments\.apps \"web\".*2 conflicts") as info:
+        await client.apply(DEPLOYMENTS, replicas(2, paused=False), field_manager="shops")
+    assert {(conflict.manager, conflict.field) for conflict in info.value.conflicts} == {
+        ("hand", ".spec.replicas"),
+        ("hand", ".spec.paused"),
+    }
+    tried = await client.apply(DEPLOYMENTS, replicas(2), field_manager="shops", force=True, dry_run=True)
+    assert tried.at("spec.replicas") == 2
+    assert (await client.get(DEPLOYMENTS, web)).at("spec.replicas") == 5
+    forced = await client.apply(DEPLOYMENTS, replicas(2), field_manager="shops", force=True)
+    assert forced.at("spec.replicas") == 2
+    # And then it is the other one who conflicts, if he applies, too.
+    with pytest.raises(ApplyConflictError) as info:
+        await client.apply(DEPLOYMENTS, replicas(4), field_manager="another")
+    assert [conflict.manager for conflict in info.value.conflicts] == ["shops"]
+
+
+async def test_another_version_than_the_one_named_is_a_conflict_of_another_kind(
+    client: Client, web: KubeObject
+) -> None:
+    await client.patch(DEPLOYMENTS, web, {"metadata": {"labels": {"a": "b"}}})
+    stale = replicas(2)
+    stale["metadata"]["resourceVersion"] = web.resource_version
+    with pytest.raises(ConflictError) as info:
+        await client.apply(DEPLOYMENTS, stale, field_manager="shops", force=True)
+    assert not isinstance(info.value, ApplyConflictError)
+
+
+async def test_what_was_read_is_not_applied(client: Client, web: KubeObject) -> None:
+    for read in (web, web.to_dict()):
+        with pytest.raises(ValueError, match="every field of it would be shops"):
+            await client.apply(DEPLOYMENTS, read, field_manager="shops")
+    with pytest.raises(ValueError, match="apply needs a field_manager"):
+        await client.apply(DEPLOYMENTS, replicas(1), field_manager="")
+    with pytest.raises(ValueError, match="metadata.name"):
+        await client.apply(DEPLOYMENTS, {"spec": {}}, field_manager="shops")
+
+
+@pytest.mark.parametrize(
+    ("message", "manager"),
+    [
+        (
+            'conflict with "kubectl-client-side-apply" using apps/v1 at 2026-11-23T08:48:13Z',
+            "kubectl-client-side-apply",
+        ),
+        ('conflict with "a \\"b\\"" with subresource "status"', 'a "b"'),
+        ("something new", ""),
+    ],
+)
+def test_the_manager_is_read_from_the_words_of_the_server(message: str, manager: str) -> None:
+    cause = {"reason": "FieldManagerConflict", "field": ".spec.replicas", "message": message}
+    error = api_error(409, {"reason": "Conflict", "message": "Apply failed", "details": {"causes": [cause]}})
+    assert isinstance(error, ApplyConflictError)
+    assert error.conflicts == ((manager, ".spec.replicas", message),)
