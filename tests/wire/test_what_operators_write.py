@@ -183,7 +183,7 @@ async def test_what_was_read_is_not_applied(client: Client, web: KubeObject) -> 
     ("message", "manager"),
     [
         (
-            'conflict with "kubectl-client-side-apply" using apps/v1 at 2026-11-23T08:48:13Z',
+            'conflict with "kubectl-client-side-apply" using v1 at 2026-11-23T08:48:13Z',
             "kubectl-client-side-apply",
         ),
         ('conflict with "a \\"b\\"" with subresource "status"', 'a "b"'),
