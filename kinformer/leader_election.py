@@ -1,6 +1,6 @@
 """One of several replicas leads: leader election on a Lease (coordination.k8s.io/v1).
 
-    read ──▶ held by nobody, by us, or unchanged for longer than it lasts? ──no──▶ wait, read again
+    read ──▶ held by nobody, by us, or unchanged for longer than it lasts? ──no──▶ wait, hear, read again
       ▲                              │ yes
       │                              ▼
       └──conflict── write our name into it ──answered in time──▶ lead, and write again every 2 s
@@ -13,6 +13,11 @@ believing it `renew_deadline` seconds after it *sent* the last write that succee
 seconds after they *read* that write, which is later. Nobody compares his clock with a time that somebody else wrote:
 each measures on his own how long the record has not changed. The clocks may differ by any amount, and may run at
 different speeds, up to the ratio of the two durations (with the defaults, one may run half as fast again as another).
+
+Who waits also watches the Lease (`kinformer.lease_watch`). So he has seen the last renewal of a leader that crashes a
+moment after it was written, and takes over `lease_duration` after that, where who only looks now and then may see it up
+to 2.2 × `retry_period` late; and what is given back he takes at once. A watch cannot make him hasty: whatever it says
+late, or not at all, has him wait longer, and before he writes he reads.
 
 The rules and figures are client-go's (tools/leaderelection/leaderelection.go), made stricter in four places: the
 deadline counts from when the last good write was sent, not from when the next one was due; an answer that comes after
@@ -45,6 +50,7 @@ from kinformer.errors import (
     NotFoundError,
     TransportError,
 )
+from kinformer.lease_watch import LeaseWatcher, watch_lease
 from kinformer.resources import LEASES
 
 if TYPE_CHECKING:
@@ -159,11 +165,11 @@ class LeaderElector:
     the server: their client's time limit should be shorter than that.
 
     When the body ends, whether it returns, raises or is cancelled, the lease is released, and another replica takes it
-    at its next look, at most 2.2 × `retry_period` later. After a crash it is taken `lease_duration` after another
-    replica first saw the last renewal. An elector can be entered again after it was left; `run` does so. If entering is
-    cancelled while a write is under way, the lease may be left to run out.
+    at once. After a crash it is taken `lease_duration` after the last renewal. Where watching is not allowed or does
+    not work, both take up to 2.2 × `retry_period` longer. An elector can be entered again after it was left; `run` does
+    so. If entering is cancelled while a write is under way, the lease may be left to run out.
 
-    It asks for the verbs get, create and update on leases.
+    It asks for the verbs get, create and update on leases, and for watch, which it can do without.
 
     Args:
         client: speaks to the server. Its failures are logged, kept in `last_error`, and tried again.
@@ -173,7 +179,7 @@ class LeaderElector:
             whoever finds his own name in the Lease takes it for his.
         lease_duration: whole seconds (that is what a Lease can say) that others wait after they saw a renewal.
         renew_deadline: seconds without a successful renewal after which leadership is lost.
-        retry_period: seconds between renewals; between looks of those who wait it is 1 to 2.2 times that, at random.
+        retry_period: seconds between renewals; who waits and hears nothing looks after 1 to 2.2 times that, at random.
         release: whether to give the lease back at the end.
         on_loss: "cancel" the body, or only "tell" it, through `leadership.lost()` and `is_leader`; then leaving raises
             nothing.
@@ -233,6 +239,7 @@ class LeaderElector:
         self._election = Election(identity, int(lease_duration), renew_deadline)
         self._last_error: BaseException | None = None
         self._reported = ""
+        self._news = asyncio.Event()
         self._contesting = False
         self._leadership: Leadership | None = None
         self._renewal: BackgroundTask | None = None
@@ -270,12 +277,16 @@ class LeaderElector:
             msg = f"{self!r} takes part already; to stand twice, make two electors with two identities"
             raise AlreadyStartedError(msg)
         self._contesting = True
+        watch = BackgroundTask(f"leader election {self.namespace}/{self.name} watches")
         try:
             await self._attempt()
+            if not self._election.leads(self._now()) and isinstance(self._client, LeaseWatcher):
+                watch.start(self._watch(self._client))
             while not self._election.leads(self._now()):
-                await asyncio.sleep(self._pause())
+                await self._until_next_look()
                 await self._attempt()
         finally:
+            await watch.stop()
             self._contesting = False
         leadership = Leadership(self._election, f"{self.namespace}/{self.name}", self._now)
         leadership._inform = self._inform_body
@@ -357,6 +368,28 @@ class LeaderElector:
         left = self._election.free_at() - self._now()
         # A hair more, as a timer may be a hair early.
         return min(pause, left + 0.001) if left > 0 else pause
+
+    async def _until_next_look(self) -> None:
+        """Wait until the lease may be free, or nothing was heard of it for a while."""
+        while True:
+            self._news.clear()
+            try:
+                async with asyncio.timeout(self._pause()):
+                    await self._news.wait()
+            except TimeoutError:
+                return
+            if self._now() >= self._election.free_at():
+                return
+
+    async def _watch(self, client: LeaseWatcher) -> None:
+        def heard(lease: dict[str, Any] | None) -> None:
+            self._election.saw(lease, self._now())
+            self._report_leader()
+            self._news.set()
+
+        await watch_lease(
+            client, self.name, self.namespace, known=lambda: self._election.lease, heard=heard, pause=self._pause
+        )
 
     async def _keep(self, leadership: Leadership) -> None:
         """Renew until that fails for too long, or somebody else leads."""

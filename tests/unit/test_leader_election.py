@@ -30,7 +30,9 @@ from kinformer.errors import (
     StreamBrokenError,
 )
 from kinformer.leader_election import LeaderElector, LeadershipLostError
+from kinformer.listwatch import EventType, WatchBatch, WatchEvent
 from kinformer.objects import KubeObject
+from kinformer.resources import LEASES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -47,6 +49,7 @@ class Leases:
     def __init__(self) -> None:
         self.lease: dict[str, Any] | None = None
         self.version = 0
+        self.watching: set[asyncio.Event] = set()
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -59,7 +62,17 @@ class Leases:
             self.version += 1
             head = {**manifest["metadata"], "resourceVersion": str(self.version)}
             self.lease = {"metadata": head, "spec": dict(manifest["spec"])}
+            self.tell()
         return self.lease
+
+    def delete(self) -> None:
+        self.version += 1
+        self.lease = None
+        self.tell()
+
+    def tell(self) -> None:
+        for change in self.watching:
+            change.set()
 
 
 class Line:
@@ -133,6 +146,60 @@ class Line:
             return self.leases.store(obj)
 
         return await self._pass("replace", resource, do)
+
+
+class WatchingLine(Line):
+    """A client that can watch, too: renewals come after `delay` seconds, unless the watch is `silent`."""
+
+    def __init__(
+        self,
+        leases: Leases,
+        *,
+        then: Callable[[], Any] = lambda: None,
+        delay: float = 0.01,
+        silent: bool = False,
+    ) -> None:
+        super().__init__(leases, then=then)
+        self.delay = delay
+        self.silent = silent
+        self.refusals: list[Exception] = []
+        self.watches: list[tuple[float, str]] = []
+
+    def list_watch(self, resource: Resource, /, *, namespace: str, field_selector: str) -> WatchingLine:
+        assert (namespace, field_selector) == ("ops", "metadata.name=op")
+        return self
+
+    @contextlib.asynccontextmanager
+    async def watch(self, *, resource_version: str, timeout_seconds: int) -> AsyncIterator[AsyncIterator[WatchBatch]]:
+        self.watches.append((now(), resource_version))
+        if self.refusals:
+            raise self.refusals.pop(0)
+
+        async def batches() -> AsyncIterator[WatchBatch]:
+            seen = int(resource_version)
+            while True:
+                change.clear()
+                if self.silent or self.leases.version == seen:
+                    await change.wait()
+                    continue
+                lease, seen = self.leases.lease, self.leases.version
+                await asyncio.sleep(self.delay)
+                kind, manifest = EventType.MODIFIED, lease
+                if manifest is None:
+                    head = {"name": "op", "namespace": "ops", "resourceVersion": str(seen)}
+                    kind, manifest = EventType.DELETED, {"metadata": head}
+                manifest = {**manifest, "metadata": {"name": "op", **manifest["metadata"]}}
+                yield WatchBatch([WatchEvent(kind, KubeObject.from_dict(manifest, LEASES))], str(seen))
+
+        change = asyncio.Event()
+        self.leases.watching.add(change)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                yield batches()
+        except TimeoutError:
+            pass
+        finally:
+            self.leases.watching.discard(change)
 
 
 def refused(error: Exception, *, after: float = 0.0, arrived: bool = False) -> tuple[float, float, Exception, bool]:
@@ -229,6 +296,107 @@ async def test_after_a_crash_the_lease_is_taken_a_lease_after_its_last_renewal_w
             seen = next(at for at, _ in other.sent if at > 10)
             assert seen <= 10 + 2.2 * 2
             assert now() == pytest.approx(seen + 15, abs=0.01)
+
+
+async def crash_at(leases: Leases, seconds: float) -> None:
+    async with elector(Line(leases), release=False):
+        await asyncio.sleep(seconds)
+
+
+@virtual
+async def test_who_watches_follows_a_crashed_leader_one_lease_after_the_last_renewal(leases: Leases) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(crash_at(leases, 11))
+        await asyncio.sleep(1)
+        other = WatchingLine(leases)
+        async with elector(other, "b", release=False):
+            assert now() == pytest.approx(10 + 15, abs=0.02)
+    # As long as the watch told of renewals, it spared the looks.
+    assert [at for at, _ in other.sent if at <= 12] == [1]
+    assert other.watches == [(1, "1")]
+
+
+@virtual
+async def test_who_watches_leads_at_once_when_the_lease_is_given_back(leases: Leases, line: Line) -> None:
+    async def first() -> None:
+        async with elector(line):
+            await asyncio.sleep(20.5)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(first())
+        await asyncio.sleep(1)
+        async with elector(WatchingLine(leases), "b", release=False):
+            assert now() == pytest.approx(20.5, abs=0.02)
+
+
+@virtual
+async def test_a_watch_that_says_nothing_costs_time_and_nothing_else(leases: Leases) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(crash_at(leases, 11))
+        await asyncio.sleep(1)
+        async with elector(WatchingLine(leases, silent=True), "b", release=False):
+            assert 25 < now() <= 25 + 2.2 * 2 + 0.01
+
+
+@virtual
+async def test_renewals_that_are_heard_of_late_let_their_holder_be(leases: Leases) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(crash_at(leases, 11))
+        await asyncio.sleep(1)
+        async with elector(WatchingLine(leases, delay=1.5), "b", release=False):
+            assert now() == pytest.approx(10 + 1.5 + 15, abs=0.02)
+
+
+@virtual
+async def test_a_watch_that_is_forbidden_is_not_tried_again(leases: Leases, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    other = WatchingLine(leases)
+    other.refusals = [ForbiddenError("no", status=403)]
+    async with asyncio.TaskGroup() as group:
+        group.create_task(crash_at(leases, 11))
+        await asyncio.sleep(1)
+        async with elector(other, "b", release=False):
+            assert 25 < now() <= 25 + 2.2 * 2 + 0.01
+    assert len(other.watches) == 1
+    assert "the lease ops/op cannot be watched" in caplog.text
+
+
+@virtual
+async def test_a_client_that_cannot_watch_after_all_does_not_end_the_wait(
+    leases: Leases, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = WatchingLine(leases)
+    other.refusals = [ZeroDivisionError()]
+    async with asyncio.TaskGroup() as group:
+        group.create_task(crash_at(leases, 3))
+        await asyncio.sleep(1)
+        async with elector(other, "b", release=False):
+            assert leases.spec["holderIdentity"] == "b"
+    assert len(other.watches) == 1
+    assert "cannot be watched" in caplog.text
+
+
+@virtual
+async def test_a_watch_that_breaks_is_opened_again_where_the_lease_is(leases: Leases) -> None:
+    other = WatchingLine(leases)
+    other.refusals = [StreamBrokenError("cut"), ApiError("too old", status=410)]
+    async with asyncio.TaskGroup() as group:
+        group.create_task(crash_at(leases, 31))
+        await asyncio.sleep(1)
+        async with elector(other, "b", release=False):
+            assert now() == pytest.approx(30 + 15, abs=0.02)
+    assert len(other.watches) == 3
+    assert all(later - earlier >= 2 for (earlier, _), (later, _) in itertools.pairwise(other.watches))
+
+
+@virtual
+async def test_a_lease_that_is_deleted_is_heard_of_and_taken_when_it_would_have_run_out(leases: Leases) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(crash_at(leases, 11))
+        await asyncio.sleep(1)
+        asyncio.get_running_loop().call_at(12, leases.delete)
+        async with elector(WatchingLine(leases), "b", release=False):
+            assert now() == pytest.approx(10 + 15, abs=0.02)
 
 
 @virtual
@@ -633,7 +801,9 @@ def test_the_bodies_of_two_replicas_never_run_at_once(
                 return next(turns)
 
             e = LeaderElector(
-                Line(leases, then=fault),
+                WatchingLine(leases, then=fault, delay=rng.choice([0.0, 0.01, 3.0, 20.0]), silent=rng.random() < 0.2)
+                if rng.random() < 0.7
+                else Line(leases, then=fault),
                 "op",
                 namespace="ops",
                 identity=f"r{number}",
