@@ -35,6 +35,14 @@ class EventStream:
         """How many events wait to be taken."""
         return len(self._mailbox)
 
+    def take_waiting(self) -> list[Event]:
+        """Take everything that waits at this moment, possibly nothing. Does not wait itself."""
+        taken: list[Event] = []
+        while (item := self._mailbox.take()) is not None:
+            if not isinstance(item, SyncMark):
+                taken.append(item)
+        return taken
+
     def put(self, events: Iterable[Event]) -> None:
         """Let events wait."""
         self._mailbox.put(events)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import anyio
 
@@ -138,11 +138,11 @@ class RawStream(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there, TLS and all: ask."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Not asserted: uvloop's, which uvicorn takes where it is installed, are no subclass of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
         if (sock := transport.get_extra_info("socket")) is not None:
             self._tune(sock)
-        transport.write(self._request)
+        self._transport.write(self._request)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to put what comes."""

@@ -1,0 +1,263 @@
+"""HTTP answers from a cache, of no web framework's own: JSON made of the cached bytes, and how the caches are.
+
+What an API server would answer is answered here, too: one object, a `PodList` with `metadata.resourceVersion`, a
+`Status` when something is wrong. The objects are the bytes the cache has, put together and never decoded.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import heapq
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from kinformer.errors import ApiError, SelectorError
+from kinformer.objects import ObjectKey
+from kinformer.status import InformerState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from kinformer.informer import SharedInformer
+    from kinformer.labels import SelectorInput
+    from kinformer.objects import KubeObject
+    from kinformer.resources import Resource
+
+__all__ = ["PIECE_BYTES", "Answer", "health_answer", "list_answer", "object_answer", "refuse_secrets", "status_answer"]
+
+PIECE_BYTES: Final = 64 * 1024
+"""How much of a long answer is put together and sent at a time; a web server's own buffers are of this size."""
+
+_JSON: Final = "application/json"
+_RETRY_SECONDS: Final = 1
+_ENDED: Final = frozenset({InformerState.STOPPED, InformerState.GAVE_UP, InformerState.FAILED})
+_encode = msgspec.json.encode
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP response.
+
+    Attributes:
+        status: its code.
+        pieces: its body, in the order in which it is to be sent.
+        headers: beside Content-Type and Content-Length.
+    """
+
+    status: int
+    pieces: Sequence[bytes] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def length(self) -> int:
+        """Of the body, in bytes."""
+        return sum(map(len, self.pieces))
+
+    @property
+    def all_headers(self) -> dict[str, str]:
+        """With Content-Type and Content-Length, where there is a body or could be one."""
+        if self.status == 304:
+            return dict(self.headers)
+        return {"content-type": _JSON, "content-length": str(self.length), **self.headers}
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body, small pieces joined."""
+        together: list[bytes] = []
+        size = 0
+        for piece in self.pieces:
+            together.append(piece)
+            size += len(piece)
+            if size >= PIECE_BYTES:
+                yield b"".join(together)
+                together, size = [], 0
+        if together:
+            yield b"".join(together)
+
+
+def refuse_secrets(resource: Resource, *, allow_secrets: bool) -> None:
+    """Let nobody publish Secrets without meaning to.
+
+    Raises:
+        ValueError: this is about Secrets, and they were not allowed.
+    """
+    if resource.plural == "secrets" and not resource.group and not allow_secrets:
+        msg = "secrets are not served: whoever reaches the service would read them; allow_secrets=True means it"
+        raise ValueError(msg)
+
+
+def status_answer(code: int, reason: str, message: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """What went wrong, as an API server says it (meta/v1, Status)."""
+    body = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+        "reason": reason,
+        "code": code,
+    }
+    return Answer(code, [_encode(body)], {"cache-control": "no-store", **(headers or {})})
+
+
+def object_answer(informer: SharedInformer, key: ObjectKey, *, if_none_match: str = "") -> Answer:
+    """One object, byte for byte as the cache has it; 304 when the client has that version, 404 when there is none."""
+    obj = informer.indexer.get_by_key(key)
+    if obj is None:
+        if not informer.has_synced:
+            return _not_yet(informer)
+        message = f'{informer.resource.qualified} "{key.name}" not found'
+        return status_answer(404, "NotFound", message)
+    tag = f'"{obj.resource_version}"' if obj.resource_version else ""
+    headers = _validators(tag)
+    if _has(tag, if_none_match):
+        return Answer(304, (), headers)
+    return Answer(200, [obj.to_json()], headers)
+
+
+def list_answer(
+    informer: SharedInformer,
+    *,
+    namespace: str | None = None,
+    selector: SelectorInput = None,
+    limit: int = 0,
+    continue_from: str = "",
+    if_none_match: str = "",
+) -> Answer:
+    """The objects of a namespace (or of all) that a selector selects, as the list an API server would answer with.
+
+    Its `resourceVersion`, and its ETag, is the version that the whole cache has come to: everything up to it is in the
+    answer, and single objects may be newer.
+
+    Args:
+        informer: whose cache.
+        namespace: `None` or "" for all.
+        selector: of labels.
+        limit: how many at most, sorted by namespace and name; 0 for all, in no particular order.
+        continue_from: `metadata.continue` of an answer with a limit: what comes after it. Each page is of the moment
+            at which it is asked for; the cache keeps no earlier ones.
+        if_none_match: the header of that name.
+    """
+    if not informer.has_synced:
+        return _not_yet(informer)
+    if namespace and not informer.resource.namespaced:
+        return status_answer(400, "BadRequest", f"{informer.resource.qualified} are in no namespace")
+    # Read before the objects are, so that in whichever thread this is the objects do not fall behind it.
+    version = informer.resource_version
+    tag = f'W/"{version}"' if version else ""
+    headers = _validators(tag)
+    if _has(tag, if_none_match):
+        return Answer(304, (), headers)
+    try:
+        objects = informer.lister.list(namespace, selector)
+        after = _key_of(continue_from) if continue_from else None
+    except (SelectorError, ValueError) as error:
+        return status_answer(400, "BadRequest", str(error))
+    if limit < 0:
+        return status_answer(400, "BadRequest", f"limit is {limit}, and cannot be less than 0")
+    metadata: dict[str, Any] = {"resourceVersion": version}
+    if after is not None:
+        objects = [obj for obj in objects if obj.key > after]
+    if limit and len(objects) > limit:
+        more = len(objects) - limit
+        objects = heapq.nsmallest(limit, objects, key=_sorting)
+        metadata |= {"continue": _token_of(objects[-1].key), "remainingItemCount": more}
+    elif limit or after is not None:
+        objects.sort(key=_sorting)
+    resource = informer.resource
+    head = _encode({"kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": metadata})
+    pieces = [head[:-1] + b',"items":[']
+    for obj in objects:
+        pieces += (obj.raw, b",")
+    if objects:
+        pieces.pop()
+    pieces.append(b"]}")
+    return Answer(200, pieces, headers)
+
+
+def health_answer(informers: Mapping[str, SharedInformer], *, ready: bool, max_age: float | None = None) -> Answer:
+    """Whether the caches can be relied on: 200 or 503, with the reasons.
+
+    Alive is a process whose informers are at work, whatever the server does: one that has ended for good is healed by a
+    new process, and a server that is away is not. Ready is one whose caches have been whole once.
+
+    Args:
+        informers: by name.
+        ready: whether the question is about being ready.
+        max_age: seconds; ready means also that each cache is known to be no older. By default an API server that is
+            away makes nobody unready: a cache that is a little old answers better than no service at all.
+    """
+    reasons: list[str] = []
+    states: dict[str, Any] = {}
+    for name, informer in informers.items():
+        status = informer.status
+        trouble = _said(status.last_error) if status.failures or status.state in _ENDED else ""
+        because = f": {trouble}" if trouble else ""
+        if status.state in _ENDED:
+            reasons.append(f"{name}: {status.state}{because}")
+        elif ready and not status.has_synced:
+            reasons.append(f"{name}: not in sync yet{because}")
+        elif ready and max_age is not None and not informer.is_fresh(max_age):
+            silent = f"{status.silent_for:.0f} s" if status.silent_for is not None else "ever"
+            reasons.append(f"{name}: nothing heard of the server for {silent}{because}")
+        states[name] = {
+            "state": str(status.state),
+            "synced": status.has_synced,
+            "live": informer.is_live,
+            "objects": status.objects,
+            "resourceVersion": status.resource_version,
+            "silentForSeconds": None if status.silent_for is None else round(status.silent_for, 1),
+            "failuresInARow": status.failures,
+            "lastError": _said(status.last_error) or None,
+        }
+    body = {"status": "unavailable" if reasons else "ok", "reasons": reasons, "informers": states}
+    headers = {"cache-control": "no-store"} | ({"retry-after": str(_RETRY_SECONDS)} if reasons else {})
+    return Answer(503 if reasons else 200, [_encode(body)], headers)
+
+
+def _said(error: BaseException | None) -> str:
+    """An error's class and code. Not its text: a health page is for everybody, and that names servers and users."""
+    if error is None:
+        return ""
+    code = f" {error.status}" if isinstance(error, ApiError) and error.status else ""
+    return f"{type(error).__name__}{code}"
+
+
+def _not_yet(informer: SharedInformer) -> Answer:
+    message = f"the cache of {informer.name} is not in sync yet"
+    return status_answer(503, "ServiceUnavailable", message, {"retry-after": str(_RETRY_SECONDS)})
+
+
+def _validators(tag: str) -> dict[str, str]:
+    # "no-cache" is: ask each time whether it has changed.
+    return {"cache-control": "private, no-cache"} | ({"etag": tag} if tag else {})
+
+
+def _has(tag: str, if_none_match: str) -> bool:
+    """Whether If-None-Match names the tag; compared weakly, as RFC 9110, 13.1.2 says."""
+    if not tag or not if_none_match:
+        return False
+    wanted = tag.removeprefix("W/")
+    named = [one.strip().removeprefix("W/") for one in if_none_match.split(",")]
+    return wanted in named or named == ["*"]
+
+
+def _sorting(obj: KubeObject) -> ObjectKey:
+    return obj.key
+
+
+def _token_of(key: ObjectKey) -> str:
+    return base64.urlsafe_b64encode(_encode([key.namespace, key.name])).decode().rstrip("=")
+
+
+def _key_of(token: str) -> ObjectKey:
+    try:
+        namespace, name = msgspec.json.decode(
+            base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)), type=tuple[str, str]
+        )
+    except (binascii.Error, msgspec.DecodeError, ValueError) as error:
+        msg = "continue is no token of an earlier answer"
+        raise ValueError(msg) from error
+    return ObjectKey(namespace, name)

@@ -1,0 +1,242 @@
+"""Informers in a FastAPI application.
+
+    informers = Informers()
+    Pods = Annotated[Lister, Depends(informers.lister("pods"))]
+
+    app = FastAPI(lifespan=informers.lifespan)
+    app.include_router(informers.health())                       # /healthz, /readyz
+    app.include_router(informers.router("pods", "deployments"))  # /pods, /pods/{namespace}/{name}, /watch/pods
+
+    @app.get("/images/{namespace}/{name}")
+    def images(namespace: str, name: str, pods: Pods) -> list[str]:
+        pod = pods.get(name, namespace)
+        return [] if pod is None else [container["image"] for container in pod["spec"]["containers"]]
+
+Everything is answered from the caches: no request waits for the API server. Endpoints may be `def` or `async def`:
+threads may read the cache.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from kinformer.informer import SharedInformer
+from kinformer.integrations._application import Application, Wanted, wanted
+from kinformer.integrations.starlette import (
+    CacheResponse,
+    EventStreamResponse,
+    check_servable,
+    close_event_streams,
+    event_response,
+    health_response,
+    list_response,
+    object_response,
+    path_of_one,
+    synced_lister,
+)
+from kinformer.labels import FieldSelector, SelectorInput
+from kinformer.lister import Lister
+from kinformer.resources import Resource
+
+__all__ = [
+    "CacheResponse",
+    "EventStreamResponse",
+    "Informers",
+    "close_event_streams",
+    "event_response",
+    "list_response",
+    "object_response",
+]
+
+_Namespace = Annotated[str, Query(description="Only objects of this namespace.")]
+_LabelSelector = Annotated[
+    str, Query(alias="labelSelector", description="Only objects with such labels: app=web,tier!=cache.")
+]
+_Limit = Annotated[int, Query(ge=0, description="How many at most, sorted; 0 for all.")]
+_Continue = Annotated[str, Query(alias="continue", description="metadata.continue of the page before.")]
+
+_UNAVAILABLE: Final[dict[int | str, dict[str, Any]]] = {503: {"description": "The cache is not in sync yet."}}
+_UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "Unchanged since the ETag."}}
+_HEALTH: Final[dict[int | str, dict[str, Any]]] = {503: {"description": "Not so; the reasons are in the body."}}
+
+
+class Informers(Application):
+    """The informers of a FastAPI application.
+
+    Args:
+        make: makes the factory of a client; the place for its options, for handlers and for indexers.
+        client: makes the client; by default the one of the pod or of the kubeconfig.
+        sync_timeout: seconds that the start waits for the caches; after that the application starts without them, and
+            answers 503 where they are needed. 0 to start at once.
+    """
+
+    def lister(
+        self,
+        resource: Resource | str,
+        *,
+        namespace: str | None = None,
+        label_selector: SelectorInput = None,
+        field_selector: str | Mapping[str, str] | FieldSelector | None = None,
+        metadata_only: bool = False,
+    ) -> Callable[[], Awaitable[Lister]]:
+        """What an endpoint depends on to read a cache: `Annotated[Lister, Depends(informers.lister("pods"))]`.
+
+        Takes what `factory.informer` takes. Until the cache has synced, the endpoint is not called: the answer is 503.
+
+        Raises:
+            UnknownResourceError: no built-in resource of that name.
+            SelectorError: a selector does not parse.
+        """
+        of = self._wanting(resource, namespace, label_selector, field_selector, metadata_only)
+
+        # Not a plain function, which FastAPI would run in a thread.
+        async def lister() -> Lister:
+            return synced_lister(self.informer_of(of))
+
+        return lister
+
+    def informer(
+        self,
+        resource: Resource | str,
+        *,
+        namespace: str | None = None,
+        label_selector: SelectorInput = None,
+        field_selector: str | Mapping[str, str] | FieldSelector | None = None,
+        metadata_only: bool = False,
+    ) -> Callable[[], Awaitable[SharedInformer]]:
+        """The same for the informer, as it is: `Annotated[SharedInformer, Depends(informers.informer("pods"))]`.
+
+        Raises:
+            UnknownResourceError: no built-in resource of that name.
+            SelectorError: a selector does not parse.
+        """
+        of = self._wanting(resource, namespace, label_selector, field_selector, metadata_only)
+
+        async def informer() -> SharedInformer:
+            return self.informer_of(of)
+
+        return informer
+
+    def health(self, *, max_age: float | None = None) -> APIRouter:
+        """A router with `/healthz` (are the informers at work?) and `/readyz` (are the caches in sync?).
+
+        Args:
+            max_age: seconds; ready means also that no cache is older. By default an API server that is away makes
+                nobody unready. API servers let 60 s pass between two signs of life, so 75 is a sensible least.
+        """
+        router = APIRouter(tags=["health"])
+
+        @router.get("/healthz", response_class=CacheResponse, status_code=200, responses=_HEALTH)
+        async def healthz() -> Response:
+            """Whether the informers are at work; 503 when one has ended for good."""
+            return health_response(self.named(), ready=False)
+
+        @router.get("/readyz", response_class=CacheResponse, status_code=200, responses=_HEALTH)
+        async def readyz() -> Response:
+            """Whether each cache has been in sync."""
+            return health_response(self.named(), ready=True, max_age=max_age)
+
+        return router
+
+    def router(
+        self, *resources: Resource | str, namespace: str | None = None, allow_secrets: bool = False
+    ) -> APIRouter:
+        """A router that serves whole caches: `/pods`, `/pods/{namespace}/{name}`, and `/watch/pods` for `EventSource`.
+
+        Args:
+            *resources: what to serve.
+            namespace: the only namespace to cover; by default the factory's.
+            allow_secrets: whether Secrets may be among them.
+
+        Raises:
+            UnknownResourceError: no built-in resource of that name.
+            ValueError: Secrets that may not be served, or two resources of one name.
+        """
+        found = [wanted(resource, namespace=namespace) for resource in resources]
+        check_servable(found, allow_secrets=allow_secrets)
+        router = APIRouter()
+        for of in found:
+            self.want(of)
+            self._serve(router, of)
+        return router
+
+    def _wanting(
+        self,
+        resource: Resource | str,
+        namespace: str | None,
+        label_selector: SelectorInput,
+        field_selector: str | Mapping[str, str] | FieldSelector | None,
+        metadata_only: bool,
+    ) -> Wanted:
+        of = wanted(
+            resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            metadata_only=metadata_only,
+        )
+        self.want(of)
+        return of
+
+    def _serve(self, router: APIRouter, of: Wanted) -> None:
+        plural, kind, tags = of.resource.plural, of.resource.kind, [of.resource.plural]
+
+        @router.get(
+            f"/watch/{plural}",
+            tags=[*tags],
+            name=f"watch_{plural}",
+            summary=f"{kind}: what happens, as server-sent events",
+            response_class=EventStreamResponse,
+            status_code=200,
+        )
+        async def watched(
+            request: Request, namespace: _Namespace = "", label_selector: _LabelSelector = ""
+        ) -> Response:
+            return event_response(
+                self.informer_of(of), request, namespace=namespace, selector=label_selector, allow_secrets=True
+            )
+
+        @router.get(
+            f"/{plural}",
+            tags=[*tags],
+            name=f"list_{plural}",
+            summary=f"{kind}: all there are",
+            response_class=CacheResponse,
+            status_code=200,
+            responses=_UNAVAILABLE | _UNCHANGED | {400: {"description": "A selector does not parse."}},
+        )
+        async def listed(
+            request: Request,
+            namespace: _Namespace = "",
+            label_selector: _LabelSelector = "",
+            limit: _Limit = 0,
+            continue_from: _Continue = "",
+        ) -> Response:
+            return list_response(
+                self.informer_of(of),
+                request,
+                namespace=namespace,
+                selector=label_selector,
+                limit=limit,
+                continue_from=continue_from,
+                allow_secrets=True,
+            )
+
+        async def in_namespace(
+            request: Request, namespace: Annotated[str, Path()], name: Annotated[str, Path()]
+        ) -> Response:
+            return object_response(self.informer_of(of), request, name, namespace, allow_secrets=True)
+
+        async def in_cluster(request: Request, name: Annotated[str, Path()]) -> Response:
+            return object_response(self.informer_of(of), request, name, allow_secrets=True)
+
+        router.get(
+            path_of_one(of.resource),
+            tags=[*tags],
+            name=f"read_{plural}",
+            summary=f"{kind}: one of them",
+            response_class=CacheResponse,
+            status_code=200,
+            responses=_UNAVAILABLE | _UNCHANGED | {404: {"description": "There is none of that name."}},
+        )(in_namespace if of.resource.namespaced else in_cluster)

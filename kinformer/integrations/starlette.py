@@ -1,0 +1,397 @@
+"""Informers in a Starlette application, or any ASGI application that can use Starlette's responses.
+
+    informers = Informers()
+    pods = informers.informer("pods")
+
+    async def web_pods(request: Request) -> Response:
+        return list_response(pods(), request, selector="app=web")
+
+    app = Starlette(
+        lifespan=informers.lifespan,
+        routes=[Route("/web", web_pods), *informers.health_routes(), *informers.routes("pods", "deployments")],
+    )
+
+Everything is answered from the caches: no request waits for the API server. For FastAPI there is
+`kinformer.integrations.fastapi`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from kinformer.errors import SelectorError
+from kinformer.integrations._answers import (
+    Answer,
+    health_answer,
+    list_answer,
+    object_answer,
+    refuse_secrets,
+    status_answer,
+)
+from kinformer.integrations._application import Application, Wanted, wanted
+from kinformer.integrations._event_source import HEARTBEAT_SECONDS, Selection, event_source
+from kinformer.integrations._open_streams import Ending, OpenStreams, close_event_streams
+from kinformer.labels import LabelSelector
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+
+    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
+
+    from kinformer.informer import SharedInformer
+    from kinformer.labels import FieldSelector, SelectorInput
+    from kinformer.lister import Lister
+    from kinformer.objects import KubeObject
+    from kinformer.resources import Resource
+
+__all__ = [
+    "CacheResponse",
+    "EventStreamResponse",
+    "Informers",
+    "close_event_streams",
+    "event_response",
+    "health_response",
+    "list_response",
+    "object_response",
+    "synced_lister",
+]
+
+_GRACE: Final = 0.2
+"""Seconds that a reader has to take what was sent to it before the end, when the server shuts down."""
+
+
+class CacheResponse(Response):
+    """Cached bytes on their way out: never copied as a whole, and others have their turn in between."""
+
+    media_type = "application/json"
+
+    def __init__(self, answer: Answer) -> None:
+        self.status_code = answer.status
+        self.background = None
+        self.body = b""
+        self._answer = answer
+        self.raw_headers = [(name.encode(), value.encode()) for name, value in answer.all_headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        """Send it."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        chunks = () if scope["method"] == "HEAD" else [*self._answer.chunks()]
+        last = len(chunks) - 1
+        for number, chunk in enumerate(chunks):
+            await send({"type": "http.response.body", "body": chunk, "more_body": number < last})
+            if number < last:
+                await asyncio.sleep(0)
+        if not chunks:
+            await send({"type": "http.response.body", "body": b""})
+
+
+class EventStreamResponse(Response):
+    """Server-sent events, until the source ends, the client goes away, or the server shuts down.
+
+    Args:
+        source: makes the stream; the `Ending` it is given says when it should end by itself.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, source: Callable[[Ending], AsyncGenerator[bytes, None]]) -> None:
+        self.status_code = 200
+        self.background = None
+        self.body = b""
+        self._source = source
+        # X-Accel-Buffering: nginx would keep the events to itself.
+        headers = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
+        self.raw_headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        """Send it."""
+        loop = asyncio.get_running_loop()
+        ending = Ending()
+        async with asyncio.TaskGroup() as tasks:
+            writing = tasks.create_task(self._write(send, ending), name="kinformer event stream")
+            listening = tasks.create_task(_disconnected(receive), name="kinformer event stream's reader")
+            listening.add_done_callback(lambda _: writing.cancel())
+
+            def end() -> None:
+                # By itself, if it can; a client that does not read keeps it in the middle of a write.
+                ending.end()
+                loop.call_later(_GRACE, writing.cancel)
+
+            with OpenStreams.of_this_loop().one(end):
+                await asyncio.wait([writing])
+            listening.cancel()
+
+    async def _write(self, send: Send, ending: Ending) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        # Some servers tell of a client that has gone in this way.
+        with contextlib.suppress(OSError):
+            async with contextlib.aclosing(self._source(ending)) as pieces:
+                async for piece in pieces:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def object_response(
+    informer: SharedInformer, request: Request, name: str, namespace: str | None = None, *, allow_secrets: bool = False
+) -> Response:
+    """One object, byte for byte as cached, with its resource version as ETag (304 on `If-None-Match`).
+
+    404 when there is none, 503 before the cache has synced.
+
+    Raises:
+        ValueError: it is a Secret, and `allow_secrets` does not say that it may be served; or no namespace was named
+            where one is needed.
+    """
+    refuse_secrets(informer.resource, allow_secrets=allow_secrets)
+    key = informer.lister.key_of(name, namespace)
+    return CacheResponse(object_answer(informer, key, if_none_match=request.headers.get("if-none-match", "")))
+
+
+def list_response(
+    informer: SharedInformer,
+    request: Request,
+    *,
+    namespace: str | None = None,
+    selector: SelectorInput = None,
+    limit: int = 0,
+    continue_from: str = "",
+    allow_secrets: bool = False,
+) -> Response:
+    """The cached objects as an API server would list them (`{"kind": "PodList", ...}`), joined, never decoded.
+
+    The ETag is the version of the whole cache: 304 as long as nothing in it has changed. 503 before it has synced, 400
+    for a selector that does not parse.
+
+    Args:
+        informer: whose cache.
+        request: for its `If-None-Match`.
+        namespace: `None` or "" for all.
+        selector: of labels.
+        limit: how many at most, sorted by namespace and name; 0 for all, unsorted.
+        continue_from: `metadata.continue` of an answer that the limit cut short.
+        allow_secrets: whether Secrets may be served.
+
+    Raises:
+        ValueError: they are Secrets, and may not.
+    """
+    refuse_secrets(informer.resource, allow_secrets=allow_secrets)
+    answer = list_answer(
+        informer,
+        namespace=namespace,
+        selector=selector,
+        limit=limit,
+        continue_from=continue_from,
+        if_none_match=request.headers.get("if-none-match", ""),
+    )
+    return CacheResponse(answer)
+
+
+def event_response(
+    informer: SharedInformer,
+    request: Request,
+    *,
+    namespace: str | None = None,
+    selector: SelectorInput = None,
+    heartbeat: float = HEARTBEAT_SECONDS,
+    render: Callable[[KubeObject], bytes] | None = None,
+    allow_secrets: bool = False,
+) -> Response:
+    """The events of a cache as server-sent events, for a browser's `EventSource`.
+
+    `reset`, `added`, `updated`, `deleted`, `synced`; the id is a resource version, and who comes back with it
+    (`Last-Event-ID`) is told what was missed (`kinformer.integrations._event_source` has the rules). A slow reader is
+    told the newest state per object. The stream ends when the server is told to stop.
+
+    Args:
+        informer: whose events.
+        request: for its `Last-Event-ID`.
+        namespace: `None` or "" for all.
+        selector: of labels; an object that leaves it is told as deleted.
+        heartbeat: seconds of silence at most.
+        render: from an object to the JSON that is sent; by default the cached bytes.
+        allow_secrets: whether Secrets may be served.
+
+    Raises:
+        ValueError: they are Secrets, and may not.
+    """
+    refuse_secrets(informer.resource, allow_secrets=allow_secrets)
+    try:
+        selection = Selection(namespace or "", LabelSelector.parse(selector))
+    except SelectorError as error:
+        return CacheResponse(status_answer(400, "BadRequest", str(error)))
+    last_event_id = request.headers.get("last-event-id", "")
+    return EventStreamResponse(
+        lambda ending: event_source(
+            informer,
+            ending=ending,
+            selection=selection,
+            last_event_id=last_event_id,
+            heartbeat=heartbeat,
+            render=render,
+        )
+    )
+
+
+def health_response(
+    informers: Mapping[str, SharedInformer], *, ready: bool, max_age: float | None = None
+) -> CacheResponse:
+    """How caches are: 200 or 503, with the reasons as JSON; no object, no secret, no address, and no error's text.
+
+    Args:
+        informers: by name.
+        ready: whether it is asked if they are in sync, rather than if they are at work.
+        max_age: seconds that a cache may be old for being ready; by default any number.
+    """
+    return CacheResponse(health_answer(informers, ready=ready, max_age=max_age))
+
+
+def synced_lister(informer: SharedInformer) -> Lister:
+    """The lister of an informer whose cache is whole.
+
+    Raises:
+        HTTPException: 503, it is not yet; an empty answer would be wrong.
+    """
+    if not informer.has_synced:
+        message = f"the cache of {informer.name} is not in sync yet"
+        raise HTTPException(status_code=503, detail=message, headers={"Retry-After": "1"})
+    return informer.lister
+
+
+class Informers(Application):
+    """The informers of a Starlette application.
+
+    Args:
+        make: makes the factory of a client; the place for its options, for handlers and for indexers.
+        client: makes the client; by default the one of the pod or of the kubeconfig.
+        sync_timeout: seconds that the start waits for the caches; after that the application starts without them, and
+            answers 503 where they are needed. 0 to start at once.
+    """
+
+    def informer(
+        self,
+        resource: Resource | str,
+        *,
+        namespace: str | None = None,
+        label_selector: SelectorInput = None,
+        field_selector: str | Mapping[str, str] | FieldSelector | None = None,
+        metadata_only: bool = False,
+    ) -> Callable[[], SharedInformer]:
+        """What gives the informer of a resource while the application runs. Takes what `factory.informer` takes.
+
+        Raises:
+            UnknownResourceError: no built-in resource of that name.
+            SelectorError: a selector does not parse.
+        """
+        what = wanted(
+            resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            metadata_only=metadata_only,
+        )
+        self.want(what)
+        return lambda: self.informer_of(what)
+
+    def health_routes(self, *, max_age: float | None = None) -> list[Route]:
+        """`/healthz` (are the informers at work?) and `/readyz` (are the caches in sync, and no older than that?)."""
+
+        async def healthz(_: Request) -> Response:
+            return health_response(self.named(), ready=False)
+
+        async def readyz(_: Request) -> Response:
+            return health_response(self.named(), ready=True, max_age=max_age)
+
+        return [Route("/healthz", healthz), Route("/readyz", readyz)]
+
+    def routes(
+        self, *resources: Resource | str, namespace: str | None = None, allow_secrets: bool = False
+    ) -> list[Route]:
+        """Routes that serve whole caches: `/pods`, `/pods/{namespace}/{name}`, and `/watch/pods` for `EventSource`.
+
+        Query parameters: `namespace`, `labelSelector`, and for lists `limit` and `continue`.
+
+        Args:
+            *resources: what to serve.
+            namespace: the only namespace to cover; by default the factory's.
+            allow_secrets: whether Secrets may be among them.
+
+        Raises:
+            UnknownResourceError: no built-in resource of that name.
+            ValueError: Secrets that may not be served, or two resources of one name.
+        """
+        found = [wanted(resource, namespace=namespace) for resource in resources]
+        check_servable(found, allow_secrets=allow_secrets)
+        routes: list[Route] = []
+        for what in found:
+            self.want(what)
+            routes += self._routes_of(what)
+        return routes
+
+    def _routes_of(self, what: Wanted) -> list[Route]:
+        plural = what.resource.plural
+
+        async def listed(request: Request) -> Response:
+            query = request.query_params
+            try:
+                limit = int(query.get("limit", "0"))
+            except ValueError:
+                return CacheResponse(status_answer(400, "BadRequest", "limit is not a number"))
+            return list_response(
+                self.informer_of(what),
+                request,
+                namespace=query.get("namespace"),
+                selector=query.get("labelSelector"),
+                limit=limit,
+                continue_from=query.get("continue", ""),
+                allow_secrets=True,
+            )
+
+        async def one(request: Request) -> Response:
+            path = request.path_params
+            return object_response(
+                self.informer_of(what), request, path["name"], path.get("namespace"), allow_secrets=True
+            )
+
+        async def watched(request: Request) -> Response:
+            query = request.query_params
+            return event_response(
+                self.informer_of(what),
+                request,
+                namespace=query.get("namespace"),
+                selector=query.get("labelSelector"),
+                allow_secrets=True,
+            )
+
+        return [Route(f"/watch/{plural}", watched), Route(f"/{plural}", listed), Route(path_of_one(what.resource), one)]
+
+
+def path_of_one(resource: Resource) -> str:
+    """The path of one object of a resource."""
+    return f"/{resource.plural}/{{namespace}}/{{name}}" if resource.namespaced else f"/{resource.plural}/{{name}}"
+
+
+def check_servable(found: Sequence[Wanted], *, allow_secrets: bool) -> None:
+    """Whether these resources can be served side by side.
+
+    Raises:
+        ValueError: there are Secrets that may not be, or two resources of one name.
+    """
+    names: set[str] = set()
+    for what in found:
+        refuse_secrets(what.resource, allow_secrets=allow_secrets)
+        if what.resource.plural in names:
+            msg = f"two resources are named {what.resource.plural}; serve them at paths of their own"
+            raise ValueError(msg)
+        names.add(what.resource.plural)
