@@ -101,14 +101,16 @@ async def test_the_program_of_the_design_runs_as_written(server: ApiServer) -> N
                         await client.patch(
                             obj.resource, obj.name, {"metadata": {"labels": {"app": "db"}}}, namespace=obj.namespace
                         )
+                    case Updated(_, new) if new.at("metadata.deletionTimestamp", default=None):
+                        seen.append(f"Ending {new.name}")  # an API server marks a pod before it takes it out
                     case Updated(old, new):
                         seen.append(f"Updated {old.labels['app']} {new.labels['app']}")
                         await client.delete(new.resource, new.name, namespace=new.namespace, grace_period_seconds=0)
                     case Deleted(obj, final_state_known=True):
                         seen.append(f"Deleted {obj.name}")
                         break
-            assert seen == ["Added web-0 True", "Updated web db", "Deleted web-0"]
-    assert told[:3] == ["added web-0", "updated web-0 web-0", "deleted web-0"]
+            assert seen == ["Added web-0 True", "Updated web db", "Ending web-0", "Deleted web-0"]
+    assert told[:4] == ["added web-0", "updated web-0 web-0", "updated web-0 web-0", "deleted web-0"]
 
 
 def test_a_deletion_that_was_missed_is_matched_by_its_flag(server: ApiServer) -> None:

@@ -30,6 +30,7 @@ _SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH: Final = 5
 _LONGEST_PREFIX: Final = 63 - _SUFFIX_LENGTH
 NAMESPACES: Final = ("", "namespaces")
+PODS: Final = ("", "pods")
 SECRETS: Final = ("", "secrets")
 CRDS: Final = ("apiextensions.k8s.io", "customresourcedefinitions")
 # Resources whose delete is answered with the object; of all others only a Status is left.
@@ -40,6 +41,9 @@ _RETURNED_ON_DELETE: Final = {
     ),
     *(("", plural) for plural in ("podtemplates", "replicationcontrollers", "resourcequotas")),
 }
+
+# Admission plugin NamespaceLifecycle.
+_IMMORTAL_NAMESPACES: Final = frozenset({"default", "kube-public", "kube-system"})
 
 # A kubelet registers its node with its status (pkg/registry/core/node/strategy.go).
 _CREATED_WITH_STATUS: Final = {("", "nodes")}
@@ -211,6 +215,7 @@ class Registry:
             )
             raise status.invalid(kind.kind, name, [cause], kind.group)
         manifest = self._next_state(kind, current.manifest, manifest, subresource)
+        _refuse_new_finalizers(kind, name, before, manifest["metadata"])
         now = self.now()
         old_managed = before.get("managedFields")
         new = dict(manifest["metadata"])
@@ -234,7 +239,10 @@ class Registry:
         if dry_run:
             return Stored(manifest, b"", current.revision)
         if new.get("deletionTimestamp") and not new.get("finalizers") and not self._waits(kind, manifest):
-            return self._remove(kind, (namespace, name), manifest)
+            # The write itself is never stored, so a watch sees the state before it (registry/generic/registry/store.go,
+            # deleteWithoutFinalizers), and the answer has that state's version.
+            self._remove(kind, (namespace, name), current.manifest)
+            return Stored(manifest, b"", current.revision)
         stored = self._put(kind, (namespace, name), manifest)
         if kind.storage == CRDS:
             self.catalog.add_crd(manifest)
@@ -312,52 +320,62 @@ class Registry:
             return current.manifest
         if options.propagation_policy == "Orphan":
             self._orphan(metadata["uid"])
+        if kind.storage == NAMESPACES and name in _IMMORTAL_NAMESPACES:
+            message = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
+            raise status.Refusal(403, message, "Forbidden", status.details_of(kind, name))
         grace = self._grace(kind, current.manifest, options)
-        if grace > 0 or metadata.get("finalizers") or kind.storage == NAMESPACES:
-            return self._mark(kind, (namespace, name), current.manifest, grace)
-        gone = self._remove(kind, (namespace, name), self._marked(kind, current.manifest, 0))
+        last = current.manifest
+        if kind.storage == PODS or metadata.get("finalizers") or kind.storage == NAMESPACES:
+            last = self._mark(kind, (namespace, name), last, grace)
+            # A pod that is given no time is marked all the same, and goes with the next revision.
+            done = last is not current.manifest and last["metadata"].get("deletionGracePeriodSeconds") == 0
+            if kind.storage != PODS or not done or last["metadata"].get("finalizers"):
+                return last
+        gone = self._remove(kind, (namespace, name), last)
         if kind.storage in _RETURNED_ON_DELETE or kind.storage == CRDS:
             return gone.manifest
         return status.success(kind, name, metadata["uid"])
 
-    def _mark(self, kind: ResourceType, key: Key, manifest: dict[str, Any], grace: int) -> dict[str, Any]:
+    def _mark(self, kind: ResourceType, key: Key, manifest: dict[str, Any], grace: int | None) -> dict[str, Any]:
         """Set the deletionTimestamp; what is marked already is left as it is, unless its time becomes shorter."""
-        metadata = manifest["metadata"]
-        if metadata.get("deletionTimestamp") and metadata.get("deletionGracePeriodSeconds", 0) <= grace:
-            return manifest
-        marked = self._marked(kind, manifest, grace, always=True)
+        metadata = dict(manifest["metadata"])
+        before = metadata.get("deletionGracePeriodSeconds", 0)
+        if metadata.get("deletionTimestamp"):
+            if grace is None or grace >= before:
+                return manifest
+            begun = datetime.fromisoformat(metadata["deletionTimestamp"]) - timedelta(seconds=before)
+        else:
+            begun = self._clock()
+            if "generation" in metadata:
+                metadata["generation"] += 1
+        due = begun + timedelta(seconds=grace or 0)
+        metadata["deletionTimestamp"] = due.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        marked = manifest | {"metadata": metadata}
         if kind.storage == NAMESPACES:
             marked["status"] = {"phase": "Terminating"}
+        else:
+            metadata["deletionGracePeriodSeconds"] = grace or 0
         stored = self._put(kind, key, in_order(marked))
         if kind.storage == NAMESPACES:
             self._empty_namespace(key[1])
         return stored.manifest
 
-    def _marked(
-        self, kind: ResourceType, manifest: dict[str, Any], grace: int, *, always: bool = False
-    ) -> dict[str, Any]:
-        metadata = dict(manifest["metadata"])
-        if (always or kind.storage == ("", "pods")) and not (
-            metadata.get("deletionTimestamp") and metadata.get("deletionGracePeriodSeconds") == grace
-        ):
-            due = self._clock() + timedelta(seconds=grace)
-            metadata["deletionTimestamp"] = due.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            if kind.storage != NAMESPACES:
-                metadata["deletionGracePeriodSeconds"] = grace
-            if "generation" in metadata:
-                metadata["generation"] += 1
-        return in_order(manifest | {"metadata": metadata})
-
     @staticmethod
-    def _grace(kind: ResourceType, manifest: dict[str, Any], options: DeleteOptions) -> int:
-        """Seconds that an object is given to end; only pods on a node are (pkg/registry/core/pod/strategy.go)."""
-        if kind.storage != ("", "pods") or not manifest["spec"].get("nodeName"):
+    def _grace(kind: ResourceType, manifest: dict[str, Any], options: DeleteOptions) -> int | None:
+        """Seconds that an object is given to end; only pods on a node are (pkg/registry/core/pod/strategy.go).
+
+        `None` for a pod that is ending already, if nobody says that it shall end sooner.
+        """
+        given = options.grace_period_seconds
+        if kind.storage != PODS:
+            return 0
+        if manifest["metadata"].get("deletionTimestamp"):
+            return given
+        if not manifest["spec"].get("nodeName"):
             return 0
         if manifest.get("status", {}).get("phase") in {"Succeeded", "Failed"}:
             return 0
-        if options.grace_period_seconds is not None:
-            return options.grace_period_seconds
-        return int(manifest["spec"].get("terminationGracePeriodSeconds", 30))
+        return given if given is not None else int(manifest["spec"].get("terminationGracePeriodSeconds", 30))
 
     @staticmethod
     def _waits(kind: ResourceType, manifest: dict[str, Any]) -> bool:
@@ -518,6 +536,23 @@ class Registry:
         else:
             del metadata["ownerReferences"]
         self._put(kind, key, in_order(stored.manifest | {"metadata": metadata}))
+
+
+def _refuse_new_finalizers(kind: ResourceType, name: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """What is being deleted waits for nobody else (apimachinery api/validation, ValidateObjectMetaAccessorUpdate).
+
+    Raises:
+        Refusal: 422.
+    """
+    new = [f for f in after.get("finalizers") or () if f not in (before.get("finalizers") or ())]
+    if before.get("deletionTimestamp") and new:
+        listed = ", ".join(f'"{finalizer}"' for finalizer in sorted(new))
+        why = (
+            f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
+        )
+        raise status.invalid(
+            kind.kind, name, [("FieldValueForbidden", f"Forbidden: {why}", "metadata.finalizers")], kind.group
+        )
 
 
 def _meaning(kind: ResourceType, manifest: dict[str, Any]) -> dict[str, Any]:
