@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from kinformer.status import InformerState, InformerStatus
     from kinformer.status_conditions import StatusCondition
     from kinformer.trim import Trim
+    from kinformer.typed import TypedInformer, TypedLister
     from kinformer.workqueue import RateLimitingQueue, WorkQueue
 
 __all__ = [
@@ -165,6 +166,8 @@ __all__ = [
     "TransportError",
     "TransportTimeoutError",
     "Trim",
+    "TypedInformer",
+    "TypedLister",
     "UnauthorizedError",
     "UnknownIndexError",
     "UnknownResourceError",
@@ -255,6 +258,8 @@ _HOME = {
     "owned_by": "owners",
     "CacheSnapshot": "snapshot",
     "Trim": "trim",
+    "TypedInformer": "typed",
+    "TypedLister": "typed",
     "InformerState": "status",
     "InformerStatus": "status",
     "RateLimitingQueue": "workqueue",

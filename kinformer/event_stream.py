@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, cast
 
 from kinformer.mailbox import SyncMark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from typing_extensions import TypeVar
+
     from kinformer.events import Event
     from kinformer.mailbox import Mailbox
+
+    E = TypeVar("E", default=Event)
+else:
+    from typing import TypeVar
+
+    E = TypeVar("E")
 
 __all__ = ["EventStream"]
 
 
-class EventStream:
+class EventStream(Generic[E]):
     """Iterates over events, from the moment it was made.
 
     It begins with `Added(initial=True)` for everything in the cache, and ends when the informer stops, after the last
@@ -24,7 +32,7 @@ class EventStream:
     `async with` say it outright. Meant for one consumer.
     """
 
-    def __init__(self, mailbox: Mailbox, forget: Callable[[EventStream], None]) -> None:
+    def __init__(self, mailbox: Mailbox, forget: Callable[[EventStream[Any]], None]) -> None:
         self._mailbox = mailbox
         self._forget = forget
         self._wakeup = asyncio.Event()
@@ -59,12 +67,12 @@ class EventStream:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> E:
         """The next event; waits for one. If cancelled, no event is lost."""
         while True:
-            item = self._mailbox.take()
+            item: Any = self._mailbox.take()
             if item is not None and not isinstance(item, SyncMark):
-                return item
+                return cast("E", item)
             if item is None:
                 if self._closed:
                     raise StopAsyncIteration

@@ -11,17 +11,26 @@ Events match by position, so a consumer reads like the sentence it means:
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, cast
 
 import msgspec
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
     from kinformer.objects import KubeObject, ObjectKey
+
+    # Whoever names no class means the cache's own (PEP 696).
+    T = TypeVar("T", default=KubeObject)
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 __all__ = ["Added", "Deleted", "Delivery", "Event", "EventHandler", "Updated"]
 
 
-class Added(msgspec.Struct, frozen=True, gc=False):
+class Added(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """An object has come into the cache.
 
     Attributes:
@@ -30,16 +39,21 @@ class Added(msgspec.Struct, frozen=True, gc=False):
             told of each such object, also one that is added late.
     """
 
-    obj: KubeObject
+    obj: T
     initial: bool = False
+
+    @property
+    def source(self) -> KubeObject:
+        """The object as the cache has it, also where `obj` is of a class of yours."""
+        return cast("KubeObject", self.obj)
 
     @property
     def key(self) -> ObjectKey:
         """Namespace and name of the object."""
-        return self.obj.key
+        return cast("KubeObject", self.obj).key
 
 
-class Updated(msgspec.Struct, frozen=True, gc=False):
+class Updated(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """An object has changed, or (old and new have one version) this handler asked for a resync.
 
     Attributes:
@@ -47,26 +61,32 @@ class Updated(msgspec.Struct, frozen=True, gc=False):
         new: what it is now.
     """
 
-    old: KubeObject
-    new: KubeObject
+    old: T
+    new: T
 
     @property
-    def obj(self) -> KubeObject:
+    def obj(self) -> T:
         """What it is now: every kind of event has an `obj`."""
         return self.new
 
     @property
+    def source(self) -> KubeObject:
+        """The object as the cache has it, also where `obj` is of a class of yours."""
+        return cast("KubeObject", self.new)
+
+    @property
     def key(self) -> ObjectKey:
         """Namespace and name of the object."""
-        return self.new.key
+        return cast("KubeObject", self.new).key
 
     @property
     def is_resync(self) -> bool:
         """Nothing has changed; the handler asked to be told from time to time."""
-        return self.old.resource_version == self.new.resource_version and self.old.uid == self.new.uid
+        old, new = cast("KubeObject", self.old), cast("KubeObject", self.new)
+        return old.resource_version == new.resource_version and old.uid == new.uid
 
 
-class Deleted(msgspec.Struct, frozen=True, gc=False):
+class Deleted(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """An object has gone.
 
     Attributes:
@@ -75,13 +95,18 @@ class Deleted(msgspec.Struct, frozen=True, gc=False):
         final_state_known: whether `obj` is the state it was deleted in (client-go: not a DeletedFinalStateUnknown).
     """
 
-    obj: KubeObject
+    obj: T
     final_state_known: bool = True
+
+    @property
+    def source(self) -> KubeObject:
+        """The object as the cache has it, also where `obj` is of a class of yours."""
+        return cast("KubeObject", self.obj)
 
     @property
     def key(self) -> ObjectKey:
         """Namespace and name of the object."""
-        return self.obj.key
+        return cast("KubeObject", self.obj).key
 
 
 Event: TypeAlias = Added | Updated | Deleted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, overload
 
 from kinformer.errors import (
     AlreadyStartedError,
@@ -18,12 +18,15 @@ from kinformer.labels import FieldSelector, LabelSelector
 from kinformer.metrics import NO_METRICS
 from kinformer.reflector_machine import MIN_WATCH_SECONDS, StreamingMemory
 from kinformer.resources import Resource, find_resource
+from kinformer.typed import TypedInformer
 
 if TYPE_CHECKING:
+    import builtins
     from collections.abc import Callable, Mapping, Sequence
 
     from kinformer.backoff import Backoff
     from kinformer.errors import KinformerError
+    from kinformer.events import T
     from kinformer.intake import Transform
     from kinformer.labels import SelectorInput
     from kinformer.listwatch import ListerWatcher
@@ -134,6 +137,7 @@ class SharedInformerFactory(ApiGroups):
         self._metrics = metrics
         self._informers: dict[Identity, SharedInformer] = {}
         self._transforms: dict[Identity, Transform | None] = {}
+        self._views: dict[tuple[Identity, builtins.type], TypedInformer[Any]] = {}
         self._started = False
         self._stopped = False
 
@@ -156,6 +160,7 @@ class SharedInformerFactory(ApiGroups):
         """Whether it has been stopped."""
         return self._stopped
 
+    @overload
     def informer(
         self,
         resource: Resource | str,
@@ -165,7 +170,33 @@ class SharedInformerFactory(ApiGroups):
         field_selector: str | Mapping[str, str] | FieldSelector | None = None,
         metadata_only: bool = False,
         transform: Transform | None = None,
-    ) -> SharedInformer:
+        type: None = None,
+    ) -> SharedInformer: ...
+
+    @overload
+    def informer(
+        self,
+        resource: Resource | str,
+        *,
+        namespace: str | None = None,
+        label_selector: SelectorInput = None,
+        field_selector: str | Mapping[str, str] | FieldSelector | None = None,
+        metadata_only: bool = False,
+        transform: Transform | None = None,
+        type: builtins.type[T],
+    ) -> TypedInformer[T]: ...
+
+    def informer(
+        self,
+        resource: Resource | str,
+        *,
+        namespace: str | None = None,
+        label_selector: SelectorInput = None,
+        field_selector: str | Mapping[str, str] | FieldSelector | None = None,
+        metadata_only: bool = False,
+        transform: Transform | None = None,
+        type: builtins.type[Any] | None = None,  # noqa: A002 - the name everybody expects
+    ) -> SharedInformer | TypedInformer[Any]:
         """The informer of a resource in a scope: the same each time it is asked for, until it is stopped.
 
         Args:
@@ -176,12 +207,15 @@ class SharedInformerFactory(ApiGroups):
             field_selector: only objects with such fields; the server selects.
             metadata_only: fetch only the objects' metadata (PartialObjectMetadata).
             transform: what to keep of each object; part of no identity, so all who ask must give the same, or none.
+            type: a class of yours (msgspec.Struct, dataclass, TypedDict, pydantic model): returns a `TypedInformer` of
+                it, a view of the very informer that is returned without. The same each time, too.
 
         Raises:
             UnknownResourceError: no built-in resource of that name, or one that cannot be watched.
             SelectorError: a selector does not parse.
             ValueError: a namespace for a cluster-scoped resource, or a transform other than the informer's own.
             StoppedError: the factory has stopped.
+            TypeError: a `type` that objects cannot be decoded into.
         """
         found = find_resource(resource) if isinstance(resource, str) else resource
         if found is None:
@@ -212,7 +246,7 @@ class SharedInformerFactory(ApiGroups):
         elif transform is not None and transform is not self._transforms[identity]:
             msg = f"the informer of {identity} exists already, with another transform; give each the same"
             raise ValueError(msg)
-        return informer
+        return informer if type is None else self._typed_view(identity, informer, type)
 
     async def discover(
         self,
@@ -324,6 +358,13 @@ class SharedInformerFactory(ApiGroups):
     def is_fresh(self, max_age: float) -> bool:
         """Whether every cache is known to be no older than so many seconds; see `SharedInformer.is_fresh`."""
         return all(informer.is_fresh(max_age) for informer in self._informers.values())
+
+    def _typed_view(self, identity: Identity, informer: SharedInformer, into: builtins.type[T]) -> TypedInformer[T]:
+        view = self._views.get((identity, into))
+        # An informer that was stopped is followed by another of the same identity.
+        if view is None or view.informer is not informer:
+            view = self._views[identity, into] = TypedInformer(informer, into)
+        return view
 
     def _builtin(self, resource: Resource) -> SharedInformer:
         return self.informer(resource)

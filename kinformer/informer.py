@@ -32,7 +32,7 @@ from kinformer.objects import KubeObject
 from kinformer.own_writes import OwnWrites
 from kinformer.reflector import STREAM_DEADLINE, Reflector
 from kinformer.reflector_machine import MIN_WATCH_SECONDS, ReflectorMachine, StreamingMemory
-from kinformer.registration import HandlerRegistration, handler_of
+from kinformer.registration import HandlerRegistration, handler_of, name_of
 from kinformer.snapshot import CacheSnapshot
 from kinformer.status import InformerState, StatusRecord
 
@@ -41,12 +41,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kinformer.backoff import Backoff
-    from kinformer.errors import IndexFunctionError
+    from kinformer.errors import IndexFunctionError, ObjectError
     from kinformer.events import Delivery, EventHandler
     from kinformer.floors import Floors
     from kinformer.indexer import IndexFunction
     from kinformer.intake import Transform
     from kinformer.listwatch import ListerWatcher
+    from kinformer.mailbox import Mailbox
     from kinformer.metrics import Metrics
     from kinformer.objects import ObjectKey
     from kinformer.resources import Resource
@@ -304,13 +305,23 @@ class SharedInformer:
             ValueError: no such delivery, or a negative resync.
         """
         handler = handler_of(on_event, on_add, on_update, on_delete)
-        first = next(part for part in (on_event, on_add, on_update, on_delete) if part is not None)
-        name = name or f"{getattr(first, '__qualname__', type(first).__qualname__)}"
+        name = name or name_of(on_event, on_add, on_update, on_delete)
+        return self.register(handler, make_mailbox(delivery), name=name, resync=resync)
+
+    def register(
+        self, handler: EventHandler, mailbox: Mailbox, *, name: str, resync: float | None = None
+    ) -> HandlerRegistration:
+        """What `add_event_handler` does, for those who bring a mailbox of their own; the handler gets what it gives.
+
+        Raises:
+            StoppedError: the informer has stopped.
+            ValueError: a negative resync.
+        """
         self._refuse_if_stopped(f"handler {name} was not added")
         registration = HandlerRegistration(
             name,
             handler,
-            make_mailbox(delivery),
+            mailbox,
             resync=self._resync if resync is None else _checked_resync(resync),
             forget=self._dispatcher.forget,
             failed=self._handler_failed,
@@ -330,8 +341,16 @@ class SharedInformer:
             StoppedError: the informer has stopped.
             ValueError: no such delivery.
         """
+        return self.attach(make_mailbox(delivery))
+
+    def attach(self, mailbox: Mailbox) -> EventStream[Any]:
+        """What `events` does, for those who bring a mailbox of their own; the iterator gives what it gives.
+
+        Raises:
+            StoppedError: the informer has stopped.
+        """
         self._refuse_if_stopped("there are no events to iterate over")
-        stream = EventStream(make_mailbox(delivery), self._dispatcher.detach)
+        stream: EventStream[Any] = EventStream(mailbox, self._dispatcher.detach)
         self._dispatcher.attach(stream)
         return stream
 
@@ -622,12 +641,16 @@ class SharedInformer:
             msg = f"informer {self._name} has stopped already: {consequence}; make a new informer"
             raise StoppedError(msg)
 
-    def _index_failed(self, error: IndexFunctionError) -> None:
-        self._record.left_out += 1
+    def report(self, error: ObjectError) -> None:
+        """Say that one object cannot be used, to the log, the metrics, the status and `on_error`; all else goes on."""
         self._record.failed(error, self._clock())
         self._metrics.failed(self._name, error)
         _log.warning("%s: %s", self._name, error)
         self._tell(error)
+
+    def _index_failed(self, error: IndexFunctionError) -> None:
+        self._record.left_out += 1
+        self.report(error)
 
     def _handler_failed(self, handler: str, error: BaseException) -> None:
         self._record.handler_failures += 1

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
     from kinformer.events import Event, EventHandler
     from kinformer.mailbox import Mailbox
-    from kinformer.objects import KubeObject
 
-__all__ = ["SLICE_SECONDS", "HandlerRegistration", "handler_of"]
+__all__ = ["SLICE_SECONDS", "HandlerRegistration", "handler_of", "name_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -27,10 +26,10 @@ SLICE_SECONDS: Final = 0.005
 
 
 def handler_of(
-    on_event: EventHandler | None,
-    on_add: Callable[[KubeObject], Awaitable[object] | object] | None,
-    on_update: Callable[[KubeObject, KubeObject], Awaitable[object] | object] | None,
-    on_delete: Callable[[KubeObject], Awaitable[object] | object] | None,
+    on_event: Callable[..., Awaitable[object] | object] | None,
+    on_add: Callable[..., Awaitable[object] | object] | None,
+    on_update: Callable[..., Awaitable[object] | object] | None,
+    on_delete: Callable[..., Awaitable[object] | object] | None,
 ) -> EventHandler:
     """One function of what a caller gave as one or as three.
 
@@ -59,6 +58,12 @@ def handler_of(
                 return None if on_delete is None else on_delete(obj)
 
     return dispatch
+
+
+def name_of(*parts: Callable[..., object] | None) -> str:
+    """What a handler is called in logs when nobody named it: as its first function is."""
+    first = next(part for part in parts if part is not None)
+    return f"{getattr(first, '__qualname__', type(first).__qualname__)}"
 
 
 class HandlerRegistration:
@@ -227,7 +232,7 @@ class HandlerRegistration:
             "handler %s failed for %s of %s %s: %s",
             self.name,
             type(event).__name__,
-            event.obj.resource.full_name,
+            event.source.resource.full_name,
             event.key,
             type(error).__name__,
             exc_info=error,
