@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 REPORT: Final = Path("docs/benchmarks.md")
 
 # The order is that of the page.
-QUESTIONS: Final = ("ingest", "peers", "sync", "fan_out", "growth", "stall", "memory", "imports")
+QUESTIONS: Final = ("ingest", "peers", "sync", "fan_out", "workqueue", "growth", "stall", "memory", "imports")
 QUICK: Final = ("ingest", "sync", "fan_out", "stall", "memory")
 
 LONGEST: Final = 420.0

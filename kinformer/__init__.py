@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kinformer.client import Client
     from kinformer.config import ClusterConfig
     from kinformer.controller import Controller, Requeue, TerminalError
+    from kinformer.controller_status import ControllerState, ControllerStatus
     from kinformer.delta_fifo import DeltaFIFO
     from kinformer.errors import (
         AlreadyExistsError,
@@ -79,13 +80,14 @@ if TYPE_CHECKING:
     from kinformer.event_stream import EventStream
     from kinformer.events import Added, Deleted, Updated
     from kinformer.factory import SharedInformerFactory
+    from kinformer.filters import EventFilter
     from kinformer.finalizers import Finalizer
     from kinformer.indexer import Indexer
     from kinformer.informer import SharedInformer
     from kinformer.labels import FieldSelector, LabelSelector
     from kinformer.leader_election import LeaderElector, Leadership
     from kinformer.lister import Lister
-    from kinformer.metrics import Metrics
+    from kinformer.metrics import Metrics, WorkMetrics
     from kinformer.objects import KubeObject, ObjectKey
     from kinformer.owners import owned_by
     from kinformer.registration import HandlerRegistration
@@ -95,7 +97,7 @@ if TYPE_CHECKING:
     from kinformer.status_conditions import StatusCondition
     from kinformer.trim import Trim
     from kinformer.typed import TypedInformer, TypedLister
-    from kinformer.workqueue import RateLimitingQueue, WorkQueue
+    from kinformer.workqueue import Debounce, RateLimitingQueue, WorkQueue
 
 __all__ = [
     "Added",
@@ -114,9 +116,13 @@ __all__ = [
     "ConflictError",
     "ConnectError",
     "Controller",
+    "ControllerState",
+    "ControllerStatus",
+    "Debounce",
     "DecodeError",
     "Deleted",
     "DeltaFIFO",
+    "EventFilter",
     "EventRecorder",
     "EventStream",
     "ExpiredError",
@@ -174,6 +180,7 @@ __all__ = [
     "UnsupportedMediaTypeError",
     "Updated",
     "WaitTimeoutError",
+    "WorkMetrics",
     "WorkQueue",
     "__version__",
     "owned_by",
@@ -234,6 +241,8 @@ _HOME = {
     "Controller": "controller",
     "Requeue": "controller",
     "TerminalError": "controller",
+    "ControllerState": "controller_status",
+    "ControllerStatus": "controller_status",
     "DeltaFIFO": "delta_fifo",
     "EventStream": "event_stream",
     "Added": "events",
@@ -246,12 +255,14 @@ _HOME = {
     "LabelSelector": "labels",
     "Lister": "lister",
     "Metrics": "metrics",
+    "WorkMetrics": "metrics",
     "KubeObject": "objects",
     "ObjectKey": "objects",
     "HandlerRegistration": "registration",
     "Resource": "resources",
     "LeaderElector": "leader_election",
     "Leadership": "leader_election",
+    "EventFilter": "filters",
     "Finalizer": "finalizers",
     "EventRecorder": "event_recorder",
     "StatusCondition": "status_conditions",
@@ -262,6 +273,7 @@ _HOME = {
     "TypedLister": "typed",
     "InformerState": "status",
     "InformerStatus": "status",
+    "Debounce": "workqueue",
     "RateLimitingQueue": "workqueue",
     "WorkQueue": "workqueue",
 }

@@ -74,6 +74,11 @@ class Delays(Generic[K]):
             heapq.heapify(self._heap)
         self._set_timer()
 
+    def priority(self, key: K) -> int | None:
+        """With which priority a key will be released; `None` for a key that is not there."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry.priority
+
     def cancel(self, key: K) -> bool:
         """Forget a key; return whether it was there."""
         if self._entries.pop(key, None) is None:

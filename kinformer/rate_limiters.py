@@ -7,6 +7,7 @@ The rules and constants are client-go's (util/workqueue/default_rate_limiters.go
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Hashable
 from typing import Generic, Protocol, TypeVar
 
@@ -14,6 +15,7 @@ __all__ = [
     "Bucket",
     "ItemExponential",
     "ItemFastSlow",
+    "Jittered",
     "MaxOf",
     "MaxWait",
     "RateLimiter",
@@ -197,6 +199,42 @@ class MaxWait(Generic[K_contra]):
     def when(self, key: K_contra, now: float) -> float:
         """Count one more failure of the key; return the seconds to wait."""
         return min(self._seconds, self._limiter.when(key, now))
+
+    def forget(self, key: K_contra) -> None:
+        """Begin anew with the key."""
+        self._limiter.forget(key)
+
+    def num_requeues(self, key: K_contra) -> int:
+        """How many failures of the key are counted."""
+        return self._limiter.num_requeues(key)
+
+
+class Jittered(Generic[K_contra]):
+    """Another limiter, whose waits are lengthened at random: keys that failed together do not come back together.
+
+    A thousand keys whose server was away for a moment would otherwise all ask it again in the same instant, each time.
+    client-go has none; its backoff of reflectors has one of factor 1 (tools/cache/reflector.go).
+
+    Args:
+        limiter: the other one.
+        factor: each wait is between 1 and `1 + factor` times what the other one says.
+        rng: the source of randomness.
+
+    Raises:
+        ValueError: `factor` is negative or not finite.
+    """
+
+    def __init__(self, limiter: RateLimiter[K_contra], factor: float = 0.5, rng: random.Random | None = None) -> None:
+        if not (factor >= 0 and math.isfinite(factor)):
+            msg = f"Jittered(..., factor={factor}): expected a finite number, 0 or more"
+            raise ValueError(msg)
+        self._limiter = limiter
+        self._factor = factor
+        self._rng = random.Random() if rng is None else rng  # noqa: S311 - jitter, no secret
+
+    def when(self, key: K_contra, now: float) -> float:
+        """Count one more failure of the key; return the seconds to wait."""
+        return self._limiter.when(key, now) * (1 + self._factor * self._rng.random())
 
     def forget(self, key: K_contra) -> None:
         """Begin anew with the key."""

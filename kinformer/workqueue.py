@@ -26,6 +26,7 @@ import contextlib
 import math
 from collections import deque
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from kinformer.delays import Delays
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from kinformer.metrics import WorkMetrics
     from kinformer.rate_limiters import RateLimiter
 
-__all__ = ["DEFAULT_PRIORITY", "LOW_PRIORITY", "RateLimitingQueue", "WorkQueue"]
+__all__ = ["DEFAULT_PRIORITY", "LOW_PRIORITY", "Debounce", "RateLimitingQueue", "WorkQueue"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -260,6 +261,28 @@ class WorkQueue(Generic[K]):
                 return
 
 
+@dataclass(frozen=True, slots=True)
+class Debounce:
+    """How long a key waits for its events to calm down.
+
+    Args:
+        quiet: seconds without another event after which the key is queued.
+        max_wait: seconds after the first event at which it is queued in any case: without that, a key that changes all
+            the time would never be worked on.
+
+    Raises:
+        ValueError: not `0 < quiet <= max_wait`, or they are not finite.
+    """
+
+    quiet: float
+    max_wait: float
+
+    def __post_init__(self) -> None:
+        if not (0 < self.quiet <= self.max_wait and math.isfinite(self.max_wait)):
+            msg = f"{self!r}: expected finite seconds with 0 < quiet <= max_wait"
+            raise ValueError(msg)
+
+
 class RateLimitingQueue(WorkQueue[K]):
     """A work queue whose keys can be added later: after a time, or after what a rate limiter says.
 
@@ -282,14 +305,17 @@ class RateLimitingQueue(WorkQueue[K]):
         super().__init__(name=name, metrics=metrics, oldest_every=oldest_every)
         self._limiter: RateLimiter[K] = default_rate_limiter() if limiter is None else limiter
         self._delays: Delays[K] = Delays(self._add)
+        # Apart from the delayed ones: a retry is not put off by an event, and an event not until the retry.
+        self._unquiet: Delays[K] = Delays(self._calm)
+        self._unquiet_since: dict[K, float] = {}
 
     def __repr__(self) -> str:
-        return f"{super().__repr__()[:-1]} delayed={len(self._delays)}>"
+        return f"{super().__repr__()[:-1]} delayed={self.delayed}>"
 
     @property
     def delayed(self) -> int:
-        """How many keys wait for their time."""
-        return len(self._delays)
+        """How many entries wait for their time, debounced ones included; a key may have one of either kind."""
+        return len(self._delays) + len(self._unquiet)
 
     def add_after(self, key: K, delay: float, *, priority: int = DEFAULT_PRIORITY, replace: bool = False) -> None:
         """Add a key when a time has passed.
@@ -326,8 +352,37 @@ class RateLimitingQueue(WorkQueue[K]):
         if self._times is not None:
             self._times.retried()
 
+    def add_debounced(self, key: K, debounce: Debounce, *, priority: int = DEFAULT_PRIORITY) -> None:
+        """Add a key when it was not added in this way for a while, or when it has waited long enough.
+
+        It neither puts off what `add` and `add_after` add nor is put off by them. After `shut_down` the key is ignored.
+
+        Args:
+            key: the key.
+            debounce: for how long.
+            priority: as for `add`, when its time has come; of several priorities the highest counts.
+
+        Raises:
+            RuntimeError: no event loop is running.
+        """
+        if self._shutting_down:
+            return
+        now = asyncio.get_running_loop().time()
+        since = self._unquiet_since.setdefault(key, now)
+        before = self._unquiet.priority(key)
+        due = min(now + debounce.quiet, since + debounce.max_wait)
+        self._unquiet.put(key, due, priority if before is None else max(priority, before), replace=True)
+
+    def add_debounced_now(self) -> None:
+        """Add all keys at once that wait for their events to calm down."""
+        self._unquiet.release_all()
+
+    def _calm(self, key: K, priority: int) -> None:
+        del self._unquiet_since[key]
+        self._add(key, priority)
+
     def cancel_delayed(self, key: K) -> bool:
-        """Forget the delayed entry of a key. One that is queued or being processed stays so.
+        """Forget the delayed entry of a key. One that is debounced, queued or being processed stays so.
 
         Returns:
             Whether there was one.
@@ -354,14 +409,19 @@ class RateLimitingQueue(WorkQueue[K]):
         return self._limiter.num_requeues(key)
 
     def due_within(self, seconds: float) -> int:
-        """How many delayed keys come due within so many seconds.
+        """How many entries, delayed and debounced ones, come due within so many seconds.
 
         Raises:
             RuntimeError: no event loop is running.
         """
-        return self._delays.due_by(asyncio.get_running_loop().time() + seconds)
+        moment = asyncio.get_running_loop().time() + seconds
+        return self._delays.due_by(moment) + self._unquiet.due_by(moment)
 
     async def shut_down(self, *, drain: bool = False) -> None:
-        """As `WorkQueue.shut_down`; keys whose time has not come are dropped."""
+        """As `WorkQueue.shut_down`; keys whose time has not come are dropped, but debounced ones drained."""
         self._delays.clear()
+        if drain:
+            self.add_debounced_now()
+        self._unquiet.clear()
+        self._unquiet_since.clear()
         await super().shut_down(drain=drain)

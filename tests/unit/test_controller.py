@@ -1083,11 +1083,9 @@ async def test_a_controller_runs_once_and_is_not_changed_once_it_runs() -> None:
 @pytest.mark.looptime
 async def test_repr_says_how_it_is() -> None:
     controller = by_hand(Recorder(), workers=2)
-    assert repr(controller) == (
-        "<Controller test not started workers=2 <RateLimitingQueue queued=0 processing=0 delayed=0>>"
-    )
+    assert repr(controller) == ("<Controller test new workers=2 <RateLimitingQueue queued=0 processing=0 delayed=0>>")
     async with controller:
-        assert "started" in repr(controller)
+        assert "<Controller test running workers=2" in repr(controller)
     assert "<Controller test stopped workers=2" in repr(controller)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from kinformer.rate_limiters import (
     Bucket,
     ItemExponential,
     ItemFastSlow,
+    Jittered,
     MaxOf,
     MaxWait,
     default_rate_limiter,
@@ -90,6 +92,19 @@ def test_max_wait_cuts_the_wait_and_passes_the_rest_on() -> None:
     assert limiter.num_requeues("key") == 0
 
 
+def test_jitter_lengthens_each_wait_at_random_by_so_much_at_most_and_passes_the_rest_on() -> None:
+    limiter = Jittered(ItemFastSlow(fast=10, slow=100, fast_attempts=500), factor=0.5, rng=random.Random(1))
+    waits = [limiter.when("key", 0) for _ in range(500)]
+    assert min(waits) >= 10
+    assert max(waits) <= 15
+    assert max(waits) - min(waits) > 4.5
+    assert 100 <= limiter.when("key", 0) <= 150
+    assert limiter.num_requeues("key") == 501
+    limiter.forget("key")
+    assert limiter.num_requeues("key") == 0
+    assert Jittered(Bucket(rate=1, burst=1), factor=0).when("key", 0) == 0
+
+
 def test_bucket_gives_its_burst_at_once_then_one_each_interval() -> None:
     limiter = Bucket(rate=10, burst=100)
     assert [limiter.when("key", 50) for _ in range(100)] == [0] * 100
@@ -155,6 +170,8 @@ def test_the_default_is_the_longer_of_backoff_and_bucket() -> None:
         (lambda: Bucket(rate=math.nan), "rate=nan"),
         (lambda: MaxOf(), "at least one limiter"),
         (lambda: MaxWait(Bucket(), seconds=-1), "seconds=-1"),
+        (lambda: Jittered(Bucket(), factor=-1), "factor=-1"),
+        (lambda: Jittered(Bucket(), factor=math.inf), "factor=inf"),
     ],
 )
 def test_numbers_out_of_range_are_refused_by_name(make: Callable[[], object], named: str) -> None:

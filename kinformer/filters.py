@@ -1,0 +1,192 @@
+"""Which events bring work: filters that know what kind of event they see.
+
+    Controller("web", reconcile).watches(deployments, filter=generation_changed | labels_changed)
+    Controller("dns", reconcile).watches(services, filter=matches("app=dns") & ~annotations_changed)
+
+A filter answers yes, no, or that such an event is none of its business: whether labels have changed is a question about
+updates, and a deletion is not one. What is nobody's business passes. So a deletion always passes, however filters are
+combined and negated, and so does the update with which a deletion begins (an object that has finalizers stays, with a
+`deletionTimestamp`, until they are done): a controller that missed it would never clean up.
+
+Combining follows from that (Kleene's logic, with "none of its business" for "unknown"): `&` refuses what one side
+refuses, `|` what both refuse, and `~` turns yes and no around and leaves the third answer alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from kinformer.events import Added, Deleted, Event, Updated
+from kinformer.labels import LabelSelector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kinformer.labels import SelectorInput
+    from kinformer.objects import KubeObject
+
+__all__ = [
+    "EventFilter",
+    "annotations_changed",
+    "field_changed",
+    "finalizers_changed",
+    "generation_changed",
+    "is_initial",
+    "labels_changed",
+    "matches",
+    "resource_version_changed",
+    "where",
+]
+
+Answer: TypeAlias = bool | None
+"""Whether an event counts; `None`: no opinion."""
+
+
+class EventFilter:
+    """A filter that can be combined with others by `&`, `|` and `~`.
+
+    Called with an event it returns whether the event counts. A deletion does, always.
+
+    Args:
+        answer: from an event to `True`, `False`, or `None` for an event it has no opinion on. It is not asked about
+            deletions, nor about updates with which a deletion begins.
+        name: what `repr` shows.
+    """
+
+    __slots__ = ("_answer", "_name")
+
+    def __init__(self, answer: Callable[[Event], Answer], name: str = "") -> None:
+        self._answer = answer
+        self._name = name or getattr(answer, "__name__", "filter")
+
+    def __repr__(self) -> str:
+        return self._name
+
+    def __call__(self, event: Event) -> bool:
+        """Whether the event counts."""
+        return self.answer(event) is not False
+
+    def answer(self, event: Event) -> Answer:
+        """Yes, no, or no opinion."""
+        if isinstance(event, Deleted) or (isinstance(event, Updated) and _deletion_begins(event)):
+            return None
+        return self._answer(event)
+
+    def __and__(self, other: EventFilter) -> EventFilter:
+        def both(event: Event) -> Answer:
+            first = self.answer(event)
+            if first is False:
+                return False
+            second = other.answer(event)
+            return second if first or second is False else None
+
+        return EventFilter(both, f"({self} & {other})")
+
+    def __or__(self, other: EventFilter) -> EventFilter:
+        def either(event: Event) -> Answer:
+            first = self.answer(event)
+            if first:
+                return True
+            second = other.answer(event)
+            return second if first is False or second else None
+
+        return EventFilter(either, f"({self} | {other})")
+
+    def __invert__(self) -> EventFilter:
+        def inverted(event: Event) -> Answer:
+            answer = self.answer(event)
+            return None if answer is None else not answer
+
+        return EventFilter(inverted, f"~{self}")
+
+
+def _deletion_begins(event: Updated) -> bool:
+    if event.old.resource_version == event.new.resource_version:
+        return False
+    return event.old.at("metadata.deletionTimestamp") is None and event.new.at("metadata.deletionTimestamp") is not None
+
+
+def _of_updates(changed: Callable[[KubeObject, KubeObject], Answer], name: str) -> EventFilter:
+    """A filter with an opinion on updates only."""
+    return EventFilter(lambda event: changed(event.old, event.new) if isinstance(event, Updated) else None, name)
+
+
+def _generation_changed(old: KubeObject, new: KubeObject) -> Answer:
+    before, now = old.at("metadata.generation"), new.at("metadata.generation")
+    # Resources without a generation (ConfigMaps, Secrets, Nodes, ...) do not say whether what is wanted has changed.
+    return None if before is None and now is None else before != now
+
+
+def _part_changed(path: str | Sequence[str | int]) -> Callable[[KubeObject, KubeObject], bool]:
+    def changed(old: KubeObject, new: KubeObject) -> bool:
+        if old.resource_version == new.resource_version and old.resource_version:
+            return False
+        return bool((old.at(path) or None) != (new.at(path) or None))
+
+    return changed
+
+
+generation_changed: Final = _of_updates(_generation_changed, "generation_changed")
+"""Updates of what is wanted (`metadata.generation`), and not of the status. It has no opinion on resources that have no
+generation, so that their updates pass (controller-runtime's GenerationChangedPredicate swallows those)."""
+
+resource_version_changed: Final = _of_updates(
+    lambda old, new: old.resource_version != new.resource_version, "resource_version_changed"
+)
+"""Updates that changed something: not resyncs."""
+
+labels_changed: Final = _of_updates(lambda old, new: old.labels != new.labels, "labels_changed")
+"""Updates that changed `metadata.labels`."""
+
+annotations_changed: Final = _of_updates(_part_changed("metadata.annotations"), "annotations_changed")
+"""Updates that changed `metadata.annotations`."""
+
+finalizers_changed: Final = _of_updates(_part_changed("metadata.finalizers"), "finalizers_changed")
+"""Updates that changed `metadata.finalizers`."""
+
+is_initial: Final = EventFilter(lambda event: event.initial if isinstance(event, Added) else None, "is_initial")
+"""Of additions, those of what was there already; `~is_initial` leaves these out."""
+
+
+def field_changed(path: str | Sequence[str | int]) -> EventFilter:
+    """Updates that changed a part of the object. What is missing equals what is empty.
+
+    Args:
+        path: as for `KubeObject.at`: "spec.replicas", or a sequence where a name has dots in it.
+    """
+    return _of_updates(_part_changed(path), f"field_changed({path!r})")
+
+
+def where(condition: Callable[[KubeObject], bool]) -> EventFilter:
+    """Additions of objects that fulfil a condition, and updates of those that do or did: leaving counts as well.
+
+    Args:
+        condition: from an object to whether it is meant. What it raises is a failure of the informer's handler.
+    """
+
+    def answer(event: Event) -> Answer:
+        if condition(event.obj):
+            return True
+        return isinstance(event, Updated) and bool(condition(event.old))
+
+    return EventFilter(answer, f"where({getattr(condition, '__name__', 'condition')})")
+
+
+def matches(selector: SelectorInput) -> EventFilter:
+    """Additions of objects that a label selector selects, and updates of those that it does or did.
+
+    Unlike the selector of an informer this saves neither memory nor requests.
+
+    Args:
+        selector: as for `Lister.list`: "app=web,tier!=cache", or a mapping of labels.
+
+    Raises:
+        SelectorError: the selector cannot be read.
+    """
+    parsed = LabelSelector.parse(selector)
+
+    def selected(obj: KubeObject) -> bool:
+        return parsed.matches(obj.labels)
+
+    selected.__name__ = str(parsed) or "everything"
+    return where(selected)
