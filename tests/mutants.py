@@ -252,6 +252,134 @@ MUTANTS = (
         "if not seen or version_number(obj.resource_version) <= version_number(seen):",
         "if not seen:",
     ),
+    Mutant(
+        "urgent keys let others starve",
+        "work_order.py",
+        "if self._turns + 1 >= self._oldest_every:",
+        "if False:",
+    ),
+    Mutant(
+        "a key that is raised overtakes its new equals",
+        "work_order.py",
+        "            self._leave(key, known)\n            self._enter(key, priority)\n",
+        "            self._leave(key, known)\n            self._enter(key, priority)\n"
+        "            self._levels[priority].move_to_end(key, last=False)\n",
+    ),
+    Mutant(
+        "a key that is raised waits anew",
+        "work_order.py",
+        "            self._ages[key] = priority\n            self._leave(key, known)\n",
+        "            self._ages[key] = priority\n            self._ages.move_to_end(key)\n"
+        "            self._leave(key, known)\n",
+    ),
+    Mutant(
+        "two workers have one key",
+        "workqueue.py",
+        "        if key in self._processing:\n            marked",
+        "        if False:\n            marked",
+    ),
+    Mutant(
+        "what was added while it was processed is lost",
+        "workqueue.py",
+        "        if priority is not None:\n            self._order.push(key, priority)\n",
+        "        if False:\n            self._order.push(key, priority)\n",
+    ),
+    Mutant(
+        "what is given back after the end is lost",
+        "workqueue.py",
+        "            self._add(key, priority)\n        self.done(key)",
+        "            self.add(key, priority=priority)\n        self.done(key)",
+    ),
+    Mutant(
+        "a key that changes all the time is debounced for ever",
+        "workqueue.py",
+        "due = min(now + debounce.quiet, since + debounce.max_wait)",
+        "due = now + debounce.quiet",
+    ),
+    Mutant(
+        "of two moments of a key the later one counts",
+        "delays.py",
+        "if known is not None and known.due <= due:",
+        "if known is not None and known.due >= due:",
+    ),
+    Mutant(
+        "a moment that was replaced counts all the same",
+        "delays.py",
+        "return entry is not None and entry.number == item[1]",
+        "return entry is not None",
+    ),
+    Mutant(
+        "what was there already is as urgent as a change",
+        "event_mapping.py",
+        "            return LOW_PRIORITY\n",
+        "            return DEFAULT_PRIORITY\n",
+    ),
+    Mutant(
+        "a filter may swallow a deletion",
+        "filters.py",
+        "if isinstance(event, Deleted) or (isinstance(event, Updated) and _deletion_begins(event)):",
+        "if isinstance(event, Updated) and _deletion_begins(event):",
+    ),
+    Mutant(
+        "a filter may swallow the beginning of a deletion",
+        "filters.py",
+        "if isinstance(event, Deleted) or (isinstance(event, Updated) and _deletion_begins(event)):",
+        "if isinstance(event, Deleted):",
+    ),
+    Mutant(
+        "updates of what has no generation are swallowed",
+        "filters.py",
+        "return None if before is None and now is None else before != now",
+        "return before != now",
+    ),
+    Mutant(
+        "a terminal error is tried again",
+        "reconcile_workers.py",
+        "            if terminal:\n",
+        "            if False:\n",
+    ),
+    Mutant(
+        "a bug ends its worker",
+        "reconcile_workers.py",
+        "                await asyncio.sleep(_PAUSE_AFTER_BUG)\n",
+        "                return\n",
+    ),
+    Mutant(
+        "reconciles go on when leadership is lost",
+        "reconcile_workers.py",
+        "        for worker in workers:\n            worker.cancel()\n",
+        "",
+    ),
+    Mutant(
+        "reconciles begin before the loss of leadership is told",
+        "reconcile_workers.py",
+        "if self._discarding or not (self._leadership is None or self._leadership.is_leader):",
+        "if self._discarding:",
+    ),
+    Mutant(
+        "what was put aside is lost while draining",
+        "reconcile_workers.py",
+        "                if not self.aside:\n                    return\n",
+        "                return\n",
+    ),
+    Mutant(
+        "success does not forget failures",
+        "reconcile_workers.py",
+        "            self.failing.pop(key, None)\n            self._queue.forget(key)\n",
+        "            self.failing.pop(key, None)\n",
+    ),
+    Mutant(
+        "a key that comes again has lost its priority",
+        "reconcile_workers.py",
+        "priority = self._priority(key) if outcome.priority is None else outcome.priority",
+        "priority = DEFAULT_PRIORITY if outcome.priority is None else outcome.priority",
+    ),
+    Mutant(
+        "what is debounced is lost while draining",
+        "controller.py",
+        "                    self.queue.add_debounced_now()\n",
+        "",
+    ),
 )
 
 

@@ -1,15 +1,20 @@
-"""Every Python snippet of the README and the docs runs, each in a process of its own, against the embedded server."""
+"""Every Python snippet of the README and the docs runs, each in a process of its own, against the embedded server.
+
+Snippets with a title are files. Those of one page make a directory, in which its tests pass and its programs run.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from kinformer.testing import ApiServer
 from tests.test_public_api import CRD, POD
@@ -23,6 +28,13 @@ SNIPPETS = [
     pytest.param(found[1], id=f"{page.relative_to(ROOT)}:{page.read_text()[: found.start()].count(chr(10)) + 1}")
     for page in PAGES
     for found in re.finditer(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+]
+
+_FILE = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```', re.MULTILINE | re.DOTALL)
+DIRECTORIES = [
+    pytest.param(dict(_FILE.findall(page.read_text())), id=str(page.relative_to(ROOT)))
+    for page in PAGES
+    if _FILE.search(page.read_text())
 ]
 
 
@@ -52,6 +64,57 @@ async def test_the_snippet_runs(code: str, kubeconfig: Path, tmp_path: Path) -> 
     async with asyncio.timeout(60):
         output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
+
+
+def programs_in(directory: Path) -> list[Path]:
+    return [path for path in directory.glob("*.py") if "__main__" in path.read_text()]
+
+
+@pytest.fixture(params=DIRECTORIES)
+def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    files: dict[str, str] = request.param
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+async def test_the_tests_of_a_page_pass(directory: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"),
+        *("-o", "asyncio_default_fixture_loop_scope=function"),
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{directory}"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(100):
+        output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+
+
+async def test_the_programs_of_a_page_run_until_they_are_told_to_end(directory: Path, tmp_path: Path) -> None:
+    programs = programs_in(directory)
+    assert programs
+    for program in programs:
+        async with ApiServer() as server:
+            for manifest in yaml.safe_load_all((directory / "crd.yaml").read_text()):
+                server.create(manifest)
+            server.write_kubeconfig(tmp_path / "kubeconfig")
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-W", "error", str(program)),
+                env={**os.environ, "KUBECONFIG": str(tmp_path / "kubeconfig"), "PYTHONPATH": str(ROOT)},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            async with asyncio.timeout(60):
+                while not server.list("coordination.k8s.io/v1", "Lease"):
+                    assert process.returncode is None
+                    await asyncio.sleep(0.05)
+                process.send_signal(signal.SIGTERM)
+                output, _ = await process.communicate()
+            assert process.returncode == 0, output.decode()
+            (lease,) = server.list("coordination.k8s.io/v1", "Lease")
+            assert lease["spec"]["holderIdentity"] == ""
 
 
 def test_there_are_snippets_to_run() -> None:

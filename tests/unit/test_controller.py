@@ -931,7 +931,7 @@ async def test_draining_waits_for_what_is_aside_and_works_it_off() -> None:
     async with by_hand(reconcile).before_reconcile(gate) as controller:
         add(controller, ["held"])
         await settle()
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             group.create_task(controller.queue.shut_down(drain=True))
             await asyncio.sleep(5)
             gate.opened.set()
