@@ -17,6 +17,8 @@ import logging
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, overload
 
+import anyio
+
 from kinformer._tasks import BackgroundTask
 from kinformer.controller_status import ControllerState, ControllerStatus
 from kinformer.errors import AlreadyStartedError, CacheSyncError
@@ -396,7 +398,7 @@ class Controller(Generic[K]):
         try:
             if self._drain:
                 async with asyncio.timeout(self._grace):
-                    await self._registrations.aclose()
+                    await self._stop_listening()
                     self.queue.add_debounced_now()
                     await self.queue.shut_down()
                     await self._background.join()
@@ -417,4 +419,9 @@ class Controller(Generic[K]):
         """Begin nothing any more, and hear of nothing any more."""
         self._workers.discard()
         await self.queue.shut_down()
-        await self._registrations.aclose()
+        await self._stop_listening()
+
+    async def _stop_listening(self) -> None:
+        # Not stopped by a scope of anyio that was cancelled around the body: it would stop every wait in here.
+        with anyio.CancelScope(shield=True):
+            await self._registrations.aclose()

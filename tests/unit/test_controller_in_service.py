@@ -8,6 +8,7 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 
 from kinformer.controller import Controller
@@ -256,6 +257,23 @@ async def test_a_second_cancellation_while_stopping_ends_everything_at_once(drai
     assert reconcile.running.total() == 0
     assert bell.handlers == []
     assert controller.status.state == "stopped"
+
+
+@pytest.mark.parametrize("drain", [False, True])
+@pytest.mark.looptime
+async def test_left_by_a_scope_of_anyio_nothing_remains(drain: bool) -> None:
+    bells = [rung("first"), rung("second")]
+    reconcile = Recorder(lambda key: asyncio.sleep(100))
+    controller = Controller("test", reconcile, drain=drain, grace=5).watches(bells[0]).watches(bells[1])
+    with anyio.move_on_after(3) as scope:
+        async with controller:
+            bells[0].handlers[0](Added(pod("a")))
+            await asyncio.sleep(50)
+    assert scope.cancelled_caught
+    assert now() <= 8
+    assert reconcile.running.total() == 0
+    assert [bell.handlers for bell in bells] == [[], []]
+    assert len(asyncio.all_tasks()) == 1
 
 
 # --- several in one process ------------------------------------------------------------------------------------------
