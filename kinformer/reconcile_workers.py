@@ -13,7 +13,7 @@ import inspect
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
-from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from kinformer.controller_status import KeyFailure, in_a_line
 from kinformer.errors import StoppedError
@@ -76,6 +76,8 @@ class Workers(Generic[K]):
         self._reconcile = reconcile
         self._timeout = timeout
         self._leadership: Leadership | None = None
+        self._runner: asyncio.Task[Any] | None = None
+        self._leadership_is_over = False
         # Nothing is begun any more: what is queued is dropped.
         self._discarding = False
 
@@ -88,6 +90,7 @@ class Workers(Generic[K]):
     async def run(self, leadership: Leadership | None = None) -> None:
         """Work until the queue was shut down and is empty, or leadership is lost, or this is cancelled."""
         self._leadership = leadership
+        self._runner = asyncio.current_task()
         async with asyncio.TaskGroup() as group:
             name = f"kinformer controller {self._name}"
             workers = [
@@ -104,39 +107,54 @@ class Workers(Generic[K]):
         busy = len(self.in_progress)
         _log.warning("controller %s: leadership is over; cancelling %d reconciles", self._name, busy)
         self.discard()
+        self._leadership_is_over = True
         for worker in workers:
             worker.cancel()
 
+    @property
+    def _told_to_end(self) -> bool:
+        """Whether a cancellation of a worker comes from us, and not from a reconcile that cancels its own task."""
+        return self._leadership_is_over or (self._runner is not None and self._runner.cancelling() > 0)
+
     async def _work(self, group: asyncio.TaskGroup) -> None:
-        task = asyncio.current_task()
-        # A reconcile may have swallowed the cancellation that was meant for the worker.
-        while task is not None and not task.cancelling():
+        # A reconcile may have swallowed the cancellation that was meant for the worker, so it is not waited for.
+        while not self._told_to_end:
             try:
-                await self._work_once(group)
-            except StoppedError:
-                if not self.aside:
+                if not await self._work_once(group):
                     return
-                # The queue is drained, and what is aside will be queued once more.
-                await asyncio.wait(self.aside, return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                if self._told_to_end:
+                    raise
+                _shake_off_cancellation()
+                _log.warning("controller %s: a reconcile has cancelled its worker, which goes on", self._name)
             except Exception:  # noqa: BLE001 - logged with its traceback
                 # Not a reconcile's: a bug in here or in a queue of the user's own. One must not stop all the others.
                 _log.exception("controller %s: a worker failed, and goes on", self._name)
                 await asyncio.sleep(_PAUSE_AFTER_BUG)
-            # With work waiting, and a reconcile that never really waits, nobody else would have a turn.
-            await asyncio.sleep(0)
 
-    async def _work_once(self, group: asyncio.TaskGroup) -> None:
-        key = await self._queue.get()
+    async def _work_once(self, group: asyncio.TaskGroup) -> bool:
+        """Work on one key; return whether there will be more."""
+        try:
+            key = await self._queue.get()
+        except StoppedError:
+            if not self.aside:
+                return False
+            # The queue is drained, and what is aside will be queued once more.
+            await asyncio.wait(self.aside, return_when=asyncio.FIRST_COMPLETED)
+            return True
         aside = False
         try:
             if self._discarding or not (self._leadership is None or self._leadership.is_leader):
-                raise StoppedError("the controller stops; what is queued is not begun")
+                return False
             aside = self._put_aside(key, group)
             if not aside:
                 await self._process(key)
         finally:
             if not aside:
                 self._queue.done(key)
+        # With work waiting, and a reconcile that never really waits, nobody else would have a turn.
+        await asyncio.sleep(0)
+        return True
 
     def _put_aside(self, key: K, group: asyncio.TaskGroup) -> bool:
         """Ask the hooks; if one of them wants something awaited, have that done, and return whether it is so."""
@@ -201,11 +219,11 @@ class Workers(Generic[K]):
             cause = "terminal"
             self._failed(key, "failed for good", error, terminal=True)
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if self._told_to_end:
                 _log.warning("controller %s: reconcile of %s was cancelled", self._name, key)
                 raise
-            # Not we were cancelled, but something that the reconcile awaited.
+            # Not by us: something that the reconcile awaited was cancelled, or it has cancelled its own task.
+            _shake_off_cancellation()
             cause = "cancelled"
             self._failed(key, "was cancelled from within", error)
         except Exception as error:  # noqa: BLE001 - a user's reconcile; logged with its traceback by _failed
@@ -213,10 +231,10 @@ class Workers(Generic[K]):
             self._failed(key, f"took longer than {self._timeout} s" if limit.expired() else "failed", error)
         else:
             self.failing.pop(key, None)
-            self._queue.forget(key)
             if outcome is not None:
                 priority = self._priority(key) if outcome.priority is None else outcome.priority
                 self._queue.add_after(key, outcome.after, priority=priority)
+            self._queue.forget(key)
         finally:
             current_reconcile.reset(token)
             del self.in_progress[key]
@@ -254,6 +272,12 @@ class Workers(Generic[K]):
             message = "controller %s: the rate limiter failed; %s comes again in %s s"
             _log.exception(message, self._name, key, _PAUSE_AFTER_BUG)
             self._queue.add_after(key, _PAUSE_AFTER_BUG, priority=self._priority(key))
+
+
+def _shake_off_cancellation() -> None:
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
 
 
 def _result(outcome: Requeue | None, cause: FailureCause | None) -> ReconcileResult:

@@ -345,6 +345,12 @@ MUTANTS = (
         "                return\n",
     ),
     Mutant(
+        "a reconcile that cancels its own task ends its worker",
+        "reconcile_workers.py",
+        "                if self._told_to_end:\n                    raise\n                _shake",
+        "                if True:\n                    raise\n                _shake",
+    ),
+    Mutant(
         "reconciles go on when leadership is lost",
         "reconcile_workers.py",
         "        for worker in workers:\n            worker.cancel()\n",
@@ -359,14 +365,14 @@ MUTANTS = (
     Mutant(
         "what was put aside is lost while draining",
         "reconcile_workers.py",
-        "                if not self.aside:\n                    return\n",
-        "                return\n",
+        "            if not self.aside:\n                return False\n",
+        "            return False\n",
     ),
     Mutant(
         "success does not forget failures",
         "reconcile_workers.py",
-        "            self.failing.pop(key, None)\n            self._queue.forget(key)\n",
-        "            self.failing.pop(key, None)\n",
+        "priority=priority)\n            self._queue.forget(key)\n",
+        "priority=priority)\n",
     ),
     Mutant(
         "a key that comes again has lost its priority",

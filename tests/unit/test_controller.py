@@ -499,6 +499,30 @@ async def test_a_cancellation_that_comes_from_within_is_a_failure_and_ends_no_wo
     assert "reconcile of web was cancelled from within (failure 1)" in caplog.text
 
 
+@pytest.mark.parametrize("waits", [True, False])
+@pytest.mark.looptime
+async def test_a_reconcile_that_cancels_its_own_task_ends_no_worker(
+    waits: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def cancel_myself() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        if waits:
+            await asyncio.sleep(1)
+
+    reconcile = Recorder(lambda key: cancel_myself() if key == "bad" else None)
+    async with by_hand(reconcile, workers=1) as controller:
+        add(controller, ["bad", "good"])
+        await asyncio.sleep(0.5)
+        assert reconcile.calls == [(0, "bad"), (0, "good")]
+        await asyncio.sleep(10)
+        # If the cancellation arrives within it, it has failed; if after it, it was fine.
+        assert reconcile.keys.count("bad") == (4 if waits else 1)
+        assert reconcile.running.total() == 0
+    assert ("cancelled from within" if waits else "has cancelled its worker, which goes on") in caplog.text
+
+
 @pytest.mark.looptime
 async def test_a_reconcile_that_returns_something_else_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
     reconcile = Recorder(lambda key: 5 if len(reconcile.calls) == 1 else None)
