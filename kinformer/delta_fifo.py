@@ -12,17 +12,18 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+import msgspec
 
 from kinformer.errors import StoppedError
+from kinformer.listwatch import EventType
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
+    from kinformer.listwatch import WatchEvent
     from kinformer.objects import KubeObject, ObjectKey
-
-new_tuple: Any = tuple.__new__
-"""Makes a NamedTuple without the detour of its own constructor, which costs twice as much."""
 
 __all__ = ["Delta", "DeltaFIFO", "DeltaType", "Deltas", "KnownObjects", "Popped"]
 
@@ -39,7 +40,7 @@ class DeltaType(enum.IntEnum):
     """It is in the cache, and a resync was asked for."""
 
 
-class Delta(NamedTuple):
+class Delta(msgspec.Struct, frozen=True, gc=False):
     """One change of one object.
 
     Attributes:
@@ -55,6 +56,12 @@ class Delta(NamedTuple):
 
 Deltas = list[Delta]
 """All that happened to one object since it was last popped, oldest first."""
+
+_DELTA_OF: Final = {
+    EventType.ADDED: DeltaType.ADDED,
+    EventType.MODIFIED: DeltaType.UPDATED,
+    EventType.DELETED: DeltaType.DELETED,
+}
 
 
 class Popped(NamedTuple):
@@ -96,7 +103,8 @@ class DeltaFIFO:
     __slots__ = ("_closed", "_initial_left", "_items", "_known", "_populated", "_queue", "_wakeup")
 
     def __init__(self, known_objects: KnownObjects | None = None) -> None:
-        self._items: dict[ObjectKey, Deltas] = {}
+        # Most keys have one change: kept without a list around it, there is nothing here for the collector to look at.
+        self._items: dict[ObjectKey, Delta | Deltas] = {}
         self._queue: deque[ObjectKey] = deque()
         self._known = known_objects
         self._populated = False
@@ -140,16 +148,19 @@ class DeltaFIFO:
         if key in self._items or (self._known is not None and key in self._known):
             self._append(key, Delta(DeltaType.DELETED, obj, final_state_known))
 
-    def extend(self, changes: Iterable[tuple[DeltaType, KubeObject]]) -> None:
-        """Queue changes in their order: what `add`, `update` and `delete` do one by one, in one go."""
+    def extend(self, events: Iterable[WatchEvent]) -> None:
+        """Queue what a watch brought, in its order: what `add`, `update` and `delete` do one by one, in one go."""
         # This loop runs for each event of each watch: hence the local names, and no call that is not needed.
         items, enqueue, known = self._items, self._queue.append, self._known
-        for kind, obj in changes:
+        delta_of, deleted = _DELTA_OF, DeltaType.DELETED
+        for event in events:
+            obj = event.object
             key = obj.key
+            kind = delta_of[event.type]
             if key in items:
                 self._append(key, Delta(kind, obj))
-            elif kind is not DeltaType.DELETED or (known is not None and key in known):
-                items[key] = [new_tuple(Delta, (kind, obj, True))]
+            elif kind is not deleted or (known is not None and key in known):
+                items[key] = Delta(kind, obj)
                 enqueue(key)
         self._populated = True
         self._wakeup.set()
@@ -210,8 +221,8 @@ class DeltaFIFO:
 
     def get_by_key(self, key: ObjectKey) -> Deltas | None:
         """A copy of what is queued for a key, or `None`."""
-        deltas = self._items.get(key)
-        return None if deltas is None else [*deltas]
+        queued = self._items.get(key)
+        return None if queued is None else _all_of(queued)
 
     def close(self) -> None:
         """Wake everybody who waits. What is queued can still be popped."""
@@ -220,14 +231,24 @@ class DeltaFIFO:
 
     def pop_nowait(self) -> Popped | None:
         """Take the oldest key with all its changes, or `None` when there is none."""
-        if not self._queue:
+        taken, initial = self.take(1)
+        if not taken:
             return None
-        key = self._queue.popleft()
+        deltas = _all_of(taken[0])
+        return Popped(deltas[0].object.key, deltas, initial)
+
+    def take(self, limit: int) -> tuple[list[Delta | Deltas], bool]:
+        """`pop_nowait` for so many keys at most: of each its one change, or all of them; and whether they are initial.
+
+        What is taken together is initial as a whole, or not at all.
+        """
         initial = self._initial_left > 0 or not self._populated
-        if self._initial_left > 0:
-            self._initial_left -= 1
-        popped: Popped = new_tuple(Popped, (key, self._items.pop(key), initial))
-        return popped
+        count = min(limit, len(self._queue))
+        if self._initial_left:
+            count = min(count, self._initial_left)
+            self._initial_left -= count
+        pop, next_key = self._items.pop, self._queue.popleft
+        return [pop(next_key()) for _ in range(count)], initial
 
     async def wait(self) -> None:
         """Wait until there is something to pop, a `replace` has been queued, or the queue was closed.
@@ -260,7 +281,8 @@ class DeltaFIFO:
     def _last_known(self, key: ObjectKey) -> KubeObject | None:
         queued = self._items.get(key)
         if queued is not None:
-            return None if queued[-1].type is DeltaType.DELETED else queued[-1].object
+            last = _last_of(queued)
+            return None if last.type is DeltaType.DELETED else last.object
         return None if self._known is None else self._known.get_by_key(key)
 
     def _append_lost(self, key: ObjectKey, *, first: bool) -> None:
@@ -271,19 +293,31 @@ class DeltaFIFO:
             self._initial_left += first
 
     def _append(self, key: ObjectKey, delta: Delta) -> None:
-        deltas = self._items.get(key)
-        if deltas is None:
-            self._items[key] = [delta]
+        queued = self._items.get(key)
+        if queued is None:
+            self._items[key] = delta
             self._queue.append(key)
             self._wakeup.set()
-        elif delta.type is DeltaType.DELETED and deltas[-1].type is DeltaType.DELETED:
+            return
+        deltas = [queued] if isinstance(queued, Delta) else queued
+        last = deltas[-1]
+        if delta.type is DeltaType.DELETED and last.type is DeltaType.DELETED:
             # Of two deletions in a row the one that knows the final state says more, else the newer one.
-            if delta.final_state_known or not deltas[-1].final_state_known:
+            if delta.final_state_known or not last.final_state_known:
                 deltas[-1] = delta
         else:
             deltas.append(delta)
+        self._items[key] = deltas
 
     # Last, because below it the annotation list[...] would mean this method.
     def list(self) -> list[KubeObject]:
         """The newest queued state of each queued object."""
-        return [deltas[-1].object for deltas in self._items.values()]
+        return [_last_of(queued).object for queued in self._items.values()]
+
+
+def _all_of(queued: Delta | Deltas) -> Deltas:
+    return [queued] if isinstance(queued, Delta) else [*queued]
+
+
+def _last_of(queued: Delta | Deltas) -> Delta:
+    return queued if isinstance(queued, Delta) else queued[-1]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from kinformer.errors import IndexConflictError, IndexFunctionError, UnknownIndexError
 
 if TYPE_CHECKING:
+    from kinformer.labels import LabelSelector
     from kinformer.objects import KubeObject, ObjectKey
 
 __all__ = ["NAMESPACE_INDEX", "IndexFunction", "Indexer"]
@@ -68,6 +69,9 @@ def _checked(found: object) -> tuple[str, ...]:
     if isinstance(found, str):
         # It would be taken apart into its letters, each a value of its own.
         raise TypeError("an index function must return a list of strings, not a string")
+    if type(found) is list and len(found) == 1 and type(found[0]) is str:
+        # As nearly always.
+        return (found[0],)
     values = tuple(dict.fromkeys(found))  # type: ignore[call-overload]  # what cannot be iterated raises here, as it should
     for value in values:
         if type(value) is not str:
@@ -207,6 +211,16 @@ class Indexer:
     def list_keys(self) -> Collection[ObjectKey]:
         """All keys, as a live view: copy it to keep it over an await."""
         return self._objects.keys()
+
+    def select(self, selector: LabelSelector, namespace: str = "") -> list[KubeObject]:
+        """The objects whose labels a selector selects; of those it does not, no view is made."""
+        objects = self._objects
+        if namespace:
+            found = [objects.get(key) for key in [*self._keys(NAMESPACE_INDEX, namespace)]]
+            candidates = [stored for stored in found if stored is not None]
+        else:
+            candidates = [*objects.values()]
+        return [stored.view() for stored in selector.filter(candidates)]
 
     def by_index(self, name: str, value: str) -> list[KubeObject]:
         """The objects found under a value of an index.

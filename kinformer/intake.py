@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
-from kinformer.delta_fifo import DeltaType
 from kinformer.errors import TransformError
-from kinformer.listwatch import EventType
+from kinformer.listwatch import EventType, WatchEvent
 from kinformer.objects import KubeObject, ObjectKey, version_number
 
 if TYPE_CHECKING:
@@ -27,12 +26,6 @@ Transform: TypeAlias = "Callable[[dict[str, Any]], dict[str, Any] | None]"
 
 SLICE_SECONDS: Final = 0.005
 """How long anything of ours may hold the loop before others get their turn (design 2)."""
-
-_DELTA_OF: Final = {
-    EventType.ADDED: DeltaType.ADDED,
-    EventType.MODIFIED: DeltaType.UPDATED,
-    EventType.DELETED: DeltaType.DELETED,
-}
 
 
 class Intake:
@@ -81,8 +74,9 @@ class Intake:
     async def keep_events(self, batch: WatchBatch, kept: dict[ObjectKey, KubeObject]) -> None:
         """Apply a batch of a streaming list to `kept`: what was changed meanwhile is in it, too (client-go R13)."""
         run: list[KubeObject] = []
-        for kind, obj in batch.events:
-            if kind is EventType.DELETED:
+        for event in batch.events:
+            obj = event.object
+            if event.type is EventType.DELETED:
                 await self.keep(run, kept)
                 run = []
                 kept.pop(obj.key, None)
@@ -99,14 +93,14 @@ class Intake:
         fifo = self._fifo
         if self._transform is None and self._trim is None:
             if batch.events:
-                fifo.extend([(_DELTA_OF[kind], obj) for kind, obj in batch.events])
+                fifo.extend(batch.events)
         else:
-            for kind, arrived in batch.events:
-                obj = self._usable(arrived)
+            for event in batch.events:
+                obj = self._usable(event.object)
                 if obj is None:
-                    fifo.leave_out(arrived.key)
+                    fifo.leave_out(event.object.key)
                 else:
-                    fifo.extend([(_DELTA_OF[kind], obj)])
+                    fifo.extend([WatchEvent(event.type, obj)])
         for failure in batch.failures:
             self._left_out(failure)
             if failure.key:

@@ -7,8 +7,9 @@ Kubernetes, `!=` and `notin` also match objects without the label.
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -59,6 +60,23 @@ class Requirement:
                 except ValueError:
                     return False
                 return number > bound if self.operator == ">" else number < bound
+
+    def filter(self, objects: Iterable[KubeObject]) -> list[KubeObject]:
+        """The objects whose labels fulfil it, in their order."""
+        # These run over each object of a cache: hence one loop for each operator, with nothing called in it.
+        key, values = self.key, self.values
+        match self.operator:
+            case "=" | "in" if len(values) == 1:
+                (value,) = values
+                return [obj for obj in objects if (labels := obj.metadata.labels) and labels.get(key) == value]
+            case "!=" | "notin" if len(values) == 1:
+                (value,) = values
+                return [obj for obj in objects if not (labels := obj.metadata.labels) or labels.get(key) != value]
+            case "exists":
+                return [obj for obj in objects if (labels := obj.metadata.labels) and key in labels]
+            case "!":
+                return [obj for obj in objects if not (labels := obj.metadata.labels) or key not in labels]
+        return [obj for obj in objects if self.matches(obj.metadata.labels or {})]
 
     def __str__(self) -> str:
         match self.operator:
@@ -179,18 +197,7 @@ class LabelSelector:
         if not isinstance(selector, str):
             msg = f"a label selector is a string or a mapping, not {type(selector).__name__}"
             raise SelectorError(msg)
-        parser = _Parser(selector, "label selector")
-        found: list[Requirement] = []
-        while parser.peek():
-            found.append(parser.requirement())
-            if not parser.peek():
-                break
-            if parser.take() != ",":
-                parser.next -= 1
-                raise parser.error("needs a comma between its requirements")
-            if not parser.peek():
-                raise parser.error("ends where a label name is needed")
-        return cls(tuple(sorted(set(found))))
+        return cls(_parsed(selector))
 
     @classmethod
     def _of_mapping(cls, labels: Mapping[str, str]) -> LabelSelector:
@@ -211,18 +218,10 @@ class LabelSelector:
         """The objects that are selected, in their order."""
         if not self.requirements:
             return list(objects)
-        # This loop runs for each object of a cache: hence tests that know what they compare, and no generator.
-        tests = [_test_of(requirement) for requirement in self.requirements]
-        nothing: dict[str, str] = {}
-        found = []
-        for obj in objects:
-            labels = obj.metadata.labels or nothing
-            for test in tests:
-                if not test(labels):
-                    break
-            else:
-                found.append(obj)
-        return found
+        found: Iterable[KubeObject] = objects
+        for requirement in self.requirements:
+            found = requirement.filter(found)
+        return list(found)
 
     def __bool__(self) -> bool:
         return bool(self.requirements)
@@ -231,21 +230,21 @@ class LabelSelector:
         return ",".join(map(str, self.requirements))
 
 
-def _test_of(requirement: Requirement) -> Callable[[Mapping[str, str]], bool]:
-    """The requirement as a function, with nothing left to decide but the labels."""
-    key, values = requirement.key, requirement.values
-    match requirement.operator:
-        case "=" | "in" if len(values) == 1:
-            (value,) = values
-            return lambda labels: labels.get(key) == value
-        case "!=" | "notin" if len(values) == 1:
-            (value,) = values
-            return lambda labels: labels.get(key) != value
-        case "exists":
-            return lambda labels: key in labels
-        case "!":
-            return lambda labels: key not in labels
-    return requirement.matches
+@functools.lru_cache(maxsize=256)
+def _parsed(text: str) -> tuple[Requirement, ...]:
+    """A selector's requirements; the same ones are asked for again and again."""
+    parser = _Parser(text, "label selector")
+    found: list[Requirement] = []
+    while parser.peek():
+        found.append(parser.requirement())
+        if not parser.peek():
+            break
+        if parser.take() != ",":
+            parser.next -= 1
+            raise parser.error("needs a comma between its requirements")
+        if not parser.peek():
+            raise parser.error("ends where a label name is needed")
+    return tuple(sorted(set(found)))
 
 
 SelectorInput: TypeAlias = str | Mapping[str, str] | LabelSelector | None

@@ -103,5 +103,6 @@ class Lister:
             SelectorError: the selector does not parse.
         """
         wanted = LabelSelector.parse(selector)
-        objects = self._indexer.by_index(NAMESPACE_INDEX, namespace) if namespace else self._indexer.list()
-        return wanted.filter(objects) if wanted else objects
+        if wanted:
+            return self._indexer.select(wanted, namespace or "")
+        return self._indexer.by_index(NAMESPACE_INDEX, namespace) if namespace else self._indexer.list()

@@ -20,7 +20,7 @@ from kinformer.errors import DecodeError
 if TYPE_CHECKING:
     from kinformer.resources import Resource
 
-__all__ = ["KubeObject", "Metadata", "ObjectKey", "version_number"]
+__all__ = ["KubeObject", "Metadata", "ObjectKey", "decode_head", "version_number"]
 
 T = TypeVar("T")
 
@@ -74,7 +74,13 @@ class _Envelope(msgspec.Struct, gc=False):
     metadata: Metadata
 
 
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+decode_head = msgspec.json.Decoder(_Envelope).decode
+"""Goes over the whole of an object, and so proves that it is JSON, but builds its head only.
+
+Raises:
+    msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is not JSON, or not what every object looks like.
+"""
+
 _decode_sections = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -131,7 +137,7 @@ class KubeObject(_Base, eq=False, gc=False):
             DecodeError: this is not JSON, or not an object with a `metadata.name`.
         """
         try:
-            metadata = _decode_envelope(raw).metadata
+            metadata = decode_head(raw).metadata
         except RecursionError as error:
             raise DecodeError("cannot be decoded: it is nested too deeply", resource=resource.full_name) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -165,7 +165,7 @@ MUTANTS = (
     Mutant(
         "the end of an earlier object ends the present one",
         "cache_update.py",
-        "if final_state_known and _is_older(obj, known):",
+        "if delta.final_state_known and _is_older(obj, known):",
         "if False:",
     ),
     Mutant(

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["RawStream", "open_raw_stream"]
 
-_BUFFER_SIZE: Final = 256 * 1024
+# What one read may bring, when a backlog waits in the kernel: some 120 events, a millisecond of work. The larger, the
+# fewer turns of the loop; beyond this there is nothing more to gain (docs/design/0005).
+_BUFFER_SIZE: Final = 1024 * 1024
 
-# Above the first, the socket is not read until the consumer has come down to the second.
+# Above this, the socket is not read until the consumer has taken what there is.
 _HIGH_WATER: Final = 1024 * 1024
-_LOW_WATER: Final = 256 * 1024
 
 
 class _Shared(threading.local):

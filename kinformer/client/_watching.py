@@ -17,9 +17,11 @@ import msgspec
 from kinformer.client._wire_errors import NOT_JSON, WIRE_ERRORS
 from kinformer.errors import ApiError, DecodeError, KinformerError, ProtocolError, StreamBrokenError, api_error
 from kinformer.listwatch import EventType, WatchBatch, WatchEvent
-from kinformer.objects import KubeObject
+from kinformer.objects import KubeObject, ObjectKey, decode_head
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kinformer.client._transport import Body, Transport
     from kinformer.errors import ObjectError
     from kinformer.resources import Resource
@@ -32,6 +34,7 @@ _STARTS: Final = {
     for kind in (EventType.MODIFIED, EventType.ADDED, EventType.DELETED)
 }
 _KIND_AT: Final = len('{"type":"')
+_STARTS_AT: Final = {bytes([first]): start for first, start in _STARTS.items()}
 _PARTIAL: Final = b'{"kind":"PartialObjectMetadata",'
 
 # A Status that no event is around, pretty-printed, is given up on when it has not ended after this many bytes.
@@ -111,20 +114,10 @@ class WatchDecoder:
         Raises:
             ProtocolError: this is no watch: a Table, whole objects where metadata was asked for, HTML.
         """
-        for data in pieces:
-            end = data.rfind(b"\n")
-            if end < 0:
-                self._pieces.append(data)
-                continue
-            if self._pieces:
-                self._pieces.append(data[: end + 1])
-                rest = data[end + 1 :]
-                data = b"".join(self._pieces)  # noqa: PLW2901 - the same bytes, with what came before them
-                end = len(data) - 1
-                self._pieces = [rest] if rest else []
-            elif end + 1 < len(data):
-                self._pieces = [data[end + 1 :]]
-            self._take_lines(data, end)
+        position = 0
+        while (position := self._take_usual(pieces, position)) < len(pieces):
+            self._take_piece(pieces[position])
+            position += 1
         return self._finish()
 
     def close(self) -> list[WatchBatch]:
@@ -152,9 +145,59 @@ class WatchDecoder:
             self._take_lines(line + b"\n", len(line))
         return self._finish()
 
+    def _take_usual(self, pieces: Sequence[bytes], position: int) -> int:
+        """Take pieces from a position on, for as long as each is a whole event in the usual spelling, as nearly always.
+
+        Returns the position of the first that is not.
+        """
+        if self._pieces or self._document is not None or self._metadata_only or self.ended:
+            return position
+        # This loop runs for each event of each watch: hence the local names, and no call that is not needed.
+        starts, resource, decode = _STARTS_AT, self._resource, decode_head
+        add = self._events.append
+        version = ""
+        for position in range(position, len(pieces)):  # noqa: B020 - from there on
+            data = pieces[position]
+            known = starts.get(data[_KIND_AT : _KIND_AT + 1])
+            if known is None or data[-3:] != b"}}\n" or data.find(b"\n") != len(data) - 1:
+                break
+            start, kind = known
+            if not data.startswith(start):
+                break
+            raw = data[len(start) : -2]
+            try:
+                metadata = decode(raw).metadata
+            except NOT_JSON:
+                break
+            if not metadata.name:
+                break
+            add(WatchEvent(kind, KubeObject(raw, metadata, resource, ObjectKey(metadata.namespace, metadata.name))))
+            version = metadata.resource_version or version
+        else:
+            position = len(pieces)
+        if self._events:
+            self._started = True
+            self._version = version or self._version
+        return position
+
+    def _take_piece(self, data: bytes) -> None:
+        """Take bytes that may be a part of a line, or several lines."""
+        end = data.rfind(b"\n")
+        if end < 0:
+            self._pieces.append(data)
+            return
+        if self._pieces:
+            self._pieces.append(data[: end + 1])
+            rest = data[end + 1 :]
+            data = b"".join(self._pieces)
+            end = len(data) - 1
+            self._pieces = [rest] if rest else []
+        elif end + 1 < len(data):
+            self._pieces = [data[end + 1 :]]
+        self._take_lines(data, end)
+
     def _take_lines(self, data: bytes, last: int) -> None:
         """Take the lines of `data`, the last of which ends at `last`."""
-        # This loop runs for each event of each watch: hence the local names, and no call that is not needed.
         find, startswith, endswith = data.find, data.startswith, data.endswith
         starts, resource, decode = _STARTS, self._resource, KubeObject.from_json
         special = self._metadata_only
