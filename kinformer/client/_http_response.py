@@ -1,14 +1,19 @@
 """An HTTP/1.1 answer taken apart as it arrives (RFC 9112): its head, then the pieces of its body. Pure.
 
-For watches only: aiohttp puts the chunks of an answer together in a buffer, from which they are then read again. An API
-server sends each event as a chunk of its own, so that here an event is one piece, copied once.
+For watches only: aiohttp puts the chunks of an answer together in a buffer, from which they are then read again. Here
+nothing is copied: what is found is where in the buffer the pieces of the body are. An API server sends each event as a
+chunk of its own, so that an event is one piece.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import mmap
+from typing import Final, NamedTuple, TypeAlias
 
-__all__ = ["HttpFormatError", "ResponseParser"]
+__all__ = ["Buffer", "HttpFormatError", "Pieces", "ResponseParser", "whole"]
+
+Buffer: TypeAlias = bytes | mmap.mmap
+"""What is read into. Of both kinds a slice is a copy, made in one step."""
 
 _MAX_HEAD: Final = 64 * 1024
 _MAX_CHUNK_LINE: Final = 256
@@ -18,6 +23,27 @@ _END_OF_HEAD: Final = b"\r\n\r\n"
 
 class HttpFormatError(Exception):
     """What came is not HTTP."""
+
+
+class Pieces(NamedTuple):
+    """Parts of a buffer, one after the other; good until the buffer is read into again.
+
+    Attributes:
+        buffer: what they are parts of.
+        spans: where each begins, and where it has ended.
+    """
+
+    buffer: Buffer
+    spans: list[tuple[int, int]]
+
+    def join(self) -> bytes:
+        """A copy of all of them."""
+        return b"".join([self.buffer[start:end] for start, end in self.spans])
+
+
+def whole(data: bytes) -> Pieces:
+    """Bytes as one piece."""
+    return Pieces(data, [(0, len(data))] if data else [])
 
 
 class ResponseParser:
@@ -42,24 +68,32 @@ class ResponseParser:
         self._left: int | None = None  # of the present chunk, or of the body; None: until the connection ends
         self._in_trailer = False
 
-    def feed(self, data: bytes | memoryview) -> list[bytes]:
-        """Take some bytes; returns the pieces of the body in them.
+    def feed(self, data: Buffer, size: int = -1) -> Pieces:
+        """Take some bytes; returns the pieces of the body in them, which are parts of `data` wherever they can be.
+
+        Args:
+            data: what has come.
+            size: how much of it; by default all.
 
         Raises:
             HttpFormatError: they are not HTTP.
         """
+        if size < 0:
+            size = len(data)
         if self._rest:
-            data = self._rest + bytes(data)
-            self._rest = b""
+            data, self._rest = self._rest + data[:size], b""
+            size = len(data)
+        position = 0
         if not self.status:
-            whole = bytes(data)
-            position = self._take_heads(whole)
-            if not self.status:
-                return []
-            data = whole[position:]
-        if self.complete or not len(data):
-            return []
-        return self._take_chunks(bytes(data)) if self._chunked else self._take_plain(bytes(data))
+            data = data[:size]
+            position = self._take_heads(data)
+        spans: list[tuple[int, int]] = []
+        if self.status and not self.complete and position < size:
+            if self._chunked:
+                self._take_chunks(data, position, size, spans)
+            else:
+                self._take_plain(position, size, spans)
+        return Pieces(data, spans)
 
     def close(self) -> bool:
         """The connection has ended; returns whether the answer was whole by then."""
@@ -108,58 +142,62 @@ class ResponseParser:
             self._left = int(length)
             self.complete = not self._left
 
-    def _take_plain(self, data: bytes) -> list[bytes]:
-        if self._left is None:
-            return [data]
-        piece = data[: self._left]
-        self._left -= len(piece)
-        self.complete = not self._left
-        return [piece]
+    def _take_plain(self, position: int, size: int, spans: list[tuple[int, int]]) -> None:
+        if self._left is not None:
+            size = min(size, position + self._left)
+            self._left -= size - position
+            self.complete = not self._left
+        spans.append((position, size))
 
-    def _take_chunks(self, data: bytes) -> list[bytes]:
-        # Of the present chunk, `_left` counts its data and the line break after it.
-        pieces: list[bytes] = []
-        find = data.find
-        position, size, left = 0, len(data), self._left or 0
-        while True:
+    def _take_chunks(self, data: Buffer, position: int, size: int, spans: list[tuple[int, int]]) -> None:
+        # This loop runs for each event of each watch: hence the local names. What is unusual is done elsewhere.
+        find, add = data.find, spans.append
+        left = self._left  # of the present chunk, with the line break after it
+        while not self.complete:
             if left:
                 end = position + left
-                if end <= size:
-                    if data[end - 1] != _LINE_FEED:
-                        raise HttpFormatError("a chunk is longer than it says")
-                    if left > 2:
-                        pieces.append(data[position : end - 2])
-                    position, left = end, 0
-                else:
-                    # The line break is not for the reader, so as much as may be one waits.
-                    upto = min(size, end - 2)
-                    if upto > position:
-                        pieces.append(data[position:upto])
-                        left -= upto - position
-                    self._rest = data[max(upto, position) :]
-                    self._left = left
-                    return pieces
-            if position >= size:
-                self._left = 0
-                return pieces
-            end = find(b"\r\n", position)
-            if end < 0:
-                if size - position > _MAX_CHUNK_LINE:
-                    raise HttpFormatError("a chunk has no length")
-                self._rest, self._left = data[position:], 0
-                return pieces
-            if self._in_trailer:
-                if end == position:
-                    self.complete = True
-                    return pieces
+                if end > size:
+                    self._take_cut_chunk(data, position, size, end, spans)
+                    return
+                if data[end - 1] != _LINE_FEED:
+                    raise HttpFormatError("a chunk is longer than it says")
+                if left > 2:
+                    add((position, end - 2))
+                position, left = end, 0
+            end = find(b"\r\n", position, size)
+            if end < 0 or self._in_trailer:
+                left = 0
+                if end < 0:
+                    self._keep_line(data[position:size])
+                    break
+                self.complete = end == position
                 position = end + 2
                 continue
-            length = _chunk_length(data[position:end])
+            try:
+                left = int(data[position:end], 16) + 2
+            except ValueError:
+                left = _chunk_length(data[position:end]) + 2
             position = end + 2
-            if length:
-                left = length + 2
-            else:
-                self._in_trailer = True
+            if left <= 2:
+                self._in_trailer = left == 2
+                if left < 2:
+                    raise HttpFormatError("a chunk has a length that is no number")
+                left = 0
+        self._left = left
+
+    def _take_cut_chunk(self, data: Buffer, position: int, size: int, end: int, spans: list[tuple[int, int]]) -> None:
+        """Take what has come of a chunk that goes on. The line break at its end is not for the reader; so it waits."""
+        upto = max(position, min(size, end - 2))
+        if upto > position:
+            spans.append((position, upto))
+        self._rest = data[upto:size]
+        self._left = end - upto
+
+    def _keep_line(self, line: bytes) -> None:
+        """Keep a line that has not ended, for when it has."""
+        if len(line) > _MAX_CHUNK_LINE:
+            raise HttpFormatError("a chunk has no length")
+        self._rest = line
 
 
 def _chunk_length(line: bytes) -> int:

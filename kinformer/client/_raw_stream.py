@@ -1,4 +1,4 @@
-"""A connection of its own for each watch, read without aiohttp: from the socket into one buffer, from there in pieces.
+"""A connection of its own for each watch, read without aiohttp: into a buffer, in which its consumer finds the events.
 
 What this saves (docs/design/0005): a part of the time that reading takes, and the quarter of a megabyte that asyncio
 allocates and shrinks for each read, which leaves the heap in pieces.
@@ -7,13 +7,14 @@ allocates and shrinks for each read, which leaves the heap in pieces.
 from __future__ import annotations
 
 import asyncio
+import mmap
 import sys
 import threading
 from typing import TYPE_CHECKING, Final, cast
 
 import anyio
 
-from kinformer.client._http_response import HttpFormatError, ResponseParser
+from kinformer.client._http_response import HttpFormatError, Pieces, ResponseParser, whole
 
 if TYPE_CHECKING:
     import socket
@@ -26,18 +27,33 @@ __all__ = ["RawStream", "open_raw_stream"]
 # fewer turns of the loop; beyond this there is nothing more to gain (docs/design/0005).
 _BUFFER_SIZE: Final = 1024 * 1024
 
-# Above this, the socket is not read until the consumer has taken what there is.
-_HIGH_WATER: Final = 1024 * 1024
+# With so much of the buffer filled, the socket is not read until the consumer has taken what there is.
+_HIGH_WATER: Final = _BUFFER_SIZE // 4 * 3
+
+# A proactor goes on reading into a buffer that it was given, while the consumer is still at what is in it.
+_BUFFER_IS_OURS: Final = sys.platform != "win32"
 
 
-class _Shared(threading.local):
-    """Selector loops (and uvloop) ask for the buffer, fill it and hand it back at once: one serves a whole thread."""
+class _Buffers(threading.local):
+    """A thread's buffers. A stream has one for as long as there is something in it: nearly always, one serves all.
+
+    Not of the heap, which megabytes that come and go would leave in pieces; and memory only where it was written to.
+    """
 
     def __init__(self) -> None:
-        self.buffer = bytearray(_BUFFER_SIZE)
+        self._spare: list[mmap.mmap] = []
+
+    def take(self) -> mmap.mmap:
+        """One that nobody else has."""
+        return self._spare.pop() if self._spare else mmap.mmap(-1, _BUFFER_SIZE)
+
+    def give_back(self, buffer: mmap.mmap) -> None:
+        """Let others have it."""
+        if not self._spare:
+            self._spare.append(buffer)
 
 
-_shared = _Shared()
+_buffers = _Buffers()
 
 
 class RawStream(asyncio.BufferedProtocol):
@@ -52,11 +68,11 @@ class RawStream(asyncio.BufferedProtocol):
         self._request = request
         self._tune = tune
         self._loop = asyncio.get_running_loop()
-        self._buffer = _shared.buffer if sys.platform != "win32" else bytearray(_BUFFER_SIZE // 4)
-        self._view = memoryview(self._buffer)
+        self._buffer: mmap.mmap | None = None
+        self._filled = 0  # of the buffer
+        self._copied: list[bytes] = []  # what came before it: with the head, for example
+        self._waiting = 0  # how many bytes that is in all
         self._transport: asyncio.Transport | None = None
-        self._pieces: list[bytes] = []
-        self._waiting = 0
         self._paused = False
         self._ended = False
         self._error: Exception | None = None
@@ -78,12 +94,13 @@ class RawStream(asyncio.BufferedProtocol):
                 raise ConnectionResetError("Server disconnected")
             await self._wait()
 
-    async def read(self, silence: float) -> list[bytes]:
-        """Take what has come of the body, at least a piece; nothing when it has come to its end.
+    async def read(self, take: Callable[[Pieces], object], silence: float) -> bool:
+        """Give what has come of the body, at least a piece, to its consumer; false when it has come to its end.
 
         If cancelled, nothing is lost: the next call goes on.
 
         Args:
+            take: called with pieces that are good until it returns. What it raises goes on to the caller.
             silence: seconds without a byte after which to give up.
 
         Raises:
@@ -92,9 +109,9 @@ class RawStream(asyncio.BufferedProtocol):
             OSError: the connection was lost.
             HttpFormatError: what came is not HTTP.
         """
-        while not self._pieces:
-            if self.parser.complete:
-                return []
+        while not self._hand_over(take):
+            if self.parser.complete or (self._ended and self.parser.close()):
+                return False
             if self._error is not None:
                 raise self._error
             if self._ended:
@@ -104,19 +121,14 @@ class RawStream(asyncio.BufferedProtocol):
                 await self._wait()
             finally:
                 timer.cancel()
-        pieces, self._pieces = self._pieces, []
-        self._waiting = 0
-        if self._paused and self._transport is not None:
-            self._paused = False
-            self._transport.resume_reading()
-        return pieces
+        return True
 
     async def read_to_end(self) -> bytes:
         """The whole rest of the body; for a refusal, which is short."""
-        whole = b""
-        while pieces := await self.read(60.0):
-            whole += b"".join(pieces)
-        return whole
+        parts: list[bytes] = []
+        while await self.read(lambda pieces: parts.append(pieces.join()), 60.0):
+            pass
+        return b"".join(parts)
 
     def fail(self, error: Exception) -> None:
         """Let whoever reads have an error."""
@@ -148,42 +160,65 @@ class RawStream(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to put what comes."""
         del sizehint
-        return self._view
+        if self._buffer is None:
+            self._buffer = _buffers.take()
+        return memoryview(self._buffer)[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Something has come."""
+        assert self._buffer is not None
         self._heard_at = self._loop.time()
-        try:
-            pieces = self.parser.feed(self._view[:nbytes])
-        except HttpFormatError as error:
-            self.fail(error)
-            self.abort()
-            return
-        if pieces:
-            self._pieces += pieces
-            self._waiting += nbytes
-            if self._waiting > _HIGH_WATER and not self._paused and self._transport is not None:
-                self._paused = True
-                self._transport.pause_reading()
-        if pieces or self.parser.complete or (self.parser.status and self._waiter is not None):
-            self._wake()
+        self._filled += nbytes
+        self._waiting += nbytes
+        if not self.parser.status or not _BUFFER_IS_OURS:
+            try:
+                self._copied.append(self.parser.feed(self._buffer, self._filled).join())
+            except HttpFormatError as error:
+                self.fail(error)
+                self.abort()
+            self._filled = 0
+        if self._waiting > _HIGH_WATER and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
 
     def eof_received(self) -> bool:
         """The server sends nothing more."""
-        self.parser.close()
         self._ended = True
         self._wake()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
-        self.parser.close()
         self._ended = True
         if exc is not None and not self.parser.complete:
             self._error = self._error or exc
         self._transport = None
         self._gone.set()
         self._wake()
+
+    def _hand_over(self, take: Callable[[Pieces], object]) -> bool:
+        """Let the consumer have what has come of the body; returns whether there was something."""
+        if not self._waiting:
+            return False
+        copied, self._copied = whole(b"".join(self._copied)), []
+        try:
+            if copied.spans:
+                take(copied)
+            pieces = (
+                self.parser.feed(self._buffer, self._filled) if self._filled and self._buffer is not None else copied
+            )
+            if pieces.spans and pieces is not copied:
+                take(pieces)
+        finally:
+            self._waiting = self._filled = 0
+            if self._buffer is not None and _BUFFER_IS_OURS:
+                _buffers.give_back(self._buffer)
+                self._buffer = None
+            if self._paused and self._transport is not None:
+                self._paused = False
+                self._transport.resume_reading()
+        return bool(copied.spans or pieces.spans)
 
     async def _wait(self) -> None:
         self._waiter = self._loop.create_future()
@@ -198,7 +233,7 @@ class RawStream(asyncio.BufferedProtocol):
 
     def _look_for_silence(self, silence: float) -> None:
         # What has come meanwhile has woken the reader, so this is the silence it was set for.
-        if not self._pieces and not self.parser.complete:
+        if not self._waiting and not self.parser.complete:
             self._error = self._error or TimeoutError(f"nothing came for {silence:g} seconds")
             self._wake()
 

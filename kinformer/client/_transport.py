@@ -17,6 +17,7 @@ import multidict
 import yarl
 
 from kinformer._version import __version__
+from kinformer.client._http_response import Pieces, whole
 from kinformer.client._raw_stream import RawStream, open_raw_stream
 from kinformer.client._wire_errors import WIRE_ERRORS, NotConnectedError, refusal, transport_error
 from kinformer.config import ClusterConfig, ContextCache, Identity
@@ -49,11 +50,12 @@ class Body(NamedTuple):
 
     Attributes:
         content_type: of what.
-        read: what has come meanwhile, in pieces; waits for some. Nothing when it has ended.
+        read: gives what has come meanwhile to a function, in pieces that are good until that returns; waits for some.
+            Returns false, without calling it, when the answer has ended.
     """
 
     content_type: str
-    read: Callable[[], Awaitable[list[bytes]]]
+    read: Callable[[Callable[[Pieces], object]], Awaitable[bool]]
 
 
 class Transport:
@@ -227,9 +229,11 @@ class Transport:
         )
         async with self._answered("GET", path, doing, params, headers, None, limits, self.timeout) as response:
 
-            async def read() -> list[bytes]:
+            async def read(take: Callable[[Pieces], object]) -> bool:
                 data = await response.content.readany()
-                return [data] if data else []
+                if data:
+                    take(whole(data))
+                return bool(data)
 
             yield Body(response.content_type, read)
 
@@ -252,7 +256,7 @@ class Transport:
                     said = b"" if 200 <= head.status < 300 else await stream.read_to_end()
                 if 200 <= head.status < 300:
                     content_type = head.headers.get("content-type", "application/octet-stream").partition(";")[0]
-                    yield Body(content_type.strip().lower(), functools.partial(stream.read, silence))
+                    yield Body(content_type.strip().lower(), functools.partial(stream.read, silence=silence))
                     return
                 if 300 <= head.status < 400:
                     raise self._redirected(head.headers.get("location", ""), head.status, doing)

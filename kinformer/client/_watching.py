@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from kinformer.client._http_response import Pieces, whole
 from kinformer.client._wire_errors import NOT_JSON, WIRE_ERRORS
 from kinformer.errors import ApiError, DecodeError, KinformerError, ProtocolError, StreamBrokenError, api_error
 from kinformer.listwatch import EventType, WatchBatch, WatchEvent
@@ -22,6 +23,7 @@ from kinformer.objects import KubeObject, ObjectKey, decode_head
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from kinformer.client._http_response import Buffer
     from kinformer.client._transport import Body, Transport
     from kinformer.errors import ObjectError
     from kinformer.resources import Resource
@@ -105,7 +107,7 @@ class WatchDecoder:
         self._version = ""
         self._batches: list[WatchBatch] = []
 
-    def feed(self, *pieces: bytes) -> list[WatchBatch]:
+    def feed(self, data: Pieces | bytes) -> list[WatchBatch]:
         """Take what one read brought, in the pieces in which it came; a whole line in a piece of its own goes fastest.
 
         Returns:
@@ -114,9 +116,11 @@ class WatchDecoder:
         Raises:
             ProtocolError: this is no watch: a Table, whole objects where metadata was asked for, HTML.
         """
+        buffer, spans = whole(data) if isinstance(data, bytes) else data
         position = 0
-        while (position := self._take_usual(pieces, position)) < len(pieces):
-            self._take_piece(pieces[position])
+        while (position := self._take_usual(buffer, spans, position)) < len(spans):
+            start, end = spans[position]
+            self._take_piece(buffer[start:end])
             position += 1
         return self._finish()
 
@@ -145,36 +149,37 @@ class WatchDecoder:
             self._take_lines(line + b"\n", len(line))
         return self._finish()
 
-    def _take_usual(self, pieces: Sequence[bytes], position: int) -> int:
+    def _take_usual(self, buffer: Buffer, spans: Sequence[tuple[int, int]], position: int) -> int:
         """Take pieces from a position on, for as long as each is a whole event in the usual spelling, as nearly always.
 
         Returns the position of the first that is not.
         """
-        if self._pieces or self._document is not None or self._metadata_only or self.ended:
+        if self._pieces or self._document is not None or self.ended:
             return position
         # This loop runs for each event of each watch: hence the local names, and no call that is not needed.
         starts, resource, decode = _STARTS_AT, self._resource, decode_head
-        add = self._events.append
+        add, partial = self._events.append, self._metadata_only
         version = ""
-        for position in range(position, len(pieces)):  # noqa: B020 - from there on
-            data = pieces[position]
-            known = starts.get(data[_KIND_AT : _KIND_AT + 1])
-            if known is None or data[-3:] != b"}}\n" or data.find(b"\n") != len(data) - 1:
+        for start, end in spans[position:] if position else spans:
+            known = starts.get(buffer[start + _KIND_AT : start + _KIND_AT + 1])
+            if known is None or buffer[end - 3 : end] != b"}}\n":
                 break
-            start, kind = known
-            if not data.startswith(start):
+            opening, kind = known
+            at = start + len(opening)
+            if buffer[start:at] != opening:
                 break
-            raw = data[len(start) : -2]
+            raw = buffer[at : end - 2]
+            if partial and not raw.startswith(_PARTIAL):
+                break
             try:
                 metadata = decode(raw).metadata
             except NOT_JSON:
                 break
-            if not metadata.name:
+            if not metadata.name or b"\n" in raw:
                 break
             add(WatchEvent(kind, KubeObject(raw, metadata, resource, ObjectKey(metadata.namespace, metadata.name))))
             version = metadata.resource_version or version
-        else:
-            position = len(pieces)
+            position += 1
         if self._events:
             self._started = True
             self._version = version or self._version
@@ -385,18 +390,19 @@ class WatchStream:
             if self._eof or self._decoder.ended:
                 raise StopAsyncIteration
             try:
-                pieces = await self._body.read()
+                more = await self._body.read(self._take)
             except KinformerError:
                 raise
             except WIRE_ERRORS as error:
                 self._eof = True
                 raise self._transport.stream_error(error, doing=self._doing, silence=self._silence) from error
-            if pieces:
-                self._ready = self._decoder.feed(*pieces)[::-1]
-            else:
+            if not more:
                 self._eof = True
                 self._ready = self._decoder.close()[::-1]
         return self._ready.pop()
+
+    def _take(self, pieces: Pieces) -> None:
+        self._ready = self._decoder.feed(pieces)[::-1] + self._ready
 
 
 def readable_key(metadata: Any) -> str | None:
