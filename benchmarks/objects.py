@@ -16,7 +16,7 @@ from kinformer.objects import KubeObject
 from kinformer.resources import PODS, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
 __all__ = ["Memory", "later", "pod", "pods"]
 
@@ -56,11 +56,12 @@ def pods(count: int) -> list[bytes]:
 class Memory:
     """A source without a network: what is measured with it is the cache, not the wire."""
 
-    def __init__(self, raws: list[bytes]) -> None:
-        self.raws = raws
+    def __init__(self, raws: Sequence[bytes]) -> None:
+        # A tuple of bytes is nothing to the collector, which would walk over a list as if it were the cache's.
+        self.raws = tuple(raws)
         self.version = 2_000_000
         self.page_size = 500
-        self._batches: asyncio.Queue[list[bytes]] = asyncio.Queue()
+        self._batches: asyncio.Queue[Iterable[list[bytes]]] = asyncio.Queue()
         self.watched = asyncio.Event()
 
     @property
@@ -84,7 +85,11 @@ class Memory:
 
     def send(self, raws: list[bytes]) -> None:
         """Send updates in one batch, decoded when it is taken, as a client does."""
-        self._batches.put_nowait(raws)
+        self._batches.put_nowait([raws])
+
+    def send_burst(self, batches: Iterable[list[bytes]]) -> None:
+        """Send batches without a pause between them, each made when it is taken: what waits, waits in the network."""
+        self._batches.put_nowait(batches)
 
     async def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:
         """In pages of 500, each decoded as it is asked for."""
@@ -108,9 +113,9 @@ class Memory:
 
     async def _each(self) -> AsyncGenerator[WatchBatch, None]:
         while True:
-            raws = await self._batches.get()
-            events = [WatchEvent(EventType.MODIFIED, KubeObject.from_json(raw, PODS)) for raw in raws]
-            yield WatchBatch(events, events[-1].object.resource_version)
+            for raws in await self._batches.get():
+                events = [WatchEvent(EventType.MODIFIED, KubeObject.from_json(raw, PODS)) for raw in raws]
+                yield WatchBatch(events, events[-1].object.resource_version)
 
 
 def later(raw: bytes, digit: int) -> bytes:

@@ -1,7 +1,8 @@
 """Question: for how long does kinformer hold the loop?
 
 While 50,000 objects sync and while 100,000 events come in one burst, another task asks for its turn all the time and
-notes how long it waited. Its bias: no network; and the machine's other work shows, too.
+notes how long it waited, in CPU time of this thread, so that the machine's other work does not show. The collector runs
+as Python has it. Its bias: no network.
 """
 
 from __future__ import annotations
@@ -9,13 +10,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from typing import TYPE_CHECKING
 
 from benchmarks.objects import Memory, later, pods
 from benchmarks.table import Row, plain
 from kinformer.informer import SharedInformer
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 OBJECTS = 50_000
 EVENTS = 100_000
+BATCH = 117  # a megabyte of them
 
 
 class Gaps:
@@ -26,10 +32,10 @@ class Gaps:
 
     async def run(self) -> None:
         """Until cancelled."""
-        last = time.perf_counter()
+        last = time.thread_time()
         while True:
             await asyncio.sleep(0)
-            now = time.perf_counter()
+            now = time.thread_time()
             self.gaps.append((now - last) * 1e3)
             last = now
 
@@ -44,9 +50,16 @@ class Gaps:
                 break
         longest = max(self.gaps)
         return [
-            Row(f"loop held {what}, p99", f"{p99:.1f} ms", "≤ 5 ms", p99 <= 5.5),
-            Row(f"loop held {what}, longest", f"{longest:.1f} ms", "≤ 25 ms", longest <= 25),
+            Row(f"loop held {what}, p99", f"{p99:.1f} ms", "≤ 5 ms", p99 <= 5, p99),
+            Row(f"loop held {what}, longest", f"{longest:.1f} ms", "≤ 25 ms", longest <= 25, longest),
         ]
+
+
+def burst(source: Memory) -> Iterator[list[bytes]]:
+    """Updates of all objects, one after the other; in batches as large as what one read may bring."""
+    for start in range(0, EVENTS, BATCH):
+        numbers = range(start, min(start + BATCH, EVENTS))
+        yield [later(source.raws[number % OBJECTS], 3 + number // OBJECTS) for number in numbers]
 
 
 async def measure() -> list[Row]:
@@ -60,13 +73,10 @@ async def measure() -> list[Row]:
         await registration.synced()
         watcher.cancel()
         rows += gaps.rows(f"while {OBJECTS:,} objects sync")
-        raws = [later(source.raws[number % OBJECTS], 3 + number // OBJECTS) for number in range(EVENTS)]
         gc.collect()
         gaps = Gaps()
         watcher = tasks.create_task(gaps.run())
-        # A read brings a quarter of a megabyte at most: some 30 events.
-        for start in range(0, EVENTS, 30):
-            source.send(raws[start : start + 30])
+        source.send_burst(burst(source))
         while registration.waiting or informer.status.events < EVENTS:
             await asyncio.sleep(0.01)
         watcher.cancel()

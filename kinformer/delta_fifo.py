@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
@@ -20,7 +20,7 @@ from kinformer.errors import StoppedError
 from kinformer.listwatch import EventType
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from kinformer.listwatch import WatchEvent
     from kinformer.objects import KubeObject, ObjectKey
@@ -100,12 +100,26 @@ class DeltaFIFO:
             queued counts as known.
     """
 
-    __slots__ = ("_closed", "_initial_left", "_items", "_known", "_populated", "_queue", "_wakeup")
+    __slots__ = (
+        "_closed",
+        "_initial_left",
+        "_items",
+        "_known",
+        "_left",
+        "_next_key",
+        "_populated",
+        "_taking",
+        "_wakeup",
+    )
 
     def __init__(self, known_objects: KnownObjects | None = None) -> None:
-        # Most keys have one change: kept without a list around it, there is nothing here for the collector to look at.
-        self._items: dict[ObjectKey, Delta | Deltas] = {}
-        self._queue: deque[ObjectKey] = deque()
+        # A dict keeps the order in which keys came, but its first one is found by going over all that were removed
+        # before; so a dict that is not taken as a whole is set aside, and its values made None one after the other.
+        # Most keys have one change, which needs no list around it: then the collector does not look at these dicts.
+        self._items: dict[ObjectKey, Delta | Deltas | None] = {}
+        self._taking: dict[ObjectKey, Delta | Deltas | None] = {}
+        self._next_key: Iterator[ObjectKey] = iter(())
+        self._left = 0  # of what was set aside
         self._known = known_objects
         self._populated = False
         self._initial_left = 0
@@ -113,10 +127,10 @@ class DeltaFIFO:
         self._wakeup = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return self._left + len(self._items)
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._items
+    def __contains__(self, key: ObjectKey) -> bool:
+        return self._queued(key) is not None
 
     @property
     def closed(self) -> bool:
@@ -145,23 +159,22 @@ class DeltaFIFO:
         """Queue the deletion of an object; dropped when it is neither known nor queued."""
         self._populated = True
         key = obj.key
-        if key in self._items or (self._known is not None and key in self._known):
+        if key in self or (self._known is not None and key in self._known):
             self._append(key, Delta(DeltaType.DELETED, obj, final_state_known))
 
     def extend(self, events: Iterable[WatchEvent]) -> None:
         """Queue what a watch brought, in its order: what `add`, `update` and `delete` do one by one, in one go."""
         # This loop runs for each event of each watch: hence the local names, and no call that is not needed.
-        items, enqueue, known = self._items, self._queue.append, self._known
+        items, taking, known = self._items, self._taking, self._known
         delta_of, deleted = _DELTA_OF, DeltaType.DELETED
         for event in events:
             obj = event.object
             key = obj.key
             kind = delta_of[event.type]
-            if key in items:
+            if key in items or (taking and taking.get(key) is not None):
                 self._append(key, Delta(kind, obj))
             elif kind is not deleted or (known is not None and key in known):
                 items[key] = Delta(kind, obj)
-                enqueue(key)
         self._populated = True
         self._wakeup.set()
 
@@ -174,30 +187,30 @@ class DeltaFIFO:
 
     def replace(self, objects: Iterable[KubeObject]) -> None:
         """Queue a whole list: each object as Replaced, and first the deletion of everything known that it lacks."""
-        for _ in self.replacing(objects, slice_size=1 << 62):
+        for _ in self.replacing({obj.key: obj for obj in objects}, slice_size=1 << 62):
             pass
 
-    def replacing(self, objects: Iterable[KubeObject], *, slice_size: int) -> Iterator[None]:
+    def replacing(self, by_key: Mapping[ObjectKey, KubeObject], *, slice_size: int) -> Iterator[None]:
         """`replace` in slices: stops after each `slice_size` keys, so that the caller can let others run.
 
-        The deletions are all queued before the first stop. Between the stops anything may be popped, but nothing else
-        may be queued. Nothing counts as synced until the last slice is in.
+        The deletions are all queued before the first stop. Between the stops anything may be popped; what is queued
+        then is queued before what the list still has of the same key, so the caller must put it into the list, too,
+        which may be given other objects, but no other keys. Nothing counts as synced until the last slice is in.
         """
-        by_key = {obj.key: obj for obj in objects}
         first = not self._populated
         if first:
             # One more than there is, so that what is popped between the slices cannot look like the end.
             self._initial_left = 1
             self._populated = True
-        for key in [key for key in self._items if key not in by_key]:
+        for key in [key for key in self.list_keys() if key not in by_key]:
             self._append_lost(key, first=first)
         if self._known is not None:
-            for key in [key for key in self._known.list_keys() if key not in by_key and key not in self._items]:
+            for key in [key for key in self._known.list_keys() if key not in by_key and key not in self]:
                 self._append_lost(key, first=first)
         for count, (key, obj) in enumerate(by_key.items(), 1):
             self._append(key, Delta(DeltaType.REPLACED, obj))
             self._initial_left += first
-            if count % slice_size == 0:
+            if count % slice_size == 0 and count < len(by_key):
                 yield
         if first:
             self._initial_left -= 1
@@ -209,7 +222,7 @@ class DeltaFIFO:
         if self._known is None:
             return
         for key in list(self._known.list_keys()):
-            if key in self._items:
+            if key in self:
                 continue
             obj = self._known.get_by_key(key)
             if obj is not None:
@@ -217,11 +230,11 @@ class DeltaFIFO:
 
     def list_keys(self) -> list[ObjectKey]:
         """The queued keys, in the order they will be popped."""
-        return [*self._queue]
+        return [*(key for key, queued in self._taking.items() if queued is not None), *self._items]
 
     def get_by_key(self, key: ObjectKey) -> Deltas | None:
         """A copy of what is queued for a key, or `None`."""
-        queued = self._items.get(key)
+        queued = self._queued(key)
         return None if queued is None else _all_of(queued)
 
     def close(self) -> None:
@@ -240,15 +253,35 @@ class DeltaFIFO:
     def take(self, limit: int) -> tuple[list[Delta | Deltas], bool]:
         """`pop_nowait` for so many keys at most: of each its one change, or all of them; and whether they are initial.
 
-        What is taken together is initial as a whole, or not at all.
+        What is taken together is initial as a whole, or not at all. Only where there is nothing, nothing is taken.
         """
         initial = self._initial_left > 0 or not self._populated
-        count = min(limit, len(self._queue))
         if self._initial_left:
-            count = min(count, self._initial_left)
-            self._initial_left -= count
-        pop, next_key = self._items.pop, self._queue.popleft
-        return [pop(next_key()) for _ in range(count)], initial
+            limit = min(limit, self._initial_left)
+        if not self._left and len(self._items) <= limit:
+            taken = [queued for queued in self._items.values() if queued is not None]
+            self._items = {}
+        else:
+            taken = self._take_some(limit)
+        if self._initial_left:
+            self._initial_left -= len(taken)
+        return taken, initial
+
+    def _take_some(self, limit: int) -> list[Delta | Deltas]:
+        if not self._left:
+            self._taking, self._items = self._items, {}
+            self._next_key = iter(self._taking)
+            self._left = len(self._taking)
+        taking, taken = self._taking, []
+        for key in islice(self._next_key, limit):
+            queued = taking[key]
+            assert queued is not None
+            taken.append(queued)
+            taking[key] = None
+        self._left -= len(taken)
+        if not self._left:
+            self._taking = {}
+        return taken
 
     async def wait(self) -> None:
         """Wait until there is something to pop, a `replace` has been queued, or the queue was closed.
@@ -270,7 +303,7 @@ class DeltaFIFO:
         while True:
             popped = self.pop_nowait()
             if popped is not None:
-                if self._queue:
+                if len(self):
                     self._wakeup.set()
                 return popped
             if self._closed:
@@ -278,8 +311,13 @@ class DeltaFIFO:
                 raise StoppedError(msg)
             await self.wait()
 
-    def _last_known(self, key: ObjectKey) -> KubeObject | None:
+    def _queued(self, key: ObjectKey) -> Delta | Deltas | None:
+        """What is queued for a key."""
         queued = self._items.get(key)
+        return queued if queued is not None or not self._left else self._taking.get(key)
+
+    def _last_known(self, key: ObjectKey) -> KubeObject | None:
+        queued = self._queued(key)
         if queued is not None:
             last = _last_of(queued)
             return None if last.type is DeltaType.DELETED else last.object
@@ -293,10 +331,9 @@ class DeltaFIFO:
             self._initial_left += first
 
     def _append(self, key: ObjectKey, delta: Delta) -> None:
-        queued = self._items.get(key)
+        queued = self._queued(key)
         if queued is None:
             self._items[key] = delta
-            self._queue.append(key)
             self._wakeup.set()
             return
         deltas = [queued] if isinstance(queued, Delta) else queued
@@ -307,12 +344,12 @@ class DeltaFIFO:
                 deltas[-1] = delta
         else:
             deltas.append(delta)
-        self._items[key] = deltas
+        (self._items if key in self._items else self._taking)[key] = deltas
 
     # Last, because below it the annotation list[...] would mean this method.
     def list(self) -> list[KubeObject]:
         """The newest queued state of each queued object."""
-        return [_last_of(queued).object for queued in self._items.values()]
+        return [_last_of(queued).object for key in self.list_keys() if (queued := self._queued(key)) is not None]
 
 
 def _all_of(queued: Delta | Deltas) -> Deltas:

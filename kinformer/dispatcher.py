@@ -7,10 +7,10 @@ import logging
 import weakref
 from typing import TYPE_CHECKING, Final
 
+from kinformer._tasks import SLICE_SECONDS
 from kinformer.cache_update import apply_changes
 from kinformer.events import Added, Updated
 from kinformer.floors import Floors
-from kinformer.registration import SLICE_SECONDS, HandlerRegistration
 from kinformer.waiters import Waiters
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kinformer.event_stream import EventStream
     from kinformer.events import Event
     from kinformer.indexer import Indexer
+    from kinformer.registration import HandlerRegistration
 
 __all__ = ["Dispatcher"]
 
@@ -93,7 +94,7 @@ class Dispatcher:
         self._streams.discard(stream)
 
     async def run(self, group: asyncio.TaskGroup) -> None:
-        """Take what comes into the FIFO, for ever, in slices of 5 ms; handlers run in tasks of the group."""
+        """Take what comes into the FIFO, for ever, in slices; handlers run in tasks of the group."""
         self._group = group
         for registration in self._registrations:
             self._start(registration, group)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
+from kinformer._tasks import SLICE_SECONDS
 from kinformer.errors import TransformError
 from kinformer.listwatch import EventType, WatchEvent
 from kinformer.objects import KubeObject, ObjectKey, version_number
@@ -19,13 +20,10 @@ if TYPE_CHECKING:
     from kinformer.listwatch import WatchBatch
     from kinformer.trim import Trim
 
-__all__ = ["SLICE_SECONDS", "Intake", "Transform"]
+__all__ = ["Intake", "Transform"]
 
 Transform: TypeAlias = "Callable[[dict[str, Any]], dict[str, Any] | None]"
 """Makes of an object's manifest what is kept of it; `None` leaves the object out of the cache."""
-
-SLICE_SECONDS: Final = 0.005
-"""How long anything of ours may hold the loop before others get their turn (design 2)."""
 
 
 class Intake:
@@ -55,6 +53,7 @@ class Intake:
         self._cached = cached
         self._left_out = left_out
         self._observed: dict[ObjectKey, KubeObject] = {}
+        self._queueing: dict[ObjectKey, KubeObject] = {}  # the list that is on its way into the FIFO
 
     async def keep(self, arrived: Iterable[KubeObject], kept: dict[ObjectKey, KubeObject]) -> None:
         """Add the objects of a list to `kept`; a slow transform does not hold the loop for long."""
@@ -111,7 +110,11 @@ class Intake:
         for key, obj in self._observed.items():
             if _version(obj) > version and (key not in kept or _version(kept[key]) < _version(obj)):
                 kept[key] = obj
-        return self._fifo.replacing(kept.values(), slice_size=slice_size)
+        self._queueing = kept
+        try:
+            yield from self._fifo.replacing(kept, slice_size=slice_size)
+        finally:
+            self._queueing = {}
 
     def observe(self, obj: KubeObject) -> bool:
         """Queue an object from somewhere else that is newer than everything seen; returns whether it can be used."""
@@ -123,6 +126,10 @@ class Intake:
             # Answers to two writes may come in the other order.
             self._observed[obj.key] = usable
         self._fifo.update(usable)
+        listed = self._queueing.get(obj.key)
+        if listed is not None and _version(listed) < _version(usable):
+            # The rest of the list is still to be queued, and must not take it back.
+            self._queueing[obj.key] = usable
         return True
 
     def reached(self, version: int) -> None:

@@ -11,6 +11,7 @@ import logging
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
+from kinformer._tasks import SLICE_SECONDS
 from kinformer.errors import (
     ExpiredError,
     KinformerError,
@@ -19,7 +20,7 @@ from kinformer.errors import (
     StreamBrokenError,
     TransportTimeoutError,
 )
-from kinformer.intake import SLICE_SECONDS, Intake
+from kinformer.intake import Intake
 from kinformer.metrics import NO_METRICS
 from kinformer.objects import version_number
 from kinformer.reflector_machine import ListStep, ReflectorMachine, StreamStep, WaitStep, WatchStep
@@ -393,6 +394,12 @@ class Reflector:
         _log.debug("%s: listed %d objects at version %s (%s)", self._name, len(kept), version, step.reason)
         self._listing = False
         self.lists += 1
+        while kept:
+            # To let go of tens of thousands of objects at once would hold the loop.
+            for _ in range(min(_QUEUED_PER_SLICE, len(kept))):
+                kept.popitem()
+            if kept:
+                await asyncio.sleep(0)
 
     def _left_out(self, error: ObjectError) -> None:
         self._status.left_out += 1

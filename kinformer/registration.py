@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from kinformer._tasks import SLICE_SECONDS
 from kinformer.errors import StoppedError
 from kinformer.events import Added, Deleted, Updated
 from kinformer.mailbox import SyncMark
@@ -17,12 +18,9 @@ if TYPE_CHECKING:
     from kinformer.events import Event, EventHandler
     from kinformer.mailbox import Mailbox
 
-__all__ = ["SLICE_SECONDS", "HandlerRegistration", "handler_of", "name_of"]
+__all__ = ["HandlerRegistration", "handler_of", "name_of"]
 
 _log = logging.getLogger(__name__)
-
-SLICE_SECONDS: Final = 0.005
-"""How long anything of ours may hold the loop before others get their turn (design 2)."""
 
 
 def handler_of(

@@ -39,7 +39,7 @@ MUTANTS = (
     Mutant(
         "a relist forgets deletions of what is still queued",
         "delta_fifo.py",
-        "        for key in [key for key in self._items if key not in by_key]:\n",
+        "        for key in [key for key in self.list_keys() if key not in by_key]:\n",
         "        for key in ():\n",
     ),
     Mutant(
@@ -207,8 +207,46 @@ MUTANTS = (
     Mutant(
         "what was observed is lost by an older list",
         "intake.py",
-        "                kept[key] = obj\n        return self",
-        "                pass\n        return self",
+        "                kept[key] = obj\n        self",
+        "                pass\n        self",
+    ),
+    Mutant(
+        "the rest of a list takes back what was observed meanwhile",
+        "intake.py",
+        "            self._queueing[obj.key] = usable\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "what was taken already counts as queued",
+        "delta_fifo.py",
+        "(taking and taking.get(key) is not None)",
+        "key in taking",
+    ),
+    Mutant(
+        "two streams read into one buffer",
+        "client/_raw_stream.py",
+        "return self._spare.pop() if self._spare",
+        "return self._spare[-1] if self._spare",
+    ),
+    Mutant(
+        "a chunk of an answer may be longer than it says",
+        "client/_http_response.py",
+        "                if data[end - 1] != _LINE_FEED:\n",
+        "                if False:\n",
+    ),
+    Mutant(
+        "what only looks like an event is one",
+        "client/_watching.py",
+        """            try:
+                metadata = decode(raw).metadata
+            except NOT_JSON:
+                break
+""",
+        """            try:
+                metadata = decode(raw[: raw.find(b'"spec"') - 1] + b"}" if b'"spec"' in raw else raw).metadata
+            except NOT_JSON:
+                break
+""",
     ),
     Mutant(
         "a deletion is reached before the cache has seen the object",

@@ -10,9 +10,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from kinformer.delta_fifo import Delta, DeltaFIFO, DeltaType
 from kinformer.indexer import Indexer
+from kinformer.listwatch import EventType, WatchEvent
 from kinformer.objects import KubeObject, ObjectKey
 from tests.sources import pod
 
+DELTA_OF = {
+    EventType.ADDED: DeltaType.ADDED,
+    EventType.MODIFIED: DeltaType.UPDATED,
+    EventType.DELETED: DeltaType.DELETED,
+}
 names = st.sampled_from(["a", "b", "c", "d"])
 
 
@@ -74,6 +80,16 @@ class FifoMachine(RuleBasedStateMachine):
         if name in self.queue or name in self.cached:
             self.put(name, Delta(DeltaType.DELETED, obj))
 
+    @rule(changes=st.lists(st.tuples(names, st.sampled_from(EventType)), max_size=6))
+    def extend(self, changes: list[tuple[str, EventType]]) -> None:
+        events = [WatchEvent(kind, self.new(name)) for name, kind in changes]
+        self.fifo.extend(events)
+        self.came()
+        for event in events:
+            name = event.object.name
+            if event.type is not EventType.DELETED or name in self.queue or name in self.cached:
+                self.put(name, Delta(DELTA_OF[event.type], event.object))
+
     @rule(name=names)
     def leave_out(self, name: str) -> None:
         self.fifo.leave_out(ObjectKey("default", name))
@@ -85,7 +101,7 @@ class FifoMachine(RuleBasedStateMachine):
     @rule(listed=st.lists(names, unique=True), slice_size=st.integers(1, 3))
     def replace(self, listed: list[str], slice_size: int) -> None:
         objects = [self.new(name) for name in listed]
-        for _ in self.fifo.replacing(objects, slice_size=slice_size):
+        for _ in self.fifo.replacing({obj.key: obj for obj in objects}, slice_size=slice_size):
             assert self.populated or not self.fifo.has_synced
         first = not self.populated
         self.populated = True

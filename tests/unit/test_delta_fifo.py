@@ -28,6 +28,10 @@ def knowing(*objects: KubeObject) -> Indexer:
     return indexer
 
 
+def by_key(*objects: KubeObject) -> dict[ObjectKey, KubeObject]:
+    return {obj.key: obj for obj in objects}
+
+
 def drained(fifo: DeltaFIFO) -> list[str]:
     """Everything that can be popped, each key as "name: what@version ...", "unseen" where the end was inferred."""
     texts = []
@@ -333,7 +337,7 @@ def test_what_a_resync_queued_before_the_first_list_does_not_make_it_synced_too_
 def test_a_list_in_slices_is_not_synced_before_its_last_slice() -> None:
     fifo = DeltaFIFO()
     stops = 0
-    for _ in fifo.replacing([pod(str(number)) for number in range(7)], slice_size=3):
+    for _ in fifo.replacing(by_key(*(pod(str(number)) for number in range(7))), slice_size=3):
         stops += 1
         assert len(drained(fifo)) == 3
         assert not fifo.has_synced
@@ -343,9 +347,14 @@ def test_a_list_in_slices_is_not_synced_before_its_last_slice() -> None:
     assert fifo.has_synced
 
 
+def test_after_the_last_slice_of_a_list_there_is_no_stop_at_which_it_would_be_in_the_cache_and_not_count() -> None:
+    fifo = DeltaFIFO()
+    assert len(list(fifo.replacing(by_key(*(pod(str(number)) for number in range(6))), slice_size=3))) == 1
+
+
 def test_a_list_in_slices_queues_its_deletions_before_the_first_stop() -> None:
     fifo = DeltaFIFO(knowing(pod("a"), pod("b")))
-    slices = fifo.replacing([pod("c"), pod("d")], slice_size=1)
+    slices = fifo.replacing(by_key(pod("c"), pod("d")), slice_size=1)
     next(slices)
     assert fifo.list_keys() == [A, B, C]
 
