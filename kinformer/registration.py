@@ -197,13 +197,14 @@ class HandlerRegistration:
         loop = asyncio.get_running_loop()
         clock = loop.time
         task = asyncio.current_task()
+        take = self._mailbox.take
         while not (self._closing and not len(self._mailbox)):
             self._parked = True
             await self._wakeup.wait()
             self._parked = False
             self._wakeup.clear()
             until = clock() + SLICE_SECONDS
-            while (item := self._mailbox.take()) is not None:
+            while (item := take()) is not None:
                 if isinstance(item, SyncMark):
                     self._has_synced = True
                     self._settled.set()

@@ -36,7 +36,15 @@ _STARTS: Final = {
     for kind in (EventType.MODIFIED, EventType.ADDED, EventType.DELETED)
 }
 _KIND_AT: Final = len('{"type":"')
-_STARTS_AT: Final = {bytes([first]): start for first, start in _STARTS.items()}
+
+# The same with as much of the object as makes all of them equally long, so that one look tells where the object begins,
+# and the type. Another first field is no less right, but goes the slower way.
+_OPENING: Final = len(b'{"type":"MODIFIED","object":{"')
+_OPENINGS: Final = {
+    (start + field)[:_OPENING]: (len(start), kind)
+    for start, kind in _STARTS.values()
+    for field in (b'{"kind":"', b'{"apiVersion":"', b'{"metadata":{')
+}
 _PARTIAL: Final = b'{"kind":"PartialObjectMetadata",'
 
 # A Status that no event is around, pretty-printed, is given up on when it has not ended after this many bytes.
@@ -157,18 +165,15 @@ class WatchDecoder:
         if self._pieces or self._document is not None or self.ended:
             return position
         # This loop runs for each event of each watch: hence the local names, and no call that is not needed.
-        starts, resource, decode = _STARTS_AT, self._resource, decode_head
-        add, partial = self._events.append, self._metadata_only
-        version = ""
+        openings, opening, resource, decode = _OPENINGS, _OPENING, self._resource, decode_head
+        events, partial = self._events, self._metadata_only
+        before, add = len(events), events.append
         for start, end in spans[position:] if position else spans:
-            known = starts.get(buffer[start + _KIND_AT : start + _KIND_AT + 1])
+            known = openings.get(buffer[start : start + opening])
             if known is None or buffer[end - 3 : end] != b"}}\n":
                 break
-            opening, kind = known
-            at = start + len(opening)
-            if buffer[start:at] != opening:
-                break
-            raw = buffer[at : end - 2]
+            at, kind = known
+            raw = buffer[start + at : end - 2]
             if partial and not raw.startswith(_PARTIAL):
                 break
             try:
@@ -178,12 +183,12 @@ class WatchDecoder:
             if not metadata.name or b"\n" in raw:
                 break
             add(WatchEvent(kind, KubeObject(raw, metadata, resource, ObjectKey(metadata.namespace, metadata.name))))
-            version = metadata.resource_version or version
-            position += 1
-        if self._events:
+        taken = len(events) - before
+        if taken:
             self._started = True
-            self._version = version or self._version
-        return position
+            versions = (event.object.metadata.resource_version for event in reversed(events[before:]))
+            self._version = next(filter(None, versions), self._version)
+        return position + taken
 
     def _take_piece(self, data: bytes) -> None:
         """Take bytes that may be a part of a line, or several lines."""
