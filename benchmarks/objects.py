@@ -1,16 +1,12 @@
-"""As many pods as wanted, made of the 300 recorded ones: names, uids, namespaces, nodes and versions differ."""
+"""A source without a network, for what is measured of the cache alone; the pods are those of `generator`."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from contextlib import asynccontextmanager
-from functools import cache
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from benchmarks.replay import recorded_list
+from benchmarks.generator import pod, pods
 from kinformer.listwatch import EventType, ListPage, WatchBatch, WatchEvent
 from kinformer.objects import KubeObject
 from kinformer.resources import PODS, Resource
@@ -19,38 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
 __all__ = ["Memory", "later", "pod", "pods"]
-
-NAMESPACES = 20
-NODES = 500
-
-
-@cache
-def _recorded() -> list[bytes]:
-    items = msgspec.json.decode(recorded_list(), type=dict[str, msgspec.Raw])["items"]
-    return [bytes(item) for item in msgspec.json.decode(items, type=list[msgspec.Raw])]
-
-
-_NAME = re.compile(rb'"name":"([^"]+)"')
-_NAMESPACE = re.compile(rb'"namespace":"[^"]+"')
-_UID = re.compile(rb'"uid":"[^"]+"')
-_VERSION = re.compile(rb'"resourceVersion":"\d+"')
-_NODE = re.compile(rb'"nodeName":"[^"]+"')
-
-
-def pod(number: int, version: int | None = None) -> bytes:
-    """The JSON of one pod, as an item of a list."""
-    recorded = _recorded()
-    raw = recorded[number % len(recorded)]
-    raw = _NAME.sub(b'"name":"pod-%07d"' % number, raw, count=1)
-    raw = _NAMESPACE.sub(b'"namespace":"namespace-%02d"' % (number % NAMESPACES), raw, count=1)
-    raw = _UID.sub(b'"uid":"00000000-0000-4000-8000-%012d"' % number, raw, count=1)
-    raw = _NODE.sub(b'"nodeName":"node-%04d"' % (number % NODES), raw, count=1)
-    return _VERSION.sub(b'"resourceVersion":"%d"' % (version or 1_000_000 + number), raw, count=1)
-
-
-def pods(count: int) -> list[bytes]:
-    """The JSON of so many pods."""
-    return [pod(number) for number in range(count)]
 
 
 class Memory:
