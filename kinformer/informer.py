@@ -267,7 +267,7 @@ class SharedInformer:
 
         Args:
             indexers: by name, functions from an object to the values it is found under:
-                `{"node": lambda pod: [pod["spec"].get("nodeName", "")]}`.
+                `{"node": lambda pod: [pod.at("spec.nodeName", "")]}`.
 
         Raises:
             IndexConflictError: an index of that name exists; nothing was added.

@@ -9,7 +9,8 @@ that looks at names and labels pays nothing for a 9 KB pod, and changing what on
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -84,6 +85,41 @@ Raises:
 _decode_sections = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
+
+
+@lru_cache(maxsize=1024)
+def _path_finder(path: str) -> Callable[[bytes], Any] | None:
+    """Finds what is at a path of an object's JSON, and skips the rest: in half the time of decoding a section.
+
+    Where the path leads nowhere, it returns `UNSET`; where it leads through a list or a string, it raises
+    `msgspec.ValidationError`. `None`: such a path has to be walked.
+    """
+    steps = path.split(".")
+    # What the view adds itself, whole sections, and places in lists.
+    if len(steps) < 2 or steps[0] in {"kind", "apiVersion"} or any(map(str.isdecimal, steps)):
+        return None
+    inside: Any = Any
+    outermost: Any = None
+    for step in reversed(steps):
+        fields = [("value", inside, msgspec.UNSET)]
+        outermost = msgspec.defstruct("Step", fields, rename={"value": step}, gc=False)
+        inside = outermost | None
+    decode = msgspec.json.Decoder(outermost).decode
+    on_the_way = len(steps) - 1
+
+    def find(raw: bytes) -> Any:
+        found: Any = decode(raw)
+        for _ in range(on_the_way):
+            found = found.value
+            if found is None or found is msgspec.UNSET:
+                return msgspec.UNSET
+        return found.value
+
+    return find
+
+
+# In place of the sections of a view of which one path has been read, and no section yet.
+_ASKED_ONCE: Final[dict[str, Any]] = {}
 
 
 def version_number(resource_version: str) -> int:
@@ -206,7 +242,7 @@ class KubeObject(_Base, eq=False, gc=False):
     def _sectioned(self) -> dict[str, Any]:
         """The top-level fields, each still raw until it is read."""
         sections = self._sections
-        if sections is None:
+        if not sections:
             found: dict[str, Any] = dict(_decode_sections(self.raw))
             if "kind" not in found or "apiVersion" not in found:
                 found = {"kind": self.resource.kind, "apiVersion": self.resource.api_version} | found
@@ -215,7 +251,7 @@ class KubeObject(_Base, eq=False, gc=False):
 
     def __getitem__(self, field: str) -> Any:
         sections = self._sections
-        if sections is None:
+        if not sections:
             sections = self._sectioned()
         value = sections[field]
         if type(value) is msgspec.Raw:
@@ -266,7 +302,20 @@ class KubeObject(_Base, eq=False, gc=False):
                 `("metadata", "annotations", "example.com/owner")`.
             default: what to return when a part of the path is missing. A JSON null on the way counts as missing; at
                 the end it is returned as `None`.
+
+        The first path asked of a view costs little more than finding it: nothing else is decoded. From the second on,
+        sections are decoded and kept, as by `[]`.
         """
+        if self._sections is None and isinstance(path, str):
+            find = _path_finder(path)
+            if find is not None:
+                self._sections = _ASKED_ONCE
+                try:
+                    found = find(self.raw)
+                except msgspec.ValidationError:
+                    pass  # through a list or a string: there may be nothing there, but that is for the walk to say
+                else:
+                    return default if found is msgspec.UNSET else found
         value: Any = self
         for step in path.split(".") if isinstance(path, str) else path:
             if isinstance(value, Mapping):
