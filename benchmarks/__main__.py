@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks import progress, report, results
+from benchmarks import plots, progress, report, results
 from benchmarks.results import Answer
 from benchmarks.table import Row, plain
 
@@ -34,8 +34,22 @@ if TYPE_CHECKING:
 REPORT: Final = Path("docs/benchmarks.md")
 
 # The order is that of the page.
-QUESTIONS: Final = ("ingest", "peers", "sync", "fan_out", "workqueue", "growth", "stall", "memory", "imports")
-QUICK: Final = ("ingest", "sync", "fan_out", "stall", "memory")
+QUESTIONS: Final = (
+    "peers",
+    "ingest",
+    "sync",
+    "memory",
+    "relist",
+    "latency",
+    "stall",
+    "growth",
+    "reads",
+    "fan_out",
+    "workqueue",
+    "idle",
+    "imports",
+)
+QUICK: Final = ("peers", "ingest", "sync", "memory", "latency", "stall", "fan_out", "idle")
 
 LONGEST: Final = 420.0
 """Seconds after which a question is given up."""
@@ -151,7 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("nothing has been measured yet: leave --report out", file=sys.stderr)
         return 0
     REPORT.write_text(report.page(answers, QUESTIONS))
-    print(f"wrote {REPORT}")
+    pictures = plots.draw(answers)
+    print(f"wrote {REPORT} and {len(pictures)} pictures in {plots.FOLDER}")
     return 0
 
 

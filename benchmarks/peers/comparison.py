@@ -31,9 +31,9 @@ FEW: Final = 50
 _PATIENCE: Final = 90.0  # seconds for one run
 
 PICTURES: Final = {
-    "watch": "CPU time per watch event, by client, on a logarithmic scale",
-    "sync": "CPU time per object of the first list, by client, on a logarithmic scale",
-    "held": "Memory per object held, by client",
+    "benchmarks-watch": "CPU time per watch event, by client, on a logarithmic scale",
+    "benchmarks-sync": "CPU time per object of the first list, by client, on a logarithmic scale",
+    "benchmarks-held": "Memory per object held, by client",
 }
 """The plots of this question, and what they show."""
 

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"math"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,12 +19,13 @@ func latency(o options) error {
 	}
 	var mutex sync.Mutex
 	var took []float64
-	began := time.Now().UnixNano()
+	var from atomic.Int64
+	from.Store(math.MaxInt64)
 	_, err = shared.Core().V1().ConfigMaps().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		UpdateFunc: func(_, obj any) {
 			now := time.Now().UnixNano()
 			sent, err := strconv.ParseInt(obj.(*corev1.ConfigMap).Data["sent"], 10, 64)
-			if err != nil || sent < began {
+			if err != nil || sent < from.Load() {
 				return
 			}
 			mutex.Lock()
@@ -37,6 +40,8 @@ func latency(o options) error {
 	defer close(stop)
 	shared.Start(stop)
 	shared.WaitForCacheSync(stop)
+	time.Sleep(time.Second)
+	from.Store(time.Now().UnixNano())
 	start := cpu()
 	time.Sleep(seconds(o.seconds))
 	spent := cpu() - start

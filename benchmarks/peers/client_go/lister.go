@@ -27,7 +27,7 @@ func lister(o options) error {
 	shared.WaitForCacheSync(stop)
 	const turns = 20
 	answer := map[string]any{}
-	for _, text := range []string{"app=web-frontend", "app in (web-frontend,web-api),tier!=cache", "no-such-label"} {
+	for _, text := range []string{"app=web-frontend", "app in (web-frontend,search-index),tier!=cache", "no-such-label"} {
 		began := cpu()
 		for range turns {
 			// Compiled each time, as kinformer does.
