@@ -1,8 +1,9 @@
-"""The command line: `kinformer demo | watch | get | serve-api`.
+"""The command line: `kinformer demo | watch | get | bench | serve-api`.
 
 _app          the commands and their options (typer)      _session     errors, signals and the exit code of a command
 _connect      which server a command talks to             _signals     Ctrl-C and SIGTERM
 _watch        watch and get                               _columns     what a table shows of an object
+_bench        what informers of a cluster cost           _bench_view  shows it
 _demo         the demo from beginning to end              _tally       what the demo counts
 _live         the demo's view in a terminal (rich)        _plain       the same as lines of text
 _changes      what changed, in a few words                _compare     is each cache equal to the server?

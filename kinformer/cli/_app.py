@@ -40,6 +40,8 @@ kinformer get nodes --context staging
 kinformer get pods --demo            from an embedded, simulated cluster
 
 kinformer serve-api --demo           that cluster for kubectl
+
+kinformer bench pods -A --for 60     what your cluster costs: lists and watches, changes nothing
 """
 
 _Resource = Annotated[
@@ -191,6 +193,44 @@ def _get(
             _question(resource, name, namespace, all_namespaces, selector, field_selector, output, show_secrets),
             _where(kubeconfig, context, server, token_file, certificate_authority, insecure, demo),
         )
+
+    return conduct(command, verbose=verbose)
+
+
+@app.command("bench")
+def _bench(
+    resources: Annotated[
+        list[str] | None, typer.Argument(metavar="RESOURCE...", help="As kubectl names them; by default pods.")
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option("--for", metavar="SECONDS", min=0, max=86_400, help="How long to watch; 0: only list.")
+    ] = 30,
+    namespace: _Namespace = "",
+    all_namespaces: _All = False,
+    selector: _Labels = "",
+    output: Annotated[str, typer.Option("-o", "--output", metavar="FORM", help="table or json (one line).")] = "table",
+    kubeconfig: _Kubeconfig = None,
+    context: _Context = None,
+    server: _Server = None,
+    token_file: _TokenFile = None,
+    certificate_authority: _Authority = None,
+    insecure: _Insecure = False,
+    demo: _Demo = False,
+    verbose: _Verbose = False,
+) -> int:
+    """Measure what informers of your own cluster's resources cost.
+
+    Reads only: each resource is listed once and then watched, as an informer does. Objects are not printed.
+    """
+    from kinformer.cli._session import conduct
+
+    async def command() -> int:
+        from kinformer.cli._bench import BenchPlan
+        from kinformer.cli._bench_view import bench
+
+        plan = BenchPlan(resources or ["pods"], namespace, all_namespaces, selector, seconds)
+        where = _where(kubeconfig, context, server, token_file, certificate_authority, insecure, demo)
+        return await bench(plan, where, output)
 
     return conduct(command, verbose=verbose)
 
