@@ -164,8 +164,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not answers:
         print("nothing has been measured yet: leave --report out", file=sys.stderr)
         return 0
-    REPORT.write_text(report.page(answers, QUESTIONS))
     pictures = plots.draw(answers)
+    REPORT.write_text(report.page(answers, QUESTIONS, {picture.stem for picture in pictures}))
     print(f"wrote {REPORT} and {len(pictures)} pictures in {plots.FOLDER}")
     return 0
 

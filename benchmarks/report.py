@@ -10,7 +10,7 @@ from benchmarks import results
 from benchmarks.table import Row, markdown, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from types import ModuleType
 
     from benchmarks.results import Answer
@@ -56,7 +56,7 @@ def _with_target(answer: Answer | None) -> list[Row]:
     return found
 
 
-def _section(name: str, answer: Answer | None, newest: str) -> str:
+def _section(name: str, answer: Answer | None, newest: str, drawn: Collection[str]) -> str:
     module = importlib.import_module(f"benchmarks.{name}")
     question, text = explained(module)
     command = f"`python -m benchmarks.{name}`"
@@ -68,15 +68,14 @@ def _section(name: str, answer: Answer | None, newest: str) -> str:
         body = getattr(module, "page", markdown)(answer.rows)
         if answer.commit != newest:
             command += f", measured {answer.at} UTC at {answer.commit or 'no commit'}"
-    picture = "\n\n".join(
-        f"![{words}](img/{file}.svg)" for file, words in getattr(module, "PICTURES", {}).items() if answer
-    )
+    pictures: dict[str, str] = getattr(module, "PICTURES", {})
+    picture = "\n\n".join(f"![{words}](img/{file}.svg)" for file, words in pictures.items() if file in drawn)
     parts = [f"## {question}", text, picture, body, command]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def page(answers: dict[str, Answer], order: Sequence[str]) -> str:
-    """The whole page."""
+def page(answers: dict[str, Answer], order: Sequence[str], drawn: Collection[str] = ()) -> str:
+    """The whole page; `drawn` are the pictures there are, by the names of their files without the suffix."""
     latest = max((answer for answer in answers.values()), key=lambda answer: answer.at)
     head = f"""# Benchmarks
 
@@ -92,5 +91,5 @@ same bytes, building nothing.
 
 ## Every target
 """
-    sections = [_section(name, answers.get(name), latest.commit) for name in order]
+    sections = [_section(name, answers.get(name), latest.commit, drawn) for name in order]
     return head + "\n" + overview(answers, order) + "\n\n" + "\n".join(sections)
