@@ -51,7 +51,7 @@ QUESTIONS: Final = (
 )
 QUICK: Final = ("peers", "ingest", "sync", "memory", "latency", "stall", "fan_out", "idle")
 
-LONGEST: Final = 420.0
+LONGEST: Final = 600.0
 """Seconds after which a question is given up."""
 
 
