@@ -4,13 +4,14 @@
 #   make check   format, lint, types, layers, manual, tests: what CI runs
 #   make bench   the benchmarks (bench-quick: in two minutes)    make docs   the manual      make clean   remove what was built
 #   make soak    for a quarter of an hour under faults           make mutants   deliberate bugs, all to be caught
+#   make wheel-test   the built wheel in an environment of its own runs the demo and every program of the manual
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 FOR    ?= 20
 
-.PHONY: demo test test-real apiserver-assets check lint types layers format bench bench-quick guard mutants soak docs clean
+.PHONY: demo test test-real apiserver-assets check lint types layers format bench bench-quick guard mutants soak docs clean wheel-test
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -73,6 +74,17 @@ soak: $(VENV)/.installed-bench $(VENV)/.installed-test
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
+# What a user gets: the built wheel in an environment of its own, with the extras, running the demo and the whole manual
+# (whose "before" programs need the clients they migrate from).
+wheel-test: $(VENV)/.installed-test
+	rm -rf dist build
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(PYTHON) -m venv build/wheel
+	build/wheel/bin/python -m pip install --quiet "$$(ls dist/*.whl)[cli,compact,fastapi,prometheus,testing]" \
+		httpx2 kopf kubernetes pytest pytest-asyncio
+	build/wheel/bin/kinformer demo --for 5
+	KINFORMER_SNIPPET_PYTHON=$(CURDIR)/build/wheel/bin/python $(BIN)/pytest -q -n auto tests/docs/test_snippets.py
+
 clean:
-	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

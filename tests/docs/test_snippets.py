@@ -1,6 +1,9 @@
 """Every Python snippet of the README and the docs runs, each in a process of its own, against the embedded server.
 
 Snippets with a title are files. Those of one page make a directory, in which its tests pass and its programs run.
+
+With KINFORMER_SNIPPET_PYTHON they run by that interpreter, with what is installed there: `make wheel-test` names one in
+an environment of its own, that has the built wheel.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 ROOT = Path(__file__).parent.parent.parent
+INSTALLED = os.environ.get("KINFORMER_SNIPPET_PYTHON")
+PYTHON = INSTALLED or sys.executable
+PATH = [] if INSTALLED else [str(ROOT)]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SNIPPETS = [
     pytest.param(found[1], id=f"{page.relative_to(ROOT)}:{page.read_text()[: found.start()].count(chr(10)) + 1}")
@@ -55,9 +61,9 @@ async def test_the_snippet_runs(code: str, kubeconfig: Path, tmp_path: Path) -> 
     program = tmp_path / "snippet.py"
     program.write_text(code)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", str(program)),
+        *(PYTHON, "-W", "error", str(program)),
         cwd=tmp_path,
-        env={**os.environ, "KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "KUBECONFIG": str(kubeconfig), "PYTHONPATH": os.pathsep.join(PATH)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -80,10 +86,10 @@ def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 async def test_the_tests_of_a_page_pass(directory: Path) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"),
+        *(PYTHON, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"),
         *("-o", "asyncio_default_fixture_loop_scope=function"),
         cwd=directory,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{directory}"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([*PATH, str(directory)])},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -101,8 +107,12 @@ async def test_the_programs_of_a_page_run_until_they_are_told_to_end(directory: 
                 server.create(manifest)
             server.write_kubeconfig(tmp_path / "kubeconfig")
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-W", "error", str(program)),
-                env={**os.environ, "KUBECONFIG": str(tmp_path / "kubeconfig"), "PYTHONPATH": str(ROOT)},
+                *(PYTHON, "-W", "error", str(program)),
+                env={
+                    **os.environ,
+                    "KUBECONFIG": str(tmp_path / "kubeconfig"),
+                    "PYTHONPATH": os.pathsep.join(PATH),
+                },
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
             )
