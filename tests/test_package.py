@@ -39,6 +39,13 @@ def test_importing_loads_nothing_that_is_not_needed_yet(statement: str) -> None:
     assert not {name for name in loaded if name.partition(".")[0] in HEAVY}
 
 
+def test_the_work_queue_needs_the_standard_library_alone() -> None:
+    program = "import json, sys\nbefore = {*sys.modules}\nimport kinformer.workqueue\n"
+    program += "print(json.dumps([*{*sys.modules} - before]))"
+    loaded = {name.partition(".")[0] for name in in_a_new_process(program)}
+    assert loaded <= sys.stdlib_module_names | {"kinformer"}
+
+
 def test_importing_executes_at_most_half_of_what_the_kubernetes_asyncio_client_does() -> None:
     # Modules and code size, not seconds: those are measured by benchmarks, where noise can be dealt with.
     program = """
