@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         LeadershipLostError,
         LifecycleError,
         MethodNotAllowedError,
+        MissingDependencyError,
         NotFoundError,
         NotStartedError,
         ObjectError,
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from kinformer.snapshot import CacheSnapshot
     from kinformer.status import InformerState, InformerStatus
     from kinformer.status_conditions import StatusCondition
+    from kinformer.storage import StorageStatus
     from kinformer.trim import Trim
     from kinformer.typed import TypedInformer, TypedLister
     from kinformer.workqueue import Debounce, RateLimitingQueue, WorkQueue
@@ -147,6 +149,7 @@ __all__ = [
     "Lister",
     "MethodNotAllowedError",
     "Metrics",
+    "MissingDependencyError",
     "NotFoundError",
     "NotStartedError",
     "ObjectError",
@@ -164,6 +167,7 @@ __all__ = [
     "SharedInformerFactory",
     "StatusCondition",
     "StoppedError",
+    "StorageStatus",
     "StreamBrokenError",
     "TLSError",
     "TerminalError",
@@ -211,6 +215,7 @@ _HOME = {
             "LifecycleError",
             "LeadershipLostError",
             "MethodNotAllowedError",
+            "MissingDependencyError",
             "NotFoundError",
             "NotStartedError",
             "ObjectError",
@@ -263,6 +268,7 @@ _HOME = {
     "LeaderElector": "leader_election",
     "Leadership": "leader_election",
     "EventFilter": "filters",
+    "StorageStatus": "storage",
     "Finalizer": "finalizers",
     "EventRecorder": "event_recorder",
     "StatusCondition": "status_conditions",

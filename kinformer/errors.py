@@ -2,6 +2,7 @@
 
     KinformerError
     ├── ConfigError (ValueError)                   where the API server is, or who we are, cannot be told
+    ├── MissingDependencyError (ImportError)       an extra that is asked for and not installed
     ├── SelectorError (ValueError)                 a label or field selector that does not parse
     ├── UnknownResourceError (LookupError)         no such resource, built in or on the server
     ├── LifecycleError (RuntimeError)              something asked at the wrong time
@@ -78,6 +79,7 @@ __all__ = [
     "LeadershipLostError",
     "LifecycleError",
     "MethodNotAllowedError",
+    "MissingDependencyError",
     "NotFoundError",
     "NotStartedError",
     "ObjectError",
@@ -108,6 +110,10 @@ class KinformerError(Exception):
 
 class ConfigError(KinformerError, ValueError):
     """Where the API server is, or who we are, cannot be told: no kubeconfig, no such context, an exec plugin failed."""
+
+
+class MissingDependencyError(KinformerError, ImportError):
+    """Something was asked for that needs a package which is not installed; the message says which extra brings it."""
 
 
 class SelectorError(KinformerError, ValueError):

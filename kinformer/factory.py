@@ -18,6 +18,7 @@ from kinformer.labels import FieldSelector, LabelSelector
 from kinformer.metrics import NO_METRICS
 from kinformer.reflector_machine import MIN_WATCH_SECONDS, StreamingMemory
 from kinformer.resources import Resource, find_resource
+from kinformer.storage import checked_storage
 from kinformer.typed import TypedInformer
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from kinformer.labels import SelectorInput
     from kinformer.listwatch import ListerWatcher
     from kinformer.metrics import Metrics
+    from kinformer.storage import Storage
     from kinformer.trim import Trim
 
 __all__ = ["Identity", "SharedInformerFactory", "Sources"]
@@ -96,6 +98,7 @@ class SharedInformerFactory(ApiGroups):
         namespace: the namespace of informers that do not name one; `None` for all.
         backoff: when to try again after a failure.
         trim: what every informer cuts out of the objects that arrive; see `SharedInformer`.
+        storage: how informers hold their objects, unless they are asked for with another: "plain" or "compact".
         on_error: told of every failure of every informer: `on_error(error, informer)`.
         give_up_after: each informer's retry budget in seconds; by default none gives up. See `SharedInformer`.
         on_give_up: asked when the budget of an informer is used up; whether it goes on.
@@ -114,6 +117,7 @@ class SharedInformerFactory(ApiGroups):
         namespace: str | None = None,
         backoff: Backoff | None = None,
         trim: Trim | None = None,
+        storage: Storage = "plain",
         on_error: Callable[[KinformerError, SharedInformer], object] | None = None,
         give_up_after: float | None = None,
         on_give_up: Callable[[KinformerError | None, SharedInformer], object] | None = None,
@@ -128,6 +132,7 @@ class SharedInformerFactory(ApiGroups):
         self._namespace = namespace or ""
         self._backoff = backoff
         self._trim = trim
+        self._storage = checked_storage(storage)
         self._on_error = on_error
         self._give_up_after = give_up_after
         self._on_give_up = on_give_up
@@ -170,6 +175,7 @@ class SharedInformerFactory(ApiGroups):
         field_selector: str | Mapping[str, str] | FieldSelector | None = None,
         metadata_only: bool = False,
         transform: Transform | None = None,
+        storage: Storage | None = None,
         type: None = None,
     ) -> SharedInformer: ...
 
@@ -183,6 +189,7 @@ class SharedInformerFactory(ApiGroups):
         field_selector: str | Mapping[str, str] | FieldSelector | None = None,
         metadata_only: bool = False,
         transform: Transform | None = None,
+        storage: Storage | None = None,
         type: builtins.type[T],
     ) -> TypedInformer[T]: ...
 
@@ -195,6 +202,7 @@ class SharedInformerFactory(ApiGroups):
         field_selector: str | Mapping[str, str] | FieldSelector | None = None,
         metadata_only: bool = False,
         transform: Transform | None = None,
+        storage: Storage | None = None,
         type: builtins.type[Any] | None = None,  # noqa: A002 - the name everybody expects
     ) -> SharedInformer | TypedInformer[Any]:
         """The informer of a resource in a scope: the same each time it is asked for, until it is stopped.
@@ -207,13 +215,15 @@ class SharedInformerFactory(ApiGroups):
             field_selector: only objects with such fields; the server selects.
             metadata_only: fetch only the objects' metadata (PartialObjectMetadata).
             transform: what to keep of each object; part of no identity, so all who ask must give the same, or none.
+            storage: "plain" or "compact"; by default the factory's. Part of no identity either.
             type: a class of yours (msgspec.Struct, dataclass, TypedDict, pydantic model): returns a `TypedInformer` of
                 it, a view of the very informer that is returned without. The same each time, too.
 
         Raises:
             UnknownResourceError: no built-in resource of that name, or one that cannot be watched.
             SelectorError: a selector does not parse.
-            ValueError: a namespace for a cluster-scoped resource, or a transform other than the informer's own.
+            ValueError: a namespace for a cluster-scoped resource, a transform or storage other than the informer's own.
+            MissingDependencyError: compact storage without its extra.
             StoppedError: the factory has stopped.
             TypeError: a `type` that objects cannot be decoded into.
         """
@@ -239,12 +249,15 @@ class SharedInformerFactory(ApiGroups):
         )
         informer = self._informers.get(identity)
         if informer is None or informer.stopped:
-            informer = self._informers[identity] = self._make(identity, transform)
+            informer = self._informers[identity] = self._make(identity, transform, storage or self._storage)
             self._transforms[identity] = transform
             if self._started:
                 informer.start()
         elif transform is not None and transform is not self._transforms[identity]:
             msg = f"the informer of {identity} exists already, with another transform; give each the same"
+            raise ValueError(msg)
+        elif storage is not None and checked_storage(storage) != informer.status.storage.storage:
+            msg = f"the informer of {identity} exists already, with another storage; give each the same"
             raise ValueError(msg)
         return informer if type is None else self._typed_view(identity, informer, type)
 
@@ -257,6 +270,7 @@ class SharedInformerFactory(ApiGroups):
         field_selector: str | Mapping[str, str] | FieldSelector | None = None,
         metadata_only: bool = False,
         transform: Transform | None = None,
+        storage: Storage | None = None,
     ) -> SharedInformer:
         """The informer of a resource named as kubectl names it, also a custom one: "widgets.v1.example.com", "wd".
 
@@ -276,6 +290,7 @@ class SharedInformerFactory(ApiGroups):
             field_selector=field_selector,
             metadata_only=metadata_only,
             transform=transform,
+            storage=storage,
         )
 
     def start(self) -> None:
@@ -369,7 +384,7 @@ class SharedInformerFactory(ApiGroups):
     def _builtin(self, resource: Resource) -> SharedInformer:
         return self.informer(resource)
 
-    def _make(self, identity: Identity, transform: Transform | None) -> SharedInformer:
+    def _make(self, identity: Identity, transform: Transform | None, storage: Storage) -> SharedInformer:
         source = self._client.list_watch(
             identity.resource,
             namespace=identity.namespace or None,
@@ -385,6 +400,7 @@ class SharedInformerFactory(ApiGroups):
             backoff=self._backoff,
             transform=transform,
             trim=self._trim,
+            storage=storage,
             on_error=self._on_error,
             give_up_after=self._give_up_after,
             on_give_up=self._on_give_up,

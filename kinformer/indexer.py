@@ -16,10 +16,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from kinformer.errors import IndexConflictError, IndexFunctionError, UnknownIndexError
+from kinformer.objects import KubeObject
+from kinformer.storage import StorageStatus
 
 if TYPE_CHECKING:
     from kinformer.labels import LabelSelector
-    from kinformer.objects import KubeObject, ObjectKey
+    from kinformer.objects import ObjectKey
 
 __all__ = ["NAMESPACE_INDEX", "IndexFunction", "Indexer"]
 
@@ -33,12 +35,14 @@ NAMESPACE_INDEX: Final = "namespace"
 class _Index:
     """One index: value → the keys found under it; a value with no keys is forgotten."""
 
-    __slots__ = ("function", "keys_by_value", "values_by_key")
+    __slots__ = ("alone", "function", "keys_by_value", "values_by_key")
 
     def __init__(self, function: IndexFunction) -> None:
         self.function = function
         self.keys_by_value: dict[str, dict[ObjectKey, None]] = {}
         self.values_by_key: dict[ObjectKey, tuple[str, ...]] = {}
+        # Most objects have one value, and most values many objects: one tuple, and one string, for all of them.
+        self.alone: dict[str, tuple[str, ...]] = {}
 
     def put(self, key: ObjectKey, values: tuple[str, ...]) -> None:
         before = self.values_by_key.get(key)
@@ -48,6 +52,8 @@ class _Index:
             self.remove(key)
         if not values:
             return
+        if len(values) == 1:
+            values = self.alone.setdefault(values[0], values)
         self.values_by_key[key] = values
         for value in values:
             keys = self.keys_by_value.get(value)
@@ -62,6 +68,7 @@ class _Index:
             del keys[key]
             if not keys:
                 del self.keys_by_value[value]
+                self.alone.pop(value, None)
 
 
 def _checked(found: object) -> tuple[str, ...]:
@@ -89,7 +96,7 @@ class Indexer:
             indexes; it is back in this one with the first change for which the function works.
     """
 
-    __slots__ = ("_by_namespace", "_indexes", "_objects", "_on_error")
+    __slots__ = ("_by_namespace", "_indexes", "_json_bytes", "_objects", "_on_error")
 
     def __init__(
         self,
@@ -100,6 +107,7 @@ class Indexer:
         self._objects: dict[ObjectKey, KubeObject] = {}
         self._by_namespace: dict[str, dict[ObjectKey, None]] = {}
         self._indexes: dict[str, _Index] = {}
+        self._json_bytes = 0
         self._on_error = on_error
         if indexers:
             self.add_indexers(indexers)
@@ -114,6 +122,12 @@ class Indexer:
     def index_names(self) -> tuple[str, ...]:
         """The names of all indexes."""
         return (NAMESPACE_INDEX, *self._indexes)
+
+    @property
+    def storage_status(self) -> StorageStatus:
+        """What is held, kept count of as it comes and goes; may be asked from any thread."""
+        size = self._json_bytes
+        return StorageStatus(storage="plain", objects=len(self._objects), json_bytes=size, stored_bytes=size)
 
     def add_indexers(self, indexers: Mapping[str, IndexFunction]) -> None:
         """Add indexes; objects already in the cache are indexed at once.
@@ -142,7 +156,9 @@ class Indexer:
         stored is another view.
         """
         before = self._objects.get(key)
-        self._objects[key] = obj.view()
+        stored = self._keep(obj, before)
+        key = stored.key  # one and the same in all places, as long as there is such an object
+        self._objects[key] = stored
         if before is None:
             keys = self._by_namespace.get(key.namespace)
             if keys is None:
@@ -171,6 +187,7 @@ class Indexer:
                 del self._by_namespace[key.namespace]
             for index in self._indexes.values():
                 index.remove(key)
+            self._dropped(before)
         return before
 
     def replace(self, objects: Iterable[KubeObject]) -> None:
@@ -258,6 +275,19 @@ class Indexer:
             msg = f"there is no index {name!r}; add it with add_indexers(). There are: {', '.join(self.index_names)}"
             raise UnknownIndexError(msg)
         return index
+
+    def _keep(self, obj: KubeObject, before: KubeObject | None) -> KubeObject:
+        """What is stored of an object, in place of an earlier state of it."""
+        raw = obj.raw
+        self._json_bytes += len(raw)
+        if before is None:
+            return KubeObject(raw, obj.metadata, obj.resource, obj.key)
+        self._json_bytes -= len(before.raw)
+        return KubeObject(raw, obj.metadata, obj.resource, before.key)
+
+    def _dropped(self, stored: KubeObject) -> None:
+        """It is not stored any more, and nothing is in its place."""
+        self._json_bytes -= len(stored.raw)
 
     def _values(self, name: str, index: _Index, obj: KubeObject) -> tuple[str, ...]:
         """What the index function says of an object; nothing, and a report, when it fails."""

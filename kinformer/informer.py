@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Self
 
 from kinformer._tasks import BackgroundTask
+from kinformer.compact_indexer import CompactIndexer
 from kinformer.conditions import Condition
 from kinformer.delta_fifo import DeltaFIFO
 from kinformer.dispatcher import Dispatcher
@@ -35,6 +36,7 @@ from kinformer.reflector_machine import MIN_WATCH_SECONDS, ReflectorMachine, Str
 from kinformer.registration import HandlerRegistration, handler_of, name_of
 from kinformer.snapshot import CacheSnapshot
 from kinformer.status import InformerState, StatusRecord
+from kinformer.storage import checked_storage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from kinformer.objects import ObjectKey
     from kinformer.resources import Resource
     from kinformer.status import InformerStatus
+    from kinformer.storage import Storage
     from kinformer.trim import Trim
     from kinformer.waiters import Predicate
 
@@ -90,6 +93,9 @@ class SharedInformer:
             the manifest to keep, or `None` to leave the object out. It must not change name, namespace, uid or version.
         trim: what to cut out of each object that arrives, before the transform and much cheaper: `Trim()` cuts
             `managedFields` and kubectl's copy of what was applied, often more than half of an object.
+        storage: how the cache holds objects: "plain", as the JSON that came, or "compact", compressed to a tenth or
+            less, for some 10 µs more per change and per object of which more than the head is read. Wants
+            `pip install 'kinformer[compact]'`.
         on_error: told of every failure: `on_error(error, informer)`. Called on the loop; keep it short. More can be
             added with `add_error_handler`.
         give_up_after: the retry budget: seconds of failure without a single success, after which the informer gives
@@ -104,6 +110,10 @@ class SharedInformer:
         own_writes: whether the cache is kept up with what is written through the client that the source is of, see
             `caught_up`.
         metrics: told of what is counted.
+
+    Raises:
+        MissingDependencyError: compact storage without its extra.
+        ValueError: a storage that is unknown, a resync or `watch_seconds` that makes no sense.
     """
 
     def __init__(
@@ -116,6 +126,7 @@ class SharedInformer:
         backoff: Backoff | None = None,
         transform: Transform | None = None,
         trim: Trim | None = None,
+        storage: Storage = "plain",
         on_error: Callable[[KinformerError, SharedInformer], object] | None = None,
         give_up_after: float | None = None,
         on_give_up: Callable[[KinformerError | None, SharedInformer], object] | None = None,
@@ -134,7 +145,10 @@ class SharedInformer:
         self._on_give_up = on_give_up
         self._metrics = metrics
         self._record = StatusRecord()
-        self._indexer = Indexer(on_error=self._index_failed)
+        compact = CompactIndexer(on_error=self._index_failed) if checked_storage(storage) == "compact" else None
+        self._compact = compact
+        self._lists_seen = 0
+        self._indexer = Indexer(on_error=self._index_failed) if compact is None else compact
         self._lister = Lister(self._indexer, source.resource, namespace)
         self._fifo = DeltaFIFO(self._indexer)
         if watch_seconds < 1:
@@ -154,6 +168,7 @@ class SharedInformer:
             transform=transform,
             trim=trim,
             cached=self._indexer.known_as,
+            pack=None if compact is None else compact.pack,
             on_error=self._failed,
             on_progress=self._progressed,
             give_up_after=give_up_after,
@@ -250,7 +265,9 @@ class SharedInformer:
     @property
     def status(self) -> InformerStatus:
         """How it is at this moment. May be asked from any thread."""
-        return self._record.snapshot(self._clock(), has_synced=self._dispatcher.has_synced, objects=len(self._indexer))
+        return self._record.snapshot(
+            self._clock(), has_synced=self._dispatcher.has_synced, storage=self._indexer.storage_status
+        )
 
     @property
     def handlers(self) -> tuple[HandlerRegistration, ...]:
@@ -589,6 +606,8 @@ class SharedInformer:
                 # The handlers' tasks first, then what feeds them.
                 group.create_task(self._dispatcher.run(group), name=f"kinformer cache {self._name}")
                 group.create_task(self._reflect(), name=f"kinformer reflector {self._name}")
+                if self._compact is not None:
+                    group.create_task(self._compact.upkeep(), name=f"kinformer storage {self._name}")
         except BaseExceptionGroup as error:
             self._record.failed(error, self._clock())
             self._record.enter(InformerState.FAILED, self._clock())
@@ -615,6 +634,9 @@ class SharedInformer:
 
     def _settle_relists(self) -> None:
         listed = self._reflector.lists
+        if self._compact is not None and listed > self._lists_seen:
+            self._lists_seen = listed
+            self._compact.list_has_come()
         for number, done in self._relists:
             if number <= listed and not done.done():
                 done.set_result(None)

@@ -36,6 +36,7 @@ class Intake:
         cached: what the cache has of an object when that is the very state that arrived, else `None`. It is kept in
             place of what arrived, so that a list of what is known already takes no memory and no transform.
         left_out: told of each object that cannot be used.
+        pack: makes of an object of a list what takes less memory, until all of the list is there.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class Intake:
         trim: Trim | None,
         cached: Callable[[KubeObject], KubeObject | None],
         left_out: Callable[[ObjectError], None],
+        pack: Callable[[KubeObject], KubeObject] | None = None,
     ) -> None:
         self._fifo = fifo
         self._transform = transform
         self._trim = trim
         self._cached = cached
         self._left_out = left_out
+        self._pack = pack
         self._observed: dict[ObjectKey, KubeObject] = {}
         self._queueing: dict[ObjectKey, KubeObject] = {}  # the list that is on its way into the FIFO
 
@@ -59,13 +62,17 @@ class Intake:
         """Add the objects of a list to `kept`; a slow transform does not hold the loop for long."""
         clock = asyncio.get_running_loop().time
         until = clock() + SLICE_SECONDS
+        pack = self._pack
         for obj in arrived:
             usable = self._usable(obj)
             if usable is None:
                 # Of two states of an object in one list, the later one counts, also when it cannot be used.
                 kept.pop(obj.key, None)
-            else:
+            elif pack is None:
                 kept[obj.key] = usable
+            else:
+                packed = pack(usable)
+                kept[packed.key] = packed
             if clock() >= until:
                 await asyncio.sleep(0)
                 until = clock() + SLICE_SECONDS

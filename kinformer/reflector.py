@@ -58,6 +58,7 @@ class Reflector:
         transform: called exactly once for each state of an object that arrives, before it is queued.
         trim: cuts out what is not to be kept, before the transform.
         cached: what the cache has of an object, when that is the very state that arrived.
+        pack: makes of an object of a list what takes less memory, until all of the list is there.
         on_error: told of every failure, also those that are overcome by themselves.
         on_progress: called when the version has grown, though nothing was queued: by a bookmark, or an empty list.
         give_up_after: seconds of failure without a single success after which `on_give_up` is asked; `None` for never.
@@ -77,6 +78,7 @@ class Reflector:
         transform: Transform | None = None,
         trim: Trim | None = None,
         cached: Callable[[KubeObject], KubeObject | None] = lambda _: None,
+        pack: Callable[[KubeObject], KubeObject] | None = None,
         on_error: Callable[[KinformerError], None] | None = None,
         on_progress: Callable[[], None] = lambda: None,
         give_up_after: float | None = None,
@@ -89,7 +91,7 @@ class Reflector:
         self._name = name or source.resource.full_name
         self._machine = machine or ReflectorMachine()
         self._status = status or StatusRecord()
-        self._intake = Intake(fifo, transform=transform, trim=trim, cached=cached, left_out=self._left_out)
+        self._intake = Intake(fifo, transform=transform, trim=trim, cached=cached, left_out=self._left_out, pack=pack)
         self._on_error = on_error
         self._on_progress = on_progress
         self._give_up_after = give_up_after
@@ -222,6 +224,7 @@ class Reflector:
                     await self._intake.keep(page.items, kept)
                     self._intake.report(page.failures)
                     status.listed = len(kept)
+                    del page  # megabytes, which need not be there while the next page comes
         except KinformerError as error:
             machine.list_failed(error, pages=pages)
             self._failed(error, "list")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from kinformer.storage import StorageStatus
+
 __all__ = ["SHORT_WATCH_SECONDS", "InformerState", "InformerStatus", "StatusRecord"]
 
 SHORT_WATCH_SECONDS: Final = 1.0
@@ -57,6 +59,7 @@ class InformerStatus:
         streaming_off: why lists of this resource are paged and not streamed; "" when they are streamed.
         left_out: how many objects could not be decoded, transformed or indexed.
         handler_failures: how often a handler raised.
+        storage: how much the cache holds, and how.
     """
 
     state: InformerState
@@ -79,6 +82,7 @@ class InformerStatus:
     streaming_off: str
     left_out: int
     handler_failures: int
+    storage: StorageStatus
 
     @property
     def relists(self) -> int:
@@ -128,7 +132,7 @@ class StatusRecord:
         self.last_error = error
         self.last_error_at = now
 
-    def snapshot(self, now: float, *, has_synced: bool, objects: int) -> InformerStatus:
+    def snapshot(self, now: float, *, has_synced: bool, storage: StorageStatus) -> InformerStatus:
         """The status as it is now."""
         well = self.state is InformerState.WATCHING and now - self.since >= SHORT_WATCH_SECONDS
         return InformerStatus(
@@ -136,7 +140,7 @@ class StatusRecord:
             since=self.since,
             taken_at=now,
             has_synced=has_synced,
-            objects=objects,
+            objects=storage.objects,
             resource_version=self.resource_version,
             last_contact=self.last_contact,
             last_error=self.last_error,
@@ -152,4 +156,5 @@ class StatusRecord:
             streaming_off=self.streaming_off,
             left_out=self.left_out,
             handler_failures=self.handler_failures,
+            storage=storage,
         )

@@ -21,6 +21,7 @@ from kinformer.errors import DecodeError
 from kinformer.events import Added, Deleted, T, Updated
 from kinformer.mailbox import SyncMark, make_mailbox
 from kinformer.objects import KubeObject, ObjectKey
+from kinformer.packed_object import PackedObject
 from kinformer.registration import handler_of, name_of
 
 if TYPE_CHECKING:
@@ -62,6 +63,12 @@ class _Cell(Generic[T]):
 
 class _Seen(KubeObject, eq=False, gc=False):
     """An object on its way to typed handlers, with the cell that is shared among them."""
+
+    cell: Any = None
+
+
+class _SeenPacked(PackedObject, eq=False, gc=False):
+    """The same of an object that is compressed, and stays so until one of them reads it."""
 
     cell: Any = None
 
@@ -399,11 +406,15 @@ class TypedInformer(Generic[T]):
 
     def value_in(self, seen: KubeObject) -> T | None:
         """What an object that `see` made is as a T; `None` when it does not fit."""
-        assert isinstance(seen, _Seen)
+        assert isinstance(seen, _Seen | _SeenPacked)
         return self._read(seen.cell, seen)
 
-    def _seen(self, obj: KubeObject) -> _Seen:
-        seen = _Seen(obj.raw, obj.metadata, obj.resource, obj.key)
+    def _seen(self, obj: KubeObject) -> _Seen | _SeenPacked:
+        seen: _Seen | _SeenPacked
+        if isinstance(obj, PackedObject) and (dictionary := obj.dictionary) is not None:
+            seen = _SeenPacked(obj.frame, obj.metadata, obj.resource, obj.key, None, dictionary)
+        else:
+            seen = _Seen(obj.raw, obj.metadata, obj.resource, obj.key)
         seen.cell = self._cell_of(obj, remember=True)
         return seen
 

@@ -3,6 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import storages
+
+if TYPE_CHECKING:
+    from kinformer.storage import Storage
+
+
+@pytest.fixture(params=storages.STORAGES)
+def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    """How caches hold their objects. A module that uses it has its tests run once with each storage."""
+    kind: Storage = request.param
+    storages.use(kind, monkeypatch)
+    return kind
 
 
 def pytest_configure() -> None:

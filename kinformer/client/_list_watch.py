@@ -170,7 +170,10 @@ class HttpListerWatcher:
             page = await decode_page(answer.body, self._resource, doing=doing, metadata_only=self.metadata_only)
             del answer  # megabytes, which the consumer's work on the page need not keep
             token = page.continue_token
-            yield page
+            pages = [page]
+            del page
+            # Not kept here, either, while the consumer asks for the next one.
+            yield pages.pop()
             if not token:
                 return
 

@@ -6,9 +6,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from kinformer.compact_indexer import CompactIndexer
 from kinformer.errors import IndexConflictError, IndexFunctionError
 from kinformer.indexer import NAMESPACE_INDEX, Indexer
 from kinformer.objects import KubeObject, ObjectKey
+from kinformer.packed_object import PackedObject
+from tests import storages
 from tests.sources import pod
 
 names = st.sampled_from(["a", "b", "c", "d"])
@@ -39,10 +42,12 @@ def found_by(name: str, obj: KubeObject) -> set[str]:
 
 
 class IndexerMachine(RuleBasedStateMachine):
+    make: type[Indexer] = Indexer
+
     def __init__(self) -> None:
         super().__init__()
         self.errors: list[IndexFunctionError] = []
-        self.indexer = Indexer(on_error=self.errors.append)
+        self.indexer = self.make(on_error=self.errors.append)
         self.model: dict[ObjectKey, KubeObject] = {}
         self.indexes: set[str] = set()
         self.version = 0
@@ -93,11 +98,58 @@ class IndexerMachine(RuleBasedStateMachine):
             assert {obj.key for obj in self.indexer.by_index(NAMESPACE_INDEX, namespace)} == wanted
 
     @invariant()
+    def what_is_held_is_counted(self) -> None:
+        held = self.indexer.storage_status
+        assert held.objects == len(self.model)
+        assert held.json_bytes == sum(len(obj.raw) for obj in self.model.values())
+        stored = self.indexer.copy().values()
+        assert held.stored_bytes == sum(len(o.frame if isinstance(o, PackedObject) else o.raw) for o in stored)
+
+    @invariant()
     def every_failure_names_its_object(self) -> None:
         for error in self.errors:
             assert error.key
             assert "zones" in error.reason
 
 
+class CompactIndexerMachine(IndexerMachine):
+    make = storages.EagerIndexer
+
+    @rule()
+    def work(self) -> None:
+        """A new dictionary, without any need."""
+        assert isinstance(self.indexer, CompactIndexer)
+        self.indexer._now_due()
+        for _ in self.indexer.work():
+            pass
+
+    @rule(name=names, namespace=namespaces, zones=values)
+    def change_while_it_works(self, name: str, namespace: str, zones: list[str]) -> None:
+        assert isinstance(self.indexer, CompactIndexer)
+        self.indexer._now_due()
+        for count, _ in enumerate(self.indexer.work()):
+            (self.put if count % 2 else self.put_packed)(name, namespace, zones)
+            if count == 3:
+                self.delete(name, namespace)
+
+    @rule(name=names, namespace=namespaces, zones=values)
+    def put_packed(self, name: str, namespace: str, zones: list[str]) -> None:
+        """As a list comes: packed first, and read, perhaps, before it is stored."""
+        assert isinstance(self.indexer, CompactIndexer)
+        obj = self.new(name, namespace, zones)
+        packed = self.indexer.pack(obj)
+        if len(zones) % 2:
+            assert packed == obj
+        assert self.indexer.put(packed.key, packed) == self.model.get(obj.key)
+        self.model[obj.key] = obj
+
+    @invariant()
+    def nothing_that_is_stored_has_been_unpacked(self) -> None:
+        for stored in self.indexer.copy().values():
+            assert not isinstance(stored, PackedObject) or stored.dictionary is not None
+
+
 TestIndexer = IndexerMachine.TestCase
 TestIndexer.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, database=None)
+TestCompactIndexer = CompactIndexerMachine.TestCase
+TestCompactIndexer.settings = settings(max_examples=75, stateful_step_count=40, deadline=None, database=None)

@@ -5,20 +5,26 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kinformer.errors import UnknownIndexError
-from kinformer.indexer import NAMESPACE_INDEX, Indexer
+from kinformer.indexer import NAMESPACE_INDEX
 from kinformer.lister import Lister
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import NODES, PODS
+from tests import storages
 from tests.sources import pod
+
+if TYPE_CHECKING:
+    from kinformer.indexer import Indexer
+
+pytestmark = pytest.mark.usefixtures("storage")
 
 
 def cache_of(*objects: KubeObject, namespace: str = "") -> tuple[Indexer, Lister]:
-    indexer = Indexer({"node": lambda obj: [obj.at("spec.nodeName", default="")]})
+    indexer = storages.indexer({"node": lambda obj: [obj.at("spec.nodeName", default="")]})
     for obj in objects:
         indexer.put(obj.key, obj)
     return indexer, Lister(indexer, PODS, namespace)
@@ -74,7 +80,7 @@ def test_a_cache_of_one_namespace_needs_not_be_told_which() -> None:
 
 def test_cluster_scoped_objects_have_no_namespace() -> None:
     node = KubeObject.from_dict({"metadata": {"name": "n"}}, NODES)
-    indexer = Indexer()
+    indexer = storages.indexer()
     indexer.put(node.key, node)
     assert Lister(indexer, NODES).get("n") == node
 

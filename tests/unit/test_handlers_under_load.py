@@ -17,7 +17,7 @@ from tests.sources import FakeSource, pod, settled
 if TYPE_CHECKING:
     from kinformer.objects import KubeObject
 
-pytestmark = pytest.mark.looptime
+pytestmark = [pytest.mark.looptime, pytest.mark.usefixtures("storage")]
 
 EXPIRED = api_error(410, {"reason": "Expired"})
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kinformer.events import Event
     from kinformer.objects import KubeObject
 
-pytestmark = pytest.mark.looptime
+pytestmark = [pytest.mark.looptime, pytest.mark.usefixtures("storage")]
 
 
 def told(events: list[Event]) -> list[str]:

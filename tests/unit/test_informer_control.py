@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from kinformer.objects import KubeObject
 
-pytestmark = pytest.mark.looptime
+pytestmark = [pytest.mark.looptime, pytest.mark.usefixtures("storage")]
 
 EXPIRED = api_error(410, {"reason": "Expired"})
 FORBIDDEN = api_error(403, {"reason": "Forbidden", "message": "no"})

@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kinformer.indexer import NAMESPACE_INDEX, Indexer
+from kinformer.indexer import NAMESPACE_INDEX
 from kinformer.informer import SharedInformer
 from kinformer.lister import Lister
 from kinformer.objects import ObjectKey
 from kinformer.resources import PODS
+from tests import storages
 from tests.sources import FakeSource, pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from kinformer.indexer import Indexer
     from kinformer.objects import KubeObject
+
+pytestmark = pytest.mark.usefixtures("storage")
 
 ROUNDS = 150
 PODS_EACH = 40
@@ -81,7 +85,7 @@ def churn(indexer: Indexer, counts: list[int]) -> None:
 
 
 def test_every_read_is_safe_while_the_loop_writes() -> None:
-    indexer = Indexer({"node": lambda obj: [obj.at("spec.nodeName"), f"{obj.name}-{obj.resource_version}"]})
+    indexer = storages.indexer({"node": lambda obj: [obj.at("spec.nodeName"), f"{obj.name}-{obj.resource_version}"]})
     lister = Lister(indexer, PODS)
 
     def whole(objects: list[KubeObject]) -> None:

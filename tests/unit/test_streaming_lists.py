@@ -19,9 +19,10 @@ from tests.sources import FakeSource, now, pod, settled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kinformer.storage import Storage
     from tests.sources import Stream
 
-pytestmark = pytest.mark.looptime
+pytestmark = [pytest.mark.looptime, pytest.mark.usefixtures("storage")]
 
 EXPIRED = api_error(410, {"reason": "Expired", "message": "too old resource version"})
 INVALID = api_error(422, {"reason": "Invalid", "message": "sendInitialEvents is forbidden"})
@@ -148,7 +149,7 @@ async def test_a_relist_tells_what_was_missed_and_nothing_else() -> None:
         assert it.informer.status.lists == {"initial": 1, "expired": 1}
 
 
-async def test_unchanged_objects_of_a_relist_are_not_held_twice_nor_transformed_again() -> None:
+async def test_unchanged_objects_of_a_relist_are_not_held_twice_nor_transformed_again(storage: Storage) -> None:
     transformed: list[str] = []
 
     def transform(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +167,9 @@ async def test_unchanged_objects_of_a_relist_are_not_held_twice_nor_transformed_
         assert transformed == ["a", "b", "b"]
         after = it.informer.indexer.copy()
         key = pod("a").key
-        assert after[key].raw is before[key].raw
+        assert after[key] == before[key]
+        # What is compressed may have been compressed anew meanwhile, with another dictionary.
+        assert storage == "compact" or after[key].raw is before[key].raw
 
 
 async def test_a_list_that_makes_no_progress_is_given_up_for_pages_and_that_is_remembered_with_the_reason() -> None:

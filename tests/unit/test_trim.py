@@ -83,6 +83,7 @@ def test_only_what_is_asked_for_is_cut() -> None:
     assert Trim(annotations=())(obj)["metadata"] == {"name": "a", "annotations": metadata["annotations"]}
 
 
+@pytest.mark.usefixtures("storage")
 @pytest.mark.looptime
 async def test_an_informer_trims_lists_and_events_before_its_transform() -> None:
     seen: list[Any] = []

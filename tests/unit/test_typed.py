@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kinformer.objects import KubeObject
     from kinformer.typed import TypedEvent
 
-pytestmark = pytest.mark.looptime
+pytestmark = [pytest.mark.looptime, pytest.mark.usefixtures("storage")]
 
 decoded: list[str] = []
 

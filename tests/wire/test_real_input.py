@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from kinformer import KubeObject
     from kinformer.events import Event
 
+pytestmark = pytest.mark.usefixtures("storage")
+
 DATA = Path(__file__).parent.parent / "data"
 
 

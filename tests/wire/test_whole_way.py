@@ -55,7 +55,7 @@ async def client(server: ApiServer) -> AsyncIterator[Client]:
 async def caught_up(informer: SharedInformer, version: int) -> None:
     """Wait until a cache has reached a version of the server's."""
     async with asyncio.timeout(20):
-        while int(informer.status.resource_version or 0) < version:
+        while int(informer.resource_version or 0) < version:
             await asyncio.sleep(0.001)
 
 
