@@ -28,6 +28,9 @@ T = TypeVar("T")
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
+_REMEMBERED_LABEL_SETS: Final = 2048
+
+
 class ObjectKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=True):
     """What identifies an object among those of its resource; the namespace of a cluster-scoped object is "".
 
@@ -71,17 +74,49 @@ class Metadata(msgspec.Struct, gc=False, rename="camel"):
     labels: dict[str, str] | None = None
 
 
+class _HeadAsSent(Metadata, gc=False, rename="camel"):
+    """A head as it is decoded; its labels are replaced before anybody sees it."""
+
+    labels: msgspec.Raw = None  # type: ignore[assignment]  # their JSON; msgspec knows no "JSON or nothing"
+
+
 class _Envelope(msgspec.Struct, gc=False):
-    metadata: Metadata
+    metadata: _HeadAsSent
 
 
-decode_head = msgspec.json.Decoder(_Envelope).decode
-"""Goes over the whole of an object, and so proves that it is JSON, but builds its head only.
+class _LabelSets:
+    """Sets of labels by their JSON. Many objects have equal ones, and have them from here: decoded once, kept once.
 
-Raises:
-    msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is not JSON, or not what every object looks like.
-"""
+    What came lately is remembered: at least the last 2,048 different ones, at most twice as many. Nothing has to be
+    counted or given back, and nothing is kept alive for longer than that.
+    """
 
+    __slots__ = ("_older", "_younger")
+
+    def __init__(self) -> None:
+        self._younger: dict[bytes, dict[str, str] | None] = {}
+        self._older: dict[bytes, dict[str, str] | None] = {}
+
+    def get(self, text: bytes) -> dict[str, str] | None:
+        """The labels that JSON means; `None` for null.
+
+        Raises:
+            msgspec.DecodeError, UnicodeDecodeError: they are no labels.
+        """
+        found = self._younger.get(text)
+        if found is None:
+            found = self._older.get(text)
+            if found is None:
+                found = _decode_labels(text)
+            if len(self._younger) >= _REMEMBERED_LABEL_SETS:
+                self._older, self._younger = self._younger, {}
+            self._younger[text] = found
+        return found
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_labels = msgspec.json.Decoder(dict[str, str] | None).decode
+_label_sets = _LabelSets()
 _decode_sections = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -120,6 +155,19 @@ def _path_finder(path: str) -> Callable[[bytes], Any] | None:
 
 # In place of the sections of a view of which one path has been read, and no section yet.
 _ASKED_ONCE: Final[dict[str, Any]] = {}
+
+
+def decode_head(raw: bytes) -> Metadata:
+    """Go over the whole of an object, which proves that it is JSON, but build its head only.
+
+    Raises:
+        msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is not JSON, or not what every object looks like.
+    """
+    head = _decode_envelope(raw).metadata
+    labels = head.labels
+    if labels is not None:
+        head.labels = _label_sets.get(bytes(labels))  # type: ignore[assignment]
+    return head
 
 
 def version_number(resource_version: str) -> int:
@@ -173,7 +221,7 @@ class KubeObject(_Base, eq=False, gc=False):
             DecodeError: this is not JSON, or not an object with a `metadata.name`.
         """
         try:
-            metadata = decode_head(raw).metadata
+            metadata = decode_head(raw)
         except RecursionError as error:
             raise DecodeError("cannot be decoded: it is nested too deeply", resource=resource.full_name) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -298,12 +298,12 @@ MUTANTS = (
         "what only looks like an event is one",
         "client/_watching.py",
         """            try:
-                metadata = decode(raw).metadata
+                metadata = decode(raw)
             except NOT_JSON:
                 break
 """,
         """            try:
-                metadata = decode(raw[: raw.find(b'"spec"') - 1] + b"}" if b'"spec"' in raw else raw).metadata
+                metadata = decode(raw[: raw.find(b'"spec"') - 1] + b"}" if b'"spec"' in raw else raw)
             except NOT_JSON:
                 break
 """,

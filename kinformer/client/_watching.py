@@ -177,7 +177,7 @@ class WatchDecoder:
             if partial and not raw.startswith(_PARTIAL):
                 break
             try:
-                metadata = decode(raw).metadata
+                metadata = decode(raw)
             except NOT_JSON:
                 break
             if not metadata.name or b"\n" in raw:
