@@ -12,9 +12,11 @@ a question that does not exist.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
@@ -29,7 +31,7 @@ from benchmarks.results import Answer
 from benchmarks.table import Row, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 REPORT: Final = Path("docs/benchmarks.md")
 
@@ -55,16 +57,37 @@ LONGEST: Final = 600.0
 """Seconds after which a question is given up."""
 
 
+_PROGRAM: Final = """
+import json
+from benchmarks.{name} import main
+text = json.dumps(main())
+print()
+print(text, flush=True)
+"""
+
+
 class Failed(Exception):  # noqa: N818 - it is the answer to a question
     """A question could not be answered; says why in one line."""
 
 
+@contextlib.contextmanager
+def _ended(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Leave nothing behind of a question: neither its process, nor the servers and clients that this has started."""
+    try:
+        with child:
+            try:
+                yield
+            except BaseException:
+                child.kill()
+                raise
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+
 def _asked(name: str, bar: Progress, task: object, *, quick: bool) -> list[Row]:
     """The answer, from a process of its own: what one question leaves in the heap is not the next one's business."""
-    program = (
-        f"import json, os, sys\nfrom benchmarks.{name} import main\n"
-        "text = json.dumps(main())\nprint('\\n' + text, flush=True)"
-    )
+    program = _PROGRAM.format(name=name)
     reading, writing = os.pipe()
     environment = {**os.environ, progress.PIPE: str(writing), progress.QUICK: "1" if quick else "0"}
     child = subprocess.Popen(
@@ -73,6 +96,7 @@ def _asked(name: str, bar: Progress, task: object, *, quick: bool) -> list[Row]:
         stderr=subprocess.PIPE,
         env=environment,
         pass_fds=[writing],
+        start_new_session=True,
     )
     os.close(writing)
     assert child.stdout is not None
@@ -80,14 +104,16 @@ def _asked(name: str, bar: Progress, task: object, *, quick: bool) -> list[Row]:
     taken: dict[int, bytearray] = {child.stdout.fileno(): bytearray(), child.stderr.fileno(): bytearray()}
     steps = b""
     began = time.perf_counter()
-    with selectors.DefaultSelector() as waiting, child, open(reading, "rb", buffering=0) as pipe:  # noqa: PTH123
+    with _ended(child), selectors.DefaultSelector() as waiting, open(reading, "rb", buffering=0) as pipe:  # noqa: PTH123
         for number in (*taken, pipe.fileno()):
             waiting.register(number, selectors.EVENT_READ)
         while waiting.get_map():
             if time.perf_counter() - began > LONGEST:
-                child.kill()
                 raise Failed(f"not answered within {LONGEST:.0f} s")
-            for key, _ in waiting.select(timeout=1):
+            ready = waiting.select(timeout=1)
+            if not ready and child.poll() is not None:
+                break  # it is gone, and what it left behind holds the pipes open
+            for key, _ in ready:
                 chunk = os.read(key.fd, 65536)
                 if not chunk:
                     waiting.unregister(key.fd)
@@ -138,6 +164,7 @@ def measure(names: Sequence[str], *, quick: bool) -> dict[str, Answer]:
             console.print(f"{report.question_of(name)} ({seconds:.0f} s)", markup=False)
             console.print(plain(rows) if rows else f"  could not be measured: {error}", markup=False)
             console.print()
+            console.file.flush()
     return answers
 
 
@@ -157,7 +184,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(QUESTIONS)}", file=sys.stderr)
         return 2
     if not given.report:
-        measure(names, quick=given.quick)
+        try:
+            measure(names, quick=given.quick)
+        except KeyboardInterrupt:
+            print("interrupted; what was measured before is kept (--report writes the page of it)", file=sys.stderr)
+            return 130
     if given.quick or given.no_report:
         return 0
     answers = results.load()

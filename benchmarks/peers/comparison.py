@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -30,6 +31,8 @@ FEW: Final = 50
 """The objects of the run that is subtracted."""
 
 _PATIENCE: Final = 90.0  # seconds for one run
+_ENOUGH: Final = 300.0  # seconds after which nobody is measured again
+_LAST: Final = 500.0  # seconds after which nobody is measured for the first time
 
 PICTURES: Final = {
     "benchmarks-watch": "CPU time per watch event, by client, on a logarithmic scale",
@@ -175,10 +178,14 @@ def _measured(peers: Sequence[Peer], url: str) -> dict[str, Figures | str]:
     best: dict[str, dict[str, float]] = {peer.name: {} for peer in peers}
     failed: dict[str, str] = {}
     rounds = max(peer.rounds for peer in peers)
+    began = time.perf_counter()
     total, done = sum(peer.rounds for peer in peers), 0
     for turn in range(rounds):
         for peer in peers:
-            if turn >= peer.rounds or peer.name in failed:
+            if turn >= peer.rounds or peer.name in failed or (turn and time.perf_counter() - began > _ENOUGH):
+                continue
+            if time.perf_counter() - began > _LAST:
+                failed[peer.name] = f"no time was left after {_LAST:.0f} s"
                 continue
             step(done, total, peer.name)
             done += 1

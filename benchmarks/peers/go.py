@@ -57,6 +57,9 @@ def built() -> Path:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word why"])[-1]
         raise MissingError(f"go build failed: {last[:200]}")
+    for old in cache_folder().glob("client_go-*"):
+        if old != partial:
+            old.unlink()
     partial.replace(program)
     return program
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import subprocess
 import sys
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 from benchmarks import __main__ as runner
 from benchmarks import generator, report, results
@@ -14,11 +19,6 @@ from benchmarks.api_replay import FIRST_UPDATE, serving
 from benchmarks.results import Answer
 from benchmarks.table import Row, markdown
 from benchmarks.wire import JSON, PROTOBUF
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
 
 
 def named(raw: bytes) -> dict[str, Any]:
@@ -130,6 +130,31 @@ def test_a_question_that_fails_is_told_and_stops_nothing(
     assert runner.main(["--only", "imports", "--no-report"]) == 0
     assert "could not be measured: not answered within 0 s" in capsys.readouterr().out
     assert results.load()["imports"].error
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="waits for a process that is not its child")
+def test_a_question_that_crashes_is_told_at_once_and_what_it_started_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = tmp_path / "left"
+    (tmp_path / "crashing.py").write_text(
+        "import subprocess, sys, pathlib\n"
+        "def main():\n"
+        "    child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"    pathlib.Path({str(left)!r}).write_text(str(child.pid))\n"
+        "    raise RuntimeError('no luck')\n"
+    )
+    monkeypatch.setenv("KINFORMER_BENCH_CACHE", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(Path.cwd())]))
+    monkeypatch.setattr(runner, "_PROGRAM", "import crashing; crashing.main()")
+    assert runner.main(["--only", "imports", "--no-report"]) == 0
+    assert "could not be measured: RuntimeError: no luck" in capsys.readouterr().out
+    try:
+        watched = os.pidfd_open(int(left.read_text()))
+    except ProcessLookupError:
+        return
+    assert select.select([watched], [], [], 30)[0], "still running"
+    os.close(watched)
 
 
 def test_a_target_that_could_not_be_measured_is_not_reached_silently() -> None:
