@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["apply_changes"]
 
 
-def apply_changes(changes: Iterable[Delta | Deltas], indexer: Indexer, events: list[Event], *, initial: bool) -> None:
+def apply_changes(changes: Iterable[Delta | Deltas], indexer: Indexer, events: list[Event], *, initial: bool) -> int:
     """Change the cache, and add what there is to tell (client-go controller.go, processDeltas; rows C1 to C8).
 
     Whatever the deltas say, each object's events are a legal history: Added, Updated and Deleted in their order, an
@@ -30,13 +30,17 @@ def apply_changes(changes: Iterable[Delta | Deltas], indexer: Indexer, events: l
         indexer: the cache.
         events: where to add what there is to tell.
         initial: the changes are of the first list.
+
+    Returns:
+        How many deletions there are to tell.
     """
     # This loop runs for each event of each watch. Nearly all are updates of what is known to the next version.
     stored, put, tell = indexer.stored, indexer.put, events.append
+    deletions = 0
     for change in changes:
         if not isinstance(change, Delta):
             for delta in change:
-                _apply(delta, indexer, events, initial)
+                deletions += _apply(delta, indexer, events, initial)
             continue
         if change.type is _UPDATED:
             obj = change.object
@@ -49,39 +53,44 @@ def apply_changes(changes: Iterable[Delta | Deltas], indexer: Indexer, events: l
                     put(obj.key, obj)
                     tell(Updated(known, obj))
                     continue
-        _apply(change, indexer, events, initial)
+        deletions += _apply(change, indexer, events, initial)
+    return deletions
 
 
-def _apply(delta: Delta, indexer: Indexer, events: list[Event], initial: bool) -> None:
+def _apply(delta: Delta, indexer: Indexer, events: list[Event], initial: bool) -> int:
+    """Change the cache by one change; returns how many deletions there are to tell of it."""
     kind, obj = delta.type, delta.object
     key = obj.key
     known = indexer.stored(key)
     if kind is _DELETED:
         if known is None:
-            return
+            return 0
         if delta.final_state_known and _is_older(obj, known):
             # The end of an earlier object of that name; the present one came by `observe`, ahead of the watch.
-            return
+            return 0
         indexer.delete(key)
         # Only a deletion that was seen brings a state newer than the cache's own.
         events.append(Deleted(obj if delta.final_state_known else known, delta.final_state_known))
-        return
+        return 1
+    deletions = 0
     if known is not None:
         new, old = obj.metadata, known.metadata
         if new.uid == old.uid:
             if new.resource_version == old.resource_version and new.resource_version:
-                return
+                return 0
             if kind is not _REPLACED and _is_older(obj, known):
                 # The watch repeats what we know. A list may not: then the cluster was restored from a backup.
-                return
+                return 0
             indexer.put(key, obj)
             events.append(Updated(known, obj))
-            return
+            return 0
         # Another object of the same name: the end of the first one fell into a gap.
         indexer.delete(key)
         events.append(Deleted(known, final_state_known=False))
+        deletions = 1
     indexer.put(key, obj)
     events.append(Added(obj, initial))
+    return deletions
 
 
 def _is_older(obj: KubeObject, than: KubeObject) -> bool:

@@ -11,6 +11,7 @@ from kinformer._tasks import SLICE_SECONDS
 from kinformer.cache_update import apply_changes
 from kinformer.events import Added, Updated
 from kinformer.floors import Floors
+from kinformer.status import Changes
 from kinformer.waiters import Waiters
 
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ class Dispatcher:
         """Everything up to this version is in the cache."""
         self.waiters = Waiters(indexer.get_by_key)
         self.floors = Floors(indexer.get_by_key, lambda: self.resource_version)
+        self.told = 0
+        """How many events there were to tell."""
+        self.deletions = 0
+        """How many of them were deletions."""
         self._fifo = fifo
         self._indexer = indexer
         self._name = name
@@ -66,6 +71,12 @@ class Dispatcher:
         self._registrations: list[HandlerRegistration] = []
         self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
         self._group: asyncio.TaskGroup | None = None
+
+    @property
+    def changes(self) -> Changes:
+        """How often the cache was changed. Nothing is counted per kind: what was added and not deleted is there."""
+        added = len(self._indexer) + self.deletions
+        return Changes(added, self.told - added - self.deletions, self.deletions)
 
     @property
     def registrations(self) -> tuple[HandlerRegistration, ...]:
@@ -108,7 +119,7 @@ class Dispatcher:
                 events: list[Event] = []
                 while more:
                     changes, initial = fifo.take(_KEYS_PER_CLOCK)
-                    apply_changes(changes, indexer, events, initial=initial)
+                    self.deletions += apply_changes(changes, indexer, events, initial=initial)
                     more = len(fifo) > 0
                     if clock() >= until:
                         break
@@ -145,6 +156,7 @@ class Dispatcher:
 
     def _tell(self, events: list[Event]) -> None:
         if events:
+            self.told += len(events)
             for registration in self._registrations:
                 registration.put(events)
             for stream in tuple(self._streams):

@@ -265,8 +265,12 @@ class SharedInformer:
     @property
     def status(self) -> InformerStatus:
         """How it is at this moment. May be asked from any thread."""
+        dispatcher = self._dispatcher
         return self._record.snapshot(
-            self._clock(), has_synced=self._dispatcher.has_synced, storage=self._indexer.storage_status
+            self._clock(),
+            has_synced=dispatcher.has_synced,
+            storage=self._indexer.storage_status,
+            changes=dispatcher.changes,
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ __all__ = [
     "ControllerGauges",
     "ControllerMetrics",
     "FailureCause",
+    "Histogram",
     "Metrics",
     "NoMetrics",
     "QueueGauges",
@@ -19,6 +21,31 @@ __all__ = [
     "ReconcileResult",
     "WorkMetrics",
 ]
+
+
+class Histogram:
+    """Counts values by size; what it costs is one `bisect`, so that it can be kept whether anybody asks or not.
+
+    Args:
+        bounds: the upper bounds of the buckets, rising, each included in its bucket; there is one more for the rest.
+
+    Attributes:
+        bounds: as given.
+        counts: how many values there were in each bucket, and last those above all bounds.
+        total: the sum of all values.
+    """
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count a value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
 
 
 class Metrics(Protocol):

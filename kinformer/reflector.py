@@ -353,6 +353,7 @@ class Reflector:
         return None
 
     def _watch_over(self, failure: KinformerError | None, lasted: float) -> None:
+        self._status.watch_ended(failure)
         if failure is None:
             failure = self._machine.watch_ended(lasted=lasted)
         else:

@@ -11,6 +11,7 @@ from kinformer._tasks import SLICE_SECONDS
 from kinformer.errors import StoppedError
 from kinformer.events import Added, Deleted, Updated
 from kinformer.mailbox import SyncMark
+from kinformer.metrics import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
     from kinformer.events import Event, EventHandler
     from kinformer.mailbox import Mailbox
 
-__all__ = ["HandlerRegistration", "handler_of", "name_of"]
+__all__ = ["CATCH_UP_BUCKETS", "HandlerRegistration", "handler_of", "name_of"]
 
 _log = logging.getLogger(__name__)
+
+CATCH_UP_BUCKETS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0)
+"""Seconds; the first is what a handler that only looks takes, the last what nobody can want."""
 
 
 def handler_of(
@@ -87,6 +91,11 @@ class HandlerRegistration:
         self.failures = 0
         """How often the handler has raised."""
         self.last_failure: BaseException | None = None
+        self.behind_since: float | None = None
+        """When events began to wait of which not all have been handled (the loop's time); `None` when all have."""
+        self.catch_ups = Histogram(CATCH_UP_BUCKETS)
+        """Seconds from there to the moment at which all had been handled. Not measured per event, so that it is cheap:
+        no event has waited longer."""
         self.handler = handler
         """What is called."""
         self._mailbox = mailbox
@@ -162,6 +171,8 @@ class HandlerRegistration:
 
     def put(self, events: Iterable[Event]) -> None:
         """Let events wait for the handler."""
+        if self.behind_since is None:
+            self.behind_since = asyncio.get_running_loop().time()
         self._mailbox.put(events)
         self._wakeup.set()
 
@@ -223,6 +234,9 @@ class HandlerRegistration:
                 if clock() >= until:
                     await asyncio.sleep(0)
                     until = clock() + SLICE_SECONDS
+            if self.behind_since is not None:
+                self.catch_ups.observe(clock() - self.behind_since)
+                self.behind_since = None
 
     def _report(self, event: Event, error: BaseException) -> None:
         self.failures += 1

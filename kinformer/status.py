@@ -5,14 +5,14 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kinformer.storage import StorageStatus
 
-__all__ = ["SHORT_WATCH_SECONDS", "InformerState", "InformerStatus", "StatusRecord"]
+__all__ = ["SHORT_WATCH_SECONDS", "Changes", "InformerState", "InformerStatus", "StatusRecord"]
 
 SHORT_WATCH_SECONDS: Final = 1.0
 """A watch that ends sooner did not do its work (client-go reflector.go, VeryShortWatchError); one that is open for
@@ -32,6 +32,14 @@ class InformerState(enum.StrEnum):
     """It ended because it had failed for longer than `give_up_after`; `last_error` says at what."""
     FAILED = "failed"
     """It ended by a defect of kinformer itself; `last_error` is that. Never by anything a server does."""
+
+
+class Changes(NamedTuple):
+    """How often the cache was changed so far, which is what its handlers were told."""
+
+    added: int
+    updated: int
+    deleted: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +62,12 @@ class InformerStatus:
         listed: objects received so far by the list that is under way.
         lists: how many lists were finished, by reason ("initial", "expired", ...).
         watches: how many watches the server answered.
+        watch_ends: how many have ended or were refused, by reason: "closed" by the server, or the class of an error.
         events: how many events the watches brought.
+        changes: how many objects were added, updated and deleted in the cache.
         last_event_at: when the last of them came; `None` if none did. Quiet resources have old events.
         streaming_off: why lists of this resource are paged and not streamed; "" when they are streamed.
+        errors: how many errors there were, by class ("StreamBrokenError", "DecodeError", ...).
         left_out: how many objects could not be decoded, transformed or indexed.
         handler_failures: how often a handler raised.
         storage: how much the cache holds, and how.
@@ -77,9 +88,12 @@ class InformerStatus:
     listed: int
     lists: Mapping[str, int]
     watches: int
+    watch_ends: Mapping[str, int]
     events: int
+    changes: Changes
     last_event_at: float | None
     streaming_off: str
+    errors: Mapping[str, int]
     left_out: int
     handler_failures: int
     storage: StorageStatus
@@ -111,9 +125,11 @@ class StatusRecord:
     listed: int = 0
     lists: Counter[str] = field(default_factory=Counter)
     watches: int = 0
+    watch_ends: Counter[str] = field(default_factory=Counter)
     events: int = 0
     last_event_at: float | None = None
     streaming_off: str = ""
+    errors: Counter[str] = field(default_factory=Counter)
     left_out: int = 0
     handler_failures: int = 0
 
@@ -131,8 +147,13 @@ class StatusRecord:
         """Something went wrong."""
         self.last_error = error
         self.last_error_at = now
+        self.errors[class_of(error)] += 1
 
-    def snapshot(self, now: float, *, has_synced: bool, storage: StorageStatus) -> InformerStatus:
+    def watch_ended(self, failure: BaseException | None) -> None:
+        """A watch has ended: cleanly, or by an error."""
+        self.watch_ends["closed" if failure is None else class_of(failure)] += 1
+
+    def snapshot(self, now: float, *, has_synced: bool, storage: StorageStatus, changes: Changes) -> InformerStatus:
         """The status as it is now."""
         well = self.state is InformerState.WATCHING and now - self.since >= SHORT_WATCH_SECONDS
         return InformerStatus(
@@ -151,10 +172,18 @@ class StatusRecord:
             listed=self.listed,
             lists=dict(self.lists),
             watches=self.watches,
+            watch_ends=dict(self.watch_ends),
             events=self.events,
+            changes=changes,
             last_event_at=self.last_event_at,
             streaming_off=self.streaming_off,
+            errors=dict(self.errors),
             left_out=self.left_out,
             handler_failures=self.handler_failures,
             storage=storage,
         )
+
+
+def class_of(error: BaseException) -> str:
+    """The class of an error, by the name that its users know: there are few of them."""
+    return next(kind.__name__ for kind in type(error).__mro__ if not kind.__name__.startswith("_"))

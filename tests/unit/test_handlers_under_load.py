@@ -230,3 +230,27 @@ async def test_a_stream_that_always_has_something_ready_does_not_hold_the_loop()
             other.cancel()
     # Without a pause of the reflector, it would be a turn or two.
     assert turns - before > 5
+
+
+async def test_how_far_a_handler_is_behind_is_known_while_it_is_and_counted_when_it_has_caught_up() -> None:
+    async def slow(event: Event) -> None:
+        await asyncio.sleep(0.3)
+
+    source = FakeSource(pod("a"))
+    async with SharedInformer(source) as informer:
+        registration = informer.add_event_handler(slow)
+        stream = await source.watched()
+        await asyncio.sleep(1)
+        assert (registration.behind_since, registration.idle) == (None, True)
+        began = asyncio.get_running_loop().time()
+        stream.added(pod("b", 11), pod("c", 12))
+        await asyncio.sleep(0.1)
+        assert registration.behind_since == pytest.approx(began, abs=0.01)
+        assert not registration.idle
+        await asyncio.sleep(1)
+        assert (registration.behind_since, registration.idle) == (None, True)
+        # Alone, the first took 0.3 s; of the two that came together, the second was done with after 0.6 s.
+        times = registration.catch_ups
+        counts = dict(zip((*times.bounds, "more"), times.counts, strict=True))
+        assert (counts[0.5], counts[1.0], sum(times.counts)) == (1, 1, 2)
+        assert times.total == pytest.approx(0.9, abs=0.02)

@@ -686,3 +686,18 @@ async def test_events_arriving_during_a_relist_are_applied_after_it() -> None:
         stream.send((EventType.DELETED, pod("a", 11)), (EventType.ADDED, pod("a", 12, uid="other")))
         await settled()
     assert told(seen) == ["+a@1 initial", "-a@11", "+a@12"]
+
+
+async def test_changes_are_counted_as_the_handlers_are_told_of_them() -> None:
+    source = FakeSource(pod("a"), pod("b"), pod("c"))
+    seen: list[Event] = []
+    async with SharedInformer(source) as pods:
+        pods.add_event_handler(seen.append)
+        stream = await source.watched()
+        stream.modified(pod("a", 11), pod("b", 12))
+        stream.deleted(pod("c", 13), pod("unknown", 14))
+        stream.added(pod("c", 15, uid="another"), pod("a", 16, uid="another"))
+        stream.modified(pod("b", 12))  # known already
+        await settled()
+        by_kind = [sum(isinstance(event, kind) for event in seen) for kind in (Added, Updated, Deleted)]
+        assert [*pods.status.changes] == by_kind == [5, 2, 2]

@@ -1,0 +1,234 @@
+"""How everything is, as JSON: a function, an ASGI app, and a server of its own for programs that have none.
+
+    status_of(factory, controller)                         the data
+    app.mount("/kinformer/status", StatusApp(factory))     in FastAPI, Starlette, or any ASGI server
+    async with StatusServer(factory):                      http://127.0.0.1:8765/kinformer/status
+        ...
+
+`kinformer top URL` shows it live. It holds figures, names and the text of errors; never an object, nor any part of one.
+Bind it to loopback, or protect it as you protect your metrics: it names your namespaces and selectors.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+
+import msgspec
+
+from kinformer._version import __version__
+from kinformer.controller import Controller
+from kinformer.errors import AlreadyStartedError
+from kinformer.factory import SharedInformerFactory
+from kinformer.informer import SharedInformer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    from aiohttp import web
+
+__all__ = ["STATUS_PATH", "StatusApp", "StatusServer", "status_of"]
+
+STATUS_PATH: Final = "/kinformer/status"
+DEFAULT_PORT: Final = 8765
+
+Part: TypeAlias = "SharedInformerFactory | SharedInformer | Controller[Any]"
+_Scope: TypeAlias = "MutableMapping[str, Any]"
+_Message: TypeAlias = "MutableMapping[str, Any]"
+
+
+def status_of(*parts: Part) -> dict[str, Any]:
+    """How informers and controllers are at this moment, as what JSON is made of. Times are seconds, ages included.
+
+    Args:
+        parts: factories (for all their informers), informers and controllers.
+
+    Raises:
+        TypeError: something else was given.
+    """
+    informers: dict[int, SharedInformer] = {}
+    controllers: list[Controller[Any]] = []
+    for part in parts:
+        match part:
+            case SharedInformerFactory():
+                informers |= {id(informer): informer for informer in part.informers.values()}
+            case SharedInformer():
+                informers[id(part)] = part
+            case Controller():
+                controllers.append(part)
+            case _:
+                msg = f"{part!r} has no status; give factories, informers and controllers"
+                raise TypeError(msg)
+    return {
+        "kinformer": __version__,
+        "informers": [_informer(informer) for informer in informers.values()],
+        "controllers": [_controller(controller) for controller in controllers],
+    }
+
+
+def _informer(informer: SharedInformer) -> dict[str, Any]:
+    status = informer.status
+    now = status.taken_at
+
+    def age(since: float | None) -> float | None:
+        return None if since is None else round(now - since, 3)
+
+    error = status.last_error
+    return {
+        "name": informer.name,
+        "resource": informer.resource.full_name,
+        "kind": informer.resource.kind,
+        "state": str(status.state),
+        "state_seconds": age(status.since),
+        "synced": status.has_synced,
+        "objects": status.objects,
+        "resource_version": status.resource_version,
+        "silent_seconds": age(status.last_contact),
+        "event_age_seconds": age(status.last_event_at),
+        "failures": status.failures,
+        "failing_seconds": age(status.failing_since),
+        "retry_in_seconds": None if status.retry_at is None else round(max(status.retry_at - now, 0.0), 3),
+        "last_error": None if error is None else f"{type(error).__name__.lstrip('_')}: {error}",
+        "last_error_seconds": age(status.last_error_at),
+        "lists": status.lists,
+        "listed": status.listed,
+        "watches": status.watches,
+        "watch_ends": status.watch_ends,
+        "events": status.events,
+        "changes": status.changes._asdict(),
+        "errors": status.errors,
+        "left_out": status.left_out,
+        "handler_failures": status.handler_failures,
+        "streaming_off": status.streaming_off,
+        "pending": informer.pending,
+        "handlers": [
+            {
+                "name": handler.name,
+                "synced": handler.has_synced,
+                "waiting": handler.waiting,
+                "behind_seconds": age(handler.behind_since) or 0.0,
+                "failures": handler.failures,
+            }
+            for handler in informer.handlers
+        ],
+    }
+
+
+def _controller(controller: Controller[Any]) -> dict[str, Any]:
+    queue = controller.queue
+    return {
+        "name": controller.name,
+        "queued": len(queue),
+        "working": len(queue.processing),
+        "shutting_down": queue.shutting_down,
+    }
+
+
+class StatusApp:
+    """An ASGI application that answers GET and HEAD with `status_of(...)`.
+
+    It answers where it is mounted, and at /kinformer/status when it is the whole application.
+
+    Args:
+        parts: as for `status_of`.
+    """
+
+    def __init__(self, *parts: Part) -> None:
+        status_of(*parts)
+        self._parts = parts
+
+    def data(self) -> dict[str, Any]:
+        """What it answers with."""
+        return status_of(*self._parts)
+
+    async def __call__(
+        self, scope: _Scope, receive: Callable[[], Awaitable[_Message]], send: Callable[[_Message], Awaitable[None]]
+    ) -> None:
+        """Answer one request; of the other kinds of ASGI scopes, the lifespan is agreed to."""
+        if scope["type"] == "lifespan":
+            while True:
+                message = await receive()
+                await send({"type": f"{message['type']}.complete"})
+                if message["type"] == "lifespan.shutdown":
+                    return
+        if scope["type"] != "http":
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", "")).rstrip("/")
+        code, body = self._answer(scope["method"], path)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", b"no-store"),
+        ]
+        await send({"type": "http.response.start", "status": code, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    def _answer(self, method: str, path: str) -> tuple[int, bytes]:
+        if path not in {"", STATUS_PATH}:
+            return 404, b'{"error":"there is only the status here"}'
+        if method not in {"GET", "HEAD"}:
+            return 405, b'{"error":"the status can only be read"}'
+        return 200, msgspec.json.encode(self.data())
+
+
+class StatusServer:
+    """Serves the status over HTTP, for a program that has no web server of its own.
+
+        async with factory, StatusServer(factory, controller):
+            ...                              # $ kinformer top http://127.0.0.1:8765
+
+    Args:
+        parts: as for `status_of`.
+        host: where to listen; loopback unless told otherwise.
+        port: 0 for any free one, which `url` then has.
+    """
+
+    def __init__(self, *parts: Part, host: str = "127.0.0.1", port: int = DEFAULT_PORT) -> None:
+        status_of(*parts)
+        self._parts = parts
+        self._host = host
+        self._port = port
+        self._runner: web.ServerRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the status is."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}{STATUS_PATH}"
+
+    async def __aenter__(self) -> Self:
+        """Listen.
+
+        Raises:
+            AlreadyStartedError: it does already.
+            OSError: the port cannot be had.
+        """
+        from aiohttp import web
+
+        if self._runner is not None:
+            msg = f"the status is being served already, at {self.url}"
+            raise AlreadyStartedError(msg)
+
+        async def answer(request: web.BaseRequest) -> web.Response:
+            path = request.path.rstrip("/")
+            if path != STATUS_PATH:
+                return web.json_response({"error": f"the status is at {STATUS_PATH}"}, status=404)
+            if request.method not in {"GET", "HEAD"}:
+                return web.json_response({"error": "the status can only be read"}, status=405)
+            body = msgspec.json.encode(status_of(*self._parts))
+            return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
+
+        runner = web.ServerRunner(web.Server(answer, access_log=None), handle_signals=False, shutdown_timeout=0.5)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._port = runner.addresses[0][1]
+        self._runner = runner
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
