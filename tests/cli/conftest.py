@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -30,6 +30,11 @@ class Served:
     url: str
     kubeconfig: Path
     process: subprocess.Popen[str]
+
+
+AT_ONCE: Final = 5.0
+"""Seconds that an end may take which waits for nothing, on a machine that is busy with other tests; alone it takes a
+tenth of one. Whoever waited for a watch to end by itself would take minutes."""
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from kinformer.cli._compare import compare
 from kinformer.cli._plain import PlainView
 from kinformer.objects import ObjectKey
 from kinformer.status import InformerState
-from tests.cli.conftest import end, start
+from tests.cli.conftest import AT_ONCE, end, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,14 +58,14 @@ async def test_the_demo_fails_when_a_cache_differs(monkeypatch: pytest.MonkeyPat
     assert "missing: node-" in out.getvalue()
 
 
-def test_ctrl_c_ends_the_demo_within_a_second_and_without_a_traceback() -> None:
+def test_ctrl_c_ends_the_demo_at_once_and_without_a_traceback() -> None:
     process = start("demo", "--for", "60")
     assert process.stdout is not None
     while "caches in sync" not in process.stdout.readline():
         pass
     asked = time.perf_counter()
     outcome = end(process)
-    assert time.perf_counter() - asked < 1
+    assert time.perf_counter() - asked < AT_ONCE
     assert (outcome.code, outcome.err) == (130, "")
 
 
