@@ -389,6 +389,7 @@ class SharedInformer:
         if self._sees_own_writes:
             self._own_writes.begin()
         self._background.start(self._run(), on_end=self._finish)
+        self._metrics.informer_started(self)
 
     async def stop(self) -> None:
         """End it: the watch is closed, waiting events are dropped, and handlers that are running are cancelled.
@@ -626,8 +627,11 @@ class SharedInformer:
 
     def _finish(self) -> None:
         self._fifo.close()
+        started = self._record.state is not InformerState.NEW
         if self._record.state not in _ENDED:
             self._record.enter(InformerState.STOPPED, self._clock())
+        if started:
+            self._metrics.informer_stopped(self)
         self._dispatcher.close()
         self._own_writes.close()
         self._news.set()

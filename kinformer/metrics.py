@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
     "NO_METRICS",
+    "AllMetrics",
     "ControllerGauges",
     "ControllerMetrics",
     "FailureCause",
@@ -19,6 +20,7 @@ __all__ = [
     "QueueGauges",
     "QueueMetrics",
     "ReconcileResult",
+    "RequestMetrics",
     "WorkMetrics",
 ]
 
@@ -47,23 +49,33 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def add(self, other: Histogram) -> None:
+        """Count all that another one of the same bounds has counted."""
+        self.counts = [one + more for one, more in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
+
 
 class Metrics(Protocol):
-    """What an implementation is told. Calls are synchronous, on the event loop, and must not raise.
+    """What an informer tells. Calls are synchronous, on the event loop, and must not raise.
 
-    `informer` is the informer's name (its resource and scope): a small, bounded set of values.
+    Nothing is told per event: an informer counts that in its `status`, which can be read at any moment. `informer` is
+    the informer's name (its resource and scope): a small, bounded set of values.
     """
 
-    def listed(self, informer: str, *, objects: int, reason: str) -> None:
-        """A list was finished; `reason` is why it was made: "initial", "expired", ..."""
+    def informer_started(self, informer: Any) -> None:
+        """A `SharedInformer` has been started. Its `status`, `handlers` and `pending` may be read from now on."""
         ...
 
-    def watch_opened(self, informer: str) -> None:
-        """A watch was answered."""
+    def informer_stopped(self, informer: Any) -> None:
+        """A `SharedInformer` that had been started has ended, and counts no further."""
         ...
 
-    def received(self, informer: str, *, events: int) -> None:
-        """A batch of watch events arrived."""
+    def listed(self, informer: str, *, objects: int, reason: str, seconds: float) -> None:
+        """A list was finished, so long after it was asked for; `reason` is why: "initial", "expired", ..."""
+        ...
+
+    def watch_opened(self, informer: str, *, seconds: float) -> None:
+        """A watch was answered, so long after it was asked for."""
         ...
 
     def failed(self, informer: str, error: BaseException) -> None:
@@ -75,16 +87,34 @@ class Metrics(Protocol):
         ...
 
 
+class RequestMetrics(Protocol):
+    """What a client tells. Calls are synchronous, on the event loop, and must not raise."""
+
+    def requested(self, method: str, host: str, code: str, seconds: float) -> None:
+        """A request was answered, or failed.
+
+        Args:
+            method: the HTTP method.
+            host: the API server's, with its port.
+            code: the HTTP status; "<error>" when there was none (client-go: rest/request.go).
+            seconds: until the head of the answer; a watch goes on after that.
+        """
+        ...
+
+
 class NoMetrics:
-    """Counts nothing."""
+    """Counts nothing. A base for what wants to know of a few things only."""
 
-    def listed(self, informer: str, *, objects: int, reason: str) -> None:
+    def informer_started(self, informer: Any) -> None:
         """Do nothing."""
 
-    def watch_opened(self, informer: str) -> None:
+    def informer_stopped(self, informer: Any) -> None:
         """Do nothing."""
 
-    def received(self, informer: str, *, events: int) -> None:
+    def listed(self, informer: str, *, objects: int, reason: str, seconds: float) -> None:
+        """Do nothing."""
+
+    def watch_opened(self, informer: str, *, seconds: float) -> None:
         """Do nothing."""
 
     def failed(self, informer: str, error: BaseException) -> None:
@@ -95,6 +125,47 @@ class NoMetrics:
 
 
 NO_METRICS = NoMetrics()
+
+
+class AllMetrics:
+    """Tells several, in their order, of everything that an informer tells.
+
+    Args:
+        all: whom to tell.
+    """
+
+    def __init__(self, *all: Metrics) -> None:  # noqa: A002 - what else
+        self._all = all
+
+    def informer_started(self, informer: Any) -> None:
+        """Tell all."""
+        for metrics in self._all:
+            metrics.informer_started(informer)
+
+    def informer_stopped(self, informer: Any) -> None:
+        """Tell all."""
+        for metrics in self._all:
+            metrics.informer_stopped(informer)
+
+    def listed(self, informer: str, *, objects: int, reason: str, seconds: float) -> None:
+        """Tell all."""
+        for metrics in self._all:
+            metrics.listed(informer, objects=objects, reason=reason, seconds=seconds)
+
+    def watch_opened(self, informer: str, *, seconds: float) -> None:
+        """Tell all."""
+        for metrics in self._all:
+            metrics.watch_opened(informer, seconds=seconds)
+
+    def failed(self, informer: str, error: BaseException) -> None:
+        """Tell all."""
+        for metrics in self._all:
+            metrics.failed(informer, error)
+
+    def handler_failed(self, informer: str, handler: str, error: BaseException) -> None:
+        """Tell all."""
+        for metrics in self._all:
+            metrics.handler_failed(informer, handler, error)
 
 
 class QueueGauges(Protocol):

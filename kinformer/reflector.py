@@ -210,6 +210,7 @@ class Reflector:
     async def _list(self, step: ListStep) -> None:
         machine, status = self._machine, self._status
         clock = asyncio.get_running_loop().time
+        began = clock()
         kept: dict[ObjectKey, KubeObject] = {}
         pages = 0
         version = ""
@@ -230,7 +231,7 @@ class Reflector:
             self._failed(error, "list")
             return
         if not self._refused(version):
-            await self._listed(step, kept, version, pages)
+            await self._listed(step, kept, version, pages, began)
 
     async def _stream(self, step: StreamStep) -> None:
         """List by streaming into a store of its own; after the end bookmark the same stream goes on as the watch."""
@@ -238,8 +239,9 @@ class Reflector:
         clock = asyncio.get_running_loop().time
         status.listed = 0
         opened = ended = False
-        began = clock()
+        asked = began = clock()
         failure: KinformerError | None = None
+        why: KinformerError | str | None = "interrupted"
         try:
             async with self._source.watch(
                 resource_version=step.resource_version,
@@ -248,20 +250,23 @@ class Reflector:
             ) as batches:
                 opened = True
                 began = clock()
-                status.heard(began)
+                self._opened(asked, began)
                 kept, version, failure = await self._initial_events(batches)
                 if failure is None:
                     # A refusal counts as an answer: what comes next is decided already.
                     ended = True
                     if self._refused(version):
                         return
-                    await self._listed(step, kept, version, pages=0)
+                    await self._listed(step, kept, version, 0, asked)
                     if self._relist_reason:
                         return
                     del kept
                     failure = await self._follow(batches)
+            why = failure
         except KinformerError as error:
-            failure = error
+            why = failure = error
+        finally:
+            self._closed(why, opened=opened)
         if ended:
             self._watch_over(failure, clock() - began)
         else:
@@ -304,19 +309,24 @@ class Reflector:
         return kept, "", StreamBrokenError(f"the server ended the stream before its end bookmark, after {len(kept)}")
 
     async def _watch(self, step: WatchStep) -> None:
-        status = self._status
         clock = asyncio.get_running_loop().time
-        began = clock()
+        asked = began = clock()
+        opened = False
         failure: KinformerError | None = None
+        why: KinformerError | str | None = "interrupted"
         try:
             async with self._source.watch(
                 resource_version=step.resource_version, timeout_seconds=step.timeout_seconds
             ) as batches:
                 began = clock()
-                status.heard(began)
+                opened = True
+                self._opened(asked, began)
                 failure = await self._follow(batches)
+            why = failure
         except KinformerError as error:
-            failure = error
+            why = failure = error
+        finally:
+            self._closed(why, opened=opened)
         self._watch_over(failure, clock() - began)
 
     async def _follow(self, batches: AsyncIterator[WatchBatch]) -> KinformerError | None:
@@ -324,8 +334,6 @@ class Reflector:
         machine, status = self._machine, self._status
         clock = asyncio.get_running_loop().time
         status.enter(InformerState.WATCHING, clock())
-        status.watches += 1
-        self._metrics.watch_opened(self._name)
         until = clock() + SLICE_SECONDS
         async for batch in batches:
             now = clock()
@@ -339,7 +347,6 @@ class Reflector:
             if batch.events:
                 status.events += len(batch.events)
                 status.last_event_at = now
-                self._metrics.received(self._name, events=len(batch.events))
             if batch.events or batch.resource_version:
                 machine.progressed(batch.resource_version)
                 status.failures = 0
@@ -352,8 +359,18 @@ class Reflector:
                 return batch.error
         return None
 
+    def _opened(self, asked: float, now: float) -> None:
+        """A watch was answered."""
+        self._status.heard(now)
+        self._status.watches += 1
+        self._metrics.watch_opened(self._name, seconds=now - asked)
+
+    def _closed(self, why: KinformerError | str | None, *, opened: bool) -> None:
+        """A watch has ended: cleanly, by an error, or because we were told to."""
+        if opened:
+            self._status.watch_ended(why)
+
     def _watch_over(self, failure: KinformerError | None, lasted: float) -> None:
-        self._status.watch_ended(failure)
         if failure is None:
             failure = self._machine.watch_ended(lasted=lasted)
         else:
@@ -380,7 +397,7 @@ class Reflector:
         return True
 
     async def _listed(
-        self, step: ListStep | StreamStep, kept: dict[ObjectKey, KubeObject], version: str, pages: int
+        self, step: ListStep | StreamStep, kept: dict[ObjectKey, KubeObject], version: str, pages: int, asked: float
     ) -> None:
         """Queue a whole list. From its first slice to its last nothing else may be queued, so nothing interrupts it."""
         machine, status = self._machine, self._status
@@ -394,7 +411,8 @@ class Reflector:
         status.lists[step.reason] += 1
         self._intake.reached(version_number(version))
         self._on_progress()
-        self._metrics.listed(self._name, objects=len(kept), reason=step.reason)
+        seconds = asyncio.get_running_loop().time() - asked
+        self._metrics.listed(self._name, objects=len(kept), reason=step.reason, seconds=seconds)
         _log.debug("%s: listed %d objects at version %s (%s)", self._name, len(kept), version, step.reason)
         self._listing = False
         self.lists += 1

@@ -62,7 +62,8 @@ class InformerStatus:
         listed: objects received so far by the list that is under way.
         lists: how many lists were finished, by reason ("initial", "expired", ...).
         watches: how many watches the server answered.
-        watch_ends: how many have ended or were refused, by reason: "closed" by the server, or the class of an error.
+        watch_ends: how many of them have ended, by reason: "closed" by the server, the class of an error, or
+            "interrupted" by `relist`, `reconnect` or the informer's own end.
         events: how many events the watches brought.
         changes: how many objects were added, updated and deleted in the cache.
         last_event_at: when the last of them came; `None` if none did. Quiet resources have old events.
@@ -149,9 +150,9 @@ class StatusRecord:
         self.last_error_at = now
         self.errors[class_of(error)] += 1
 
-    def watch_ended(self, failure: BaseException | None) -> None:
-        """A watch has ended: cleanly, or by an error."""
-        self.watch_ends["closed" if failure is None else class_of(failure)] += 1
+    def watch_ended(self, why: BaseException | str | None) -> None:
+        """A watch has ended: cleanly, by an error, or for another reason."""
+        self.watch_ends[class_of(why) if isinstance(why, BaseException) else why or "closed"] += 1
 
     def snapshot(self, now: float, *, has_synced: bool, storage: StorageStatus, changes: Changes) -> InformerStatus:
         """The status as it is now."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from kinformer.client._requests import PatchType, PropagationPolicy, Target
+    from kinformer.metrics import RequestMetrics
     from kinformer.resources import Resource
 
 __all__ = ["Client"]
@@ -74,6 +75,7 @@ class Client:
         connect_timeout: seconds that making a connection may take, the TLS handshake included.
         page_size: objects asked for at a time by `list`; 0 for all at once.
         user_agent: who asks, put in front of kinformer's own User-Agent.
+        metrics: told of each request.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Client:
         connect_timeout: float = 10.0,
         page_size: int = 500,
         user_agent: str = "",
+        metrics: RequestMetrics | None = None,
     ) -> None:
         if timeout <= 0 or connect_timeout <= 0:
             msg = f"time limits are more than 0 seconds, not {timeout:g} and {connect_timeout:g}"
@@ -96,6 +99,7 @@ class Client:
         self._connect_timeout = connect_timeout
         self._page_size = page_size
         self._user_agent = user_agent
+        self._metrics = metrics
         self._entered = False
         self._transport: Transport | None = None
         self._discovery: Discovery | None = None
@@ -125,6 +129,7 @@ class Client:
             timeout=self._timeout,
             connect_timeout=self._connect_timeout,
             user_agent=self._user_agent,
+            metrics=self._metrics,
         )
         await transport.open()
         self._transport = transport

@@ -26,6 +26,8 @@ from kinformer.errors import AlreadyStartedError, KinformerError, NotStartedErro
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
+    from kinformer.metrics import RequestMetrics
+
 __all__ = ["Answer", "Body", "Transport"]
 
 USER_AGENT: Final = f"kinformer/{__version__} (python {platform.python_version()}; {platform.system().lower()})"
@@ -69,13 +71,24 @@ class Transport:
         timeout: seconds that a plain request may take as a whole.
         connect_timeout: seconds that making a connection may take, TLS included.
         user_agent: put in front of our own.
+        metrics: told of each request.
     """
 
-    def __init__(self, config: ClusterConfig, *, timeout: float, connect_timeout: float, user_agent: str = "") -> None:
+    def __init__(
+        self,
+        config: ClusterConfig,
+        *,
+        timeout: float,
+        connect_timeout: float,
+        user_agent: str = "",
+        metrics: RequestMetrics | None = None,
+    ) -> None:
         self.config = config
         self.timeout = timeout
         self._connect_timeout = connect_timeout
         self._user_agent = f"{user_agent} {USER_AGENT}".strip()
+        self._metrics = metrics
+        self._host = urlsplit(config.server).netloc.rpartition("@")[2]
         self._contexts = ContextCache(config.tls) if config.server.startswith("https:") else None
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
@@ -249,10 +262,12 @@ class Transport:
             stream: RawStream | None = None
             try:
                 async with asyncio.timeout(self.timeout):
-                    stream = await self._connect(url.hostname or "", url.port, target, identity, headers)
-                    self._streams.add(stream)
-                    await stream.head()
-                    head = stream.parser
+                    async with self._counted("GET") as counted:
+                        stream = await self._connect(url.hostname or "", url.port, target, identity, headers)
+                        self._streams.add(stream)
+                        await stream.head()
+                        head = stream.parser
+                        counted(head.status)
                     said = b"" if 200 <= head.status < 300 else await stream.read_to_end()
                 if 200 <= head.status < 300:
                     content_type = head.headers.get("content-type", "application/octet-stream").partition(";")[0]
@@ -362,17 +377,36 @@ class Transport:
         if identity.authorization:
             sent["Authorization"] = identity.authorization
         context: ssl.SSLContext | bool = True if self._contexts is None else self._contexts.get(identity.certificate)
-        return await self._session.request(
-            method,
-            url,
-            headers=sent,
-            data=body,
-            timeout=limits,
-            allow_redirects=False,
-            proxy=self.config.proxy,
-            ssl=context,
-            server_hostname=self.config.tls.server_name if self._contexts is not None else None,
-        )
+        async with self._counted(method) as counted:
+            response = await self._session.request(
+                method,
+                url,
+                headers=sent,
+                data=body,
+                timeout=limits,
+                allow_redirects=False,
+                proxy=self.config.proxy,
+                ssl=context,
+                server_hostname=self.config.tls.server_name if self._contexts is not None else None,
+            )
+            counted(response.status)
+            return response
+
+    @contextlib.asynccontextmanager
+    async def _counted(self, method: str) -> AsyncIterator[Callable[[int], None]]:
+        """Tell the metrics of one request: of the status that is given to what this yields, else of an error."""
+        if self._metrics is None:
+            yield lambda _: None
+            return
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        codes: list[int] = []
+        try:
+            yield codes.append
+        finally:
+            # Also a request that is cancelled: it has been sent, and nobody knows what became of it.
+            code = str(codes[0]) if codes else "<error>"
+            self._metrics.requested(method, self._host, code, loop.time() - began)
 
     async def _identity(self) -> Identity:
         if self._session is None:

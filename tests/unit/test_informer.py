@@ -701,3 +701,22 @@ async def test_changes_are_counted_as_the_handlers_are_told_of_them() -> None:
         await settled()
         by_kind = [sum(isinstance(event, kind) for event in seen) for kind in (Added, Updated, Deleted)]
         assert [*pods.status.changes] == by_kind == [5, 2, 2]
+
+
+async def test_each_watch_that_was_opened_ends_for_a_reason() -> None:
+    source = FakeSource(pod("a"))
+    async with SharedInformer(source) as pods:
+        stream = await source.watched()
+        stream.added(pod("b", 11))
+        stream.end()
+        await asyncio.sleep(5)
+        stream = await source.watched()
+        stream.fail(ConnectError("gone"))
+        await asyncio.sleep(5)
+        await source.watched()
+        pods.reconnect()
+        await asyncio.sleep(5)
+        await source.watched()
+        assert pods.status.watches == 4
+    assert pods.status.watch_ends == {"closed": 1, "ConnectError": 1, "interrupted": 2}
+    assert pods.status.errors == {"ConnectError": 1}
