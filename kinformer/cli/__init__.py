@@ -1,8 +1,10 @@
-"""The command line: `kinformer demo | watch | get | bench | serve-api`.
+"""The command line: `kinformer demo | watch | get | top | bench | serve-api`.
 
 _app          the commands and their options (typer)      _session     errors, signals and the exit code of a command
 _connect      which server a command talks to             _signals     Ctrl-C and SIGTERM
-_watch        watch and get                               _columns     what a table shows of an object
+_watch        watch and get                               _columns     what a table shows where the server shows nothing
+_printers     the forms in which objects are printed      _diff, _jsonpath, _secrets   parts of those
+_top          how a running program is                    _completion  what Tab offers
 _bench        what informers of a cluster cost           _bench_view  shows it
 _demo         the demo from beginning to end              _tally       what the demo counts
 _live         the demo's view in a terminal (rich)        _plain       the same as lines of text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 import sys
 from pathlib import Path
@@ -10,6 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kinformer._version import __version__
+from kinformer.cli._completion import (
+    complete_context,
+    complete_form,
+    complete_name,
+    complete_namespace,
+    complete_resource,
+)
 
 if TYPE_CHECKING:
     from kinformer.cli._connect import Where
@@ -19,7 +27,6 @@ __all__ = ["app", "run"]
 
 app = typer.Typer(
     name="kinformer",
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -33,24 +40,88 @@ kinformer demo                       informers at work, no cluster needed
 
 kinformer watch pods -A              every pod, and what becomes of it
 
-kinformer watch deploy -l app=web -o json
+kinformer watch deploy/web --diff    what each update of it changed
 
 kinformer get nodes --context staging
 
 kinformer get pods --demo            from an embedded, simulated cluster
 
+kinformer top 127.0.0.1:8765         the informers of a running program
+
 kinformer serve-api --demo           that cluster for kubectl
 
-kinformer bench pods -A --for 60     what your cluster costs: lists and watches, changes nothing
+kinformer bench pods -A --for 60     what your cluster costs; changes nothing
+
+kinformer --install-completion       Tab completes resources and names
+"""
+
+_WATCH_EXAMPLES = """
+[bold]Examples[/bold]
+
+kinformer watch pods -A                      every pod, what becomes of it
+
+kinformer watch pod/web-0 --diff             what each update changed
+
+kinformer watch deploy -l app=web -o wide
+
+kinformer watch events -o jsonpath='{.type} {.reason}: {.message}'
+
+kinformer watch cm -o json | jq .object.data
+"""
+
+_GET_EXAMPLES = """
+[bold]Examples[/bold]
+
+kinformer get nodes -o wide --context staging
+
+kinformer get deploy/web -o yaml
+
+kinformer get pods -o jsonpath='{.items[*].spec.nodeName}'
+
+kinformer get secret/db -o jsonpath='{.data.password}' --show-secrets
+
+kinformer get pods --demo                    from a simulated cluster
+"""
+
+_TOP_EXAMPLES = """
+[bold]Examples[/bold]
+
+kinformer top 127.0.0.1:8765                 a program with a StatusServer
+
+kinformer top https://app.example.com/internal/informers
+
+kinformer top 127.0.0.1:8000 --once          as lines of text
+"""
+
+_SERVE_EXAMPLES = """
+[bold]Examples[/bold]
+
+kinformer serve-api --write-kubeconfig /tmp/kc
+
+KUBECONFIG=/tmp/kc kubectl get ns            in another terminal
+
+kinformer serve-api --demo --fault drop:every=5
 """
 
 _Resource = Annotated[
     str,
-    typer.Argument(help="As kubectl names it: pods, deploy, widgets.v1.example.com, pod/web-0."),
+    typer.Argument(
+        help="As kubectl names it: pods, deploy, widgets.v1.example.com, pod/web-0.", autocompletion=complete_resource
+    ),
 ]
-_Name = Annotated[str, typer.Argument(help="Only the object of this name.", show_default=False)]
+_Name = Annotated[
+    str, typer.Argument(help="Only the object of this name.", show_default=False, autocompletion=complete_name)
+]
 _Namespace = Annotated[
-    str, typer.Option("-n", "--namespace", metavar="NS", help="By default that of the context.", show_default=False)
+    str,
+    typer.Option(
+        "-n",
+        "--namespace",
+        metavar="NS",
+        help="By default that of the context.",
+        show_default=False,
+        autocompletion=complete_namespace,
+    ),
 ]
 _All = Annotated[bool, typer.Option("-A", "--all-namespaces", help="Whichever namespace they are in.")]
 _Labels = Annotated[
@@ -62,13 +133,26 @@ _Fields = Annotated[
     typer.Option("--field-selector", metavar="SEL", help="Field selector: status.phase=Running.", show_default=False),
 ]
 _Output = Annotated[
-    str, typer.Option("-o", "--output", metavar="FORM", help="table, json (a JSON value per line) or name.")
+    str,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FORM",
+        help="table (the server's own columns), wide, yaml, json (a value per line), name, or jsonpath=TEMPLATE.",
+        autocompletion=complete_form,
+    ),
 ]
-_Secrets = Annotated[bool, typer.Option("--show-secrets", help="Show the values of Secrets in -o json.")]
+_Secrets = Annotated[
+    bool, typer.Option("--show-secrets", help="Show the values of Secrets, which are hidden in every form otherwise.")
+]
+_Diff = Annotated[bool, typer.Option("--diff", help="Say below each update what it changed, field by field.")]
 _Kubeconfig = Annotated[
     Path | None, typer.Option("--kubeconfig", metavar="FILE", help="Instead of KUBECONFIG and ~/.kube/config.")
 ]
-_Context = Annotated[str | None, typer.Option("--context", metavar="NAME", help="Instead of the current context.")]
+_Context = Annotated[
+    str | None,
+    typer.Option("--context", metavar="NAME", help="Instead of the current context.", autocompletion=complete_context),
+]
 _Server = Annotated[str | None, typer.Option("--server", "-s", metavar="URL", help="A server without a kubeconfig.")]
 _TokenFile = Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="A bearer token, for --server.")]
 _Authority = Annotated[
@@ -128,7 +212,7 @@ def _demo(
     return conduct(command, verbose=verbose)
 
 
-@app.command("watch")
+@app.command("watch", epilog=_WATCH_EXAMPLES)
 def _watch(
     resource: _Resource,
     name: _Name = "",
@@ -137,6 +221,7 @@ def _watch(
     selector: _Labels = "",
     field_selector: _Fields = "",
     output: _Output = "table",
+    diff: _Diff = False,
     show_secrets: _Secrets = False,
     kubeconfig: _Kubeconfig = None,
     context: _Context = None,
@@ -149,7 +234,8 @@ def _watch(
 ) -> int:
     """Print the objects of a resource, then each change, until Ctrl-C.
 
-    Objects that were there already are marked with "-", changes with ADDED, MODIFIED and DELETED.
+    Objects that were there already are marked with "-", changes with ADDED, MODIFIED and DELETED. In a terminal, the
+    cells that an update changed stand out. When the connection breaks, it goes on from where it was.
     """
     from kinformer.cli._session import conduct
 
@@ -157,14 +243,16 @@ def _watch(
         from kinformer.cli._watch import watch
 
         return await watch(
-            _question(resource, name, namespace, all_namespaces, selector, field_selector, output, show_secrets),
+            _question(
+                resource, name, namespace, all_namespaces, selector, field_selector, output, show_secrets, diff=diff
+            ),
             _where(kubeconfig, context, server, token_file, certificate_authority, insecure, demo),
         )
 
     return conduct(command, verbose=verbose)
 
 
-@app.command("get")
+@app.command("get", epilog=_GET_EXAMPLES)
 def _get(
     resource: _Resource,
     name: _Name = "",
@@ -193,6 +281,29 @@ def _get(
             _question(resource, name, namespace, all_namespaces, selector, field_selector, output, show_secrets),
             _where(kubeconfig, context, server, token_file, certificate_authority, insecure, demo),
         )
+
+    return conduct(command, verbose=verbose)
+
+
+@app.command("top", epilog=_TOP_EXAMPLES)
+def _top(
+    url: Annotated[str, typer.Argument(help="Where the program serves its status: a URL, or host:port.")],
+    every: Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.1, help="How often to look.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once, and print lines of text.")] = False,
+    picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE", hidden=True)] = None,
+    verbose: _Verbose = False,
+) -> int:
+    """Show how the informers of a running program are, live.
+
+    The program serves its status with kinformer.integrations.status_endpoint, in its web application or by a server of
+    its own.
+    """
+    from kinformer.cli._session import conduct
+
+    async def command() -> int:
+        from kinformer.cli._top import top
+
+        return await top(url, every=every, once=once, picture=picture)
 
     return conduct(command, verbose=verbose)
 
@@ -235,7 +346,7 @@ def _bench(
     return conduct(command, verbose=verbose)
 
 
-@app.command("serve-api")
+@app.command("serve-api", epilog=_SERVE_EXAMPLES)
 def _serve_api(
     port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 for any free one.")] = 0,
     host: Annotated[str, typer.Option("--host", metavar="HOST", help="Where to listen.")] = "127.0.0.1",
@@ -286,12 +397,16 @@ def _question(
     field_selector: str,
     output: str,
     show_secrets: bool,
+    *,
+    diff: bool = False,
 ) -> Question:
     from kinformer.cli._session import UsageProblem
     from kinformer.cli._watch import Form, Question
 
-    if output not in [*Form]:
-        msg = f"-o {output}: expected {', '.join(Form)}"
+    form, equals, template = output.partition("=")
+    if form not in [*Form] or bool(equals) != (form == Form.JSONPATH):
+        forms = ", ".join(f"{known}=TEMPLATE" if known is Form.JSONPATH else known for known in Form)
+        msg = f"-o {output}: expected {forms}"
         raise UsageProblem(msg)
     return Question(
         resource=resource,
@@ -300,8 +415,10 @@ def _question(
         all_namespaces=all_namespaces,
         label_selector=selector,
         field_selector=field_selector,
-        form=Form(output),
+        form=Form(form),
+        template=template,
         show_secrets=show_secrets,
+        diff=diff,
     )
 
 
@@ -317,6 +434,12 @@ def _where(
     from kinformer.cli._connect import Where
 
     return Where(kubeconfig, context, server, token_file, ca_file, insecure, demo)
+
+
+for _command in app.registered_commands:
+    # The line breaks of a docstring are where the source needs them; a terminal has others.
+    _paragraphs = inspect.cleandoc(getattr(_command.callback, "__doc__", None) or "").split("\n\n")
+    _command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in _paragraphs)
 
 
 def run(arguments: list[str] | None = None) -> int:

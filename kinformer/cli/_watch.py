@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import enum
-import os
-import sys
+import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from kinformer.cli._columns import columns_of, printable
 from kinformer.cli._connect import connected
+from kinformer.cli._jsonpath import JsonPath, JsonPathError
+from kinformer.cli._printers import (
+    Change,
+    DiffPrinter,
+    JsonPathPrinter,
+    JsonPrinter,
+    NamePrinter,
+    TablePrinter,
+    YamlPrinter,
+    wants_color,
+)
+from kinformer.cli._secrets import is_secret
 from kinformer.cli._session import EXIT_FAILURE, UsageProblem, complain, ending_with_reader, write
+from kinformer.client import TableListerWatcher
 from kinformer.errors import (
     ApiError,
     ConfigError,
@@ -22,7 +30,7 @@ from kinformer.errors import (
     StoppedError,
     TransportError,
 )
-from kinformer.events import Added, Deleted
+from kinformer.events import Added, Deleted, Updated
 from kinformer.informer import SharedInformer
 from kinformer.labels import FieldSelector, LabelSelector
 from kinformer.status import InformerState
@@ -31,7 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from kinformer.cli._connect import Where
-    from kinformer.client import Client
+    from kinformer.cli._printers import Printer
+    from kinformer.client import Client, HttpListerWatcher
     from kinformer.errors import KinformerError
     from kinformer.events import Event
     from kinformer.objects import KubeObject
@@ -39,20 +48,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Form", "Question", "get", "watch"]
 
-Mark: TypeAlias = Literal["", "ADDED", "MODIFIED", "DELETED"]
-
-_COLORS: Final[dict[Mark, str]] = {"": "", "ADDED": "32", "MODIFIED": "36", "DELETED": "31"}
-_HIDDEN: Final = "<redacted>"
-_LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _BATCH: Final = 500  # changes written at once at most
+_PAGE: Final = 500  # objects asked for at a time
 
 
 class Form(enum.StrEnum):
     """How objects are printed."""
 
     TABLE = "table"
+    WIDE = "wide"
+    YAML = "yaml"
     JSON = "json"
     NAME = "name"
+    JSONPATH = "jsonpath"
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it has columns."""
+        return self in {Form.TABLE, Form.WIDE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +80,12 @@ class Question:
         label_selector: as kubectl takes it.
         field_selector: as kubectl takes it.
         form: how to print it.
-        show_secrets: whether `json` shows the values in Secrets.
+        template: of the form jsonpath.
+        show_secrets: whether the values of Secrets are shown.
+        diff: whether a table says below each modification what changed.
 
     Raises:
-        UsageProblem: a selector does not parse, or two parts contradict each other.
+        UsageProblem: a selector or a template does not parse, or two parts contradict each other.
     """
 
     resource: str
@@ -80,7 +95,9 @@ class Question:
     label_selector: str = ""
     field_selector: str = ""
     form: Form = Form.TABLE
+    template: str = ""
     show_secrets: bool = False
+    diff: bool = False
 
     def __post_init__(self) -> None:
         word, slash, name = self.resource.partition("/")
@@ -96,10 +113,14 @@ class Question:
             raise UsageProblem(f"{self.name!r} is an object in one namespace; leave -A out")
         if self.name and (self.label_selector or self.field_selector):
             raise UsageProblem(f"{self.name!r} names the object, so there is nothing to select; leave the selector out")
+        if self.diff and self.form is not Form.TABLE:
+            raise UsageProblem(f"--diff goes with the table; leave -o {self.form} out")
         try:
             LabelSelector.parse(self.label_selector)
             FieldSelector.parse(self.field_selector)
-        except SelectorError as error:
+            if self.form is Form.JSONPATH:
+                JsonPath(self.template)
+        except (SelectorError, JsonPathError) as error:
             raise UsageProblem(str(error)) from error
 
 
@@ -107,25 +128,24 @@ async def get(question: Question, where: Where) -> int:
     """Print the objects there are; returns the exit code."""
     async with connected(where) as client:
         resource, namespace = await _resolve(client, question)
-        if question.name:
-            objects: Sequence[KubeObject] = [await client.get(resource, question.name, namespace=namespace)]
-        else:
-            found = await client.list(
-                resource,
-                namespace=namespace,
-                label_selector=question.label_selector,
-                field_selector=question.field_selector,
-            )
-            objects = found.items
-            for failure in found.failures:
-                complain(f"left out: {failure}")
-            if found.failures:
-                _print_all(_printer(question, resource, marked=False), objects)
-                return EXIT_FAILURE
-    if not objects and question.form is Form.TABLE:
-        _say_nothing_found(resource, namespace)
-    _print_all(_printer(question, resource, marked=False), objects)
-    return 0
+        source = _source(client, question, resource, namespace)
+        objects: list[KubeObject] = []
+        failures: list[ObjectError] = []
+        async for page in source.list(limit=_PAGE):
+            objects += page.items
+            failures += page.failures
+        if question.name and not objects and not failures:
+            # The server says best what is not there.
+            objects = [await client.get(resource, question.name, namespace=namespace)]
+        for failure in failures:
+            complain(f"left out: {failure}")
+        if not (objects or failures) and question.form is not Form.JSONPATH:
+            _say_nothing_found(resource, namespace)
+            return 0
+        printer = _printer(question, resource, source, marked=False)
+        _print_all(printer, objects)
+        _hint_at_secrets(question, resource, objects)
+        return EXIT_FAILURE if failures else 0
 
 
 async def watch(question: Question, where: Where) -> int:
@@ -134,13 +154,7 @@ async def watch(question: Question, where: Where) -> int:
         resource, namespace = await _resolve(client, question)
         if not resource.watchable:
             raise UsageProblem(f"{resource.full_name} cannot be watched")
-        fields = FieldSelector.parse({"metadata.name": question.name} if question.name else question.field_selector)
-        source = client.list_watch(
-            resource,
-            namespace=namespace,
-            label_selector=question.label_selector,
-            field_selector=str(fields),
-        )
+        source = _source(client, question, resource, namespace)
         outage = _Outage(resource)
         informer = SharedInformer(source, namespace=namespace or "", on_error=outage.failed)
         async with informer:
@@ -151,24 +165,43 @@ async def watch(question: Question, where: Where) -> int:
                     if outage.fatal is not None:
                         raise outage.fatal from None
                     return 0
-                await _print_changes(informer, question, namespace, outage)
+                await _print_changes(informer, question, source, namespace, outage)
     return 0
 
 
-async def _print_changes(informer: SharedInformer, question: Question, namespace: str | None, outage: _Outage) -> None:
-    printer = _printer(question, informer.resource, marked=True)
+async def _print_changes(
+    informer: SharedInformer, question: Question, source: HttpListerWatcher, namespace: str | None, outage: _Outage
+) -> None:
+    printer = _printer(question, informer.resource, source, marked=True)
     # What waits at this moment is what is in the cache; everything else comes after it.
     events = informer.events()
     there = [(await anext(events)).obj for _ in range(events.waiting)]
-    if not there and question.form is Form.TABLE:
+    if not there and question.form.is_table:
         _say_nothing_found(informer.resource, namespace)
     _print_all(printer, there)
+    _hint_at_secrets(question, informer.resource, there)
     async for event in events:
         batch = [event]
         while events.waiting and len(batch) < _BATCH:
             batch.append(await anext(events))
         outage.look(informer)
-        write(printer.lines([(_mark(event), event.obj) for event in batch]))
+        write(printer.lines([_change(event) for event in batch]))
+
+
+def _source(client: Client, question: Question, resource: Resource, namespace: str | None) -> HttpListerWatcher:
+    """Where the objects come from: rows where rows are all that is shown, whole objects elsewhere."""
+    fields = FieldSelector.parse({"metadata.name": question.name} if question.name else question.field_selector)
+    if question.form.is_table and not question.diff:
+        return client.table_watch(
+            resource, namespace=namespace, label_selector=question.label_selector, field_selector=str(fields)
+        )
+    return client.list_watch(
+        resource,
+        namespace=namespace,
+        label_selector=question.label_selector,
+        field_selector=str(fields),
+        metadata_only=question.form is Form.NAME,
+    )
 
 
 async def _resolve(client: Client, question: Question) -> tuple[Resource, str | None]:
@@ -210,126 +243,46 @@ class _Outage:
             complain(f"watching {self._resource.qualified} again")
 
 
-def _mark(event: Event) -> Mark:
+def _change(event: Event) -> Change:
     match event:
-        case Added():
-            return "ADDED"
-        case Deleted():
-            return "DELETED"
-        case _:
-            return "MODIFIED"
+        case Added(obj):
+            return Change("ADDED", obj)
+        case Deleted(obj):
+            return Change("DELETED", obj)
+        case Updated(old, new):
+            return Change("MODIFIED", new, old)
 
 
-class _Printer(Protocol):
-    def lines(self, objects: Sequence[tuple[Mark, KubeObject]]) -> str:
-        """What to print of objects, each with what happened to it ("": it was there)."""
-        ...
-
-
-def _printer(question: Question, resource: Resource, *, marked: bool) -> _Printer:
+def _printer(question: Question, resource: Resource, source: HttpListerWatcher, *, marked: bool) -> Printer:
+    secrets = question.show_secrets
     match question.form:
         case Form.JSON:
-            return _JsonPrinter(marked=marked, show_secrets=question.show_secrets)
+            return JsonPrinter(marked=marked, show_secrets=secrets)
+        case Form.YAML:
+            return YamlPrinter(marked=marked, show_secrets=secrets)
         case Form.NAME:
-            return _NamePrinter()
-        case _:
-            return _TablePrinter(
-                resource,
-                marked=marked,
-                namespaced=resource.namespaced and question.all_namespaces,
-                color=_wants_color(),
-            )
+            return NamePrinter()
+        case Form.JSONPATH:
+            as_list = not marked and not question.name
+            return JsonPathPrinter(JsonPath(question.template), as_list=as_list, show_secrets=secrets)
+    color = wants_color()
+    table = TablePrinter(
+        resource,
+        columns=lambda: source.columns if isinstance(source, TableListerWatcher) else (),
+        marked=marked,
+        namespaced=resource.namespaced and question.all_namespaces,
+        wide=question.form is Form.WIDE,
+        color=color,
+    )
+    return DiffPrinter(table, show_secrets=secrets, color=color) if question.diff else table
 
 
-def _print_all(printer: _Printer, objects: Iterable[KubeObject]) -> None:
-    in_order = sorted(objects, key=lambda obj: obj.key)
-    if in_order:
-        write(printer.lines([("", obj) for obj in in_order]))
+def _print_all(printer: Printer, objects: Iterable[KubeObject]) -> None:
+    write(printer.lines([Change("", obj) for obj in sorted(objects, key=lambda obj: obj.key)]))
 
 
-def _wants_color() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-class _TablePrinter:
-    """Columns below each other; they only become wider, for what was printed stays."""
-
-    def __init__(self, resource: Resource, *, marked: bool, namespaced: bool, color: bool) -> None:
-        self._columns = columns_of(resource)
-        self._marked = marked
-        self._namespaced = namespaced
-        self._color = color
-        self._widths: list[int] = []
-
-    def lines(self, objects: Sequence[tuple[Mark, KubeObject]]) -> str:
-        now = datetime.now(UTC)
-        rows = [(mark, self._cells(mark, obj, now)) for mark, obj in objects]
-        if not self._widths:
-            rows.insert(0, ("", self._header()))
-            self._widths = [0] * len(rows[0][1])
-        for _, cells in rows:
-            self._widths = [max(width, len(cell)) for width, cell in zip(self._widths, cells, strict=True)]
-        return "".join(f"{self._line(mark, cells)}\n" for mark, cells in rows)
-
-    def _header(self) -> list[str]:
-        return [
-            *(["EVENT"] if self._marked else []),
-            *(["NAMESPACE"] if self._namespaced else []),
-            *(column.title for column in self._columns),
-        ]
-
-    def _cells(self, mark: Mark, obj: KubeObject, now: datetime) -> list[str]:
-        return [
-            *([mark or "-"] if self._marked else []),
-            *([obj.namespace] if self._namespaced else []),
-            *(printable(column.cell(obj, now)) for column in self._columns),
-        ]
-
-    def _line(self, mark: Mark, cells: list[str]) -> str:
-        padded = [cell.ljust(width) for cell, width in zip(cells, self._widths, strict=True)]
-        if self._color and mark:
-            padded[0] = f"\x1b[{_COLORS[mark]}m{padded[0]}\x1b[0m"
-        return "   ".join(padded).rstrip()
-
-
-class _JsonPrinter:
-    """One JSON value per line: the object, or in a watch `{"type": ..., "object": ...}` as the API server has it."""
-
-    def __init__(self, *, marked: bool, show_secrets: bool) -> None:
-        self._marked = marked
-        self._show_secrets = show_secrets
-
-    def lines(self, objects: Sequence[tuple[Mark, KubeObject]]) -> str:
-        return "".join(self._line(mark, obj) for mark, obj in objects)
-
-    def _line(self, mark: Mark, obj: KubeObject) -> str:
-        raw = obj.to_json()
-        if obj.resource.plural == "secrets" and not obj.resource.group and not self._show_secrets:
-            raw = msgspec.json.encode(_redacted(obj.to_dict()))
-        elif b"\n" in raw:
-            raw = msgspec.json.encode(obj.to_dict())
-        text = raw.decode()
-        return f'{{"type":"{mark or "ADDED"}","object":{text}}}\n' if self._marked else f"{text}\n"
-
-
-def _redacted(secret: dict[str, Any]) -> dict[str, Any]:
-    """A Secret without its values: also kubectl's copy of what was applied has them."""
-    for part in ("data", "stringData"):
-        if isinstance(secret.get(part), dict):
-            secret[part] = dict.fromkeys(secret[part], _HIDDEN)
-    annotations = secret.get("metadata", {}).get("annotations")
-    if isinstance(annotations, dict) and _LAST_APPLIED in annotations:
-        annotations[_LAST_APPLIED] = _HIDDEN
-    return secret
-
-
-class _NamePrinter:
-    """`pod/web-0`, `deployment.apps/web`, as kubectl has it."""
-
-    def lines(self, objects: Sequence[tuple[Mark, KubeObject]]) -> str:
-        return "".join(f"{_name(obj)}\n" for _, obj in objects)
-
-
-def _name(obj: KubeObject) -> str:
-    group = f".{obj.resource.group}" if obj.resource.group else ""
-    return f"{obj.kind.lower()}{group}/{obj.name}"
+def _hint_at_secrets(question: Question, resource: Resource, objects: Sequence[KubeObject]) -> None:
+    """Say once that values are hidden, where somebody asks for nothing else."""
+    wanted = question.form is Form.JSONPATH and re.search(r"data\b", question.template)
+    if wanted and not question.show_secrets and any(map(is_secret, objects)):
+        complain(f"values of {resource.qualified} are hidden; --show-secrets shows them")

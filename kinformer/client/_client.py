@@ -12,6 +12,7 @@ from kinformer.client import _requests as requests
 from kinformer.client._discovery import Discovery, ServerVersion
 from kinformer.client._list_watch import HttpListerWatcher, accept, place, require_json, selection
 from kinformer.client._listing import ObjectList, decode_page
+from kinformer.client._tables import TableListerWatcher
 from kinformer.client._transport import Transport
 from kinformer.client._wire_errors import NOT_JSON
 from kinformer.config import ClusterConfig
@@ -189,6 +190,30 @@ class Client:
             label_selector=label_selector,
             field_selector=field_selector,
             metadata_only=metadata_only,
+            writes=self._writes,
+        )
+
+    def table_watch(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> TableListerWatcher:
+        """As `list_watch`, of the rows the server itself would show: each object has its metadata, and its `cells`.
+
+        What the columns are, `columns` of the result says once something has been listed.
+
+        Raises:
+            ValueError: a namespace for a cluster-scoped resource.
+        """
+        return TableListerWatcher(
+            self._open,
+            resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
             writes=self._writes,
         )
 

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from kinformer.client._listing import decode_page
-from kinformer.client._watching import WatchDecoder, WatchStream
+from kinformer.client._watching import Decoder, WatchDecoder, WatchStream
 from kinformer.errors import ProtocolError
 from kinformer.labels import FieldSelector, LabelSelector
 from kinformer.objects import KubeObject
@@ -155,7 +155,7 @@ class HttpListerWatcher:
                 # Without it, a version and a limit would mean exactly that version (API concepts, "resourceVersion").
                 first.append(("resourceVersionMatch", "NotOlderThan"))
         headers = {
-            "Accept": accept("PartialObjectMetadataList" if self.metadata_only else ""),
+            "Accept": self._accept(whole_list=True),
             "Accept-Encoding": "gzip" if transport.config.compression else "identity",
         }
         token = ""
@@ -167,7 +167,7 @@ class HttpListerWatcher:
                 "GET", self._path, doing=doing, params=params, headers=headers, patient=True
             )
             require_json(answer.content_type, doing)
-            page = await decode_page(answer.body, self._resource, doing=doing, metadata_only=self.metadata_only)
+            page = await self._decode_page(answer.body, doing)
             del answer  # megabytes, which the consumer's work on the page need not keep
             token = page.continue_token
             pages = [page]
@@ -214,15 +214,28 @@ class HttpListerWatcher:
         if send_initial_events:
             params += [("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan")]
         headers = {
-            "Accept": accept("PartialObjectMetadata" if self.metadata_only else ""),
+            "Accept": self._accept(whole_list=False),
             # A compressor would hold events back until it has enough of them.
             "Accept-Encoding": "identity",
         }
         silence = timeout_seconds + SILENCE_MARGIN
-        decoder = WatchDecoder(self._resource, doing=doing, metadata_only=self.metadata_only)
+        decoder = self._decoder(doing)
         async with transport.stream(self._path, doing=doing, params=params, headers=headers, silence=silence) as body:
             require_json(body.content_type, doing)
             yield WatchStream(body, decoder, transport, doing=doing, silence=silence)
+
+    # In which form objects come, and how they are read: others may want another (`_tables`).
+
+    def _accept(self, *, whole_list: bool) -> str:
+        if not self.metadata_only:
+            return accept()
+        return accept("PartialObjectMetadataList" if whole_list else "PartialObjectMetadata")
+
+    async def _decode_page(self, body: bytes, doing: str) -> ListPage:
+        return await decode_page(body, self._resource, doing=doing, metadata_only=self.metadata_only)
+
+    def _decoder(self, doing: str) -> Decoder:
+        return WatchDecoder(self._resource, doing=doing, metadata_only=self.metadata_only)
 
 
 def place(resource: Resource, namespace: str | None, name: str = "") -> str:

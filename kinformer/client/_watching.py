@@ -10,7 +10,7 @@ the object, and nothing but the object, shows in its decoding as one JSON value.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kinformer.errors import ObjectError
     from kinformer.resources import Resource
 
-__all__ = ["WatchDecoder", "WatchStream"]
+__all__ = ["Decoder", "WatchDecoder", "WatchStream"]
 
 # The first byte that differs among the types, and what an event of that type starts with.
 _STARTS: Final = {
@@ -362,6 +362,23 @@ class WatchDecoder:
         return ProtocolError(f"cannot {self._doing}: the server sends {kind} where {wanted} was asked for")
 
 
+class Decoder(Protocol):
+    """What a `WatchStream` needs of a decoder."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether an ERROR event has ended the stream."""
+        ...
+
+    def feed(self, *pieces: bytes) -> list[WatchBatch]:
+        """Take what one read brought, and give what it completed."""
+        ...
+
+    def close(self) -> list[WatchBatch]:
+        """Take the end of the stream."""
+        ...
+
+
 class WatchStream:
     """The batches of an open watch, as an asynchronous iterator.
 
@@ -373,7 +390,7 @@ class WatchStream:
     def __init__(
         self,
         body: Body,
-        decoder: WatchDecoder,
+        decoder: Decoder,
         transport: Transport,
         *,
         doing: str,

@@ -9,7 +9,9 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
+from kinformer.testing import build
 from tests.cli.conftest import AT_ONCE, end, start
 
 if TYPE_CHECKING:
@@ -106,6 +108,64 @@ def test_watch_in_json_has_the_events_of_the_api(served: Served) -> None:
     end(process)
 
 
+def test_the_columns_are_those_the_server_shows(served: Served, kinformer: Run) -> None:
+    printed = [
+        {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
+        {"name": "Note", "type": "string", "jsonPath": ".spec.note", "priority": 1},
+    ]
+    definition = build.custom_resource_definition("sizes", "Size")
+    definition["spec"]["versions"][0]["additionalPrinterColumns"] = printed
+    send(served, "POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+    sized = build.custom_resource("example.com/v1", "Size", "a", spec={"size": 3, "note": "first\nsecond"})
+    send(served, "POST", "/apis/example.com/v1/namespaces/default/sizes", sized)
+    shown = kinformer("get", "sizes", "--server", served.url).out.splitlines()
+    assert [line.split() for line in shown] == [["NAME", "SIZE"], ["a", "3"]]
+    wide = kinformer("get", "sizes/a", "-o", "wide", "--server", served.url).out.splitlines()
+    assert [line.split() for line in wide] == [["NAME", "SIZE", "NOTE"], ["a", "3", "first..."]]
+    process = start("watch", "sizes", "-o", "wide", "--server", served.url)
+    assert line_of(process, "first").split() == ["-", "a", "3", "first..."]
+    send(served, "PATCH", "/apis/example.com/v1/namespaces/default/sizes/a", {"spec": {"size": 4}})
+    assert line_of(process, "MODIFIED").split() == ["MODIFIED", "a", "4", "first..."]
+    assert end(process).err == ""
+
+
+def test_watch_says_what_each_update_changed(served: Served) -> None:
+    config_map(served, "diff-a", diff="yes")
+    process = start("watch", "cm/diff-a", "--diff", "--server", served.url)
+    assert line_of(process, "diff-a").split()[:2] == ["-", "diff-a"]
+    send(served, "PATCH", "/api/v1/namespaces/default/configmaps/diff-a", {"data": {"a": "2", "b": "new"}})
+    assert line_of(process, "MODIFIED").split()[:3] == ["MODIFIED", "diff-a", "2"]
+    assert line_of(process, "~") == "    ~ data.a: 1 → 2\n"
+    assert line_of(process, "+") == "    + data.b: new\n"
+    assert end(process).err == ""
+
+
+def test_yaml_and_jsonpath_print_what_they_say(served: Served, kinformer: Run) -> None:
+    config_map(served, "path-a", path="yes")
+    config_map(served, "path-b", path="yes")
+    at = ("-l", "path=yes", "--server", served.url)
+    documents = [*yaml.safe_load_all(kinformer("get", "cm", "-o", "yaml", *at).out)]
+    assert [document["metadata"]["name"] for document in documents] == ["path-a", "path-b"]
+    names = kinformer("get", "cm", "-o", "jsonpath={.items[*].metadata.name}", *at)
+    assert names.out == "path-a path-b\n"
+    one = kinformer("get", "cm/path-a", "-o", "jsonpath={.data.a}", "--server", served.url)
+    assert one.out == "1\n"
+    process = start("watch", "cm", "-o", "jsonpath={.metadata.name}={.data.a}", *at)
+    assert line_of(process, "path-b") == "path-b=1\n"
+    end(process)
+
+
+def test_a_jsonpath_to_the_values_of_secrets_says_that_they_are_hidden(served: Served, kinformer: Run) -> None:
+    body = build.secret("hidden", data={"password": "hunter2"})
+    send(served, "POST", "/api/v1/namespaces/default/secrets", body)
+    path = ("get", "secret/hidden", "-o", "jsonpath={.data.password}", "--server", served.url)
+    outcome = kinformer(*path)
+    assert outcome.out == "<redacted>\n"
+    assert outcome.err == "kinformer: values of secrets are hidden; --show-secrets shows them\n"
+    shown = kinformer(*path, "--show-secrets")
+    assert (shown.out, shown.err) == ("aHVudGVyMg==\n", "")
+
+
 def test_watch_ends_quietly_when_its_reader_goes_away(served: Served) -> None:
     config_map(served, "pipe-a", pipe="yes")
     process = start("watch", "cm", "-l", "pipe=yes", "-o", "name", "--server", served.url)
@@ -124,7 +184,10 @@ def test_watch_ends_quietly_when_its_reader_goes_away(served: Served) -> None:
         (["get", "nosuch"], 1, "has no resource 'nosuch'"),
         (["get", "cm/absent"], 1, "absent"),
         (["get", "cm", "-l", "a=("], 2, "label selector 'a=('"),
-        (["get", "cm", "-o", "yml"], 2, "-o yml: expected table, json, name"),
+        (["get", "cm", "-o", "yml"], 2, "-o yml: expected table, wide, yaml, json, name, jsonpath=TEMPLATE"),
+        (["get", "cm", "-o", "jsonpath"], 2, "-o jsonpath: expected table, wide"),
+        (["get", "cm", "-o", "jsonpath={.a"], 2, "jsonpath '{.a': a brace is not closed"),
+        (["watch", "cm", "--diff", "-o", "json"], 2, "--diff goes with the table; leave -o json out"),
         (["get", "cm", "-n", "a", "-A"], 2, "-n names one namespace and -A means all"),
         (["get", "nodes", "-n", "a"], 2, "nodes are cluster-scoped"),
         (["get", "cm", "a", "-l", "x=y"], 2, "nothing to select"),

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from kinformer.testing import ApiServer
+from kinformer.cli._jsonpath import JsonPath
+from kinformer.testing import ApiServer, build
 from tests.test_public_api import CRD, POD
+from tests.unit.cli.test_jsonpath import POD as POD_OF_TEMPLATES
+from tests.unit.cli.test_jsonpath import TEMPLATES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.peer
 
@@ -156,3 +161,46 @@ async def test_a_crd_is_posted_used_and_deleted(server: ApiServer, kubectl: Kube
     assert (await kubectl("get", "widgets", "-o", "name")).strip() == "widget.example.com/a"
     await kubectl("delete", "crd", "widgets.example.com")
     assert server.list("apiextensions.k8s.io/v1", "CustomResourceDefinition") == []
+
+
+async def test_kinformer_get_prints_the_cells_that_kubectl_get_prints(kubectl: Kubectl) -> None:
+    server = kubectl.server
+    server.create(build.deployment("web", replicas=3))
+    server.create(build.node("node-1"))
+    server.create(CRD)
+    server.create(build.custom_resource("example.com/v1", "Widget", "a"))
+    server.create(build.pod("web-0"))
+    server.update(build.pod("web-0", phase="Running"), subresource="status")
+    for arguments in (["pods"], ["pods", "-A", "-o", "wide"], ["deploy", "-o", "wide"], ["nodes"], ["widgets"], ["ns"]):
+        theirs = await kubectl("get", *arguments)
+        ours = await kinformer(kubectl, "get", *arguments)
+        assert _without_ages(ours) == _without_ages(theirs)
+
+
+async def test_a_template_is_filled_in_as_kubectl_does(kubectl: Kubectl) -> None:
+    parts = {name: POD_OF_TEMPLATES[name] for name in ("metadata", "spec")}
+    kubectl.server.create(build.pod("web-0") | parts)
+    kubectl.server.patch("v1", "Pod", "web-0", {"status": POD_OF_TEMPLATES["status"]}, subresource="status")
+    pod = json.loads(await kubectl("get", "pod", "web-0", "-o", "json"))
+    for template in TEMPLATES:
+        theirs = await kubectl("get", "pod", "web-0", "-o", f"jsonpath={template}")
+        assert (template, JsonPath(template).fill_in(pod)) == (template, theirs)
+
+
+async def kinformer(kubectl: Kubectl, *arguments: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "kinformer", *arguments),
+        env=kubectl.env | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+def _without_ages(table: str) -> list[list[str]]:
+    """The cells of a table; what is seconds old may be a second older in the next."""
+    return [
+        [re.sub(r"^\d+s$", "?", cell) for cell in re.split(r"\s{2,}", line.rstrip())] for line in table.splitlines()
+    ]

@@ -1,0 +1,138 @@
+"""What the shell offers when Tab is pressed: resources, names of objects, namespaces, contexts, forms.
+
+Built-in resources are known without asking. For everything else the API server is asked, briefly: who presses Tab
+waits, so what does not come within a second and a half is left out. An error offers nothing, and says nothing: in the
+middle of a command line it would help nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import typer  # noqa: TC002 - typer looks at the annotations of these functions
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from kinformer.client import Client
+
+__all__ = ["complete_context", "complete_form", "complete_name", "complete_namespace", "complete_resource"]
+
+PATIENCE: Final = 1.5
+"""Seconds."""
+
+_MOST: Final = 500
+_FORMS: Final = (
+    ("table", "the columns of kubectl get"),
+    ("wide", "and those of less importance"),
+    ("yaml", "a document per object"),
+    ("json", "a JSON value per line"),
+    ("name", "pod/web-0"),
+    ("jsonpath=", "a template: {.metadata.name}"),
+)
+
+
+def complete_form(incomplete: str) -> list[tuple[str, str]]:
+    """The forms in which objects are printed."""
+    return [(form, said) for form, said in _FORMS if form.startswith(incomplete)]
+
+
+def complete_resource(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Resources: the built-in ones, and those the server has beside them; `pods/` goes on with the names of pods."""
+    resource, slash, begun = incomplete.partition("/")
+    if slash:
+        return [(f"{resource}/{name}", "") for name in _names(ctx, resource, begun)]
+    from kinformer.resources import BUILTIN
+
+    known = [
+        (name, resource.qualified)
+        for resource in BUILTIN
+        if resource.watchable
+        for name in (resource.plural, *resource.short_names)
+        if name.startswith(incomplete)
+    ]
+    if known:
+        return sorted(dict(known).items())
+    return [(name, "") for name in _asked(ctx, _custom_resources) if name.startswith(incomplete)]
+
+
+def complete_name(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The names of the objects there are of the resource."""
+    return _names(ctx, str(ctx.params.get("resource") or ""), incomplete)
+
+
+def complete_namespace(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The namespaces there are."""
+    from kinformer.resources import NAMESPACES
+
+    async def namespaces(client: Client) -> Iterable[str]:
+        source = client.list_watch(NAMESPACES, metadata_only=True)
+        return [found.name async for page in source.list(limit=_MOST) for found in page.items]
+
+    return [name for name in _asked(ctx, namespaces) if name.startswith(incomplete)]
+
+
+def complete_context(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The contexts of the kubeconfig."""
+    import os
+
+    import yaml
+
+    given = ctx.params.get("kubeconfig")
+    places = [str(given)] if given else (os.environ.get("KUBECONFIG") or "~/.kube/config").split(os.pathsep)
+    names: list[str] = []
+    for place in places:
+        try:
+            contexts = yaml.safe_load(Path(place).expanduser().read_text())["contexts"]
+            names += [str(context["name"]) for context in contexts]
+        except (OSError, yaml.YAMLError, KeyError, TypeError):
+            continue
+    return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]
+
+
+def _names(ctx: typer.Context, resource: str, incomplete: str) -> list[str]:
+    params = ctx.params
+
+    async def names(client: Client) -> Iterable[str]:
+        found = await client.resolve(resource)
+        namespace = str(params.get("namespace") or "") or client.config.namespace
+        everywhere = not found.namespaced or params.get("all_namespaces")
+        source = client.list_watch(found, namespace=None if everywhere else namespace, metadata_only=True)
+        # One page is enough to choose from.
+        async for page in source.list(limit=_MOST):
+            return [obj.name for obj in page.items]
+        return []
+
+    return [name for name in _asked(ctx, names) if name.startswith(incomplete)]
+
+
+async def _custom_resources(client: Client) -> Iterable[str]:
+    return [f"{found.plural}.{found.group}" for found in await client.resources() if found.group]
+
+
+def _asked(ctx: typer.Context, question: Callable[[Client], Awaitable[Iterable[str]]]) -> list[str]:
+    """What the server of the command line says; nothing if it does not say it soon."""
+    from kinformer.cli._connect import Where, connected
+    from kinformer.cli._session import UsageProblem
+    from kinformer.errors import KinformerError
+
+    params: dict[str, Any] = ctx.params
+
+    async def ask() -> list[str]:
+        where = Where(
+            params.get("kubeconfig"),
+            params.get("context"),
+            params.get("server"),
+            params.get("token_file"),
+            params.get("certificate_authority"),
+            bool(params.get("insecure")),
+        )
+        async with asyncio.timeout(PATIENCE), connected(where) as client:
+            return [*await question(client)]
+
+    try:
+        return asyncio.run(ask())
+    except (KinformerError, UsageProblem, OSError, ValueError, LookupError):
+        return []

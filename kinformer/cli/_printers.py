@@ -1,0 +1,308 @@
+"""How objects are printed: as rows of a table, JSON, YAML, names, or what a JSONPath template makes of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias
+
+import msgspec
+import yaml
+
+from kinformer.cli._columns import columns_of, printable
+from kinformer.cli._diff import differences
+from kinformer.cli._secrets import is_secret, manifest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kinformer.cli._jsonpath import JsonPath
+    from kinformer.client import TableColumn
+    from kinformer.objects import KubeObject
+    from kinformer.resources import Resource
+
+__all__ = [
+    "Change",
+    "DiffPrinter",
+    "JsonPathPrinter",
+    "JsonPrinter",
+    "Mark",
+    "NamePrinter",
+    "Printer",
+    "TablePrinter",
+    "YamlPrinter",
+    "wants_color",
+]
+
+Mark: TypeAlias = Literal["", "ADDED", "MODIFIED", "DELETED"]
+
+_COLORS: Final[dict[Mark, str]] = {"": "", "ADDED": "32", "MODIFIED": "36", "DELETED": "31"}
+_SIGN_COLORS: Final = {"+": "32", "-": "31", "~": "33"}
+_CHANGED: Final = "1;33"
+_DIM: Final = "2"
+_OF_TIME: Final = {"AGE", "LAST SEEN", "DURATION"}  # other with each look, which says nothing
+_NARROWEST: Final = 40
+
+
+class Change(NamedTuple):
+    """What is printed.
+
+    Attributes:
+        mark: what happened to the object; "" for one that was there.
+        obj: the object as it is now, or was last.
+        old: what it was before a modification.
+    """
+
+    mark: Mark
+    obj: KubeObject
+    old: KubeObject | None = None
+
+
+class Printer(Protocol):
+    """A form in which objects are printed."""
+
+    def lines(self, changes: Sequence[Change]) -> str:
+        """What to print of these changes."""
+        ...
+
+
+def wants_color() -> bool:
+    """Whether standard output is a terminal that shows colors (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _colored(text: str, color: str, *, on: bool) -> str:
+    return f"\x1b[{color}m{text}\x1b[0m" if on and color and text else text
+
+
+class TablePrinter:
+    """Columns below each other; they only become wider, for what was printed stays.
+
+    The columns are those the server itself shows, where it does; else ours (`_columns`).
+
+    Args:
+        resource: whose objects these are.
+        columns: gives the server's columns, once something has been listed.
+        marked: whether a column says what happened.
+        namespaced: whether a column says in which namespace.
+        wide: whether to show the columns of less importance, too.
+        color: whether to color what happened, and the cells that changed.
+    """
+
+    def __init__(
+        self,
+        resource: Resource,
+        *,
+        columns: Callable[[], Sequence[TableColumn]] = lambda: (),
+        marked: bool,
+        namespaced: bool,
+        wide: bool = False,
+        color: bool = False,
+    ) -> None:
+        self._own = columns_of(resource)
+        self._columns = columns
+        self._marked = marked
+        self._namespaced = namespaced
+        self._wide = wide
+        self._color = color
+        self._titles: list[str] = []
+        self._widths: list[int] = []
+
+    def lines(self, changes: Sequence[Change]) -> str:
+        """A line for each change, below the header."""
+        now = datetime.now(UTC)
+        rows: list[tuple[Mark, list[str], list[str]]] = []
+        for mark, obj, old in changes:
+            cells = self._cells(mark, obj, now)
+            rows.append((mark, cells, cells if old is None else self._cells(mark, old, now)))
+        if not self._titles:
+            self._titles = self._header()
+            rows.insert(0, ("", self._titles, self._titles))
+            self._widths = [0] * len(self._titles)
+        for _, cells, _ in rows:
+            self._widths = [max(width, len(cell)) for width, cell in zip(self._widths, cells, strict=True)]
+        return "".join(f"{self._line(mark, cells, before)}\n" for mark, cells, before in rows)
+
+    def _shown(self) -> list[tuple[int, str]]:
+        """Which of the server's columns are shown: their places and titles."""
+        return [
+            (place, column.name.upper())
+            for place, column in enumerate(self._columns())
+            if self._wide or column.priority == 0
+        ]
+
+    def _header(self) -> list[str]:
+        shown = self._shown()
+        return [
+            *(["EVENT"] if self._marked else []),
+            *(["NAMESPACE"] if self._namespaced else []),
+            *([title for _, title in shown] if shown else [column.title for column in self._own]),
+        ]
+
+    def _cells(self, mark: Mark, obj: KubeObject, now: datetime) -> list[str]:
+        shown = self._shown()
+        row = obj.get("cells")
+        if shown:
+            cells = row if isinstance(row, list) else []
+            texts = [_cell(cells[place]) if place < len(cells) else "" for place, _ in shown]
+        else:
+            texts = [printable(column.cell(obj, now)) for column in self._own]
+        return [
+            *([mark or "-"] if self._marked else []),
+            *([obj.namespace] if self._namespaced else []),
+            *texts,
+        ]
+
+    def _line(self, mark: Mark, cells: list[str], before: list[str]) -> str:
+        padded = [cell.ljust(width) for cell, width in zip(cells, self._widths, strict=True)]
+        last = max((place for place, cell in enumerate(cells) if cell), default=0)
+        padded[last] = padded[last].rstrip()
+        for place, (cell, was, title) in enumerate(zip(cells, before, self._titles, strict=True)):
+            if cell != was and title not in _OF_TIME:
+                padded[place] = _colored(padded[place], _CHANGED, on=self._color)
+        if self._marked:
+            padded[0] = _colored(padded[0], _COLORS[mark], on=self._color)
+        return "   ".join(padded[: last + 1])
+
+
+def _cell(value: Any) -> str:
+    """A cell as kubectl prints it: of text the first line, of nothing nothing."""
+    match value:
+        case None:
+            return ""
+        case str():
+            first, line_break, _ = value.partition("\n")
+            return printable(f"{first}..." if line_break else first)
+        case bool():
+            return str(value).lower()
+        case _:
+            return printable(str(value))
+
+
+class DiffPrinter:
+    """A table, and below each modification what it changed, field by field.
+
+    Args:
+        table: prints the line itself.
+        show_secrets: whether values of Secrets are shown.
+        color: whether to color what came, went and changed.
+    """
+
+    def __init__(self, table: Printer, *, show_secrets: bool = False, color: bool = False) -> None:
+        self._table = table
+        self._show_secrets = show_secrets
+        self._color = color
+
+    def lines(self, changes: Sequence[Change]) -> str:
+        """The lines of the table, with the differences between them."""
+        return "".join(self._table.lines([change]) + self._below(change) for change in changes)
+
+    def _below(self, change: Change) -> str:
+        if change.old is None:
+            return ""
+        room = max(shutil.get_terminal_size().columns, _NARROWEST) if self._color else 0
+        found = differences(change.old, change.obj, show_secrets=self._show_secrets)
+        if not found:
+            return f"    {_colored('nothing but its resource version', _DIM, on=self._color)}\n"
+        return "".join(f"{self._line(*difference, room)}\n" for difference in found)
+
+    def _line(self, sign: str, path: str, before: str, after: str, room: int) -> str:
+        said = f"{before} → {after}" if sign == "~" else before or after
+        line = printable(f"    {sign} {path}" + (f": {said}" if said else ""))
+        if room and len(line) > room:
+            line = f"{line[: room - 1]}…"
+        return _colored(line, _SIGN_COLORS[sign], on=self._color)
+
+
+class JsonPrinter:
+    """One JSON value per line: the object, or in a watch `{"type": ..., "object": ...}` as the API server has it.
+
+    Args:
+        marked: whether to say what happened.
+        show_secrets: whether values of Secrets are shown.
+    """
+
+    def __init__(self, *, marked: bool, show_secrets: bool = False) -> None:
+        self._marked = marked
+        self._show_secrets = show_secrets
+
+    def lines(self, changes: Sequence[Change]) -> str:
+        """A line for each object."""
+        return "".join(self._line(mark, obj) for mark, obj, _ in changes)
+
+    def _line(self, mark: Mark, obj: KubeObject) -> str:
+        raw = obj.to_json()
+        if (is_secret(obj) and not self._show_secrets) or b"\n" in raw:
+            raw = msgspec.json.encode(manifest_of(obj, show_secrets=self._show_secrets))
+        text = raw.decode()
+        return f'{{"type":"{mark or "ADDED"}","object":{text}}}\n' if self._marked else f"{text}\n"
+
+
+class YamlPrinter:
+    """A YAML document per object; in a watch, with what happened as a comment above it.
+
+    Args:
+        marked: whether to say what happened.
+        show_secrets: whether values of Secrets are shown.
+    """
+
+    def __init__(self, *, marked: bool, show_secrets: bool = False) -> None:
+        self._marked = marked
+        self._show_secrets = show_secrets
+
+    def lines(self, changes: Sequence[Change]) -> str:
+        """A document for each object."""
+        return "".join(self._document(mark, obj) for mark, obj, _ in changes)
+
+    def _document(self, mark: Mark, obj: KubeObject) -> str:
+        manifest = manifest_of(obj, show_secrets=self._show_secrets)
+        text = yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000)
+        said = f"# {mark or 'THERE'} {printable(str(obj.key))}\n" if self._marked else ""
+        return f"---\n{said}{text}"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Text of several lines as a block, elements of lists not indented: as kubectl writes YAML."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
+class NamePrinter:
+    """`pod/web-0`, `deployment.apps/web`, as kubectl has it."""
+
+    def lines(self, changes: Sequence[Change]) -> str:
+        """A line for each object."""
+        return "".join(f"{_name(obj)}\n" for _, obj, _ in changes)
+
+
+def _name(obj: KubeObject) -> str:
+    group = f".{obj.resource.group}" if obj.resource.group else ""
+    return f"{obj.resource.kind.lower()}{group}/{obj.name}"
+
+
+class JsonPathPrinter:
+    """What a JSONPath template makes of each object, a line each; or of all of them as a List, as kubectl does.
+
+    Args:
+        template: the template.
+        as_list: whether it is filled in once, with `{"kind": "List", "items": [...]}`.
+        show_secrets: whether values of Secrets are shown.
+    """
+
+    def __init__(self, template: JsonPath, *, as_list: bool, show_secrets: bool = False) -> None:
+        self._template = template
+        self._as_list = as_list
+        self._show_secrets = show_secrets
+
+    def lines(self, changes: Sequence[Change]) -> str:
+        """A line for each object, or one for all of them."""
+        manifests = [manifest_of(obj, show_secrets=self._show_secrets) for _, obj, _ in changes]
+        filled = [{"apiVersion": "v1", "kind": "List", "items": manifests}] if self._as_list else manifests
+        return "".join(f"{self._template.fill_in(manifest)}\n" for manifest in filled)

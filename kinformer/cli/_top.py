@@ -1,0 +1,231 @@
+"""`kinformer top`: how the informers of a running program are, live, from its status endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+import msgspec
+
+from kinformer.cli._columns import human_duration, printable
+from kinformer.cli._plain import aligned
+from kinformer.cli._session import UsageProblem, complain, ending_with_reader, write
+from kinformer.errors import ConnectError, ProtocolError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+__all__ = ["Row", "rows_of", "top"]
+
+STATUS_PATH: Final = "/kinformer/status"
+_PATIENCE: Final = 5.0
+_SILENT: Final = 660.0  # a watch without an event hears of the server each 5 to 10 minutes
+_BEHIND: Final = 30.0
+_SIZE: Final = (118, 24)
+
+
+class Row(NamedTuple):
+    """One informer, in words.
+
+    Attributes:
+        cells: by the titles in `TITLES`.
+        level: "good", "busy" or "bad".
+        trouble: what is wrong with it; "" when nothing is.
+    """
+
+    cells: tuple[str, ...]
+    level: str
+    trouble: str
+
+
+TITLES: Final = (
+    "INFORMER",
+    "STATE",
+    "OBJECTS",
+    "EVENTS/S",
+    "EVENTS",
+    "LISTS",
+    "WATCHES",
+    "SILENT",
+    "WAITING",
+    "ERRORS",
+)
+_NUMBERS: Final = (2, 3, 4, 5, 6, 7, 8, 9)
+_COLORS: Final = {"good": "green", "busy": "yellow", "bad": "red"}
+
+
+async def top(url: str, *, every: float, once: bool, picture: Path | None = None) -> int:
+    """Show it, again and again, until it is ended; once where standard output is no terminal.
+
+    Args:
+        url: the program's; the status is at /kinformer/status unless the URL says otherwise.
+        every: seconds between two looks.
+        once: look once.
+        picture: where to write a picture of the second look (SVG), and end.
+    """
+    where = _status_url(url)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PATIENCE)) as session:
+        before = await _ask(session, where)
+        if once or not (sys.stdout.isatty() or picture):
+            write(plain(before, None, every))
+            return 0
+        from rich.console import Console
+        from rich.live import Live
+
+        if picture is not None:
+            await asyncio.sleep(every)
+            _draw_to(picture, _screen(where, await _ask(session, where), before, every, ""))
+            return 0
+        console = Console()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        with (
+            ending_with_reader(task.cancel),
+            Live(_screen(where, before, None, every, ""), console=console, screen=True, auto_refresh=False) as live,
+        ):
+            looked = loop.time()
+            while True:
+                await asyncio.sleep(every)
+                try:
+                    now = await _ask(session, where)
+                except (ConnectError, ProtocolError) as error:
+                    # What was so last stays to be seen, with what is wrong above it.
+                    live.update(_screen(where, before, None, every, str(error)), refresh=True)
+                    continue
+                seconds, looked = loop.time() - looked, loop.time()
+                live.update(_screen(where, now, before, seconds, ""), refresh=True)
+                before = now
+
+
+def _status_url(url: str) -> str:
+    """The URL of the status, of whatever part of it was given."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        msg = f"{url!r} is no URL of a program; expected one such as http://127.0.0.1:8765"
+        raise UsageProblem(msg)
+    return urlunsplit(parts if parts.path.strip("/") else parts._replace(path=STATUS_PATH))
+
+
+async def _ask(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
+    try:
+        async with session.get(url, allow_redirects=False) as answer:
+            body = await answer.read()
+    except TimeoutError as error:
+        msg = f"{url} did not answer within {_PATIENCE:g} seconds"
+        raise ConnectError(msg) from error
+    except aiohttp.ClientError as error:
+        msg = f"{url} does not answer: {error}"
+        raise ConnectError(msg) from error
+    if answer.status != 200:
+        msg = (
+            f"{url} answers {answer.status}; the program serves its status with kinformer.integrations.status_endpoint"
+        )
+        raise ProtocolError(msg)
+    with contextlib.suppress(msgspec.DecodeError):
+        data = msgspec.json.decode(body)
+        if isinstance(data, dict) and isinstance(data.get("informers"), list):
+            return data
+    msg = f"{url} answers with something else than a status of kinformer"
+    raise ProtocolError(msg)
+
+
+def rows_of(now: dict[str, Any], before: dict[str, Any] | None, seconds: float) -> list[Row]:
+    """A row for each informer; rates are what has come since the look before."""
+    earlier = {} if before is None else {informer["name"]: informer["events"] for informer in before["informers"]}
+    return [_row(informer, earlier.get(informer["name"]), seconds) for informer in now["informers"]]
+
+
+def _row(informer: dict[str, Any], events_before: int | None, seconds: float) -> Row:
+    silent = informer["silent_seconds"]
+    waiting = sum(handler["waiting"] for handler in informer["handlers"])
+    behind = max((handler["behind_seconds"] for handler in informer["handlers"]), default=0.0)
+    rate = "" if events_before is None else f"{max(informer['events'] - events_before, 0) / seconds:.1f}"
+    trouble, level = "", "good"
+    if informer["failures"] or informer["state"] in {"gave up", "failed"}:
+        level, trouble = "bad", str(informer["last_error"])
+        if informer["retry_in_seconds"] is not None:
+            trouble += f"; tries again in {informer['retry_in_seconds']:.1f} s"
+    elif behind > _BEHIND:
+        slowest = max(informer["handlers"], key=lambda handler: float(handler["behind_seconds"]))
+        level, trouble = "busy", f"handler {slowest['name']} has been behind for {human_duration(behind)}"
+    elif silent is not None and silent > _SILENT:
+        level, trouble = "bad", f"nothing was heard of the API server for {human_duration(silent)}"
+    elif not informer["synced"]:
+        level, trouble = "busy", f"listing: {informer['listed']} objects so far"
+    cells = (
+        *(informer["name"], informer["state"], informer["objects"], rate, informer["events"]),
+        *(sum(informer["lists"].values()), informer["watches"]),
+        "" if silent is None else human_duration(silent),
+        *(waiting, sum(informer["errors"].values())),
+    )
+    return Row(tuple(printable(str(cell)) for cell in cells), level, printable(trouble))
+
+
+def _queues(now: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (printable(str(controller["name"])), str(controller["queued"]), str(controller["working"]))
+        for controller in now["controllers"]
+    ]
+
+
+def plain(now: dict[str, Any], before: dict[str, Any] | None, seconds: float) -> str:
+    """As lines of text."""
+    rows = rows_of(now, before, seconds)
+    lines = aligned([TITLES, *(row.cells for row in rows)], numbers=_NUMBERS)
+    lines += [f"! {row.cells[0]}: {row.trouble}" for row in rows if row.trouble]
+    if now["controllers"]:
+        lines += ["", *aligned([("CONTROLLER", "QUEUED", "WORKING"), *_queues(now)], numbers=(1, 2))]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _screen(url: str, now: dict[str, Any], before: dict[str, Any] | None, seconds: float, wrong: str) -> RenderableType:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = rows_of(now, before, seconds)
+    objects = sum(informer["objects"] for informer in now["informers"])
+    bad = sum(row.level == "bad" for row in rows)
+    state = f"{bad} in trouble" if bad else "all well"
+    head = Text.assemble(
+        ("kinformer top", "bold"),
+        (f"  {printable(url)}   kinformer {printable(str(now.get('kinformer', '?')))}   ", "dim"),
+        f"{len(rows)} informers, {objects:,} objects, ",
+        (state, "red" if bad else "green"),
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold dim", expand=False)
+    for place, title in enumerate(TITLES):
+        table.add_column(title, justify="right" if place in _NUMBERS else "left", no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        cells = [Text(cell) for cell in row.cells]
+        cells[1].stylize(_COLORS[row.level])
+        table.add_row(*cells)
+    parts: list[RenderableType] = [head, Text(printable(wrong), style="bold red") if wrong else Text(""), table]
+    parts += [Text(f"! {row.cells[0]}: {row.trouble}", style=_COLORS[row.level]) for row in rows if row.trouble]
+    if now["controllers"]:
+        queues = Table(box=None, pad_edge=False, header_style="bold dim")
+        for place, title in enumerate(("CONTROLLER", "QUEUED", "WORKING")):
+            queues.add_column(title, justify="right" if place else "left", no_wrap=True)
+        for name, queued, working in _queues(now):
+            queues.add_row(Text(name), queued, working)
+        parts += [Text(""), queues]
+    return Group(*parts)
+
+
+def _draw_to(file: Path, screen: RenderableType) -> None:
+    import io
+
+    from rich.console import Console
+
+    width, height = _SIZE
+    console = Console(record=True, width=width, height=height, file=io.StringIO(), force_terminal=True)
+    console.print(screen)
+    console.save_svg(str(file), title="kinformer top")
+    complain(f"wrote {file}")

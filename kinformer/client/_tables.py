@@ -1,0 +1,190 @@
+"""Tables (meta/v1, Table): what the server itself would show of each object in a row, as `kubectl get` prints it.
+
+A row becomes an object whose manifest is the row's (metadata only) with one more member, `cells`. So everything that
+lists and watches objects does so with rows, too: informers, with their resumed watches and relists.
+
+Only the first answer of a stream names the columns. A server that makes no tables of a resource (an aggregated API)
+answers with whole objects, which have no `cells`; then there are no columns.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from kinformer.client._list_watch import HttpListerWatcher, accept
+from kinformer.client._listing import decode_page
+from kinformer.client._watching import WatchDecoder
+from kinformer.client._wire_errors import NOT_JSON
+from kinformer.errors import DecodeError, ProtocolError
+from kinformer.listwatch import ListPage
+from kinformer.objects import KubeObject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kinformer.errors import ObjectError
+    from kinformer.listwatch import WatchBatch
+    from kinformer.resources import Resource
+
+__all__ = ["TableColumn", "TableDecoder", "TableListerWatcher"]
+
+
+class TableColumn(NamedTuple):
+    """One column of a table.
+
+    Attributes:
+        name: its title, as the server writes it: "Ready".
+        priority: 0 for what is always shown, more for what is shown when there is room (`-o wide`).
+    """
+
+    name: str
+    priority: int
+
+
+class _Column(msgspec.Struct, gc=False):
+    name: str
+    priority: int = 0
+
+
+class _Row(msgspec.Struct, gc=False):
+    cells: msgspec.Raw
+    object: msgspec.Raw
+
+
+class _Metadata(msgspec.Struct, gc=False, rename="camel"):
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+    remaining_item_count: int | None = None
+
+
+class _Table(msgspec.Struct, gc=False, rename="camel"):
+    kind: str = ""
+    metadata: _Metadata = msgspec.field(default_factory=_Metadata)
+    column_definitions: list[_Column] | None = None
+    rows: list[_Row] | None = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: str
+    object: _Table
+
+
+_decode_table = msgspec.json.Decoder(_Table).decode
+_decode_event = msgspec.json.Decoder(_Event).decode
+
+
+class TableListerWatcher(HttpListerWatcher):
+    """Lists and watches the rows of one resource in one scope.
+
+    Attributes:
+        columns: of the last answer that named them; none before the first, and where the server makes no tables.
+    """
+
+    columns: tuple[TableColumn, ...] = ()
+
+    @property
+    def streams_lists(self) -> bool:
+        """Never: client-go takes no tables from streaming lists either."""
+        return False
+
+    def covers(self, obj: KubeObject) -> bool | None:
+        """Never true: only the server can say how it shows an object."""
+        return None if super().covers(obj) else False
+
+    def _accept(self, *, whole_list: bool) -> str:
+        del whole_list
+        return f"{accept('Table')},{accept()}"
+
+    async def _decode_page(self, body: bytes, doing: str) -> ListPage:
+        try:
+            table = _decode_table(body)
+        except NOT_JSON as error:
+            msg = f"cannot {doing}: the answer is no table: {error}"
+            raise ProtocolError(msg) from error
+        if table.kind != "Table":
+            self.columns = ()
+            return await decode_page(body, self.resource, doing=doing)
+        self._name_columns(table.column_definitions)
+        items: list[KubeObject] = []
+        failures: list[ObjectError] = []
+        for row in table.rows or ():
+            try:
+                items.append(KubeObject.from_json(_with_cells(row), self.resource))
+            except DecodeError as error:
+                failures.append(error)
+        metadata = table.metadata
+        if not metadata.resource_version:
+            msg = f"cannot {doing}: the table has no resource version, and so no watch can start from it"
+            raise ProtocolError(msg)
+        return ListPage(items, metadata.resource_version, metadata.continue_, metadata.remaining_item_count, failures)
+
+    def _decoder(self, doing: str) -> TableDecoder:
+        return TableDecoder(self.resource, doing=doing, on_columns=self._name_columns)
+
+    def _name_columns(self, columns: list[_Column] | None) -> None:
+        if columns:
+            self.columns = tuple(TableColumn(column.name, column.priority) for column in columns)
+
+
+class TableDecoder:
+    """As `WatchDecoder`, for a watch of tables.
+
+    Args:
+        resource: what is watched.
+        doing: what this is, for errors.
+        on_columns: told of the columns, where the server names them.
+    """
+
+    __slots__ = ("_inner", "_on_columns", "_rest")
+
+    def __init__(
+        self, resource: Resource, *, doing: str, on_columns: Callable[[list[_Column] | None], None] = lambda _: None
+    ) -> None:
+        self._inner = WatchDecoder(resource, doing=doing)
+        self._on_columns = on_columns
+        self._rest = b""
+
+    @property
+    def ended(self) -> bool:
+        """Whether an ERROR event has ended the stream."""
+        return self._inner.ended
+
+    def feed(self, *pieces: bytes) -> list[WatchBatch]:
+        """Take what one read brought.
+
+        Raises:
+            ProtocolError: this is no watch.
+        """
+        *lines, self._rest = (self._rest + b"".join(pieces)).split(b"\n")
+        return self._inner.feed(b"".join(self._plain(line) + b"\n" for line in lines)) if lines else []
+
+    def close(self) -> list[WatchBatch]:
+        """Take the end of the stream.
+
+        Raises:
+            StreamBrokenError: it ended in the middle of a line.
+            ProtocolError: this is no watch.
+        """
+        rest, self._rest = self._rest, b""
+        if rest:
+            self._inner.feed(self._plain(rest))
+        return self._inner.close()
+
+    def _plain(self, line: bytes) -> bytes:
+        """The line with its row as an object; as it is, when there is no table in it."""
+        try:
+            event = _decode_event(line)
+        except NOT_JSON:
+            return line
+        if event.object.kind != "Table" or not event.object.rows:
+            return line
+        self._on_columns(event.object.column_definitions)
+        return b'{"type":"%s","object":%s}' % (event.type.encode(), _with_cells(event.object.rows[0]))
+
+
+def _with_cells(row: _Row) -> bytes:
+    """The row's object with the row's cells in it."""
+    manifest = bytes(row.object).strip()
+    return b'{"cells":%s,%s' % (bytes(row.cells), manifest.removeprefix(b"{"))
