@@ -121,6 +121,9 @@ class TablePrinter:
             self._titles = self._header()
             rows.insert(0, ("", self._titles, self._titles))
             self._widths = [0] * len(self._titles)
+            if self._marked:
+                # There is room for what is still to come.
+                self._widths[0] = max(map(len, _COLORS))
         for _, cells, _ in rows:
             self._widths = [max(width, len(cell)) for width, cell in zip(self._widths, cells, strict=True)]
         return "".join(f"{self._line(mark, cells, before)}\n" for mark, cells, before in rows)
@@ -197,7 +200,11 @@ class DiffPrinter:
 
     def lines(self, changes: Sequence[Change]) -> str:
         """The lines of the table, with the differences between them."""
-        return "".join(self._table.lines([change]) + self._below(change) for change in changes)
+        # All of them at once, so that they stand below each other; a header may come first.
+        lines = self._table.lines(changes).splitlines(keepends=True)
+        header = lines[: len(lines) - len(changes)]
+        rows = zip(lines[len(header) :], changes, strict=True)
+        return "".join([*header, *(line + self._below(change) for line, change in rows)])
 
     def _below(self, change: Change) -> str:
         if change.old is None:
@@ -206,14 +213,21 @@ class DiffPrinter:
         found = differences(change.old, change.obj, show_secrets=self._show_secrets)
         if not found:
             return f"    {_colored('nothing but its resource version', _DIM, on=self._color)}\n"
-        return "".join(f"{self._line(*difference, room)}\n" for difference in found)
+        return "".join(self._lines(*difference, room) for difference in found)
 
-    def _line(self, sign: str, path: str, before: str, after: str, room: int) -> str:
+    def _lines(self, sign: str, path: str, before: str, after: str, room: int) -> str:
         said = f"{before} → {after}" if sign == "~" else before or after
         line = printable(f"    {sign} {path}" + (f": {said}" if said else ""))
+        if sign != "~" or not room or len(line) <= room:
+            return self._fitted(line, sign, room)
+        # Below each other, so that the end of neither is lost to the other.
+        parts = [("~", f"    ~ {path}:"), ("-", f"        - {before}"), ("+", f"        + {after}")]
+        return "".join(self._fitted(printable(text), color, room) for color, text in parts)
+
+    def _fitted(self, line: str, sign: str, room: int) -> str:
         if room and len(line) > room:
             line = f"{line[: room - 1]}…"
-        return _colored(line, _SIGN_COLORS[sign], on=self._color)
+        return f"{_colored(line, _SIGN_COLORS[sign], on=self._color)}\n"
 
 
 class JsonPrinter:

@@ -44,7 +44,7 @@ def secret(value: str = "aHVudGVyMg==") -> KubeObject:
 
 def test_the_columns_are_the_server_s_and_those_of_less_importance_are_shown_when_asked_for() -> None:
     rows = [Change("", row("web-0", "1/1", "5s", "node-1"))]
-    assert table().lines(rows) == "EVENT   NAME    READY   AGE\n-       web-0   1/1     5s\n"
+    assert table().lines(rows) == "EVENT      NAME    READY   AGE\n-          web-0   1/1     5s\n"
     assert table(wide=True, marked=False).lines(rows) == "NAME    READY   AGE   NODE\nweb-0   1/1     5s    node-1\n"
     assert table(marked=False, namespaced=True).lines(rows).splitlines()[1] == "default     web-0   1/1     5s"
 
@@ -76,8 +76,10 @@ def test_cells_that_changed_stand_out_and_ages_do_not() -> None:
 def test_what_was_printed_stays_so_columns_only_become_wider() -> None:
     printer = table()
     printer.lines([Change("", row("a", "1/1", "5s"))])
-    assert printer.lines([Change("ADDED", row("a-longer-name", "1/1", "5s"))]) == "ADDED   a-longer-name   1/1     5s\n"
-    assert printer.lines([Change("ADDED", row("b", "1/1", "5s"))]) == "ADDED   b               1/1     5s\n"
+    assert (
+        printer.lines([Change("ADDED", row("a-longer-name", "1/1", "5s"))]) == "ADDED      a-longer-name   1/1     5s\n"
+    )
+    assert printer.lines([Change("ADDED", row("b", "1/1", "5s"))]) == "ADDED      b               1/1     5s\n"
 
 
 def deployment(replicas: int, version: str) -> KubeObject:
@@ -99,13 +101,29 @@ def test_below_an_update_stands_what_it_changed() -> None:
     assert lines[3] == "    nothing but its resource version"
 
 
-def test_in_a_terminal_a_difference_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_differences_the_rows_stand_below_each_other() -> None:
+    def named(name: str) -> KubeObject:
+        return KubeObject.from_dict({"metadata": {"name": name, "namespace": "default"}}, DEPLOYMENTS)
+
+    printer = DiffPrinter(TablePrinter(DEPLOYMENTS, marked=True, namespaced=False))
+    header, *rows = printer.lines([Change("", named("a")), Change("", named("a-longer-name"))]).splitlines()
+    assert {row.index("0/0") for row in rows} == {header.index("READY")}
+
+
+def test_in_a_terminal_no_line_is_longer_than_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     old, new = secret("b25l"), KubeObject.from_dict({**secret().to_dict(), "type": "x" * 500}, SECRETS)
     printer = DiffPrinter(TablePrinter(SECRETS, marked=True, namespaced=False), color=True)
     lines = printer.lines([Change("MODIFIED", new, old)]).splitlines()
     (long,) = [line for line in lines if "type" in line]
     assert long == "\x1b[32m" + ("    + type: " + "x" * 500)[:59] + "…\x1b[0m"
+    old, new = (KubeObject.from_dict({**secret().to_dict(), "type": end * 40}, SECRETS) for end in ("ab", "cd"))
+    changed = printer.lines([Change("MODIFIED", new, old)]).splitlines()[1:]
+    assert changed == [
+        "\x1b[33m    ~ type:\x1b[0m",
+        "\x1b[31m        - " + "ab" * 24 + "a…\x1b[0m",
+        "\x1b[32m        + " + "cd" * 24 + "c…\x1b[0m",
+    ]
 
 
 def forms(*, show_secrets: bool) -> dict[str, Printer]:
