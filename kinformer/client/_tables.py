@@ -24,6 +24,7 @@ from kinformer.objects import KubeObject
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kinformer.client._http_response import Pieces
     from kinformer.errors import ObjectError
     from kinformer.listwatch import WatchBatch
     from kinformer.resources import Resource
@@ -151,13 +152,14 @@ class TableDecoder:
         """Whether an ERROR event has ended the stream."""
         return self._inner.ended
 
-    def feed(self, *pieces: bytes) -> list[WatchBatch]:
+    def feed(self, data: Pieces | bytes) -> list[WatchBatch]:
         """Take what one read brought.
 
         Raises:
             ProtocolError: this is no watch.
         """
-        *lines, self._rest = (self._rest + b"".join(pieces)).split(b"\n")
+        text = data if isinstance(data, bytes) else data.join()
+        *lines, self._rest = (self._rest + text).split(b"\n")
         return self._inner.feed(b"".join(self._plain(line) + b"\n" for line in lines)) if lines else []
 
     def close(self) -> list[WatchBatch]:

@@ -370,7 +370,7 @@ class Decoder(Protocol):
         """Whether an ERROR event has ended the stream."""
         ...
 
-    def feed(self, *pieces: bytes) -> list[WatchBatch]:
+    def feed(self, data: Pieces | bytes) -> list[WatchBatch]:
         """Take what one read brought, and give what it completed."""
         ...
 
