@@ -17,6 +17,7 @@ from kinformer.cli._session import UsageProblem, complain, ending_with_reader, w
 from kinformer.errors import ConnectError, ProtocolError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rich.console import RenderableType
@@ -27,14 +28,15 @@ STATUS_PATH: Final = "/kinformer/status"
 _PATIENCE: Final = 5.0
 _SILENT: Final = 660.0  # a watch without an event hears of the server each 5 to 10 minutes
 _BEHIND: Final = 30.0
+_HANGS: Final = 600.0
 _SIZE: Final = (118, 24)
 
 
 class Row(NamedTuple):
-    """One informer, in words.
+    """One informer or controller, in words.
 
     Attributes:
-        cells: by the titles in `TITLES`.
+        cells: by the titles in `TITLES` or `CONTROLLER_TITLES`.
         level: "good", "busy" or "bad".
         trouble: what is wrong with it; "" when nothing is.
     """
@@ -57,6 +59,10 @@ TITLES: Final = (
     "ERRORS",
 )
 _NUMBERS: Final = (2, 3, 4, 5, 6, 7, 8, 9)
+CONTROLLER_TITLES: Final = (
+    *("CONTROLLER", "STATE", "QUEUED", "WORKING", "LONGEST", "DELAYED", "RECONCILES/S", "RECONCILES", "ERRORS"),
+)
+_CONTROLLER_NUMBERS: Final = (2, 3, 4, 5, 6, 7, 8)
 _COLORS: Final = {"good": "green", "busy": "yellow", "bad": "red"}
 
 
@@ -146,7 +152,7 @@ def _row(informer: dict[str, Any], events_before: int | None, seconds: float) ->
     silent = informer["silent_seconds"]
     waiting = sum(handler["waiting"] for handler in informer["handlers"])
     behind = max((handler["behind_seconds"] for handler in informer["handlers"]), default=0.0)
-    rate = "" if events_before is None else f"{max(informer['events'] - events_before, 0) / seconds:.1f}"
+    rate = _rate(informer["events"], events_before, seconds)
     trouble, level = "", "good"
     if informer["failures"] or informer["state"] in {"gave up", "failed"}:
         level, trouble = "bad", str(informer["last_error"])
@@ -168,55 +174,84 @@ def _row(informer: dict[str, Any], events_before: int | None, seconds: float) ->
     return Row(tuple(printable(str(cell)) for cell in cells), level, printable(trouble))
 
 
-def _queues(now: dict[str, Any]) -> list[tuple[str, ...]]:
-    return [
-        (printable(str(controller["name"])), str(controller["queued"]), str(controller["working"]))
-        for controller in now["controllers"]
-    ]
+def controllers_of(now: dict[str, Any], before: dict[str, Any] | None, seconds: float) -> list[Row]:
+    """A row for each controller; the rate is that of its reconciles."""
+    earlier = {} if before is None else {each["name"]: sum(each["results"].values()) for each in before["controllers"]}
+    return [_controller(each, earlier.get(each["name"]), seconds) for each in now["controllers"]]
+
+
+def _controller(controller: dict[str, Any], before: int | None, seconds: float) -> Row:
+    results = controller["results"]
+    done = sum(results.values())
+    longest = controller["longest_seconds"]
+    trouble, level = "", "good"
+    if controller["failing"]:
+        level, trouble = "bad", f"{controller['failing']} keys fail, the last with {controller['last_error']}"
+    elif longest > _HANGS:
+        level, trouble = "busy", f"a reconcile has been under way for {human_duration(longest)}"
+    cells = (
+        *(controller["name"], controller["state"], controller["queued"]),
+        f"{controller['working']}/{controller['workers']}",
+        human_duration(longest) if controller["working"] else "",
+        *(controller["delayed"], _rate(done, before, seconds), done, results.get("error", 0)),
+    )
+    return Row(tuple(printable(str(cell)) for cell in cells), level, printable(trouble))
+
+
+def _rate(now: int, before: int | None, seconds: float) -> str:
+    """How many a second; of a program that began anew, nothing."""
+    return "" if before is None else f"{max(now - before, 0) / seconds:.1f}"
 
 
 def plain(now: dict[str, Any], before: dict[str, Any] | None, seconds: float) -> str:
     """As lines of text."""
     rows = rows_of(now, before, seconds)
     lines = aligned([TITLES, *(row.cells for row in rows)], numbers=_NUMBERS)
-    lines += [f"! {row.cells[0]}: {row.trouble}" for row in rows if row.trouble]
-    if now["controllers"]:
-        lines += ["", *aligned([("CONTROLLER", "QUEUED", "WORKING"), *_queues(now)], numbers=(1, 2))]
+    controllers = controllers_of(now, before, seconds)
+    if controllers:
+        table = [CONTROLLER_TITLES, *(row.cells for row in controllers)]
+        lines += ["", *aligned(table, numbers=_CONTROLLER_NUMBERS)]
+    lines += [f"! {row.cells[0]}: {row.trouble}" for row in (*rows, *controllers) if row.trouble]
     return "".join(f"{line}\n" for line in lines)
 
 
 def _screen(url: str, now: dict[str, Any], before: dict[str, Any] | None, seconds: float, wrong: str) -> RenderableType:
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
     rows = rows_of(now, before, seconds)
+    controllers = controllers_of(now, before, seconds)
     objects = sum(informer["objects"] for informer in now["informers"])
-    bad = sum(row.level == "bad" for row in rows)
-    state = f"{bad} in trouble" if bad else "all well"
+    bad = sum(row.level == "bad" for row in (*rows, *controllers))
     head = Text.assemble(
         ("kinformer top", "bold"),
         (f"  {printable(url)}   kinformer {printable(str(now.get('kinformer', '?')))}   ", "dim"),
         f"{len(rows)} informers, {objects:,} objects, ",
-        (state, "red" if bad else "green"),
+        (f"{bad} in trouble", "red") if bad else ("all well", "green"),
     )
+    parts: list[RenderableType] = [head, Text(printable(wrong), style="bold red") if wrong else Text("")]
+    parts.append(_table(TITLES, _NUMBERS, rows))
+    if controllers:
+        parts += [Text(""), _table(CONTROLLER_TITLES, _CONTROLLER_NUMBERS, controllers)]
+    troubles = [row for row in (*rows, *controllers) if row.trouble]
+    if troubles:
+        parts.append(Text(""))
+    parts += [Text(f"! {row.cells[0]}: {row.trouble}", style=_COLORS[row.level]) for row in troubles]
+    return Group(*parts)
+
+
+def _table(titles: Sequence[str], numbers: Sequence[int], rows: Sequence[Row]) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, header_style="bold dim", expand=False)
-    for place, title in enumerate(TITLES):
-        table.add_column(title, justify="right" if place in _NUMBERS else "left", no_wrap=True, overflow="ellipsis")
+    for place, title in enumerate(titles):
+        table.add_column(title, justify="right" if place in numbers else "left", no_wrap=True, overflow="ellipsis")
     for row in rows:
         cells = [Text(cell) for cell in row.cells]
         cells[1].stylize(_COLORS[row.level])
         table.add_row(*cells)
-    parts: list[RenderableType] = [head, Text(printable(wrong), style="bold red") if wrong else Text(""), table]
-    parts += [Text(f"! {row.cells[0]}: {row.trouble}", style=_COLORS[row.level]) for row in rows if row.trouble]
-    if now["controllers"]:
-        queues = Table(box=None, pad_edge=False, header_style="bold dim")
-        for place, title in enumerate(("CONTROLLER", "QUEUED", "WORKING")):
-            queues.add_column(title, justify="right" if place else "left", no_wrap=True)
-        for name, queued, working in _queues(now):
-            queues.add_row(Text(name), queued, working)
-        parts += [Text(""), queues]
-    return Group(*parts)
+    return table
 
 
 def _draw_to(file: Path, screen: RenderableType) -> None:

@@ -114,12 +114,23 @@ def _informer(informer: SharedInformer) -> dict[str, Any]:
 
 
 def _controller(controller: Controller[Any]) -> dict[str, Any]:
-    queue = controller.queue
+    status = controller.status
     return {
-        "name": controller.name,
-        "queued": len(queue),
-        "working": len(queue.processing),
-        "shutting_down": queue.shutting_down,
+        "name": status.name,
+        "state": str(status.state),
+        "workers": status.workers,
+        "queued": sum(status.depth.values()),
+        "working": len(status.in_progress),
+        "longest_seconds": round(max(status.in_progress.values(), default=0.0), 3),
+        "delayed": status.delayed,
+        "aside": status.aside,
+        "failing": len(status.failing),
+        # The class alone: what the error of a reconcile says is not ours to tell.
+        "last_error": status.last_error.partition(":")[0] or None,
+        "last_error_seconds": None
+        if status.last_error_at is None
+        else round(status.taken_at - status.last_error_at, 3),
+        "results": dict(status.results),
     }
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from kinformer import Controller, SharedInformerFactory
 from kinformer.cli._session import UsageProblem
-from kinformer.cli._top import TITLES, _status_url, plain, rows_of
+from kinformer.cli._top import CONTROLLER_TITLES, TITLES, _status_url, controllers_of, plain, rows_of
 from kinformer.integrations.status_endpoint import StatusServer, status_of
 from kinformer.testing import build
 from tests.cli.conftest import environment
@@ -67,8 +67,8 @@ async def test_without_a_terminal_it_looks_once_and_prints_lines(
     assert tuple(header.split()) == TITLES
     assert row.split()[:3] == ["pods.v1", "watching", "1"]
     assert empty == ""
-    assert controllers.split() == ["CONTROLLER", "QUEUED", "WORKING"]
-    assert example.split() == ["example", "0", "0"]
+    assert tuple(controllers.split()) == CONTROLLER_TITLES
+    assert example.split() == ["example", "running", "0", "0/4", "0", "1", "0"]
 
 
 async def test_in_a_terminal_it_is_live_until_it_is_ended(
@@ -202,3 +202,25 @@ def test_rates_are_what_has_come_since_the_look_before() -> None:
     assert row.cells == ("pods.v1", "watching", "3", "2.5", "15", "1", "2", "3s", "7", "2")
     (restarted,) = rows_of({"informers": [informer(events=1)]}, now, 2.0)
     assert restarted.cells[3] == "0.0"
+
+
+def controller(**changed: Any) -> dict[str, Any]:
+    figures = {"workers": 4, "queued": 2, "working": 1, "longest_seconds": 3.0, "delayed": 5, "failing": 0}
+    results = {"success": 7, "error": 1}
+    return {"name": "web", "state": "running", "last_error": None, "results": results} | figures | changed
+
+
+@pytest.mark.parametrize(
+    ("changed", "level", "trouble"),
+    [
+        ({}, "good", ""),
+        ({"failing": 2, "last_error": "ConflictError"}, "bad", "2 keys fail, the last with ConflictError"),
+        ({"longest_seconds": 1800.0}, "busy", "a reconcile has been under way for 30m"),
+    ],
+)
+def test_what_is_trouble_of_a_controller(changed: dict[str, Any], level: str, trouble: str) -> None:
+    before = {"controllers": [controller(results={"success": 2, "error": 0})]}
+    (row,) = controllers_of({"controllers": [controller(**changed)]}, before, 2.0)
+    assert (row.level, row.trouble) == (level, trouble)
+    longest = row.cells[4]
+    assert row.cells == ("web", "running", "2", "1/4", longest, "5", "3.0", "8", "1")

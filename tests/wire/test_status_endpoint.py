@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from kinformer import AlreadyStartedError, Controller, SharedInformerFactory
+from kinformer import AlreadyStartedError, Controller, SharedInformerFactory, TerminalError
 from kinformer.integrations.status_endpoint import StatusApp, StatusServer, status_of
 from kinformer.testing import build
 
@@ -64,7 +64,11 @@ async def test_it_says_how_informers_and_controllers_are(
         ("listener", 0),
         ("controller example", 0),
     ]
-    assert data["controllers"] == [{"name": "example", "queued": 0, "working": 0, "shutting_down": False}]
+    (example,) = data["controllers"]
+    assert (example["name"], example["state"], example["workers"]) == ("example", "running", 4)
+    assert (example["queued"], example["working"], example["delayed"], example["failing"]) == (0, 0, 0, 0)
+    assert example["results"]["success"] >= 2
+    assert example["last_error"] is None
     # Nothing of an object is in it, neither a name nor what it holds.
     text = json.dumps(data)
     assert "password" not in text
@@ -136,3 +140,19 @@ def test_what_has_no_status_is_refused_at_once() -> None:
         StatusApp("pods")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="'pods' has no status"):
         StatusServer("pods")  # type: ignore[arg-type]
+
+
+async def test_of_a_reconcile_that_fails_only_the_class_of_its_error_is_told(
+    kube_api: ApiServer, informer_factory: SharedInformerFactory, settled: Settled
+) -> None:
+    async def fails(key: ObjectKey) -> None:
+        raise TerminalError("hunter2")
+
+    maps = informer_factory.core.v1.configmaps
+    controller = Controller("example", fails).watches(maps)
+    async with informer_factory, controller:
+        kube_api.create(build.config_map("a"))
+        await settled()
+        (example,) = status_of(controller)["controllers"]
+    assert (example["failing"], example["last_error"]) == (1, "TerminalError")
+    assert "hunter2" not in json.dumps(example)
