@@ -50,6 +50,7 @@ TITLES: Final = (
     "INFORMER",
     "STATE",
     "OBJECTS",
+    "STORED",
     "EVENTS/S",
     "EVENTS",
     "LISTS",
@@ -58,7 +59,7 @@ TITLES: Final = (
     "WAITING",
     "ERRORS",
 )
-_NUMBERS: Final = (2, 3, 4, 5, 6, 7, 8, 9)
+_NUMBERS: Final = (2, 3, 4, 5, 6, 7, 8, 9, 10)
 CONTROLLER_TITLES: Final = (
     *("CONTROLLER", "STATE", "QUEUED", "WORKING", "LONGEST", "DELAYED", "RECONCILES/S", "RECONCILES", "ERRORS"),
 )
@@ -166,7 +167,8 @@ def _row(informer: dict[str, Any], events_before: int | None, seconds: float) ->
     elif not informer["synced"]:
         level, trouble = "busy", f"listing: {informer['listed']} objects so far"
     cells = (
-        *(informer["name"], informer["state"], informer["objects"], rate, informer["events"]),
+        *(informer["name"], informer["state"], informer["objects"], _size(informer["stored_bytes"]), rate),
+        informer["events"],
         *(sum(informer["lists"].values()), informer["watches"]),
         "" if silent is None else human_duration(silent),
         *(waiting, sum(informer["errors"].values())),
@@ -196,6 +198,16 @@ def _controller(controller: dict[str, Any], before: int | None, seconds: float) 
         *(controller["delayed"], _rate(done, before, seconds), done, results.get("error", 0)),
     )
     return Row(tuple(printable(str(cell)) for cell in cells), level, printable(trouble))
+
+
+def _size(size: float) -> str:
+    """So many bytes, in three digits: `950 B`, `9.5 KB`, `120 MB`."""
+    unit = "B"
+    for bigger in ("KB", "MB", "GB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, bigger
+    return f"{size:.0f} {unit}" if unit == "B" or size >= 99.5 else f"{size:.3g} {unit}"
 
 
 def _rate(now: int, before: int | None, seconds: float) -> str:

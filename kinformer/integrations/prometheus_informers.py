@@ -120,6 +120,8 @@ def _state(live: list[SharedInformer]) -> Iterator[Metric]:
     """What is so now; of informers of one name the sum, or the worst."""
     objects: Counter[tuple[str, ...]] = Counter()
     pending: Counter[tuple[str, ...]] = Counter()
+    whole: Counter[tuple[str, ...]] = Counter()
+    stored: Counter[tuple[str, ...]] = Counter()
     states: Counter[tuple[str, ...]] = Counter()
     synced: dict[tuple[str, ...], float] = {}
     versions: dict[tuple[str, ...], float] = {}
@@ -130,6 +132,8 @@ def _state(live: list[SharedInformer]) -> Iterator[Metric]:
         key = (informer.name,)
         objects[key] += status.objects
         pending[key] += informer.pending
+        whole[key] += status.storage.json_bytes
+        stored[key] += status.storage.stored_bytes + status.storage.dictionary_bytes
         for state in InformerState:
             states[informer.name, state.value] += state is status.state
         synced[key] = min(synced.get(key, 1.0), float(status.has_synced))
@@ -142,6 +146,13 @@ def _state(live: list[SharedInformer]) -> Iterator[Metric]:
     one = ("informer",)
     name = "kinformer_informer"
     yield gauges(f"{name}_objects", "Objects in the cache.", one, objects)
+    yield gauges(f"{name}_json_bytes", "Size of the objects in the cache, as JSON.", one, whole)
+    yield gauges(
+        f"{name}_stored_bytes",
+        "What the cache holds of them: the same, or less with compact storage; without some 500 bytes per object.",
+        one,
+        stored,
+    )
     yield gauges(f"{name}_pending_objects", "Objects with changes that are on their way into the cache.", one, pending)
     yield gauges(f"{name}_synced", "Whether the first list is wholly in the cache: 1 or 0.", one, synced)
     yield gauges(f"{name}_state", "Informers in this state: of one alone, 1 or 0.", ("informer", "state"), states)

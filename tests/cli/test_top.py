@@ -16,7 +16,7 @@ import pytest
 
 from kinformer import Controller, SharedInformerFactory
 from kinformer.cli._session import UsageProblem
-from kinformer.cli._top import CONTROLLER_TITLES, TITLES, _status_url, controllers_of, plain, rows_of
+from kinformer.cli._top import CONTROLLER_TITLES, TITLES, _size, _status_url, controllers_of, plain, rows_of
 from kinformer.integrations.status_endpoint import StatusServer, status_of
 from kinformer.testing import build
 from tests.cli.conftest import environment
@@ -171,7 +171,14 @@ async def test_trouble_is_told_below_the_row_and_colors_it(
 
 def informer(**changed: Any) -> dict[str, Any]:
     handlers = [{"name": "slow", "synced": True, "waiting": 7, "behind_seconds": 0.0, "failures": 0}]
-    figures = {"objects": 3, "events": 10, "lists": {"initial": 1}, "watches": 2, "errors": {"StreamBrokenError": 2}}
+    figures = {
+        "objects": 3,
+        "stored_bytes": 27_300,
+        "events": 10,
+        "lists": {"initial": 1},
+        "watches": 2,
+        "errors": {"StreamBrokenError": 2},
+    }
     state = {"state": "watching", "synced": True, "listed": 0, "silent_seconds": 3.0, "failures": 0}
     last = {"last_error": None, "retry_in_seconds": None}
     return {"name": "pods.v1"} | figures | state | last | {"handlers": handlers} | changed
@@ -199,9 +206,26 @@ def test_what_is_trouble(changed: dict[str, Any], level: str, trouble: str) -> N
 def test_rates_are_what_has_come_since_the_look_before() -> None:
     before, now = {"informers": [informer()]}, {"informers": [informer(events=15)]}
     (row,) = rows_of(now, before, 2.0)
-    assert row.cells == ("pods.v1", "watching", "3", "2.5", "15", "1", "2", "3s", "7", "2")
+    assert row.cells == ("pods.v1", "watching", "3", "27.3 KB", "2.5", "15", "1", "2", "3s", "7", "2")
     (restarted,) = rows_of({"informers": [informer(events=1)]}, now, 2.0)
-    assert restarted.cells[3] == "0.0"
+    assert restarted.cells[4] == "0.0"
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1_000, "1 KB"),
+        (9_460, "9.46 KB"),
+        (99_600, "100 KB"),
+        (999_700, "1 MB"),
+        (2.5e9, "2.5 GB"),
+        (5e12, "5000 GB"),
+    ],
+)
+def test_a_size_has_three_digits(size: float, text: str) -> None:
+    assert _size(size) == text
 
 
 def controller(**changed: Any) -> dict[str, Any]:

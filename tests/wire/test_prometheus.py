@@ -96,6 +96,8 @@ async def test_an_informer_s_series_say_what_its_status_says(
     await settled()
     me = {"informer": "configmaps.v1"}
     assert scrape("kinformer_informer_objects", **me) == 2
+    size = sum(len(found.raw) for found in maps.lister.list())
+    assert scrape("kinformer_informer_json_bytes", **me) == scrape("kinformer_informer_stored_bytes", **me) == size
     assert scrape("kinformer_informer_synced", **me) == 1
     assert scrape("kinformer_informer_pending_objects", **me) == 0
     assert scrape("kinformer_informer_failures", **me) == 0
@@ -453,6 +455,7 @@ async def test_every_metric_of_the_dashboard_is_there(
     }
     assert unseen == {
         "kinformer_informer_resource_version",  # says nothing by itself
+        "kinformer_informer_json_bytes",  # beside what is held of it
         "kinformer_informer_pending_objects",  # rarely anything but 0
         "kinformer_informer_watches_total",  # as many as have ended, and those that are open
     }

@@ -56,6 +56,8 @@ async def test_it_says_how_informers_and_controllers_are(
     (informer,) = data["informers"]
     assert informer["name"] == "secrets.v1"
     assert (informer["state"], informer["synced"], informer["objects"]) == ("watching", True, 1)
+    assert informer["storage"] == "plain"
+    assert informer["stored_bytes"] == informer["json_bytes"] == sum(len(found.raw) for found in secrets.lister.list())
     assert informer["changes"] == {"added": 2, "updated": 1, "deleted": 1}
     assert (informer["events"], informer["watches"], informer["lists"]) == (2, 1, {"initial": 1})
     assert (informer["errors"], informer["failures"], informer["last_error"]) == ({}, 0, None)
