@@ -76,9 +76,6 @@ def _checked(found: object) -> tuple[str, ...]:
     if isinstance(found, str):
         # It would be taken apart into its letters, each a value of its own.
         raise TypeError("an index function must return a list of strings, not a string")
-    if type(found) is list and len(found) == 1 and type(found[0]) is str:
-        # As nearly always.
-        return (found[0],)
     values = tuple(dict.fromkeys(found))  # type: ignore[call-overload]  # what cannot be iterated raises here, as it should
     for value in values:
         if type(value) is not str:
@@ -292,7 +289,11 @@ class Indexer:
     def _values(self, name: str, index: _Index, obj: KubeObject) -> tuple[str, ...]:
         """What the index function says of an object; nothing, and a report, when it fails."""
         try:
-            return _checked(index.function(obj))
+            found = index.function(obj)
+            if type(found) is list and len(found) == 1 and type(found[0]) is str:
+                # As nearly always.
+                return index.alone.get(found[0]) or (found[0],)
+            return _checked(found)
         except Exception as cause:  # noqa: BLE001 - a user's function; nothing it does may stop the cache
             error = IndexFunctionError(
                 f"index function {name!r} raised {type(cause).__name__}; left out of that index",
