@@ -28,7 +28,8 @@ T = TypeVar("T")
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-_REMEMBERED_LABEL_SETS: Final = 2048
+# Pods come in sets of five or ten with equal labels, so this is enough for a hundred thousand of them; some 4 MB.
+_REMEMBERED_LABEL_SETS: Final = 16_384
 
 
 class ObjectKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=True):
@@ -87,7 +88,7 @@ class _Envelope(msgspec.Struct, gc=False):
 class _LabelSets:
     """Sets of labels by their JSON. Many objects have equal ones, and have them from here: decoded once, kept once.
 
-    What came lately is remembered: at least the last 2,048 different ones, at most twice as many. Nothing has to be
+    What came lately is remembered: at least the last 16,384 different ones, at most twice as many. Nothing has to be
     counted or given back, and nothing is kept alive for longer than that.
     """
 
