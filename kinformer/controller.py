@@ -5,7 +5,8 @@
                                                                 └─ after a while ───┘ raised, Requeue
 
 A reconcile is given a key, not an event: it reads what is so now from the caches, and makes the world fit. Events that
-come close together are one piece of work, and no key is ever with two workers at once.
+come close together are one piece of work, and no key is ever with two workers at once. Nor is one called before the
+caches show what this program wrote for it (`kinformer.write_gate`): a reconcile never does again what it has just done.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
+import math
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, overload
 
@@ -28,6 +30,7 @@ from kinformer.reconcile_workers import Hook, Reconcile, Workers
 from kinformer.reconciling import Requeue, TerminalError
 from kinformer.resources import Resource
 from kinformer.workqueue import RateLimitingQueue
+from kinformer.write_gate import DEFAULT_WAIT, WriteGate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +67,10 @@ class Controller(Generic[K]):
     and the key comes again after that time. When it raises, the key and the traceback are logged, and the key comes
     again after the queue's rate limiter's time; after a `TerminalError` it does not.
 
+    Own writes are seen: what a reconcile wrote through the `Client` of the informers, and what was written elsewhere in
+    the program to an object that the watches map to the key, is in the caches when reconcile is called for that key the
+    next time. Usually that takes no time; where it does, the key waits and others go on.
+
     A controller runs once, beside any number of others. It needs no Kubernetes: without `watches`, what brings work is
     `controller.queue.add(key)`.
 
@@ -86,6 +93,8 @@ class Controller(Generic[K]):
             fails then is not tried again.
         debounce: how long events are waited for to calm down before their keys are queued; not at all when left out.
         leader: works only while this replica leads.
+        own_writes: seconds that a key waits at most until the caches show what was written for it; then it goes on with
+            what they have, and a warning. 0 for not at all.
         metrics: told of each reconcile, and of the queue, unless that was given and has its own.
 
     Attributes:
@@ -110,6 +119,7 @@ class Controller(Generic[K]):
         drain: bool = False,
         debounce: Debounce | None = None,
         leader: LeaderElector | Leadership | None = None,
+        own_writes: float = DEFAULT_WAIT,
         metrics: WorkMetrics | None = None,
     ) -> None:
         if not name:
@@ -127,10 +137,14 @@ class Controller(Generic[K]):
         if grace is not None and not grace >= 0:
             msg = f"controller {name!r}: grace={grace}; expected 0 seconds or more, or None for no limit"
             raise ValueError(msg)
+        if not (own_writes >= 0 and math.isfinite(own_writes)):
+            msg = f"controller {name!r}: own_writes={own_writes}; expected 0 seconds or more, 0 for not to wait"
+            raise ValueError(msg)
         self.name = name
         # Not `queue or ...`: an empty queue is false.
         self.queue: RateLimitingQueue[K] = RateLimitingQueue(name=name, metrics=metrics) if queue is None else queue
-        self._workers = Workers(name, self.queue, reconcile, workers, timeout)
+        self._gate: WriteGate[K] = WriteGate(name, timeout=own_writes)
+        self._workers = Workers(name, self.queue, reconcile, workers, timeout, gate=self._gate)
         self._sync_timeout = sync_timeout
         self._grace = grace
         self._drain = drain
@@ -277,6 +291,16 @@ class Controller(Generic[K]):
         return len(self._workers.in_progress)
 
     @property
+    def own_write_waits(self) -> int:
+        """How often a key had to wait until the caches showed what was written for it."""
+        return self._gate.waits
+
+    @property
+    def own_write_timeouts(self) -> int:
+        """How often that took too long, and reconcile was called with caches that were behind."""
+        return self._gate.given_up
+
+    @property
     def status(self) -> ControllerStatus[K]:
         """How the controller is now.
 
@@ -300,6 +324,8 @@ class Controller(Generic[K]):
             last_error_key=key,
             last_error_at=at,
             results=dict(workers.results),
+            own_write_waits=self.own_write_waits,
+            own_write_timeouts=self.own_write_timeouts,
         )
 
     async def __aenter__(self) -> Self:
@@ -319,6 +345,7 @@ class Controller(Generic[K]):
             for mapping in self._mappings:
                 registration = mapping.source.add_event_handler(on_event=mapping.on_event, name=handler)
                 self._registrations.push_async_callback(registration.remove)
+                self._gate.watch(mapping.source, mapping.keys_of)
             await self._wait_for_caches()
             if self._elector is not None:
                 self._state = ControllerState.STANDING_BY
@@ -418,6 +445,7 @@ class Controller(Generic[K]):
     async def _discard(self) -> None:
         """Begin nothing any more, and hear of nothing any more."""
         self._workers.discard()
+        self._gate.close()
         await self.queue.shut_down()
         await self._stop_listening()
 

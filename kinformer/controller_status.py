@@ -70,6 +70,8 @@ class ControllerStatus(Generic[K]):
         last_error_key: with which key; `None` if nothing did.
         last_error_at: when; `None` if nothing did.
         results: how many reconciles have ended how.
+        own_write_waits: how often a key had to wait until the caches showed what was written for it.
+        own_write_timeouts: how often that took too long, and reconcile was called with caches that were behind.
     """
 
     name: str
@@ -85,6 +87,8 @@ class ControllerStatus(Generic[K]):
     last_error_key: K | None
     last_error_at: float | None
     results: Mapping[ReconcileResult, int]
+    own_write_waits: int
+    own_write_timeouts: int
 
     @property
     def queued(self) -> int:

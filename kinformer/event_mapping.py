@@ -119,20 +119,24 @@ class EventMapping(Generic[K]):
     ) -> None:
         self.source = source
         self.queue = queue
-        self._keys_of = keys_of
+        self._map = keys_of
         self._admit = admit
         self._debounce = debounce
         self._priority = priority
+
+    def keys_of(self, obj: KubeObject) -> Iterable[K]:
+        """The keys an object concerns."""
+        return _as_keys(self._map(obj))
 
     def on_event(self, event: Event) -> None:
         """Queue the keys of the object; of an update, those of the new state and of the old one."""
         if self._admit is not None and not self._admit(event):
             return
         priority = _priority_of(event) if self._priority is None else self._priority
-        for key in _as_keys(self._keys_of(event.obj)):
+        for key in self.keys_of(event.obj):
             self._add(key, priority)
         if isinstance(event, Updated):
-            for key in _as_keys(self._keys_of(event.old)):
+            for key in self.keys_of(event.old):
                 self._add(key, priority)
 
     def _add(self, key: K, priority: int) -> None:

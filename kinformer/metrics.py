@@ -217,6 +217,16 @@ class ControllerGauges(Protocol):
         """How many reconciles run now."""
         ...
 
+    @property
+    def own_write_waits(self) -> int:
+        """How often a key had to wait until the caches showed what was written for it; only grows."""
+        ...
+
+    @property
+    def own_write_timeouts(self) -> int:
+        """How often that took too long; only grows."""
+        ...
+
 
 ReconcileResult: TypeAlias = Literal["success", "requeue", "requeue_after", "error"]
 """How a reconcile ended, in controller-runtime's words. "requeue": it is to be called again at once."""

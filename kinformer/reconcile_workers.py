@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kinformer.leader_election import Leadership
     from kinformer.metrics import ControllerMetrics, FailureCause, ReconcileResult
     from kinformer.workqueue import RateLimitingQueue
+    from kinformer.write_gate import WriteGate
 
 __all__ = ["Hook", "Reconcile", "Workers"]
 
@@ -48,6 +49,7 @@ class Workers(Generic[K]):
         reconcile: what is called with them.
         count: how many workers.
         timeout: seconds for one reconcile; `None` for no limit.
+        gate: holds keys back until the caches show what was written for them.
 
     Attributes:
         count: as given.
@@ -61,10 +63,17 @@ class Workers(Generic[K]):
     """
 
     def __init__(
-        self, name: str, queue: RateLimitingQueue[K], reconcile: Reconcile[K], count: int, timeout: float | None
+        self,
+        name: str,
+        queue: RateLimitingQueue[K],
+        reconcile: Reconcile[K],
+        count: int,
+        timeout: float | None,
+        *,
+        gate: WriteGate[K],
     ) -> None:
         self.count = count
-        self.hooks: list[Hook[K]] = []
+        self.hooks: list[Hook[K]] = [gate.before]
         self.metrics: ControllerMetrics | None = None
         self.in_progress: dict[K, float] = {}
         self.aside: set[asyncio.Task[BaseException | None]] = set()
@@ -75,6 +84,7 @@ class Workers(Generic[K]):
         self._queue = queue
         self._reconcile = reconcile
         self._timeout = timeout
+        self._gate = gate
         self._leadership: Leadership | None = None
         self._runner: asyncio.Task[Any] | None = None
         self._leadership_is_over = False
@@ -211,7 +221,8 @@ class Workers(Generic[K]):
         token = current_reconcile.set(ReconcileContext(self._name, key, attempt, self._priority(key)))
         try:
             async with limit:
-                outcome = await self._reconcile(key)
+                with self._gate.recording(key):
+                    outcome = await self._reconcile(key)
             if not (outcome is None or isinstance(outcome, Requeue)):
                 msg = f"reconcile returned a {type(outcome).__name__}; expected None or Requeue(after=...)"
                 raise TypeError(msg)  # noqa: TRY301 - a failure of the reconcile like any other

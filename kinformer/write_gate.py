@@ -71,9 +71,15 @@ class WriteGate(Generic[K]):
             return
 
         def raised(floor: Floor, obj: KubeObject | None) -> None:
-            if obj is not None:
-                for key in keys_of(obj):
-                    self._hold_below(key, floor)
+            if obj is None:
+                return
+            try:
+                keys = [*keys_of(obj)]
+            except Exception:  # noqa: BLE001 - a user's map; the event of the same object will tell him again
+                _log.exception("controller %s: %s could not be mapped to keys", self._name, floor.key)
+                return
+            for key in keys:
+                self._hold_below(key, floor)
 
         self._unlisten.append(source.floors.listen(raised))
 

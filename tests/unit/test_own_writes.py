@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from kinformer.backoff import Backoff
+from kinformer.controller import Controller
 from kinformer.errors import NotStartedError, StoppedError, WaitTimeoutError
 from kinformer.events import Added, Deleted, Event, Updated
 from kinformer.informer import SharedInformer
@@ -257,3 +258,115 @@ async def test_what_cannot_be_made_of_a_write_does_not_fail_the_write(caplog: py
     feed.accepted(write)
     assert heard == [write]
     assert "a write of pods default/a could not be told of" in caplog.text
+
+
+# Controllers
+
+
+class Creator:
+    """A reconcile in the manner of a ReplicaSet's: where the cache has no child, it makes one with a generated name.
+
+    The server stores it at once; `show` is what the watch says of it, some time later.
+    """
+
+    def __init__(self, source: OfClient, informer: SharedInformer) -> None:
+        self.source = source
+        self.informer = informer
+        self.made: list[KubeObject] = []
+        self.calls: list[tuple[float, str]] = []
+        self.controller = Controller("creator", self.reconcile).watches(informer, map=parent_of)
+
+    async def reconcile(self, key: str) -> None:
+        self.calls.append((round(now(), 3), key))
+        if not self.informer.lister.list(selector=f"parent={key}"):
+            await asyncio.sleep(0.1)
+            child = pod(f"{key}-{len(self.made)}", 20 + len(self.made), labels={"parent": key})
+            self.made.append(child)
+            self.source.wrote(child)
+
+    def show(self) -> None:
+        self.source.stream.added(*self.made)
+
+
+def parent_of(obj: KubeObject) -> str | None:
+    return obj.labels.get("parent")
+
+
+async def test_a_reconcile_does_not_do_again_what_it_has_just_done() -> None:
+    async with Synced() as it:
+        it.source.selects = lambda obj: None
+        creator = Creator(it.source, it.pods)
+        async with creator.controller as controller:
+            controller.queue.add("one")
+            controller.queue.add("two")
+            await asyncio.sleep(1)
+            # Events of other things come meanwhile; the key waits, and others do not.
+            controller.queue.add("one")
+            controller.queue.add("three")
+            await asyncio.sleep(1)
+            assert creator.calls == [(0, "one"), (0, "two"), (1, "three")]
+            creator.show()
+            await settled()
+            assert sorted(creator.calls[3:]) == [(2, "one"), (2, "three"), (2, "two")]
+            assert len(creator.made) == 3
+            assert (controller.own_write_waits, controller.own_write_timeouts) == (1, 0)
+
+
+async def test_without_the_guard_it_does(caplog: pytest.LogCaptureFixture) -> None:
+    async with Synced(own_writes=False) as it:
+        creator = Creator(it.source, it.pods)
+        async with creator.controller as controller:
+            controller.queue.add("one")
+            await asyncio.sleep(1)
+            controller.queue.add("one")
+            await asyncio.sleep(1)
+    assert len(creator.made) == 2
+
+
+async def test_a_key_waits_for_five_seconds_and_no_longer(caplog: pytest.LogCaptureFixture) -> None:
+    async with Synced() as it:
+        it.source.selects = lambda obj: None
+        creator = Creator(it.source, it.pods)
+        async with creator.controller as controller:
+            controller.queue.add("one")
+            await asyncio.sleep(1)
+            controller.queue.add("one")
+            await asyncio.sleep(10)
+            assert creator.calls == [(0, "one"), (6, "one")]
+            assert controller.own_write_timeouts == 1
+    assert "reconcile of one goes on after 5 s" in caplog.text
+
+
+async def test_a_key_waits_for_what_other_parts_of_the_program_wrote_for_it() -> None:
+    async with Synced(pod("a", 3, labels={"parent": "one"})) as it:
+        creator = Creator(it.source, it.pods)
+        async with creator.controller as controller:
+            await settled()
+            creator.calls.clear()
+            # A web handler deletes the child: no event has come yet, and no reconcile may believe that it is there.
+            it.source.deleted(pod("a", 3, labels={"parent": "one"}))
+            controller.queue.add("one")
+            await asyncio.sleep(1)
+            assert creator.calls == []
+            it.source.stream.deleted(pod("a", 15, labels={"parent": "one"}))
+            await asyncio.sleep(1)
+            assert creator.calls[0] == (1, "one")
+            assert len(creator.made) == 1
+
+
+async def test_an_answer_in_the_cache_costs_no_wait() -> None:
+    async with Synced() as it:
+        creator = Creator(it.source, it.pods)
+        async with creator.controller as controller:
+            controller.queue.add("one")
+            await asyncio.sleep(1)
+            assert len(creator.made) == 1
+            # Its own write brought it back once, by the event.
+            assert creator.calls == [(0, "one"), (0.1, "one")]
+            assert controller.own_write_waits == 0
+
+
+@pytest.mark.parametrize("seconds", [-1, float("inf"), float("nan")])
+async def test_a_time_to_wait_that_makes_no_sense_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match="own_writes"):
+        Controller("x", settled, own_writes=seconds)  # type: ignore[arg-type]

@@ -98,6 +98,17 @@ async def test_a_key_waits_for_what_others_wrote_to_its_objects() -> None:
     assert gate.before("web") is None
 
 
+async def test_a_map_that_raises_holds_nobody_and_does_not_fail_the_write(caplog: pytest.LogCaptureFixture) -> None:
+    informer = Informer()
+    gate = WriteGate[str]("test")
+    gate.watch(informer, lambda obj: [obj["spec"]["missing"]])
+    gate.watch(informer, by_app)
+    informer.wrote(pod("a", 12, labels={"app": "web"}))
+    assert len(gate) == 1
+    wait(gate, "web").close()
+    assert "controller test: default/a could not be mapped to keys" in caplog.text
+
+
 async def test_a_key_that_waits_in_vain_goes_on_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     informer = Informer()
     gate = WriteGate[str]("test", timeout=3)
