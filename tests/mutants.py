@@ -495,7 +495,7 @@ def killed_by(mutant: Mutant) -> str | None:
     """
     with tempfile.TemporaryDirectory(prefix="mutant-") as directory:
         copy = Path(directory)
-        for part in ("kinformer", "tests"):
+        for part in ("kinformer", "tests", "examples"):
             shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copy)
         target = copy / "kinformer" / mutant.file

@@ -1,0 +1,229 @@
+"""An operator: every Shop (example.com/v1) has one Deployment, and says in its status how that is.
+
+    kubectl apply -f examples/shop_crd.yaml
+    python examples/shop_operator.py --namespace default
+
+It shows what an operator is made of: a controller that watches its own kind and what it owns, a finalizer, owner
+references, conditions, Kubernetes Events, and leader election for several replicas of it.
+
+Why there is never a second Deployment, and never one left behind, also when the process dies at any line, answers get
+lost and caches are old: the name follows from the Shop, so that creating twice is refused; the finalizer is on the Shop
+before anything is created for it, and comes off when nothing is left; and what must not happen by mistake (to create,
+to believe that nothing is left) is not decided by the cache alone, but by one look at the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from kinformer import (
+    AlreadyExistsError,
+    Client,
+    ClusterConfig,
+    Controller,
+    EventRecorder,
+    Finalizer,
+    LeaderElector,
+    LeadershipLostError,
+    NotFoundError,
+    Requeue,
+    Resource,
+    SharedInformerFactory,
+    StatusCondition,
+    owned_by,
+)
+from kinformer.conditions import rolled_out
+from kinformer.owners import is_owned_by
+from kinformer.resources import DEPLOYMENTS
+from kinformer.status_conditions import write_conditions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kinformer import KubeObject, ObjectKey
+
+SHOPS = Resource("example.com", "v1", "shops", "Shop")
+MANAGER = "shop-operator"
+MANAGED = "app.kubernetes.io/managed-by"
+
+
+class ShopOperator:
+    """Keeps one Deployment per Shop.
+
+    Args:
+        client: writes, and reads where a cache is not enough. `kinformer.Client`, or something that has its verbs.
+        factory: where the informers come from; it must list with the same client.
+        say: told of what is worth an Event: the Shop, a reason, a message.
+        leader: works only while this replica leads.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        factory: SharedInformerFactory,
+        *,
+        say: Callable[[KubeObject, str, str], object] = lambda *_: None,
+        leader: LeaderElector | None = None,
+    ) -> None:
+        self.client = client
+        self.shops = factory.informer(SHOPS)
+        self.deployments = factory.informer(DEPLOYMENTS, label_selector=f"{MANAGED}={MANAGER}")
+        self.finalizer = Finalizer(client, "example.com/deployment")
+        self.say = say
+        self.leader = leader
+        self.controller = (
+            Controller("shops", self.reconcile, timeout=60, leader=leader)
+            .watches(self.shops)
+            .owns(self.deployments, owner=self.shops)
+        )
+
+    async def reconcile(self, key: ObjectKey) -> Requeue | None:
+        """Make the world fit what is said about one Shop."""
+        shop = self.shops.lister.get(key)
+        if shop is None:
+            return None
+        return await self.finalizer.reconcile(shop, self.apply, self.clean_up)
+
+    async def apply(self, shop: KubeObject) -> Requeue | None:
+        """The Shop is to be; the finalizer is on it."""
+        found = self.deployments.lister.get(shop.key) or await self.create(shop)
+        if found is None:
+            # The cache was behind: this Shop is not what it was. Its event is on the way.
+            return Requeue(after=1)
+        if not is_owned_by(found, shop, controller=True):
+            reason = f"Deployment {found.name} is not of this Shop"
+            await self.set_ready(shop, ready=False, reason="NameTaken", message=reason)
+            return Requeue(after=30)
+        if found.at("metadata.deletionTimestamp"):
+            return Requeue(after=5)
+        if differs(found, wanted := deployment_of(shop)):
+            self.check()
+            try:
+                # Of this very Deployment. Server-side apply would create one if it has gone meanwhile.
+                change = {"metadata": {"uid": found.uid}, "spec": wanted["spec"]}
+                found = await self.client.patch(DEPLOYMENTS, found, change, type="strategic", field_manager=MANAGER)
+            except NotFoundError:
+                return Requeue(after=1)
+            self.say(shop, "Updated", f"Deployment {found.name} is as this Shop wants it again")
+        missing = rolled_out().why_not(found)
+        await self.set_ready(
+            shop,
+            ready=not missing,
+            reason="RollingOut" if missing else "RolledOut",
+            message=missing or f"{wanted['spec']['replicas']} replicas are available",
+        )
+        return None
+
+    async def create(self, shop: KubeObject) -> KubeObject | None:
+        """Create the Deployment, unless the Shop is no longer what the cache says."""
+        now = await self.look(SHOPS, shop)
+        if now is None or now.uid != shop.uid or now.at("metadata.deletionTimestamp") or not self.finalizer.is_on(now):
+            return None
+        self.check()
+        try:
+            made = await self.client.create(DEPLOYMENTS, deployment_of(now), field_manager=MANAGER)
+        except AlreadyExistsError:
+            # Made by the process before this one, or by somebody else.
+            return await self.look(DEPLOYMENTS, shop)
+        self.say(shop, "Created", f"Deployment {made.name} is created")
+        return made
+
+    async def clean_up(self, shop: KubeObject) -> Requeue | None:
+        """The Shop is to go: `None` lets it, once its Deployment is gone."""
+        found = await self.look(DEPLOYMENTS, shop)
+        if found is None or not is_owned_by(found, shop):
+            return None
+        if not found.at("metadata.deletionTimestamp"):
+            self.check()
+            with contextlib.suppress(NotFoundError):
+                await self.client.delete(DEPLOYMENTS, found, uid=found.uid)
+            self.say(shop, "Deleted", f"Deployment {found.name} is deleted")
+        # The event of its end comes sooner, as a rule.
+        return Requeue(after=2)
+
+    async def look(self, resource: Resource, shop: KubeObject) -> KubeObject | None:
+        """What the server has under the Shop's name, right now."""
+        try:
+            return await self.client.get(resource, shop.name, namespace=shop.namespace)
+        except NotFoundError:
+            return None
+
+    async def set_ready(self, shop: KubeObject, *, ready: bool, reason: str, message: str) -> None:
+        """Say in the status how it is; without a change, no request is made."""
+        self.check()
+        await write_conditions(self.client, shop, StatusCondition("Ready", ready, reason, message))
+
+    def check(self) -> None:
+        """Before a write: a process that was frozen may wake up as a leader of the past."""
+        if self.leader is not None and not self.leader.is_leader:
+            raise LeadershipLostError(self.leader.name, "another replica may lead by now")
+
+
+def deployment_of(shop: KubeObject) -> dict[str, Any]:
+    """The Deployment that a Shop wants: the fields that are ours, and no others."""
+    labels = {"example.com/shop": shop.uid}
+    container = {"name": "shop", "image": shop.at("spec.image", "nginx:stable")}
+    manifest = {
+        "metadata": {"name": shop.name, "namespace": shop.namespace, "labels": labels | {MANAGED: MANAGER}},
+        "spec": {
+            "replicas": shop.at("spec.replicas", 1),
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        },
+    }
+    return owned_by(manifest, shop)
+
+
+def differs(found: KubeObject, wanted: dict[str, Any]) -> bool:
+    """Whether what we want of a Deployment is not so. What the server or others added is none of our business."""
+    wanted_image = wanted["spec"]["template"]["spec"]["containers"][0]["image"]
+    image = found.at("spec.template.spec.containers.0.image")
+    return (found.at("spec.replicas"), image) != (wanted["spec"]["replicas"], wanted_image)
+
+
+async def main(arguments: argparse.Namespace) -> None:
+    """Run until stopped."""
+    config = await ClusterConfig.load(kubeconfig=arguments.kubeconfig, context=arguments.context)
+    # Below the 5 seconds that a leader has after it lost its lease and before another one leads.
+    async with Client(config, timeout=4) as client, EventRecorder(client, MANAGER) as events:
+        elector = LeaderElector(client, MANAGER, namespace=arguments.namespace, identity=arguments.identity)
+        factory = SharedInformerFactory(client, namespace=arguments.only)
+        operator = ShopOperator(client, factory, say=events.normal, leader=elector)
+        async with factory:
+            # Fills the caches, waits until we lead, works until we do not, and gives the lease back.
+            try:
+                await operator.controller.run()
+            except LeadershipLostError as error:
+                sys.exit(str(error))
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--kubeconfig", help="instead of KUBECONFIG, ~/.kube/config or the pod's service account")
+    parser.add_argument("--context", help="of the kubeconfig")
+    parser.add_argument("--namespace", default="default", help="where the Lease is")
+    parser.add_argument("--only", help="look after the Shops of this namespace only")
+    parser.add_argument("--identity", help="as which the Lease is held; the host's name and a random part by default")
+    return parser.parse_args()
+
+
+async def until_stopped(work: Any) -> None:
+    """Run something until SIGTERM, which is how Kubernetes asks a pod to end; it cleans up then."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(until_stopped(main(arguments())))
