@@ -190,9 +190,17 @@ def differs(found: KubeObject, wanted: dict[str, Any]) -> bool:
 async def main(arguments: argparse.Namespace) -> None:
     """Run until stopped."""
     config = await ClusterConfig.load(kubeconfig=arguments.kubeconfig, context=arguments.context)
-    # Below the 5 seconds that a leader has after it lost its lease and before another one leads.
-    async with Client(config, timeout=4) as client, EventRecorder(client, MANAGER) as events:
-        elector = LeaderElector(client, MANAGER, namespace=arguments.namespace, identity=arguments.identity)
+    # Below the third of the lease that a leader has after it lost it and before another one leads.
+    async with Client(config, timeout=arguments.lease / 4) as client, EventRecorder(client, MANAGER) as events:
+        elector = LeaderElector(
+            client,
+            MANAGER,
+            namespace=arguments.namespace,
+            identity=arguments.identity,
+            lease_duration=arguments.lease,
+            renew_deadline=arguments.lease * 2 / 3,
+            retry_period=arguments.lease * 2 / 15,
+        )
         factory = SharedInformerFactory(client, namespace=arguments.only)
         operator = ShopOperator(client, factory, say=events.normal, leader=elector)
         async with factory:
@@ -210,6 +218,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--context", help="of the kubeconfig")
     parser.add_argument("--namespace", default="default", help="where the Lease is")
     parser.add_argument("--only", help="look after the Shops of this namespace only")
+    parser.add_argument("--lease", type=int, default=15, help="seconds until a replica that has crashed is followed")
     parser.add_argument("--identity", help="as which the Lease is held; the host's name and a random part by default")
     return parser.parse_args()
 
