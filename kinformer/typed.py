@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from kinformer.event_stream import EventStream
     from kinformer.events import Delivery, Event
+    from kinformer.floors import Floors
     from kinformer.informer import SharedInformer
     from kinformer.labels import SelectorInput
     from kinformer.lister import Lister
@@ -314,6 +315,11 @@ class TypedInformer(Generic[T]):
         return self._informer.has_synced
 
     @property
+    def floors(self) -> Floors:
+        """What the cache must come to before it shows all that was written through its client."""
+        return self._informer.floors
+
+    @property
     def status(self) -> InformerStatus:
         """How the informer is."""
         return self._informer.status
@@ -331,6 +337,12 @@ class TypedInformer(Generic[T]):
             StoppedError: the informer ended before that.
         """
         await self._informer.synced(timeout, fail_fast=fail_fast)
+
+    async def caught_up(
+        self, what: KubeObject | Mapping[str, Any] | ObjectKey | str | int | None = None, timeout: float | None = 5.0
+    ) -> None:
+        """Wait until the cache shows what was written; as `SharedInformer.caught_up`."""
+        await self._informer.caught_up(what, timeout)
 
     def add_event_handler(
         self,

@@ -14,6 +14,7 @@ from kinformer.events import Added, Deleted, Event, Updated
 from kinformer.informer import SharedInformer
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import DEPLOYMENTS, PODS, Resource
+from kinformer.typed import TypedInformer
 from kinformer.writes import Write, WriteFeed
 from tests.sources import FakeSource, now, pod, settled
 
@@ -258,6 +259,17 @@ async def test_what_cannot_be_made_of_a_write_does_not_fail_the_write(caplog: py
     feed.accepted(write)
     assert heard == [write]
     assert "a write of pods default/a could not be told of" in caplog.text
+
+
+async def test_a_typed_informer_catches_up_too_and_holds_keys_back() -> None:
+    async with Synced(pod("a", 3)) as it:
+        typed = TypedInformer(it.pods, dict)
+        it.source.wrote(pod("a", 12))
+        await typed.caught_up(A, timeout=1)
+        cached = typed.lister.get("a", "default")
+        assert cached is not None
+        assert cached["metadata"]["resourceVersion"] == "12"
+        assert typed.floors is it.pods.floors
 
 
 # Controllers
