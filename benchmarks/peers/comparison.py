@@ -67,6 +67,7 @@ class Peer(NamedTuple):
 PEERS: Final = (
     Peer(OURS, "Informer with its index and a plain handler; the first list by streaming, as by default.", OURS),
     Peer("kinformer on uvloop", "The same, run by `uvloop.run`.", "kinformer-uvloop"),
+    Peer("kinformer, compact", 'The same with `storage="compact"`.', "kinformer-compact"),
     Peer(
         RIVAL,
         "Generated clientset with protobuf, shared informer, one handler; the first list by streaming, its default. "
