@@ -76,7 +76,7 @@ async def fill(storage: Storage, objects: int = OBJECTS) -> dict[str, float]:
         registration = informer.add_event_handler(handler)
         await registration.synced()
         took = time.process_time() - began
-        await asyncio.sleep(0.5)  # whatever is to be done in the background
+        await asyncio.sleep(1.5)  # whatever is to be done in the background
         gc.collect()
         steady = resident()
         held = steady - before

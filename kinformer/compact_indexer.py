@@ -33,6 +33,7 @@ __all__ = ["CompactIndexer", "CompactPolicy"]
 
 _SLICE_SECONDS: Final = 0.002
 _SLICE_OBJECTS: Final = 32
+_SETTLING_SECONDS: Final = 1.0
 _SAMPLES: Final = 128
 _SAMPLES_BYTES: Final = 2 << 20
 _SAMPLE_CUT: Final = 64 << 10
@@ -81,6 +82,7 @@ class CompactIndexer(Indexer):
         "_generation",
         "_heads",
         "_kept",
+        "_list_has_come",
         "_look_at",
         "_made_of",
         "_policy",
@@ -115,6 +117,7 @@ class CompactIndexer(Indexer):
         self._made_of = 0
         self._ratio = self._ratio_at_first = 0.0
         self._due = False
+        self._list_has_come = False
         self._wakeup = asyncio.Event()
         super().__init__(indexers, on_error=on_error)
 
@@ -155,10 +158,15 @@ class CompactIndexer(Indexer):
                 if clock() >= until:
                     await asyncio.sleep(0)
                     until = clock() + _SLICE_SECONDS
+            if self._list_has_come:
+                self._list_has_come = False
+                # Handlers are still at work on it.
+                await asyncio.sleep(_SETTLING_SECONDS)
             give_back_free_memory()
 
     def list_has_come(self) -> None:
-        """A whole list is in the cache, and what it took on the way is free."""
+        """A whole list is in the cache, and what it took on the way is free, or soon will be."""
+        self._list_has_come = True
         self._wakeup.set()
 
     def work(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 import msgspec
 
 from kinformer.errors import DecodeError
+from kinformer.lately import Lately
 
 if TYPE_CHECKING:
     from kinformer.resources import Resource
@@ -89,7 +90,7 @@ class _LabelSets:
     """Sets of labels by their JSON. Many objects have equal ones, and have them from here: decoded once, kept once.
 
     What came lately is remembered: at least the last 16,384 different ones, at most twice as many. Nothing has to be
-    counted or given back, and nothing is kept alive for longer than that.
+    counted or given back, and nothing is kept alive for longer than that. Different sets share the strings in them.
     """
 
     __slots__ = ("_older", "_younger")
@@ -109,15 +110,27 @@ class _LabelSets:
             found = self._older.get(text)
             if found is None:
                 found = _decode_labels(text)
+                if found:
+                    found = {_one_string(name): _one_string(value) for name, value in found.items()}
             if len(self._younger) >= _REMEMBERED_LABEL_SETS:
                 self._older, self._younger = self._younger, {}
             self._younger[text] = found
         return found
 
 
+def _one_string(text: str) -> str:
+    """The same text, as one string for all who have it."""
+    found = _label_strings.get(text)
+    if found is None:
+        _label_strings.put(text, text)
+        return text
+    return found
+
+
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_labels = msgspec.json.Decoder(dict[str, str] | None).decode
 _label_sets = _LabelSets()
+_label_strings: Final[Lately[str, str]] = Lately(4096)
 _decode_sections = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode

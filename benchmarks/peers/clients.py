@@ -72,7 +72,7 @@ async def kinformer(measured: Measurement, storage: Storage = "plain") -> None:
         async with factory:
             await listed.wait()
             if storage == "compact":
-                await asyncio.sleep(0.2)  # what it does in the background counts
+                await asyncio.sleep(1.5)  # what it does in the background counts
             if not measured.listed():
                 await done.wait()
 
