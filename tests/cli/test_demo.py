@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
 import time
@@ -12,7 +11,6 @@ from kinformer.cli import _demo
 from kinformer.cli._compare import compare
 from kinformer.cli._plain import PlainView
 from kinformer.objects import ObjectKey
-from kinformer.status import InformerState
 from tests.cli.conftest import AT_ONCE, end, start
 
 if TYPE_CHECKING:
@@ -41,8 +39,8 @@ async def test_the_demo_fails_when_a_cache_differs(monkeypatch: pytest.MonkeyPat
 
     async def sabotaged(demo: Any) -> Any:
         informer = demo._informers["nodes"]
-        while informer.status.state is not InformerState.WATCHING:
-            await asyncio.sleep(0.01)  # or the list it is about to make would heal the cache
+        # Or a list that is still to come, after the server has forgotten its history, would heal the cache.
+        await informer.relist(timeout=30)
         (first, *_) = informer.lister.list()
         informer.indexer.delete(first.key)
         return await original(demo)
