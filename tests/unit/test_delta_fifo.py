@@ -10,6 +10,7 @@ import pytest
 from kinformer.delta_fifo import Delta, DeltaFIFO, DeltaType
 from kinformer.errors import StoppedError
 from kinformer.indexer import Indexer
+from kinformer.listwatch import EventType, WatchEvent
 from kinformer.objects import ObjectKey
 from tests.sources import pod
 
@@ -332,6 +333,24 @@ def test_what_a_resync_queued_before_the_first_list_does_not_make_it_synced_too_
     while fifo.pop_nowait() is not None:
         synced.append(fifo.has_synced)
     assert synced == [False, False, True]
+
+
+def test_what_was_popped_while_others_wait_is_queued_no_more() -> None:
+    fifo = DeltaFIFO()
+    fifo.extend([WatchEvent(EventType.ADDED, pod("a", 1)), WatchEvent(EventType.DELETED, pod("a", 2))])
+    fifo.extend([WatchEvent(EventType.ADDED, pod("b", 3)), WatchEvent(EventType.ADDED, pod("c", 4))])
+    taken, _ = fifo.take(1)
+    assert len(taken) == 1
+    assert A not in fifo
+    assert fifo.get_by_key(A) is None
+    # Nobody knows it: its deletion says nothing; but it may come again, and then at the end.
+    fifo.extend([WatchEvent(EventType.DELETED, pod("a", 5))])
+    assert fifo.list_keys() == [B, C]
+    fifo.extend([WatchEvent(EventType.MODIFIED, pod("b", 6)), WatchEvent(EventType.ADDED, pod("a", 7))])
+    assert [obj.resource_version for obj in fifo.list()] == ["6", "4", "7"]
+    assert len(fifo) == 3
+    assert drained(fifo) == ["b: ADDED@3, UPDATED@6", "c: ADDED@4", "a: ADDED@7"]
+    assert fifo.take(1) == ([], False)
 
 
 def test_a_list_in_slices_is_not_synced_before_its_last_slice() -> None:

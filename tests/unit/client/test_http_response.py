@@ -118,6 +118,7 @@ def test_some_answers_have_no_body(status: bytes) -> None:
         CHUNKED + b"-5\r\nhello\r\n",
         CHUNKED + b"\r\n",
         CHUNKED + b"3\r\nhello\r\n",
+        CHUNKED + b"3\r\nabcXY5\r\nhello\r\n0\r\n\r\n",
         CHUNKED + b"1" * 300,
     ],
 )

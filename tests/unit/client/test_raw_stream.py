@@ -48,6 +48,19 @@ async def test_what_came_on_one_stream_is_there_until_its_consumer_takes_it_what
         assert b"".join(parts) == b"hi%d%done%dtwo%dthree" % ((number,) * 4)
 
 
+async def test_a_buffer_that_was_given_back_serves_one_stream_at_a_time() -> None:
+    streams = [RawStream(b"", lambda sock: None) for _ in range(2)]
+    taken: list[bytes] = []
+    for stream in streams:
+        arrive(stream, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for turn in range(3):
+        for number, stream in enumerate(streams):
+            arrive(stream, b"2\r\n%d%d\r\n" % (number, turn))
+        for stream in streams:
+            await stream.read(lambda pieces: taken.append(pieces.join()), 5.0)
+    assert taken == [b"00", b"10", b"01", b"11", b"02", b"12"]
+
+
 async def test_what_a_stream_had_brought_before_it_broke_is_read_before_the_error() -> None:
     stream = RawStream(b"", lambda sock: None)
     arrive(stream, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")

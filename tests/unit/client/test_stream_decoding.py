@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kinformer.client._http_response import Pieces
 from kinformer.client._watching import WatchDecoder
 from kinformer.errors import ExpiredError, ForbiddenError, ProtocolError, StreamBrokenError
 from kinformer.listwatch import EventType, WatchBatch
@@ -281,3 +282,18 @@ def test_the_object_is_a_copy_that_does_not_keep_the_read_alive() -> None:
     assert isinstance(thing, KubeObject)
     assert type(thing.raw) is bytes
     assert thing.raw == json.dumps(pod("a", 1), separators=(",", ":")).encode()
+
+
+@pytest.mark.parametrize("spec", ["tru", "01", '"x', '{"a":1]', '{"a":1}}', '{"a" 1}', "\x01", '{"a":"\\q"}', "1,", ""])
+def test_an_event_that_is_no_json_behind_its_head_is_left_out_and_reported(spec: str) -> None:
+    # Whatever is done for speed, nothing is stored or handed out that has not been gone over to its end.
+    head = '{"kind":"Pod","apiVersion":"v1","metadata":{"name":"b","namespace":"web","resourceVersion":"5"}'
+    broken = f'{{"type":"MODIFIED","object":{head},"spec":{spec}}}}}\n'.encode()
+    (batch,) = decoder().feed(line("ADDED", pod("a", 4)) + broken + line("ADDED", pod("c", 6)))
+    assert [event.object.name for event in batch.events] == ["a", "c"]
+    assert len(batch.failures) == 1
+    pieces = b"".join((line("ADDED", pod("a", 4)), broken, line("ADDED", pod("c", 6))))
+    ends = [position + 1 for position, byte in enumerate(pieces) if byte == 10]
+    (batch,) = decoder().feed(Pieces(pieces, list(pairwise([0, *ends]))))
+    assert [event.object.name for event in batch.events] == ["a", "c"]
+    assert len(batch.failures) == 1
