@@ -27,6 +27,11 @@ __all__ = ["RawStream", "open_raw_stream"]
 # fewer turns of the loop; beyond this there is nothing more to gain (docs/design/0005).
 _BUFFER_SIZE: Final = 1024 * 1024
 
+# Of small objects that would be thousands of events at once, and hold the loop. So the next read brings no more than
+# makes some 500 pieces as large as the last ones, but always so much at least.
+_PIECES_PER_READ: Final = 512
+_LEAST_READ: Final = 64 * 1024
+
 # With so much of the buffer filled, the socket is not read until the consumer has taken what there is.
 _HIGH_WATER: Final = _BUFFER_SIZE // 4 * 3
 
@@ -70,6 +75,7 @@ class RawStream(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._buffer: mmap.mmap | None = None
         self._filled = 0  # of the buffer
+        self._room = _LEAST_READ  # for the next read
         self._copied: list[bytes] = []  # what came before it: with the head, for example
         self._waiting = 0  # how many bytes that is in all
         self._transport: asyncio.Transport | None = None
@@ -162,7 +168,7 @@ class RawStream(asyncio.BufferedProtocol):
         del sizehint
         if self._buffer is None:
             self._buffer = _buffers.take()
-        return memoryview(self._buffer)[self._filled :]
+        return memoryview(self._buffer)[self._filled : self._filled + self._room]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Something has come."""
@@ -209,6 +215,8 @@ class RawStream(asyncio.BufferedProtocol):
                 self.parser.feed(self._buffer, self._filled) if self._filled and self._buffer is not None else copied
             )
             if pieces.spans and pieces is not copied:
+                size = self._filled // len(pieces.spans)
+                self._room = max(_LEAST_READ, min(_BUFFER_SIZE, size * _PIECES_PER_READ))
                 take(pieces)
         finally:
             self._waiting = self._filled = 0

@@ -61,6 +61,17 @@ async def test_a_buffer_that_was_given_back_serves_one_stream_at_a_time() -> Non
     assert taken == [b"00", b"10", b"01", b"11", b"02", b"12"]
 
 
+@pytest.mark.parametrize(("size", "most"), [(9_000, 1 << 20), (1_000, 600_000), (100, 64 * 1024)])
+async def test_the_smaller_the_events_the_less_one_read_brings(size: int, most: int) -> None:
+    stream = RawStream(b"", lambda sock: None)
+    arrive(stream, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(2):
+        arrive(stream, b"".join(b"%x\r\n%s\r\n" % (size, b"x" * size) for _ in range(5)))
+        assert await stream.read(lambda pieces: None, 5.0)
+    assert 64 * 1024 <= len(stream.get_buffer(-1)) <= most
+    assert len(stream.get_buffer(-1)) * 2 >= min(most, 512 * size)
+
+
 async def test_what_a_stream_had_brought_before_it_broke_is_read_before_the_error() -> None:
     stream = RawStream(b"", lambda sock: None)
     arrive(stream, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
