@@ -66,10 +66,11 @@ guard: $(VENV)/.installed-test
 mutants: $(VENV)/.installed-test
 	$(BIN)/python tests/mutants.py
 
-# Ten real minutes under random faults, and 50,000 random schedules.
+# Ten real minutes under random faults, and 70,000 random schedules.
 soak: $(VENV)/.installed-bench $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.soak
 	KINFORMER_SCHEDULES=50000 $(BIN)/pytest -q -n auto tests/properties/test_pipeline.py
+	KINFORMER_OPERATOR_SCHEDULES=20000 $(BIN)/pytest -q -n auto tests/properties/test_operator.py
 
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

@@ -208,3 +208,15 @@ def _controllers(controllers: dict[tuple[str, ...], ControllerSeries]) -> Iterat
         labels,
         each(lambda controller: controller.read.active_workers),
     )
+    yield counters(
+        "kinformer_own_write_waits",
+        "How often a key had to wait until the caches showed what was written for it.",
+        labels,
+        each(lambda controller: controller.read.own_write_waits),
+    )
+    yield counters(
+        "kinformer_own_write_timeouts",
+        "How often that took too long, and reconcile was called with caches that were behind.",
+        labels,
+        each(lambda controller: controller.read.own_write_timeouts),
+    )

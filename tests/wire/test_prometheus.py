@@ -229,6 +229,41 @@ async def test_more_objects_make_no_more_series(
         assert "hunter" not in text
 
 
+async def test_keys_that_wait_for_what_was_written_are_counted(
+    kube_api: ApiServer, kube_client: Client, informer_factory: SharedInformerFactory, scrape: Scraper
+) -> None:
+    deleted, seen = asyncio.Event(), asyncio.Event()
+    maps = informer_factory.core.v1.configmaps
+
+    async def reconcile(key: ObjectKey) -> None:
+        if key.name != "gone":
+            return
+        if maps.lister.get(key) is None:
+            seen.set()
+        else:
+            await kube_client.delete(CONFIGMAPS, key.name, namespace=key.namespace)
+            deleted.set()
+
+    kube_api.create(build.config_map("gone"))
+    controller = Controller("example", reconcile, metrics=scrape.metrics).watches(maps)
+    async with asyncio.timeout(20), informer_factory:
+        await informer_factory.wait_for_cache_sync()
+        while not kube_api.open_watches:
+            await asyncio.sleep(0.001)
+        kube_api.faults.freeze_watches()
+        async with controller:
+            await deleted.wait()
+            controller.queue.add(ObjectKey("default", "gone"))
+            while not controller.own_write_waits:
+                await asyncio.sleep(0.001)
+            # It has not been called again with a cache that still has the object.
+            assert not seen.is_set()
+            kube_api.faults.clear()
+            await seen.wait()
+    assert scrape("kinformer_own_write_waits_total", controller="example") == 1
+    assert scrape("kinformer_own_write_timeouts_total", controller="example") == 0
+
+
 async def test_reconciles_and_queues_have_controller_runtime_s_names(
     kube_api: ApiServer, informer_factory: SharedInformerFactory, settled: Settled, scrape: Scraper
 ) -> None:
@@ -458,6 +493,8 @@ async def test_every_metric_of_the_dashboard_is_there(
         "kinformer_informer_json_bytes",  # beside what is held of it
         "kinformer_informer_pending_objects",  # rarely anything but 0
         "kinformer_informer_watches_total",  # as many as have ended, and those that are open
+        "kinformer_own_write_waits_total",  # rarely anything but 0, and no harm
+        "kinformer_own_write_timeouts_total",  # the log says of which key
     }
 
 
