@@ -153,6 +153,10 @@ class Floors:
         cached = self._look(key)
         gone = write.gone or covered is False
         uid = write.uid or (cached.uid if cached is not None else pending[-1].uid if pending else "")
+        left = covered is False and not write.gone
+        if left and cached is not None and version_number(cached.resource_version) < write.version:
+            # It, or another object that took its name, is outside of what the cache covers: what it has there is to go.
+            uid = cached.uid
         known = bool(pending) or (cached is not None and cached.uid == uid)
         # What the cache does not have, it may be about to hear of; but not of what it does not cover.
         to_come = write.obj is not None and covered is not False

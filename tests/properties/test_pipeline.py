@@ -57,6 +57,12 @@ def test_every_schedule_ends_with_each_cache_equal_to_the_server_and_legal_histo
 
 
 NAMED: dict[str, tuple[list[tuple[Any, ...]], bool, int, bool]] = {
+    "an own write takes the name of an object that went, and is outside of a cache that does not know of that yet": (
+        [("write", "a", "x", ""), ("sleep", 0.5), ("delete", "a"), ("own write", "a", "y")],
+        False,
+        0,
+        False,
+    ),
     "an object observed ahead of a list that is older": (
         [("write", "a", "x", ""), ("sleep", 3.0), ("observe", "b", "x"), ("end", "410"), ("sleep", 0.005)],
         True,

@@ -286,3 +286,11 @@ def test_what_a_body_raises_is_told_to_the_body() -> None:
 )
 def test_a_floor_says_what_it_is(floor: Floor, text: str) -> None:
     assert text in repr(floor)
+
+
+def test_what_had_the_name_before_is_to_go_where_its_successor_is_not_covered() -> None:
+    cache = Cache(pod("a", 9, uid="before"))
+    floor = cache.wrote(pod("a", 12), covered=False)
+    assert outcome(floor) is None, "what the cache has is older than what was written"
+    cache.gone(pod("a", 11, uid="before"))
+    assert outcome(floor) is Outcome.REACHED
