@@ -119,6 +119,7 @@ def _bars(rows: Sequence[Row], title: str, unit: str, file: Path) -> Path:
 
 _IN_THE_README: Final = (
     "kinformer",
+    "kinformer, compact storage",
     "client-go, protobuf",
     "client-go, JSON",
     "lightkube, watch",

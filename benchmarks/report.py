@@ -47,12 +47,16 @@ def overview(answers: dict[str, Answer], order: Sequence[str]) -> str:
 def _with_target(answer: Answer | None) -> list[Row]:
     """Rows with a target; one that goes on ("… of the scan limit", "the same …") carries what it goes on from."""
     found: list[Row] = []
-    before = ""
+    base = before = ""
     for row in answer.rows if answer else ():
-        goes_on = row.what.startswith(("…", "the same"))
+        if row.what.startswith("…"):
+            what = f"{before} {row.what}"
+        elif row.what.startswith("the same"):
+            what = before = f"{base}, {row.what}"
+        else:
+            what = before = base = row.what
         if row.target:
-            found.append(row._replace(what=f"{before} {row.what}") if goes_on else row)
-        before = before if goes_on else row.what
+            found.append(row._replace(what=what))
     return found
 
 

@@ -69,6 +69,11 @@ PEERS: Final = (
     Peer("kinformer on uvloop", "The same, run by `uvloop.run`.", "kinformer-uvloop"),
     Peer("kinformer, compact", 'The same with `storage="compact"`.', "kinformer-compact"),
     Peer(
+        "kinformer, compact storage",
+        'The same with `storage="compact"`: objects are compressed when they have been told to the handler.',
+        "kinformer-compact",
+    ),
+    Peer(
         RIVAL,
         "Generated clientset with protobuf, shared informer, one handler; the first list by streaming, its default. "
         "Decodes all into structs; collects garbage on other threads, whose time counts.",
