@@ -16,7 +16,6 @@ import os
 import sys
 import threading
 from collections import defaultdict
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.peers.measurement import Measurement
@@ -315,7 +314,6 @@ CLIENTS: dict[str, Callable[[Measurement], Any]] = {
     "kinformer": kinformer,
     "kinformer-compact": kinformer_compact,
     "kinformer-uvloop": kinformer,
-    "kinformer-compact": partial(kinformer, storage="compact"),
     "kubernetes_asyncio": kubernetes_asyncio,
     "kubernetes-watch": kubernetes_watch,
     "kubernetes-informer": kubernetes_informer,
@@ -332,7 +330,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     measured = Measurement(url, int(objects), int(events), reads == "reads")
     run = CLIENTS[name]
-    if not inspect.iscoroutinefunction(run.func if isinstance(run, partial) else run):
+    if not inspect.iscoroutinefunction(run):
         run(measured)
     elif name.endswith("uvloop"):
         import uvloop
