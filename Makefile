@@ -3,6 +3,7 @@
 #   make test    the tests            make test-real   the scenarios on a real etcd and kube-apiserver
 #   make check   format, lint, types, layers, manual, tests: what CI runs
 #   make bench   the benchmarks (bench-quick: in two minutes)    make docs   the manual      make clean   remove what was built
+#   make ui      the page in the browser, with a demo cluster    make screenshots   its pictures in the manual, taken anew
 #   make soak    for a quarter of an hour under faults           make mutants   deliberate bugs, all to be caught
 #   make wheel-test   the built wheel in an environment of its own runs the demo and every program of the manual
 
@@ -11,7 +12,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 FOR    ?= 20
 
-.PHONY: demo test test-real apiserver-assets check lint types layers format bench bench-quick guard mutants soak docs clean wheel-test
+.PHONY: demo ui screenshots test test-real apiserver-assets check lint types layers format bench bench-quick guard mutants soak docs clean wheel-test
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -25,6 +26,12 @@ $(VENV)/.installed-%: pyproject.toml | $(BIN)/python
 
 demo: $(VENV)/.installed-cli
 	$(BIN)/kinformer demo --for $(FOR)
+
+ui: $(VENV)/.installed-ui
+	$(BIN)/kinformer ui --demo --open
+
+screenshots: $(VENV)/.installed-test
+	$(BIN)/python -m tests.browser.screenshots
 
 test: $(VENV)/.installed-test
 	$(BIN)/pytest -n auto
@@ -81,7 +88,7 @@ wheel-test: $(VENV)/.installed-test
 	rm -rf dist build
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	$(PYTHON) -m venv build/wheel
-	build/wheel/bin/python -m pip install --quiet "$$(ls dist/*.whl)[cli,compact,fastapi,prometheus,testing]" \
+	build/wheel/bin/python -m pip install --quiet "$$(ls dist/*.whl)[cli,compact,fastapi,prometheus,testing,ui]" \
 		httpx2 kopf kubernetes pytest pytest-asyncio
 	build/wheel/bin/kinformer demo --for 5
 	KINFORMER_SNIPPET_PYTHON=$(CURDIR)/build/wheel/bin/python $(BIN)/pytest -q -n auto tests/docs/test_snippets.py

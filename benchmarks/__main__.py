@@ -48,6 +48,7 @@ QUESTIONS: Final = (
     "reads",
     "fan_out",
     "workqueue",
+    "fastapi_service",
     "idle",
     "imports",
 )

@@ -95,9 +95,10 @@ class Dispatcher:
         if registration in self._registrations:
             self._registrations.remove(registration)
 
-    def attach(self, stream: EventStream) -> None:
-        """Add an iterator, for as long as somebody holds it; it begins with what is in the cache."""
-        self._bring_up_to_date(stream)
+    def attach(self, stream: EventStream, *, initial: bool) -> None:
+        """Add an iterator, for as long as somebody holds it; with `initial` it begins with what is in the cache."""
+        if initial:
+            self._bring_up_to_date(stream)
         self._streams.add(stream)
 
     def detach(self, stream: EventStream) -> None:

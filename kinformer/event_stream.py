@@ -27,9 +27,9 @@ __all__ = ["EventStream"]
 class EventStream(Generic[E]):
     """Iterates over events, from the moment it was made.
 
-    It begins with `Added(initial=True)` for everything in the cache, and ends when the informer stops, after the last
-    event was taken. It is let go of with its last reference, so leaving an `async for` early is enough; `aclose()` or
-    `async with` say it outright. Meant for one consumer.
+    It begins with `Added(initial=True)` for everything in the cache, unless that was not wanted, and ends when the
+    informer stops, after the last event was taken. It is let go of with its last reference, so leaving an `async for`
+    early is enough; `aclose()` or `async with` say it outright. Meant for one consumer.
     """
 
     def __init__(self, mailbox: Mailbox, forget: Callable[[EventStream[Any]], None]) -> None:

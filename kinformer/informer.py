@@ -350,21 +350,23 @@ class SharedInformer:
         self._dispatcher.register(registration)
         return registration
 
-    def events(self, *, delivery: Delivery = "every") -> EventStream:
+    def events(self, *, delivery: Delivery = "every", initial: bool = True) -> EventStream:
         """Iterate over the changes: first `Added(initial=True)` for everything in the cache, then what happens.
 
         Events are collected from this call on, not from the first step of the iteration.
 
         Args:
             delivery: "every" event, or only the "latest" state per object when the consumer falls behind.
+            initial: whether it begins with what is in the cache. Without, and with a `snapshot` taken right after this
+                call, the consumer of a large cache goes through it at its own pace.
 
         Raises:
             StoppedError: the informer has stopped.
             ValueError: no such delivery.
         """
-        return self.attach(make_mailbox(delivery))
+        return self.attach(make_mailbox(delivery), initial=initial)
 
-    def attach(self, mailbox: Mailbox) -> EventStream[Any]:
+    def attach(self, mailbox: Mailbox, *, initial: bool = True) -> EventStream[Any]:
         """What `events` does, for those who bring a mailbox of their own; the iterator gives what it gives.
 
         Raises:
@@ -372,7 +374,7 @@ class SharedInformer:
         """
         self._refuse_if_stopped("there are no events to iterate over")
         stream: EventStream[Any] = EventStream(mailbox, self._dispatcher.detach)
-        self._dispatcher.attach(stream)
+        self._dispatcher.attach(stream, initial=initial)
         return stream
 
     def start(self) -> None:

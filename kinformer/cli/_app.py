@@ -48,6 +48,8 @@ kinformer get pods --demo            from an embedded, simulated cluster
 
 kinformer top 127.0.0.1:8765         the informers of a running program
 
+kinformer ui --demo --open           informers and their objects in a browser
+
 kinformer serve-api --demo           that cluster for kubectl
 
 kinformer bench pods -A --for 60     what your cluster costs; changes nothing
@@ -67,6 +69,16 @@ kinformer watch deploy -l app=web -o wide
 kinformer watch events -o jsonpath='{.type} {.reason}: {.message}'
 
 kinformer watch cm -o json | jq .object.data
+"""
+
+_UI_EXAMPLES = """
+[bold]Examples[/bold]
+
+kinformer ui --demo --open                   a simulated cluster
+
+kinformer ui -A                              what is usual, everywhere
+
+kinformer ui pods deploy cm -l app=web --port 0
 """
 
 _GET_EXAMPLES = """
@@ -342,6 +354,48 @@ def _bench(
         plan = BenchPlan(resources or ["pods"], namespace, all_namespaces, selector, seconds)
         where = _where(kubeconfig, context, server, token_file, certificate_authority, insecure, demo)
         return await bench(plan, where, output)
+
+    return conduct(command, verbose=verbose)
+
+
+@app.command("ui", epilog=_UI_EXAMPLES)
+def _ui(
+    resources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="RESOURCE...",
+            help="As kubectl names them; by default pods, workloads, services, configmaps, nodes and events.",
+            show_default=False,
+            autocompletion=complete_resource,
+        ),
+    ] = None,
+    namespace: _Namespace = "",
+    all_namespaces: _All = False,
+    selector: _Labels = "",
+    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 for any free one.")] = 8585,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    pods: Annotated[int, typer.Option("--pods", metavar="N", min=0, max=20_000, help="About how many; --demo.")] = 300,
+    kubeconfig: _Kubeconfig = None,
+    context: _Context = None,
+    server: _Server = None,
+    token_file: _TokenFile = None,
+    certificate_authority: _Authority = None,
+    insecure: _Insecure = False,
+    demo: _Demo = False,
+    verbose: _Verbose = False,
+) -> int:
+    """Show informers and their objects on a page in the browser: health, live tables, YAML, and what changed.
+
+    On 127.0.0.1 only, read-only, and what Secrets hold is not shown.
+    """
+    from kinformer.cli._session import conduct
+
+    # Not in the command, so that what is not installed is told as such.
+    from kinformer.cli._ui import Choice, ui
+
+    async def command() -> int:
+        choice = Choice(resources or (), namespace, all_namespaces, selector, port, open_browser, pods)
+        return await ui(choice, _where(kubeconfig, context, server, token_file, certificate_authority, insecure, demo))
 
     return conduct(command, verbose=verbose)
 

@@ -33,7 +33,8 @@ PIECE_BYTES: Final = 64 * 1024
 
 _JSON: Final = "application/json"
 _RETRY_SECONDS: Final = 1
-_ENDED: Final = frozenset({InformerState.STOPPED, InformerState.GAVE_UP, InformerState.FAILED})
+# One that was stopped is meant to be.
+_ENDED: Final = frozenset({InformerState.GAVE_UP, InformerState.FAILED})
 _encode = msgspec.json.encode
 
 
@@ -180,8 +181,8 @@ def list_answer(
 def health_answer(informers: Mapping[str, SharedInformer], *, ready: bool, max_age: float | None = None) -> Answer:
     """Whether the caches can be relied on: 200 or 503, with the reasons.
 
-    Alive is a process whose informers are at work, whatever the server does: one that has ended for good is healed by a
-    new process, and a server that is away is not. Ready is one whose caches have been whole once.
+    Alive is a process whose informers are at work, whatever the server does: one that has given up or failed is healed
+    by a new process, and a server that is away is not. Ready is one whose caches have been whole once.
 
     Args:
         informers: by name.

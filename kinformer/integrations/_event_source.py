@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from kinformer._tasks import SLICE_SECONDS
 from kinformer.errors import StoppedError
 from kinformer.events import Added, Deleted, Updated
 from kinformer.integrations._answers import PIECE_BYTES
@@ -29,7 +30,7 @@ from kinformer.labels import LabelSelector
 from kinformer.objects import version_number
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 
     from kinformer.events import Event
     from kinformer.informer import SharedInformer
@@ -170,21 +171,21 @@ async def event_source(
                 yield b": not in sync yet\n\n"
         if ending.due:
             return
-        stream = informer.events(delivery="latest")
+        stream = informer.events(delivery="latest", initial=False)
     except StoppedError:
         return
     async with stream:
-        # What waits at this moment is what is in the cache; everything else comes after it.
-        there = stream.take_waiting()
-        position = informer.resource_version
+        # In the same turn of the loop: the stream of all that follows, and what is there.
+        there = informer.snapshot()
+        position = there.resource_version
         journal = _journal_of(informer)
         await journal.caught_up()
         since = _version_of(last_event_id)
         if since is not None and journal.reaches_back_to(since, version_number(position)):
-            there.clear()
             frames = write.missed(journal, since, informer)
         else:
-            frames = write.all(there)
+            frames = write.all(there.values())
+        del there
         async for piece in _in_pieces(frames, ending):
             yield piece
         while not ending.due:
@@ -213,11 +214,12 @@ class _Frames:
         self._render = render
         self._selection = selection
 
-    def all(self, events: list[Event]) -> Iterator[bytes]:
+    def all(self, objects: Iterable[KubeObject]) -> Iterator[bytes]:
         """Everything in the cache."""
         yield b"event: reset\ndata: {}\n\n"
-        for event in events:
-            yield from self.event(event)
+        for obj in objects:
+            if self._selection.has(obj):
+                yield self._now(b"added", obj)
         yield _SYNCED
 
     def missed(self, journal: _Journal, since: int, informer: SharedInformer) -> Iterator[bytes]:
@@ -269,17 +271,20 @@ _SYNCED: Final = b"event: synced\ndata: {}\n\n"
 
 async def _in_pieces(frames: Iterator[bytes], ending: Ending) -> AsyncGenerator[bytes, None]:
     """Frames put together to pieces, others having their turn in between."""
+    clock = asyncio.get_running_loop().time
     together: list[bytes] = []
     size = 0
+    until = clock() + SLICE_SECONDS
     for frame in frames:
         together.append(frame)
         size += len(frame)
-        if size >= PIECE_BYTES:
+        if size >= PIECE_BYTES or clock() >= until:
             yield b"".join(together)
             together, size = [], 0
             await asyncio.sleep(0)
             if ending.due:
                 return
+            until = clock() + SLICE_SECONDS
     if together:
         yield b"".join(together)
 

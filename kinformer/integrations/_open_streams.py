@@ -36,7 +36,8 @@ class Ending:
     def end(self) -> None:
         """Let it end."""
         self.due = True
-        if self._wait is not None:
+        # One that has just run out can be changed no more, and need not be.
+        if self._wait is not None and not self._wait.expired():
             self._wait.reschedule(0.0)
 
     @contextlib.asynccontextmanager

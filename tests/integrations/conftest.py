@@ -6,7 +6,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import aiohttp
 import pytest
@@ -54,9 +54,9 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[Served]:
+async def serving(app: Any, *, lifespan: Literal["on", "off"] = "on") -> AsyncIterator[Served]:
     """Serve an application until the context is left."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="on", ws="none"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan=lifespan, ws="none"))
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(server.serve())
         try:

@@ -304,6 +304,18 @@ async def test_a_stream_that_waits_for_its_cache_ends_at_once() -> None:
 
 
 @pytest.mark.looptime
+async def test_a_stream_may_be_told_to_end_again_and_when_a_wait_has_just_run_out() -> None:
+    async with SharedInformer(FakeSource()) as informer:
+        await informer.synced()
+        async with streaming(informer, heartbeat=15) as (_, ending):
+            ending.end()
+            # Now the wait has run out, and whoever waits has not had his turn.
+            asyncio.get_running_loop().call_soon(ending.end)
+            await asyncio.sleep(0)
+            ending.end()
+
+
+@pytest.mark.looptime
 async def test_line_breaks_between_fields_do_not_break_events() -> None:
     source = FakeSource(version=10)
     async with SharedInformer(source) as informer:

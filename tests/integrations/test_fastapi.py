@@ -5,13 +5,14 @@ import json
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import pytest
 from fastapi import Depends, FastAPI, Request
 
 from kinformer import (
     AlreadyStartedError,
+    Backoff,
     Client,
     ConnectError,
     Lister,
@@ -23,7 +24,9 @@ from kinformer import (
 )
 from kinformer.integrations.fastapi import Informers, list_response
 from kinformer.resources import CONFIGMAPS, EVENTS, SECRETS
+from kinformer.storage import Storage
 from kinformer.testing import ApiServer
+from tests import storages
 from tests.integrations.conftest import config_map, serving
 
 
@@ -212,8 +215,28 @@ async def test_health_says_why_and_nothing_confidential(api: ApiServer, connect:
         assert b"127.0.0.1" not in body
         assert (await served.get("/healthz"))[0] == 200
         await informers.factory.core.v1.configmaps.stop()
-        status, _, body = await served.get("/healthz")
-        assert (status, json.loads(body)["reasons"]) == (503, ["configmaps.v1: stopped"])
+        assert (await served.get("/healthz"))[0] == 200, "it was meant to stop"
+
+
+async def test_an_informer_that_gives_up_is_a_reason_for_a_new_process(
+    api: ApiServer, connect: Callable[[], Client]
+) -> None:
+    api.faults.fail_next(None, status=500, resource="pods")
+    quick = Backoff(initial=0.01, maximum=0.02)
+    informers = Informers(
+        lambda client: SharedInformerFactory(client, give_up_after=0.05, backoff=quick), client=connect, sync_timeout=10
+    )
+    pods = informers.informer("pods")
+    app = FastAPI(lifespan=informers.lifespan)
+    app.include_router(informers.health())
+    async with serving(app) as served:
+        for path in ("/healthz", "/readyz"):
+            status, _, body = await served.get(path)
+            assert (status, json.loads(body)["reasons"]) == (503, ["pods.v1: gave up: ServerError 500"])
+        # Who asks for it again gets a new one, which the page tells of.
+        api.faults.clear()
+        await (await pods()).synced(10)
+        assert (await served.get("/healthz"))[0] == 200
 
 
 async def test_ready_can_mean_fresh(api: ApiServer, connect: Callable[[], Client]) -> None:
@@ -322,6 +345,24 @@ async def test_lists_are_those_of_an_api_server(api: ApiServer, connect: Callabl
             assert (status, json.loads(body)["reason"]) == (400, "BadRequest")
             assert why in body
         assert (await served.get("/configmaps?limit=-1"))[0] == 422
+
+
+async def test_a_compact_cache_answers_with_the_same_bytes(
+    api: ApiServer, connect: Callable[[], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(50):
+        api.create(config_map(f"m{number}", text=f"hello {number} " * 50))
+    answers = []
+    for storage in get_args(Storage):
+        storages.use(storage, monkeypatch)
+        informers = Informers(client=connect)
+        maps = informers.informer("configmaps")
+        app = FastAPI(lifespan=informers.lifespan)
+        app.include_router(informers.router("configmaps"))
+        async with serving(app) as served:
+            assert (await maps()).indexer.storage_status.storage == storage
+            answers.append([await served.json(f"/configmaps{path}") for path in ("?limit=100", "/default/m7")])
+    assert answers[0] == answers[1]
 
 
 async def test_a_list_is_sent_once_as_long_as_nothing_changes(api: ApiServer, connect: Callable[[], Client]) -> None:

@@ -443,6 +443,19 @@ async def test_events_iterate_from_the_call_on_and_end_with_the_informer() -> No
     assert told(seen) == ["+a@1 initial", "+b@11"]
 
 
+async def test_an_iteration_may_begin_with_what_comes_after_a_snapshot() -> None:
+    source = FakeSource(pod("a", 1), pod("b", 2), version=10)
+    async with SharedInformer(source) as pods:
+        await pods.synced()
+        async with pods.events(delivery="latest", initial=False) as events:
+            assert sorted(key.name for key in pods.snapshot()) == ["a", "b"]
+            (await source.watched()).modified(pod("a", 11))
+            event = await anext(events)
+            assert isinstance(event, Updated)
+            assert (event.old.resource_version, event.new.resource_version) == ("1", "11")
+            assert events.take_waiting() == []
+
+
 async def test_an_iteration_left_early_collects_no_more_events() -> None:
     source = FakeSource(pod("a"))
     async with SharedInformer(source) as pods:

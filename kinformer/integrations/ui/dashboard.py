@@ -1,0 +1,241 @@
+"""The page as an ASGI application, and what it asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from kinformer.errors import StoppedError
+from kinformer.integrations.starlette import EventStreamResponse
+from kinformer.integrations.status_endpoint import STATUS_PATH, status_of
+from kinformer.integrations.ui.changes import Changes
+from kinformer.integrations.ui.frames import ALIVE, RETRY, frame
+from kinformer.integrations.ui.guard import LOOPBACK, Guard
+from kinformer.integrations.ui.presentation import as_yaml, presentable
+from kinformer.integrations.ui.rows import RowCache, plain_columns, row_source
+from kinformer.integrations.ui.stats import INTERVAL, Stats
+from kinformer.objects import ObjectKey
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+
+    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
+
+    from kinformer.events import Event
+    from kinformer.factory import SharedInformerFactory
+    from kinformer.informer import SharedInformer
+    from kinformer.integrations._application import Application
+    from kinformer.integrations._open_streams import Ending
+    from kinformer.integrations.ui.changes import Change
+    from kinformer.integrations.ui.rows import TableColumn
+    from kinformer.resources import Resource
+
+__all__ = ["Dashboard"]
+
+_STATIC: Final = Path(__file__).parent / "static"
+_SETTLE: Final = 0.25
+_HEARTBEAT: Final = 15.0
+
+
+class Dashboard:
+    """A read-only page about informers; an ASGI application to be served or mounted.
+
+    Rates and changes are known from the moment on when it is first opened, or `watch` is called.
+
+    Args:
+        of: a factory, or the `Informers` of a FastAPI or Starlette application.
+        title: what the page is about, such as the cluster's name.
+        columns: the columns of a resource's table; by default phase, labels and age.
+        describe: what an event says happened, in a few words; never what a Secret holds. By default nothing.
+        hosts: names that may stand in a request's `Host`, besides loopback addresses and localhost; `None` for any,
+            where something in front of it sees to that. Without such a check, a page from elsewhere could read this
+            one by DNS rebinding.
+    """
+
+    def __init__(
+        self,
+        of: SharedInformerFactory | Application,
+        *,
+        title: str = "",
+        columns: Callable[[Resource], Sequence[TableColumn]] = plain_columns,
+        describe: Callable[[Event], str] | None = None,
+        hosts: Collection[str] | None = LOOPBACK,
+    ) -> None:
+        self._of = of
+        self._title = title
+        self._columns = columns
+        self._describe = describe
+        self._stats = Stats()
+        self._changes = Changes()
+        self._listening: dict[str, SharedInformer] = {}
+        self._rows: dict[str, RowCache] = {}
+        routes = [
+            Route("/", self._page),
+            Route("/api/overview", self._overview),
+            Route("/api/rows", self._table),
+            Route("/api/object", self._object),
+            Route(STATUS_PATH, self._status),
+            Mount("/static", StaticFiles(directory=_STATIC)),
+        ]
+        self._app = Guard(Starlette(routes=routes), hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        await self._app(scope, receive, send)
+
+    @property
+    def informers(self) -> dict[str, SharedInformer]:
+        """By name."""
+        from kinformer.factory import SharedInformerFactory
+
+        factory = self._of if isinstance(self._of, SharedInformerFactory) else self._of.factory
+        return {informer.name: informer for informer in factory.informers.values()}
+
+    async def watch(self) -> None:
+        """Take the figures once a second, also while nobody looks; until cancelled."""
+        while True:
+            self._look()
+            await asyncio.sleep(INTERVAL)
+
+    def _look(self) -> dict[str, SharedInformer]:
+        informers = self.informers
+        for name, informer in informers.items():
+            if self._listening.get(name) is not informer:
+                with contextlib.suppress(StoppedError):
+                    self._changes.listen_to(informer)
+                self._listening[name] = informer
+                self._rows.pop(name, None)
+        self._stats.look(informers)
+        return informers
+
+    async def _page(self, request: Request) -> Response:
+        del request
+        html = (_STATIC / "index.html").read_bytes()
+        return Response(html, media_type="text/html", headers={"cache-control": "no-cache"})
+
+    async def _status(self, request: Request) -> Response:
+        """What `kinformer top` asks for."""
+        del request
+        body = msgspec.json.encode(status_of(*self.informers.values()))
+        return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
+
+    async def _overview(self, request: Request) -> Response:
+        del request
+        return EventStreamResponse(self._overview_source)
+
+    async def _table(self, request: Request) -> Response:
+        informer = self._look().get(request.query_params.get("informer", ""))
+        if informer is None:
+            return _not_found("there is no such informer")
+        cache = self._rows.get(informer.name)
+        if cache is None or cache.informer is not informer:
+            cache = self._rows[informer.name] = RowCache(informer, self._columns(informer.resource))
+        return EventStreamResponse(lambda ending: row_source(cache, ending))
+
+    async def _object(self, request: Request) -> Response:
+        query = request.query_params
+        informer = self._look().get(query.get("informer", ""))
+        if informer is None:
+            return _not_found("there is no such informer")
+        key = ObjectKey(query.get("namespace", ""), query.get("name", ""))
+        return EventStreamResponse(lambda ending: self._object_source(informer, key, ending))
+
+    async def _overview_source(self, ending: Ending) -> AsyncGenerator[bytes, None]:
+        yield RETRY
+        yield frame("about", {"title": self._title})
+        while not ending.due:
+            yield frame("informers", self._stats.report(self._look()) | {"recent": self._recent()})
+            with contextlib.suppress(TimeoutError):
+                async with ending.or_after(INTERVAL):
+                    await asyncio.get_running_loop().create_future()
+
+    def _recent(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "informer": informer,
+                "namespace": key.namespace,
+                "name": key.name,
+                "at": change.at,
+                "kind": change.kind,
+                "number": change.number,
+                "summary": self._summary(change),
+            }
+            for informer, key, change in self._changes.recent(_MOST_RECENT)
+        ]
+
+    def _summary(self, change: Change) -> str:
+        if change.summary is None:
+            change.summary = ""
+            if self._describe is not None:
+                # An object that its description cannot cope with is told without one.
+                with contextlib.suppress(Exception):
+                    change.summary = self._describe(change.event())
+        return change.summary
+
+    async def _object_source(
+        self, informer: SharedInformer, key: ObjectKey, ending: Ending
+    ) -> AsyncGenerator[bytes, None]:
+        yield RETRY
+        yield frame("object", self._shown(informer, key))
+        try:
+            stream = informer.events(delivery="latest", initial=False)
+        except StoppedError:
+            return
+        async with stream:
+            # What happened before the stream was there; afterwards it tells.
+            yield frame("object", self._shown(informer, key))
+            while not ending.due:
+                try:
+                    async with ending.or_after(_HEARTBEAT):
+                        event = await anext(stream)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError:
+                    yield ALIVE
+                    continue
+                if not any(event.key == key for event in [event, *stream.take_waiting()]):
+                    continue
+                await asyncio.sleep(_SETTLE)
+                yield frame("object", self._shown(informer, key))
+
+    def _shown(self, informer: SharedInformer, key: ObjectKey) -> dict[str, Any]:
+        obj = informer.indexer.get_by_key(key)
+        return {
+            "kind": informer.resource.kind,
+            "apiVersion": informer.resource.api_version,
+            "namespace": key.namespace,
+            "name": key.name,
+            "exists": obj is not None,
+            "synced": informer.has_synced,
+            "resourceVersion": "" if obj is None else obj.resource_version,
+            "bytes": 0 if obj is None else len(obj.raw),
+            "yaml": "" if obj is None else as_yaml(presentable(obj)),
+            "changes": [_told(change) for change in self._changes.of(informer.name, key)[:_MOST_CHANGES]],
+        }
+
+
+_MOST_CHANGES: Final = 40
+_MOST_RECENT: Final = 12
+
+
+def _told(change: Change) -> dict[str, Any]:
+    return {
+        "number": change.number,
+        "at": change.at,
+        "kind": change.kind,
+        "resourceVersion": change.resource_version,
+        "difference": change.difference(),
+    }
+
+
+def _not_found(message: str) -> Response:
+    return JSONResponse({"detail": message}, status_code=404)

@@ -1,0 +1,177 @@
+"""A cache as a live table: its rows in batches, then what changes of them, several times a second at most."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from kinformer._tasks import SLICE_SECONDS
+from kinformer.errors import StoppedError
+from kinformer.events import Deleted
+from kinformer.integrations.ui.frames import ALIVE, RETRY, frame
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+
+    from kinformer.informer import SharedInformer
+    from kinformer.integrations._open_streams import Ending
+    from kinformer.objects import KubeObject, ObjectKey
+    from kinformer.resources import Resource
+
+__all__ = ["ColumnsOf", "TableColumn", "plain_columns", "row_source"]
+
+HEARTBEAT: Final = 15.0
+"""Seconds of silence at most."""
+
+SETTLE: Final = 0.1
+"""Seconds in which changes gather before they are sent."""
+
+_BATCH: Final = 250
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """One column of a table.
+
+    Attributes:
+        title: its heading; "AGE" is worked out in the browser, so that it goes on.
+        cell: the text for an object at a moment.
+    """
+
+    title: str
+    cell: Callable[[KubeObject, datetime], str]
+
+
+ColumnsOf = "Callable[[Resource], Sequence[TableColumn]]"
+
+
+def plain_columns(resource: Resource) -> Sequence[TableColumn]:
+    """What every object has: its phase, where there is one, its labels and its age."""
+    del resource
+    return (
+        TableColumn("PHASE", lambda obj, _: str(obj.at("status.phase") or "")),
+        TableColumn("LABELS", lambda obj, _: ",".join(f"{name}={value}" for name, value in obj.labels.items())),
+        TableColumn("AGE", lambda _obj, _now: ""),
+    )
+
+
+class RowCache:
+    """Rows as they were worked out last, so that who opens a table of 20,000 again need not wait."""
+
+    def __init__(self, informer: SharedInformer, columns: Sequence[TableColumn]) -> None:
+        self.columns = [column for column in columns if column.title != "NAME"]
+        self.informer = informer
+        self._rows: dict[ObjectKey, tuple[str, msgspec.Raw]] = {}
+
+    def row(self, obj: KubeObject, now: datetime) -> msgspec.Raw:
+        """`[namespace, name, created, labels, cells]`."""
+        key, version = obj.key, obj.resource_version
+        known = self._rows.get(key)
+        if known is not None and known[0] == version:
+            return known[1]
+        cells = [_text(column, obj, now) for column in self.columns]
+        labels = " ".join(f"{name}={value}" for name, value in obj.labels.items())
+        row = msgspec.Raw(msgspec.json.encode([key.namespace, key.name, _created(obj), labels, cells]))
+        self._rows[key] = (version, row)
+        return row
+
+    def forget(self, key: ObjectKey) -> None:
+        """The object has gone."""
+        self._rows.pop(key, None)
+
+    def keep_only(self, keys: Iterable[ObjectKey]) -> None:
+        """Forget what has gone while nobody looked."""
+        for gone in self._rows.keys() - set(keys):
+            del self._rows[gone]
+
+
+async def row_source(cache: RowCache, ending: Ending) -> AsyncGenerator[bytes, None]:
+    """Server-sent events: `columns`, `reset`, `rows` …, `synced`, and then `rows` and `gone` as it happens."""
+    informer = cache.informer
+    yield RETRY
+    titles = [column.title for column in cache.columns]
+    resource = informer.resource
+    about = {"columns": titles, "kind": resource.kind, "plural": resource.plural, "namespaced": resource.namespaced}
+    yield frame("columns", about)
+    try:
+        while not (informer.has_synced or ending.due):
+            try:
+                async with ending.or_after(HEARTBEAT):
+                    await informer.synced()
+            except TimeoutError:
+                yield ALIVE
+        if ending.due:
+            return
+        stream = informer.events(delivery="latest", initial=False)
+    except StoppedError:
+        return
+    async with stream:
+        there = informer.snapshot()
+        cache.keep_only(there)
+        yield frame("reset", {"count": len(there)})
+        async for piece in _rows(cache, there.values(), ending):
+            yield piece
+        del there
+        yield frame("synced", {})
+        while not ending.due:
+            try:
+                async with ending.or_after(HEARTBEAT):
+                    first = await anext(stream)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                yield ALIVE
+                continue
+            await asyncio.sleep(SETTLE)
+            # Of an object that went and came again, what is said last holds.
+            latest = {event.key: event for event in [first, *stream.take_waiting()]}
+            gone = [key for key, event in latest.items() if isinstance(event, Deleted)]
+            for key in gone:
+                cache.forget(key)
+            if gone:
+                yield frame("gone", [[key.namespace, key.name] for key in gone])
+            changed = [event.obj for event in latest.values() if not isinstance(event, Deleted)]
+            async for piece in _rows(cache, changed, ending):
+                yield piece
+
+
+async def _rows(cache: RowCache, objects: Iterable[KubeObject], ending: Ending) -> AsyncGenerator[bytes, None]:
+    """The objects' rows, in batches and in slices."""
+    clock = asyncio.get_running_loop().time
+    now = datetime.now(UTC)
+    until = clock() + SLICE_SECONDS
+    rows: list[msgspec.Raw] = []
+    for obj in objects:
+        rows.append(cache.row(obj, now))
+        if len(rows) >= _BATCH:
+            yield frame("rows", rows)
+            rows = []
+        if clock() >= until:
+            if ending.due:
+                return
+            await asyncio.sleep(0)
+            until = clock() + SLICE_SECONDS
+    if rows:
+        yield frame("rows", rows)
+
+
+def _text(column: TableColumn, obj: KubeObject, now: datetime) -> str:
+    if column.title == "AGE":
+        return ""
+    try:
+        return column.cell(obj, now)
+    except Exception as error:  # noqa: BLE001 - an object that breaks a column is shown without it
+        return f"<{type(error).__name__}>"
+
+
+def _created(obj: KubeObject) -> int:
+    """Seconds since the epoch, 0 when it is not known."""
+    stamp = obj.at("metadata.creationTimestamp")
+    try:
+        return int(datetime.fromisoformat(stamp).timestamp()) if isinstance(stamp, str) else 0
+    except ValueError:
+        return 0

@@ -1,0 +1,120 @@
+"""Each informer's figures, once a second."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from kinformer.errors import KinformerError
+from kinformer.status import InformerState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kinformer.informer import SharedInformer
+    from kinformer.status import InformerStatus
+
+__all__ = ["HISTORY_SECONDS", "INTERVAL", "Stats", "health_of"]
+
+INTERVAL: Final = 1.0
+"""Seconds between two looks."""
+
+HISTORY_SECONDS: Final = 120
+"""How far back the rates go."""
+
+_ENDED: Final = frozenset({InformerState.STOPPED, InformerState.GAVE_UP, InformerState.FAILED})
+
+
+def health_of(status: InformerStatus) -> str:
+    """In a word: "live", "syncing", "failing", or "ended"."""
+    if status.state in _ENDED:
+        return "ended"
+    if status.failures or status.state is InformerState.WAITING:
+        return "failing"
+    return "live" if status.has_synced and status.state is InformerState.WATCHING else "syncing"
+
+
+class _Series:
+    """One informer's."""
+
+    def __init__(self) -> None:
+        self.rates: deque[int] = deque(maxlen=HISTORY_SECONDS)
+        self.events: int | None = None
+
+
+class Stats:
+    """What is known of all informers."""
+
+    def __init__(self) -> None:
+        self._series: dict[str, _Series] = {}
+        self._looked_at = float("-inf")
+
+    def look(self, informers: Mapping[str, SharedInformer]) -> None:
+        """Take the figures, if that was not done within the last second; several may ask for it."""
+        now = asyncio.get_running_loop().time()
+        if now - self._looked_at < 0.9 * INTERVAL:
+            return
+        self._looked_at = now
+        for gone in self._series.keys() - informers.keys():
+            del self._series[gone]
+        for name, informer in informers.items():
+            series = self._series.get(name)
+            if series is None:
+                series = self._series[name] = _Series()
+            status = informer.status
+            if series.events is not None:
+                series.rates.append(max(0, status.events - series.events))
+            series.events = status.events
+
+    def report(self, informers: Mapping[str, SharedInformer]) -> dict[str, Any]:
+        """What the page is told."""
+        rows = [self._of(name, informer) for name, informer in informers.items()]
+        return {"informers": rows, "historySeconds": HISTORY_SECONDS}
+
+    def _of(self, name: str, informer: SharedInformer) -> dict[str, Any]:
+        status = informer.status
+        series = self._series.get(name) or _Series()
+        error = status.last_error
+        storage = informer.indexer.storage_status
+        return {
+            "name": name,
+            "kind": informer.resource.kind,
+            "plural": informer.resource.plural,
+            "group": informer.resource.group,
+            "namespaced": informer.resource.namespaced,
+            "health": health_of(status),
+            "state": str(status.state),
+            "stateSeconds": _ago(status.taken_at, status.since) or 0,
+            "synced": status.has_synced,
+            "objects": status.objects,
+            "listed": status.listed,
+            "bytes": storage.stored_bytes,
+            "jsonBytes": storage.json_bytes,
+            "events": status.events,
+            "rates": [*series.rates],
+            "relists": status.relists,
+            "lists": dict(status.lists),
+            "watches": status.watches,
+            "leftOut": status.left_out,
+            "handlerFailures": status.handler_failures,
+            "resourceVersion": status.resource_version,
+            "silentSeconds": status.silent_for,
+            "failures": status.failures,
+            "retrySeconds": None if status.retry_at is None else max(0.0, status.retry_at - status.taken_at),
+            "error": _said(error),
+            "errorKind": None if error is None else type(error).__name__,
+            "errorSeconds": _ago(status.taken_at, status.last_error_at),
+            "streamingOff": status.streaming_off,
+        }
+
+
+def _said(error: BaseException | None) -> str | None:
+    """Our own errors' texts have nothing confidential in them; of others only the class is told."""
+    if error is None:
+        return None
+    return str(error) if isinstance(error, KinformerError) else type(error).__name__
+
+
+def _ago(now: float, then: float | None) -> float | None:
+    return None if then is None else max(0.0, now - then)
