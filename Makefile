@@ -88,7 +88,7 @@ wheel-test: $(VENV)/.installed-test
 	rm -rf dist build
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	$(PYTHON) -m venv build/wheel
-	build/wheel/bin/python -m pip install --quiet "$$(ls dist/*.whl)[cli,compact,fastapi,prometheus,testing,ui]" \
+	build/wheel/bin/python -m pip install --quiet "$$(ls dist/*.whl)[cli,compact,fastapi,opentelemetry,prometheus,testing,ui]" \
 		httpx2 kopf kubernetes pytest pytest-asyncio
 	build/wheel/bin/kinformer demo --for 5
 	KINFORMER_SNIPPET_PYTHON=$(CURDIR)/build/wheel/bin/python $(BIN)/pytest -q -n auto tests/docs/test_snippets.py

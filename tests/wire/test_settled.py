@@ -17,13 +17,13 @@ from kinformer import (
     WaitTimeoutError,
     WorkQueue,
 )
+from kinformer.integrations.settling import Settled
 from kinformer.resources import CONFIGMAPS, PODS
 from kinformer.testing import build
 
 if TYPE_CHECKING:
     from kinformer import Client, ObjectKey
     from kinformer.events import Event
-    from kinformer.integrations.settling import Settled
     from kinformer.testing import ApiServer, Faults
 
 
@@ -123,12 +123,13 @@ async def test_it_waits_through_a_fault(
 async def test_a_watch_that_is_silent_is_named_with_the_versions(
     kube_api: ApiServer, kube_faults: Faults, informer_factory: SharedInformerFactory, settled: Settled
 ) -> None:
-    informer_factory.core.v1.pods  # noqa: B018 - asking for it makes it
-    informer_factory.core.v1.configmaps  # noqa: B018
+    pods = informer_factory.core.v1.pods
+    informer_factory.core.v1.configmaps  # noqa: B018 - asking for it makes it
     await settled()
     before = kube_api.resource_version
     kube_faults.freeze_watches("configmaps")
     kube_api.create(build.config_map("a"))
+    await Settled(kube_api, pods)()
     with pytest.raises(WaitTimeoutError) as caught:
         await settled(timeout=0.2)
     text = str(caught.value)
@@ -141,15 +142,21 @@ async def test_a_watch_that_is_silent_is_named_with_the_versions(
 async def test_a_handler_that_hangs_is_named_with_what_waits_for_it(
     kube_api: ApiServer, informer_factory: SharedInformerFactory, settled: Settled
 ) -> None:
+    called = asyncio.Event()
+
     async def hangs(event: Event) -> None:
+        called.set()
         await asyncio.Event().wait()
 
-    informer_factory.core.v1.configmaps.add_event_handler(hangs, name="hangs")
+    maps = informer_factory.core.v1.configmaps
+    maps.add_event_handler(hangs, name="hangs")
     await settled()
     kube_api.create(build.config_map("a"))
+    await called.wait()
     with pytest.raises(WaitTimeoutError, match=r"handler hangs of configmaps\.v1 is at work; events that wait: 0$"):
         await settled(timeout=0.2)
     kube_api.create(build.config_map("b"))
+    await maps.wait_for("b", namespace="default", timeout=30)
     with pytest.raises(WaitTimeoutError, match=r"handler hangs of configmaps\.v1 is at work; events that wait: 1$"):
         await settled(timeout=0.2)
 
@@ -157,12 +164,16 @@ async def test_a_handler_that_hangs_is_named_with_what_waits_for_it(
 async def test_a_reconcile_that_hangs_is_named_with_its_key(
     kube_api: ApiServer, informer_factory: SharedInformerFactory, settled: Settled
 ) -> None:
+    called = asyncio.Event()
+
     async def hangs(key: ObjectKey) -> None:
+        called.set()
         await asyncio.Event().wait()
 
     maps = informer_factory.core.v1.configmaps
     async with informer_factory, Controller("hangs", hangs, grace=0).watches(maps):
         kube_api.create(build.config_map("a"))
+        await called.wait()
         with pytest.raises(WaitTimeoutError, match=r"controller hangs is at work on default/a; keys that wait: 0$"):
             await settled(timeout=0.2)
 
@@ -176,10 +187,10 @@ async def test_queues_and_informers_of_one_s_own_can_be_named(
         await settled(queue, timeout=0.1)
     queue.done(queue.get_nowait())
     later = RateLimitingQueue[str]()
-    later.add_after("b", 0.2)
-    with pytest.raises(WaitTimeoutError, match=r"a work queue: keys that come due within 0\.5 s: 1$"):
-        await settled(later, timeout=0.05)
-    await settled(queue, later, within=0.05)
+    later.add_after("b", 60)
+    with pytest.raises(WaitTimeoutError, match=r"a work queue: keys that come due within 90 s: 1$"):
+        await settled(later, timeout=0.05, within=90)
+    await settled(queue, later)
     await later.shut_down()
     async with SharedInformer(kube_client.list_watch(PODS)) as pods:
         kube_api.create(build.pod("web-0"))
