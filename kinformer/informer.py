@@ -24,6 +24,7 @@ from kinformer.errors import (
     WaitTimeoutError,
 )
 from kinformer.event_stream import EventStream
+from kinformer.failure_listeners import FailureListeners
 from kinformer.floors import Outcome
 from kinformer.indexer import Indexer
 from kinformer.lister import Lister
@@ -141,8 +142,7 @@ class SharedInformer:
         self._resource = source.resource
         self._name = name or source.resource.full_name
         self._resync = _checked_resync(resync)
-        self._error_handlers = [] if on_error is None else [on_error]
-        self._on_give_up = on_give_up
+        self._listeners = FailureListeners(self, self._name, on_error, on_give_up)
         self._metrics = metrics
         self._record = StatusRecord()
         compact = CompactIndexer(on_error=self._index_failed) if checked_storage(storage) == "compact" else None
@@ -172,7 +172,7 @@ class SharedInformer:
             on_error=self._failed,
             on_progress=self._progressed,
             give_up_after=give_up_after,
-            on_give_up=self._asked_to_give_up,
+            on_give_up=lambda error: self._listeners.go_on_after(error, self._record.failures),
             stream_deadline=stream_deadline,
             metrics=metrics,
         )
@@ -592,13 +592,7 @@ class SharedInformer:
 
     def add_error_handler(self, on_error: Callable[[KinformerError, SharedInformer], object]) -> Callable[[], None]:
         """Have a function told of every failure from now on; returns what ends that."""
-        self._error_handlers.append(on_error)
-
-        def remove() -> None:
-            if on_error in self._error_handlers:
-                self._error_handlers.remove(on_error)
-
-        return remove
+        return self._listeners.add(on_error)
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -678,7 +672,7 @@ class SharedInformer:
         self._record.failed(error, self._clock())
         self._metrics.failed(self._name, error)
         _log.warning("%s: %s", self._name, error)
-        self._tell(error)
+        self._listeners.tell(error)
 
     def _index_failed(self, error: IndexFunctionError) -> None:
         self._record.left_out += 1
@@ -695,26 +689,7 @@ class SharedInformer:
         if not self._dispatcher.has_synced and isinstance(error, _REFUSALS):
             self._refusal = error
             self._news.set()
-        self._tell(error)
-
-    def _asked_to_give_up(self, error: KinformerError | None) -> bool:
-        """Whether to go on in spite of all."""
-        go_on = False
-        if self._on_give_up is not None:
-            try:
-                go_on = bool(self._on_give_up(error, self))
-            except Exception:  # noqa: BLE001 - a user's function; what it cannot answer is no
-                _log.exception("%s: on_give_up raised", self._name)
-        if not go_on:
-            _log.error("%s: giving up after %s failures in a row: %s", self._name, self._record.failures, error)
-        return go_on
-
-    def _tell(self, error: KinformerError) -> None:
-        for on_error in tuple(self._error_handlers):
-            try:
-                on_error(error, self)
-            except Exception:  # noqa: BLE001 - a user's function; the informer goes on
-                _log.exception("%s: on_error raised", self._name)
+        self._listeners.tell(error)
 
 
 def _is_there(obj: KubeObject | None) -> bool:

@@ -10,22 +10,21 @@ slice, or a reader), and not at all when nobody does.
 
 from __future__ import annotations
 
-import asyncio
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Generic, cast
 
 import msgspec
 import msgspec.inspect
 
 from kinformer.errors import DecodeError
 from kinformer.events import Added, Deleted, T, Updated
-from kinformer.mailbox import SyncMark, make_mailbox
-from kinformer.objects import KubeObject, ObjectKey
+from kinformer.mailbox import make_mailbox
 from kinformer.packed_object import PackedObject
 from kinformer.registration import handler_of, name_of
+from kinformer.typed_mailbox import MISFIT, UNREAD, Cell, Forgetful, Seen, SeenPacked, TypedEvent, TypedMailbox
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from kinformer.event_stream import EventStream
     from kinformer.events import Delivery, Event
@@ -33,73 +32,12 @@ if TYPE_CHECKING:
     from kinformer.informer import SharedInformer
     from kinformer.labels import SelectorInput
     from kinformer.lister import Lister
-    from kinformer.mailbox import Mailbox
+    from kinformer.objects import KubeObject, ObjectKey
     from kinformer.registration import HandlerRegistration
     from kinformer.resources import Resource
     from kinformer.status import InformerStatus
 
 __all__ = ["TypedEvent", "TypedInformer", "TypedLister"]
-
-TypedEvent: TypeAlias = Added[T] | Updated[T] | Deleted[T]
-"""An event whose objects are of a class of yours; `event.key` says which object it is about."""
-
-_UNREAD: Final[Any] = object()
-_MISFIT: Final[Any] = object()
-
-
-class _Cell(Generic[T]):
-    """What one state of one object is as a T; shared by all who see that state."""
-
-    __slots__ = ("uid", "value", "version")
-
-    def __init__(self, uid: str, version: str) -> None:
-        self.uid = uid
-        self.version = version
-        self.value: Any = _UNREAD
-
-    def is_of(self, obj: KubeObject) -> bool:
-        metadata = obj.metadata
-        return self.version == metadata.resource_version and self.uid == metadata.uid
-
-
-class _Seen(KubeObject, eq=False, gc=False):
-    """An object on its way to typed handlers, with the cell that is shared among them."""
-
-    cell: Any = None
-
-
-class _SeenPacked(PackedObject, eq=False, gc=False):
-    """The same of an object that is compressed, and stays so until one of them reads it."""
-
-    cell: Any = None
-
-
-# The events of the cache, of other objects: they match and read the same, and still know which object they are about.
-
-
-class TypedAdded(Added[T], frozen=True, kw_only=True, gc=True):
-    source: KubeObject
-
-    @property
-    def key(self) -> ObjectKey:
-        return self.source.key
-
-
-class TypedUpdated(Updated[T], frozen=True, kw_only=True, gc=True):
-    source: KubeObject
-    is_resync: bool
-
-    @property
-    def key(self) -> ObjectKey:
-        return self.source.key
-
-
-class TypedDeleted(Deleted[T], frozen=True, kw_only=True, gc=True):
-    source: KubeObject
-
-    @property
-    def key(self) -> ObjectKey:
-        return self.source.key
 
 
 def _decoder_of(into: type[T]) -> Callable[[bytes], T]:
@@ -121,92 +59,6 @@ def _decoder_of(into: type[T]) -> Callable[[bytes], T]:
             f"type={into!r} cannot be decoded into: it must be a msgspec.Struct, dataclass, TypedDict or pydantic model"
         )
         raise TypeError(msg) from error
-
-
-class _TypedMailbox(Generic[T]):
-    """A mailbox that takes a cache's events and gives typed ones; decodes when it gives, so at the reader's pace.
-
-    What comes out is a legal history of what fits: it follows from what has come out before, so that also of states
-    that were merged, or do not fit, nothing is left over.
-    """
-
-    __slots__ = ("_inner", "_told", "_view")
-
-    def __init__(self, inner: Mailbox, view: TypedInformer[T]) -> None:
-        self._inner = inner
-        self._view = view
-        self._told: dict[ObjectKey, T] = {}
-
-    def __len__(self) -> int:
-        return len(self._inner)
-
-    def put(self, events: Iterable[Event]) -> None:
-        """Add events."""
-        see = self._view.see
-        self._inner.put([see(event) for event in events])
-
-    def put_mark(self) -> None:
-        """Add the mark."""
-        self._inner.put_mark()
-
-    def take(self) -> Any:
-        """Take what is due next and can be told."""
-        while True:
-            item = self._inner.take()
-            if item is None or isinstance(item, SyncMark):
-                return item
-            typed = self._typed(item)
-            if typed is not None:
-                return typed
-
-    def clear(self) -> None:
-        """Drop everything."""
-        self._inner.clear()
-
-    def _typed(self, event: Event) -> TypedEvent[T] | None:
-        obj = event.obj
-        value = self._view.value_in(obj)
-        before = self._told.pop(obj.key, None)
-        if isinstance(event, Deleted):
-            if before is None:
-                return None
-            if value is None:
-                return TypedDeleted(before, final_state_known=False, source=obj)
-            return TypedDeleted(value, event.final_state_known, source=obj)
-        if value is None:
-            return None if before is None else TypedDeleted(before, final_state_known=False, source=obj)
-        self._told[obj.key] = value
-        if before is None:
-            return TypedAdded(value, isinstance(event, Added) and event.initial, source=obj)
-        return TypedUpdated(before, value, source=obj, is_resync=isinstance(event, Updated) and event.is_resync)
-
-
-class _Forgetful:
-    """A mailbox that keeps nothing, and tells of what has gone."""
-
-    __slots__ = ("_forget",)
-
-    def __init__(self, forget: Callable[[list[ObjectKey]], None]) -> None:
-        self._forget = forget
-
-    def __len__(self) -> int:
-        return 0
-
-    def put(self, events: Iterable[Event]) -> None:
-        """Look for deletions."""
-        gone = [event.key for event in events if isinstance(event, Deleted)]
-        if gone:
-            # Once everybody has been told: of a last state, too, there is one cell for all.
-            asyncio.get_running_loop().call_soon(self._forget, gone)
-
-    def put_mark(self) -> None:
-        """Nothing to keep."""
-
-    def take(self) -> None:
-        """Nothing is kept."""
-
-    def clear(self) -> None:
-        """Nothing to drop."""
 
 
 class TypedLister(Generic[T]):
@@ -285,11 +137,11 @@ class TypedInformer(Generic[T]):
         self._informer = informer
         self._into = into
         self._decode = _decoder_of(into)
-        self._cells: dict[ObjectKey, _Cell[T]] = {}
+        self._cells: dict[ObjectKey, Cell[T]] = {}
         self._misfits: dict[ObjectKey, DecodeError] = {}
         self._lister: TypedLister[T] = TypedLister(informer.lister, self._value_of)
         # Held, because the informer itself does not hold those who only listen.
-        self._memory = informer.attach(_Forgetful(self._forget))
+        self._memory = informer.attach(Forgetful(self._forget))
 
     def __repr__(self) -> str:
         return f"<TypedInformer of {self._into.__name__} {self._informer!r}>"
@@ -365,7 +217,7 @@ class TypedInformer(Generic[T]):
         handler = handler_of(on_event, on_add, on_update, on_delete)
         return self._informer.register(
             handler,
-            _TypedMailbox(make_mailbox(delivery), self),
+            TypedMailbox(make_mailbox(delivery), self),
             resync=resync,
             name=name or name_of(on_event, on_add, on_update, on_delete),
         )
@@ -377,7 +229,7 @@ class TypedInformer(Generic[T]):
             StoppedError: the informer has stopped.
             ValueError: no such delivery.
         """
-        return self._informer.attach(_TypedMailbox(make_mailbox(delivery), self))
+        return self._informer.attach(TypedMailbox(make_mailbox(delivery), self))
 
     async def wait_for(
         self,
@@ -418,23 +270,23 @@ class TypedInformer(Generic[T]):
 
     def value_in(self, seen: KubeObject) -> T | None:
         """What an object that `see` made is as a T; `None` when it does not fit."""
-        assert isinstance(seen, _Seen | _SeenPacked)
+        assert isinstance(seen, Seen | SeenPacked)
         return self._read(seen.cell, seen)
 
-    def _seen(self, obj: KubeObject) -> _Seen | _SeenPacked:
-        seen: _Seen | _SeenPacked
+    def _seen(self, obj: KubeObject) -> Seen | SeenPacked:
+        seen: Seen | SeenPacked
         if isinstance(obj, PackedObject) and (dictionary := obj.dictionary) is not None:
-            seen = _SeenPacked(obj.frame, obj.metadata, obj.resource, obj.key, None, dictionary)
+            seen = SeenPacked(obj.frame, obj.metadata, obj.resource, obj.key, None, dictionary)
         else:
-            seen = _Seen(obj.raw, obj.metadata, obj.resource, obj.key)
+            seen = Seen(obj.raw, obj.metadata, obj.resource, obj.key)
         seen.cell = self._cell_of(obj, remember=True)
         return seen
 
-    def _cell_of(self, obj: KubeObject, *, remember: bool) -> _Cell[T]:
+    def _cell_of(self, obj: KubeObject, *, remember: bool) -> Cell[T]:
         cell = self._cells.get(obj.key)
         if cell is None or not cell.is_of(obj):
             metadata = obj.metadata
-            cell = _Cell(metadata.uid, metadata.resource_version)
+            cell = Cell(metadata.uid, metadata.resource_version)
             if remember:
                 self._cells[obj.key] = cell
                 self._misfits.pop(obj.key, None)
@@ -447,16 +299,16 @@ class TypedInformer(Generic[T]):
         is_current = current == (metadata.uid, metadata.resource_version)
         return self._read(self._cell_of(obj, remember=is_current), obj)
 
-    def _read(self, cell: _Cell[T], obj: KubeObject) -> T | None:
+    def _read(self, cell: Cell[T], obj: KubeObject) -> T | None:
         value = cell.value
-        if value is _UNREAD:
+        if value is UNREAD:
             try:
                 value = self._decode(obj.to_json())
             except ValueError as cause:  # msgspec's and pydantic's errors both are
-                value = _MISFIT
+                value = MISFIT
                 self._report(obj, cause)
             cell.value = value
-        return None if value is _MISFIT else value
+        return None if value is MISFIT else value
 
     def _report(self, obj: KubeObject, cause: ValueError) -> None:
         # pydantic's message quotes the input, which may be a Secret's; its list of errors can do without.
