@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from kinformer.owners import owned_by
     from kinformer.registration import HandlerRegistration
     from kinformer.resources import Resource
+    from kinformer.shards import Shard
     from kinformer.snapshot import CacheSnapshot
     from kinformer.status import InformerState, InformerStatus
     from kinformer.status_conditions import StatusCondition
@@ -163,6 +164,7 @@ __all__ = [
     "ServerError",
     "ServerTimeoutError",
     "ServiceUnavailableError",
+    "Shard",
     "SharedInformer",
     "SharedInformerFactory",
     "StatusCondition",
@@ -273,6 +275,7 @@ _HOME = {
     "EventRecorder": "event_recorder",
     "StatusCondition": "status_conditions",
     "owned_by": "owners",
+    "Shard": "shards",
     "CacheSnapshot": "snapshot",
     "Trim": "trim",
     "TypedInformer": "typed",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from kinformer.labels import SelectorInput
     from kinformer.listwatch import ListerWatcher
     from kinformer.metrics import Metrics
+    from kinformer.shards import Shard
     from kinformer.storage import Storage
     from kinformer.trim import Trim
 
@@ -49,6 +50,7 @@ class Sources(Protocol):
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
+        shard: Shard | None = None,
     ) -> ListerWatcher:
         """A source of a resource's objects within a scope."""
         ...
@@ -69,6 +71,7 @@ class Identity(NamedTuple):
     label_selector: LabelSelector
     field_selector: FieldSelector
     metadata_only: bool
+    shard: Shard | None = None
 
     def __str__(self) -> str:
         text = self.resource.full_name
@@ -77,6 +80,8 @@ class Identity(NamedTuple):
         scope = [str(selector) for selector in (self.label_selector, self.field_selector) if selector]
         if self.metadata_only:
             scope.append("metadata only")
+        if self.shard is not None:
+            scope.append(self.shard.name)
         return f"{text} ({'; '.join(scope)})" if scope else text
 
 
@@ -174,6 +179,7 @@ class SharedInformerFactory(ApiGroups):
         label_selector: SelectorInput = None,
         field_selector: str | Mapping[str, str] | FieldSelector | None = None,
         metadata_only: bool = False,
+        shard: Shard | None = None,
         transform: Transform | None = None,
         storage: Storage | None = None,
         type: None = None,
@@ -188,6 +194,7 @@ class SharedInformerFactory(ApiGroups):
         label_selector: SelectorInput = None,
         field_selector: str | Mapping[str, str] | FieldSelector | None = None,
         metadata_only: bool = False,
+        shard: Shard | None = None,
         transform: Transform | None = None,
         storage: Storage | None = None,
         type: builtins.type[T],
@@ -201,6 +208,7 @@ class SharedInformerFactory(ApiGroups):
         label_selector: SelectorInput = None,
         field_selector: str | Mapping[str, str] | FieldSelector | None = None,
         metadata_only: bool = False,
+        shard: Shard | None = None,
         transform: Transform | None = None,
         storage: Storage | None = None,
         type: builtins.type[Any] | None = None,  # noqa: A002 - the name everybody expects
@@ -214,6 +222,7 @@ class SharedInformerFactory(ApiGroups):
             label_selector: only objects with such labels; the server selects.
             field_selector: only objects with such fields; the server selects.
             metadata_only: fetch only the objects' metadata (PartialObjectMetadata).
+            shard: only a share of the objects, where several programs do the work together.
             transform: what to keep of each object; part of no identity, so all who ask must give the same, or none.
             storage: "plain" or "compact"; by default the factory's. Part of no identity either.
             type: a class of yours (msgspec.Struct, dataclass, TypedDict, pydantic model): returns a `TypedInformer` of
@@ -245,7 +254,7 @@ class SharedInformerFactory(ApiGroups):
             raise StoppedError(msg)
         scope = (namespace if namespace is not None else self._namespace) if found.namespaced else ""
         identity = Identity(
-            found, scope, LabelSelector.parse(label_selector), FieldSelector.parse(field_selector), metadata_only
+            found, scope, LabelSelector.parse(label_selector), FieldSelector.parse(field_selector), metadata_only, shard
         )
         informer = self._informers.get(identity)
         if informer is None or informer.stopped:
@@ -269,6 +278,7 @@ class SharedInformerFactory(ApiGroups):
         label_selector: SelectorInput = None,
         field_selector: str | Mapping[str, str] | FieldSelector | None = None,
         metadata_only: bool = False,
+        shard: Shard | None = None,
         transform: Transform | None = None,
         storage: Storage | None = None,
     ) -> SharedInformer:
@@ -289,6 +299,7 @@ class SharedInformerFactory(ApiGroups):
             label_selector=label_selector,
             field_selector=field_selector,
             metadata_only=metadata_only,
+            shard=shard,
             transform=transform,
             storage=storage,
         )
@@ -391,6 +402,7 @@ class SharedInformerFactory(ApiGroups):
             label_selector=str(identity.label_selector),
             field_selector=str(identity.field_selector),
             metadata_only=identity.metadata_only,
+            shard=identity.shard,
         )
         return SharedInformer(
             source,

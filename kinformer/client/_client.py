@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from kinformer.client._requests import PatchType, PropagationPolicy, Target
     from kinformer.metrics import RequestMetrics
     from kinformer.resources import Resource
+    from kinformer.shards import Shard
 
 __all__ = ["Client"]
 
@@ -170,6 +171,7 @@ class Client:
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
+        shard: Shard | None = None,
     ) -> HttpListerWatcher:
         """What an informer needs of one resource in one scope. Sends nothing yet, and may be asked for before entering.
 
@@ -179,6 +181,7 @@ class Client:
             label_selector: as kubectl takes it; the server selects.
             field_selector: as kubectl takes it; the server selects.
             metadata_only: objects without spec and status, which is all that many controllers need.
+            shard: only a share of the objects.
 
         Raises:
             ValueError: a namespace for a cluster-scoped resource.
@@ -190,6 +193,7 @@ class Client:
             label_selector=label_selector,
             field_selector=field_selector,
             metadata_only=metadata_only,
+            shard=shard,
             writes=self._writes,
         )
 

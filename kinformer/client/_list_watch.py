@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kinformer.client._transport import Transport
     from kinformer.listwatch import ListPage, WatchBatch
     from kinformer.resources import Resource
+    from kinformer.shards import Shard
     from kinformer.writes import Write
 
 __all__ = ["HttpListerWatcher", "accept", "place", "require_json", "selection"]
@@ -40,13 +41,14 @@ class HttpListerWatcher:
         label_selector: as kubectl takes it; the server selects.
         field_selector: as kubectl takes it; the server selects.
         metadata_only: ask for PartialObjectMetadata (meta/v1): objects have only `metadata`.
+        shard: only a share of the objects; asked of the server, and made sure of here.
 
     Raises:
         ValueError: a namespace for a cluster-scoped resource, or a resource that cannot be listed.
     """
 
     __slots__ = ("_fields", "_labels", "_params", "_path", "_resource", "_transport", "_writes", "field_selector",
-                 "label_selector", "metadata_only", "namespace")  # fmt: skip
+                 "label_selector", "metadata_only", "namespace", "shard")  # fmt: skip
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class HttpListerWatcher:
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
+        shard: Shard | None = None,
         writes: WriteFeed | None = None,
     ) -> None:
         self._transport = transport
@@ -66,8 +69,11 @@ class HttpListerWatcher:
         self.label_selector = label_selector
         self.field_selector = field_selector
         self.metadata_only = metadata_only
+        self.shard = shard
         self._path = resource.path(self.namespace)
         self._params = selection(label_selector, field_selector)
+        if shard is not None:
+            self._params.append(("shardSelector", str(shard)))
         self._labels: LabelSelector | None = None
         self._fields: FieldSelector | None = None
 
@@ -87,6 +93,8 @@ class HttpListerWatcher:
         `None` where only the server could tell: of an object's fields, only name and namespace are looked at here.
         """
         if self.namespace is not None and obj.namespace != self.namespace:
+            return False
+        if self.shard is not None and not self.shard.has(obj):
             return False
         if self._labels is None or self._fields is None:
             # Parsed when first needed: what does not parse is for the server to refuse.
@@ -126,6 +134,8 @@ class HttpListerWatcher:
             parts.append(f"fields {self.field_selector}")
         if self.metadata_only:
             parts.append("metadata only")
+        if self.shard is not None:
+            parts.append(self.shard.name)
         return ", ".join(parts)
 
     def __repr__(self) -> str:
@@ -170,6 +180,8 @@ class HttpListerWatcher:
             page = await self._decode_page(answer.body, doing)
             del answer  # megabytes, which the consumer's work on the page need not keep
             token = page.continue_token
+            if self.shard is not None:
+                page = page._replace(items=[*filter(self.shard.has, page.items)])
             pages = [page]
             del page
             # Not kept here, either, while the consumer asks for the next one.
@@ -222,7 +234,8 @@ class HttpListerWatcher:
         decoder = self._decoder(doing)
         async with transport.stream(self._path, doing=doing, params=params, headers=headers, silence=silence) as body:
             require_json(body.content_type, doing)
-            yield WatchStream(body, decoder, transport, doing=doing, silence=silence)
+            stream = WatchStream(body, decoder, transport, doing=doing, silence=silence)
+            yield stream if self.shard is None else _share_of(stream, self.shard)
 
     # In which form objects come, and how they are read: others may want another (`_tables`).
 
@@ -236,6 +249,12 @@ class HttpListerWatcher:
 
     def _decoder(self, doing: str) -> Decoder:
         return WatchDecoder(self._resource, doing=doing, metadata_only=self.metadata_only)
+
+
+async def _share_of(stream: AsyncIterator[WatchBatch], shard: Shard) -> AsyncGenerator[WatchBatch, None]:
+    """What a watch brings of a share: a server without the feature gate sends everything."""
+    async for batch in stream:
+        yield batch._replace(events=[event for event in batch.events if shard.has(event.object)])
 
 
 def place(resource: Resource, namespace: str | None, name: str = "") -> str:

@@ -129,6 +129,10 @@ class Catalog:
         """Whether there is anything in that group (and version)."""
         return any(g == group and version in {"", v} for g, v, _ in self._types)
 
+    def knows(self, group: str, version: str) -> bool:
+        """Whether that version is served, or is of a built-in group, whatever version that is."""
+        return self.serves(group, version) or any(t.group == group and t.definition is None for t in self.all_types())
+
     def versions_of(self, storage: tuple[str, str]) -> list[ResourceType]:
         """All versions a resource is defined in, those of a CRD that are not served included."""
         served = [t for t in self._types.values() if t.storage == storage]

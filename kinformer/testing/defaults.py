@@ -9,7 +9,7 @@ import base64
 import ipaddress
 from typing import Any, Final
 
-__all__ = ["HAS_GENERATION", "METADATA_ORDER", "establish", "fill_in", "in_order"]
+__all__ = ["HAS_GENERATION", "METADATA_ORDER", "establish", "fill_in", "in_order", "select_pods_of_job"]
 
 METADATA_ORDER: Final = (
     *("name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp"),
@@ -97,11 +97,28 @@ def fill_in(storage: tuple[str, str], manifest: dict[str, Any], *, number: int) 
                 spec.setdefault(name, value)
             spec.setdefault("completionMode", "NonIndexed")
             spec.setdefault("suspend", False)
+            spec.setdefault("manualSelector", False)
+            spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
             manifest["status"] = {}
         case ("apiextensions.k8s.io", "customresourcedefinitions"):
             _definition(manifest)
         case _:
             pass
+
+
+def select_pods_of_job(manifest: dict[str, Any]) -> None:
+    """Give a new job a selector and its pods the labels for it, in place (pkg/registry/batch/job, generateSelector)."""
+    spec, metadata = manifest.get("spec"), manifest["metadata"]
+    if not isinstance(spec, dict) or spec.get("manualSelector") or not isinstance(spec.get("template"), dict):
+        return
+    prefix = "batch.kubernetes.io/"
+    labels = {"controller-uid": metadata["uid"], "job-name": metadata["name"]}
+    template = dict(spec["template"])
+    given = template.get("metadata") or {}
+    every = labels | {prefix + name: value for name, value in labels.items()}
+    template["metadata"] = given | {"labels": (given.get("labels") or {}) | every}
+    spec["template"] = template
+    spec["selector"] = {"matchLabels": {prefix + "controller-uid": metadata["uid"]}}
 
 
 def establish(manifest: dict[str, Any], now: str) -> dict[str, Any]:

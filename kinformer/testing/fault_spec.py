@@ -104,6 +104,10 @@ def _no_streaming(faults: Faults) -> None:
     faults.without_streaming_lists()
 
 
+def _no_shards(faults: Faults) -> None:
+    faults.without_shards()
+
+
 def _no_end_bookmark(faults: Faults) -> None:
     faults.without_end_bookmark()
 
@@ -144,6 +148,7 @@ FAULTS: Final[dict[str, tuple[Callable[..., Awaitable[None] | None], str]]] = {
     "table": (_table, "watches send a Table"),
     "empty": (_empty, "the answer has no body"),
     "no-streaming": (_no_streaming, "streaming lists are refused: 422"),
+    "no-shards": (_no_shards, "shardSelector is ignored, as by a server without the feature gate"),
     "no-end-bookmark": (_no_end_bookmark, "streaming lists never end"),
     "repeat": (_repeat, "each event comes so many times"),
     "lag": (_lag, "lists come from the state so many writes ago"),

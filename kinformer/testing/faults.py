@@ -2,8 +2,8 @@
 
 drop_watches  end_watches  cut_mid_line  freeze_watches  refuse_watches  expire    what happens to open watches
 fail_next  answer_next  hang  delay  down                                          what happens to requests
-close_watches_at_once  without_streaming_lists  without_end_bookmark
-repeat_events  lag  corrupt                                                        what kind of a server it is
+close_watches_at_once  without_streaming_lists  without_shards
+without_end_bookmark  repeat_events  lag  corrupt                                  what kind of a server it is
 clear                                                                              everything is right again
 """
 
@@ -82,6 +82,7 @@ class Faults:
         self.freezes_new = False
         self.lagging = 0
         self.streaming_lists = True
+        self.shards = True
         self.end_bookmarks = True
         self.times_sent = 1
 
@@ -218,6 +219,10 @@ class Faults:
         """Refuse `sendInitialEvents` (422), as a server without the feature gate WatchList does."""
         self.streaming_lists = False
 
+    def without_shards(self) -> None:
+        """Ignore `shardSelector`, as a server without the feature gate ShardedListAndWatch does: everything is sent."""
+        self.shards = False
+
     def without_end_bookmark(self) -> None:
         """Never send the bookmark that ends a streaming list, as a server does that ignores the question."""
         self.end_bookmarks = False
@@ -248,7 +253,7 @@ class Faults:
         self.freezes_new = False
         self._each(None, lambda watch: watch.thaw())
         self.lagging = 0
-        self.streaming_lists = self.end_bookmarks = True
+        self.streaming_lists = self.shards = self.end_bookmarks = True
         self.times_sent = 1
 
     # What the server asks

@@ -43,11 +43,13 @@ _PORT_KEYS: Final = {"containerPort": ("containerPort", "protocol"), "port": ("p
 _SETS: Final = {"finalizers"}
 # Maps with free keys: they are listed by themselves, too, with the step ".".
 _MAPS: Final = {
-    *("labels", "annotations", "data", "stringData", "binaryData", "nodeSelector", "matchLabels", "selector"),
+    *("labels", "annotations", "data", "stringData", "binaryData"),
     *("limits", "requests", "capacity", "allocatable", "parameters"),
     # Structures that may be absent as a whole are, too.
-    *("conversion", "rollingUpdate", "livenessProbe", "readinessProbe", "startupProbe", "template"),
+    *("conversion", "rollingUpdate", "livenessProbe", "readinessProbe", "startupProbe"),
 }
+# Structures and maps that are one field, whatever is in them (the structType and mapType tags).
+_ATOMIC: Final = {"selector", "labelSelector", "namespaceSelector", "nodeSelector", "resourceFieldRef", "secretRef"}
 _IGNORED_METADATA: Final = {
     *("name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp"),
     *("deletionGracePeriodSeconds", "managedFields", "selfLink"),
@@ -83,7 +85,7 @@ def fields_of(manifest: dict[str, Any], *, custom: bool, itself: bool) -> FieldS
     found: FieldSet = set()
 
     def walk(value: Any, path: Path, field: str) -> None:
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict) and value and (custom or field not in _ATOMIC):
             if itself and (field in _MAPS or (custom and len(path) > 0 and path[0] != "f:metadata")):
                 found.add((*path, "."))
             for name, child in value.items():
@@ -93,6 +95,9 @@ def fields_of(manifest: dict[str, Any], *, custom: bool, itself: bool) -> FieldS
                 found.add((*path, "."))
             found.update((*path, "v:" + json.dumps(item)) for item in value)
         elif isinstance(value, list) and (not custom or path[0] == "f:metadata") and (keys := list_keys(field, value)):
+            if itself and field != "containers":
+                # Which a pod always has, were it empty; all others may be absent as a whole.
+                found.add((*path, "."))
             for item in value:
                 at = (*path, item_step(item, keys))
                 found.add((*at, "."))
@@ -166,6 +171,9 @@ def record_update(
     """`managedFields` after a create, an update or a patch: what the manager changed is now its own."""
     before = {} if old is None else old
     entries = deepcopy(before.get("metadata", {}).get("managedFields") or [])
+    if old is not None and not entries:
+        # Nobody has anything any more; until somebody applies, nothing is kept track of (fieldmanager, skipnonapplied).
+        return []
     fields = fields_of(new, custom=custom, itself=True)
     changed = {path for path in fields if value_at(before, path) != value_at(new, path)}
     changed = {path for path in changed if path[-1] != "." or value_at(before, path) is None}
@@ -192,7 +200,12 @@ def record_update(
             mine = entry
     if mine is None and changed:
         kept.append(_entry(manager, "Update", new["apiVersion"], now, changed, subresource))
-    return kept
+    return sorted(kept, key=_place)
+
+
+def _place(entry: dict[str, Any]) -> tuple[str, ...]:
+    """Where an entry stands among the others (fieldmanager/internal, sortEncodedManagedFields)."""
+    return tuple(str(entry.get(name, "")) for name in ("operation", "time", "manager", "apiVersion", "subresource"))
 
 
 def server_side_apply(
@@ -250,7 +263,7 @@ def server_side_apply(
     else:
         applied_entry = _entry(manager, "Apply", applied["apiVersion"], now, wanted, subresource)
     metadata = result.setdefault("metadata", {})
-    metadata["managedFields"] = [applied_entry, *kept]
+    metadata["managedFields"] = sorted([applied_entry, *kept], key=_place)
     return result
 
 

@@ -100,7 +100,23 @@ def _merge_list(field: str, current: list[Any], patch: list[Any]) -> list[Any]:
             merged[step] = {name: deepcopy(value) for name, value in item.items() if name != "$patch"}
         else:
             merged[step] = apply_strategic_patch(merged.get(step), item)
-    return [*merged.values()]
+    return _interleaved(merged, [item_step(item, keys) for item in current], [item_step(item, keys) for item in patch])
+
+
+def _interleaved(merged: dict[str, Any], before: list[str], patched: list[str]) -> list[Any]:
+    """The items in strategicpatch's order (mergeSortedSlice).
+
+    Those of the patch are in its order, and before each of them stand those that were in front of it. What is new goes
+    in front.
+    """
+    theirs = [step for step in patched if step in merged]
+    ours = [step for step in before if step in merged and step not in theirs]
+    found: list[Any] = []
+    for step in theirs:
+        while ours and step in before and before.index(ours[0]) < before.index(step):
+            found.append(merged[ours.pop(0)])
+        found.append(merged[step])
+    return found + [merged[step] for step in ours]
 
 
 def _merge_key(field: str, items: list[Any]) -> tuple[str, ...]:

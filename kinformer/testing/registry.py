@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing import status
-from kinformer.testing.defaults import HAS_GENERATION, establish, fill_in, in_order
+from kinformer.testing.defaults import HAS_GENERATION, establish, fill_in, in_order, select_pods_of_job
 from kinformer.testing.field_sets import record_update, server_side_apply
 from kinformer.testing.storage import Key, Storage, Store, Stored
-from kinformer.testing.validation import check_body, prune, validate
+from kinformer.testing.validation import check_body, prune, validate, validate_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +31,7 @@ _SUFFIX_LENGTH: Final = 5
 _LONGEST_PREFIX: Final = 63 - _SUFFIX_LENGTH
 NAMESPACES: Final = ("", "namespaces")
 PODS: Final = ("", "pods")
+JOBS: Final = ("batch", "jobs")
 SECRETS: Final = ("", "secrets")
 CRDS: Final = ("apiextensions.k8s.io", "customresourcedefinitions")
 # Resources whose delete is answered with the object; of all others only a Status is left.
@@ -112,6 +113,8 @@ class Registry:
         """
         manifest = prune(kind, check_body(kind, body, namespace))
         metadata = manifest["metadata"]
+        if metadata.get("resourceVersion"):
+            raise status.failed("resourceVersion should not be set on objects to be created")
         if not metadata.get("name") and metadata.get("generateName"):
             suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(_SUFFIX_LENGTH))
             metadata["name"] = metadata["generateName"][:_LONGEST_PREFIX] + suffix
@@ -147,7 +150,7 @@ class Registry:
             metadata["generation"] = 1
         if _makes_status(kind):
             manifest.pop("status", None)
-        before_defaults = _spec_tolerations(manifest)
+        before_defaults = _given_spec(manifest)
         fill_in(kind.storage, manifest, number=self.store.revision)
         if managed is None:
             # What admission adds and the status the server makes belong to nobody.
@@ -155,6 +158,8 @@ class Registry:
             managed = record_update(None, owned, manager=manager, now=now, custom=kind.custom)
         if managed:
             metadata["managedFields"] = managed
+        if kind.storage == JOBS:
+            select_pods_of_job(manifest)
         if not dry_run:
             # The store fills it in, at its place.
             metadata["resourceVersion"] = ""
@@ -197,25 +202,12 @@ class Registry:
         """
         current = self.get(kind, namespace, name)
         manifest = check_body(kind, body, namespace)
-        metadata, before = manifest["metadata"], current.manifest["metadata"]
-        if (metadata.get("name") or name) != name:
-            msg = f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
-            raise status.bad_request(msg)
-        if (metadata.get("uid") or before["uid"]) != before["uid"]:
-            why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {before['uid']}"
-            raise status.conflict(kind, name, why)
-        version = metadata.get("resourceVersion")
-        if version and version != before["resourceVersion"]:
-            raise status.conflict(kind, name)
-        if not version and kind.custom and managed is None:
-            cause = (
-                "FieldValueInvalid",
-                "Invalid value: 0: must be specified for an update",
-                "metadata.resourceVersion",
-            )
-            raise status.invalid(kind.kind, name, [cause], kind.group)
+        before = current.manifest["metadata"]
+        _check_identity(kind, name, manifest["metadata"], before, applied=managed is not None)
         manifest = self._next_state(kind, current.manifest, manifest, subresource)
         _refuse_new_finalizers(kind, name, before, manifest["metadata"])
+        if subresource != "status":
+            validate_change(kind, current.manifest, manifest)
         now = self.now()
         old_managed = before.get("managedFields")
         new = dict(manifest["metadata"])
@@ -251,6 +243,11 @@ class Registry:
             self._finish_namespace(name)
         return stored
 
+    def put(self, kind: ResourceType, namespace: str, manifest: dict[str, Any]) -> Stored:
+        """Store a state that the server itself has made of an object, by no rule but its own."""
+        manifest = in_order(manifest | {"metadata": dict(manifest["metadata"])})
+        return self._put(kind, (namespace, manifest["metadata"]["name"]), manifest)
+
     def apply(
         self,
         kind: ResourceType,
@@ -268,6 +265,8 @@ class Registry:
         Raises:
             Refusal: as `create` and `update`; 409 when others have fields with other values, and it is not forced.
         """
+        if isinstance(body, dict) and not (body.get("apiVersion") and body.get("kind")):
+            raise status.bad_request(f"invalid object type: /, Kind={body.get('kind') or ''}")
         applied = check_body(kind, body, namespace)
         if applied["metadata"].get("managedFields"):
             raise status.bad_request("metadata.managedFields must be nil")
@@ -317,8 +316,9 @@ class Registry:
             )
             raise status.precondition_failed(kind, name, why)
         if dry_run:
-            return current.manifest
-        if options.propagation_policy == "Orphan":
+            return self._deleted(kind, name, current.manifest)
+        # What a job made is kept, unless one asks for something else (pkg/registry/batch/job/strategy.go).
+        if options.propagation_policy == "Orphan" or (kind.storage == JOBS and not options.propagation_policy):
             self._orphan(metadata["uid"])
         if kind.storage == NAMESPACES and name in _IMMORTAL_NAMESPACES:
             message = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
@@ -332,9 +332,14 @@ class Registry:
             if kind.storage != PODS or not done or last["metadata"].get("finalizers"):
                 return last
         gone = self._remove(kind, (namespace, name), last)
+        return self._deleted(kind, name, gone.manifest)
+
+    @staticmethod
+    def _deleted(kind: ResourceType, name: str, manifest: dict[str, Any]) -> dict[str, Any]:
+        """What a delete is answered with."""
         if kind.storage in _RETURNED_ON_DELETE or kind.storage == CRDS:
-            return gone.manifest
-        return status.success(kind, name, metadata["uid"])
+            return manifest
+        return status.success(kind, name, manifest["metadata"]["uid"])
 
     def _mark(self, kind: ResourceType, key: Key, manifest: dict[str, Any], grace: int | None) -> dict[str, Any]:
         """Set the deletionTimestamp; what is marked already is left as it is, unless its time becomes shorter."""
@@ -538,6 +543,34 @@ class Registry:
         self._put(kind, key, in_order(stored.manifest | {"metadata": metadata}))
 
 
+def _check_identity(
+    kind: ResourceType, name: str, metadata: dict[str, Any], before: dict[str, Any], *, applied: bool
+) -> None:
+    """Whether a write is about the object that there is, in the version that there is.
+
+    Raises:
+        Refusal: 400, 409, 422 or 500.
+    """
+    if (metadata.get("name") or name) != name:
+        msg = f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
+        raise status.bad_request(msg)
+    if (metadata.get("uid") or before["uid"]) != before["uid"]:
+        why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {before['uid']}"
+        raise status.conflict(kind, name, why)
+    version = metadata.get("resourceVersion")
+    if version and not version.isdecimal():
+        raise status.failed(f'strconv.ParseUint: parsing "{version}": invalid syntax')
+    if version and version != before["resourceVersion"]:
+        raise status.conflict(kind, name)
+    if not version and kind.custom and not applied:
+        cause = (
+            "FieldValueInvalid",
+            "Invalid value: 0: must be specified for an update",
+            "metadata.resourceVersion",
+        )
+        raise status.invalid(kind.kind, name, [cause], kind.group)
+
+
 def _refuse_new_finalizers(kind: ResourceType, name: str, before: dict[str, Any], after: dict[str, Any]) -> None:
     """What is being deleted waits for nobody else (apimachinery api/validation, ValidateObjectMetaAccessorUpdate).
 
@@ -566,19 +599,23 @@ def _makes_status(kind: ResourceType) -> bool:
     return kind.has_status and kind.storage not in _CREATED_WITH_STATUS
 
 
-def _spec_tolerations(manifest: dict[str, Any]) -> Any:
+def _given_spec(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The fields of the spec as it was sent."""
     spec = manifest.get("spec")
-    return spec.get("tolerations") if isinstance(spec, dict) else None
+    return dict(spec) if isinstance(spec, dict) else {}
 
 
-def _without_admission(kind: ResourceType, manifest: dict[str, Any], tolerations: Any) -> dict[str, Any]:
+def _without_admission(kind: ResourceType, manifest: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """The manifest as its manager may claim it: what admission added is left out, and the server's own status."""
     owned = {name: value for name, value in manifest.items() if name != "status" or not _makes_status(kind)}
     if kind.storage == ("", "pods"):
         spec = dict(manifest["spec"])
-        if tolerations is None:
+        if given.get("tolerations") is None:
             spec.pop("tolerations", None)
         owned["spec"] = spec
+    if kind.storage == ("", "services"):
+        allocated = {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"} - given.keys()
+        owned["spec"] = {name: value for name, value in manifest["spec"].items() if name not in allocated}
     if kind.storage == NAMESPACES:
         owned = {name: value for name, value in owned.items() if name != "spec"}
     return owned

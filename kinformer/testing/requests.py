@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ListOptions", "Target", "decode_body", "find_target", "view_of", "wants_aggregated"]
 
-_INTEGER: Final = re.compile(r"[0-9]+")
+_INTEGER: Final = re.compile(r"-?[0-9]+")
+_VERSION: Final = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def find_target(path: str, catalog: Catalog) -> Target:
     kind = catalog.lookup(group, version, rest[0])
     if kind is None:
         # Built-in groups answer with a Status; of a CRD that is gone nothing is left, not even its group.
-        raise status.no_such_resource() if catalog.serves(group, version) else status.page_not_found()
+        raise status.no_such_resource() if catalog.knows(group, version) else status.page_not_found()
     name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 else ""
     if len(rest) > 3 or (subresource and subresource not in kind.subresources):
@@ -138,7 +139,7 @@ class ListOptions:
         text = self.resource_version
         if not text:
             return 0
-        if not _INTEGER.fullmatch(text):
+        if not _VERSION.fullmatch(text):
             why = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
             raise status.internal(why) if watch else status.bad_request(f"invalid resource version: {why}")
         return int(text)
@@ -156,7 +157,8 @@ def _number(query: Mapping[str, str], name: str) -> int:
     if not _INTEGER.fullmatch(text):
         msg = f'strconv.ParseInt: parsing "{text}": invalid syntax'
         raise status.bad_request(msg)
-    return int(text)
+    # What is negative asks for nothing.
+    return max(int(text), 0)
 
 
 def view_of(accept: str) -> str:

@@ -120,8 +120,9 @@ def _requirement(reader: _Reader) -> Callable[[Mapping[str, str]], bool]:
 
 
 def _values(reader: _Reader) -> set[str | None]:
-    if reader.take() != "(":
-        raise bad_request("unable to parse requirement: expected: '('")
+    if (mark := reader.take()) != "(":
+        msg = f"unable to parse requirement: found '{mark}' expected: '('"
+        raise bad_request(msg)
     values: set[str | None] = set()
     while True:
         values.add("" if reader.peek() in {",", ")"} else reader.word("identifier"))
@@ -170,6 +171,10 @@ def parse_field_selector(text: str, kind: ResourceType) -> Selection | None:
         path, operator, value = parts.groups()
         if path not in allowed:
             msg = f"field label not supported: {path}"
+            if kind.storage == ("batch", "jobs"):
+                msg = f'field label "{path}" not supported for Job'
+            elif (kind.storage not in _FIELDS or kind.group == "apps") and kind.definition is None:
+                msg = f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
             raise bad_request(msg)
         conditions.append((path, operator == "!=", re.sub(r"\\(.)", r"\1", value)))
     if not conditions:

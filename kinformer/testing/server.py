@@ -20,6 +20,7 @@ from kinformer.testing.access import Access
 from kinformer.testing.catalog import Catalog
 from kinformer.testing.faults import Faults
 from kinformer.testing.patches import apply_json_patch, apply_merge_patch, apply_strategic_patch
+from kinformer.testing.pod_subresources import post_to_pod
 from kinformer.testing.reads import Lists, selection_of
 from kinformer.testing.registry import DeleteOptions, Registry
 from kinformer.testing.requests import (
@@ -352,7 +353,7 @@ class ApiServer:
         self._server = None
 
     async def restart(self) -> None:
-        """Stop and start, as a kube-apiserver does over its etcd.
+        """Stop, if it runs, and start, as a kube-apiserver does over its etcd.
 
         What is stored stays, also the past that pages of a list are read from. But a kube-apiserver's watch cache has
         no past when it is young, and it writes (a Lease of its own) before it serves: a watch from any version of
@@ -436,6 +437,8 @@ class ApiServer:
             case "get":
                 return self._get(request, target)
         body = await request.read()
+        if query.get("dryRun", "All") != "All":
+            raise status.dry_run_unknown(verb, query["dryRun"])
         if verb in {"delete", "deletecollection"}:
             options = _delete_options(body, request.content_type, query)
             return self._delete(target, verb, query, options)
@@ -488,7 +491,7 @@ class ApiServer:
 
     def _list(self, request: web.BaseRequest, target: Target, query: dict[str, str]) -> web.Response:
         view = view_of(request.headers.get("Accept", ""))
-        items, metadata = self._lists.page(target, ListOptions.parse(query))
+        items, metadata = self._lists.page(target, self._options(query))
         body = list_bytes(target.kind, items, metadata, view, now=self._clock())
         headers = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
         if len(body) > _GZIP_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
@@ -496,6 +499,11 @@ class ApiServer:
             body = gzip.compress(body, compresslevel=1)
             headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
         return web.Response(body=body, headers=headers)
+
+    def _options(self, query: dict[str, str]) -> ListOptions:
+        if not self.faults.shards:
+            query = {name: value for name, value in query.items() if name != "shardSelector"}
+        return ListOptions.parse(query)
 
     def _get(self, request: web.BaseRequest, target: Target) -> web.Response:
         stored = self._registry.get(target.kind, target.namespace, target.name)
@@ -515,7 +523,7 @@ class ApiServer:
         watch = OpenWatch(
             self._store,
             target,
-            ListOptions.parse(query | {"watch": "1"}),
+            self._options(query | {"watch": "1"}),
             query=query,
             user=user,
             view=view_of(request.headers.get("Accept", "")),
@@ -539,7 +547,7 @@ class ApiServer:
         content_type = request.headers.get("Content-Type", "")
         if verb == "create":
             if target.subresource:
-                raise status.method_not_allowed()
+                return _json(post_to_pod(registry, target, decode_body(body, content_type)), code=201)
             made = registry.create(
                 kind, self._namespace_of(target), decode_body(body, content_type), manager=manager, dry_run=dry_run
             )
@@ -581,6 +589,7 @@ class ApiServer:
         dry_run = options.dry_run or bool(query.get("dryRun"))
         if verb == "delete":
             return _json(registry.delete(kind, target.namespace, target.name, options, dry_run=dry_run))
+        self._namespace_of(target)
         list_options = ListOptions.parse(query)
         scope = selection_of(target, list_options)
         chosen = [

@@ -139,6 +139,18 @@ def unauthorized() -> Refusal:
     return Refusal(401, "Unauthorized", "Unauthorized")
 
 
+def dry_run_unknown(verb: str, value: str) -> Refusal:
+    """422: there is but one kind of dry run."""
+    options = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}.get(verb, "DeleteOptions")
+    message = f'Unsupported value: ["{value}"]: supported values: "All"'
+    return invalid(options, "", [("FieldValueNotSupported", message, "dryRun")], group="meta.k8s.io")
+
+
+def failed(message: str) -> Refusal:
+    """500 for an error that has no class of its own: the API server passes its text on, without a reason."""
+    return Refusal(500, message, "")
+
+
 def forbidden(user: str, verb: str, kind: ResourceType, namespace: str, name: str, subresource: str = "") -> Refusal:
     """403, in the words of the RBAC authorizer."""
     what = f"{kind.plural}/{subresource}" if subresource else kind.plural

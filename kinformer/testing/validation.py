@@ -11,13 +11,26 @@ from kinformer.testing.status import Cause, Refusal, bad_request, invalid
 if TYPE_CHECKING:
     from kinformer.testing.catalog import ResourceType
 
-__all__ = ["check_body", "prune", "validate"]
+__all__ = ["check_body", "prune", "validate", "validate_change"]
 
 _SUBDOMAIN: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _SUBDOMAIN_RULE: Final = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
     f"end with an alphanumeric character (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN}')"
 )
+_QUALIFIED: Final = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+_QUALIFIED_RULE: Final = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+    f"character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{_QUALIFIED}')"
+)
+_CONFIG_KEY: Final = "[-._a-zA-Z0-9]+"
+_CONFIG_KEY_RULE: Final = (
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or "
+    f"'key-name', regex used for validation is '{_CONFIG_KEY}')"
+)
+_STANDARD_FINALIZERS: Final = {"kubernetes", "orphan", "foregroundDeletion"}
+# Maps of strings that have keys of their own (pkg/apis/core/validation, ValidateConfigMap and ValidateSecret).
+_DATA: Final = {("", "configmaps"): ("data", "binaryData"), ("", "secrets"): ("data", "stringData")}
 _LABEL_VALUE: Final = r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
 _LABEL_RULE: Final = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
@@ -33,6 +46,13 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "boolean": (bool,),
     "object": (dict,),
     "array": (list,),
+}
+_GO_WORDS: Final[dict[type, str]] = {
+    **dict.fromkeys((int, float), "number"),
+    str: "string",
+    bool: "bool",
+    dict: "object",
+    list: "array",
 }
 # Fields of ObjectMeta whose JSON must have the shape of their Go type; all of them may be null.
 _STRINGS: Final = ("name", "generateName", "namespace", "uid", "resourceVersion")
@@ -100,7 +120,7 @@ def _check_metadata(kind: ResourceType, metadata: dict[str, Any]) -> None:
 
 def _unreadable(kind: ResourceType, value: Any, field: str, go_type: str) -> Refusal:
     """400 for JSON that does not fit the Go type it is read into."""
-    found = next((name for name, types in _TYPES.items() if type(value) in types), "null")
+    found = _GO_WORDS.get(type(value), "null")
     msg = (
         f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: json: cannot unmarshal {found} '
         f"into Go struct field {field} of type {go_type}"
@@ -126,9 +146,21 @@ def validate(kind: ResourceType, manifest: dict[str, Any]) -> None:
             ("FieldValueInvalid", f'Invalid value: "{name}": must be no more than 253 bytes', "metadata.name")
         )
     causes += [
+        ("FieldValueInvalid", f'Invalid value: "{key}": {_QUALIFIED_RULE}', f"metadata.{field}")
+        for field in _STRING_MAPS
+        for key in metadata.get(field) or {}
+        if not re.fullmatch(_QUALIFIED, key.rpartition("/")[2])
+    ]
+    causes += [
         ("FieldValueInvalid", f'Invalid value: "{value}": {_LABEL_RULE}', "metadata.labels")
         for value in (metadata.get("labels") or {}).values()
         if not re.fullmatch(_LABEL_VALUE, value) or len(value) > 63
+    ]
+    why = "name is neither a standard finalizer name nor is it fully qualified"
+    causes += [
+        ("FieldValueInvalid", f'Invalid value: "{finalizer}": {why}', f"metadata.finalizers[{index}]")
+        for index, finalizer in enumerate(metadata.get("finalizers") or ())
+        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS
     ]
     for reference in metadata.get("ownerReferences") or ():
         causes += [
@@ -146,10 +178,61 @@ def validate(kind: ResourceType, manifest: dict[str, Any]) -> None:
         causes += _containers(kind, spec, "spec")
     elif kind.group == "apps" and kind.plural in _WORKLOADS:
         causes += _workload(kind, spec or {})
+    elif kind.storage in _DATA:
+        causes += _keys(kind, manifest)
     elif kind.storage == _DEFINITIONS:
         causes += _definition(kind, name, spec or {})
     if causes:
         raise invalid(kind.kind, name, causes, kind.group)
+
+
+def _keys(kind: ResourceType, manifest: dict[str, Any]) -> list[Cause]:
+    causes: list[Cause] = []
+    for field in _DATA[kind.storage]:
+        values = _part(kind, manifest, f"{kind.kind}.{field}", field, dict) or {}
+        for key, value in values.items():
+            if not isinstance(value, str):
+                raise _unreadable(kind, value, f"{kind.kind}.{field}", "string")
+            if not re.fullmatch(_CONFIG_KEY, key):
+                message = f'Invalid value: "{key}": {_CONFIG_KEY_RULE}'
+                causes.append(("FieldValueInvalid", message, f"{field}[{key}]"))
+    return causes
+
+
+def validate_change(kind: ResourceType, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Refuse a change of what cannot be changed.
+
+    Raises:
+        Refusal: 422.
+    """
+    old, new = before.get("spec"), after.get("spec")
+    if kind.definition is not None or not isinstance(old, dict) or not isinstance(new, dict):
+        return
+    causes: list[Cause] = []
+    if kind.storage == ("", "pods") and _fixed(old) != _fixed(new):
+        causes.append(("FieldValueForbidden", f"Forbidden: {_POD_RULE}", "spec"))
+    if kind.group == "apps" and kind.plural in _WORKLOADS and old.get("selector") != new.get("selector"):
+        shown = json.dumps(new.get("selector"), separators=(",", ":"), sort_keys=True)
+        causes.append(("FieldValueInvalid", f"Invalid value: {shown}: field is immutable", "spec.selector"))
+    if causes:
+        raise invalid(kind.kind, before["metadata"]["name"], causes, kind.group)
+
+
+_POD_RULE: Final = (
+    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
+
+
+def _fixed(spec: dict[str, Any]) -> dict[str, Any]:
+    """What of a pod's spec stays as it was created (pkg/apis/core/validation, ValidatePodUpdate)."""
+    loose = {"activeDeadlineSeconds", "tolerations", "ephemeralContainers", "schedulingGates"}
+    kept = {name: value for name, value in spec.items() if name not in loose}
+    for field in ("containers", "initContainers"):
+        if field in kept:
+            kept[field] = [{name: v for name, v in part.items() if name != "image"} for part in kept[field]]
+    return kept
 
 
 def _containers(kind: ResourceType, spec: Any, path: str) -> list[Cause]:
@@ -292,7 +375,8 @@ def prune(kind: ResourceType, manifest: dict[str, Any]) -> dict[str, Any]:
     """
     if kind.definition is None:
         read: dict[str, Any] = _without_nulls(manifest)
-        return read
+        # In Go an empty map is no more than none (omitempty).
+        return {name: value for name, value in read.items() if value != {} or name not in _DATA.get(kind.storage, ())}
     schema = (kind.definition.get("schema") or {}).get("openAPIV3Schema") or {}
     kept = {name: _copied(manifest[name]) for name in ("kind", "apiVersion", "metadata")}
     pruned: dict[str, Any] = _pruned({name: value for name, value in manifest.items() if name not in kept}, schema)

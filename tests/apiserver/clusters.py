@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import asyncio
 import itertools
 import secrets
 import shutil
@@ -88,9 +89,9 @@ class Cluster(abc.ABC):
         """For a client: of the administrator, or of whoever has a token; maybe by way of a proxy."""
         return ClusterConfig.for_server(url or self.url, token=token or self.token, ca_file=self.ca_file)
 
-    def client(self, token: str = "", url: str = "") -> Client:
+    def client(self, token: str = "", url: str = "", *, connect_timeout: float = 10.0) -> Client:
         """A client, to be entered."""
-        return Client(self.config(token, url))
+        return Client(self.config(token, url), connect_timeout=connect_timeout)
 
     def kubeconfig(self, user: dict[str, Any] | None = None, url: str = "") -> Path:
         """A kubeconfig, by default the administrator's; a file of its own each time."""
@@ -142,7 +143,12 @@ class Cluster(abc.ABC):
 
     @abc.abstractmethod
     async def compact(self) -> None:
-        """Forget the past."""
+        """Forget the past of the store; a real API server still has the recent past in its watch cache."""
+
+    async def forget_past(self) -> None:
+        """Forget all of the past: watches and pages from before now are answered with 410."""
+        await self.compact()
+        await self.restart_api_server()
 
     @abc.abstractmethod
     async def grant(self, user: str) -> None:
@@ -201,11 +207,10 @@ class Embedded(Cluster):
         return self._token
 
     async def kill(self) -> None:
-        self._url = self.server.url
         await self.server.stop()
 
     async def start(self) -> None:
-        await self.server.start()
+        await self.server.restart()
 
     async def restart_api_server(self) -> None:
         await self.server.restart()
@@ -312,6 +317,7 @@ class Real(Cluster):
                 async with http.get("/api/v1/namespaces/default") as answer:
                     if answer.status == 401:
                         return
+                await asyncio.sleep(0.1)
 
     def client_certificate(self, user: str) -> tuple[Path, Path]:
         return self.plane.client_certificate(user)
@@ -322,7 +328,7 @@ def _binding(user: str, subject: dict[str, str]) -> dict[str, Any]:
     return {"metadata": {"name": f"test-{user}"}, "roleRef": role, "subjects": [subject]}
 
 
-def copied(pair: tuple[Path, Path], places: tuple[Path, Path]) -> None:
+def replace_files(pair: tuple[Path, Path], places: tuple[Path, Path]) -> None:
     """Put a certificate and its key where a client looks for them, each at once (as a mounted secret changes)."""
     for source, place in zip(pair, places, strict=True):
         beside = place.with_suffix(".new")

@@ -1,6 +1,7 @@
 """Every Python snippet of the README and the docs runs, each in a process of its own, against the embedded server.
 
 Snippets with a title are files. Those of one page make a directory, in which its tests pass and its programs run.
+Snippets that start a real server run in `make test-real`.
 
 With KINFORMER_SNIPPET_PYTHON they run by that interpreter, with what is installed there: `make wheel-test` names one in
 an environment of its own, that has the built wheel.
@@ -30,8 +31,13 @@ INSTALLED = os.environ.get("KINFORMER_SNIPPET_PYTHON")
 PYTHON = INSTALLED or sys.executable
 PATH = [] if INSTALLED else [str(ROOT)]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+REAL = pytest.mark.real
 SNIPPETS = [
-    pytest.param(found[1], id=f"{page.relative_to(ROOT)}:{page.read_text()[: found.start()].count(chr(10)) + 1}")
+    pytest.param(
+        found[1],
+        marks=REAL if "ControlPlane(" in found[1] else (),
+        id=f"{page.relative_to(ROOT)}:{page.read_text()[: found.start()].count(chr(10)) + 1}",
+    )
     for page in PAGES
     for found in re.finditer(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 ]

@@ -131,7 +131,8 @@ def test_a_strategic_patch_merges_lists_inside_of_merged_items() -> None:
     env = [{"name": "B", "value": "2"}, {"name": "A", "value": "9"}]
     result = strategic({"spec": {"containers": [{"name": "web", "env": env, "args": ["c"]}]}})
     web = result["spec"]["containers"][0]
-    assert web["env"] == [{"name": "A", "value": "9"}, {"name": "B", "value": "2"}]
+    # The order is that of the patch.
+    assert web["env"] == [{"name": "B", "value": "2"}, {"name": "A", "value": "9"}]
     assert web["args"] == ["c"], "a list without a key is replaced"
 
 

@@ -80,8 +80,10 @@ def test_a_field_selector_selects(selector: str, selected: bool) -> None:
 
 
 def test_only_the_fields_a_resource_offers_can_be_selected() -> None:
-    with pytest.raises(Refusal, match=r"field label not supported: status\.phase"):
+    with pytest.raises(Refusal, match=r'^"status\.phase" is not a known field selector: only "metadata\.name"'):
         parse_field_selector("status.phase=x", resource("", "configmaps"))
+    with pytest.raises(Refusal, match=r"field label not supported: spec\.nosuch"):
+        parse_field_selector("spec.nosuch=x", resource("", "pods"))
 
 
 def test_shards_are_cut_by_the_same_hash_as_on_the_real_server() -> None:
