@@ -46,6 +46,7 @@ class ListPage(NamedTuple):
         continue_token: what to ask the next page with; empty on the last one.
         remaining: how many objects come after this page, if the server told.
         failures: objects of this page that could not be decoded, and are left out.
+        partial: more of this page follows; a version or a token that comes after the objects is not known yet.
     """
 
     items: Sequence[KubeObject]
@@ -53,6 +54,7 @@ class ListPage(NamedTuple):
     continue_token: str = ""
     remaining: int | None = None
     failures: Sequence[ObjectError] = ()
+    partial: bool = False
 
 
 class WatchBatch(NamedTuple):

@@ -218,7 +218,7 @@ class Reflector:
         try:
             async with aclosing(self._source.list(resource_version=step.resource_version, limit=step.limit)) as listing:
                 async for page in listing:
-                    pages += 1
+                    pages += not page.partial
                     # All pages have one version. If ever not, the first is right: what a watch repeats is harmless.
                     version = version or page.resource_version
                     status.heard(clock())

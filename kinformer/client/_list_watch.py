@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from kinformer.client._listing import decode_page
+from kinformer.client._listing import ListCutter, decode_page
 from kinformer.client._watching import Decoder, WatchDecoder, WatchStream
 from kinformer.errors import ProtocolError
 from kinformer.labels import FieldSelector, LabelSelector
@@ -26,6 +28,10 @@ __all__ = ["HttpListerWatcher", "accept", "place", "require_json", "selection"]
 # The server ends a watch after timeoutSeconds. One that has been silent for this many seconds more is dead: a half-open
 # connection, or a proxy that forgot it.
 SILENCE_MARGIN: Final = 5.0
+
+# For how many seconds a server may be held up in the middle of an answer by a consumer that is slow (a transform). API
+# servers end a request after 60 (--request-timeout).
+_UNHURRIED: Final = 20.0
 
 
 class HttpListerWatcher:
@@ -142,14 +148,15 @@ class HttpListerWatcher:
         return f"<HttpListerWatcher of {self.scope}>"
 
     async def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:
-        """List page by page; each is handed on before the next is asked for.
+        """List page by page; each is handed on before the next is asked for, and a large one in parts, as it comes.
 
         Args:
             resource_version: "" for the most recent state, "0" for whatever the watch cache has, else "not older than
                 this".
             limit: objects per page; 0 for all in one page. Old servers answer version "0" with all in one page.
 
-        Between pages nothing is open, and while a page is decoded the loop goes on turning.
+        Between pages nothing is open, and while a page is decoded the loop goes on turning. A consumer that takes its
+        time over the parts of a page holds the server up; after 20 s the rest is read first, and given then.
 
         Raises:
             ApiError: the server refused; `ExpiredError` when the continue token is too old.
@@ -168,20 +175,25 @@ class HttpListerWatcher:
             "Accept": self._accept(whole_list=True),
             "Accept-Encoding": "gzip" if transport.config.compression else "identity",
         }
+        clock = asyncio.get_running_loop().time
         token = ""
         while True:
             params = [*self._params, ("continue", token)] if token else first
             if limit:
                 params = [*params, ("limit", str(limit))]
-            answer = await transport.request(
-                "GET", self._path, doing=doing, params=params, headers=headers, patient=True
-            )
-            require_json(answer.content_type, doing)
-            page = await self._decode_page(answer.body, doing)
-            del answer  # megabytes, which the consumer's work on the page need not keep
+            async with transport.incoming(self._path, doing=doing, params=params, headers=headers) as incoming:
+                require_json(incoming.content_type, doing)
+                cutter = self._cutter(doing)
+                hurry_at = clock() + _UNHURRIED
+                async for piece in incoming.pieces:
+                    if (part := await cutter.take(piece)) is not None:
+                        parts = [self._share_of_page(part)]
+                        del part
+                        yield parts.pop()
+                        if clock() > hurry_at:
+                            cutter.cuts = False
+            page = self._share_of_page(await cutter.finish())
             token = page.continue_token
-            if self.shard is not None:
-                page = page._replace(items=[*filter(self.shard.has, page.items)])
             pages = [page]
             del page
             # Not kept here, either, while the consumer asks for the next one.
@@ -243,6 +255,14 @@ class HttpListerWatcher:
         if not self.metadata_only:
             return accept()
         return accept("PartialObjectMetadataList" if whole_list else "PartialObjectMetadata")
+
+    def _cutter(self, doing: str) -> ListCutter:
+        return ListCutter(
+            partial(self._decode_page, doing=doing), self._resource, doing=doing, metadata_only=self.metadata_only
+        )
+
+    def _share_of_page(self, page: ListPage) -> ListPage:
+        return page if self.shard is None else page._replace(items=[*filter(self.shard.has, page.items)])
 
     async def _decode_page(self, body: bytes, doing: str) -> ListPage:
         return await decode_page(body, self._resource, doing=doing, metadata_only=self.metadata_only)

@@ -9,12 +9,13 @@ answers with whole objects, which have no `cells`; then there are no columns.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from kinformer.client._list_watch import HttpListerWatcher, accept
-from kinformer.client._listing import decode_page
+from kinformer.client._listing import ListCutter, decode_page
 from kinformer.client._watching import WatchDecoder
 from kinformer.client._wire_errors import NOT_JSON
 from kinformer.errors import DecodeError, ProtocolError
@@ -97,6 +98,9 @@ class TableListerWatcher(HttpListerWatcher):
     def _accept(self, *, whole_list: bool) -> str:
         del whole_list
         return f"{accept('Table')},{accept()}"
+
+    def _cutter(self, doing: str) -> ListCutter:
+        return ListCutter(partial(self._decode_page, doing=doing), self.resource, doing=doing, cuts=False)
 
     async def _decode_page(self, body: bytes, doing: str) -> ListPage:
         try:

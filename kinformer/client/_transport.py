@@ -39,6 +39,18 @@ _KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT"
 _READ_BUFFER: Final = 256 * 1024
 
 
+class Incoming(NamedTuple):
+    """An answer that is still coming.
+
+    Attributes:
+        content_type: what it says it is.
+        pieces: its body, in the pieces in which it comes, decompressed.
+    """
+
+    content_type: str
+    pieces: AsyncIterator[bytes]
+
+
 class Answer(NamedTuple):
     """A whole answer, its status a success."""
 
@@ -186,6 +198,40 @@ class Transport:
                 answered = True
                 content = await response.read()
                 return Answer(response.status, response.content_type, content)
+        except KinformerError:  # some of which are OSErrors too
+            raise
+        except WIRE_ERRORS as error:
+            raise self._translated(error, doing, answered=answered, limit=self.timeout) from error
+
+    @contextlib.asynccontextmanager
+    async def incoming(
+        self, path: str, *, doing: str, params: Sequence[tuple[str, str]], headers: Mapping[str, str]
+    ) -> AsyncIterator[Incoming]:
+        """Send a GET and read the answer as it comes; leaving before its end closes the connection.
+
+        What reading raises is translated here. The time limit is for silence.
+
+        Args:
+            path: the path, as `Resource.path` makes it.
+            doing: what this is, for errors ("list pods in namespace web").
+            params: the query.
+            headers: sent along.
+
+        Raises:
+            As `request`.
+        """
+        silence = aiohttp.ClientTimeout(
+            total=None,
+            sock_connect=self._connect_timeout,
+            connect=self._connect_timeout,
+            sock_read=self.timeout,
+            ceil_threshold=float("inf"),
+        )
+        answered = False
+        try:
+            async with self._answered("GET", path, doing, params, headers, None, silence) as response:
+                answered = True
+                yield Incoming(response.content_type, response.content.iter_any())
         except KinformerError:  # some of which are OSErrors too
             raise
         except WIRE_ERRORS as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from kinformer.client import Client
+from kinformer.client import Client, _list_watch
 from kinformer.config import ClusterConfig
 from kinformer.errors import (
     ExpiredError,
@@ -20,6 +20,7 @@ from kinformer.errors import (
     ProtocolError,
     StoppedError,
     StreamBrokenError,
+    TransportError,
     TransportTimeoutError,
 )
 from kinformer.listwatch import ListerWatcher
@@ -80,6 +81,65 @@ async def test_a_list_goes_page_by_page_and_each_is_handed_on_before_the_next_is
         {**scope, "continue": "2"},
     ]
     assert scripted.seen[0].path == "/api/v1/namespaces/web/pods"
+
+
+BULK = [pod(f"p{number}", spec={"filling": "x" * 10_000}) for number in range(600)]
+
+
+async def test_a_large_page_is_given_in_parts_while_it_comes(scripted: Scripted, client: Client) -> None:
+    rest = asyncio.Event()
+    body = pods(*BULK, **{"continue": ""}).encode()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        await response.write(body[: len(body) // 2])
+        await rest.wait()
+        await response.write(body[len(body) // 2 :])
+        await response.write_eof()
+        return response
+
+    scripted.answer = answer
+    pages = client.list_watch(PODS).list(resource_version="0", limit=500)
+    first = await anext(pages)
+    assert first.partial
+    assert first.resource_version == "9"
+    assert 50 < len(first.items) < 300
+    rest.set()
+    others = [page async for page in pages]
+    assert [page.partial for page in others][-2:] == [True, False]
+    found = [obj.name for page in (first, *others) for obj in page.items]
+    assert found == [f"p{number}" for number in range(600)]
+
+
+async def test_who_is_slow_over_the_parts_of_a_page_does_not_hold_the_server_up_for_long(
+    scripted: Scripted, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_list_watch, "_UNHURRIED", 0.0)
+    scripted.says(pods(*BULK))
+    pages = [page async for page in client.list_watch(PODS).list()]
+    assert [page.partial for page in pages] == [True, False]
+    assert sum(len(page.items) for page in pages) == 600
+
+
+async def test_a_page_that_breaks_off_after_some_parts_is_an_error(scripted: Scripted, client: Client) -> None:
+    body = pods(*BULK).encode()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(body))})
+        await response.prepare(request)
+        await response.write(body[: len(body) // 2])
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    scripted.answer = answer
+    parts = []
+    with pytest.raises(TransportError):
+        async for page in client.list_watch(PODS).list():
+            parts.append(page)
+    assert parts
+    assert all(page.partial for page in parts)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinformer.client import _listing
-from kinformer.client._listing import decode_page
+from kinformer.client._listing import ListCutter, decode_page
 from kinformer.errors import ProtocolError
 from kinformer.listwatch import ListPage
 from kinformer.resources import PODS, Resource
@@ -190,3 +190,140 @@ async def test_many_small_objects_do_not_hold_the_loop_either() -> None:
         await page_of(core([pod(f"p{n}") for n in range(2_000)]))
         counting.cancel()
     assert turns >= 10
+
+
+def came(pages: list[ListPage]) -> list[str]:
+    return [obj.name for page in pages for obj in page.items]
+
+
+async def cut(
+    body: bytes,
+    size: int,
+    resource: Resource = PODS,
+    *,
+    metadata_only: bool = False,
+) -> list[ListPage]:
+    """The parts of a page whose body comes in pieces of a size, and the rest."""
+
+    async def decode(rest: bytes) -> ListPage:
+        return await decode_page(rest, resource, doing="list pods", metadata_only=metadata_only)
+
+    cutter = ListCutter(decode, resource, doing="list pods", metadata_only=metadata_only)
+    pages = []
+    for start in range(0, len(body), size):
+        part = await cutter.take(body[start : start + size])
+        if part is not None:
+            assert part.partial
+            pages.append(part)
+    rest = await cutter.finish()
+    assert not rest.partial
+    return [*pages, rest]
+
+
+@pytest.fixture
+def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_listing, "_SLICE_BYTES", 300)
+
+
+CLAIMS = [{"metadata": {"name": f"claim-{number}"}, "spec": {}} for number in range(4)]
+
+
+@pytest.mark.usefixtures("small_slices")
+@pytest.mark.parametrize("size", [1, 7, 64, 301, 5_000])
+async def test_a_list_in_pieces_of_any_size_gives_each_object_once_and_in_order(size: int) -> None:
+    items = [pod(f"web-{number}", spec={"claims": CLAIMS[: number % 5]}) for number in range(40)]
+    body = compact(core(items, **{"continue": "token", "remainingItemCount": 7}))
+    pages = await cut(body, size)
+    assert came(pages) == [f"web-{number}" for number in range(40)]
+    assert [json.loads(obj.raw) for page in pages for obj in page.items] == items
+    assert {page.resource_version for page in pages} == {"9"}
+    assert [page.continue_token for page in pages[-1:]] == ["token"]
+    assert pages[-1].remaining == 7
+    assert len(pages) >= 3
+
+
+@pytest.mark.usefixtures("small_slices")
+async def test_no_part_is_larger_than_a_slice_and_what_came_with_it() -> None:
+    body = compact(core([pod(f"web-{number}") for number in range(200)]))
+    pages = await cut(body, 100)
+    assert max(sum(len(obj.raw) for obj in page.items) for page in pages) <= 400
+
+
+@pytest.mark.usefixtures("small_slices")
+async def test_the_version_of_a_custom_list_comes_with_its_end() -> None:
+    body = compact(custom([{"metadata": {"name": f"w-{number}"}} for number in range(30)]))
+    pages = await cut(body, 50, WIDGETS)
+    assert came(pages) == [f"w-{number}" for number in range(30)]
+    assert [page.resource_version for page in pages if page.resource_version] == ["9"]
+    assert len(pages) > 3
+
+
+@pytest.mark.usefixtures("small_slices")
+async def test_what_is_inside_of_an_object_is_never_taken_for_one() -> None:
+    """Each prefix of this body ends behind something that looks like a whole item."""
+    inner = [{"metadata": {"name": f"inner-{number}"}, "spec": {"x": "y" * 20}} for number in range(14)]
+    items = [pod(f"web-{number}", spec={"claims": inner}) for number in range(8)]
+    for size in (40, 90, 333):
+        assert came(await cut(compact(core(items)), size)) == [f"web-{number}" for number in range(8)]
+
+
+@pytest.mark.usefixtures("small_slices")
+async def test_an_object_that_cannot_be_decoded_costs_itself_alone_also_in_pieces() -> None:
+    items = [pod(f"web-{number}") for number in range(30)]
+    items[17]["metadata"]["labels"] = "none"
+    pages = await cut(compact(core(items)), 100)
+    assert came(pages) == [f"web-{number}" for number in range(30) if number != 17]
+    assert [failure.key for page in pages for failure in page.failures] == ["web/web-17"]
+
+
+@pytest.mark.usefixtures("small_slices")
+async def test_one_object_larger_than_any_slice_is_waited_for() -> None:
+    items = [pod("web-0", spec={"x": "y" * 5_000}), pod("web-1"), pod("web-2")]
+    assert came(await cut(compact(core(items)), 100)) == ["web-0", "web-1", "web-2"]
+
+
+@pytest.mark.usefixtures("small_slices")
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>" + b"x" * 2_000,
+        compact({"kind": "Table", "metadata": {"resourceVersion": "9"}, "items": [pod("a" * 400)] * 5}),
+        compact({"kind": "PodList", "metadata": {}, "items": [pod("a" * 400)] * 5}),
+        compact(core([pod("a" * 400)] * 5))[:-20],
+    ],
+    ids=["html", "table", "no version", "cut short"],
+)
+async def test_what_is_no_list_is_refused_in_pieces_as_it_is_as_a_whole(body: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        await cut(body, 100)
+
+
+@pytest.mark.usefixtures("small_slices")
+@pytest.mark.parametrize("kind", ["PodList", "PartialObjectMetadataList"])
+async def test_whole_objects_where_metadata_was_asked_for_are_refused_at_the_first_part(kind: str) -> None:
+    body = compact({**core([pod("a" * 400)] * 5), "kind": kind})
+    if kind == "PodList":
+        with pytest.raises(ProtocolError, match="sends PodList where PartialObjectMetadataList was asked for"):
+            await cut(body, 100, metadata_only=True)
+    else:
+        assert len(came(await cut(body, 100, metadata_only=True))) == 5
+
+
+@given(
+    sizes=st.lists(st.integers(0, 6), min_size=1, max_size=25),
+    piece=st.integers(1, 400),
+    pretty=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_however_a_list_is_cut_it_is_the_same_list(sizes: list[int], piece: int, pretty: bool) -> None:
+    items = [
+        pod(f"web-{number}", spec={"claims": CLAIMS[:size]}, x=["},{"] * size) for number, size in enumerate(sizes)
+    ]
+    body = json.dumps(core(items), indent=1 if pretty else None, separators=None if pretty else (",", ":")).encode()
+    before = _listing._SLICE_BYTES
+    _listing._SLICE_BYTES = 200  # type: ignore[misc]
+    try:
+        pages = asyncio.run(cut(body, piece))
+    finally:
+        _listing._SLICE_BYTES = before  # type: ignore[misc]
+    assert [json.loads(obj.raw) for page in pages for obj in page.items] == items
