@@ -4,7 +4,7 @@
                       └──▶ TypedInformer[Pod] ──▶ handlers and lister of Pod
 
 It is a view: the watch, the cache and its bytes are the shared informer's, however many classes they are seen through
-(docs/design/0010). Each state of an object is decoded once, by whoever needs it first (a handler in its own task and
+(docs/design/0009). Each state of an object is decoded once, by whoever needs it first (a handler in its own task and
 slice, or a reader), and not at all when nobody does.
 """
 

@@ -7,7 +7,7 @@ import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from kinformer.cli._simulation import Create, Patch, Remove, Simulation
+from kinformer.cli._simulation import Bind, Create, Patch, Remove, Simulation
 from kinformer.testing import ApiServer
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ class SimulatedCluster:
                 self.server.patch(
                     ref.api_version, ref.kind, ref.name, patch, namespace=ref.namespace, subresource=subresource
                 )
+            case Bind(ref, node):
+                self.server.bind(ref.name, node, ref.namespace)
             case Remove(ref, grace):
                 self.server.delete(ref.api_version, ref.kind, ref.name, ref.namespace, grace_period_seconds=grace)
 

@@ -26,7 +26,6 @@ __all__ = [
     "pod_crashed",
     "pod_running",
     "replicaset",
-    "scheduled",
 ]
 
 Manifest = dict[str, Any]
@@ -157,11 +156,6 @@ def pod(name: str, space: str, *, labels: dict[str, str], image_tag: str, once: 
         "metadata": {"name": name, "namespace": space, "labels": labels},
         "spec": _pod_spec(labels["app"], image_tag, restart="Never" if once else "Always"),
     }
-
-
-def scheduled(node_name: str) -> Manifest:
-    """A patch of a pod: the scheduler has found it a node."""
-    return {"spec": {"nodeName": node_name}}
 
 
 def _conditions(now: str, *, ready: bool, reason: str = "") -> list[Manifest]:

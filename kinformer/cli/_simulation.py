@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from kinformer.cli._manifests import Manifest
 
-__all__ = ["SPACES", "Change", "Create", "Patch", "Ref", "Remove", "Simulation"]
+__all__ = ["SPACES", "Bind", "Change", "Create", "Patch", "Ref", "Remove", "Simulation"]
 
 Actor: TypeAlias = "Generator[float, None, None]"
 
@@ -89,6 +89,14 @@ class Patch:
 
 
 @dataclass(frozen=True, slots=True)
+class Bind:
+    """Give a pod its node."""
+
+    ref: Ref
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     """Delete an object; a pod with a grace period is only marked."""
 
@@ -96,7 +104,7 @@ class Remove:
     grace: int = 0
 
 
-Change: TypeAlias = Create | Patch | Remove
+Change: TypeAlias = Create | Patch | Bind | Remove
 
 
 @dataclass(slots=True, eq=False)
@@ -230,7 +238,7 @@ class Simulation:
         for _ in range(round(deployment.replicas * _THERE_ALREADY)):
             pod = self._new_pod(replicas)
             pod.node = self._rng.choice(self._nodes)
-            self._do(Patch(pod.ref, manifests.scheduled(pod.node)))
+            self._do(Bind(pod.ref, pod.node))
             self._run(pod)
         self._start(self._rollout(deployment), self._rng.uniform(0, 0.3))
 
@@ -325,7 +333,7 @@ class Simulation:
         if pod.leaving:
             return
         pod.node = self._rng.choice([node for node in self._nodes if node not in self._cordoned] or self._nodes)
-        self._do(Patch(pod.ref, manifests.scheduled(pod.node)))
+        self._do(Bind(pod.ref, pod.node))
         yield self._rng.uniform(0.05, 0.2)
         if pod.leaving:
             return

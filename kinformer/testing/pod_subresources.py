@@ -8,10 +8,11 @@ from kinformer.testing import status
 from kinformer.testing.registry import PODS, DeleteOptions
 
 if TYPE_CHECKING:
+    from kinformer.testing.catalog import ResourceType
     from kinformer.testing.registry import Registry
     from kinformer.testing.requests import Target
 
-__all__ = ["post_to_pod"]
+__all__ = ["bind_pod", "post_to_pod"]
 
 
 def post_to_pod(registry: Registry, target: Target, body: Any) -> dict[str, Any]:
@@ -30,24 +31,28 @@ def post_to_pod(registry: Registry, target: Target, body: Any) -> dict[str, Any]
         msg = f"name in URL does not match name in {what} object"
         raise status.bad_request(msg)
     if what == "Binding":
-        _bind(registry, target, (body.get("target") or {}).get("name") or "")
+        bind_pod(registry, target.kind, target.namespace, target.name, (body.get("target") or {}).get("name") or "")
     else:
         _evict(registry, target, (body.get("deleteOptions") or {}).get("gracePeriodSeconds"))
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
-def _bind(registry: Registry, target: Target, node: str) -> None:
+def bind_pod(registry: Registry, pods: ResourceType, namespace: str, name: str, node: str) -> None:
+    """Give a pod its node.
+
+    Raises:
+        Refusal: 404, 409 when it has one, or 500 without a node.
+    """
     if not node:
         raise status.failed("target.name: Required value")
-    pod = registry.get(target.kind, target.namespace, target.name).manifest
+    pod = registry.get(pods, namespace, name).manifest
     if taken := pod["spec"].get("nodeName"):
         message = (
-            f'Operation cannot be fulfilled on pods/binding "{target.name}": '
-            f'pod {target.name} is already assigned to node "{taken}"'
+            f'Operation cannot be fulfilled on pods/binding "{name}": pod {name} is already assigned to node "{taken}"'
         )
-        raise status.Refusal(409, message, "Conflict", {"name": target.name, "kind": "pods/binding"})
+        raise status.Refusal(409, message, "Conflict", {"name": name, "kind": "pods/binding"})
     bound = pod | {"spec": pod["spec"] | {"nodeName": node}}
-    registry.put(target.kind, target.namespace, _with_condition(registry, bound, "PodScheduled"))
+    registry.put(pods, namespace, _with_condition(registry, bound, "PodScheduled"))
 
 
 def _evict(registry: Registry, target: Target, grace: int | None) -> None:

@@ -20,7 +20,7 @@ from kinformer.testing.access import Access
 from kinformer.testing.catalog import Catalog
 from kinformer.testing.faults import Faults
 from kinformer.testing.patches import apply_json_patch, apply_merge_patch, apply_strategic_patch
-from kinformer.testing.pod_subresources import post_to_pod
+from kinformer.testing.pod_subresources import bind_pod, post_to_pod
 from kinformer.testing.reads import Lists, selection_of
 from kinformer.testing.registry import DeleteOptions, Registry
 from kinformer.testing.requests import (
@@ -285,6 +285,15 @@ class ApiServer:
         """
         found, place = self._kind(api_version, kind, namespace)
         self._registry.delete(found, place, name, DeleteOptions(grace_period_seconds=grace_period_seconds))
+
+    def bind(self, name: str, node: str, namespace: str = "default") -> None:
+        """Give a pod its node, as a scheduler does; nothing else may.
+
+        Raises:
+            Refusal: as the server would refuse a request: 409 when the pod has a node.
+        """
+        pods, place = self._kind("v1", "Pod", namespace)
+        bind_pod(self._registry, pods, place, name, node)
 
     def get(self, api_version: str, kind: str, name: str, namespace: str = "default") -> dict[str, Any]:
         """An object, as a copy.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kinformer.cli._simulation import Change, Create, Patch, Ref, Remove, Simulation
+from kinformer.cli._simulation import Bind, Change, Create, Patch, Ref, Remove, Simulation
 
 
 def merge(target: Any, patch: Any) -> Any:
@@ -36,7 +36,12 @@ class Store:
                 assert owner is None or owner in self.objects
                 self.objects[change.ref] = manifest
             case Patch(ref, patch, _):
+                # A server lets nobody change what a pod is made of.
+                assert ref.kind != "Pod" or "spec" not in patch
                 self.objects[ref] = merge(self.objects[ref], patch)
+            case Bind(ref, node):
+                assert "nodeName" not in self.objects[ref]["spec"]
+                self.objects[ref] = merge(self.objects[ref], {"spec": {"nodeName": node}})
             case Remove(ref, grace):
                 if grace:
                     assert self.objects[ref]["spec"]["nodeName"]
