@@ -484,6 +484,26 @@ MUTANTS = (
         "                    self.queue.add_debounced_now()\n",
         "",
     ),
+    Mutant(
+        "an object is lost between two parts of a page",
+        "client/_listing.py",
+        "items = await _cut(body, start, end + 1, separator, self._resource)\n            if items is not None:\n",
+        "items = await _cut(body, start, end + 1, separator, self._resource)\n            if items is not None:\n"
+        "                end = body.find(b'}},{', end + 2) + 1 or end\n",
+    ),
+    Mutant(
+        "what looks like an object inside of another ends a part of a page",
+        "client/_listing.py",
+        "                if candidate < 0 or misses > _MISSES:\n                    return None\n",
+        "                if candidate < 0 or misses > _MISSES:\n                    items.reverse()\n"
+        "                    return items or None\n",
+    ),
+    Mutant(
+        "the parts of a page count as pages",
+        "reflector.py",
+        "pages += not page.partial",
+        "pages += 1",
+    ),
 )
 
 

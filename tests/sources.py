@@ -89,6 +89,7 @@ class FakeSource:
         list_errors: raised by the next lists, one each.
         watch_errors: raised by the next watches when they are opened, one each; `None` lets one through.
         page_size: objects per page, 0 for one page.
+        in_parts: one page in parts of `page_size` objects; as for custom resources, its end has the version.
         list_delay: virtual seconds before each page.
         streaming: whether it can stream lists; the test sends what such a stream brings.
     """
@@ -101,6 +102,7 @@ class FakeSource:
         self.watch_errors: list[KinformerError | None] = []
         self.failures: list[ObjectError] = []
         self.page_size = 0
+        self.in_parts = False
         self.list_delay = 0.0
         self.streaming = False
         self.lists: list[tuple[float, str, int]] = []
@@ -140,7 +142,10 @@ class FakeSource:
         objects, size = [*self.objects], self.page_size or len(self.objects) or 1
         for start in range(0, max(len(objects), 1), size):
             more = "more" if start + size < len(objects) else ""
-            yield ListPage(objects[start : start + size], str(self.version), more, failures=self.failures)
+            if self.in_parts and more:
+                yield ListPage(objects[start : start + size], "", partial=True)
+            else:
+                yield ListPage(objects[start : start + size], str(self.version), more, failures=self.failures)
             await asyncio.sleep(self.list_delay)
 
     @asynccontextmanager

@@ -733,3 +733,18 @@ async def test_each_watch_that_was_opened_ends_for_a_reason() -> None:
         assert pods.status.watches == 4
     assert pods.status.watch_ends == {"closed": 1, "ConnectError": 1, "interrupted": 2}
     assert pods.status.errors == {"ConnectError": 1}
+
+
+@pytest.mark.parametrize(("in_parts", "limit"), [(True, 0), (False, 500)], ids=["one page in parts", "pages"])
+async def test_the_parts_of_one_page_are_no_pages(in_parts: bool, limit: int) -> None:
+    """That a server pages at version "0" says that it has no cache; that a page is large says nothing."""
+    source = FakeSource(*(pod(f"p{number}", number + 1) for number in range(6)))
+    source.page_size, source.in_parts = 2, in_parts
+    async with SharedInformer(source) as pods:
+        await pods.synced(timeout=1)
+        assert len(pods.lister) == 6
+        assert pods.status.resource_version == "10"
+        stream = await source.watched()
+        stream.error(api_error(410, {}, doing="watch pods"))
+        await asyncio.sleep(30)
+        assert [(version, asked) for _, version, asked in source.lists] == [("0", 500), ("10", limit)]
