@@ -165,7 +165,7 @@ MUTANTS = (
     Mutant(
         "what a new dictionary saves is not counted",
         "compact_indexer.py",
-        "                self._stored_bytes += _size(moved) - _size(stored)\n",
+        "                    self._stored_bytes += _size(moved) - _size(stored)\n",
         "",
     ),
     Mutant(
@@ -507,11 +507,29 @@ MUTANTS = (
 )
 
 
+def mutated(mutant: Mutant, source: str) -> str:
+    """The file with the bug in it.
+
+    Raises:
+        ValueError: the mutant says nothing: the piece is not there exactly once, or what comes of it is no Python.
+    """
+    if source.count(mutant.right) != 1:
+        msg = f"{mutant.name}: what it changes is {source.count(mutant.right)} times in {mutant.file}, not once"
+        raise ValueError(msg)
+    bad = source.replace(mutant.right, mutant.wrong)
+    try:
+        compile(bad, mutant.file, "exec")
+    except SyntaxError as error:
+        msg = f"{mutant.name}: what it makes of {mutant.file} is no Python: {error}"
+        raise ValueError(msg) from error
+    return bad
+
+
 def killed_by(mutant: Mutant) -> str | None:
     """The test that fails for a mutant, or `None` when all pass.
 
     Raises:
-        SystemExit: the piece is not there exactly once, so the mutant says nothing.
+        ValueError: the mutant says nothing.
     """
     with tempfile.TemporaryDirectory(prefix="mutant-") as directory:
         copy = Path(directory)
@@ -519,10 +537,7 @@ def killed_by(mutant: Mutant) -> str | None:
             shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copy)
         target = copy / "kinformer" / mutant.file
-        source = target.read_text()
-        if source.count(mutant.right) != 1:
-            sys.exit(f"{mutant.name}: what it changes is {source.count(mutant.right)} times in {mutant.file}, not once")
-        target.write_text(source.replace(mutant.right, mutant.wrong))
+        target.write_text(mutated(mutant, target.read_text()))
         for tests in TESTS:
             done = subprocess.run(
                 [sys.executable, "-m", "pytest", "-q", "-x", "-n", "2", "-p", "no:cacheprovider", tests],
@@ -534,7 +549,10 @@ def killed_by(mutant: Mutant) -> str | None:
             )
             if done.returncode:
                 failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-                return failed[0].partition(" - ")[0].removeprefix("FAILED ") if failed else done.stdout[-300:]
+                if failed:
+                    return failed[0].partition(" - ")[0].removeprefix("FAILED ")
+                # It hung, and pytest-timeout ended the process.
+                return (done.stdout + done.stderr).strip()[-300:] or f"pytest ended with {done.returncode}"
     return None
 
 
