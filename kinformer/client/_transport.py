@@ -185,16 +185,10 @@ class Transport:
             ConfigError: there are no credentials to be had.
             LifecycleError: the client is not open.
         """
-        silence = aiohttp.ClientTimeout(
-            total=None if patient else self.timeout,
-            sock_connect=self._connect_timeout,
-            connect=self._connect_timeout,
-            sock_read=self.timeout if patient else None,
-            ceil_threshold=float("inf"),
-        )
+        limits = self._limits(patient=patient)
         answered = False
         try:
-            async with self._answered(method, path, doing, params, headers, body, silence) as response:
+            async with self._answered(method, path, doing, params, headers, body, limits) as response:
                 answered = True
                 content = await response.read()
                 return Answer(response.status, response.content_type, content)
@@ -220,16 +214,10 @@ class Transport:
         Raises:
             As `request`.
         """
-        silence = aiohttp.ClientTimeout(
-            total=None,
-            sock_connect=self._connect_timeout,
-            connect=self._connect_timeout,
-            sock_read=self.timeout,
-            ceil_threshold=float("inf"),
-        )
+        limits = self._limits(patient=True)
         answered = False
         try:
-            async with self._answered("GET", path, doing, params, headers, None, silence) as response:
+            async with self._answered("GET", path, doing, params, headers, None, limits) as response:
                 answered = True
                 yield Incoming(response.content_type, response.content.iter_any())
         except KinformerError:  # some of which are OSErrors too
@@ -367,6 +355,16 @@ class Transport:
     def stream_error(self, error: BaseException, *, doing: str, silence: float) -> Exception:
         """What to raise for an error met while reading a stream; to be chained."""
         return self._translated(error, doing, answered=True, limit=silence)
+
+    def _limits(self, *, patient: bool) -> aiohttp.ClientTimeout:
+        """For the whole of an answer, or with patience for silence only."""
+        return aiohttp.ClientTimeout(
+            total=None if patient else self.timeout,
+            sock_connect=self._connect_timeout,
+            connect=self._connect_timeout,
+            sock_read=self.timeout if patient else None,
+            ceil_threshold=float("inf"),
+        )
 
     @contextlib.asynccontextmanager
     async def _answered(
