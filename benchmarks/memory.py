@@ -21,13 +21,13 @@ import psutil
 
 from benchmarks.objects import Memory, pods
 from benchmarks.table import Row, plain
+from kinformer.cache._compact.packed_object import PackedObject
+from kinformer.cache.storage import checked_storage
 from kinformer.informer import SharedInformer
-from kinformer.packed_object import PackedObject
-from kinformer.storage import checked_storage
 
 if TYPE_CHECKING:
-    from kinformer.indexer import Indexer
-    from kinformer.storage import Storage
+    from kinformer.cache.indexer import Indexer
+    from kinformer.cache.storage import Storage
 
 OBJECTS = 20_000
 

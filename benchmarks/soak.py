@@ -29,7 +29,7 @@ import aiohttp
 import psutil
 
 from kinformer import Added, Client, ClusterConfig, Deleted, KinformerError, SharedInformerFactory, Updated
-from kinformer.cli._compare import compare_with_server
+from kinformer.cli._simulated.compare import compare_with_server
 from kinformer.resources import CONFIGMAPS, LEASES, NAMESPACES, PODS, SECRETS, SERVICES
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from kinformer import (
     Updated,
     owned_by,
 )
-from kinformer.owners import controller_of
+from kinformer.operators.owners import controller_of
 from kinformer.resources import PODS
 
 if TYPE_CHECKING:

@@ -38,10 +38,10 @@ from kinformer import (
     StatusCondition,
     owned_by,
 )
-from kinformer.conditions import rolled_out
-from kinformer.owners import is_owned_by
+from kinformer.operators.owners import is_owned_by
+from kinformer.operators.status_conditions import write_conditions
+from kinformer.operators.wait_conditions import rolled_out
 from kinformer.resources import DEPLOYMENTS
-from kinformer.status_conditions import write_conditions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -29,7 +29,7 @@ from kinformer import (
     NotFoundError,
     SharedInformerFactory,
 )
-from kinformer.conditions import condition_true, deleted, phase
+from kinformer.operators.wait_conditions import condition_true, deleted, phase
 from kinformer.resources import EVENTS, PODS
 
 if TYPE_CHECKING:

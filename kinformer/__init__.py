@@ -27,11 +27,15 @@ from kinformer._version import __version__
 
 if TYPE_CHECKING:
     from kinformer.backoff import Backoff
+    from kinformer.cache.delta_fifo import DeltaFIFO
+    from kinformer.cache.indexer import Indexer
+    from kinformer.cache.lister import Lister
+    from kinformer.cache.snapshot import CacheSnapshot
+    from kinformer.cache.storage import StorageStatus
     from kinformer.client import Client
     from kinformer.config import ClusterConfig
     from kinformer.controller import Controller, Requeue, TerminalError
-    from kinformer.controller_status import ControllerState, ControllerStatus
-    from kinformer.delta_fifo import DeltaFIFO
+    from kinformer.controller.status import ControllerState, ControllerStatus
     from kinformer.errors import (
         AlreadyExistsError,
         AlreadyOwnedError,
@@ -77,29 +81,25 @@ if TYPE_CHECKING:
         UnsupportedMediaTypeError,
         WaitTimeoutError,
     )
-    from kinformer.event_recorder import EventRecorder
-    from kinformer.event_stream import EventStream
     from kinformer.events import Added, Deleted, Updated
-    from kinformer.factory import SharedInformerFactory
     from kinformer.filters import EventFilter
-    from kinformer.finalizers import Finalizer
-    from kinformer.indexer import Indexer
     from kinformer.informer import SharedInformer
+    from kinformer.informer.event_stream import EventStream
+    from kinformer.informer.factory import SharedInformerFactory
+    from kinformer.informer.registration import HandlerRegistration
+    from kinformer.informer.typed import TypedInformer, TypedLister
     from kinformer.labels import FieldSelector, LabelSelector
-    from kinformer.leader_election import LeaderElector, Leadership
-    from kinformer.lister import Lister
     from kinformer.metrics import Metrics, WorkMetrics
     from kinformer.objects import KubeObject, ObjectKey
-    from kinformer.owners import owned_by
-    from kinformer.registration import HandlerRegistration
+    from kinformer.operators.event_recorder import EventRecorder
+    from kinformer.operators.finalizers import Finalizer
+    from kinformer.operators.leader_election import LeaderElector, Leadership
+    from kinformer.operators.owners import owned_by
+    from kinformer.operators.status_conditions import StatusCondition
+    from kinformer.reflector.trim import Trim
     from kinformer.resources import Resource
-    from kinformer.shards import Shard
-    from kinformer.snapshot import CacheSnapshot
+    from kinformer.scope import Shard
     from kinformer.status import InformerState, InformerStatus
-    from kinformer.status_conditions import StatusCondition
-    from kinformer.storage import StorageStatus
-    from kinformer.trim import Trim
-    from kinformer.typed import TypedInformer, TypedLister
     from kinformer.workqueue import Debounce, RateLimitingQueue, WorkQueue
 
 __all__ = [
@@ -248,38 +248,38 @@ _HOME = {
     "Controller": "controller",
     "Requeue": "controller",
     "TerminalError": "controller",
-    "ControllerState": "controller_status",
-    "ControllerStatus": "controller_status",
-    "DeltaFIFO": "delta_fifo",
-    "EventStream": "event_stream",
+    "ControllerState": "controller.status",
+    "ControllerStatus": "controller.status",
+    "DeltaFIFO": "cache.delta_fifo",
+    "EventStream": "informer.event_stream",
     "Added": "events",
     "Deleted": "events",
     "Updated": "events",
-    "SharedInformerFactory": "factory",
-    "Indexer": "indexer",
+    "SharedInformerFactory": "informer.factory",
+    "Indexer": "cache.indexer",
     "SharedInformer": "informer",
     "FieldSelector": "labels",
     "LabelSelector": "labels",
-    "Lister": "lister",
+    "Lister": "cache.lister",
     "Metrics": "metrics",
     "WorkMetrics": "metrics",
     "KubeObject": "objects",
     "ObjectKey": "objects",
-    "HandlerRegistration": "registration",
+    "HandlerRegistration": "informer.registration",
     "Resource": "resources",
-    "LeaderElector": "leader_election",
-    "Leadership": "leader_election",
+    "LeaderElector": "operators.leader_election",
+    "Leadership": "operators.leader_election",
     "EventFilter": "filters",
-    "StorageStatus": "storage",
-    "Finalizer": "finalizers",
-    "EventRecorder": "event_recorder",
-    "StatusCondition": "status_conditions",
-    "owned_by": "owners",
-    "Shard": "shards",
-    "CacheSnapshot": "snapshot",
-    "Trim": "trim",
-    "TypedInformer": "typed",
-    "TypedLister": "typed",
+    "StorageStatus": "cache.storage",
+    "Finalizer": "operators.finalizers",
+    "EventRecorder": "operators.event_recorder",
+    "StatusCondition": "operators.status_conditions",
+    "owned_by": "operators.owners",
+    "Shard": "scope",
+    "CacheSnapshot": "cache.snapshot",
+    "Trim": "reflector.trim",
+    "TypedInformer": "informer.typed",
+    "TypedLister": "informer.typed",
     "InformerState": "status",
     "InformerStatus": "status",
     "Debounce": "workqueue",

@@ -156,7 +156,7 @@ class AlreadyOwnedError(KinformerError):
     """The object has a controller already, and cannot have two.
 
     Attributes:
-        owner: the reference to the controller it has (`kinformer.owners.OwnerReference`).
+        owner: the reference to the controller it has (`kinformer.operators.owners.OwnerReference`).
     """
 
     def __init__(self, what: str, owner: Any) -> None:

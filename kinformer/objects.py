@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import msgspec
 
+from kinformer._recent import Lately
 from kinformer.errors import DecodeError
-from kinformer.lately import Lately
 
 if TYPE_CHECKING:
     from kinformer.resources import Resource

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kinformer.storage import StorageStatus
+    from kinformer.cache.storage import StorageStatus
 
 __all__ = ["SHORT_WATCH_SECONDS", "Changes", "InformerState", "InformerStatus", "StatusRecord"]
 

@@ -10,7 +10,7 @@ import pytest
 from tests import storages
 
 if TYPE_CHECKING:
-    from kinformer.storage import Storage
+    from kinformer.cache.storage import Storage
 
 
 @pytest.fixture(params=storages.STORAGES)

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kinformer import compact_indexer
-from kinformer.compact_indexer import CompactIndexer, CompactPolicy
-from kinformer.factory import SharedInformerFactory
-from kinformer.indexer import Indexer
+from kinformer.cache._compact import indexer as compact_indexer
+from kinformer.cache._compact.indexer import CompactIndexer, CompactPolicy
+from kinformer.cache.indexer import Indexer
 from kinformer.informer import SharedInformer
+from kinformer.informer.factory import SharedInformerFactory
 
 if TYPE_CHECKING:
     import pytest
 
+    from kinformer.cache.storage import Storage
     from kinformer.objects import KubeObject, ObjectKey
-    from kinformer.storage import Storage
 
 STORAGES = ("plain", "compact")
 

@@ -27,8 +27,8 @@ from kinformer import (
     WorkQueue,
     errors,
 )
-from kinformer.delta_fifo import DeltaType
-from kinformer.registration import HandlerRegistration
+from kinformer.cache.delta_fifo import DeltaType
+from kinformer.informer.registration import HandlerRegistration
 from kinformer.resources import PODS
 from kinformer.testing import ApiServer
 

@@ -23,7 +23,7 @@ from benchmarks.peers.measurement import Measurement
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kinformer.storage import Storage
+    from kinformer.cache.storage import Storage
 
 __all__ = ["CLIENTS"]
 

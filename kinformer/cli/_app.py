@@ -212,8 +212,8 @@ def _demo(
     chosen = random.SystemRandom().randrange(1, 100_000) if seed is None else seed
 
     async def command() -> int:
-        from kinformer.cli._demo import DemoPlan, demo
-        from kinformer.cli._view import album, view
+        from kinformer.cli._simulated.demo import DemoPlan, demo
+        from kinformer.cli._simulated.view import album, view
 
         plan = DemoPlan(seconds, chosen, pods, nodes)
         chosen_view = view(plain=plain or verbose)

@@ -69,8 +69,8 @@ async def connected(where: Where) -> AsyncIterator[Client]:
     """
     if where.demo:
         # Loaded only here: nobody who watches a cluster needs a server.
-        from kinformer.cli._cluster import simulated_cluster
-        from kinformer.cli._simulation import SPACES, Simulation
+        from kinformer.cli._simulated.cluster import simulated_cluster
+        from kinformer.cli._simulated.simulation import SPACES, Simulation
 
         simulation = Simulation(seed=_DEMO_SEED, pods=40, nodes=3, started=datetime.now(UTC))
         async with simulated_cluster(simulation) as cluster:

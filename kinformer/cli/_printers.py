@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Typ
 import msgspec
 import yaml
 
-from kinformer.cli._columns import columns_of, printable
-from kinformer.cli._diff import differences
-from kinformer.cli._secrets import is_secret, manifest_of
+from kinformer._display.columns import columns_of, printable
+from kinformer._display.differences import differences
+from kinformer._display.secrets import is_secret, manifest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

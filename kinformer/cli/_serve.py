@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from kinformer.cli._cluster import simulated_cluster
 from kinformer.cli._session import UsageProblem, complain, write
-from kinformer.cli._simulation import Simulation
+from kinformer.cli._simulated.cluster import simulated_cluster
+from kinformer.cli._simulated.simulation import Simulation
 from kinformer.testing import ApiServer
 from kinformer.testing.fault_spec import FaultSpec
 

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 import msgspec
 
-from kinformer.cli._columns import human_duration, printable
-from kinformer.cli._plain import aligned
+from kinformer._display.columns import human_duration, printable
 from kinformer.cli._session import UsageProblem, complain, ending_with_reader, write
+from kinformer.cli._simulated.plain import aligned
 from kinformer.errors import ConnectError, ProtocolError
 
 if TYPE_CHECKING:

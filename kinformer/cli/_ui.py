@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from kinformer.cli._changes import describe
-from kinformer.cli._columns import columns_of
+from kinformer._display.changes import describe
+from kinformer._display.columns import columns_of
 from kinformer.cli._connect import Where, connected
-from kinformer.cli._manifests import BACKUP_GROUP, NODE_LEASES
 from kinformer.cli._session import UsageProblem, write
+from kinformer.cli._simulated.manifests import BACKUP_GROUP, NODE_LEASES
 from kinformer.client import Client
 from kinformer.config import ClusterConfig
 from kinformer.errors import SelectorError
-from kinformer.factory import SharedInformerFactory
+from kinformer.informer.factory import SharedInformerFactory
 from kinformer.integrations.starlette import close_event_streams
 from kinformer.integrations.ui import Dashboard, TableColumn
 from kinformer.labels import LabelSelector
@@ -28,7 +28,7 @@ from kinformer.labels import LabelSelector
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from kinformer.cli._cluster import SimulatedCluster
+    from kinformer.cli._simulated.cluster import SimulatedCluster
     from kinformer.resources import Resource
 
 __all__ = ["Choice", "ui"]
@@ -107,8 +107,8 @@ async def _client(choice: Choice, where: Where) -> AsyncIterator[tuple[Client, S
         async with connected(where) as client:
             yield client, None
         return
-    from kinformer.cli._cluster import simulated_cluster
-    from kinformer.cli._simulation import Simulation
+    from kinformer.cli._simulated.cluster import simulated_cluster
+    from kinformer.cli._simulated.simulation import Simulation
 
     simulation = Simulation(seed=1, pods=choice.pods, nodes=6, started=datetime.now(UTC))
     async with (

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from kinformer._display.secrets import is_secret
 from kinformer.cli._connect import connected
 from kinformer.cli._jsonpath import JsonPath, JsonPathError
 from kinformer.cli._printers import (
@@ -19,7 +20,6 @@ from kinformer.cli._printers import (
     YamlPrinter,
     wants_color,
 )
-from kinformer.cli._secrets import is_secret
 from kinformer.cli._session import EXIT_FAILURE, UsageProblem, complain, ending_with_reader, write
 from kinformer.client import TableListerWatcher
 from kinformer.errors import (

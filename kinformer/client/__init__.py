@@ -13,9 +13,9 @@ _wire_errors  what went wrong, as kinformer's errors
 from __future__ import annotations
 
 from kinformer.client._client import Client
+from kinformer.client._decoding.lists import ObjectList
 from kinformer.client._discovery import ServerVersion
 from kinformer.client._list_watch import HttpListerWatcher
-from kinformer.client._listing import ObjectList
 from kinformer.client._tables import TableColumn, TableListerWatcher
 
 __all__ = ["Client", "HttpListerWatcher", "ObjectList", "ServerVersion", "TableColumn", "TableListerWatcher"]

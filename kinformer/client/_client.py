@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from kinformer.client import _answers as answers
+from kinformer._own_writes.feed import WriteFeed
 from kinformer.client import _requests as requests
+from kinformer.client import _written as answers
+from kinformer.client._decoding.lists import ObjectList, decode_page
 from kinformer.client._discovery import Discovery, ServerVersion
+from kinformer.client._http.errors import NOT_JSON
+from kinformer.client._http.transport import Transport
 from kinformer.client._list_watch import HttpListerWatcher, accept, place, require_json, selection
-from kinformer.client._listing import ObjectList, decode_page
 from kinformer.client._tables import TableListerWatcher
-from kinformer.client._transport import Transport
-from kinformer.client._wire_errors import NOT_JSON
 from kinformer.config import ClusterConfig
 from kinformer.errors import (
     AlreadyStartedError,
@@ -24,7 +25,6 @@ from kinformer.errors import (
     StoppedError,
 )
 from kinformer.objects import KubeObject, Metadata, ObjectKey
-from kinformer.writes import WriteFeed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kinformer.client._requests import PatchType, PropagationPolicy, Target
     from kinformer.metrics import RequestMetrics
     from kinformer.resources import Resource
-    from kinformer.shards import Shard
+    from kinformer.scope import Shard
 
 __all__ = ["Client"]
 

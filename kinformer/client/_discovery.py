@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
+from kinformer.client._http.errors import NOT_JSON
 from kinformer.client._list_watch import require_json
-from kinformer.client._wire_errors import NOT_JSON
 from kinformer.errors import ApiError, NotFoundError, ProtocolError, TransportError, UnknownResourceError
 from kinformer.resources import BUILTIN, Resource, ResourceName, find_resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from kinformer.client._transport import Transport
+    from kinformer.client._http.transport import Transport
 
 __all__ = ["Discovery", "ServerVersion"]
 

@@ -7,21 +7,21 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from kinformer.client._listing import ListCutter, decode_page
-from kinformer.client._watching import Decoder, WatchDecoder, WatchStream
+from kinformer._own_writes.feed import WriteFeed
+from kinformer.client._decoding.lists import ListCutter, decode_page
+from kinformer.client._decoding.watches import Decoder, WatchDecoder, WatchStream
 from kinformer.errors import ProtocolError
 from kinformer.labels import FieldSelector, LabelSelector
 from kinformer.objects import KubeObject
-from kinformer.writes import WriteFeed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
-    from kinformer.client._transport import Transport
+    from kinformer._own_writes.feed import Write
+    from kinformer.client._http.transport import Transport
     from kinformer.listwatch import ListPage, WatchBatch
     from kinformer.resources import Resource
-    from kinformer.shards import Shard
-    from kinformer.writes import Write
+    from kinformer.scope import Shard
 
 __all__ = ["HttpListerWatcher", "accept", "place", "require_json", "selection"]
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from kinformer.client._decoding.lists import ListCutter, decode_page
+from kinformer.client._decoding.watches import WatchDecoder
+from kinformer.client._http.errors import NOT_JSON
 from kinformer.client._list_watch import HttpListerWatcher, accept
-from kinformer.client._listing import ListCutter, decode_page
-from kinformer.client._watching import WatchDecoder
-from kinformer.client._wire_errors import NOT_JSON
 from kinformer.errors import DecodeError, ProtocolError
 from kinformer.listwatch import ListPage
 from kinformer.objects import KubeObject
@@ -25,7 +25,7 @@ from kinformer.objects import KubeObject
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kinformer.client._http_response import Pieces
+    from kinformer.client._http.response_parser import Pieces
     from kinformer.errors import ObjectError
     from kinformer.listwatch import WatchBatch
     from kinformer.resources import Resource

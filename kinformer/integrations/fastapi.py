@@ -21,8 +21,9 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from kinformer.cache.lister import Lister
 from kinformer.informer import SharedInformer
-from kinformer.integrations._application import Application, Wanted, wanted
+from kinformer.integrations._web.application import Application, Wanted, wanted
 from kinformer.integrations.starlette import (
     CacheResponse,
     EventStreamResponse,
@@ -36,7 +37,6 @@ from kinformer.integrations.starlette import (
     synced_lister,
 )
 from kinformer.labels import FieldSelector, SelectorInput
-from kinformer.lister import Lister
 from kinformer.resources import Resource
 
 __all__ = [

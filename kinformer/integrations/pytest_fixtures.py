@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from kinformer.client import Client
-    from kinformer.factory import SharedInformerFactory
+    from kinformer.informer.factory import SharedInformerFactory
     from kinformer.integrations.settling import Settled
     from kinformer.testing import ApiServer, ControlPlane, Faults
 
@@ -104,7 +104,7 @@ async def informer_factory(
     It is stopped at the end of the test, if it has not been.
     """
     from kinformer.backoff import Backoff
-    from kinformer.factory import SharedInformerFactory
+    from kinformer.informer.factory import SharedInformerFactory
 
     options = {"backoff": Backoff(initial=0.01, maximum=0.1)} | informer_factory_options
     factory = SharedInformerFactory(kube_client, **options)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from kinformer.controller import Controller
 from kinformer.errors import WaitTimeoutError
-from kinformer.factory import SharedInformerFactory
 from kinformer.informer import SharedInformer
+from kinformer.informer.factory import SharedInformerFactory
 from kinformer.objects import version_number
 from kinformer.status import InformerState
 from kinformer.workqueue import RateLimitingQueue, WorkQueue

@@ -26,7 +26,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from kinformer.errors import SelectorError
-from kinformer.integrations._answers import (
+from kinformer.integrations._web.answers import (
     Answer,
     health_answer,
     list_answer,
@@ -34,9 +34,9 @@ from kinformer.integrations._answers import (
     refuse_secrets,
     status_answer,
 )
-from kinformer.integrations._application import Application, Wanted, wanted
-from kinformer.integrations._event_source import HEARTBEAT_SECONDS, Selection, event_source
-from kinformer.integrations._open_streams import Ending, OpenStreams, close_event_streams
+from kinformer.integrations._web.application import Application, Wanted, wanted
+from kinformer.integrations._web.event_source import HEARTBEAT_SECONDS, Selection, event_source
+from kinformer.integrations._web.open_streams import Ending, OpenStreams, close_event_streams
 from kinformer.labels import LabelSelector
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
+    from kinformer.cache.lister import Lister
     from kinformer.informer import SharedInformer
     from kinformer.labels import FieldSelector, SelectorInput
-    from kinformer.lister import Lister
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
@@ -211,8 +211,8 @@ def event_response(
     """The events of a cache as server-sent events, for a browser's `EventSource`.
 
     `reset`, `added`, `updated`, `deleted`, `synced`; the id is a resource version, and who comes back with it
-    (`Last-Event-ID`) is told what was missed (`kinformer.integrations._event_source` has the rules). A slow reader is
-    told the newest state per object. The stream ends when the server is told to stop.
+    (`Last-Event-ID`) is told what was missed (`kinformer.integrations._web.event_source` has the rules). A slow reader
+    is told the newest state per object. The stream ends when the server is told to stop.
 
     Args:
         informer: whose events.

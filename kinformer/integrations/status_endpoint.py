@@ -18,8 +18,8 @@ import msgspec
 from kinformer._version import __version__
 from kinformer.controller import Controller
 from kinformer.errors import AlreadyStartedError
-from kinformer.factory import SharedInformerFactory
 from kinformer.informer import SharedInformer
+from kinformer.informer.factory import SharedInformerFactory
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping

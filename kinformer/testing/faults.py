@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import msgspec
 from aiohttp import web
 
-from kinformer.testing import status
-from kinformer.testing.storage import encode
+from kinformer.testing._apiserver.store import status
+from kinformer.testing._apiserver.store.storage import encode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from kinformer.testing.storage import Key, Store, Stored
-    from kinformer.testing.watches import OpenWatch
+    from kinformer.testing._apiserver.http.watches import OpenWatch
+    from kinformer.testing._apiserver.store.storage import Key, Store, Stored
 
 __all__ = ["Corruption", "Ending", "Faults"]
 

@@ -10,7 +10,6 @@ import json
 import re
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -28,9 +27,10 @@ from kinformer import (
     SharedInformerFactory,
     WaitTimeoutError,
 )
-from kinformer.conditions import condition_is, condition_true, deleted, field_equals
-from kinformer.owners import is_owned_by
+from kinformer.operators.owners import is_owned_by
+from kinformer.operators.wait_conditions import condition_is, condition_true, deleted, field_equals
 from kinformer.resources import CONFIGMAPS, DEPLOYMENTS, EVENTS, LEASES, NAMESPACES, PODS
+from tests.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from kinformer import KubeObject
     from tests.apiserver.clusters import Cluster
 
-EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+EXAMPLES = ROOT / "examples"
 PROGRAMS = sorted(path.name for path in EXAMPLES.glob("*.py"))
 COMMANDS = [program for program in PROGRAMS if "ArgumentParser" in (EXAMPLES / program).read_text()]
 

@@ -6,25 +6,26 @@ import asyncio
 import contextlib
 import importlib.util
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 import yaml
 
 from kinformer import Client, ClusterConfig, NotFoundError, Resource, SharedInformerFactory
-from kinformer.leader_election import LeaderElector
+from kinformer.operators.leader_election import LeaderElector
+from kinformer.operators.status_conditions import is_condition
 from kinformer.resources import CUSTOMRESOURCEDEFINITIONS, DEPLOYMENTS, LEASES
-from kinformer.status_conditions import is_condition
+from tests.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
     from types import ModuleType
 
     from kinformer import KubeObject
     from tests.apiserver.clusters import Cluster
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "write-a-controller.md"
+PAGE = ROOT / "docs" / "how-to" / "write-a-controller.md"
 FILES: dict[str, str] = dict(
     re.findall(r'^```\w+ title="([^"]+)"\n(.*?)^```', PAGE.read_text(), re.MULTILINE | re.DOTALL)
 )

@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinformer.testing import build
+from tests.paths import DATA
 
 if TYPE_CHECKING:
     from tests.apiserver.clusters import Cluster
 
-RECORDED = Path(__file__).parent.parent / "data" / "same-answers.json"
+RECORDED = DATA / "same-answers.json"
 
 JSON, MERGE = "application/json", "application/merge-patch+json"
 STRATEGIC, JSON_PATCH = "application/strategic-merge-patch+json", "application/json-patch+json"

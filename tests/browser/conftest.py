@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from kinformer import Client, ClusterConfig, SharedInformerFactory
-from kinformer.cli._changes import describe
+from kinformer._display.changes import describe
 from kinformer.cli._ui import _columns
 from kinformer.integrations.starlette import close_event_streams
 from kinformer.integrations.ui import Dashboard

@@ -7,7 +7,6 @@ import json
 import re
 import shlex
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,11 +19,12 @@ from kinformer.errors import KinformerError
 from kinformer.resources import CONFIGMAPS
 from kinformer.testing import ApiServer
 from tests.cli.conftest import Outcome, Served, end, start
+from tests.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "measure-your-cluster.md"
+PAGE = ROOT / "docs" / "how-to" / "measure-your-cluster.md"
 MANY = FEWEST + 50
 
 

@@ -7,9 +7,9 @@ import io
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from kinformer.cli import _demo
-from kinformer.cli._compare import compare
-from kinformer.cli._plain import PlainView
+from kinformer.cli._simulated import demo as _demo
+from kinformer.cli._simulated.compare import compare
+from kinformer.cli._simulated.plain import PlainView
 from kinformer.objects import ObjectKey
 from tests.cli.conftest import AT_ONCE, end, start
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from kinformer.cli._tally import Scene
+    from kinformer.cli._simulated.tally import Scene
     from tests.cli.conftest import Outcome
 
 
@@ -81,7 +81,7 @@ def test_comparing_tells_missing_surplus_and_different_apart() -> None:
 async def test_the_live_view_draws_every_scene_in_the_lines_it_has() -> None:
     from rich.console import Console
 
-    from kinformer.cli._live import draw
+    from kinformer.cli._simulated.live import draw
 
     scenes: list[Scene] = []
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kinformer.cli._simulation import Bind, Change, Create, Patch, Ref, Remove, Simulation
+from kinformer.cli._simulated.simulation import Bind, Change, Create, Patch, Ref, Remove, Simulation
 
 
 def merge(target: Any, patch: Any) -> Any:

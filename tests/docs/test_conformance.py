@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import re
 from functools import cache
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.paths import ROOT
+
 TEXT = (ROOT / "docs" / "conformance.md").read_text()
 ROWS = re.findall(r"^\| (Test\w+) \| (.+) \|$", TEXT, re.MULTILINE)
 

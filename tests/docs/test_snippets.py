@@ -14,19 +14,19 @@ import os
 import re
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
 from kinformer.testing import ApiServer
+from tests.paths import ROOT
 from tests.test_public_api import CRD, POD
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
 INSTALLED = os.environ.get("KINFORMER_SNIPPET_PYTHON")
 PYTHON = INSTALLED or sys.executable
 PATH = [] if INSTALLED else [str(ROOT)]

@@ -11,18 +11,17 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
 from kinformer.testing import ApiServer
+from tests.paths import RECORDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RECORDINGS = Path(__file__).parent.parent / "data" / "recordings"
 ALL = {path.stem: json.loads(path.read_text()) for path in sorted(RECORDINGS.glob("*.json"))}
 MERGE = {"Content-Type": "application/merge-patch+json"}
 
@@ -267,7 +266,7 @@ def differences(name: str, answer: dict[str, Any]) -> dict[str, str]:
     expected, actual = summary(body, theirs["Content-Type"]), summary(answer["body"], ours["Content-Type"])
     for aspect in expected.keys() | actual.keys():
         if aspect in {"names", "shape"} and name == "list-shard":
-            # Which objects are in a shard hangs on their uids; tests/unit/testing/test_selectors.py compares those.
+            # Which objects are in a shard depends on their uids: tests/unit/testing/apiserver/rules/test_selectors.py.
             continue
         if aspect == "shape":
             for line in sorted(expected["shape"] ^ actual["shape"]):

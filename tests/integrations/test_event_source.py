@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,17 +14,19 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from kinformer import SharedInformer
-from kinformer.integrations import _event_source
-from kinformer.integrations._event_source import Selection, event_source
-from kinformer.integrations._open_streams import Ending, OpenStreams
+from kinformer.integrations._web import event_source as _event_source
+from kinformer.integrations._web.event_source import Selection, event_source
+from kinformer.integrations._web.open_streams import Ending, OpenStreams
 from kinformer.integrations.starlette import Informers, close_event_streams, event_response
 from kinformer.labels import LabelSelector
 from kinformer.resources import CONFIGMAPS, SECRETS
 from tests.integrations.conftest import config_map, serving, watching
+from tests.paths import ROOT
 from tests.sources import FakeSource, pod, settled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from kinformer import Client
     from kinformer.testing import ApiServer
     from tests.integrations.conftest import Message, Served
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from kinformer import (
     SharedInformerFactory,
     UnknownResourceError,
 )
+from kinformer.cache.storage import Storage
 from kinformer.integrations.fastapi import Informers, list_response
 from kinformer.resources import CONFIGMAPS, EVENTS, SECRETS
-from kinformer.storage import Storage
 from kinformer.testing import ApiServer
 from tests import storages
 from tests.integrations.conftest import config_map, serving

@@ -8,19 +8,20 @@ import os
 import re
 import shutil
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from kinformer.cli._jsonpath import JsonPath
 from kinformer.testing import ApiServer, build
+from tests.paths import ROOT
 from tests.test_public_api import CRD, POD
 from tests.unit.cli.test_jsonpath import POD as POD_OF_TEMPLATES
 from tests.unit.cli.test_jsonpath import TEMPLATES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.peer
 
@@ -190,7 +191,7 @@ async def test_a_template_is_filled_in_as_kubectl_does(kubectl: Kubectl) -> None
 async def kinformer(kubectl: Kubectl, *arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "kinformer", *arguments),
-        env=kubectl.env | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        env=kubectl.env | {"PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -12,14 +12,14 @@ import random
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
 from examples.shop_operator import SHOPS, ShopOperator
+from kinformer._own_writes.feed import WriteFeed
 from kinformer.backoff import Backoff
-from kinformer.client import _answers as answers
+from kinformer.client import _written as answers
 from kinformer.errors import (
     ConnectError,
     KinformerError,
@@ -28,29 +28,29 @@ from kinformer.errors import (
     TransportTimeoutError,
     api_error,
 )
-from kinformer.factory import SharedInformerFactory
+from kinformer.informer.factory import SharedInformerFactory
 from kinformer.labels import LabelSelector
-from kinformer.leader_election import LeaderElector
 from kinformer.listwatch import EventType, ListPage, WatchBatch, WatchEvent
 from kinformer.objects import KubeObject, ObjectKey
+from kinformer.operators.leader_election import LeaderElector
 from kinformer.resources import DEPLOYMENTS, LEASES
 from kinformer.testing import ApiServer, Refusal
-from kinformer.testing.patches import apply_merge_patch, apply_strategic_patch
-from kinformer.testing.registry import DeleteOptions
-from kinformer.writes import WriteFeed
+from kinformer.testing._apiserver.rules.patches import apply_merge_patch, apply_strategic_patch
+from kinformer.testing._apiserver.rules.registry import DeleteOptions
+from tests.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
+    from kinformer._own_writes.feed import Write
     from kinformer.controller import Controller
     from kinformer.resources import Resource
-    from kinformer.testing.catalog import ResourceType
-    from kinformer.testing.storage import Change
-    from kinformer.writes import Write
+    from kinformer.testing._apiserver.store.catalog import ResourceType
+    from kinformer.testing._apiserver.store.storage import Change
 
 CRD: Final[dict[str, Any]] = next(
     document
-    for document in yaml.safe_load_all((Path(__file__).parent.parent.parent / "examples" / "shop_crd.yaml").read_text())
+    for document in yaml.safe_load_all((ROOT / "examples" / "shop_crd.yaml").read_text())
     if document["kind"] == "CustomResourceDefinition"
 )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import looptime
 from hypothesis import strategies as st
 
+from kinformer._own_writes.feed import Write
 from kinformer.backoff import Backoff
 from kinformer.errors import StoppedError
 from kinformer.events import Added, Deleted, Updated
@@ -17,13 +18,12 @@ from kinformer.informer import SharedInformer
 from kinformer.listwatch import EventType
 from kinformer.objects import version_number
 from kinformer.resources import CONFIGMAPS
-from kinformer.writes import Write
 from tests.properties.world import ERRORS, NAMES, Source, World, versioned
 
 if TYPE_CHECKING:
     from kinformer.events import Delivery, Event
+    from kinformer.informer.registration import HandlerRegistration
     from kinformer.objects import KubeObject, ObjectKey
-    from kinformer.registration import HandlerRegistration
 
 Step: TypeAlias = tuple[Any, ...]
 

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kinformer.controller import Controller, Requeue, TerminalError
-from kinformer.rate_limiters import ItemExponential
 from kinformer.workqueue import LOW_PRIORITY, Debounce, RateLimitingQueue
+from kinformer.workqueue.rate_limiters import ItemExponential
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

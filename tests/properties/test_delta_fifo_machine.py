@@ -8,8 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from kinformer.delta_fifo import Delta, DeltaFIFO, DeltaType
-from kinformer.indexer import Indexer
+from kinformer.cache.delta_fifo import Delta, DeltaFIFO, DeltaType
+from kinformer.cache.indexer import Indexer
 from kinformer.listwatch import EventType, WatchEvent
 from kinformer.objects import KubeObject, ObjectKey
 from tests.sources import pod

@@ -6,11 +6,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from kinformer.compact_indexer import CompactIndexer
+from kinformer.cache._compact.indexer import CompactIndexer
+from kinformer.cache._compact.packed_object import PackedObject
+from kinformer.cache.indexer import NAMESPACE_INDEX, Indexer
 from kinformer.errors import IndexConflictError, IndexFunctionError
-from kinformer.indexer import NAMESPACE_INDEX, Indexer
 from kinformer.objects import KubeObject, ObjectKey
-from kinformer.packed_object import PackedObject
 from tests import storages
 from tests.sources import pod
 

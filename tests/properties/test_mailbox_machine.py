@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from kinformer.events import Added, Deleted, Event, Updated
-from kinformer.mailbox import LatestMailbox, QueueMailbox, SyncMark
+from kinformer.informer._mailbox import LatestMailbox, QueueMailbox, SyncMark
 from kinformer.objects import KubeObject, ObjectKey
 from tests.sources import pod
 

@@ -20,7 +20,7 @@ from tests.properties.schedules import run, schedules
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from kinformer.storage import Storage
+    from kinformer.cache.storage import Storage
 
 TOTAL = int(os.environ.get("KINFORMER_SCHEDULES", "2000"))
 PARTS = 4

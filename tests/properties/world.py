@@ -10,17 +10,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from kinformer._own_writes.feed import WriteFeed
 from kinformer.errors import ApiError, ConnectError, DecodeError, StreamBrokenError, TransportTimeoutError, api_error
 from kinformer.listwatch import EventType, ListPage, WatchBatch, WatchEvent
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import CONFIGMAPS, Resource
-from kinformer.writes import WriteFeed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, MutableSequence, Sequence
 
+    from kinformer._own_writes.feed import Write
     from kinformer.errors import KinformerError
-    from kinformer.writes import Write
 
 NAMES = ("a", "b", "c", "d", "e")
 

@@ -11,9 +11,9 @@ import pytest
 
 from kinformer import Controller, ObjectKey, RateLimitingQueue
 from kinformer.filters import labels_changed, matches
-from kinformer.rate_limiters import ItemExponential
 from kinformer.resources import CONFIGMAPS
 from kinformer.testing import build
+from kinformer.workqueue.rate_limiters import ItemExponential
 
 if TYPE_CHECKING:
     from kinformer import Client, SharedInformerFactory

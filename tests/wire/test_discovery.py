@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,11 +12,11 @@ from aiohttp import web
 from kinformer.client import Client
 from kinformer.errors import ForbiddenError, NotStartedError, ProtocolError, UnknownResourceError
 from kinformer.resources import BUILTIN, DEPLOYMENTS, PODS, Resource
+from tests.paths import DATA
 
 if TYPE_CHECKING:
     from tests.wire.conftest import Scripted
 
-DATA = Path(__file__).parent.parent / "data"
 
 WIDGET = {
     "resource": "widgets",

@@ -17,7 +17,7 @@ from aiohttp.client_reqrep import ConnectionKey
 
 from kinformer import errors
 from kinformer.client import Client
-from kinformer.client._wire_errors import refusal, retry_after, transport_error
+from kinformer.client._http.errors import refusal, retry_after, transport_error
 from kinformer.config import ClusterConfig
 from kinformer.errors import (
     ApiError,

@@ -8,7 +8,7 @@ import pytest
 
 from kinformer.client import Client
 from kinformer.config import ClusterConfig
-from kinformer.leader_election import LeaderElector, Leadership, LeadershipLostError
+from kinformer.operators.leader_election import LeaderElector, Leadership, LeadershipLostError
 from kinformer.testing import ApiServer
 
 

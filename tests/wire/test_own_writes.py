@@ -10,7 +10,7 @@ import pytest
 from kinformer.client import Client
 from kinformer.config import ClusterConfig
 from kinformer.errors import ApiError, WaitTimeoutError
-from kinformer.factory import SharedInformerFactory
+from kinformer.informer.factory import SharedInformerFactory
 from kinformer.objects import ObjectKey
 from kinformer.resources import CONFIGMAPS, DEPLOYMENTS, PODS
 from kinformer.testing import ApiServer

@@ -8,7 +8,6 @@ import re
 import threading
 from collections import Counter
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,11 +27,12 @@ from kinformer import (
     TerminalError,
     TransportError,
 )
-from kinformer.integrations import prometheus
 from kinformer.integrations.prometheus import PrometheusMetrics
+from kinformer.integrations.prometheus import _collector as prometheus
 from kinformer.metrics import NoMetrics
 from kinformer.resources import CONFIGMAPS
 from kinformer.testing import build
+from tests.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -521,7 +521,7 @@ async def test_every_metric_of_the_alerts_is_there(
     settled: Settled,
     scrape: Scraper,
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "how-to" / "metrics.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "metrics.md").read_text()
     (alerts,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     names = await exposed(kube_api, informer_factory, scrape, settled)
     rules = [rule for group in yaml.safe_load(alerts)["groups"] for rule in group["rules"]]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
 
 from kinformer import Added, Client, ClusterConfig, SharedInformerFactory, Updated
+from tests.paths import DATA
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from kinformer.events import Event
 
 pytestmark = pytest.mark.usefixtures("storage")
-
-DATA = Path(__file__).parent.parent / "data"
 
 
 class Replay:

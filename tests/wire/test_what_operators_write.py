@@ -9,11 +9,11 @@ import pytest
 from kinformer.client import Client
 from kinformer.config import ClusterConfig
 from kinformer.errors import ApplyConflictError, ConflictError, NotFoundError, api_error
-from kinformer.event_recorder import EventRecorder
-from kinformer.finalizers import Finalizer
-from kinformer.owners import controller_of, is_owned_by, owned_by
+from kinformer.operators.event_recorder import EventRecorder
+from kinformer.operators.finalizers import Finalizer
+from kinformer.operators.owners import controller_of, is_owned_by, owned_by
+from kinformer.operators.status_conditions import StatusCondition, find_condition, is_condition, write_conditions
 from kinformer.resources import CONFIGMAPS, DEPLOYMENTS, EVENTS
-from kinformer.status_conditions import StatusCondition, find_condition, is_condition, write_conditions
 from kinformer.testing import ApiServer
 
 if TYPE_CHECKING:

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from kinformer.events import Event
-    from kinformer.factory import SharedInformerFactory
     from kinformer.informer import SharedInformer
-    from kinformer.integrations._application import Application
-    from kinformer.integrations._open_streams import Ending
+    from kinformer.informer.factory import SharedInformerFactory
+    from kinformer.integrations._web.application import Application
+    from kinformer.integrations._web.open_streams import Ending
     from kinformer.integrations.ui.changes import Change
     from kinformer.integrations.ui.rows import TableColumn
     from kinformer.resources import Resource
@@ -95,7 +95,7 @@ class Dashboard:
     @property
     def informers(self) -> dict[str, SharedInformer]:
         """By name."""
-        from kinformer.factory import SharedInformerFactory
+        from kinformer.informer.factory import SharedInformerFactory
 
         factory = self._of if isinstance(self._of, SharedInformerFactory) else self._of.factory
         return {informer.name: informer for informer in factory.informers.values()}

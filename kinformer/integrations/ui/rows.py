@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
     from kinformer.informer import SharedInformer
-    from kinformer.integrations._open_streams import Ending
+    from kinformer.integrations._web.open_streams import Ending
     from kinformer.objects import KubeObject, ObjectKey
     from kinformer.resources import Resource
 

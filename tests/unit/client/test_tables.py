@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,11 +13,12 @@ from hypothesis import strategies as st
 from kinformer.client._tables import TableDecoder
 from kinformer.errors import ExpiredError, StreamBrokenError
 from kinformer.resources import PODS
+from tests.paths import RECORDINGS
 
 if TYPE_CHECKING:
     from kinformer.listwatch import EventType, WatchBatch
 
-RECORDED = json.loads((Path(__file__).parents[2] / "data" / "recordings" / "watch-table.json").read_text())
+RECORDED = json.loads((RECORDINGS / "watch-table.json").read_text())
 LINES = [line.encode() for _, line in RECORDED["response"]["lines"]]
 STREAM = b"".join(LINES)
 

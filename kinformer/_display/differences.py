@@ -1,0 +1,113 @@
+"""What differs between two states of an object, field by field.
+
+    ~ spec.replicas: 2 → 3
+    ~ spec.template.spec.containers[web].image: web:1 → web:2
+    + metadata.labels.tier: front
+    - status.conditions[Progressing]
+
+Elements of lists are matched as Kubernetes does when it merges: by their name or type where they have one.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from kinformer._display.secrets import HIDDEN, is_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kinformer.objects import KubeObject
+
+__all__ = ["Difference", "differences"]
+
+_ABSENT: Final = object()
+# They change with every write, and say nothing of it.
+_NOISE: Final = {("metadata", "resourceVersion"), ("metadata", "managedFields")}
+_MERGE_KEYS: Final = ("name", "type", "containerPort", "port", "mountPath", "key", "uid", "ip")
+_VALUES_OF_SECRETS: Final = {"data", "stringData"}
+_ANNOTATION: Final = ("metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration")
+
+
+class Difference(NamedTuple):
+    """One field.
+
+    Attributes:
+        sign: "+" for one that came, "-" for one that went, "~" for one that changed.
+        path: where it is: `spec.containers[web].image`.
+        before: its value as compact JSON, a string as it is; "" for one that came.
+        after: the same now; "" for one that went.
+    """
+
+    sign: str
+    path: str
+    before: str
+    after: str
+
+
+def differences(old: KubeObject, new: KubeObject, *, show_secrets: bool = False) -> list[Difference]:
+    """What differs, in the order of the fields; the values of a Secret are hidden, that they changed is not."""
+    hide = is_secret(new) and not show_secrets
+    return [
+        difference._replace(before=difference.before and HIDDEN, after=difference.after and HIDDEN)
+        if hide and (path[0] in _VALUES_OF_SECRETS or path == _ANNOTATION)
+        else difference
+        for path, difference in _compare((), old.to_dict(), new.to_dict())
+    ]
+
+
+def _compare(path: tuple[str, ...], old: Any, new: Any) -> Iterator[tuple[tuple[str, ...], Difference]]:
+    if old == new or path in _NOISE:
+        return
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in dict.fromkeys((*old, *new)):
+            yield from _compare((*path, name), old.get(name, _ABSENT), new.get(name, _ABSENT))
+        return
+    if isinstance(old, list) and isinstance(new, list):
+        before, after = _by_key(old, new)
+        for name in dict.fromkeys((*before, *after)):
+            yield from _compare((*path, name), before.get(name, _ABSENT), after.get(name, _ABSENT))
+        return
+    if path == ("data",) and (old is _ABSENT or new is _ABSENT):
+        # The whole of what a ConfigMap or a Secret has: told key by key, as when it had some before.
+        yield from _compare(path, {} if old is _ABSENT else old, {} if new is _ABSENT else new)
+        return
+    sign = "+" if old is _ABSENT else "-" if new is _ABSENT else "~"
+    yield path, Difference(sign, _written(path), _short(old), _short(new))
+
+
+def _by_key(old: list[Any], new: list[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The elements of two lists by what identifies them in both, else by their index."""
+    for key in _MERGE_KEYS:
+        found = [
+            {f"[{element[key]}]": element for element in elements if isinstance(element, dict) and key in element}
+            for elements in (old, new)
+        ]
+        if all(len(by_key) == len(elements) for by_key, elements in zip(found, (old, new), strict=True)):
+            return found[0], found[1]
+    return (
+        {f"[{index}]": element for index, element in enumerate(old)},
+        {f"[{index}]": element for index, element in enumerate(new)},
+    )
+
+
+def _written(path: tuple[str, ...]) -> str:
+    """The path as one writes it; a name with dots in it is put in brackets."""
+    text = ""
+    for step in path:
+        if step.startswith("["):
+            text += step
+        elif "." in step or "/" in step:
+            text += f"['{step}']"
+        else:
+            text += f".{step}" if text else step
+    return text
+
+
+def _short(value: Any) -> str:
+    if value is _ABSENT:
+        return ""
+    if isinstance(value, str):
+        return value or '""'
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,1 @@
+"""Read your own writes: what the program writes, its caches show."""

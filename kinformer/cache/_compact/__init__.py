@@ -1,0 +1,1 @@
+"""The indexer with its objects compressed (storage="compact")."""

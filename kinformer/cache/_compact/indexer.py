@@ -1,0 +1,318 @@
+"""`storage="compact"`: the cache with its objects compressed.
+
+Objects are held as they came until there are enough of them to make a dictionary of. From then on each is compressed
+as it arrives, and what was there before is compressed in the background, in slices. When the objects have become
+others than those the dictionary was made of, or many more, a new one is tried; if it is clearly better, everything is
+moved over to it, also in slices. An object always knows the dictionary it can be read with, so nothing has to wait for
+that, and an old dictionary goes when the last view that needs it has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from kinformer.cache._compact.dictionary import make_dictionary, require_zstd
+from kinformer.cache._compact.interning import HeadSharing
+from kinformer.cache._compact.malloc_trim import give_back_free_memory
+from kinformer.cache._compact.packed_object import PackedObject
+from kinformer.cache.indexer import Indexer
+from kinformer.cache.storage import StorageStatus
+from kinformer.errors import DecodeError
+from kinformer.objects import KubeObject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from kinformer.cache._compact.dictionary import Dictionary
+    from kinformer.cache.indexer import IndexFunction
+    from kinformer.errors import IndexFunctionError
+
+__all__ = ["CompactIndexer", "CompactPolicy"]
+
+_SLICE_SECONDS: Final = 0.002
+_SLICE_OBJECTS: Final = 32
+_SETTLING_SECONDS: Final = 1.0
+_SAMPLES: Final = 128
+_SAMPLES_BYTES: Final = 2 << 20
+_SAMPLE_CUT: Final = 64 << 10
+_LONGEST_WAIT: Final = 1 << 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactPolicy:
+    """When what is done. The defaults are measured (docs/design/0006); tests have others, to see it happen.
+
+    Attributes:
+        first_bytes: make the first dictionary when so many bytes of JSON are held uncompressed. What works with a
+            dictionary takes 0.7 MB: for less than that, none is worth it.
+        look_every: see whether a new dictionary is due after so many compressions.
+        growth: it is when the cache has so many times as many objects as when the last one was made.
+        decay: it is when what arrives compresses so many times worse than it did at first.
+        gain: take a new one if it makes a sample of the cache smaller than this, of what it is with the present one.
+        worth: hold an object compressed if it is smaller than this, of its JSON.
+    """
+
+    first_bytes: int = 1 << 20
+    look_every: int = 512
+    growth: float = 8.0
+    decay: float = 1.3
+    gain: float = 0.95
+    worth: float = 0.9
+
+
+class CompactIndexer(Indexer):
+    """An `Indexer` that holds objects compressed; what it hands out, and when, is the same.
+
+    Args:
+        indexers: see `Indexer`.
+        on_error: see `Indexer`.
+        policy: when dictionaries are made.
+
+    Raises:
+        MissingDependencyError: there is no zstd; `pip install 'kinformer[compact]'`.
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_arrived_bytes",
+        "_dictionary",
+        "_due",
+        "_generation",
+        "_heads",
+        "_kept",
+        "_list_has_come",
+        "_look_at",
+        "_made_of",
+        "_policy",
+        "_ratio",
+        "_ratio_at_first",
+        "_size_of",
+        "_stored_bytes",
+        "_trials",
+        "_wait",
+        "_wakeup",
+    )
+
+    def __init__(
+        self,
+        indexers: Mapping[str, IndexFunction] | None = None,
+        *,
+        on_error: Callable[[IndexFunctionError], None] | None = None,
+        policy: CompactPolicy | None = None,
+    ) -> None:
+        self._size_of = require_zstd().get_frame_info
+        self._policy = CompactPolicy() if policy is None else policy
+        self._heads = HeadSharing()
+        self._dictionary: Dictionary | None = None
+        self._generation = 0
+        self._trials = 0
+        self._stored_bytes = 0
+        # Of a first list, which comes into the cache only when all of it is there: what to make a dictionary of.
+        self._arrived: list[KubeObject] = []
+        self._arrived_bytes = 0
+        self._kept = 0
+        self._look_at = self._wait = self._policy.look_every
+        self._made_of = 0
+        self._ratio = self._ratio_at_first = 0.0
+        self._due = False
+        self._list_has_come = False
+        self._wakeup = asyncio.Event()
+        super().__init__(indexers, on_error=on_error)
+
+    @property
+    def storage_status(self) -> StorageStatus:
+        """What is held, kept count of as it comes and goes; may be asked from any thread."""
+        dictionary = self._dictionary
+        return StorageStatus(
+            storage="compact",
+            objects=len(self._objects),
+            json_bytes=self._json_bytes,
+            stored_bytes=self._stored_bytes,
+            dictionary_bytes=0 if dictionary is None else dictionary.size,
+            generation=self._generation,
+            trials=self._trials,
+        )
+
+    def pack(self, obj: KubeObject) -> KubeObject:
+        """The object as it would be stored: for lists, which are held as a whole before they come into the cache."""
+        if type(obj) is PackedObject:
+            return obj
+        packed = self._pack(obj, None)
+        if self._dictionary is None:
+            self._arrived.append(packed)
+            self._arrived_bytes += len(obj.raw)
+            if self._arrived_bytes >= self._policy.first_bytes:
+                self._now_due()
+        return packed
+
+    async def upkeep(self) -> None:
+        """Make dictionaries and compress what is not yet, in slices of 2 ms, as it becomes due; for ever."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            await self._wakeup.wait()
+            self._wakeup.clear()
+            until = clock() + _SLICE_SECONDS
+            for _ in self.work():
+                if clock() >= until:
+                    await asyncio.sleep(0)
+                    until = clock() + _SLICE_SECONDS
+            if self._list_has_come:
+                self._list_has_come = False
+                # Handlers are still at work on it.
+                await asyncio.sleep(_SETTLING_SECONDS)
+            give_back_free_memory()
+
+    def list_has_come(self) -> None:
+        """A whole list is in the cache, and what it took on the way is free, or soon will be."""
+        self._list_has_come = True
+        self._wakeup.set()
+
+    def work(self) -> Iterator[None]:
+        """Do what is due now, in steps of a millisecond or two; between them the cache may change."""
+        if not self._due:
+            return
+        self._due = False
+        before = self._dictionary
+        if before is None:
+            few = self._json_bytes < self._arrived_bytes
+            samples = [obj.raw[:_SAMPLE_CUT] for obj in self._arrived] if few else self._samples()
+            if not samples:
+                return
+            yield
+            self._trials += 1
+            # What is in the dictionary itself says nothing of how well it does.
+            self._take(make_dictionary(samples[::2], 1), samples[1::2] or samples)
+        else:
+            self._made_of = len(self._objects)
+            samples = self._samples()
+            yield
+            tried = make_dictionary(samples[::2], self._generation + 1) if len(samples) > 1 else before
+            yield
+            rest = samples[1::2]
+            size = _compressed(tried, rest)
+            yield
+            now = _compressed(before, rest)
+            self._trials += 1
+            if size >= now * self._policy.gain:
+                # It is the objects that have changed, not what the dictionary does for them. Ask again later.
+                self._ratio_at_first = max(self._ratio, self._ratio_at_first)
+                self._wait = min(self._wait * 2, _LONGEST_WAIT)
+                return
+            self._take(tried, rest)
+        self._arrived, self._arrived_bytes = [], 0
+        yield
+        yield from self._move_over()
+
+    def _take(self, dictionary: Dictionary, samples: Sequence[bytes]) -> None:
+        self._dictionary = dictionary
+        self._generation = dictionary.generation
+        self._made_of = max(len(self._objects), len(self._arrived))
+        self._wait = self._policy.look_every
+        self._look_at = self._kept + self._wait
+        some = samples[:: max(1, len(samples) // 16)]
+        self._ratio = self._ratio_at_first = _compressed(dictionary, some) / max(sum(map(len, some)), 1)
+
+    def _move_over(self) -> Iterator[None]:
+        """Compress with the present dictionary what is not; keys keep their places."""
+        objects = self._objects
+        dictionary = self._dictionary
+        assert dictionary is not None
+        for count, key in enumerate([*objects], 1):
+            stored = objects.get(key)
+            if stored is not None and not (type(stored) is PackedObject and stored.dictionary is dictionary):
+                raw = _json_of(stored)
+                if raw is not None:
+                    moved = self._compressed_or_plain(raw, stored)
+                    self._stored_bytes += _size(moved) - _size(stored)
+                    objects[key] = moved
+            if count % _SLICE_OBJECTS == 0:
+                yield
+
+    def _samples(self) -> list[bytes]:
+        """Objects from all over the cache, as JSON; of the large ones the beginning."""
+        stored = [*self._objects.values()]
+        mean = self._json_bytes // max(len(stored), 1)
+        step = max(1, len(stored) // max(4, min(_SAMPLES, _SAMPLES_BYTES // max(mean, 1))))
+        return [raw[:_SAMPLE_CUT] for raw in map(_json_of, stored[::step]) if raw is not None]
+
+    def _keep(self, obj: KubeObject, before: KubeObject | None) -> KubeObject:
+        if before is not None:
+            self._dropped(before)
+        stored = obj.view() if type(obj) is PackedObject else obj
+        if type(stored) is not PackedObject:
+            stored = self._pack(stored, before)
+            if self._dictionary is None and self._json_bytes + len(stored.raw) >= self._policy.first_bytes:
+                self._now_due()
+        if self._arrived:
+            # The list is coming into the cache: from now on the cache itself is what a dictionary is made of.
+            self._arrived, self._arrived_bytes = [], 0
+        self._stored_bytes += _size(stored)
+        self._json_bytes += self._json_size(stored)
+        self._kept += 1
+        if self._kept >= self._look_at:
+            self._look()
+        return stored
+
+    def _dropped(self, stored: KubeObject) -> None:
+        self._stored_bytes -= _size(stored)
+        self._json_bytes -= self._json_size(stored)
+
+    def _json_size(self, stored: KubeObject) -> int:
+        if type(stored) is PackedObject:
+            size: int = self._size_of(stored.frame).decompressed_size
+            return size
+        return len(stored.raw)
+
+    def _pack(self, obj: KubeObject, before: KubeObject | None) -> KubeObject:
+        """As small as can be: the head shared with others, the rest compressed."""
+        raw = obj.raw
+        head = self._heads.shared(obj, before)
+        key = type(obj.key)(head.namespace, head.name) if before is None else before.key
+        small = KubeObject(raw, head, obj.resource, key)
+        if self._dictionary is None:
+            return small
+        packed = self._compressed_or_plain(raw, small)
+        self._ratio += (_size(packed) / len(raw) - self._ratio) / 128
+        return packed
+
+    def _compressed_or_plain(self, raw: bytes, like: KubeObject) -> KubeObject:
+        dictionary = self._dictionary
+        assert dictionary is not None
+        frame = dictionary.compress(raw)
+        if len(frame) > self._policy.worth * len(raw):
+            return KubeObject(raw, like.metadata, like.resource, like.key)
+        return PackedObject(frame, like.metadata, like.resource, like.key, None, dictionary)
+
+    def _now_due(self) -> None:
+        self._due = True
+        self._wakeup.set()
+
+    def _look(self) -> None:
+        """Whether a new dictionary is due."""
+        self._look_at = self._kept + self._wait
+        policy = self._policy
+        if self._dictionary is None:
+            return
+        if len(self._objects) >= policy.growth * self._made_of or self._ratio > policy.decay * self._ratio_at_first:
+            self._now_due()
+
+
+def _json_of(stored: KubeObject) -> bytes | None:
+    """What is stored, as JSON, without making it larger; `None` where it is damaged, which its readers are told."""
+    if type(stored) is not PackedObject:
+        return stored.raw
+    try:
+        return stored.unpacked()
+    except DecodeError:
+        return None
+
+
+def _size(stored: KubeObject) -> int:
+    return len(stored.frame if type(stored) is PackedObject else stored.raw)
+
+
+def _compressed(dictionary: Dictionary, raws: Sequence[bytes]) -> int:
+    """How long these are, compressed."""
+    return sum(len(dictionary.compress(raw)) for raw in raws)

@@ -1,0 +1,52 @@
+"""What the heads of many objects have in common, held once.
+
+Equal sets of labels are one already when they are decoded (`objects`). Here are the namespaces, and what a new state of
+an object has in common with the one before it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kinformer._recent import Lately
+from kinformer.objects import Metadata
+
+if TYPE_CHECKING:
+    from kinformer.objects import KubeObject
+
+__all__ = ["HeadSharing"]
+
+_NAMESPACES: Final = 2048
+
+
+class HeadSharing:
+    """Makes heads that share with others what is equal."""
+
+    __slots__ = ("_namespaces",)
+
+    def __init__(self) -> None:
+        self._namespaces: Lately[str, str] = Lately(_NAMESPACES)
+
+    def __len__(self) -> int:
+        return len(self._namespaces)
+
+    def shared(self, obj: KubeObject, before: KubeObject | None) -> Metadata:
+        """A head equal to the object's.
+
+        Args:
+            obj: the object.
+            before: an earlier state of it; its key is to be the object's.
+        """
+        head = obj.metadata
+        labels = head.labels
+        if before is None:
+            namespace = self._namespaces.get(head.namespace)
+            if namespace is None:
+                namespace = head.namespace
+                self._namespaces.put(namespace, namespace)
+            return Metadata(head.name, namespace, head.uid, head.resource_version, labels)
+        key, known = before.key, before.metadata
+        uid = known.uid if known.uid == head.uid else head.uid
+        if known.labels == labels:
+            labels = known.labels
+        return Metadata(key.name, key.namespace, uid, head.resource_version, labels)

@@ -1,0 +1,86 @@
+"""A view of an object of which the compressed form is held."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from kinformer.errors import DecodeError
+from kinformer.objects import KubeObject
+
+if TYPE_CHECKING:
+    from kinformer.cache._compact.dictionary import Dictionary
+    from kinformer.objects import Metadata, ObjectKey
+    from kinformer.resources import Resource
+
+__all__ = ["PackedObject"]
+
+
+class PackedObject(KubeObject, eq=False, gc=False):
+    """A `KubeObject` that is decompressed when more than its head is read, once per view.
+
+    It is what every view is: the state of its object at one moment, whatever the cache does afterwards. The stored one
+    is never read itself, so it stays small.
+    """
+
+    # The field `raw` of a KubeObject holds the frame here; then what it is read with, and from the first read on what
+    # was read. One assignment changes it, so two threads that read one view do so twice at worst.
+    _source: Dictionary | bytes | None = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            raw: bytes,
+            metadata: Metadata,
+            resource: Resource,
+            key: ObjectKey,
+            _sections: dict[str, Any] | None,
+            _source: Dictionary,
+        ) -> None: ...
+
+    else:
+
+        @property
+        def raw(self) -> bytes:
+            """The JSON as the server sent it."""
+            source = self._source
+            if type(source) is not bytes:
+                self._source = source = self.unpacked()
+            return source
+
+    @property
+    def frame(self) -> bytes:
+        """The compressed form."""
+        frame: bytes = _frame_of(self)
+        return frame
+
+    @property
+    def dictionary(self) -> Dictionary | None:
+        """What it is decompressed with; `None` once this view has been."""
+        source = self._source
+        return None if isinstance(source, bytes) else source
+
+    def unpacked(self) -> bytes:
+        """The JSON, decompressed for the caller alone: the view stays as small as it is.
+
+        Raises:
+            DecodeError: what is held is damaged.
+        """
+        source = self._source
+        if source is None or isinstance(source, bytes):
+            return source or b""
+        try:
+            return source.decompress(_frame_of(self))
+        except ValueError as error:
+            msg = f"its compressed form in the cache is damaged: {error}; relist the informer"
+            raise DecodeError(msg, key=str(self.key), resource=self.resource.full_name) from error
+
+    def view(self) -> KubeObject:  # type: ignore[override]  # of a view that has been read, a plain one
+        """Another view of the same object, with nothing decompressed that was not already."""
+        source = self._source
+        if type(source) is bytes:
+            return KubeObject(source, self.metadata, self.resource, self.key)
+        return PackedObject(_frame_of(self), self.metadata, self.resource, self.key, None, source)  # type: ignore[arg-type]
+
+
+_frame_of: Final = KubeObject.raw.__get__  # type: ignore[attr-defined]  # the field itself, which the property hides

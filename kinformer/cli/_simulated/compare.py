@@ -1,0 +1,143 @@
+"""Is a cache equal to the server? Object by object, field by field, against a list of its own.
+
+The list is fetched and decoded here with aiohttp and msgspec alone, so that a defect of the client that filled the
+cache cannot hide itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from kinformer.objects import ObjectKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import aiohttp
+
+    from kinformer.informer import SharedInformer
+    from kinformer.informer.factory import Identity
+    from kinformer.objects import KubeObject
+
+__all__ = ["Comparison", "compare", "compare_with_server", "served"]
+
+Manifests = dict[ObjectKey, dict[str, Any]]
+
+_PAGE: Final = 500
+_SLICE: Final = 100  # objects decoded between two turns of the loop
+
+_decode = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a cache and the server have.
+
+    Attributes:
+        objects: how many the server has.
+        missing: keys that only the server has.
+        surplus: keys that only the cache has.
+        different: keys that both have, with other content.
+    """
+
+    objects: int
+    missing: tuple[str, ...] = ()
+    surplus: tuple[str, ...] = ()
+    different: tuple[str, ...] = ()
+
+    @property
+    def equal(self) -> bool:
+        """Whether there is no difference."""
+        return not (self.missing or self.surplus or self.different)
+
+    def differences(self, most: int = 3) -> str:
+        """The keys that differ, and how; "" when none does."""
+        parts = []
+        for word, keys in (("missing", self.missing), ("surplus", self.surplus), ("different", self.different)):
+            if keys:
+                more = f" and {len(keys) - most} more" if len(keys) > most else ""
+                parts.append(f"{word}: {', '.join(keys[:most])}{more}")
+        return "; ".join(parts)
+
+
+def compare(cached: Mapping[ObjectKey, Mapping[str, Any]], there: Mapping[ObjectKey, Mapping[str, Any]]) -> Comparison:
+    """Compare whole manifests."""
+    return Comparison(
+        objects=len(there),
+        missing=_named(there.keys() - cached.keys()),
+        surplus=_named(cached.keys() - there.keys()),
+        different=_named(key for key in cached.keys() & there.keys() if cached[key] != there[key]),
+    )
+
+
+async def served(session: aiohttp.ClientSession, url: str, identity: Identity) -> Manifests:
+    """What the server has of an informer's scope, by a quorum read, page by page.
+
+    Raises:
+        aiohttp.ClientError: the server did not answer, or refused.
+    """
+    resource = identity.resource
+    params = {"limit": str(_PAGE)}
+    if identity.label_selector:
+        params["labelSelector"] = str(identity.label_selector)
+    if identity.field_selector:
+        params["fieldSelector"] = str(identity.field_selector)
+    found: Manifests = {}
+    while True:
+        async with session.get(url + resource.path(identity.namespace), params=params) as response:
+            response.raise_for_status()
+            page = _decode(await response.read())
+        for item in page["items"]:
+            # Items of a list come without these, and views show them all the same.
+            manifest = {"kind": resource.kind, "apiVersion": resource.api_version} | item
+            metadata = manifest["metadata"]
+            found[ObjectKey(metadata.get("namespace", ""), metadata["name"])] = manifest
+        token = page["metadata"].get("continue")
+        if not token:
+            return found
+        params["continue"] = token
+
+
+async def compare_with_server(
+    session: aiohttp.ClientSession, url: str, identity: Identity, informer: SharedInformer, *, timeout: float
+) -> Comparison:
+    """Wait until a cache has come to the server's versions, at most `timeout` seconds, then compare everything.
+
+    Nothing may be written meanwhile. A cache that does not get there in time is compared as it is.
+
+    Raises:
+        aiohttp.ClientError: the server did not answer, or refused.
+    """
+    there = await served(session, url, identity)
+    versions = {key: manifest["metadata"]["resourceVersion"] for key, manifest in there.items()}
+    await _caught_up(informer, versions, timeout)
+    cached: Manifests = {}
+    for i, obj in enumerate(informer.lister.list()):
+        cached[obj.key] = obj.to_dict()
+        if i % _SLICE == 0:
+            await asyncio.sleep(0)
+    return compare(cached, there)
+
+
+async def _caught_up(informer: SharedInformer, versions: Mapping[ObjectKey, str], timeout: float) -> None:
+    """Wait until a cache has these versions, or the time is up."""
+    if _versions(informer.lister) == versions:
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout), informer.events(delivery="latest") as events:
+            async for _ in events:
+                if not events.waiting and _versions(informer.lister) == versions:
+                    return
+
+
+def _versions(objects: Iterable[KubeObject]) -> dict[ObjectKey, str]:
+    return {obj.key: obj.resource_version for obj in objects}
+
+
+def _named(keys: Iterable[ObjectKey]) -> tuple[str, ...]:
+    return tuple(sorted(map(str, keys)))

@@ -1,0 +1,220 @@
+"""What the demo counts, and the picture of one moment that its views draw."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from kinformer._display.changes import describe
+from kinformer.events import Added, Deleted
+from kinformer.status import InformerState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kinformer.events import Event
+    from kinformer.informer import SharedInformer
+    from kinformer.status import InformerStatus
+
+__all__ = ["ChangeLine", "Counts", "Health", "Notice", "Row", "Scene", "Tally", "health_of", "row_of"]
+
+RATE_WINDOW: Final = 2.0
+"""Seconds over which a rate is taken."""
+
+_HISTORY: Final = 10
+_PACE: Final = 0.14  # seconds between two changes shown: nobody reads a hundred lines a second
+_KEPT: Final = 60
+_DULL: Final = {"heartbeat", "renewed", "unchanged"}
+
+Level: TypeAlias = Literal["good", "busy", "bad"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLine:
+    """One change, for people."""
+
+    at: float
+    mark: Literal["+", "~", "-"]
+    kind: str
+    key: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something about the whole, at a time."""
+
+    at: float
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How an informer is."""
+
+    level: Level
+    text: str
+
+
+@dataclass(slots=True)
+class Counts:
+    """What one handler was told."""
+
+    listed: int = 0
+    added: int = 0
+    updated: int = 0
+    deleted: int = 0
+    rates: deque[float] = field(default_factory=lambda: deque([0.0] * _HISTORY, maxlen=_HISTORY))
+    _samples: deque[tuple[float, int]] = field(default_factory=deque)
+
+    @property
+    def events(self) -> int:
+        """Changes, without what was there at the beginning."""
+        return self.added + self.updated + self.deleted
+
+    def sample(self, now: float) -> float:
+        """Events a second over the last two; to be asked regularly."""
+        samples = self._samples
+        samples.append((now, self.events))
+        while len(samples) > 1 and samples[1][0] <= now - RATE_WINDOW:
+            samples.popleft()
+        since, before = samples[0]
+        return (self.events - before) / (now - since) if now > since else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One informer at one moment."""
+
+    name: str
+    objects: int
+    counts: Counts
+    rate: float
+    health: Health
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All there is to show at one moment. Times are seconds since the beginning.
+
+    Attributes:
+        url: the server's.
+        elapsed: how long it has been going.
+        duration: how long it is to go.
+        cached: objects in the caches that count towards `planned`.
+        planned: how many there are to be.
+        version: the server's resource version.
+        rows: the informers.
+        latest: some of the latest changes, the newest last.
+        notices: what was said about the whole, the newest last.
+    """
+
+    url: str
+    elapsed: float
+    duration: float
+    cached: int
+    planned: int
+    version: int
+    rows: Sequence[Row]
+    latest: Sequence[ChangeLine]
+    notices: Sequence[Notice]
+
+    @property
+    def events(self) -> int:
+        """Events of all informers."""
+        return sum(row.counts.events for row in self.rows)
+
+    @property
+    def rate(self) -> float:
+        """Events a second of all informers."""
+        return sum(row.rate for row in self.rows)
+
+
+class Tally:
+    """Counts what handlers are told, and remembers some of it.
+
+    Args:
+        clock: seconds since the beginning.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.counts: dict[str, Counts] = {}
+        self.latest: deque[ChangeLine] = deque(maxlen=_KEPT)
+        self.notices: list[Notice] = []
+        self._next_line = 0.0
+        self._next_history = 0.0
+
+    def handler(self, name: str, *, told: bool) -> Callable[[Event], None]:
+        """A handler that counts under a name; `told`: whether its changes are among the latest."""
+        counts = self.counts[name] = Counts()
+
+        def handle(event: Event) -> None:
+            match event:
+                case Added(initial=True):
+                    counts.listed += 1
+                    return
+                case Added():
+                    counts.added += 1
+                case Deleted():
+                    counts.deleted += 1
+                case _:
+                    counts.updated += 1
+            if told:
+                self._tell(event)
+
+        return handle
+
+    def say(self, level: Level, text: str) -> None:
+        """Note something about the whole."""
+        self.notices.append(Notice(self._clock(), level, text))
+
+    def rate(self, name: str, now: float) -> float:
+        """Events a second under a name."""
+        return self.counts[name].sample(now)
+
+    def remember_rates(self, rates: dict[str, float], now: float) -> None:
+        """Keep the rates for their curves, twice a second."""
+        if now >= self._next_history:
+            self._next_history = now + 0.5
+            for name, rate in rates.items():
+                self.counts[name].rates.append(rate)
+
+    def _tell(self, event: Event) -> None:
+        now = self._clock()
+        if now < self._next_line:
+            return
+        what = describe(event)
+        if what in _DULL:
+            return
+        self._next_line = now + _PACE
+        obj = event.obj
+        mark: Literal["+", "~", "-"] = (
+            "+" if isinstance(event, Added) else "-" if isinstance(event, Deleted) else "~"
+        )  # fmt: skip
+        self.latest.append(ChangeLine(now, mark, obj.kind, str(obj.key), what))
+
+
+def health_of(status: InformerStatus) -> Health:
+    """A status in a few words."""
+    relists = f", {status.relists} relist{'s' if status.relists > 1 else ''}" if status.relists else ""
+    match status.state:
+        case InformerState.WATCHING:
+            return Health("good", f"watching{relists}")
+        case InformerState.LISTING:
+            return Health("busy", "listing again" if status.has_synced else f"listing: {status.listed}")
+        case InformerState.WAITING:
+            left = max(0.0, (status.retry_at or 0.0) - status.taken_at)
+            return Health("bad", f"retry in {left:.1f} s")
+        case InformerState.FAILED:
+            return Health("bad", "failed")
+        case _:
+            return Health("busy", str(status.state))
+
+
+def row_of(name: str, informer: SharedInformer, tally: Tally, now: float) -> Row:
+    """An informer as it is now."""
+    status = informer.status
+    return Row(name, status.objects, tally.counts[name], tally.rate(name, now), health_of(status))

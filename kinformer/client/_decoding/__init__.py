@@ -1,0 +1,1 @@
+"""The bytes of lists and watches to objects."""

@@ -1,0 +1,352 @@
+"""From the body of a list to objects, in slices that leave the event loop room to breathe.
+
+A list of 5,000 pods is 45 MB. To decode it in one call, even lazily, would hold the loop for tens of milliseconds, so
+the body is cut into items here, and only cut: where an item begins is guessed from how the first one does, and proven
+by decoding the head of what lies between there and the next one. That proof is complete: what begins at a bracket
+inside of a JSON object, and goes on to its end, closes more than it opens, and so is no JSON value. It is cut from the
+end, since CPython searches bytes backwards in a third of the time (0.6 µs per pod and not 1.9). What does not fit
+(another spelling, an item that cannot be decoded) is left to msgspec as a whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, overload
+
+import msgspec
+
+from kinformer.client._decoding.watches import readable_key
+from kinformer.client._http.errors import NOT_JSON
+from kinformer.errors import DecodeError, ProtocolError
+from kinformer.listwatch import ListPage
+from kinformer.objects import KubeObject
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
+
+    from kinformer.errors import ObjectError
+    from kinformer.resources import Resource
+
+__all__ = ["ListCutter", "ObjectList", "decode_page"]
+
+# How much is done between two turns of the loop. Measured: 1 MiB of pods takes 1.3 ms, 200 small objects 0.6 ms, so
+# a machine three times as slow stays below the 5 ms that design 2 allows.
+_SLICE_BYTES: Final = 1 << 20
+_SLICE_OBJECTS: Final = 200
+
+# How many separators inside of one item are put up with.
+_MISSES: Final = 16
+
+# How the first item starts is how all of them start: `{"metadata":{"name":"` in the built-in resources, whose items
+# carry no kind, `{"apiVersion":"example.com/v1"` in custom ones.
+_ITEM_START: Final = re.compile(rb'\{"[A-Za-z]+":(\{"[A-Za-z]+":"|"[^"\\]*")?')
+
+
+# A string or a bracket.
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[][{}]')
+
+
+class _ListMetadata(msgspec.Struct, gc=False, rename="camel"):
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+    remaining_item_count: int | None = None
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    metadata: _ListMetadata
+    kind: str = ""
+    items: list[msgspec.Raw] | None = None
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+class ObjectList(Sequence[KubeObject]):
+    """A whole list.
+
+    Attributes:
+        items: the objects, in the server's order.
+        resource_version: the version of the list.
+        failures: objects that could not be decoded, and are left out.
+    """
+
+    __slots__ = ("failures", "items", "resource_version")
+
+    def __init__(
+        self, items: Sequence[KubeObject], resource_version: str, failures: Sequence[ObjectError] = ()
+    ) -> None:
+        self.items = items
+        self.resource_version = resource_version
+        self.failures = failures
+
+    @overload
+    def __getitem__(self, index: int) -> KubeObject: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[KubeObject]: ...
+    def __getitem__(self, index: int | slice) -> KubeObject | Sequence[KubeObject]:
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[KubeObject]:
+        return iter(self.items)
+
+    def __repr__(self) -> str:
+        return f"<ObjectList of {len(self.items)}, resourceVersion={self.resource_version or '?'}>"
+
+
+async def decode_page(body: bytes, resource: Resource, *, doing: str, metadata_only: bool = False) -> ListPage:
+    """Decode one page of a list, giving way to the loop every millisecond or so.
+
+    Args:
+        body: the answer's body.
+        resource: what was listed.
+        doing: what this is, for errors ("list pods in namespace web").
+        metadata_only: the items must be PartialObjectMetadata.
+
+    Raises:
+        ProtocolError: this is no list, a list of something else, or one without a resource version.
+    """
+    page = await _decode_sliced(body, resource, doing, metadata_only)
+    return page or await _decode_whole(body, resource, doing, metadata_only)
+
+
+async def _decode_sliced(body: bytes, resource: Resource, doing: str, metadata_only: bool) -> ListPage | None:
+    """Decode by cutting; `None` when the body cannot be cut."""
+    opening = body.find(b'"items":[')
+    if opening < 0:
+        return None
+    start = opening + len(b'"items":[')
+    # What follows the items never has this sequence in it; if it had, the envelope would not decode.
+    stop = body.rfind(b"}]") + 1
+    first = _ITEM_START.match(body, start)
+    if stop <= start or first is None:
+        return None
+    try:
+        envelope = _decode_envelope(body[:start] + body[stop:])
+    except NOT_JSON:
+        return None
+    _check(envelope, resource, doing, metadata_only)
+    items = await _cut(body, start, stop, b"}," + first.group(), resource)
+    return None if items is None else _page(envelope, items, ())
+
+
+async def _cut(body: bytes, start: int, stop: int, separator: bytes, resource: Resource) -> list[KubeObject] | None:
+    """The items that lie between where the first of them begins and where the last has ended; `None` if they do not.
+
+    Also the end may be a guess: an item begins at `start`, so what lies between there and the first separator that
+    makes it a JSON value is that item, and so on. If the guess is wrong, nothing that ends there is one.
+    """
+    items: list[KubeObject] = []  # the last one first
+    rfind, decode, add = body.rfind, KubeObject.from_json, items.append
+    done = 0
+    end, slice_end = stop, stop - _SLICE_BYTES
+    while end > start:
+        candidate = rfind(separator, start, end)
+        misses = 0
+        while True:
+            begin = start if candidate < 0 else candidate + 2
+            try:
+                add(decode(body[begin:end], resource))
+                break
+            except DecodeError:
+                # The separator was inside of an item (a StatefulSet with two claim templates), or the item is bad.
+                misses += 1
+                if candidate < 0 or misses > _MISSES:
+                    return None
+                candidate = rfind(separator, start, candidate + len(separator) - 1)
+        end = begin - 1  # over the comma
+        done += 1
+        if end < slice_end or done >= _SLICE_OBJECTS:
+            slice_end, done = end - _SLICE_BYTES, 0
+            await asyncio.sleep(0)
+    items.reverse()
+    return items
+
+
+class ListCutter:
+    """Takes the body of a list as it arrives, and gives the items that have come as a whole.
+
+    A list need not come in pages of a sensible size: API servers answer one from their cache (version "0", or one
+    without a limit) in one piece, 450 MB for 50,000 pods. What is cut out of it while it comes need never be in memory
+    at once. What cannot be cut is kept until all has come.
+
+    Args:
+        decode: makes a page of a whole body, in the end of what has not been given before.
+        resource: what is listed.
+        doing: what this is, for errors ("list pods in namespace web").
+        metadata_only: the items must be PartialObjectMetadata.
+        cuts: whether to cut at all; what has another form than a list comes as one page.
+    """
+
+    __slots__ = ("_came", "_decode", "_doing", "_enough", "_head", "_metadata_only", "_pieces", "_resource",
+                 "_separator", "_version", "cuts")  # fmt: skip
+
+    def __init__(
+        self,
+        decode: Callable[[bytes], Awaitable[ListPage]],
+        resource: Resource,
+        *,
+        doing: str,
+        metadata_only: bool = False,
+        cuts: bool = True,
+    ) -> None:
+        self.cuts = cuts
+        self._decode = decode
+        self._resource = resource
+        self._doing = doing
+        self._metadata_only = metadata_only
+        self._pieces: list[bytes] = []
+        self._came = 0
+        self._enough = _SLICE_BYTES
+        self._head = b""  # everything before the first item, once it has come
+        self._separator = b""
+        self._version = ""
+
+    async def take(self, piece: bytes) -> ListPage | None:
+        """Take some of the body, in its order; returns a part of the page when there is one.
+
+        Raises:
+            ProtocolError: this is no such list.
+        """
+        self._pieces.append(piece)
+        self._came += len(piece)
+        if not self.cuts or self._came < self._enough:
+            return None
+        body = b"".join(self._pieces)
+        self._pieces = [body]
+        start = 0 if self._head else self._begin(body)
+        if not self.cuts:
+            return None
+        separator = self._separator
+        end = len(body)
+        for _ in range(_MISSES):
+            end = body.rfind(separator, start, end + len(separator) - 1)
+            if end < 0:
+                # One object, so far, and a large one.
+                self._enough = 2 * len(body)
+                return None
+            items = await _cut(body, start, end + 1, separator, self._resource)
+            if items is not None:
+                self._head = self._head or body[:start]
+                rest = body[end + 2 :]
+                self._pieces, self._came, self._enough = [rest], len(rest), _SLICE_BYTES
+                return ListPage(items, self._version, partial=True)
+        self.cuts = False
+        return None
+
+    async def finish(self) -> ListPage:
+        """The rest of the page, when all has come.
+
+        Raises:
+            ProtocolError: this is no such list.
+        """
+        body = b"".join([self._head, *self._pieces])
+        self._pieces = []
+        return await self._decode(body)
+
+    def _begin(self, body: bytes) -> int:
+        """Where the first item begins; if that cannot be told, nothing will be cut."""
+        opening = body.find(b'"items":[')
+        start = opening + len(b'"items":[')
+        first = _ITEM_START.match(body, start) if opening >= 0 else None
+        if first is None:
+            self.cuts = False
+            return 0
+        self._separator = b"}," + first.group()
+        try:
+            envelope = _decode_envelope(body[:start] + b"]}")
+        except NOT_JSON:
+            # As for custom resources, whose fields are sorted: the metadata comes after the items.
+            self.cuts = not self._metadata_only
+        else:
+            _check(envelope, self._resource, self._doing, self._metadata_only)
+            self._version = envelope.metadata.resource_version
+        return start
+
+
+async def _decode_whole(body: bytes, resource: Resource, doing: str, metadata_only: bool) -> ListPage:
+    """Decode any list; what is slow about it is that msgspec goes over all of it at once."""
+    texts: Iterable[bytes]
+    try:
+        envelope = _decode_envelope(body)
+        texts = map(bytes, envelope.items or ())
+    except RecursionError:
+        envelope, texts = await _scanned(body, doing)
+    except NOT_JSON as error:
+        msg = f"cannot {doing}: the answer is no list: {error}"
+        raise ProtocolError(msg) from error
+    _check(envelope, resource, doing, metadata_only)
+    items: list[KubeObject] = []
+    failures: list[ObjectError] = []
+    size = done = 0
+    for text in texts:
+        try:
+            items.append(KubeObject.from_json(text, resource))
+        except DecodeError as error:
+            failures.append(DecodeError(error.reason, key=_key(text), resource=resource.full_name))
+        size += len(text)
+        done += 1
+        if size > _SLICE_BYTES or done >= _SLICE_OBJECTS:
+            size = done = 0
+            await asyncio.sleep(0)
+    return _page(envelope, items, failures)
+
+
+async def _scanned(body: bytes, doing: str) -> tuple[_Envelope, Sequence[bytes]]:
+    """Cut a list by counting brackets: slow, but with no limit to how deep an object may be nested.
+
+    The API server takes objects of 10,000 levels, msgspec reads about 1,000. One such object, which any user may
+    create, is no reason to lose all the others.
+    """
+    start = body.find(b'"items":[') + len(b'"items":[')
+    texts: list[bytes] = []
+    depth = begin = 0
+    stop = -1
+    for count, token in enumerate(_TOKEN.finditer(body, start)):
+        if count % 5_000 == 0:
+            await asyncio.sleep(0)
+        match body[token.start()]:
+            case 0x7B | 0x5B:  # { [
+                if depth == 0:
+                    begin = token.start()
+                depth += 1
+            case 0x7D | 0x5D:  # } ]
+                depth -= 1
+                if depth == 0:
+                    texts.append(body[begin : token.end()])
+                elif depth < 0:
+                    stop = token.start()
+                    break
+    try:
+        return _decode_envelope(body[:start] + body[stop:]), texts
+    except NOT_JSON as error:
+        msg = f"cannot {doing}: the answer is no list: {error}"
+        raise ProtocolError(msg) from error
+
+
+def _page(envelope: _Envelope, items: Sequence[KubeObject], failures: Sequence[ObjectError]) -> ListPage:
+    metadata = envelope.metadata
+    return ListPage(items, metadata.resource_version, metadata.continue_, metadata.remaining_item_count, failures)
+
+
+def _check(envelope: _Envelope, resource: Resource, doing: str, metadata_only: bool) -> None:
+    wanted = "PartialObjectMetadataList" if metadata_only else resource.list_kind
+    if (metadata_only or envelope.kind in {"Table", "Status"}) and envelope.kind != wanted:
+        msg = f"cannot {doing}: the server sends {envelope.kind or 'something'} where {wanted} was asked for"
+        raise ProtocolError(msg)
+    if not envelope.metadata.resource_version:
+        msg = f"cannot {doing}: the list has no resource version, and so no watch can start from it"
+        raise ProtocolError(msg)
+
+
+def _key(raw: bytes) -> str | None:
+    try:
+        value = _decode_any(raw)
+    except NOT_JSON:
+        return None
+    return readable_key(value.get("metadata")) if isinstance(value, dict) else None

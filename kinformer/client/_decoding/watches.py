@@ -1,0 +1,442 @@
+"""From the bytes of a watch to batches of events.
+
+`WatchDecoder` is pure: bytes in, batches out, the same events however the bytes are cut. `WatchStream` reads the socket
+for it.
+
+An event is a line, `{"type":"MODIFIED","object":{...}}`. The API server writes it in exactly this spelling, and so the
+object is sliced out of the line and only its head is decoded; any other spelling takes a slower way. That this slice is
+the object, and nothing but the object, shows in its decoding as one JSON value.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
+
+from kinformer.client._http.errors import NOT_JSON, WIRE_ERRORS
+from kinformer.client._http.response_parser import Pieces, whole
+from kinformer.errors import ApiError, DecodeError, KinformerError, ProtocolError, StreamBrokenError, api_error
+from kinformer.listwatch import EventType, WatchBatch, WatchEvent
+from kinformer.objects import KubeObject, ObjectKey, decode_head
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kinformer.client._http.response_parser import Buffer
+    from kinformer.client._http.transport import Body, Transport
+    from kinformer.errors import ObjectError
+    from kinformer.resources import Resource
+
+__all__ = ["Decoder", "WatchDecoder", "WatchStream"]
+
+# The first byte that differs among the types, and what an event of that type starts with.
+_STARTS: Final = {
+    ord(kind.name[0]): (b'{"type":"%s","object":' % kind.name.encode(), kind)
+    for kind in (EventType.MODIFIED, EventType.ADDED, EventType.DELETED)
+}
+_KIND_AT: Final = len('{"type":"')
+
+# The same with as much of the object as makes all of them equally long, so that one look tells where the object begins,
+# and the type. Another first field is no less right, but goes the slower way.
+_OPENING: Final = len(b'{"type":"MODIFIED","object":{"')
+_OPENINGS: Final = {
+    (start + field)[:_OPENING]: (len(start), kind)
+    for start, kind in _STARTS.values()
+    for field in (b'{"kind":"', b'{"apiVersion":"', b'{"metadata":{')
+}
+_PARTIAL: Final = b'{"kind":"PartialObjectMetadata",'
+
+# A Status that no event is around, pretty-printed, is given up on when it has not ended after this many bytes.
+_DOCUMENT_LIMIT: Final = 1 << 20
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: str = ""
+    object: msgspec.Raw = msgspec.Raw()
+    kind: str = ""
+
+
+class _BookmarkMetadata(msgspec.Struct, gc=False, rename="camel"):
+    resource_version: str = ""
+    annotations: dict[str, str] | None = None
+
+
+class _Bookmark(msgspec.Struct, gc=False):
+    metadata: _BookmarkMetadata
+
+
+class _Kind(msgspec.Struct, gc=False):
+    kind: str = ""
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_bookmark = msgspec.json.Decoder(_Bookmark).decode
+_decode_kind = msgspec.json.Decoder(_Kind).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+class WatchDecoder:
+    """Takes the bytes of one watch, in any pieces, and gives its batches.
+
+    Args:
+        resource: what is watched.
+        doing: what this is, for errors ("watch pods in namespace web").
+        metadata_only: each object must be a PartialObjectMetadata.
+    """
+
+    __slots__ = (
+        "_batches",
+        "_document",
+        "_doing",
+        "_events",
+        "_failures",
+        "_metadata_only",
+        "_pieces",
+        "_resource",
+        "_started",
+        "_version",
+        "ended",
+    )
+
+    def __init__(self, resource: Resource, *, doing: str, metadata_only: bool = False) -> None:
+        self.ended = False
+        self._resource = resource
+        self._doing = doing
+        self._metadata_only = metadata_only
+        self._pieces: list[bytes] = []  # of a line that has not ended; joined once, when it does
+        self._started = False
+        self._document: list[bytes] | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._events: list[WatchEvent] = []
+        self._failures: list[ObjectError] = []
+        self._version = ""
+        self._batches: list[WatchBatch] = []
+
+    def feed(self, data: Pieces | bytes) -> list[WatchBatch]:
+        """Take what one read brought, in the pieces in which it came; a whole line in a piece of its own goes fastest.
+
+        Returns:
+            What it completed: no batch, one, or more where the end of a streaming list lies in it.
+
+        Raises:
+            ProtocolError: this is no watch: a Table, whole objects where metadata was asked for, HTML.
+        """
+        buffer, spans = whole(data) if isinstance(data, bytes) else data
+        position = 0
+        while (position := self._take_usual(buffer, spans, position)) < len(spans):
+            start, end = spans[position]
+            self._take_piece(buffer[start:end])
+            position += 1
+        return self._finish()
+
+    def close(self) -> list[WatchBatch]:
+        """Take the end of the stream: a last line may lack its line break, but not its end.
+
+        Raises:
+            StreamBrokenError: the stream ended in the middle of a line, which is left out.
+            ProtocolError: as `feed`.
+        """
+        line = b"".join(self._pieces)
+        self._pieces = []
+        document, self._document = self._document, None
+        if self.ended:
+            return []
+        if document is not None:
+            self._unwrapped(b"\n".join([*document, line]))
+        elif line.strip():
+            try:
+                _decode_event(line)
+            except NOT_JSON:
+                if not self._started and line.lstrip().startswith(b"<"):
+                    raise self._not_events() from None
+                msg = f"cannot {self._doing}: the stream ended in the middle of an event"
+                raise StreamBrokenError(msg) from None
+            self._take_lines(line + b"\n", len(line))
+        return self._finish()
+
+    def _take_usual(self, buffer: Buffer, spans: Sequence[tuple[int, int]], position: int) -> int:
+        """Take pieces from a position on, for as long as each is a whole event in the usual spelling, as nearly always.
+
+        Returns the position of the first that is not.
+        """
+        if self._pieces or self._document is not None or self.ended:
+            return position
+        # This loop runs for each event of each watch: hence the local names, and no call that is not needed.
+        openings, opening, resource, decode = _OPENINGS, _OPENING, self._resource, decode_head
+        events, partial = self._events, self._metadata_only
+        before, add = len(events), events.append
+        for start, end in spans[position:] if position else spans:
+            known = openings.get(buffer[start : start + opening])
+            if known is None or buffer[end - 3 : end] != b"}}\n":
+                break
+            at, kind = known
+            raw = buffer[start + at : end - 2]
+            if partial and not raw.startswith(_PARTIAL):
+                break
+            try:
+                metadata = decode(raw)
+            except NOT_JSON:
+                break
+            if not metadata.name or b"\n" in raw:
+                break
+            add(WatchEvent(kind, KubeObject(raw, metadata, resource, ObjectKey(metadata.namespace, metadata.name))))
+        taken = len(events) - before
+        if taken:
+            self._started = True
+            versions = (event.object.metadata.resource_version for event in reversed(events[before:]))
+            self._version = next(filter(None, versions), self._version)
+        return position + taken
+
+    def _take_piece(self, data: bytes) -> None:
+        """Take bytes that may be a part of a line, or several lines."""
+        end = data.rfind(b"\n")
+        if end < 0:
+            self._pieces.append(data)
+            return
+        if self._pieces:
+            self._pieces.append(data[: end + 1])
+            rest = data[end + 1 :]
+            data = b"".join(self._pieces)
+            end = len(data) - 1
+            self._pieces = [rest] if rest else []
+        elif end + 1 < len(data):
+            self._pieces = [data[end + 1 :]]
+        self._take_lines(data, end)
+
+    def _take_lines(self, data: bytes, last: int) -> None:
+        """Take the lines of `data`, the last of which ends at `last`."""
+        find, startswith, endswith = data.find, data.startswith, data.endswith
+        starts, resource, decode = _STARTS, self._resource, KubeObject.from_json
+        special = self._metadata_only
+        add = self._events.append
+        position = 0
+        version = ""
+        while position <= last and not self.ended:
+            end = find(b"\n", position)
+            known = starts.get(data[position + _KIND_AT]) if end - position > _KIND_AT else None
+            if known is not None and self._document is None:
+                start, kind = known
+                if startswith(start, position) and endswith(b"}}", position, end):
+                    at = position + len(start)
+                    try:
+                        thing = decode(data[at : end - 1], resource)
+                    except DecodeError:
+                        pass  # The slow way finds out whether it is the object or the slice that is wrong.
+                    else:
+                        if not special or startswith(_PARTIAL, at):
+                            add(WatchEvent(kind, thing))
+                            version = thing.metadata.resource_version or version
+                            self._started = True
+                            position = end + 1
+                            continue
+            if version:
+                self._version = version
+                version = ""
+            self._take_unusual(data[position:end])
+            add = self._events.append
+            position = end + 1
+        if version:
+            self._version = version
+
+    def _take_unusual(self, line: bytes) -> None:
+        """Take a line that is not an ADDED, MODIFIED or DELETED in the usual spelling."""
+        if self._document is not None:
+            self._take_document_line(line)
+            return
+        line = line.strip()
+        if not line:
+            return
+        try:
+            event = _decode_event(line)
+        except NOT_JSON as error:
+            if not self._started:
+                if line.startswith(b"<"):
+                    raise self._not_events() from None
+                if line == b"{":
+                    self._document = [line]
+                    return
+            self._fail(f"what came is not an event: {error}", b"")
+            return
+        self._started = True
+        match event.type:
+            case "ADDED" | "MODIFIED" | "DELETED":
+                self._take_object(EventType[event.type], bytes(event.object))
+            case "BOOKMARK":
+                self._take_bookmark(bytes(event.object))
+            case "ERROR":
+                self._take_error(bytes(event.object))
+            case "" if event.kind == "Status":
+                self._take_error(line)
+            case "" if event.kind:
+                raise self._wrong_kind(event.kind)
+            case _:
+                self._fail("what came is no event of a known type", bytes(event.object))
+
+    def _take_object(self, kind: EventType, raw: bytes) -> None:
+        raw = raw.strip()
+        try:
+            if self._metadata_only:
+                self._check_partial(raw)
+            thing = KubeObject.from_json(raw, self._resource)
+        except DecodeError as error:
+            if _kind_of(raw) == "Table":
+                raise self._wrong_kind("Table") from None
+            self._fail(error.reason, raw)
+            return
+        self._events.append(WatchEvent(kind, thing))
+        self._version = thing.metadata.resource_version or self._version
+
+    def _take_bookmark(self, raw: bytes) -> None:
+        try:
+            metadata = _decode_bookmark(raw).metadata
+        except NOT_JSON as error:
+            if _kind_of(raw) == "Table":
+                raise self._wrong_kind("Table") from None
+            self._fail(f"a bookmark cannot be decoded: {error}", b"")
+            return
+        self._version = metadata.resource_version or self._version
+        # KEP-3157, "Watch list": this bookmark says that the present state has been sent.
+        if metadata.annotations and metadata.annotations.get("k8s.io/initial-events-end") == "true":
+            self._seal(initial_events_end=True)
+
+    def _take_error(self, raw: bytes) -> None:
+        try:
+            status = _decode_any(raw)
+        except NOT_JSON:
+            status = None
+        status = status if isinstance(status, dict) else {}
+        code = status.get("code")
+        self.ended = True
+        self._seal(error=api_error(code if isinstance(code, int) else 500, status, doing=self._doing))
+
+    def _take_document_line(self, line: bytes) -> None:
+        assert self._document is not None
+        self._document.append(line)
+        if line.rstrip() == b"}" or sum(map(len, self._document)) > _DOCUMENT_LIMIT:
+            document, self._document = self._document, None
+            self._unwrapped(b"\n".join(document))
+
+    def _unwrapped(self, document: bytes) -> None:
+        """Take a JSON document over several lines: some proxies and servers put a pretty-printed Status on a stream."""
+        kind = _kind_of(document)
+        if kind != "Status":
+            raise self._wrong_kind(kind) if kind else self._not_events()
+        self._take_error(document)
+
+    def _check_partial(self, raw: bytes) -> None:
+        kind = _kind_of(raw)
+        if kind is not None and kind != "PartialObjectMetadata":
+            raise self._wrong_kind(kind)
+
+    def _fail(self, reason: str, raw: bytes) -> None:
+        """Report an event that cannot be used, with what can still be read of it."""
+        try:
+            metadata = _decode_any(raw).get("metadata") if raw else None
+        except (*NOT_JSON, AttributeError):
+            metadata = None
+        self._failures.append(DecodeError(reason, key=readable_key(metadata), resource=self._resource.full_name))
+        if isinstance(metadata, dict) and isinstance(version := metadata.get("resourceVersion"), str) and version:
+            self._version = version
+
+    def _seal(self, *, initial_events_end: bool = False, error: ApiError | None = None) -> None:
+        """End the batch here."""
+        self._batches.append(WatchBatch(self._events, self._version, initial_events_end, error, self._failures))
+        self._events, self._failures, self._version = [], [], ""
+
+    def _finish(self) -> list[WatchBatch]:
+        if self._events or self._failures or self._version:
+            self._seal()
+        batches, self._batches = self._batches, []
+        return batches
+
+    def _not_events(self) -> ProtocolError:
+        return ProtocolError(
+            f"cannot {self._doing}: the answer is not a stream of watch events; is this an API server?"
+        )
+
+    def _wrong_kind(self, kind: str) -> ProtocolError:
+        wanted = "PartialObjectMetadata" if self._metadata_only else self._resource.kind
+        return ProtocolError(f"cannot {self._doing}: the server sends {kind} where {wanted} was asked for")
+
+
+class Decoder(Protocol):
+    """What a `WatchStream` needs of a decoder."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether an ERROR event has ended the stream."""
+        ...
+
+    def feed(self, data: Pieces | bytes) -> list[WatchBatch]:
+        """Take what one read brought, and give what it completed."""
+        ...
+
+    def close(self) -> list[WatchBatch]:
+        """Take the end of the stream."""
+        ...
+
+
+class WatchStream:
+    """The batches of an open watch, as an asynchronous iterator.
+
+    Nothing is awaited per event. When cancelled in `__anext__`, what had been read is not lost: the next call goes on.
+    """
+
+    __slots__ = ("_body", "_decoder", "_doing", "_eof", "_ready", "_silence", "_transport")
+
+    def __init__(
+        self,
+        body: Body,
+        decoder: Decoder,
+        transport: Transport,
+        *,
+        doing: str,
+        silence: float,
+    ) -> None:
+        self._body = body
+        self._decoder = decoder
+        self._transport = transport
+        self._doing = doing
+        self._silence = silence
+        self._ready: list[WatchBatch] = []  # in reverse
+        self._eof = False
+
+    def __aiter__(self) -> WatchStream:
+        return self
+
+    async def __anext__(self) -> WatchBatch:
+        while not self._ready:
+            if self._eof or self._decoder.ended:
+                raise StopAsyncIteration
+            try:
+                more = await self._body.read(self._take)
+            except KinformerError:
+                raise
+            except WIRE_ERRORS as error:
+                self._eof = True
+                raise self._transport.stream_error(error, doing=self._doing, silence=self._silence) from error
+            if not more:
+                self._eof = True
+                self._ready = self._decoder.close()[::-1]
+        return self._ready.pop()
+
+    def _take(self, pieces: Pieces) -> None:
+        self._ready = self._decoder.feed(pieces)[::-1] + self._ready
+
+
+def readable_key(metadata: Any) -> str | None:
+    """`namespace/name` of metadata that may be anything, or `None`."""
+    if not isinstance(metadata, dict) or not isinstance(name := metadata.get("name"), str) or not name:
+        return None
+    namespace = metadata.get("namespace")
+    return f"{namespace}/{name}" if isinstance(namespace, str) and namespace else name
+
+
+def _kind_of(raw: bytes) -> str | None:
+    try:
+        return _decode_kind(raw).kind
+    except NOT_JSON:
+        return None

@@ -1,0 +1,167 @@
+"""What went wrong on the wire, in kinformer's errors: no exception of aiohttp, ssl or a socket gets past here."""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import ssl
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import aiohttp
+import msgspec
+from aiohttp.http_exceptions import HttpProcessingError
+
+from kinformer.client._http.response_parser import HttpFormatError
+from kinformer.errors import (
+    ApiError,
+    ConnectError,
+    ProtocolError,
+    StreamBrokenError,
+    TLSError,
+    TransportError,
+    TransportTimeoutError,
+    api_error,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+__all__ = ["NOT_JSON", "WIRE_ERRORS", "NotConnectedError", "refusal", "retry_after", "transport_error"]
+
+# What msgspec raises for bytes that are not the JSON wanted; the last for what is nested a thousand deep.
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+# What aiohttp, ssl and the socket layer raise.
+WIRE_ERRORS = (aiohttp.ClientError, HttpProcessingError, HttpFormatError, OSError, TimeoutError, EOFError)
+
+
+class NotConnectedError(OSError):
+    """No connection could be made; why is its argument."""
+
+    def __init__(self, why: OSError) -> None:
+        super().__init__(*why.args)
+        self.why = why
+
+
+def transport_error(
+    error: BaseException, *, server: str, doing: str, answered: bool, limit: str = ""
+) -> TransportError:
+    """The error for what aiohttp, ssl or the socket layer raised.
+
+    Args:
+        error: what was raised; to be chained as the cause.
+        server: the server's address.
+        doing: what was tried ("list pods in namespace web").
+        answered: whether the head of an answer had come: then a lost connection broke a stream.
+        limit: the time limit that applied, for people ("30 seconds").
+    """
+    start = f"cannot {doing}: "
+    if (tls := _tls_failure(error)) is not None:
+        return TLSError(f"{start}no trust between us and {server}: {tls}")
+    if isinstance(error, TimeoutError):
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return TransportTimeoutError(f"{start}no connection to {server} in time: {_said(error)}")
+        within = f" for {limit}" if limit else ""
+        return TransportTimeoutError(f"{start}nothing was heard from {server}{within}")
+    match error:
+        case aiohttp.ClientHttpProxyError():
+            return ConnectError(f"{start}the proxy on the way to {server} refused: {error.status} {error.message}")
+        case aiohttp.ClientPayloadError() | EOFError():
+            # aiohttp wraps "not completed" twice and in brackets; that it is, is all there is to say.
+            why = "" if "not completed" in (said := _said(error)) else f": {said}"
+            return StreamBrokenError(f"{start}the answer of {server} broke off in the middle{why}")
+        case NotConnectedError():
+            return ConnectError(f"{start}no connection to {server}: {_said(error.why)}")
+        case aiohttp.ClientResponseError() | HttpProcessingError() | HttpFormatError():
+            return ProtocolError(f"{start}{server} answers with something that is not HTTP: {_said(error)}")
+        case aiohttp.ClientConnectorError():
+            return ConnectError(f"{start}no connection to {server}: {_said(error.os_error)}")
+        case aiohttp.ClientConnectionError() | OSError():
+            if answered:
+                return StreamBrokenError(f"{start}the connection to {server} was lost: {_said(error)}")
+            return ConnectError(f"{start}the connection to {server} was lost before it answered: {_said(error)}")
+        case _:
+            return ProtocolError(f"{start}{server} could not be spoken to: {_said(error)}")
+
+
+def refusal(status: int, body: bytes, headers: Mapping[str, str], *, doing: str) -> ApiError:
+    """The error for an answer that is no success.
+
+    Args:
+        status: the HTTP status.
+        body: a Status object, or any text.
+        headers: the answer's.
+        doing: what was refused.
+    """
+    said: dict[str, Any] | None = None
+    try:
+        decoded = msgspec.json.decode(body)
+    except NOT_JSON:
+        decoded = None
+    if isinstance(decoded, dict) and decoded.get("kind") == "Status":
+        said = decoded
+    text = "" if said else body[:1000].decode(errors="replace")
+    if not said and not text.strip():
+        text = _phrase(status)
+    return api_error(status, said, text=text, retry_after=retry_after(headers), doing=doing)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """The seconds that `Retry-After` asks for, given in seconds or as a date (RFC 9110, 10.2.3); never negative."""
+    value = headers.get("Retry-After", "").strip()
+    if not value:
+        return None
+    if value.isdecimal() and value.isascii():
+        return float(value)
+    try:
+        when = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=dt.UTC)
+    return max(0.0, (when - _server_time(headers)).total_seconds())
+
+
+def _server_time(headers: Mapping[str, str]) -> dt.datetime:
+    """The server's clock where it tells (`Date`), for the date in its other headers is by that clock."""
+    try:
+        when = email.utils.parsedate_to_datetime(headers.get("Date", ""))
+    except ValueError:
+        return dt.datetime.now(dt.UTC)
+    return when if when.tzinfo is not None else when.replace(tzinfo=dt.UTC)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def _tls_failure(error: BaseException | None) -> str | None:
+    """What TLS complains of, if it is TLS that failed: aiohttp wraps it in more than one way."""
+    if isinstance(error, aiohttp.ServerFingerprintMismatch):
+        return "the certificate has another fingerprint"
+    seen = 0
+    while error is not None and seen < 5:
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return _said(error.certificate_error)
+        if isinstance(error, ssl.SSLCertVerificationError):
+            why = getattr(error, "verify_message", "")
+            return f"certificate verify failed: {why}" if why else _said(error)
+        if isinstance(error, ssl.SSLError | ssl.CertificateError):
+            return _said(error)
+        if isinstance(error, aiohttp.ClientSSLError):
+            return _said(error.os_error)
+        if isinstance(error, OSError) and "SSL" in str(error.strerror or ""):
+            return str(error.strerror)
+        error = error.__cause__ or error.__context__
+        seen += 1
+    return None
+
+
+def _said(error: BaseException) -> str:
+    text = (isinstance(error, OSError) and error.strerror) or str(error)
+    return " ".join(str(text).split()) or type(error).__name__

@@ -1,0 +1,288 @@
+"""A connection of its own for each watch, read without aiohttp: into a buffer, in which its consumer finds the events.
+
+What this saves (docs/design/0005): a part of the time that reading takes, and the quarter of a megabyte that asyncio
+allocates and shrinks for each read, which leaves the heap in pieces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import sys
+import threading
+from typing import TYPE_CHECKING, Final, cast
+
+import anyio
+
+from kinformer.client._http.response_parser import HttpFormatError, Pieces, ResponseParser, whole
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Callable, Mapping
+
+__all__ = ["RawStream", "open_raw_stream"]
+
+# What one read may bring, when a backlog waits in the kernel: some 120 events, a millisecond of work. The larger, the
+# fewer turns of the loop; beyond this there is nothing more to gain (docs/design/0005).
+_BUFFER_SIZE: Final = 1024 * 1024
+
+# Of small objects that would be thousands of events at once, and hold the loop. So the next read brings no more than
+# makes some 500 pieces as large as the last ones, but always so much at least.
+_PIECES_PER_READ: Final = 512
+_LEAST_READ: Final = 64 * 1024
+
+# With so much of the buffer filled, the socket is not read until the consumer has taken what there is.
+_HIGH_WATER: Final = _BUFFER_SIZE // 4 * 3
+
+# A proactor goes on reading into a buffer that it was given, while the consumer is still at what is in it.
+_BUFFER_IS_OURS: Final = sys.platform != "win32"
+
+
+class _Buffers(threading.local):
+    """A thread's buffers. A stream has one for as long as there is something in it: nearly always, one serves all.
+
+    Not of the heap, which megabytes that come and go would leave in pieces; and memory only where it was written to.
+    """
+
+    def __init__(self) -> None:
+        self._spare: list[mmap.mmap] = []
+
+    def take(self) -> mmap.mmap:
+        """One that nobody else has."""
+        return self._spare.pop() if self._spare else mmap.mmap(-1, _BUFFER_SIZE)
+
+    def give_back(self, buffer: mmap.mmap) -> None:
+        """Let others have it."""
+        if not self._spare:
+            self._spare.append(buffer)
+
+
+_buffers = _Buffers()
+
+
+class RawStream(asyncio.BufferedProtocol):
+    """One GET and its answer.
+
+    Attributes:
+        parser: the answer's head, when `head` has returned.
+    """
+
+    def __init__(self, request: bytes, tune: Callable[[socket.socket], None]) -> None:
+        self.parser = ResponseParser()
+        self._request = request
+        self._tune = tune
+        self._loop = asyncio.get_running_loop()
+        self._buffer: mmap.mmap | None = None
+        self._filled = 0  # of the buffer
+        self._room = _LEAST_READ  # for the next read
+        self._copied: list[bytes] = []  # what came before it: with the head, for example
+        self._waiting = 0  # how many bytes that is in all
+        self._transport: asyncio.Transport | None = None
+        self._paused = False
+        self._ended = False
+        self._error: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._heard_at = self._loop.time()
+        self._gone = asyncio.Event()
+
+    async def head(self) -> None:
+        """Wait for the head of the answer.
+
+        Raises:
+            ConnectionError: the connection was lost before it came.
+            HttpFormatError: what came is not HTTP.
+        """
+        while not self.parser.status:
+            if self._error is not None:
+                raise self._error
+            if self._ended:
+                raise ConnectionResetError("Server disconnected")
+            await self._wait()
+
+    async def read(self, take: Callable[[Pieces], object], silence: float) -> bool:
+        """Give what has come of the body, at least a piece, to its consumer; false when it has come to its end.
+
+        If cancelled, nothing is lost: the next call goes on.
+
+        Args:
+            take: called with pieces that are good until it returns. What it raises goes on to the caller.
+            silence: seconds without a byte after which to give up.
+
+        Raises:
+            TimeoutError: nothing came for that long.
+            EOFError: the connection ended in the middle.
+            OSError: the connection was lost.
+            HttpFormatError: what came is not HTTP.
+        """
+        while not self._hand_over(take):
+            if self.parser.complete or (self._ended and self.parser.close()):
+                return False
+            if self._error is not None:
+                raise self._error
+            if self._ended:
+                raise EOFError("not completed")
+            timer = self._loop.call_at(self._heard_at + silence, self._look_for_silence, silence)
+            try:
+                await self._wait()
+            finally:
+                timer.cancel()
+        return True
+
+    async def read_to_end(self) -> bytes:
+        """The whole rest of the body; for a refusal, which is short."""
+        parts: list[bytes] = []
+        while await self.read(lambda pieces: parts.append(pieces.join()), 60.0):
+            pass
+        return b"".join(parts)
+
+    def fail(self, error: Exception) -> None:
+        """Let whoever reads have an error."""
+        self._error = self._error or error
+        self._wake()
+
+    def abort(self) -> None:
+        """Close the connection, a turn of the loop from now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def close(self) -> None:
+        """Close the connection; returns when it is."""
+        self.abort()
+        # Also when a cancelled anyio scope is being left, in which every unshielded wait ends at once.
+        with anyio.CancelScope(shield=True):
+            await self._gone.wait()
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is there, TLS and all: ask."""
+        # Not asserted: uvloop's, which uvicorn takes where it is installed, are no subclass of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+        if (sock := transport.get_extra_info("socket")) is not None:
+            self._tune(sock)
+        self._transport.write(self._request)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to put what comes."""
+        del sizehint
+        if self._buffer is None:
+            self._buffer = _buffers.take()
+        return memoryview(self._buffer)[self._filled : self._filled + self._room]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Something has come."""
+        assert self._buffer is not None
+        self._heard_at = self._loop.time()
+        self._filled += nbytes
+        self._waiting += nbytes
+        if not self.parser.status or not _BUFFER_IS_OURS:
+            try:
+                self._copied.append(self.parser.feed(self._buffer, self._filled).join())
+            except HttpFormatError as error:
+                self.fail(error)
+                self.abort()
+            self._filled = 0
+        if self._waiting > _HIGH_WATER and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """The server sends nothing more."""
+        self._ended = True
+        self._wake()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended."""
+        self._ended = True
+        if exc is not None and not self.parser.complete:
+            self._error = self._error or exc
+        self._transport = None
+        self._gone.set()
+        self._wake()
+
+    def _hand_over(self, take: Callable[[Pieces], object]) -> bool:
+        """Let the consumer have what has come of the body; returns whether there was something."""
+        if not self._waiting:
+            return False
+        copied, self._copied = whole(b"".join(self._copied)), []
+        try:
+            if copied.spans:
+                take(copied)
+            pieces = (
+                self.parser.feed(self._buffer, self._filled) if self._filled and self._buffer is not None else copied
+            )
+            if pieces.spans and pieces is not copied:
+                size = self._filled // len(pieces.spans)
+                self._room = max(_LEAST_READ, min(_BUFFER_SIZE, size * _PIECES_PER_READ))
+                take(pieces)
+        finally:
+            self._waiting = self._filled = 0
+            if self._buffer is not None and _BUFFER_IS_OURS:
+                _buffers.give_back(self._buffer)
+                self._buffer = None
+            if self._paused and self._transport is not None:
+                self._paused = False
+                self._transport.resume_reading()
+        return bool(copied.spans or pieces.spans)
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _look_for_silence(self, silence: float) -> None:
+        # What has come meanwhile has woken the reader, so this is the silence it was set for.
+        if not self._waiting and not self.parser.complete:
+            self._error = self._error or TimeoutError(f"nothing came for {silence:g} seconds")
+            self._wake()
+
+
+async def open_raw_stream(
+    host: str,
+    port: int,
+    *,
+    target: str,
+    headers: Mapping[str, str],
+    context: ssl.SSLContext | None,
+    server_hostname: str | None,
+    tune: Callable[[socket.socket], None],
+) -> RawStream:
+    """Connect, and send a GET.
+
+    Args:
+        host: whom to connect to.
+        port: where.
+        target: path and query, encoded.
+        headers: sent along; `Host` among them.
+        context: for TLS; `None` for plain HTTP.
+        server_hostname: the name the certificate must have; by default the host.
+        tune: sets options of the socket.
+
+    Raises:
+        OSError: no connection, or no trust.
+        ValueError: a header with a line break in it.
+    """
+    for name, value in headers.items():
+        if "\r" in value or "\n" in value or "\0" in value:
+            msg = f"the header {name} has a line break in its value"
+            raise ValueError(msg)
+    lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    request = "\r\n".join(lines).encode("latin-1")
+    loop = asyncio.get_running_loop()
+    _, stream = await loop.create_connection(
+        lambda: RawStream(request, tune),
+        host,
+        port,
+        ssl=context,
+        server_hostname=(server_hostname or host) if context is not None else None,
+    )
+    return stream

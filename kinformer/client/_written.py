@@ -1,0 +1,58 @@
+"""What the answer to a request that writes says about what is stored now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kinformer._own_writes.feed import Write
+from kinformer.objects import ObjectKey, version_number
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kinformer.objects import KubeObject
+    from kinformer.resources import Resource
+
+__all__ = ["collected", "deleted", "stored"]
+
+
+def stored(answer: KubeObject) -> Write | None:
+    """What a create, update or patch did; `None` where the answer does not say (a review, an eviction)."""
+    version = version_number(answer.resource_version)
+    if not version or not answer.name:
+        return None
+    view = answer.view()
+    whole = view["kind"] == answer.resource.kind
+    if whole and _is_gone(view):
+        # The last finalizer was taken off: there is no event of this change, only of the end.
+        return Write(answer.resource, answer.key, answer.uid, after=version, gone=True, obj=answer)
+    # A Scale has the metadata of what is scaled.
+    return Write(answer.resource, answer.key, answer.uid, version, obj=answer if whole else None)
+
+
+def deleted(resource: Resource, key: ObjectKey, answer: KubeObject) -> Write:
+    """What a deletion did: the answer is the object, marked or as it was last, or a Status."""
+    view = answer.view()
+    if view["kind"] == "Status":
+        return Write(resource, key, str(view.at("details.uid", "")), gone=True)
+    version = version_number(answer.resource_version)
+    if view.at("metadata.deletionTimestamp") and not _is_gone(view):
+        return Write(resource, answer.key, answer.uid, version, obj=answer)
+    return Write(resource, answer.key, answer.uid, after=version, gone=True, obj=answer)
+
+
+def collected(obj: KubeObject) -> Write:
+    """What became of one of a collection that was deleted; it comes as it was before."""
+    version = version_number(obj.resource_version)
+    # Whether it is gone or only marked cannot be told from this, but it is not as it was.
+    return Write(obj.resource, obj.key, obj.uid, after=version, gone=True, past=version, obj=obj)
+
+
+def _is_gone(obj: Mapping[str, Any]) -> bool:
+    """Whether nothing keeps it any more (apiserver registry/generic/registry/store.go, ShouldDeleteDuringUpdate)."""
+    metadata = obj["metadata"]
+    return bool(
+        metadata.get("deletionTimestamp")
+        and not metadata.get("finalizers")
+        and not metadata.get("deletionGracePeriodSeconds")
+    )

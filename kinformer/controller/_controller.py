@@ -1,0 +1,456 @@
+"""Workers awaiting `reconcile(key)`: what turns caches that change into work.
+
+    informer ──event──▶ filter ──▶ map: which keys? ──▶ RateLimitingQueue ──▶ N workers: reconcile(key)
+                                                                ▲                   │
+                                                                └─ after a while ───┘ raised, Requeue
+
+A reconcile is given a key, not an event: it reads what is so now from the caches, and makes the world fit. Events that
+come close together are one piece of work, and no key is ever with two workers at once. Nor is one called before the
+caches show what this program wrote for it (`kinformer._own_writes.gate`): a reconcile never does again what it has
+just done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import math
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, overload
+
+import anyio
+
+from kinformer._own_writes.gate import DEFAULT_WAIT, WriteGate
+from kinformer._tasks import BackgroundTask
+from kinformer.controller._event_mapping import EventMapping, Filter, Keys, OwnerKeys, Source, own_key
+from kinformer.controller._workers import Hook, Reconcile, Workers
+from kinformer.controller.reconcile import Requeue, TerminalError
+from kinformer.controller.status import ControllerState, ControllerStatus
+from kinformer.errors import AlreadyStartedError, CacheSyncError
+from kinformer.operators.leader_election import LeaderElector
+from kinformer.resources import Resource
+from kinformer.workqueue import RateLimitingQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from kinformer.metrics import WorkMetrics
+    from kinformer.objects import KubeObject, ObjectKey
+    from kinformer.operators.leader_election import Leadership
+    from kinformer.workqueue import Debounce
+
+__all__ = ["Controller", "Requeue", "TerminalError"]
+
+K = TypeVar("K", bound=Hashable)
+
+_log = logging.getLogger(__name__)
+
+# controller-runtime: pkg/controller/controller.go (CacheSyncTimeout), pkg/manager/manager.go (GracefulShutdownTimeout).
+DEFAULT_SYNC_TIMEOUT: Final = 120.0
+DEFAULT_GRACE: Final = 30.0
+
+
+class Controller(Generic[K]):
+    """Workers that call `reconcile(key)` for whatever the watched informers say.
+
+        async def reconcile(key: ObjectKey) -> Requeue | None:
+            deployment = deployments.lister.get(key.name, namespace=key.namespace)
+            ...
+
+        controller = Controller("web", reconcile).watches(deployments).owns(replicasets, owner=deployments)
+        async with factory, controller:
+            ...
+
+    When reconcile returns `None`, the key is done with, and its failures are forgotten. `Requeue(after)` is the same,
+    and the key comes again after that time. When it raises, the key and the traceback are logged, and the key comes
+    again after the queue's rate limiter's time; after a `TerminalError` it does not.
+
+    Own writes are seen: what a reconcile wrote through the `Client` of the informers, and what was written elsewhere in
+    the program to an object that the watches map to the key, is in the caches when reconcile is called for that key the
+    next time. Usually that takes no time; where it does, the key waits and others go on.
+
+    A controller runs once, beside any number of others. It needs no Kubernetes: without `watches`, what brings work is
+    `controller.queue.add(key)`.
+
+    With `leader`, only the replica that leads works. Given a `LeaderElector`, entering the controller fills the caches,
+    waits until we lead, and then begins; leaving it gives the lease back. Given a `Leadership`, as when several
+    controllers share one elector, that has been waited for already. When leadership is lost, the reconciles under way
+    are cancelled at once, whatever `grace` says, and none begins any more.
+
+    Args:
+        name: for logs and task names.
+        reconcile: the coroutine function that does the work. Never called for one key twice at once.
+        workers: how many reconciles run at once.
+        queue: where keys wait; a `RateLimitingQueue` with client-go's default limiter when left out. The controller
+            shuts it down when it ends.
+        timeout: seconds after which a reconcile is cancelled, and counts as failed; `None` for never.
+        sync_timeout: seconds to wait for the caches; `None` for ever.
+        grace: seconds that reconciles which are under way at the end are given before they are cancelled; `None` for
+            as long as they take.
+        drain: whether what is queued at the end is worked off in that time, too. What is delayed is dropped, and what
+            fails then is not tried again.
+        debounce: how long events are waited for to calm down before their keys are queued; not at all when left out.
+        leader: works only while this replica leads.
+        own_writes: seconds that a key waits at most until the caches show what was written for it; then it goes on with
+            what they have, and a warning. 0 for not at all.
+        metrics: told of each reconcile, and of the queue, unless that was given and has its own.
+
+    Attributes:
+        name: as given.
+        queue: as given, or the one that was made.
+
+    Raises:
+        TypeError: `reconcile` cannot be called.
+        ValueError: there is no name, no worker, or a time is out of its range.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        reconcile: Reconcile[K],
+        *,
+        workers: int = 4,
+        queue: RateLimitingQueue[K] | None = None,
+        timeout: float | None = None,
+        sync_timeout: float | None = DEFAULT_SYNC_TIMEOUT,
+        grace: float | None = DEFAULT_GRACE,
+        drain: bool = False,
+        debounce: Debounce | None = None,
+        leader: LeaderElector | Leadership | None = None,
+        own_writes: float = DEFAULT_WAIT,
+        metrics: WorkMetrics | None = None,
+    ) -> None:
+        if not name:
+            raise ValueError("a controller needs a name; its logs and tasks go by it")
+        if not callable(reconcile):
+            msg = f"controller {name!r}: reconcile must be a coroutine function, not {type(reconcile).__name__}"
+            raise TypeError(msg)
+        if workers < 1:
+            msg = f"controller {name!r}: workers={workers}; at least 1 is needed to get anything done"
+            raise ValueError(msg)
+        for what, seconds in (("timeout", timeout), ("sync_timeout", sync_timeout)):
+            if seconds is not None and not seconds > 0:
+                msg = f"controller {name!r}: {what}={seconds}; expected seconds above 0, or None for no limit"
+                raise ValueError(msg)
+        if grace is not None and not grace >= 0:
+            msg = f"controller {name!r}: grace={grace}; expected 0 seconds or more, or None for no limit"
+            raise ValueError(msg)
+        if not (own_writes >= 0 and math.isfinite(own_writes)):
+            msg = f"controller {name!r}: own_writes={own_writes}; expected 0 seconds or more, 0 for not to wait"
+            raise ValueError(msg)
+        self.name = name
+        # Not `queue or ...`: an empty queue is false.
+        self.queue: RateLimitingQueue[K] = RateLimitingQueue(name=name, metrics=metrics) if queue is None else queue
+        self._gate: WriteGate[K] = WriteGate(name, timeout=own_writes)
+        self._workers = Workers(name, self.queue, reconcile, workers, timeout, gate=self._gate)
+        self._sync_timeout = sync_timeout
+        self._grace = grace
+        self._drain = drain
+        self._debounce = debounce
+        self._elector = leader if isinstance(leader, LeaderElector) else None
+        self._leadership = None if isinstance(leader, LeaderElector) else leader
+        self._mappings: list[EventMapping[K]] = []
+        self._state = ControllerState.NEW
+        self._registrations = contextlib.AsyncExitStack()
+        self._background = BackgroundTask(f"controller {name}")
+        if metrics is not None:
+            self._workers.metrics = metrics.controller(name, self)
+
+    def __repr__(self) -> str:
+        return f"<Controller {self.name} {self._state} workers={self.workers} {self.queue!r}>"
+
+    @overload
+    def watches(
+        self: Controller[ObjectKey],
+        informer: Source,
+        map: None = None,
+        filter: Filter | None = None,
+        *,
+        priority: int | None = None,
+    ) -> Controller[ObjectKey]: ...
+
+    @overload
+    def watches(
+        self,
+        informer: Source,
+        map: Callable[[KubeObject], Keys[K]],
+        filter: Filter | None = None,
+        *,
+        priority: int | None = None,
+    ) -> Self: ...
+
+    def watches(
+        self,
+        informer: Source,
+        map: Callable[[KubeObject], Any] | None = None,  # noqa: A002 - the name everybody expects
+        filter: Filter | None = None,  # noqa: A002 - the name everybody expects
+        *,
+        priority: int | None = None,
+    ) -> Any:
+        """Have the events of an informer bring work. The handler is registered when the controller starts.
+
+        Args:
+            informer: what to listen to; the controller waits for its cache before it calls reconcile.
+            map: from an object to what must be reconciled because of it: one key, or a list, set or iterator of keys,
+                or `None` for nothing. Of an update both the new and the old object are mapped. The object's own key
+                when left out. If it raises, the informer logs and counts that as a handler's failure.
+            filter: takes an event (`Added`, `Updated`, `Deleted`); returns whether it counts. All do when left out.
+                `kinformer.filters` has some that can be combined, and that never swallow a deletion.
+            priority: of the keys it brings. When left out, they have `DEFAULT_PRIORITY`, and `LOW_PRIORITY` where an
+                object was there already or was resynced.
+
+        Returns:
+            The controller itself, so that calls can be chained.
+
+        Raises:
+            AlreadyStartedError: the controller runs, or has run.
+        """
+        self._check_not_started("watch another informer")
+        keys_of = own_key if map is None else map
+        self._mappings.append(EventMapping(informer, keys_of, filter, self.queue, self._debounce, priority))
+        return self
+
+    def owns(
+        self: Controller[ObjectKey],
+        informer: Source,
+        owner: Resource | Source,
+        filter: Filter | None = None,  # noqa: A002 - the name everybody expects
+        *,
+        priority: int | None = None,
+    ) -> Controller[ObjectKey]:
+        """Have the events of an informer bring work for the objects that control (own) its objects.
+
+        The owner is found in `metadata.ownerReferences`: the one reference with `controller: true`, if its kind and
+        API group are those of `owner`; other objects bring no work.
+
+        Args:
+            informer: the informer of what is owned; the controller waits for its cache before it calls reconcile.
+            owner: the owners' resource, or their informer (for its resource: it is not itself watched).
+            filter: as for `watches`.
+            priority: as for `watches`.
+
+        Returns:
+            The controller itself, so that calls can be chained.
+
+        Raises:
+            AlreadyStartedError: the controller runs, or has run.
+            ValueError: the owners live in namespaces and the owned do not, which Kubernetes does not allow.
+        """
+        owners = owner if isinstance(owner, Resource) else owner.resource
+        owned = informer.resource
+        if owners.namespaced and not owned.namespaced:
+            msg = (
+                f"controller {self.name!r}: {owned.qualified} are cluster-scoped and cannot be owned by "
+                f"{owners.qualified}, which live in namespaces; use watches(..., map=...)"
+            )
+            raise ValueError(msg)
+        return self.watches(informer, OwnerKeys(owners), filter, priority=priority)
+
+    def before_reconcile(self, hook: Hook[K]) -> Self:
+        """Have a function asked before each reconcile of a key whether something must happen first.
+
+        It is called by the worker that has taken the key. If it returns `None`, reconcile is called. If it returns an
+        awaitable, the key is put aside while that is awaited, and the worker goes on with other keys: nobody else is
+        held up, whatever it takes. Then the key is queued again with its priority, and all hooks are asked anew, so
+        that what they promise is so in the very moment reconcile begins. A hook must therefore bound its waiting
+        itself, and answer `None` in the end. Events of a key that is aside neither bring it back sooner nor twice.
+
+        What the hook or its awaitable raises is a failure of the key like one of reconcile. When the controller stops,
+        awaitables are cancelled.
+
+        Args:
+            hook: a plain function from a key to `None` or an awaitable.
+
+        Returns:
+            The controller itself, so that calls can be chained.
+
+        Raises:
+            AlreadyStartedError: the controller runs, or has run.
+            TypeError: `hook` is a coroutine function: it would never answer `None`.
+        """
+        self._check_not_started("be given another hook")
+        if inspect.iscoroutinefunction(hook):
+            msg = (
+                f"controller {self.name!r}: a hook is a plain function that returns None, or an awaitable when there "
+                "is something to wait for; a coroutine function would be waited for again and again"
+            )
+            raise TypeError(msg)
+        self._workers.hooks.append(hook)
+        return self
+
+    @property
+    def workers(self) -> int:
+        """How many reconciles may run at once."""
+        return self._workers.count
+
+    @property
+    def active_workers(self) -> int:
+        """How many reconciles run now."""
+        return len(self._workers.in_progress)
+
+    @property
+    def own_write_waits(self) -> int:
+        """How often a key had to wait until the caches showed what was written for it."""
+        return self._gate.waits
+
+    @property
+    def own_write_timeouts(self) -> int:
+        """How often that took too long, and reconcile was called with caches that were behind."""
+        return self._gate.given_up
+
+    @property
+    def status(self) -> ControllerStatus[K]:
+        """How the controller is now.
+
+        Raises:
+            RuntimeError: no event loop is running.
+        """
+        now = asyncio.get_running_loop().time()
+        workers = self._workers
+        key, error, at = workers.last_failure or (None, "", None)
+        return ControllerStatus(
+            name=self.name,
+            state=self._state,
+            taken_at=now,
+            workers=workers.count,
+            depth=self.queue.depth,
+            delayed=self.queue.delayed,
+            aside=len(workers.aside),
+            in_progress={key: now - began for key, began in workers.in_progress.items()},
+            failing=dict(workers.failing),
+            last_error=error,
+            last_error_key=key,
+            last_error_at=at,
+            results=dict(workers.results),
+            own_write_waits=self.own_write_waits,
+            own_write_timeouts=self.own_write_timeouts,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Register with the informers, wait for their caches and, with an elector, for leadership; start the workers.
+
+        If cancelled while waiting, the handlers are removed again, and no reconcile has been called.
+
+        Raises:
+            AlreadyStartedError: the controller runs, or has run; or its elector takes part already.
+            CacheSyncError: caches were not filled within `sync_timeout`; the message names them.
+            StoppedError: an informer has been stopped.
+        """
+        self._check_not_started("start again")
+        self._state = ControllerState.WAITING_FOR_CACHES
+        try:
+            handler = f"controller {self.name}"
+            for mapping in self._mappings:
+                registration = mapping.source.add_event_handler(on_event=mapping.on_event, name=handler)
+                self._registrations.push_async_callback(registration.remove)
+                self._gate.watch(mapping.source, mapping.keys_of)
+            await self._wait_for_caches()
+            if self._elector is not None:
+                self._state = ControllerState.STANDING_BY
+                self._leadership = await self._elector.__aenter__()
+        except BaseException:
+            await self._discard()
+            self._state = ControllerState.STOPPED
+            raise
+        self._state = ControllerState.RUNNING
+        self._background.start(self._workers.run(self._leadership))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Take no more work, give the reconciles under way `grace` seconds, then cancel them.
+
+        What is still queued is dropped, unless the controller drains: the next start finds it in the caches. If
+        cancelled meanwhile, the reconciles are cancelled at once. Nothing of the controller runs any more when this has
+        returned or raised. Then the elector, if there is one, gives the lease back.
+
+        Raises:
+            LeadershipLostError: leadership was lost, and the elector has cancelled the body because of that.
+        """
+        try:
+            await self._stop()
+        except BaseException as failure:
+            if self._elector is not None:
+                await self._elector.__aexit__(type(failure), failure, failure.__traceback__)
+            raise
+        if self._elector is not None:
+            await self._elector.__aexit__(kind, error, traceback)
+
+    async def run(self) -> None:
+        """Run until cancelled, then stop as `async with` does; also ends when the queue was shut down and is empty.
+
+        Raises:
+            AlreadyStartedError: the controller runs, or has run; or its elector takes part already.
+            CacheSyncError: caches were not filled within `sync_timeout`; the message names them.
+            LeadershipLostError: this replica leads no longer.
+            StoppedError: an informer has been stopped.
+        """
+        async with self:
+            await self._background.join()
+            if self._leadership is not None:
+                # An elector that only tells has cancelled nobody.
+                self._leadership.check()
+
+    def _check_not_started(self, doing: str) -> None:
+        if self._state is not ControllerState.NEW:
+            msg = f"controller {self.name!r} has been started, and cannot {doing}; make a new one"
+            raise AlreadyStartedError(msg)
+
+    async def _wait_for_caches(self) -> None:
+        async def wait_for(source: Source) -> CacheSyncError | None:
+            try:
+                await source.synced(timeout=self._sync_timeout)
+            except CacheSyncError as error:
+                return error
+            return None
+
+        sources = {id(mapping.source): mapping.source for mapping in self._mappings}
+        name = f"kinformer controller {self.name} waits for caches"
+        try:
+            async with asyncio.TaskGroup() as group:
+                waits = [group.create_task(wait_for(source), name=name) for source in sources.values()]
+        except ExceptionGroup as group_error:
+            # One that will never be filled (its informer was stopped) ends the waiting for the others.
+            raise group_error.exceptions[0] from None
+        late = [error for wait in waits if (error := wait.result()) is not None]
+        if late:
+            msg = f"controller {self.name!r} cannot start: {'; '.join(map(str, late))}"
+            raise CacheSyncError(msg, {cache: cause for error in late for cache, cause in error.causes.items()})
+
+    async def _stop(self) -> None:
+        self._state = ControllerState.STOPPING
+        try:
+            if self._drain:
+                async with asyncio.timeout(self._grace):
+                    await self._stop_listening()
+                    self.queue.add_debounced_now()
+                    await self.queue.shut_down()
+                    await self._background.join()
+            else:
+                await self._discard()
+                async with asyncio.timeout(self._grace):
+                    await self._background.join()
+        except TimeoutError:
+            _log.warning("controller %s: cancelling what is still under way after %s s", self.name, self._grace)
+        finally:
+            try:
+                await self._background.stop()
+            finally:
+                self._state = ControllerState.STOPPED
+                await self._discard()
+
+    async def _discard(self) -> None:
+        """Begin nothing any more, and hear of nothing any more."""
+        self._workers.discard()
+        self._gate.close()
+        await self.queue.shut_down()
+        await self._stop_listening()
+
+    async def _stop_listening(self) -> None:
+        # Not stopped by a scope of anyio that was cancelled around the body: it would stop every wait in here.
+        with anyio.CancelScope(shield=True):
+            await self._registrations.aclose()

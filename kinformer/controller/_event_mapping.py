@@ -1,0 +1,146 @@
+"""From the events of informers to the keys that a controller must reconcile.
+
+    event ──▶ filter: does it count? ──▶ map: which keys does it concern? ──▶ queue, with a priority
+
+What was there already when the controller began, and what a resync repeats, comes with a low priority: a start with
+100,000 objects must not delay the one that changes just then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, MappingView
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
+
+from kinformer.events import Added, Event, Updated
+from kinformer.objects import KubeObject, ObjectKey
+from kinformer.operators.owners import owners_of
+from kinformer.workqueue import DEFAULT_PRIORITY, LOW_PRIORITY
+
+if TYPE_CHECKING:
+    from kinformer.resources import Resource
+    from kinformer.workqueue import Debounce, RateLimitingQueue
+
+__all__ = ["EventMapping", "Filter", "Keys", "OwnerKeys", "Registration", "Source", "own_key"]
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Registration(Protocol):
+    """What an informer returns for a handler."""
+
+    async def remove(self) -> None:
+        """Take the handler away; it is not called again."""
+        ...
+
+
+class Source(Protocol):
+    """What a controller can watch; a `SharedInformer` is one."""
+
+    @property
+    def resource(self) -> Resource:
+        """What its events are about."""
+        ...
+
+    def add_event_handler(self, *, on_event: Callable[[Event], None], name: str) -> Registration:
+        """Have the function called with each event, beginning with an `Added` for all that is there."""
+        ...
+
+    async def synced(self, timeout: float | None = None) -> None:
+        """Wait until the cache is filled.
+
+        Raises:
+            CacheSyncError: it was not in `timeout` seconds.
+        """
+        ...
+
+
+Keys: TypeAlias = K | list[K] | AbstractSet[K] | Iterator[K] | None
+Filter: TypeAlias = Callable[[Event], bool]
+
+
+def _as_keys(mapped: Any) -> Iterable[Any]:
+    """One key or many? Tuples and strings are keys: an `ObjectKey` may be taken apart like a tuple."""
+    if mapped is None:
+        return ()
+    many = isinstance(mapped, list | AbstractSet | Iterator | MappingView)
+    return cast("Iterable[Any]", mapped) if many else (mapped,)
+
+
+def own_key(obj: KubeObject) -> ObjectKey:
+    """An object concerns itself."""
+    return obj.key
+
+
+class OwnerKeys:
+    """Maps an object to the key of the owner that controls it, if that is of the given resource."""
+
+    def __init__(self, owner: Resource) -> None:
+        self._owner = owner
+
+    def __call__(self, obj: KubeObject) -> list[ObjectKey]:
+        """The owner's key; nothing where another one, or nobody, controls the object."""
+        namespace = obj.namespace if self._owner.namespaced else ""
+        return [
+            ObjectKey(namespace, owner.name)
+            for owner in owners_of(obj)
+            if owner.controller and owner.is_of(self._owner)
+        ]
+
+
+def _priority_of(event: Event) -> int:
+    match event:
+        case Added(initial=True) | Updated(is_resync=True):
+            return LOW_PRIORITY
+        case _:
+            return DEFAULT_PRIORITY
+
+
+class EventMapping(Generic[K]):
+    """One informer a controller listens to: which events count, which keys they concern, how urgent they are.
+
+    Args:
+        source: the informer.
+        keys_of: from an object to the keys it concerns.
+        admit: whether an event counts; all do when it is `None`.
+        queue: where the keys go.
+        debounce: how long keys wait for the events to calm down; not at all when it is `None`.
+        priority: of all its keys; by the event when it is `None`.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        keys_of: Callable[[KubeObject], Any],
+        admit: Filter | None,
+        queue: RateLimitingQueue[K],
+        debounce: Debounce | None = None,
+        priority: int | None = None,
+    ) -> None:
+        self.source = source
+        self.queue = queue
+        self._map = keys_of
+        self._admit = admit
+        self._debounce = debounce
+        self._priority = priority
+
+    def keys_of(self, obj: KubeObject) -> Iterable[K]:
+        """The keys an object concerns."""
+        return _as_keys(self._map(obj))
+
+    def on_event(self, event: Event) -> None:
+        """Queue the keys of the object; of an update, those of the new state and of the old one."""
+        if self._admit is not None and not self._admit(event):
+            return
+        priority = _priority_of(event) if self._priority is None else self._priority
+        for key in self.keys_of(event.obj):
+            self._add(key, priority)
+        if isinstance(event, Updated):
+            for key in self.keys_of(event.old):
+                self._add(key, priority)
+
+    def _add(self, key: K, priority: int) -> None:
+        if self._debounce is None:
+            self.queue.add(key, priority=priority)
+        else:
+            self.queue.add_debounced(key, self._debounce, priority=priority)

@@ -1,0 +1,201 @@
+"""From the FIFO into the cache, and on to those who listen: handlers, iterators, and who waits for an object."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from typing import TYPE_CHECKING, Final
+
+from kinformer._own_writes.pending import Floors
+from kinformer._tasks import SLICE_SECONDS
+from kinformer.cache._process_deltas import apply_changes
+from kinformer.events import Added, Updated
+from kinformer.informer._waiters import Waiters
+from kinformer.status import Changes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kinformer.cache.delta_fifo import DeltaFIFO
+    from kinformer.cache.indexer import Indexer
+    from kinformer.events import Event
+    from kinformer.informer.event_stream import EventStream
+    from kinformer.informer.registration import HandlerRegistration
+
+__all__ = ["Dispatcher"]
+
+_log = logging.getLogger(__name__)
+
+# How many keys are taken between two looks at the clock: some 50 µs, unless index functions are slow.
+_KEYS_PER_CLOCK: Final = 32
+
+
+class Dispatcher:
+    """Changes the cache first, then tells; everybody in the order in which it happened.
+
+    Args:
+        fifo: what is to happen.
+        indexer: the cache.
+        name: the informer's, for logs.
+        position: the version that everything in the FIFO, or taken from it, brings the cache to.
+        on_synced: called once, when the first list is wholly in the cache.
+        on_drained: called each time everything in the FIFO has come into the cache.
+    """
+
+    def __init__(
+        self,
+        fifo: DeltaFIFO,
+        indexer: Indexer,
+        *,
+        name: str,
+        position: Callable[[], str],
+        on_synced: Callable[[], None],
+        on_drained: Callable[[], None],
+    ) -> None:
+        self.has_synced = False
+        self.resource_version = ""
+        """Everything up to this version is in the cache."""
+        self.waiters = Waiters(indexer.get_by_key)
+        self.floors = Floors(indexer.get_by_key, lambda: self.resource_version)
+        self.told = 0
+        """How many events there were to tell."""
+        self.deletions = 0
+        """How many of them were deletions."""
+        self._fifo = fifo
+        self._indexer = indexer
+        self._name = name
+        self._position = position
+        self._on_synced = on_synced
+        self._on_drained = on_drained
+        self._registrations: list[HandlerRegistration] = []
+        self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
+        self._group: asyncio.TaskGroup | None = None
+
+    @property
+    def changes(self) -> Changes:
+        """How often the cache was changed. Nothing is counted per kind: what was added and not deleted is there."""
+        added = len(self._indexer) + self.deletions
+        return Changes(added, self.told - added - self.deletions, self.deletions)
+
+    @property
+    def registrations(self) -> tuple[HandlerRegistration, ...]:
+        """The handlers there are now."""
+        return tuple(self._registrations)
+
+    def register(self, registration: HandlerRegistration) -> None:
+        """Add a handler; what is in the cache already is the first it hears of."""
+        self._bring_up_to_date(registration)
+        self._registrations.append(registration)
+        if self._group is not None:
+            self._start(registration, self._group)
+
+    def forget(self, registration: HandlerRegistration) -> None:
+        """Tell a handler nothing more."""
+        if registration in self._registrations:
+            self._registrations.remove(registration)
+
+    def attach(self, stream: EventStream, *, initial: bool) -> None:
+        """Add an iterator, for as long as somebody holds it; with `initial` it begins with what is in the cache."""
+        if initial:
+            self._bring_up_to_date(stream)
+        self._streams.add(stream)
+
+    def detach(self, stream: EventStream) -> None:
+        """Tell an iterator nothing more."""
+        self._streams.discard(stream)
+
+    async def run(self, group: asyncio.TaskGroup) -> None:
+        """Take what comes into the FIFO, for ever, in slices; handlers run in tasks of the group."""
+        self._group = group
+        for registration in self._registrations:
+            self._start(registration, group)
+        fifo, indexer = self._fifo, self._indexer
+        clock = asyncio.get_running_loop().time
+        while True:
+            await fifo.wait()
+            more = True
+            while more:
+                until = clock() + SLICE_SECONDS
+                events: list[Event] = []
+                while more:
+                    changes, initial = fifo.take(_KEYS_PER_CLOCK)
+                    self.deletions += apply_changes(changes, indexer, events, initial=initial)
+                    more = len(fifo) > 0
+                    if clock() >= until:
+                        break
+                self._tell(events)
+                if more:
+                    await asyncio.sleep(0)
+
+    def progressed(self) -> None:
+        """The position may have grown, though nothing was queued."""
+        if not len(self._fifo):
+            self.resource_version = self._position()
+            if self.floors:
+                self.floors.progressed()
+
+    def close(self) -> None:
+        """Let handlers and iterators end."""
+        self._group = None
+        for listener in self._listeners():
+            listener.close()
+        self._registrations.clear()
+
+    def _start(self, registration: HandlerRegistration, group: asyncio.TaskGroup) -> None:
+        registration.start(group)
+        if registration.resync:
+            name = f"kinformer resync {registration.name}"
+            registration.end_with(group.create_task(self._resync(registration), name=name))
+
+    def _bring_up_to_date(self, listener: HandlerRegistration | EventStream) -> None:
+        """What is in the cache, for one who comes late; nothing can happen between this and what follows."""
+        if len(self._indexer):
+            listener.put([Added(obj, initial=True) for obj in self._indexer.list()])
+        if self.has_synced:
+            listener.put_mark()
+
+    def _tell(self, events: list[Event]) -> None:
+        if events:
+            self.told += len(events)
+            for registration in self._registrations:
+                registration.put(events)
+            for stream in tuple(self._streams):
+                stream.put(events)
+        drained = not len(self._fifo)
+        if drained:
+            self.resource_version = self._position()
+        if not self.has_synced and self._fifo.has_synced:
+            self.has_synced = self.waiters.absence_counts = True
+            for listener in self._listeners():
+                listener.put_mark()
+            self.waiters.check_all()
+            _log.debug("%s: in sync with %d objects", self._name, len(self._indexer))
+            self._on_synced()
+        elif events and len(self.waiters):
+            self.waiters.check(event.key for event in events)
+        if self.floors:
+            self.floors.changed({event.key for event in events})
+            self.floors.progressed()
+        if drained:
+            self._on_drained()
+
+    async def _resync(self, registration: HandlerRegistration) -> None:
+        """Tell one handler of everything again, every so often, straight from the cache (docs/design/0001)."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(registration.resync)
+            if not self.has_synced or registration.waiting > len(self._indexer):
+                # It has not even been told everything once since the last time: more of it would only pile up.
+                continue
+            until = clock() + SLICE_SECONDS
+            for key in [*self._indexer.list_keys()]:
+                obj = self._indexer.get_by_key(key)
+                if obj is not None:
+                    registration.put([Updated(obj, obj)])
+                if clock() >= until:
+                    await asyncio.sleep(0)
+                    until = clock() + SLICE_SECONDS
+
+    def _listeners(self) -> list[HandlerRegistration | EventStream]:
+        return [*self._registrations, *self._streams]

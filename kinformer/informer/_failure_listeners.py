@@ -1,0 +1,68 @@
+"""Those who are told of every failure of an informer, and who is asked when it is about to give up."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kinformer.errors import KinformerError
+
+__all__ = ["FailureListeners"]
+
+I = TypeVar("I")  # noqa: E741 - an informer
+
+OnError: TypeAlias = "Callable[[KinformerError, I], object]"
+OnGiveUp: TypeAlias = "Callable[[KinformerError | None, I], object]"
+
+# Under the informer's own name: whoever reads the log looks for that.
+_log = logging.getLogger("kinformer.informer._shared_informer")
+
+
+class FailureListeners(Generic[I]):
+    """Functions of users: whatever they do, the informer goes on.
+
+    Args:
+        informer: what they are told about.
+        name: the informer's, for the log.
+        on_error: the first who is told.
+        on_give_up: who is asked; by default nobody, and it gives up.
+    """
+
+    def __init__(self, informer: I, name: str, on_error: OnError[I] | None, on_give_up: OnGiveUp[I] | None) -> None:
+        self._informer = informer
+        self._name = name
+        self._on_error = [] if on_error is None else [on_error]
+        self._on_give_up = on_give_up
+
+    def add(self, on_error: OnError[I]) -> Callable[[], None]:
+        """Tell one more; returns what ends that."""
+        self._on_error.append(on_error)
+
+        def remove() -> None:
+            if on_error in self._on_error:
+                self._on_error.remove(on_error)
+
+        return remove
+
+    def tell(self, error: KinformerError) -> None:
+        """Tell all of them."""
+        for on_error in tuple(self._on_error):
+            try:
+                on_error(error, self._informer)
+            except Exception:  # noqa: BLE001 - a user's function; the informer goes on
+                _log.exception("%s: on_error raised", self._name)
+
+    def go_on_after(self, error: KinformerError | None, failures: int) -> bool:
+        """Ask whether to go on in spite of so many failures in a row."""
+        go_on = False
+        if self._on_give_up is not None:
+            try:
+                go_on = bool(self._on_give_up(error, self._informer))
+            except Exception:  # noqa: BLE001 - a user's function; what it cannot answer is no
+                _log.exception("%s: on_give_up raised", self._name)
+        if not go_on:
+            _log.error("%s: giving up after %s failures in a row: %s", self._name, failures, error)
+        return go_on

@@ -1,0 +1,445 @@
+"""SharedInformerFactory: one informer, one task and one watch per identity, however many ask."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, overload
+
+from kinformer.cache.storage import checked_storage
+from kinformer.errors import (
+    AlreadyStartedError,
+    CacheSyncError,
+    LifecycleError,
+    StoppedError,
+    UnknownResourceError,
+)
+from kinformer.informer._api_groups import ApiGroups
+from kinformer.informer._shared_informer import SharedInformer
+from kinformer.informer.typed import TypedInformer
+from kinformer.labels import FieldSelector, LabelSelector
+from kinformer.metrics import NO_METRICS
+from kinformer.reflector._state_machine import MIN_WATCH_SECONDS, StreamingMemory
+from kinformer.resources import Resource, find_resource
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Callable, Mapping, Sequence
+
+    from kinformer.backoff import Backoff
+    from kinformer.cache.storage import Storage
+    from kinformer.errors import KinformerError
+    from kinformer.events import T
+    from kinformer.labels import SelectorInput
+    from kinformer.listwatch import ListerWatcher
+    from kinformer.metrics import Metrics
+    from kinformer.reflector._ingest import Transform
+    from kinformer.reflector.trim import Trim
+    from kinformer.scope import Shard
+
+__all__ = ["Identity", "SharedInformerFactory", "Sources"]
+
+
+class Sources(Protocol):
+    """What a factory needs of a client."""
+
+    def list_watch(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
+        shard: Shard | None = None,
+    ) -> ListerWatcher:
+        """A source of a resource's objects within a scope."""
+        ...
+
+    async def resolve(self, name: str) -> Resource:
+        """The resource a kubectl-style name means, by discovery if need be."""
+        ...
+
+
+class Identity(NamedTuple):
+    """What an informer is of. Two requests with equal identities get the same informer.
+
+    Selectors are compared by meaning: "a=1,b=2" and "b==2,a=1" are one identity.
+    """
+
+    resource: Resource
+    namespace: str
+    label_selector: LabelSelector
+    field_selector: FieldSelector
+    metadata_only: bool
+    shard: Shard | None = None
+
+    def __str__(self) -> str:
+        text = self.resource.full_name
+        if self.namespace:
+            text += f" in {self.namespace}"
+        scope = [str(selector) for selector in (self.label_selector, self.field_selector) if selector]
+        if self.metadata_only:
+            scope.append("metadata only")
+        if self.shard is not None:
+            scope.append(self.shard.name)
+        return f"{text} ({'; '.join(scope)})" if scope else text
+
+
+class SharedInformerFactory(ApiGroups):
+    """Makes informers and shares them; starts, syncs and stops them together.
+
+        async with Client() as client:
+            factory = SharedInformerFactory(client)
+            pods = factory.core.v1.pods
+            async with factory:
+                await factory.wait_for_cache_sync(timeout=30)
+
+    Entering starts all informers asked for so far; one that is asked for later is started at once. Leaving stops them
+    and leaves nothing behind. A stopped factory is not started again.
+
+    Args:
+        client: a `Client`, or anything that makes sources.
+        resync: seconds between resyncs of handlers that do not ask for their own; 0 for none.
+        namespace: the namespace of informers that do not name one; `None` for all.
+        backoff: when to try again after a failure.
+        trim: what every informer cuts out of the objects that arrive; see `SharedInformer`.
+        storage: how informers hold their objects, unless they are asked for with another: "plain" or "compact".
+        on_error: told of every failure of every informer: `on_error(error, informer)`.
+        give_up_after: each informer's retry budget in seconds; by default none gives up. See `SharedInformer`.
+        on_give_up: asked when the budget of an informer is used up; whether it goes on.
+        streaming_lists: whether lists are streamed where the server does so (`sendInitialEvents`, KEP-3157). That a
+            server does not is remembered per resource.
+        watch_seconds: how long each watch is asked to last, at least; at most it is twice that. See `SharedInformer`.
+        own_writes: whether caches are kept up with what is written through the client, see `SharedInformer.caught_up`.
+        metrics: told of what is counted.
+    """
+
+    def __init__(
+        self,
+        client: Sources,
+        *,
+        resync: float = 0.0,
+        namespace: str | None = None,
+        backoff: Backoff | None = None,
+        trim: Trim | None = None,
+        storage: Storage = "plain",
+        on_error: Callable[[KinformerError, SharedInformer], object] | None = None,
+        give_up_after: float | None = None,
+        on_give_up: Callable[[KinformerError | None, SharedInformer], object] | None = None,
+        streaming_lists: bool = True,
+        watch_seconds: int = MIN_WATCH_SECONDS,
+        own_writes: bool = True,
+        metrics: Metrics = NO_METRICS,
+    ) -> None:
+        self._client = client
+        self._own_writes = own_writes
+        self._resync = resync
+        self._namespace = namespace or ""
+        self._backoff = backoff
+        self._trim = trim
+        self._storage = checked_storage(storage)
+        self._on_error = on_error
+        self._give_up_after = give_up_after
+        self._on_give_up = on_give_up
+        self._streaming_lists = streaming_lists
+        self._watch_seconds = watch_seconds
+        self._streaming: dict[Resource, StreamingMemory] = {}
+        self._metrics = metrics
+        self._informers: dict[Identity, SharedInformer] = {}
+        self._transforms: dict[Identity, Transform | None] = {}
+        self._views: dict[tuple[Identity, builtins.type], TypedInformer[Any]] = {}
+        self._started = False
+        self._stopped = False
+
+    def __repr__(self) -> str:
+        state = "stopped" if self._stopped else "started" if self._started else "new"
+        return f"<SharedInformerFactory {state} informers={len(self._informers)}>"
+
+    @property
+    def informers(self) -> Mapping[Identity, SharedInformer]:
+        """All informers there are, by what they are of."""
+        return dict(self._informers)
+
+    @property
+    def started(self) -> bool:
+        """Whether it has been started, also when it has been stopped since."""
+        return self._started
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has been stopped."""
+        return self._stopped
+
+    @overload
+    def informer(
+        self,
+        resource: Resource | str,
+        *,
+        namespace: str | None = None,
+        label_selector: SelectorInput = None,
+        field_selector: str | Mapping[str, str] | FieldSelector | None = None,
+        metadata_only: bool = False,
+        shard: Shard | None = None,
+        transform: Transform | None = None,
+        storage: Storage | None = None,
+        type: None = None,
+    ) -> SharedInformer: ...
+
+    @overload
+    def informer(
+        self,
+        resource: Resource | str,
+        *,
+        namespace: str | None = None,
+        label_selector: SelectorInput = None,
+        field_selector: str | Mapping[str, str] | FieldSelector | None = None,
+        metadata_only: bool = False,
+        shard: Shard | None = None,
+        transform: Transform | None = None,
+        storage: Storage | None = None,
+        type: builtins.type[T],
+    ) -> TypedInformer[T]: ...
+
+    def informer(
+        self,
+        resource: Resource | str,
+        *,
+        namespace: str | None = None,
+        label_selector: SelectorInput = None,
+        field_selector: str | Mapping[str, str] | FieldSelector | None = None,
+        metadata_only: bool = False,
+        shard: Shard | None = None,
+        transform: Transform | None = None,
+        storage: Storage | None = None,
+        type: builtins.type[Any] | None = None,  # noqa: A002 - the name everybody expects
+    ) -> SharedInformer | TypedInformer[Any]:
+        """The informer of a resource in a scope: the same each time it is asked for, until it is stopped.
+
+        Args:
+            resource: a `Resource`, or the name of a built-in one as kubectl takes it ("pods", "po", "deploy",
+                "ingresses.networking.k8s.io"). For the name of a custom resource see `discover`.
+            namespace: the only namespace to cover; by default the factory's.
+            label_selector: only objects with such labels; the server selects.
+            field_selector: only objects with such fields; the server selects.
+            metadata_only: fetch only the objects' metadata (PartialObjectMetadata).
+            shard: only a share of the objects, where several programs do the work together.
+            transform: what to keep of each object; part of no identity, so all who ask must give the same, or none.
+            storage: "plain" or "compact"; by default the factory's. Part of no identity either.
+            type: a class of yours (msgspec.Struct, dataclass, TypedDict, pydantic model): returns a `TypedInformer` of
+                it, a view of the very informer that is returned without. The same each time, too.
+
+        Raises:
+            UnknownResourceError: no built-in resource of that name, or one that cannot be watched.
+            SelectorError: a selector does not parse.
+            ValueError: a namespace for a cluster-scoped resource, a transform or storage other than the informer's own.
+            MissingDependencyError: compact storage without its extra.
+            StoppedError: the factory has stopped.
+            TypeError: a `type` that objects cannot be decoded into.
+        """
+        found = find_resource(resource) if isinstance(resource, str) else resource
+        if found is None:
+            msg = (
+                f"{resource!r} is no built-in resource; for a custom one use `await factory.discover({resource!r})` "
+                "or factory.informer(Resource(group, version, plural, kind))"
+            )
+            raise UnknownResourceError(msg)
+        if not found.watchable:
+            msg = f"{found.full_name} cannot be listed and watched (the API server only takes requests to create it)"
+            raise UnknownResourceError(msg)
+        if namespace and not found.namespaced:
+            msg = f"{found.qualified} are cluster-scoped; leave namespace={namespace!r} out"
+            raise ValueError(msg)
+        if self._stopped:
+            msg = "the factory has stopped: it makes no informers any more; make a new factory"
+            raise StoppedError(msg)
+        scope = (namespace if namespace is not None else self._namespace) if found.namespaced else ""
+        identity = Identity(
+            found, scope, LabelSelector.parse(label_selector), FieldSelector.parse(field_selector), metadata_only, shard
+        )
+        informer = self._informers.get(identity)
+        if informer is None or informer.stopped:
+            informer = self._informers[identity] = self._make(identity, transform, storage or self._storage)
+            self._transforms[identity] = transform
+            if self._started:
+                informer.start()
+        elif transform is not None and transform is not self._transforms[identity]:
+            msg = f"the informer of {identity} exists already, with another transform; give each the same"
+            raise ValueError(msg)
+        elif storage is not None and checked_storage(storage) != informer.status.storage.storage:
+            msg = f"the informer of {identity} exists already, with another storage; give each the same"
+            raise ValueError(msg)
+        return informer if type is None else self._typed_view(identity, informer, type)
+
+    async def discover(
+        self,
+        name: str,
+        *,
+        namespace: str | None = None,
+        label_selector: SelectorInput = None,
+        field_selector: str | Mapping[str, str] | FieldSelector | None = None,
+        metadata_only: bool = False,
+        shard: Shard | None = None,
+        transform: Transform | None = None,
+        storage: Storage | None = None,
+    ) -> SharedInformer:
+        """The informer of a resource named as kubectl names it, also a custom one: "widgets.v1.example.com", "wd".
+
+        Like `informer`, after asking the API server what the name means when it is not built in. If cancelled, no
+        informer was made.
+
+        Raises:
+            UnknownResourceError: the server has no such resource; the message names those that come close.
+            ApiError: the server refused to say.
+            TransportError: the server did not answer.
+        """
+        resource = await self._client.resolve(name)
+        return self.informer(
+            resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            metadata_only=metadata_only,
+            shard=shard,
+            transform=transform,
+            storage=storage,
+        )
+
+    def start(self) -> None:
+        """Start all informers asked for so far; those asked for later start by themselves.
+
+        Raises:
+            AlreadyStartedError: it has been started before.
+            StoppedError: it has been stopped before.
+        """
+        if self._stopped:
+            msg = "the factory has stopped and cannot be started again; make a new one"
+            raise StoppedError(msg)
+        if self._started:
+            msg = "the factory has been started already; informers asked for from now on start by themselves"
+            raise AlreadyStartedError(msg)
+        asyncio.get_running_loop()
+        self._started = True
+        for informer in self._informers.values():
+            informer.start()
+
+    async def stop(self) -> None:
+        """Stop all informers and wait for their end: no task and no watch is left. Stopping twice does no harm.
+
+        If cancelled, all informers have still been told to end.
+
+        Raises:
+            ExceptionGroup: informers had failed by defects of their own.
+        """
+        self._stopped = True
+        informers = [*self._informers.values()]
+        for informer in informers:
+            informer.request_stop()
+        failures: list[Exception] = []
+        for informer in informers:
+            try:
+                await informer.stop()
+            except Exception as error:  # noqa: BLE001 - collected, and raised below when all have ended
+                failures.append(error)
+        if failures:
+            msg = "informers failed"
+            raise ExceptionGroup(msg, failures)
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.stop()
+
+    async def wait_for_cache_sync(self, timeout: float | None = None, *, fail_fast: bool = False) -> None:
+        """Wait until the first list of every informer is wholly in its cache.
+
+        Args:
+            timeout: seconds to wait at most, for all together; `None` waits for ever.
+            fail_fast: do not wait for what only a person can mend: raise as soon as the server answers one of them
+                with 401, 403 or 404. (The informers go on trying all the same.)
+
+        Raises:
+            CacheSyncError: not in time, or refused; names each cache that is missing, and the last error it met.
+            StoppedError: an informer ended before that.
+            LifecycleError: the factory has not been started, so nothing would ever come.
+        """
+        if not self._started:
+            msg = "the factory has not been started: nothing would ever sync; use `async with factory:` or start()"
+            raise LifecycleError(msg)
+        informers = [*self._informers.items()]
+        try:
+            async with asyncio.timeout(timeout), asyncio.TaskGroup() as group:
+                for identity, informer in informers:
+                    if not informer.has_synced:
+                        group.create_task(informer.synced(fail_fast=fail_fast), name=f"kinformer waits for {identity}")
+        except TimeoutError:
+            raise _not_in_sync(informers, f"after {timeout} s") from _first_error(informers)
+        except ExceptionGroup as failed:
+            first = failed.exceptions[0]
+            if not isinstance(first, CacheSyncError):
+                raise first from None
+            raise _not_in_sync(informers, "and cannot be") from first.__cause__
+
+    def is_fresh(self, max_age: float) -> bool:
+        """Whether every cache is known to be no older than so many seconds; see `SharedInformer.is_fresh`."""
+        return all(informer.is_fresh(max_age) for informer in self._informers.values())
+
+    def _typed_view(self, identity: Identity, informer: SharedInformer, into: builtins.type[T]) -> TypedInformer[T]:
+        view = self._views.get((identity, into))
+        # An informer that was stopped is followed by another of the same identity.
+        if view is None or view.informer is not informer:
+            view = self._views[identity, into] = TypedInformer(informer, into)
+        return view
+
+    def _builtin(self, resource: Resource) -> SharedInformer:
+        return self.informer(resource)
+
+    def _make(self, identity: Identity, transform: Transform | None, storage: Storage) -> SharedInformer:
+        source = self._client.list_watch(
+            identity.resource,
+            namespace=identity.namespace or None,
+            label_selector=str(identity.label_selector),
+            field_selector=str(identity.field_selector),
+            metadata_only=identity.metadata_only,
+            shard=identity.shard,
+        )
+        return SharedInformer(
+            source,
+            name=str(identity),
+            namespace=identity.namespace,
+            resync=self._resync,
+            backoff=self._backoff,
+            transform=transform,
+            trim=self._trim,
+            storage=storage,
+            on_error=self._on_error,
+            give_up_after=self._give_up_after,
+            on_give_up=self._on_give_up,
+            streaming=self._streaming_of(identity.resource),
+            watch_seconds=self._watch_seconds,
+            own_writes=self._own_writes,
+            metrics=self._metrics,
+        )
+
+    def _streaming_of(self, resource: Resource) -> StreamingMemory:
+        memory = self._streaming.get(resource)
+        if memory is None:
+            off = "" if self._streaming_lists else "switched off (streaming_lists=False)"
+            memory = self._streaming[resource] = StreamingMemory(off)
+        return memory
+
+
+def _not_in_sync(informers: Sequence[tuple[Identity, SharedInformer]], when: str) -> CacheSyncError:
+    late = {str(identity): informer for identity, informer in informers if not informer.has_synced}
+    causes = {name: informer.status.last_error for name, informer in late.items()}
+    listed = "; ".join(
+        f"{name}: {cause if cause is not None else f'no error, {late[name].status.listed} objects so far'}"
+        for name, cause in causes.items()
+    )
+    return CacheSyncError(f"{len(late)} of {len(informers)} caches are not in sync {when}: {listed}", causes)
+
+
+def _first_error(informers: Sequence[tuple[Identity, SharedInformer]]) -> BaseException | None:
+    late = (informer.status.last_error for _, informer in informers if not informer.has_synced)
+    return next((error for error in late if error is not None), None)

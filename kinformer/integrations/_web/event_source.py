@@ -1,0 +1,302 @@
+"""A cache's events as server-sent events (HTML, 9.2), which a browser reads with `EventSource`.
+
+    event: reset            forget what you know (not when resuming)
+    event: added            data: the object
+    event: updated          data: the object
+    event: deleted          data: apiVersion, kind, metadata with name, namespace and uid
+    event: synced           what was there (or was missed) has been told, what follows is news
+    id: 12345               everything up to this resource version has been told
+
+An id comes by itself, after the events it is about. A browser that comes back says it in `Last-Event-ID`, and is told
+what has changed since: at least everything it has missed, possibly something it knows. Events are upserts by name.
+
+A reader that is slower than the events is told the newest state per object, so what waits for it is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from kinformer._tasks import SLICE_SECONDS
+from kinformer.errors import StoppedError
+from kinformer.events import Added, Deleted, Updated
+from kinformer.integrations._web.answers import PIECE_BYTES
+from kinformer.labels import LabelSelector
+from kinformer.objects import version_number
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+
+    from kinformer.events import Event
+    from kinformer.informer import SharedInformer
+    from kinformer.integrations._web.open_streams import Ending
+    from kinformer.objects import KubeObject, ObjectKey
+    from kinformer.resources import Resource
+
+__all__ = ["HEARTBEAT_SECONDS", "Selection", "event_source"]
+
+HEARTBEAT_SECONDS: Final = 15.0
+"""How long a stream may be silent: what the HTML standard advises against proxies that drop silent connections."""
+
+_RETRY_MILLISECONDS: Final = 1000
+
+_MOST_DELETIONS: Final = 10_000
+"""How many deletions are remembered for those who come back; who has missed more is told everything anew."""
+
+
+EVERYTHING: Final = LabelSelector()
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which objects a stream is about.
+
+    Attributes:
+        namespace: "" for all.
+        selector: of labels; the empty one selects all.
+    """
+
+    namespace: str = ""
+    selector: LabelSelector = EVERYTHING
+
+    def has(self, obj: KubeObject) -> bool:
+        """Whether the object is one of them."""
+        return self.has_key(obj.key) and (not self.selector or self.selector.matches(obj.labels))
+
+    def has_key(self, key: ObjectKey) -> bool:
+        """Whether an object of this key could be one of them."""
+        return not self.namespace or key.namespace == self.namespace
+
+
+class _Journal:
+    """Which objects of a cache have changed since a version, from the moment on when it was begun."""
+
+    def __init__(self, informer: SharedInformer) -> None:
+        self._informer = weakref.ref(informer)
+        self._since = version_number(informer.resource_version)
+        # By key: the version after which it changed last, and after which it came.
+        self._touched: dict[ObjectKey, tuple[int, int]] = {}
+        self._gone: dict[ObjectKey, tuple[int, str]] = {}
+        self._registration = informer.add_event_handler(
+            self._record, resync=0, delivery="latest", name="event journal of kinformer.integrations"
+        )
+
+    async def caught_up(self) -> None:
+        """Wait until it knows of everything that has happened up to this call."""
+        while self._registration.waiting and not self._registration.removed:  # noqa: ASYNC110 - others' turn, no wait
+            await asyncio.sleep(0)
+
+    def reaches_back_to(self, version: int, now: int) -> bool:
+        """Whether it knows everything that happened between that version and now."""
+        return self._since <= version <= now
+
+    def touched_since(self, version: int) -> Iterator[tuple[ObjectKey, bool]]:
+        """Objects that have changed and have not gone, and whether they came since."""
+        for key, (at, came) in [*self._touched.items()]:
+            if at >= version:
+                yield key, came >= version
+
+    def gone_since(self, version: int) -> Iterator[tuple[ObjectKey, str]]:
+        """Keys and uids of objects that have gone."""
+        for key, (at, uid) in [*self._gone.items()]:
+            if at >= version:
+                yield key, uid
+
+    def _record(self, event: Event) -> None:
+        informer = self._informer()
+        if informer is None or (isinstance(event, Added) and event.initial):
+            return
+        # Never too low, or a client would not be told; if it is too high, it is told twice. A deletion that only a list
+        # showed has no version of its own: it happened before that list's.
+        unseen = isinstance(event, Deleted) and not event.final_state_known
+        position = informer.status.resource_version if unseen else informer.resource_version
+        at = max(version_number(position), version_number(event.obj.resource_version))
+        key = event.key
+        _, came = self._touched.pop(key, (0, -1))
+        if isinstance(event, Deleted):
+            self._gone.pop(key, None)
+            self._gone[key] = (at, event.obj.uid)
+            if len(self._gone) > _MOST_DELETIONS:
+                forgotten, _ = self._gone.pop(next(iter(self._gone)))
+                self._since = max(self._since, forgotten + 1)
+            return
+        self._gone.pop(key, None)
+        self._touched[key] = (at, at if isinstance(event, Added) else came)
+
+
+_JOURNALS: Final[weakref.WeakKeyDictionary[SharedInformer, _Journal]] = weakref.WeakKeyDictionary()
+
+
+def _journal_of(informer: SharedInformer) -> _Journal:
+    journal = _JOURNALS.get(informer)
+    if journal is None:
+        journal = _JOURNALS[informer] = _Journal(informer)
+    return journal
+
+
+async def event_source(
+    informer: SharedInformer,
+    *,
+    ending: Ending,
+    selection: Selection,
+    last_event_id: str = "",
+    heartbeat: float = HEARTBEAT_SECONDS,
+    render: Callable[[KubeObject], bytes] | None = None,
+) -> AsyncGenerator[bytes, None]:
+    """The stream, in pieces of some 64 KiB at most, or of one event.
+
+    It ends when the informer has ended.
+
+    Args:
+        informer: whose events; until its cache has synced, the stream is kept alive and says nothing.
+        ending: ends it before that.
+        selection: of which objects. One that leaves it by a change is told as deleted.
+        last_event_id: what the client has been told already; "" if nothing.
+        heartbeat: seconds of silence at most.
+        render: from an object to the JSON that is sent of it; by default the whole object as the cache has it.
+    """
+    write = _Frames(informer.resource, render or _whole, selection)
+    yield b"retry: %d\n\n" % _RETRY_MILLISECONDS
+    try:
+        while not (informer.has_synced or ending.due):
+            try:
+                async with ending.or_after(heartbeat):
+                    await informer.synced()
+            except TimeoutError:
+                yield b": not in sync yet\n\n"
+        if ending.due:
+            return
+        stream = informer.events(delivery="latest", initial=False)
+    except StoppedError:
+        return
+    async with stream:
+        # In the same turn of the loop: the stream of all that follows, and what is there.
+        there = informer.snapshot()
+        position = there.resource_version
+        journal = _journal_of(informer)
+        await journal.caught_up()
+        since = _version_of(last_event_id)
+        if since is not None and journal.reaches_back_to(since, version_number(position)):
+            frames = write.missed(journal, since, informer)
+        else:
+            frames = write.all(there.values())
+        del there
+        async for piece in _in_pieces(frames, ending):
+            yield piece
+        while not ending.due:
+            yield _id(position)
+            try:
+                async with ending.or_after(heartbeat):
+                    first = await anext(stream)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                # In silence, too, the version goes on.
+                position = informer.resource_version
+                continue
+            # In one turn of the loop: all that waits, and the version up to which that is everything.
+            events = [first, *stream.take_waiting()]
+            position = informer.resource_version
+            async for piece in _in_pieces((frame for event in events for frame in write.event(event)), ending):
+                yield piece
+
+
+class _Frames:
+    """What is written of each event."""
+
+    def __init__(self, resource: Resource, render: Callable[[KubeObject], bytes], selection: Selection) -> None:
+        self._resource = resource
+        self._render = render
+        self._selection = selection
+
+    def all(self, objects: Iterable[KubeObject]) -> Iterator[bytes]:
+        """Everything in the cache."""
+        yield b"event: reset\ndata: {}\n\n"
+        for obj in objects:
+            if self._selection.has(obj):
+                yield self._now(b"added", obj)
+        yield _SYNCED
+
+    def missed(self, journal: _Journal, since: int, informer: SharedInformer) -> Iterator[bytes]:
+        """What has changed since a version."""
+        for key, uid in journal.gone_since(since):
+            if self._selection.has_key(key):
+                yield self._deleted(key, uid)
+        for key, is_new in journal.touched_since(since):
+            obj = informer.indexer.get_by_key(key)
+            if obj is None or not self._selection.has_key(key):
+                continue  # Gone just now: that is news, and comes next.
+            yield self._now(b"added" if is_new else b"updated", obj) if self._selection.has(obj) else self._left(obj)
+        yield _SYNCED
+
+    def event(self, event: Event) -> Iterator[bytes]:
+        """One event, as it is for those who see the selection only."""
+        has = self._selection.has
+        match event:
+            case Added(obj):
+                if has(obj):
+                    yield self._now(b"added", obj)
+            case Updated(old, new):
+                if has(new):
+                    yield self._now(b"updated" if has(old) else b"added", new)
+                elif has(old):
+                    yield self._left(new)
+            case Deleted(obj):
+                if has(obj):
+                    yield self._left(obj)
+
+    def _now(self, kind: bytes, obj: KubeObject) -> bytes:
+        raw = self._render(obj)
+        if b"\n" in raw or b"\r" in raw:
+            # Outside of strings, where JSON has no line breaks, they mean nothing; in an event stream they end a field.
+            raw = raw.replace(b"\r", b" ").replace(b"\n", b" ")
+        return b"event: %s\ndata: %s\n\n" % (kind, raw)
+
+    def _left(self, obj: KubeObject) -> bytes:
+        return self._deleted(obj.key, obj.uid)
+
+    def _deleted(self, key: ObjectKey, uid: str) -> bytes:
+        metadata = {"name": key.name, "namespace": key.namespace, "uid": uid}
+        said = {"apiVersion": self._resource.api_version, "kind": self._resource.kind, "metadata": metadata}
+        return b"event: deleted\ndata: %s\n\n" % msgspec.json.encode(said)
+
+
+_SYNCED: Final = b"event: synced\ndata: {}\n\n"
+
+
+async def _in_pieces(frames: Iterator[bytes], ending: Ending) -> AsyncGenerator[bytes, None]:
+    """Frames put together to pieces, others having their turn in between."""
+    clock = asyncio.get_running_loop().time
+    together: list[bytes] = []
+    size = 0
+    until = clock() + SLICE_SECONDS
+    for frame in frames:
+        together.append(frame)
+        size += len(frame)
+        if size >= PIECE_BYTES or clock() >= until:
+            yield b"".join(together)
+            together, size = [], 0
+            await asyncio.sleep(0)
+            if ending.due:
+                return
+            until = clock() + SLICE_SECONDS
+    if together:
+        yield b"".join(together)
+
+
+def _whole(obj: KubeObject) -> bytes:
+    return obj.to_json()
+
+
+def _id(version: str) -> bytes:
+    """Sets the browser's last event id; without data, it is no event. As good as a comment to keep a stream alive."""
+    return b"id: %s\n\n" % version.encode()
+
+
+def _version_of(last_event_id: str) -> int | None:
+    return int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else None

@@ -1,0 +1,7 @@
+"""Metrics for Prometheus."""
+
+from __future__ import annotations
+
+from kinformer.integrations.prometheus._collector import REQUEST_BUCKETS, SCRAPE_PATIENCE, PrometheusMetrics
+
+__all__ = ["REQUEST_BUCKETS", "SCRAPE_PATIENCE", "PrometheusMetrics"]

@@ -1,0 +1,174 @@
+"""Metrics for Prometheus: informers, work queues, controllers and client requests, in one collector.
+
+    metrics = PrometheusMetrics()                             # in prometheus_client's own registry
+    client = Client(metrics=metrics)
+    factory = SharedInformerFactory(client, metrics=metrics)
+    controller = Controller("web", reconcile, metrics=metrics)
+    prometheus_client.start_http_server(9090, addr="127.0.0.1")
+
+Nothing is paid per event: what informers, handlers and queues know anyway is read when somebody scrapes. The names of
+work queues, controllers and client requests are those of client-go and controller-runtime, so that dashboards made for
+them work; informers have names of their own (`kinformer_informer_…`, `kinformer_handler_…`), for client-go has none.
+
+Labels are bounded: the names of informers, handlers, queues and controllers, classes of errors, reasons, HTTP methods
+and codes, and the API server's host. None is taken from an object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client import REGISTRY
+
+from kinformer.integrations.prometheus._families import counters, histograms
+from kinformer.integrations.prometheus._informers import InformerSeries
+from kinformer.integrations.prometheus._work import ControllerSeries, QueueSeries, WorkSeries
+from kinformer.metrics import Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
+
+    from kinformer.metrics import ControllerGauges, QueueGauges
+
+__all__ = ["REQUEST_BUCKETS", "SCRAPE_PATIENCE", "PrometheusMetrics"]
+
+_log = logging.getLogger(__name__)
+
+REQUEST_BUCKETS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+"""Seconds (component-base metrics/prometheus/restclient, requestLatency)."""
+
+SCRAPE_PATIENCE: Final = 2.0
+"""Seconds that a scrape from another thread waits for the event loop to answer it."""
+
+
+class PrometheusMetrics:
+    """Give it to clients, factories, informers, queues and controllers as `metrics=`; one for all of them.
+
+    Scrapes may come from any thread. What they read is read on the event loop, between two of its turns; if the loop
+    does not get round to it within two seconds, it is read from the scraping thread all the same, so that a stuck loop
+    can be seen: then figures may not fit together to the last one.
+
+    Args:
+        registry: where it is registered; prometheus_client's own by default, `None` for nowhere: it is a collector.
+
+    Raises:
+        ValueError: metrics of these names are registered there already; use one `PrometheusMetrics` for everything.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = REGISTRY) -> None:
+        self._informers = InformerSeries()
+        self._work = WorkSeries()
+        self._requests: Counter[tuple[str, ...]] = Counter()
+        self._durations: dict[tuple[str, ...], Histogram] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        if registry is not None:
+            registry.register(self)
+
+    # What is told
+
+    def informer_started(self, informer: Any) -> None:
+        """An informer has been started; it is read from now on."""
+        self._loop = asyncio.get_running_loop()
+        self._informers.started(informer)
+
+    def informer_stopped(self, informer: Any) -> None:
+        """An informer has ended; what it counted stays, the informer itself is let go of."""
+        self._informers.stopped(informer)
+
+    def listed(self, informer: str, *, objects: int, reason: str, seconds: float) -> None:
+        """A list was finished; the informer's status counts them by reason."""
+        del objects, reason
+        self._informers.listed(informer, seconds)
+
+    def watch_opened(self, informer: str, *, seconds: float) -> None:
+        """The informer's status counts watches."""
+
+    def failed(self, informer: str, error: BaseException) -> None:
+        """The informer's status counts errors."""
+
+    def handler_failed(self, informer: str, handler: str, error: BaseException) -> None:
+        """The handler's registration counts failures."""
+
+    def queue(self, name: str, gauges: QueueGauges) -> QueueSeries:
+        """A work queue was made."""
+        self._meet_loop()
+        return self._work.queue(name, gauges)
+
+    def controller(self, name: str, gauges: ControllerGauges) -> ControllerSeries:
+        """A controller was made."""
+        self._meet_loop()
+        return self._work.controller(name, gauges)
+
+    def requested(self, method: str, host: str, code: str, seconds: float) -> None:
+        """A request was answered, or not: then the code is "<error>"."""
+        self._requests[code, method, host] += 1
+        duration = self._durations.get((method, host))
+        if duration is None:
+            self._meet_loop()
+            duration = self._durations[method, host] = Histogram(REQUEST_BUCKETS)
+        duration.observe(seconds)
+
+    # What is asked
+
+    def describe(self) -> Iterable[Metric]:
+        """The families, without a sample: for the registry, which looks for names that are taken."""
+        return [*PrometheusMetrics(None)._families()]
+
+    def collect(self) -> Iterable[Metric]:
+        """Everything, as it is now."""
+        loop = self._loop
+        if loop is None or not loop.is_running() or _is_running_here(loop):
+            return [*self._families()]
+        answer: concurrent.futures.Future[list[Metric]] = concurrent.futures.Future()
+
+        def read() -> None:
+            if answer.set_running_or_notify_cancel():
+                try:
+                    answer.set_result([*self._families()])
+                except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
+                    answer.set_exception(error)
+
+        loop.call_soon_threadsafe(read)
+        try:
+            return answer.result(SCRAPE_PATIENCE)
+        except TimeoutError:
+            answer.cancel()
+            _log.warning("the event loop did not answer a scrape within %g s; reading beside it", SCRAPE_PATIENCE)
+            return [*self._families()]
+
+    def _families(self) -> Iterator[Metric]:
+        yield from self._informers.families()
+        yield from self._work.families()
+        yield counters(
+            "rest_client_requests",
+            "Number of HTTP requests, partitioned by status code, method, and host.",
+            ("code", "method", "host"),
+            self._requests.copy(),
+        )
+        yield histograms(
+            "rest_client_request_duration_seconds",
+            "Request latency in seconds until the head of the answer. Broken down by verb, and host.",
+            ("verb", "host"),
+            self._durations.copy(),
+        )
+
+    def _meet_loop(self) -> None:
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            # Queues and controllers may be made before the loop runs; an informer will tell.
+            return
+
+
+def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False

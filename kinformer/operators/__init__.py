@@ -1,0 +1,1 @@
+"""What operators need beside reconcile: leadership, finalizers, owners, conditions, Events."""

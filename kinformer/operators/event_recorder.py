@@ -1,0 +1,258 @@
+"""Kubernetes Events: what `kubectl describe` shows about an object, told by a controller.
+
+    async with EventRecorder(client, "shop-operator") as events:
+        events.normal(shop, "Created", "created the deployment web")
+        events.warning(shop, "QuotaExceeded", f"cannot scale to {n}: the namespace's quota is used up")
+
+    record ──▶ EventCorrelator: new, once more, similar, too many? ──▶ queue (at most 1000) ──▶ create or patch
+
+Recording is a plain call that returns at once and never raises: an Event that cannot be written is no reason for a
+controller to fail. The rules and figures are client-go's (tools/record/event.go).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+from collections import deque
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+import anyio
+
+from kinformer._tasks import BackgroundTask
+from kinformer.errors import (
+    AlreadyExistsError,
+    AlreadyStartedError,
+    ConfigError,
+    KinformerError,
+    NotFoundError,
+    ServerError,
+    TooManyRequestsError,
+    TransportError,
+)
+from kinformer.operators._event_correlator import EventCorrelator, Subject
+from kinformer.resources import EVENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from kinformer.objects import KubeObject
+    from kinformer.operators._event_correlator import EventSeries, EventType
+    from kinformer.resources import Resource
+
+__all__ = ["EventClient", "EventRecorder"]
+
+_log = logging.getLogger(__name__)
+
+# tools/record/event.go: maxQueuedEvents, maxTriesPerEvent, defaultSleepDuration
+MAX_QUEUED: Final = 1000
+MAX_TRIES: Final = 12
+SECONDS_BETWEEN_TRIES: Final = 10.0
+
+# client-go gives up at any answer of the server's; these say that the next one may be another.
+_PASSING: Final = (TransportError, ServerError, TooManyRequestsError, ConfigError, TimeoutError)
+
+
+class EventClient(Protocol):
+    """What is needed of a client; `kinformer.Client` has it."""
+
+    async def create(self, resource: Resource, obj: Mapping[str, Any], /, *, namespace: str) -> KubeObject:
+        """Create an Event; `AlreadyExistsError` where there is one of that name."""
+        ...
+
+    async def patch(self, resource: Resource, name: str, patch: Mapping[str, Any], /, *, namespace: str) -> KubeObject:
+        """Merge into an Event; `NotFoundError` where there is none any more."""
+        ...
+
+
+class EventRecorder:
+    """Tells of Events, in the background.
+
+    The same Event once more counts one up instead of making another; from the tenth different text about the same
+    object and reason within ten minutes on, they are combined; about one object there are 25 at once and then one each
+    five minutes. What comes while an Event waits to be written is written with it. Events about different objects are
+    written in the order in which they first came.
+
+    When the server does not answer, an Event is tried twelve times, ten seconds apart, and given up; what it refuses is
+    given up at once. Up to 1000 Events wait meanwhile, and more are dropped. Whatever is dropped or given up is counted
+    and logged. It asks for the verbs create and patch on events (of the core group).
+
+    What is recorded before `async with` is entered waits for that; what is recorded after it was left is dropped.
+    Leaving writes what is still waiting, for `drain` seconds at most.
+
+    Args:
+        client: speaks to the server.
+        component: who tells, such as "shop-operator".
+        instance: which of its replicas; the host's name when left out.
+        drain: seconds that leaving may take; 0 drops what waits.
+        correlator: what becomes one, and what is too many.
+        wall_clock: the time written into Events.
+        rng: the source of randomness of the first pause.
+
+    Raises:
+        ValueError: the component has no name, or `drain` is negative.
+    """
+
+    def __init__(
+        self,
+        client: EventClient,
+        component: str,
+        *,
+        instance: str | None = None,
+        drain: float = 5.0,
+        correlator: EventCorrelator | None = None,
+        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        rng: random.Random | None = None,
+    ) -> None:
+        if not component:
+            raise ValueError("an event recorder needs the name of the component that tells, such as 'shop-operator'")
+        if not drain >= 0:
+            msg = f"drain={drain}; expected 0 seconds or more"
+            raise ValueError(msg)
+        self.component = component
+        self.instance = socket.gethostname() if instance is None else instance
+        self._client = client
+        self._drain = drain
+        self._correlator = EventCorrelator() if correlator is None else correlator
+        self._wall_clock = wall_clock
+        self._rng = random.Random() if rng is None else rng  # noqa: S311 - jitter, no secret
+        self._queue: deque[EventSeries] = deque()
+        self._something = asyncio.Event()
+        self._nothing = asyncio.Event()
+        self._nothing.set()
+        self._writer = BackgroundTask(f"event recorder {component}")
+        self._entered = False
+        self._closed = False
+        self._dropped = 0
+
+    def __repr__(self) -> str:
+        return f"<EventRecorder {self.component} queued={len(self._queue)} dropped={self._dropped}>"
+
+    @property
+    def dropped(self) -> int:
+        """How many occurrences were not written, or Events given up, so far."""
+        return self._dropped
+
+    def normal(self, obj: Mapping[str, Any], reason: str, message: str, *, action: str = "") -> None:
+        """Tell that something happened as it should.
+
+        Args:
+            obj: the object it is about, or a manifest with `apiVersion`, `kind` and `metadata`.
+            reason: why, as one CamelCase word for programs, such as "Created".
+            message: what happened, for people. Whoever may read Events reads it: no secrets. At most 1024 characters
+                are kept.
+            action: what was done, as one word; may be left out.
+        """
+        self._record(obj, "Normal", reason, message, action)
+
+    def warning(self, obj: Mapping[str, Any], reason: str, message: str, *, action: str = "") -> None:
+        """Tell that something went wrong; as `normal`."""
+        self._record(obj, "Warning", reason, message, action)
+
+    async def __aenter__(self) -> Self:
+        """Begin to write.
+
+        Raises:
+            AlreadyStartedError: entered before.
+        """
+        if self._entered:
+            raise AlreadyStartedError("this event recorder has been entered before; make a new one")
+        self._entered = True
+        self._writer.start(self._write_all())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._closed = True
+        try:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(self._drain):
+                await self._nothing.wait()
+        finally:
+            await self._writer.stop()
+            left = len(self._queue) + (0 if self._nothing.is_set() else 1)
+            if left:
+                self._queue.clear()
+                self._drop(left, "the recorder was closed before they could be written")
+
+    def _record(self, obj: Mapping[str, Any], kind: EventType, reason: str, message: str, action: str) -> None:
+        try:
+            if self._closed:
+                self._drop(1, "the recorder is closed")
+                return
+            series = self._correlator.take(
+                Subject.of(obj),
+                *(kind, str(reason), str(message), action),
+                now=asyncio.get_running_loop().time(),
+                wall=self._wall_clock(),
+            )
+            if series is None:
+                self._drop(1, "there are too many about one object", level=logging.DEBUG)
+            elif not series.queued:
+                self._enqueue(series)
+        except Exception as failure:  # noqa: BLE001 - telling of something is no reason to fail
+            self._drop(1, f"{type(failure).__name__}: {failure}")
+
+    def _enqueue(self, series: EventSeries) -> None:
+        if len(self._queue) >= MAX_QUEUED:
+            self._drop(1, f"{MAX_QUEUED} are waiting to be written")
+            return
+        series.queued = True
+        self._queue.append(series)
+        self._nothing.clear()
+        self._something.set()
+
+    def _drop(self, count: int, reason: str, *, level: int = logging.WARNING) -> None:
+        self._dropped += count
+        _log.log(level, "%s: %s Events dropped: %s", self.component, count, reason)
+
+    async def _write_all(self) -> None:
+        while True:
+            while not self._queue:
+                self._nothing.set()
+                self._something.clear()
+                await self._something.wait()
+            series = self._queue.popleft()
+            # From here on, what comes is to be written again.
+            series.queued = False
+            try:
+                await self._write(series)
+            except KinformerError as error:
+                self._drop(1, str(error))
+            except Exception:  # noqa: BLE001 - one Event is no reason to write no other
+                _log.exception("%s: an Event could not be written", self.component)
+                self._drop(1, "see the traceback")
+
+    async def _write(self, series: EventSeries) -> None:
+        for tries in range(1, MAX_TRIES + 1):
+            try:
+                await self._send(series)
+            except _PASSING as error:
+                if tries == MAX_TRIES:
+                    raise
+                _log.debug("%s: an Event could not be written, and is tried again: %s", self.component, error)
+            else:
+                return
+            # The first pause is a random part, lest all that were cut off come back at once.
+            share = self._rng.random() if tries == 1 else 1.0
+            await asyncio.sleep(SECONDS_BETWEEN_TRIES * share)
+
+    async def _send(self, series: EventSeries) -> None:
+        namespace = series.subject.event_namespace
+        if series.stored:
+            try:
+                await self._client.patch(EVENTS, series.name, series.change(), namespace=namespace)
+            except NotFoundError:
+                pass  # The server forgets Events after an hour.
+            else:
+                return
+        try:
+            await self._client.create(EVENTS, series.manifest(self.component, self.instance), namespace=namespace)
+        except AlreadyExistsError:
+            # Created by a try whose answer was lost.
+            await self._client.patch(EVENTS, series.name, series.change(), namespace=namespace)
+        series.stored = True

@@ -1,0 +1,451 @@
+"""List, then watch, for ever: keeps a DeltaFIFO equal to the API server.
+
+What to do next is decided by `ReflectorMachine`; this module carries it out, and writes down how it went. What arrives
+goes through an `Intake` into the FIFO.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final
+
+from kinformer._tasks import SLICE_SECONDS
+from kinformer.errors import (
+    ExpiredError,
+    KinformerError,
+    ObjectError,
+    ProtocolError,
+    StreamBrokenError,
+    TransportTimeoutError,
+)
+from kinformer.metrics import NO_METRICS
+from kinformer.objects import version_number
+from kinformer.reflector._ingest import Intake
+from kinformer.reflector._state_machine import ListStep, ReflectorMachine, StreamStep, WaitStep, WatchStep
+from kinformer.status import InformerState, StatusRecord
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from kinformer.cache.delta_fifo import DeltaFIFO
+    from kinformer.listwatch import ListerWatcher, WatchBatch
+    from kinformer.metrics import Metrics
+    from kinformer.objects import KubeObject, ObjectKey
+    from kinformer.reflector._ingest import Transform
+    from kinformer.reflector.trim import Trim
+
+__all__ = ["STREAM_DEADLINE", "Reflector"]
+
+_log = logging.getLogger(__name__)
+
+STREAM_DEADLINE: Final = 30.0
+"""Seconds that a streaming list may go on without an object that is new, and without its end."""
+
+_QUEUED_PER_SLICE: Final = 1000
+
+
+class Reflector:
+    """Fills a DeltaFIFO from a source, until it is cancelled.
+
+    Args:
+        source: where the objects come from.
+        fifo: where they go.
+        name: for logs and metrics.
+        machine: decides what comes next, and holds the backoff policy.
+        status: where to write down how it goes.
+        transform: called exactly once for each state of an object that arrives, before it is queued.
+        trim: cuts out what is not to be kept, before the transform.
+        cached: what the cache has of an object, when that is the very state that arrived.
+        pack: makes of an object of a list what takes less memory, until all of the list is there.
+        on_error: told of every failure, also those that are overcome by themselves.
+        on_progress: called when the version has grown, though nothing was queued: by a bookmark, or an empty list.
+        give_up_after: seconds of failure without a single success after which `on_give_up` is asked; `None` for never.
+        on_give_up: told why; whether to go on for as long again.
+        stream_deadline: seconds that a streaming list may make no progress.
+        metrics: told of what is counted.
+    """
+
+    def __init__(
+        self,
+        source: ListerWatcher,
+        fifo: DeltaFIFO,
+        *,
+        name: str = "",
+        machine: ReflectorMachine | None = None,
+        status: StatusRecord | None = None,
+        transform: Transform | None = None,
+        trim: Trim | None = None,
+        cached: Callable[[KubeObject], KubeObject | None] = lambda _: None,
+        pack: Callable[[KubeObject], KubeObject] | None = None,
+        on_error: Callable[[KinformerError], None] | None = None,
+        on_progress: Callable[[], None] = lambda: None,
+        give_up_after: float | None = None,
+        on_give_up: Callable[[KinformerError | None], bool] = lambda _: True,
+        stream_deadline: float = STREAM_DEADLINE,
+        metrics: Metrics = NO_METRICS,
+    ) -> None:
+        self._source = source
+        self._fifo = fifo
+        self._name = name or source.resource.full_name
+        self._machine = machine or ReflectorMachine()
+        self._status = status or StatusRecord()
+        self._intake = Intake(fifo, transform=transform, trim=trim, cached=cached, left_out=self._left_out, pack=pack)
+        self._on_error = on_error
+        self._on_progress = on_progress
+        self._give_up_after = give_up_after
+        self._on_give_up = on_give_up
+        self._stream_deadline = stream_deadline
+        self._metrics = metrics
+        self.lists = 0
+        """How many lists are wholly in the FIFO, or have been."""
+        self._scope: asyncio.Timeout | None = None
+        self._listing = False
+        self._relist_reason = ""
+        self._last_error: KinformerError | None = None
+
+    @property
+    def resource_version(self) -> str:
+        """What is in the FIFO, or has been; "" before the first list."""
+        return self._machine.resource_version
+
+    @property
+    def next_list(self) -> int:
+        """The number of the first list that begins from now on: it is in the FIFO when `lists` has come to it."""
+        return self.lists + (2 if self._listing else 1)
+
+    async def run(self) -> None:
+        """Keep the FIFO equal to the server, for ever; ends only by cancellation, which leaves no connection open.
+
+        Nothing that the server or the network does ends it: each failure is reported, and answered by the next step.
+        The one exception is a budget of failure that is used up (`give_up_after`).
+        """
+        machine, status = self._machine, self._status
+        clock = asyncio.get_running_loop().time
+        if not self._source.streams_lists:
+            machine.streaming.off = machine.streaming.off or "this source does not stream lists"
+        while True:
+            status.streaming_off = machine.streaming.off
+            step = machine.next_step()
+            if isinstance(step, WaitStep) and self._gives_up(clock() + step.seconds):
+                return
+            scope = asyncio.timeout(None)
+            try:
+                async with scope:
+                    self._scope = scope
+                    await self._carry_out(step)
+            except TimeoutError:
+                if not scope.expired():
+                    raise
+                # `relist` or `reconnect` ended the step; the machine knows what comes instead.
+            finally:
+                self._scope = None
+            if self._relist_reason:
+                machine.relist(self._relist_reason)
+                self._relist_reason = ""
+            status.failures = machine.failures
+            if not machine.failures:
+                status.failing_since = None
+
+    def relist(self, reason: str = "asked for") -> None:
+        """List anew: at once, or when a list that is under way has ended."""
+        if self._listing:
+            self._relist_reason = reason
+        else:
+            self._machine.relist(reason)
+            self._interrupt()
+
+    def reconnect(self) -> None:
+        """End the watch and open a new one from the version we have come to; cuts a wait short. Lists go on."""
+        if not self._listing:
+            self._machine.watch_again()
+            self._interrupt()
+
+    def observe(self, obj: KubeObject) -> bool:
+        """Take an object from a write's answer, unless what is known is as new; returns whether it was taken."""
+        seen = self._machine.resource_version
+        if not seen or version_number(obj.resource_version) <= version_number(seen):
+            return False
+        return self._intake.observe(obj)
+
+    def _interrupt(self) -> None:
+        if self._scope is not None and not self._scope.expired():
+            self._scope.reschedule(asyncio.get_running_loop().time())
+
+    def _gives_up(self, next_try: float) -> bool:
+        """Whether the budget of failure is used up before the next try."""
+        since = self._status.failing_since
+        if self._give_up_after is None or since is None or next_try - since <= self._give_up_after:
+            return False
+        if self._on_give_up(self._last_error):
+            self._status.failing_since = next_try
+            return False
+        return True
+
+    async def _carry_out(self, step: StreamStep | ListStep | WatchStep | WaitStep) -> None:
+        status = self._status
+        clock = asyncio.get_running_loop().time
+        match step:
+            case WaitStep(seconds, _):
+                status.enter(InformerState.WAITING, clock())
+                status.retry_at = clock() + seconds
+                try:
+                    await asyncio.sleep(seconds)
+                finally:
+                    status.retry_at = None
+            case ListStep():
+                status.enter(InformerState.LISTING, clock())
+                self._listing = True
+                try:
+                    await self._list(step)
+                finally:
+                    self._listing = False
+            case StreamStep():
+                status.enter(InformerState.LISTING, clock())
+                await self._stream(step)
+            case WatchStep():
+                await self._watch(step)
+
+    async def _list(self, step: ListStep) -> None:
+        machine, status = self._machine, self._status
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        kept: dict[ObjectKey, KubeObject] = {}
+        pages = 0
+        version = ""
+        status.listed = 0
+        try:
+            async with aclosing(self._source.list(resource_version=step.resource_version, limit=step.limit)) as listing:
+                async for page in listing:
+                    pages += not page.partial
+                    # All pages have one version. If ever not, the first is right: what a watch repeats is harmless.
+                    version = version or page.resource_version
+                    status.heard(clock())
+                    await self._intake.keep(page.items, kept)
+                    self._intake.report(page.failures)
+                    status.listed = len(kept)
+                    del page  # megabytes, which need not be there while the next page comes
+        except KinformerError as error:
+            machine.list_failed(error, pages=pages)
+            self._failed(error, "list")
+            return
+        if not self._refused(version):
+            await self._listed(step, kept, version, pages, began)
+
+    async def _stream(self, step: StreamStep) -> None:
+        """List by streaming into a store of its own; after the end bookmark the same stream goes on as the watch."""
+        machine, status = self._machine, self._status
+        clock = asyncio.get_running_loop().time
+        status.listed = 0
+        opened = ended = False
+        asked = began = clock()
+        failure: KinformerError | None = None
+        why: KinformerError | str | None = "interrupted"
+        try:
+            async with self._source.watch(
+                resource_version=step.resource_version,
+                timeout_seconds=step.timeout_seconds,
+                send_initial_events=True,
+            ) as batches:
+                opened = True
+                began = clock()
+                self._opened(asked, began)
+                kept, version, failure = await self._initial_events(batches)
+                if failure is None:
+                    # A refusal counts as an answer: what comes next is decided already.
+                    ended = True
+                    if self._refused(version):
+                        return
+                    await self._listed(step, kept, version, 0, asked)
+                    if self._relist_reason:
+                        return
+                    del kept
+                    failure = await self._follow(batches)
+            why = failure
+        except KinformerError as error:
+            why = failure = error
+        finally:
+            self._closed(why, opened=opened)
+        if ended:
+            self._watch_over(failure, clock() - began)
+        else:
+            assert failure is not None
+            machine.stream_failed(failure, opened=opened, hung=isinstance(failure, _HungError))
+            self._failed(failure, "streaming list")
+
+    async def _initial_events(
+        self, batches: AsyncIterator[WatchBatch]
+    ) -> tuple[dict[ObjectKey, KubeObject], str, KinformerError | None]:
+        """Everything up to the end bookmark, and the bookmark's version; or why there is none."""
+        status = self._status
+        clock = asyncio.get_running_loop().time
+        kept: dict[ObjectKey, KubeObject] = {}
+        patience = self._stream_deadline
+        limit = asyncio.timeout(patience)
+        try:
+            async with limit:
+                until = clock() + SLICE_SECONDS
+                async for batch in batches:
+                    status.heard(clock())
+                    if clock() >= until:
+                        await asyncio.sleep(0)
+                        until = clock() + SLICE_SECONDS
+                    if batch.error is not None:
+                        return kept, "", batch.error
+                    before = len(kept)
+                    await self._intake.keep_events(batch, kept)
+                    status.listed = len(kept)
+                    if batch.initial_events_end:
+                        return kept, batch.resource_version, None
+                    # Only what is new is progress: a server that ignores the question sends changes for ever.
+                    if len(kept) > before:
+                        limit.reschedule(clock() + patience)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            why = f"no end bookmark, and nothing new for {patience:g} s after {len(kept)} objects"
+            return kept, "", _HungError(f"{why}; does the server stream lists?")
+        return kept, "", StreamBrokenError(f"the server ended the stream before its end bookmark, after {len(kept)}")
+
+    async def _watch(self, step: WatchStep) -> None:
+        clock = asyncio.get_running_loop().time
+        asked = began = clock()
+        opened = False
+        failure: KinformerError | None = None
+        why: KinformerError | str | None = "interrupted"
+        try:
+            async with self._source.watch(
+                resource_version=step.resource_version, timeout_seconds=step.timeout_seconds
+            ) as batches:
+                began = clock()
+                opened = True
+                self._opened(asked, began)
+                failure = await self._follow(batches)
+            why = failure
+        except KinformerError as error:
+            why = failure = error
+        finally:
+            self._closed(why, opened=opened)
+        self._watch_over(failure, clock() - began)
+
+    async def _follow(self, batches: AsyncIterator[WatchBatch]) -> KinformerError | None:
+        """Queue what an open watch brings, to its end; returns the ERROR event that ended it, if one did."""
+        machine, status = self._machine, self._status
+        clock = asyncio.get_running_loop().time
+        status.enter(InformerState.WATCHING, clock())
+        until = clock() + SLICE_SECONDS
+        async for batch in batches:
+            now = clock()
+            if now >= until:
+                # A stream that always has something ready never waits, and would never let others have their turn.
+                await asyncio.sleep(0)
+                now = clock()
+                until = now + SLICE_SECONDS
+            status.heard(now)
+            self._intake.queue_events(batch)
+            if batch.events:
+                status.events += len(batch.events)
+                status.last_event_at = now
+            if batch.events or batch.resource_version:
+                machine.progressed(batch.resource_version)
+                status.failures = 0
+                status.failing_since = None
+                status.resource_version = machine.resource_version
+                self._intake.reached(version_number(machine.resource_version))
+                if not batch.events:
+                    self._on_progress()
+            if batch.error is not None:
+                return batch.error
+        return None
+
+    def _opened(self, asked: float, now: float) -> None:
+        """A watch was answered."""
+        self._status.heard(now)
+        self._status.watches += 1
+        self._metrics.watch_opened(self._name, seconds=now - asked)
+
+    def _closed(self, why: KinformerError | str | None, *, opened: bool) -> None:
+        """A watch has ended: cleanly, by an error, or because we were told to."""
+        if opened:
+            self._status.watch_ended(why)
+
+    def _watch_over(self, failure: KinformerError | None, lasted: float) -> None:
+        if failure is None:
+            failure = self._machine.watch_ended(lasted=lasted)
+        else:
+            self._machine.watch_failed(failure, lasted=lasted)
+        if failure is not None:
+            self._failed(failure, "watch")
+
+    def _refused(self, version: str) -> bool:
+        """Whether a list is older than what was seen, and must not be taken."""
+        machine = self._machine
+        if not version:
+            missing = ProtocolError(f"a list of {self._name} came without a resource version: nothing can be watched")
+            machine.list_failed(missing)
+            self._failed(missing, "list")
+            return True
+        if not machine.refuses(version):
+            return False
+        stale = ProtocolError(
+            f"a list of {self._name} has version {version}, older than {machine.resource_version}, which was seen "
+            "already: an API server that lags behind answered; asking for the newest"
+        )
+        machine.list_refused(stale)
+        self._failed(stale, "list")
+        return True
+
+    async def _listed(
+        self, step: ListStep | StreamStep, kept: dict[ObjectKey, KubeObject], version: str, pages: int, asked: float
+    ) -> None:
+        """Queue a whole list. From its first slice to its last nothing else may be queued, so nothing interrupts it."""
+        machine, status = self._machine, self._status
+        self._listing = True
+        for _ in self._intake.queue_list(kept, version_number(version), slice_size=_QUEUED_PER_SLICE):
+            await asyncio.sleep(0)
+        machine.listed(version, pages=pages)
+        status.resource_version = version
+        status.failures = 0
+        status.failing_since = None
+        status.lists[step.reason] += 1
+        self._intake.reached(version_number(version))
+        self._on_progress()
+        seconds = asyncio.get_running_loop().time() - asked
+        self._metrics.listed(self._name, objects=len(kept), reason=step.reason, seconds=seconds)
+        _log.debug("%s: listed %d objects at version %s (%s)", self._name, len(kept), version, step.reason)
+        self._listing = False
+        self.lists += 1
+        while kept:
+            # To let go of tens of thousands of objects at once would hold the loop.
+            for _ in range(min(_QUEUED_PER_SLICE, len(kept))):
+                kept.popitem()
+            if kept:
+                await asyncio.sleep(0)
+
+    def _left_out(self, error: ObjectError) -> None:
+        self._status.left_out += 1
+        _log.warning("%s: left out: %s", self._name, error)
+        self._tell(error)
+
+    def _failed(self, error: KinformerError, doing: str) -> None:
+        status, failures = self._status, self._machine.failures
+        status.failures = failures
+        if failures == 1 or (failures and status.failing_since is None):
+            # The first of a row; before it, something had gone well, if only a watch that had nothing to bring.
+            status.failing_since = asyncio.get_running_loop().time()
+        self._last_error = error
+        # A version expires in the normal course of things, after a quiet hour or a restart of the API server.
+        level = logging.INFO if isinstance(error, ExpiredError) else logging.WARNING
+        _log.log(level, "%s: %s failed (%d in a row): %s", self._name, doing, failures, error)
+        self._tell(error)
+
+    def _tell(self, error: KinformerError) -> None:
+        self._status.failed(error, asyncio.get_running_loop().time())
+        self._metrics.failed(self._name, error)
+        if self._on_error is not None:
+            self._on_error(error)
+
+
+class _HungError(TransportTimeoutError):
+    """A streaming list that makes no progress."""

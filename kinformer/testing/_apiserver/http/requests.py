@@ -1,0 +1,230 @@
+"""What a request asks for: its path, its query and its headers, as the API server reads them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import yaml
+
+from kinformer.testing._apiserver.store import status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from kinformer.testing._apiserver.store.catalog import Catalog, ResourceType
+
+__all__ = ["ListOptions", "Target", "decode_body", "find_target", "view_of", "wants_aggregated"]
+
+_INTEGER: Final = re.compile(r"-?[0-9]+")
+_VERSION: Final = re.compile(r"[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The resource, or the object, or the part of an object that a path names."""
+
+    kind: ResourceType
+    namespace: str
+    name: str = ""
+    subresource: str = ""
+
+
+def find_target(path: str, catalog: Catalog) -> Target:
+    """What a path under /api or /apis names.
+
+    Raises:
+        Refusal: 404, no such resource in a group that is served.
+        TextRefusal: 404, no such group, or no such path.
+    """
+    parts = [part for part in path.split("/") if part]
+    if parts[:1] == ["api"] and len(parts) >= 3:
+        group, version, rest = "", parts[1], parts[2:]
+    elif parts[:1] == ["apis"] and len(parts) >= 4:
+        group, version, rest = parts[1], parts[2], parts[3:]
+    else:
+        raise status.page_not_found()
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 2 and not (group == "" and rest[2] in {"status", "finalize"}):
+        namespace, rest = rest[1], rest[2:]
+    kind = catalog.lookup(group, version, rest[0])
+    if kind is None:
+        # Built-in groups answer with a Status; of a CRD that is gone nothing is left, not even its group.
+        raise status.no_such_resource() if catalog.knows(group, version) else status.page_not_found()
+    name = rest[1] if len(rest) > 1 else ""
+    subresource = rest[2] if len(rest) > 2 else ""
+    if len(rest) > 3 or (subresource and subresource not in kind.subresources):
+        raise status.no_such_resource()
+    if namespace and not kind.namespaced:
+        raise status.no_such_resource()
+    return Target(kind, namespace, name, subresource)
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """meta/v1 ListOptions: the query of a list or a watch."""
+
+    label_selector: str = ""
+    field_selector: str = ""
+    shard_selector: str = ""
+    resource_version: str = ""
+    match: str = ""
+    limit: int = 0
+    continue_token: str = ""
+    timeout_seconds: int | None = None
+    bookmarks: bool = False
+    send_initial_events: bool = False
+    initial_events_named: bool = False
+
+    @classmethod
+    def parse(cls, query: Mapping[str, str]) -> ListOptions:
+        """Read them from a query.
+
+        Raises:
+            Refusal: 400 for what is no number, 422 for a combination that makes no sense.
+        """
+        options = cls(
+            label_selector=query.get("labelSelector", ""),
+            field_selector=query.get("fieldSelector", ""),
+            shard_selector=query.get("shardSelector", ""),
+            resource_version=query.get("resourceVersion", ""),
+            match=query.get("resourceVersionMatch", ""),
+            limit=_number(query, "limit"),
+            continue_token=query.get("continue", ""),
+            timeout_seconds=_number(query, "timeoutSeconds") if query.get("timeoutSeconds") else None,
+            bookmarks=is_true(query.get("allowWatchBookmarks")),
+            send_initial_events=is_true(query.get("sendInitialEvents")),
+            initial_events_named="sendInitialEvents" in query,
+        )
+        options.check(watch=is_true(query.get("watch")))
+        return options
+
+    def check(self, *, watch: bool) -> None:
+        """Refuse combinations that make no sense (apimachinery meta/internalversion/validation)."""
+        if watch:
+            if self.initial_events_named and self.match != "NotOlderThan":
+                raise status.invalid_list_options(
+                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+                )
+            if self.match and not self.initial_events_named:
+                raise status.invalid_list_options(
+                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+                )
+            return
+        if not self.match:
+            return
+        if self.continue_token:
+            raise status.invalid_list_options("resourceVersionMatch is forbidden when continue is provided")
+        if not self.resource_version:
+            raise status.invalid_list_options("resourceVersionMatch is forbidden unless resourceVersion is provided")
+        if self.match == "Exact" and self.resource_version == "0":
+            raise status.invalid_list_options('resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+        if self.match not in {"Exact", "NotOlderThan"}:
+            cause = (
+                "FieldValueNotSupported",
+                f'Unsupported value: "{self.match}": supported values: "Exact", "NotOlderThan", ""',
+                "resourceVersionMatch",
+            )
+            raise status.invalid("ListOptions", "", [cause], group="meta.k8s.io")
+
+    def version(self, *, watch: bool) -> int:
+        """The resource version as a number; 0 when there is none.
+
+        Raises:
+            Refusal: it is no number: 400 for a list, 500 for a watch.
+        """
+        text = self.resource_version
+        if not text:
+            return 0
+        if not _VERSION.fullmatch(text):
+            why = f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+            raise status.internal(why) if watch else status.bad_request(f"invalid resource version: {why}")
+        return int(text)
+
+
+def is_true(text: str | None) -> bool:
+    """A boolean of a query, as Go's ParseBool and the URL decoder read it."""
+    return text is not None and text.lower() in {"1", "t", "true", ""}
+
+
+def _number(query: Mapping[str, str], name: str) -> int:
+    text = query.get(name, "")
+    if not text:
+        return 0
+    if not _INTEGER.fullmatch(text):
+        msg = f'strconv.ParseInt: parsing "{text}": invalid syntax'
+        raise status.bad_request(msg)
+    # What is negative asks for nothing.
+    return max(int(text), 0)
+
+
+def view_of(accept: str) -> str:
+    """Which form of objects an Accept header asks for: "", "Table" or "PartialObjectMetadata".
+
+    Raises:
+        Refusal: 406, nothing of it can be had.
+    """
+    for part in accept.split(",") if accept else ("*/*",):
+        media, *parameters = (piece.strip() for piece in part.split(";"))
+        if media not in {"application/json", "*/*", "application/*", "text/html", "application/yaml"}:
+            continue
+        given = dict(parameter.partition("=")[::2] for parameter in parameters)
+        wanted = given.get("as", "")
+        if not wanted:
+            return ""
+        if given.get("g") == "meta.k8s.io" and given.get("v") in {"v1", "v1beta1"}:
+            if wanted == "Table":
+                return "Table"
+            if wanted in {"PartialObjectMetadata", "PartialObjectMetadataList"}:
+                return "PartialObjectMetadata"
+    message = (
+        "only the following media types are accepted: application/json, application/yaml, "
+        "application/vnd.kubernetes.protobuf"
+    )
+    raise status.Refusal(406, message, "NotAcceptable", {})
+
+
+def wants_aggregated(accept: str) -> bool:
+    """Whether an Accept header asks for aggregated discovery before plain."""
+    for part in accept.split(","):
+        given = {piece.strip() for piece in part.split(";")}
+        if {"g=apidiscovery.k8s.io", "as=APIGroupDiscoveryList"} <= given and "v=v2" in given:
+            return True
+        if given & {"application/json"} and len(given) == 1:
+            return False
+    return False
+
+
+class _Yaml(yaml.SafeLoader):
+    """YAML as Kubernetes reads it: what looks like a time stays text."""
+
+
+_Yaml.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def decode_body(body: bytes, content_type: str) -> Any:
+    """The body of a write.
+
+    Raises:
+        Refusal: 400 when it cannot be read, 415 for a type that is not known.
+    """
+    media = content_type.partition(";")[0].strip()
+    try:
+        if media.endswith("yaml"):
+            return yaml.load(body, Loader=_Yaml)  # noqa: S506 - a SafeLoader with fewer types
+        if media in {"", "application/json", "application/octet-stream"} or media.endswith("+json"):
+            return msgspec.json.decode(body)
+    except (msgspec.DecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
+        msg = f"error decoding the body: {error}"
+        raise status.bad_request(msg) from None
+    message = (
+        "the body of the request was in an unknown format - accepted media types include: application/json, "
+        "application/yaml"
+    )
+    raise status.Refusal(415, message, "UnsupportedMediaType", {})

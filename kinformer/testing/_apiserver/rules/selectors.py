@@ -1,0 +1,232 @@
+"""Label and field selectors as the API server understands them, with its own words for what it does not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from kinformer.testing._apiserver.store.status import bad_request, internal
+
+if TYPE_CHECKING:
+    from kinformer.testing._apiserver.store.catalog import ResourceType
+
+__all__ = ["Selection", "parse_field_selector", "parse_label_selector", "parse_shard_selector"]
+
+Selection: TypeAlias = Callable[[dict[str, Any]], bool]
+"""Whether an object (its whole manifest) is selected."""
+
+_SYMBOLS = re.compile(r"\s*(==|!=|[=!<>,()]|[^\s=!<>,()]+)")
+
+# Which fields of a built-in resource can be selected, beside name and namespace (pkg/registry/**/strategy.go).
+_FIELDS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("", "pods"): (
+        *("spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork"),
+        *("status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName"),
+    ),
+    ("", "events"): (
+        *(f"involvedObject.{f}" for f in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion")),
+        *("involvedObject.fieldPath", "reason", "reportingComponent", "source", "type"),
+    ),
+    ("events.k8s.io", "events"): (
+        *(f"regarding.{f}" for f in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion")),
+        *("regarding.fieldPath", "reason", "reportingController", "type"),
+    ),
+    ("", "nodes"): ("spec.unschedulable",),
+    ("", "secrets"): ("type",),
+    ("", "namespaces"): ("status.phase",),
+    ("", "replicationcontrollers"): ("status.replicas",),
+    ("", "services"): ("spec.clusterIP", "spec.type"),
+    ("apps", "replicasets"): ("status.replicas",),
+    ("batch", "jobs"): ("status.successful",),
+    ("certificates.k8s.io", "certificatesigningrequests"): ("spec.signerName",),
+}
+_BOOLEANS = {"spec.hostNetwork", "spec.unschedulable"}
+
+
+class _Reader:
+    """The tokens of a label selector, from left to right."""
+
+    def __init__(self, text: str) -> None:
+        self.tokens = _SYMBOLS.findall(text)
+        self.at = 0
+
+    def peek(self) -> str:
+        return self.tokens[self.at] if self.at < len(self.tokens) else ""
+
+    def take(self) -> str:
+        token = self.peek()
+        self.at += 1
+        return token
+
+    def word(self, expected: str) -> str:
+        token = self.take()
+        if not token or token in {"=", "==", "!=", "!", "<", ">", ",", "(", ")"}:
+            msg = f"unable to parse requirement: found '{token}', expected: {expected}"
+            raise bad_request(msg)
+        return token
+
+
+def parse_label_selector(text: str) -> Callable[[Mapping[str, str]], bool] | None:
+    """What a label selector selects; `None` when that is everything.
+
+    Raises:
+        Refusal: 400, it does not parse.
+    """
+    reader = _Reader(text)
+    conditions: list[Callable[[Mapping[str, str]], bool]] = []
+    while reader.peek():
+        conditions.append(_requirement(reader))
+        separator = reader.take()
+        if separator not in {"", ","}:
+            msg = f"unable to parse requirement: found '{separator}', expected: ',' or 'end of string'"
+            raise bad_request(msg)
+        if separator == "," and not reader.peek():
+            raise bad_request("found '', expected: identifier after ','")
+    if not conditions:
+        return None
+    if len(conditions) == 1:
+        return conditions[0]
+    return lambda labels: all(condition(labels) for condition in conditions)
+
+
+def _requirement(reader: _Reader) -> Callable[[Mapping[str, str]], bool]:
+    if reader.peek() == "!":
+        reader.take()
+        absent = reader.word("identifier")
+        return lambda labels: absent not in labels
+    key = reader.word("identifier")
+    operator = reader.peek()
+    if operator in {"", ","}:
+        return lambda labels: key in labels
+    reader.take()
+    if operator in {"=", "==", "!="}:
+        if reader.peek() in {"=", "==", "!="}:
+            msg = f"unable to parse requirement: found '{reader.peek()}', expected: identifier"
+            raise bad_request(msg)
+        value = "" if reader.peek() in {"", ","} else reader.word("identifier")
+        if operator == "!=":
+            return lambda labels: labels.get(key) != value
+        return lambda labels: labels.get(key) == value
+    if operator in {"in", "notin"}:
+        values = _values(reader)
+        if operator == "in":
+            return lambda labels: labels.get(key) in values
+        return lambda labels: labels.get(key) not in values
+    if operator in {"<", ">"}:
+        return _comparison(key, operator, reader.word("identifier"))
+    msg = f"unable to parse requirement: found '{operator}', expected: in, notin, =, ==, !=, gt, lt"
+    raise bad_request(msg)
+
+
+def _values(reader: _Reader) -> set[str | None]:
+    if (mark := reader.take()) != "(":
+        msg = f"unable to parse requirement: found '{mark}' expected: '('"
+        raise bad_request(msg)
+    values: set[str | None] = set()
+    while True:
+        values.add("" if reader.peek() in {",", ")"} else reader.word("identifier"))
+        mark = reader.take()
+        if mark == ")":
+            return values
+        if mark != ",":
+            msg = f"unable to parse requirement: found '{mark}', expected: ',', or ')'"
+            raise bad_request(msg)
+
+
+def _comparison(key: str, operator: str, bound: str) -> Callable[[Mapping[str, str]], bool]:
+    try:
+        limit = int(bound)
+    except ValueError:
+        msg = f"unable to parse requirement: values[0][{key}]: Invalid value: \"{bound}\": for 'Gt', 'Lt' operators, the value must be an integer"  # noqa: E501
+        raise bad_request(msg) from None
+
+    def compare(labels: Mapping[str, str]) -> bool:
+        try:
+            value = int(labels.get(key, ""))
+        except ValueError:
+            return False
+        return value > limit if operator == ">" else value < limit
+
+    return compare
+
+
+def parse_field_selector(text: str, kind: ResourceType) -> Selection | None:
+    """What a field selector selects of a resource; `None` when that is everything.
+
+    Raises:
+        Refusal: 400, it does not parse, or a field cannot be selected.
+    """
+    allowed = {"metadata.name", "metadata.namespace"} if kind.namespaced or not kind.group else {"metadata.name"}
+    allowed |= set(_FIELDS.get(kind.storage, ()))
+    if kind.definition is not None:
+        selectable = kind.definition.get("selectableFields") or ()
+        allowed = {"metadata.name", "metadata.namespace"} | {field["jsonPath"].lstrip(".") for field in selectable}
+    conditions: list[tuple[str, bool, str]] = []
+    for term in re.findall(r"(?:\\.|[^\\,])+", text):
+        parts = re.fullmatch(r"([^=!]+)(==|!=|=)(.*)", term, re.DOTALL)
+        if parts is None:
+            msg = f"invalid selector: '{text}'; can't understand '{term}'"
+            raise bad_request(msg)
+        path, operator, value = parts.groups()
+        if path not in allowed:
+            msg = f"field label not supported: {path}"
+            if kind.storage == ("batch", "jobs"):
+                msg = f'field label "{path}" not supported for Job'
+            elif (kind.storage not in _FIELDS or kind.group == "apps") and kind.definition is None:
+                msg = f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+            raise bad_request(msg)
+        conditions.append((path, operator == "!=", re.sub(r"\\(.)", r"\1", value)))
+    if not conditions:
+        return None
+    return lambda manifest: all((_field(manifest, path) == value) != negated for path, negated, value in conditions)
+
+
+def _field(manifest: dict[str, Any], path: str) -> str:
+    value: Any = manifest
+    if path == "source":
+        path = "source.component"
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    if path in _BOOLEANS:
+        return "true" if value else "false"
+    if value is None:
+        return "0" if path in {"status.replicas", "status.successful"} else ""
+    return str(value)
+
+
+_SHARD = re.compile(
+    r"shardRange\(\s*object\.metadata\.(uid|namespace)\s*,\s*'(0x[0-9a-f]{1,16})'\s*,\s*'(0x[0-9a-f]{1,17})'\s*\)"
+)
+
+
+def parse_shard_selector(text: str) -> tuple[Selection, str]:
+    """What a shard selector (KEP-5866) selects, and how it is echoed in a list's metadata.
+
+    An object belongs to a shard when the 64-bit FNV-1a hash of its uid or namespace is in one of its ranges.
+
+    Raises:
+        Refusal: it does not parse; 500, as the real server says it.
+    """
+    ranges = []
+    for term in text.split("||"):
+        found = _SHARD.fullmatch(term.strip())
+        if found is None:
+            msg = "invalid shard selector: unexpected expression kind 3; expected shardRange() call or || operator"
+            raise internal(msg)
+        ranges.append((found[1], int(found[2], 16), int(found[3], 16), found[2], found[3]))
+
+    def selected(manifest: dict[str, Any]) -> bool:
+        metadata = manifest["metadata"]
+        return any(low <= _fnv1a(str(metadata.get(field, ""))) < high for field, low, high, _, _ in ranges)
+
+    echo = " || ".join(f"shardRange(object.metadata.{field}, '{low}', '{high}')" for field, _, _, low, high in ranges)
+    return selected, echo
+
+
+def _fnv1a(text: str) -> int:
+    """64-bit FNV-1a (RFC 9923)."""
+    value = 0xCBF29CE484222325
+    for byte in text.encode():
+        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return value

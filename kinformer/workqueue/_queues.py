@@ -1,0 +1,427 @@
+"""Keys to work on: de-duplicated, by priority, delayed, rate-limited. Knows nothing of Kubernetes.
+
+A key is in at most one of three states, and may be marked once more while it is worked on:
+
+    add ──▶ queued ──get──▶ processing ──done──▶ gone
+              ▲                 │ add: marked
+              └──────done───────┘
+
+So however often a key is added, it waits once; no two workers ever have the same key; and what is added while a
+worker has it comes round again when that worker is done. Higher priorities come out first, keys of one priority in
+the order in which they went in, and none waits for ever (`kinformer.workqueue._priority_order` has the bound).
+
+The rules are client-go's (util/workqueue: queue.go, delaying_queue.go, rate_limiting_queue.go), those of priorities
+controller-runtime's (pkg/controller/priorityqueue). The differences: `done` of a key nobody has is an error (there it
+may queue the key a second time); a draining shutdown also waits for what is still queued (there only for what is being
+processed, so that it may return before the work has begun); a delayed key can be cancelled or put off; and of two
+priorities the lower one does not starve.
+
+Queues belong to one event loop and are not thread-safe. They need no loop to be made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from kinformer.errors import StoppedError
+from kinformer.workqueue._delays import Delays
+from kinformer.workqueue._metrics import WorkTimes
+from kinformer.workqueue._priority_order import OLDEST_EVERY, WorkOrder
+from kinformer.workqueue.rate_limiters import default_rate_limiter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from kinformer.metrics import WorkMetrics
+    from kinformer.workqueue.rate_limiters import RateLimiter
+
+__all__ = ["DEFAULT_PRIORITY", "LOW_PRIORITY", "Debounce", "RateLimitingQueue", "WorkQueue"]
+
+K = TypeVar("K", bound=Hashable)
+
+DEFAULT_PRIORITY: Final = 0
+# controller-runtime: pkg/handler/eventhandler.go (LowPriority)
+LOW_PRIORITY: Final = -100
+
+
+class WorkQueue(Generic[K]):
+    """A queue that holds each key at most once and gives it to at most one worker at a time.
+
+        async with queue.item() as key:
+            ...                                 # done(key) when the block is left
+
+    `len(queue)` is the number of keys that wait for a worker, without those being processed.
+
+    Args:
+        name: what it is measured under.
+        metrics: told of what happens in the queue; nothing is measured when left out.
+        oldest_every: while keys of several priorities wait, of how many keys one is the one that has waited longest,
+            whatever its priority. A key before which `k` keys waited is one of the next `oldest_every * (k + 1)`.
+
+    Attributes:
+        name: as given.
+
+    Raises:
+        ValueError: there are metrics and no name, or `oldest_every` is less than 1.
+    """
+
+    def __init__(self, *, name: str = "", metrics: WorkMetrics | None = None, oldest_every: int = OLDEST_EVERY) -> None:
+        self.name = name
+        self._order: WorkOrder[K] = WorkOrder(oldest_every)
+        # Priorities: of what workers have, and of what was added again while one has it.
+        self._processing: dict[K, int] = {}
+        self._again: dict[K, int] = {}
+        self._times: WorkTimes[K] | None = None if metrics is None else WorkTimes(name, metrics, self._order.depth)
+        self._getters: deque[asyncio.Future[None]] = deque()
+        self._shutting_down = False
+        self._drained = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __repr__(self) -> str:
+        state = " shutting down" if self._shutting_down else ""
+        return f"<{type(self).__name__} queued={len(self._order)} processing={len(self._processing)}{state}>"
+
+    @property
+    def shutting_down(self) -> bool:
+        """Whether `shut_down` was called."""
+        return self._shutting_down
+
+    @property
+    def idle(self) -> bool:
+        """Whether no key is queued, and none is being processed. What is delayed does not count."""
+        return not self._order and not self._processing
+
+    @property
+    def processing(self) -> frozenset[K]:
+        """The keys that workers have now."""
+        return frozenset(self._processing)
+
+    @property
+    def depth(self) -> dict[int, int]:
+        """How many keys wait for a worker, by priority; only priorities in which some do."""
+        return self._order.depth()
+
+    def priority(self, key: K) -> int | None:
+        """With which priority a key was taken by the worker that has it; `None` for a key nobody has."""
+        return self._processing.get(key)
+
+    def add(self, key: K, *, priority: int = DEFAULT_PRIORITY) -> None:
+        """Ask for work on a key.
+
+        A key that waits already is not queued twice; one that is being processed is queued again when it is done.
+        After `shut_down` the key is ignored, so that late events disturb nobody.
+
+        Args:
+            key: the key.
+            priority: higher ones come first. A key that waits with a lower one is raised, and comes after the others
+                of the higher one that wait already; one that waits with a higher one stays where it is.
+
+        Raises:
+            TypeError: the key cannot be hashed; nothing has changed.
+        """
+        if not self._shutting_down:
+            self._add(key, priority)
+
+    def _add(self, key: K, priority: int) -> None:
+        order = self._order
+        if key in order:
+            order.raise_priority(key, priority)
+            return
+        if key in self._processing:
+            marked = self._again.get(key)
+            if marked is None or priority > marked:
+                self._again[key] = priority
+            if marked is not None:
+                return
+        else:
+            order.push(key, priority)
+            if self._getters:
+                self._wake_one()
+        if self._times is not None:
+            self._times.added(key)
+
+    async def get(self) -> K:
+        """Take the next key; call `done` with it when the work on it has ended.
+
+        If cancelled, no key is taken. Several workers may wait; each key goes to one of them.
+
+        Raises:
+            StoppedError: the queue was shut down and nothing is left in it; the worker should end.
+        """
+        while not self._order and not self._shutting_down:
+            getter = asyncio.get_running_loop().create_future()
+            self._getters.append(getter)
+            try:
+                await getter
+            except BaseException:
+                getter.cancel()
+                with contextlib.suppress(ValueError):
+                    self._getters.remove(getter)
+                # It was this getter's turn: somebody else must have the key now.
+                if self._order and not getter.cancelled():
+                    self._wake_one()
+                raise
+        return self.get_nowait()
+
+    def get_nowait(self) -> K:
+        """Take the next key, without waiting for one.
+
+        Raises:
+            asyncio.QueueEmpty: nothing is queued now.
+            StoppedError: the queue was shut down and nothing is left in it.
+        """
+        if not self._order:
+            if self._shutting_down:
+                raise StoppedError("the work queue was shut down and nothing is left in it; the worker should end")
+            raise asyncio.QueueEmpty("no key is queued")
+        key, priority = self._order.pop()
+        self._processing[key] = priority
+        if self._times is not None:
+            self._times.taken(key)
+        return key
+
+    def done(self, key: K) -> None:
+        """Say that the work on a key has ended, well or not. If the key was added meanwhile, it is queued again.
+
+        Raises:
+            ValueError: the key is not being processed.
+        """
+        if key not in self._processing:
+            msg = f"{key!r} is not being processed; call done() once for each key that get() returned"
+            raise ValueError(msg)
+        del self._processing[key]
+        if self._times is not None:
+            self._times.finished(key)
+        priority = self._again.pop(key, None)
+        if priority is not None:
+            self._order.push(key, priority)
+            if self._getters:
+                self._wake_one()
+        elif self._shutting_down and self.idle:
+            self._drained.set()
+
+    def give_back(self, key: K) -> None:
+        """Be done with a key without having worked on it: it is queued again, with the priority it had or a higher one.
+
+        This also holds after `shut_down`: what was handed out is never lost.
+
+        Raises:
+            ValueError: the key is not being processed.
+        """
+        priority = self._processing.get(key)
+        if priority is not None:
+            self._add(key, priority)
+        self.done(key)
+
+    @contextlib.asynccontextmanager
+    async def item(self) -> AsyncIterator[K]:
+        """`get`, and `done` when the block is left, however it is left.
+
+        Raises:
+            StoppedError: as `get`; the block is not entered.
+        """
+        key = await self.get()
+        try:
+            yield key
+        finally:
+            self.done(key)
+
+    async def shut_down(self, *, drain: bool = False) -> None:
+        """Accept no more keys. What is queued is still handed out; then `get` raises `StoppedError`.
+
+        May be called more than once. If cancelled while draining, the queue stays shut down.
+
+        Args:
+            drain: wait until every queued key was taken and every taken one is done, those too that were added again
+                while they were processed. With no worker left that never happens: a later `shut_down()` without
+                `drain` ends the wait.
+        """
+        self._shutting_down = True
+        while self._getters:
+            self._wake_one()
+        if not drain or self.idle:
+            self._drained.set()
+            return
+        self._drained.clear()
+        await self._drained.wait()
+
+    def _wake_one(self) -> None:
+        while self._getters:
+            getter = self._getters.popleft()
+            if not getter.done():
+                getter.set_result(None)
+                return
+
+
+@dataclass(frozen=True, slots=True)
+class Debounce:
+    """How long a key waits for its events to calm down.
+
+    Args:
+        quiet: seconds without another event after which the key is queued.
+        max_wait: seconds after the first event at which it is queued in any case: without that, a key that changes all
+            the time would never be worked on.
+
+    Raises:
+        ValueError: not `0 < quiet <= max_wait`, or they are not finite.
+    """
+
+    quiet: float
+    max_wait: float
+
+    def __post_init__(self) -> None:
+        if not (0 < self.quiet <= self.max_wait and math.isfinite(self.max_wait)):
+            msg = f"{self!r}: expected finite seconds with 0 < quiet <= max_wait"
+            raise ValueError(msg)
+
+
+class RateLimitingQueue(WorkQueue[K]):
+    """A work queue whose keys can be added later: after a time, or after what a rate limiter says.
+
+    Args:
+        limiter: how long `add_rate_limited` waits; `default_rate_limiter()` when left out. It is this queue's own:
+            limiters count per key, and two queues would count each other's.
+        name: as for `WorkQueue`.
+        metrics: as for `WorkQueue`.
+        oldest_every: as for `WorkQueue`.
+    """
+
+    def __init__(
+        self,
+        limiter: RateLimiter[K] | None = None,
+        *,
+        name: str = "",
+        metrics: WorkMetrics | None = None,
+        oldest_every: int = OLDEST_EVERY,
+    ) -> None:
+        super().__init__(name=name, metrics=metrics, oldest_every=oldest_every)
+        self._limiter: RateLimiter[K] = default_rate_limiter() if limiter is None else limiter
+        self._delays: Delays[K] = Delays(self._add)
+        # Apart from the delayed ones: a retry is not put off by an event, and an event not until the retry.
+        self._unquiet: Delays[K] = Delays(self._calm)
+        self._unquiet_since: dict[K, float] = {}
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]} delayed={self.delayed}>"
+
+    @property
+    def delayed(self) -> int:
+        """How many entries wait for their time, debounced ones included; a key may have one of either kind."""
+        return len(self._delays) + len(self._unquiet)
+
+    def add_after(self, key: K, delay: float, *, priority: int = DEFAULT_PRIORITY, replace: bool = False) -> None:
+        """Add a key when a time has passed.
+
+        A key is delayed at most once: of several moments the earliest counts, of several priorities the highest. Keys
+        come in the order of their moments. With `delay <= 0` the key is added now. As with a plain `add`, a delayed
+        entry of the same key stays and adds it once more in its time (client-go delaying_queue.go), unless it is
+        replaced.
+
+        After `shut_down` the key is ignored; what was delayed until then is dropped.
+
+        Args:
+            key: the key.
+            delay: seconds.
+            priority: as for `add`, when its time has come.
+            replace: whether this takes the place of the key's delayed entry, if there is one: it can be put off, or
+                be added now and not once more.
+
+        Raises:
+            ValueError: the delay is infinite or not a number.
+            RuntimeError: no event loop is running (and the delay is more than 0).
+        """
+        if not math.isfinite(delay):
+            msg = f"cannot add {key!r} after {delay} seconds: the delay must be a finite number"
+            raise ValueError(msg)
+        if self._shutting_down:
+            return
+        if delay > 0:
+            self._delays.put(key, asyncio.get_running_loop().time() + delay, priority, replace=replace)
+        else:
+            if replace:
+                self._delays.cancel(key)
+            self._add(key, priority)
+        if self._times is not None:
+            self._times.retried()
+
+    def add_debounced(self, key: K, debounce: Debounce, *, priority: int = DEFAULT_PRIORITY) -> None:
+        """Add a key when it was not added in this way for a while, or when it has waited long enough.
+
+        It neither puts off what `add` and `add_after` add nor is put off by them. After `shut_down` the key is ignored.
+
+        Args:
+            key: the key.
+            debounce: for how long.
+            priority: as for `add`, when its time has come; of several priorities the highest counts.
+
+        Raises:
+            RuntimeError: no event loop is running.
+        """
+        if self._shutting_down:
+            return
+        now = asyncio.get_running_loop().time()
+        since = self._unquiet_since.setdefault(key, now)
+        before = self._unquiet.priority(key)
+        due = min(now + debounce.quiet, since + debounce.max_wait)
+        self._unquiet.put(key, due, priority if before is None else max(priority, before), replace=True)
+
+    def add_debounced_now(self) -> None:
+        """Add all keys at once that wait for their events to calm down."""
+        self._unquiet.release_all()
+
+    def _calm(self, key: K, priority: int) -> None:
+        del self._unquiet_since[key]
+        self._add(key, priority)
+
+    def cancel_delayed(self, key: K) -> bool:
+        """Forget the delayed entry of a key. One that is debounced, queued or being processed stays so.
+
+        Returns:
+            Whether there was one.
+        """
+        return self._delays.cancel(key)
+
+    def add_rate_limited(self, key: K, *, priority: int = DEFAULT_PRIORITY) -> None:
+        """Add a key after the time its rate limiter says, and count one more failure of it.
+
+        Call `forget` when the work has succeeded at last, or will not be tried again; that does not replace `done`.
+
+        Raises:
+            RuntimeError: no event loop is running.
+        """
+        if not self._shutting_down:
+            self.add_after(key, self._limiter.when(key, asyncio.get_running_loop().time()), priority=priority)
+
+    def forget(self, key: K) -> None:
+        """Begin anew with a key's failures. A delayed entry of the key stays."""
+        self._limiter.forget(key)
+
+    def num_requeues(self, key: K) -> int:
+        """How often the key was added with `add_rate_limited` since it was forgotten."""
+        return self._limiter.num_requeues(key)
+
+    def due_within(self, seconds: float) -> int:
+        """How many entries, delayed and debounced ones, come due within so many seconds.
+
+        Raises:
+            RuntimeError: no event loop is running.
+        """
+        moment = asyncio.get_running_loop().time() + seconds
+        return self._delays.due_by(moment) + self._unquiet.due_by(moment)
+
+    async def shut_down(self, *, drain: bool = False) -> None:
+        """As `WorkQueue.shut_down`; keys whose time has not come are dropped, but debounced ones drained."""
+        self._delays.clear()
+        if drain:
+            self.add_debounced_now()
+        self._unquiet.clear()
+        self._unquiet_since.clear()
+        await super().shut_down(drain=drain)

@@ -1,0 +1,98 @@
+"""A connection as asyncio sees it: what was read into which buffer, and who may read into it again."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from kinformer.client._http.raw_stream import RawStream
+
+
+def arrive(stream: RawStream, data: bytes) -> None:
+    """What asyncio does when the socket has something."""
+    view = stream.get_buffer(-1)
+    view[: len(data)] = data
+    stream.buffer_updated(len(data))
+
+
+def test_loops_in_several_threads_do_not_share_what_they_read_into() -> None:
+    def buffer_of(_: object) -> memoryview:
+        async def made() -> memoryview:
+            return RawStream(b"", lambda sock: None).get_buffer(-1)
+
+        both.wait(timeout=10)
+        return asyncio.run(made())
+
+    both = threading.Barrier(2)
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.map(buffer_of, range(2))
+    assert one.obj is not other.obj
+
+
+async def test_what_came_on_one_stream_is_there_until_its_consumer_takes_it_whatever_comes_on_others() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    streams = [RawStream(b"", lambda sock: None) for _ in range(3)]
+    taken: list[list[bytes]] = [[] for _ in streams]
+    for number, stream in enumerate(streams):
+        arrive(stream, head + b"3\r\nhi%d\r\n" % number)
+    for word in (b"one", b"two", b"three"):
+        for number, stream in enumerate(streams):
+            arrive(stream, b"%x\r\n%d%s\r\n" % (len(word) + 1, number, word))
+        await streams[1].read(lambda pieces: taken[1].append(pieces.join()), 5.0)
+    await streams[2].read(lambda pieces: taken[2].append(pieces.join()), 5.0)
+    await streams[0].read(lambda pieces: taken[0].append(pieces.join()), 5.0)
+    for number, parts in enumerate(taken):
+        assert b"".join(parts) == b"hi%d%done%dtwo%dthree" % ((number,) * 4)
+
+
+async def test_a_buffer_that_was_given_back_serves_one_stream_at_a_time() -> None:
+    streams = [RawStream(b"", lambda sock: None) for _ in range(2)]
+    taken: list[bytes] = []
+    for stream in streams:
+        arrive(stream, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for turn in range(3):
+        for number, stream in enumerate(streams):
+            arrive(stream, b"2\r\n%d%d\r\n" % (number, turn))
+        for stream in streams:
+            await stream.read(lambda pieces: taken.append(pieces.join()), 5.0)
+    assert taken == [b"00", b"10", b"01", b"11", b"02", b"12"]
+
+
+@pytest.mark.parametrize(("size", "most"), [(9_000, 1 << 20), (1_000, 600_000), (100, 64 * 1024)])
+async def test_the_smaller_the_events_the_less_one_read_brings(size: int, most: int) -> None:
+    stream = RawStream(b"", lambda sock: None)
+    arrive(stream, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(2):
+        arrive(stream, b"".join(b"%x\r\n%s\r\n" % (size, b"x" * size) for _ in range(5)))
+        assert await stream.read(lambda pieces: None, 5.0)
+    assert 64 * 1024 <= len(stream.get_buffer(-1)) <= most
+    assert len(stream.get_buffer(-1)) * 2 >= min(most, 512 * size)
+
+
+async def test_what_a_stream_had_brought_before_it_broke_is_read_before_the_error() -> None:
+    stream = RawStream(b"", lambda sock: None)
+    arrive(stream, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    arrive(stream, b"5\r\nwhole\r\n4\r\nha")
+    stream.connection_lost(ConnectionResetError("reset"))
+    taken: list[bytes] = []
+    assert await stream.read(lambda pieces: taken.append(pieces.join()), 5.0)
+    assert taken == [b"wholeha"]
+    with pytest.raises(ConnectionResetError):
+        await stream.read(lambda pieces: taken.append(pieces.join()), 5.0)
+
+
+async def test_the_end_of_an_answer_that_came_with_the_end_of_its_connection_is_its_end() -> None:
+    stream = RawStream(b"", lambda sock: None)
+    arrive(stream, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    arrive(stream, b"5\r\nwhole\r\n0\r\n\r\n")
+    stream.connection_lost(ConnectionResetError("reset"))
+    assert await stream.read_to_end() == b"whole"
+    until_closed = RawStream(b"", lambda sock: None)
+    arrive(until_closed, b"HTTP/1.1 200 OK\r\n\r\nsome")
+    arrive(until_closed, b" more")
+    until_closed.eof_received()
+    until_closed.connection_lost(None)
+    assert await until_closed.read_to_end() == b"some more"

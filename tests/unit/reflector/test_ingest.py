@@ -1,0 +1,59 @@
+"""What arrives from several places at once: the newest state of an object is the one that stays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kinformer.cache._process_deltas import apply_changes
+from kinformer.cache.delta_fifo import DeltaFIFO
+from kinformer.cache.indexer import Indexer
+from kinformer.reflector._ingest import Intake
+from tests.sources import pod
+
+if TYPE_CHECKING:
+    from kinformer.events import Event
+
+
+class Pipeline:
+    """An intake, with a cache that takes what it queues."""
+
+    def __init__(self) -> None:
+        self.indexer = Indexer()
+        self.fifo = DeltaFIFO(self.indexer)
+        self.events: list[Event] = []
+        self.intake = Intake(
+            self.fifo, transform=None, trim=None, cached=self.indexer.known_as, left_out=lambda error: None
+        )
+
+    def drain(self) -> dict[str, str]:
+        """Everything into the cache; returns the version of each object there."""
+        while len(self.fifo):
+            changes, initial = self.fifo.take(100)
+            apply_changes(changes, self.indexer, self.events, initial=initial)
+        return {obj.name: obj.resource_version for obj in self.indexer.list()}
+
+
+def test_a_write_s_answer_that_comes_between_the_slices_of_a_list_is_not_taken_back_by_the_rest_of_it() -> None:
+    pipeline = Pipeline()
+    listed = {obj.key: obj for obj in (pod("a", 1), pod("b", 2), pod("c", 3))}
+    for number, _ in enumerate(pipeline.intake.queue_list(listed, 9, slice_size=1)):
+        pipeline.drain()
+        if number == 0:
+            # Of one that was queued already, of one that was not, and of one that the list does not have.
+            assert pipeline.intake.observe(pod("a", 10))
+            assert pipeline.intake.observe(pod("b", 12))
+            assert pipeline.intake.observe(pod("b", 11)), "answers may come in the other order"
+            assert pipeline.intake.observe(pod("d", 13))
+            pipeline.drain()
+    assert pipeline.drain() == {"a": "10", "b": "12", "c": "3", "d": "13"}
+    assert [type(event).__name__ for event in pipeline.events if event.key.name == "b"] == ["Added"]
+
+
+def test_what_is_observed_after_a_list_was_queued_meets_no_rest_of_it() -> None:
+    pipeline = Pipeline()
+    listed = {obj.key: obj for obj in (pod("a", 1), pod("b", 2))}
+    for _ in pipeline.intake.queue_list(listed, 9, slice_size=1):
+        pass
+    assert pipeline.intake.observe(pod("a", 10))
+    assert listed[pod("a").key].resource_version == "1"
+    assert pipeline.drain() == {"a": "10", "b": "2"}
