@@ -29,6 +29,7 @@ BANNED = (
     r"lest|wherein|thereof|hitherto|whence|ere|upon|henceforth|aught|naught|nought",
 )
 _PATTERN = re.compile(r"\b(?:" + "|".join(BANNED) + r")\b", re.IGNORECASE)
+_FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _FIRST_WORDS = re.compile(r"(?:What|Whether|How|Who|Whose|Where|When|Those|Why)\b")
 
 
