@@ -7,11 +7,19 @@ import json
 import pkgutil
 import subprocess
 import sys
-from typing import Any
+import tarfile
+import zipfile
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
 
 import kinformer
+from tests.paths import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HEAVY = ("kubernetes_asyncio", "kubernetes", "typer", "rich", "jsonpatch", "yaml", "fastapi", "prometheus_client")
 
@@ -77,3 +85,25 @@ def test_every_name_of_the_front_door_is_there() -> None:
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = kinformer.no_such_name
+
+
+def test_the_wheel_has_the_license_the_types_and_nothing_but_the_package(tmp_path: Path) -> None:
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (license_file,) = (name for name in names if name.endswith(".dist-info/licenses/LICENSE"))
+        assert archive.read(license_file) == (ROOT / "LICENSE").read_bytes()
+        (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+        assert "License-Expression: Apache-2.0" in archive.read(metadata).decode()
+    assert "kinformer/py.typed" in names
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"kinformer"}
+
+
+def test_the_sdist_has_what_the_project_needs_to_be_built_tested_and_judged(tmp_path: Path) -> None:
+    (sdist,) = SdistBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    papers = {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md"}
+    assert papers | {"pyproject.toml", "mkdocs.yml", "Makefile", ".importlinter"} <= names
+    assert {"kinformer/__init__.py", "tests/conftest.py", "docs/index.md", "examples/README.md"} <= names
+    assert not [name for name in names if name.startswith((".venv/", "dist/", "build/"))]

@@ -1,4 +1,4 @@
-"""docs/conformance.md names tests that exist, and all of client-go's."""
+"""Each test that a page names exists, and docs/conformance.md answers all of client-go's tests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pytest
 from tests.paths import ROOT
 
 TEXT = (ROOT / "docs" / "conformance.md").read_text()
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+PLACES = sorted({place for page in PAGES for place in re.findall(r"`(tests/[\w/.]+::\w+)`", page.read_text())})
 ROWS = re.findall(r"^\| (Test\w+) \| (.+) \|$", TEXT, re.MULTILINE)
 
 
@@ -29,7 +31,7 @@ def defined(path: str) -> frozenset[str]:
     return frozenset(functions | assigned)
 
 
-@pytest.mark.parametrize("place", sorted(set(re.findall(r"`(tests/[\w/.]+::\w+)`", TEXT))))
+@pytest.mark.parametrize("place", PLACES)
 def test_each_test_that_is_named_exists(place: str) -> None:
     path, _, name = place.partition("::")
     assert name.lower().startswith("test")
