@@ -1,4 +1,7 @@
-"""Each test that a page names exists, and docs/conformance.md answers all of client-go's tests."""
+"""Each test that a page names exists, and docs/conformance.md answers all of client-go's tests.
+
+The other direction, from a module to its tests, is `python -m tests.mirror kinformer/<module>.py`.
+"""
 
 from __future__ import annotations
 

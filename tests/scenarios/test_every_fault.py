@@ -52,7 +52,7 @@ pytestmark = pytest.mark.usefixtures("storage")
 
 QUICK = Backoff(initial=0.01, maximum=0.05)
 PATIENCE = 60.0
-"""Real seconds after which a recovery counts as hung, on a machine however busy. A recovery itself takes milliseconds."""
+"""Real seconds after which a recovery counts as hung, on a busy machine as well. A recovery takes milliseconds."""
 
 
 def config_map(name: str, **data: str) -> dict[str, Any]:
@@ -124,7 +124,9 @@ class Scene:
         async with asyncio.timeout(PATIENCE):
             async with self.informer.events() as events:
                 # An event changes one key, so only that key is compared again: not the whole cache for each event.
-                different = {key for key in {*target, *(obj.key for obj in self.informer.lister.list())} if differs(key)}
+                different = {
+                    key for key in {*target, *(obj.key for obj in self.informer.lister.list())} if differs(key)
+                }
                 while different:
                     key = (await anext(events)).key
                     if differs(key):
