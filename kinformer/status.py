@@ -7,12 +7,24 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kinformer.errors import ApiError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kinformer.cache.storage import StorageStatus
 
-__all__ = ["SHORT_WATCH_SECONDS", "Changes", "InformerState", "InformerStatus", "StatusRecord"]
+__all__ = [
+    "SHORT_WATCH_SECONDS",
+    "Changes",
+    "Health",
+    "InformerState",
+    "InformerStatus",
+    "StatusRecord",
+    "class_of",
+    "error_name",
+    "health_of",
+]
 
 SHORT_WATCH_SECONDS: Final = 1.0
 """A watch that ends sooner did not do its work (client-go reflector.go, VeryShortWatchError); one that is open for
@@ -32,6 +44,21 @@ class InformerState(enum.StrEnum):
     """It ended because it had failed for longer than `give_up_after`; `last_error` says at what."""
     FAILED = "failed"
     """It ended by a defect of kinformer itself; `last_error` is that. Never by anything a server does."""
+
+
+class Health(enum.StrEnum):
+    """The health of an informer in one word, the same on every surface: `health_of` decides."""
+
+    LIVE = "live"
+    """The cache has synced and a watch is open."""
+    SYNCING = "syncing"
+    """A list is under way, the first or another one."""
+    FAILING = "failing"
+    """The last attempt failed; the next one follows."""
+    STOPPED = "stopped"
+    """The program stopped it."""
+    ENDED = "ended"
+    """It gave up or failed by a defect; only a new informer helps."""
 
 
 class Changes(NamedTuple):
@@ -185,6 +212,40 @@ class StatusRecord:
         )
 
 
+_HEALTH_AT_THE_END: Final = {
+    InformerState.STOPPED: Health.STOPPED,
+    InformerState.GAVE_UP: Health.ENDED,
+    InformerState.FAILED: Health.ENDED,
+}
+
+
+def health_of(status: InformerStatus) -> Health:
+    """Return the health of an informer.
+
+    Command line, page, `/healthz`, `/readyz`, status endpoint and metrics all use this function.
+    """
+    ended = _HEALTH_AT_THE_END.get(status.state)
+    if ended is not None:
+        return ended
+    if status.failures or status.state is InformerState.WAITING:
+        return Health.FAILING
+    return Health.LIVE if status.has_synced and status.state is InformerState.WATCHING else Health.SYNCING
+
+
+def error_name(error: BaseException | None) -> str | None:
+    """Return the class of an error and its HTTP status, as "ForbiddenError 403"; `None` for no error.
+
+    This is what a health page shows, because it may be open to everybody: the text of an error names servers and users.
+    """
+    if error is None:
+        return None
+    code = error.status if isinstance(error, ApiError) else 0
+    return f"{class_of(error)} {code}" if code else class_of(error)
+
+
 def class_of(error: BaseException) -> str:
-    """The class of an error, by the name that its users know: there are few of them."""
+    """Return the name under which an error is documented: that of its first class without an underscore.
+
+    All surfaces name errors with this function, so that a failure has one name everywhere.
+    """
     return next(kind.__name__ for kind in type(error).__mro__ if not kind.__name__.startswith("_"))

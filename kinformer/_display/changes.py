@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer._display.columns import printable, summarize_pod
+from kinformer._display.secrets import is_secret, shown_pair
 from kinformer.events import Added, Deleted, Updated
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ _NOISE: Final = {
 }
 _MOST: Final = 2
 _LONGEST: Final = 40
-# Their values are nobody's business.
-_CONFIDENTIAL: Final = {("", "secrets")}
 
 
 def describe(event: Event) -> str:
@@ -50,7 +49,7 @@ def _state(obj: KubeObject) -> str:
 def _difference(old: KubeObject, new: KubeObject) -> str:
     if old.at("metadata.deletionTimestamp") != new.at("metadata.deletionTimestamp"):
         return f"{_state(old)} {ARROW} Terminating".strip()
-    if (old.resource.group, old.resource.plural) in _CONFIDENTIAL:
+    if is_secret(new):
         return "changed"
     special = _SPECIAL.get((new.resource.group, new.resource.plural))
     said = special(old, new) if special is not None else ""
@@ -58,7 +57,7 @@ def _difference(old: KubeObject, new: KubeObject) -> str:
         return printable(said)
     if _state(old) != _state(new):
         return f"{_state(old) or 'no phase'} {ARROW} {_state(new) or 'no phase'}"
-    differences = [*_leaves((), old.to_dict(), new.to_dict())]
+    differences = [*_leaves((), *shown_pair(old, new))]
     told = [f"{path} {before} {ARROW} {after}" for path, before, after in differences[:_MOST]]
     more = len(differences) - _MOST
     return printable(", ".join(told) + (f" and {more} more" if more > 0 else "") or "unchanged")

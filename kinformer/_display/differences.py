@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from kinformer._display.secrets import HIDDEN, is_secret
+from kinformer._display.secrets import shown_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +26,8 @@ _ABSENT: Final = object()
 # They change with every write, and say nothing of it.
 _NOISE: Final = {("metadata", "resourceVersion"), ("metadata", "managedFields")}
 _MERGE_KEYS: Final = ("name", "type", "containerPort", "port", "mountPath", "key", "uid", "ip")
-_VALUES_OF_SECRETS: Final = {"data", "stringData"}
-_ANNOTATION: Final = ("metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration")
+_BY_KEY: Final = {("data",), ("stringData",), ("metadata", "annotations"), ("metadata", "labels")}
+"""Maps that are compared key by key even if one state has none of them."""
 
 
 class Difference(NamedTuple):
@@ -47,17 +47,11 @@ class Difference(NamedTuple):
 
 
 def differences(old: KubeObject, new: KubeObject, *, show_secrets: bool = False) -> list[Difference]:
-    """What differs, in the order of the fields; the values of a Secret are hidden, that they changed is not."""
-    hide = is_secret(new) and not show_secrets
-    return [
-        difference._replace(before=difference.before and HIDDEN, after=difference.after and HIDDEN)
-        if hide and (path[0] in _VALUES_OF_SECRETS or path == _ANNOTATION)
-        else difference
-        for path, difference in _compare((), old.to_dict(), new.to_dict())
-    ]
+    """Return what differs, in the order of the fields; of values of a Secret the sizes."""
+    return [*_compare((), *shown_pair(old, new, show_secrets=show_secrets))]
 
 
-def _compare(path: tuple[str, ...], old: Any, new: Any) -> Iterator[tuple[tuple[str, ...], Difference]]:
+def _compare(path: tuple[str, ...], old: Any, new: Any) -> Iterator[Difference]:
     if old == new or path in _NOISE:
         return
     if isinstance(old, dict) and isinstance(new, dict):
@@ -69,12 +63,11 @@ def _compare(path: tuple[str, ...], old: Any, new: Any) -> Iterator[tuple[tuple[
         for name in dict.fromkeys((*before, *after)):
             yield from _compare((*path, name), before.get(name, _ABSENT), after.get(name, _ABSENT))
         return
-    if path == ("data",) and (old is _ABSENT or new is _ABSENT):
-        # The whole of what a ConfigMap or a Secret has: told key by key, as when it had some before.
+    if path in _BY_KEY and (old is _ABSENT or new is _ABSENT) and isinstance(new if old is _ABSENT else old, dict):
         yield from _compare(path, {} if old is _ABSENT else old, {} if new is _ABSENT else new)
         return
     sign = "+" if old is _ABSENT else "-" if new is _ABSENT else "~"
-    yield path, Difference(sign, _written(path), _short(old), _short(new))
+    yield Difference(sign, _written(path), _short(old), _short(new))
 
 
 def _by_key(old: list[Any], new: list[Any]) -> tuple[dict[str, Any], dict[str, Any]]:

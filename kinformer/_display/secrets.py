@@ -1,39 +1,119 @@
-"""The values of Secrets, which are shown only to those who ask for them.
+"""The only door through which a manifest leaves the process as text for people.
 
-kubectl prints them, encoded, with `-o yaml`. Here they are hidden in every form, because terminals are shared,
-recorded and scrolled back; `--show-secrets` shows them. What is hidden cannot be taken for a value by mistake:
-`<redacted>` is no base64, so an API server refuses it.
+Command line and page print `shown(obj)` or compare `shown_pair(old, new)`; they never read an object's bytes
+themselves. Values of a Secret are replaced by their sizes before anything else looks at them, because terminals are
+shared, recorded and scrolled back. A size cannot be mistaken for a value: `<12 bytes, not shown>` is not base64, so an
+API server refuses it.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 if TYPE_CHECKING:
     from kinformer.objects import KubeObject
 
-__all__ = ["HIDDEN", "is_secret", "manifest_of"]
+__all__ = ["is_secret", "shown", "shown_json", "shown_pair"]
 
-HIDDEN: Final = "<redacted>"
+_NOT_SHOWN: Final = "<not shown>"
 
-_LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+_VALUES: Final = ("data", "stringData")
+
+_PLAIN: Final = frozenset({"apiVersion", "kind", "metadata", "type", "immutable", *_VALUES})
+"""Fields of a Secret whose shape is known. Any other field may hold a value, so it is not shown."""
 
 
 def is_secret(obj: KubeObject) -> bool:
-    """Whether an object has values to hide."""
+    """Return whether the object is a Secret, so that its values are hidden."""
     return obj.resource.plural == "secrets" and not obj.resource.group
 
 
-def manifest_of(obj: KubeObject, *, show_secrets: bool) -> dict[str, Any]:
-    """The object's manifest, `kind` and `apiVersion` first; a Secret's without its values unless they may be shown."""
+def shown(obj: KubeObject, *, show_secrets: bool = False) -> dict[str, Any]:
+    """Return the manifest as it may be shown, `apiVersion` and `kind` first.
+
+    Of a Secret, `data`, `stringData` and all annotations are reduced to names and sizes: tools keep copies of the
+    whole manifest in annotations (kubectl's last-applied-configuration, kapp's original), and no list of such names is
+    ever complete. Sizes in `data` are those of the decoded values.
+
+    Args:
+        obj: the object.
+        show_secrets: whether the values of a Secret are shown all the same.
+    """
     manifest = {"apiVersion": obj.resource.api_version, "kind": obj.resource.kind} | obj.to_dict()
-    if show_secrets or not is_secret(obj):
-        return manifest
-    for part in ("data", "stringData"):
-        if isinstance(manifest.get(part), dict):
-            manifest[part] = dict.fromkeys(manifest[part], HIDDEN)
-    annotations = manifest.get("metadata", {}).get("annotations")
-    if isinstance(annotations, dict) and _LAST_APPLIED in annotations:
-        # kubectl's copy of what was applied has them, too.
-        annotations[_LAST_APPLIED] = HIDDEN
-    return manifest
+    return manifest if show_secrets or not is_secret(obj) else _redacted(manifest)
+
+
+def shown_json(obj: KubeObject, *, show_secrets: bool = False) -> bytes:
+    """Return `shown(obj)` as JSON on one line; the bytes of the cache where nothing is hidden."""
+    raw = obj.to_json()
+    if b"\n" in raw or (is_secret(obj) and not show_secrets):
+        return msgspec.json.encode(shown(obj, show_secrets=show_secrets))
+    return raw
+
+
+def shown_pair(
+    old: KubeObject, new: KubeObject, *, show_secrets: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return two states of an object as they may be shown, so that they differ wherever the states do.
+
+    A hidden value that changed and kept its size reads `<12 bytes, not shown, changed>` in the later state.
+    """
+    before, after = shown(old, show_secrets=show_secrets), shown(new, show_secrets=show_secrets)
+    if is_secret(new) and not show_secrets:
+        after = _with_changes_marked(old.to_dict(), new.to_dict(), before, after)
+    return before, after
+
+
+def _redacted(manifest: dict[str, Any]) -> dict[str, Any]:
+    safe = {name: value if name in _PLAIN else _NOT_SHOWN for name, value in manifest.items()}
+    for name in _VALUES:
+        if name in safe:
+            safe[name] = _sizes(safe[name], encoded=name == "data")
+    metadata = safe.get("metadata")
+    if isinstance(metadata, dict) and "annotations" in metadata:
+        safe["metadata"] = metadata | {"annotations": _sizes(metadata["annotations"], encoded=False)}
+    elif metadata is not None and not isinstance(metadata, dict):
+        safe["metadata"] = _NOT_SHOWN
+    return safe
+
+
+def _sizes(values: Any, *, encoded: bool) -> Any:
+    if values is None:
+        return None
+    if not isinstance(values, dict):
+        return _NOT_SHOWN
+    return {name: f"<{_size(value, encoded=encoded)} bytes, not shown>" for name, value in values.items()}
+
+
+def _size(value: Any, *, encoded: bool) -> int:
+    text = str(value)
+    if encoded:
+        try:
+            return len(base64.b64decode(text, validate=True))
+        except (binascii.Error, ValueError):
+            pass
+    return len(text.encode(errors="surrogatepass"))
+
+
+def _with_changes_marked(old: Any, new: Any, before: Any, after: Any) -> Any:
+    """Return `after`, in which each hidden value that changed differs from the one in `before`.
+
+    Args:
+        old: what was.
+        new: what is.
+        before: what is shown of `old`.
+        after: what is shown of `new`.
+    """
+    if isinstance(before, dict) and isinstance(after, dict):
+        was, now = (value if isinstance(value, dict) else {} for value in (old, new))
+        return {
+            name: _with_changes_marked(was.get(name), now.get(name), before.get(name), value)
+            for name, value in after.items()
+        }
+    if isinstance(after, str) and after == before and old != new:
+        return f"{after.removesuffix('>')}, changed>"
+    return after

@@ -8,12 +8,10 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
-import msgspec
-import yaml
-
 from kinformer._display.columns import columns_of, printable
 from kinformer._display.differences import differences
-from kinformer._display.secrets import is_secret, manifest_of
+from kinformer._display.secrets import shown, shown_json
+from kinformer._display.yaml_text import yaml_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -247,10 +245,7 @@ class JsonPrinter:
         return "".join(self._line(mark, obj) for mark, obj, _ in changes)
 
     def _line(self, mark: Mark, obj: KubeObject) -> str:
-        raw = obj.to_json()
-        if (is_secret(obj) and not self._show_secrets) or b"\n" in raw:
-            raw = msgspec.json.encode(manifest_of(obj, show_secrets=self._show_secrets))
-        text = raw.decode()
+        text = shown_json(obj, show_secrets=self._show_secrets).decode()
         return f'{{"type":"{mark or "ADDED"}","object":{text}}}\n' if self._marked else f"{text}\n"
 
 
@@ -271,21 +266,9 @@ class YamlPrinter:
         return "".join(self._document(mark, obj) for mark, obj, _ in changes)
 
     def _document(self, mark: Mark, obj: KubeObject) -> str:
-        manifest = manifest_of(obj, show_secrets=self._show_secrets)
-        text = yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000)
+        text = yaml_of(shown(obj, show_secrets=self._show_secrets), width=1_000)
         said = f"# {mark or 'THERE'} {printable(str(obj.key))}\n" if self._marked else ""
         return f"---\n{said}{text}"
-
-
-class _Dumper(yaml.SafeDumper):
-    """Text of several lines as a block, elements of lists not indented: as kubectl writes YAML."""
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Dumper.add_representer(str, _text)
 
 
 class NamePrinter:
@@ -317,6 +300,6 @@ class JsonPathPrinter:
 
     def lines(self, changes: Sequence[Change]) -> str:
         """A line for each object, or one for all of them."""
-        manifests = [manifest_of(obj, show_secrets=self._show_secrets) for _, obj, _ in changes]
+        manifests = [shown(obj, show_secrets=self._show_secrets) for _, obj, _ in changes]
         filled = [{"apiVersion": "v1", "kind": "List", "items": manifests}] if self._as_list else manifests
         return "".join(f"{self._template.fill_in(manifest)}\n" for manifest in filled)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.cli import _signals
 from kinformer.errors import KinformerError
+from kinformer.status import class_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -103,9 +104,9 @@ def _explained(error: BaseException, *, verbose: bool) -> int:
         complain(str(error))
         return EXIT_USAGE
     if isinstance(error, KinformerError | OSError):
-        complain(str(error) or type(error).__name__)
+        complain(str(error) or class_of(error))
     elif not verbose:
-        complain(f"failed by a defect of its own: {type(error).__name__}: {error} (-v shows where)")
+        complain(f"failed by a defect of its own: {class_of(error)}: {error} (-v shows where)")
     return EXIT_FAILURE
 
 

@@ -155,7 +155,7 @@ def _row(informer: dict[str, Any], events_before: int | None, seconds: float) ->
     behind = max((handler["behind_seconds"] for handler in informer["handlers"]), default=0.0)
     rate = _rate(informer["events"], events_before, seconds)
     trouble, level = "", "good"
-    if informer["failures"] or informer["state"] in {"gave up", "failed"}:
+    if informer["health"] in {"failing", "ended"}:
         level, trouble = "bad", str(informer["last_error"])
         if informer["retry_in_seconds"] is not None:
             trouble += f"; tries again in {informer['retry_in_seconds']:.1f} s"

@@ -7,6 +7,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from kinformer.status import class_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -99,5 +101,5 @@ class ControllerStatus(Generic[K]):
 def in_a_line(error: BaseException) -> str:
     """An exception for a table: its class, and the first line of what it says."""
     lines = str(error).strip().splitlines()
-    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    text = f"{class_of(error)}: {lines[0]}" if lines else class_of(error)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -20,6 +20,7 @@ from opentelemetry.trace import Status, StatusCode
 from kinformer._version import __version__
 from kinformer.controller import Requeue
 from kinformer.metrics import NoMetrics
+from kinformer.status import class_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -67,7 +68,7 @@ class Tracing(NoMetrics):
                     outcome = await function(key)
                 except BaseException as error:
                     # The text of an error of yours may say anything; here its class is enough, and logs have the rest.
-                    span.set_attribute("error.type", type(error).__qualname__)
+                    span.set_attribute("error.type", class_of(error))
                     span.set_status(Status(StatusCode.ERROR))
                     raise
                 if isinstance(outcome, Requeue):
@@ -87,7 +88,7 @@ class Tracing(NoMetrics):
 
     def failed(self, informer: str, error: BaseException) -> None:
         """Something went wrong, and will be tried again."""
-        attributes = {"kinformer.informer": informer, "error.type": type(error).__qualname__}
+        attributes = {"kinformer.informer": informer, "error.type": class_of(error)}
         self._past(f"failure {informer}", 0.0, attributes, failed=True)
 
     def _past(

@@ -20,6 +20,7 @@ from kinformer.controller import Controller
 from kinformer.errors import AlreadyStartedError
 from kinformer.informer import SharedInformer
 from kinformer.informer.factory import SharedInformerFactory
+from kinformer.status import class_of, health_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -77,6 +78,7 @@ def _informer(informer: SharedInformer) -> dict[str, Any]:
         "name": informer.name,
         "resource": informer.resource.full_name,
         "kind": informer.resource.kind,
+        "health": str(health_of(status)),
         "state": str(status.state),
         "state_seconds": age(status.since),
         "synced": status.has_synced,
@@ -90,7 +92,7 @@ def _informer(informer: SharedInformer) -> dict[str, Any]:
         "failures": status.failures,
         "failing_seconds": age(status.failing_since),
         "retry_in_seconds": None if status.retry_at is None else round(max(status.retry_at - now, 0.0), 3),
-        "last_error": None if error is None else f"{type(error).__name__.lstrip('_')}: {error}",
+        "last_error": None if error is None else f"{class_of(error)}: {error}",
         "last_error_seconds": age(status.last_error_at),
         "lists": status.lists,
         "listed": status.listed,

@@ -179,7 +179,7 @@ def informer(**changed: Any) -> dict[str, Any]:
         "watches": 2,
         "errors": {"StreamBrokenError": 2},
     }
-    state = {"state": "watching", "synced": True, "listed": 0, "silent_seconds": 3.0, "failures": 0}
+    state = {"health": "live", "state": "watching", "synced": True, "listed": 0, "silent_seconds": 3.0, "failures": 0}
     last = {"last_error": None, "retry_in_seconds": None}
     return {"name": "pods.v1"} | figures | state | last | {"handlers": handlers} | changed
 
@@ -190,7 +190,7 @@ def informer(**changed: Any) -> dict[str, Any]:
         ({}, "good", ""),
         ({"silent_seconds": 1200.0}, "bad", "nothing was heard of the API server for 20m"),
         ({"synced": False, "listed": 500}, "busy", "listing: 500 objects so far"),
-        ({"state": "gave up", "last_error": "ForbiddenError: no"}, "bad", "ForbiddenError: no"),
+        ({"health": "ended", "state": "gave up", "last_error": "ForbiddenError: no"}, "bad", "ForbiddenError: no"),
         (
             {"handlers": [{"name": "slow", "waiting": 7, "behind_seconds": 61.0}]},
             "busy",

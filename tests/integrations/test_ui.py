@@ -15,7 +15,7 @@ from kinformer.integrations.fastapi import Informers
 from kinformer.integrations.starlette import close_event_streams
 from kinformer.integrations.ui import Dashboard, TableColumn
 from kinformer.integrations.ui.changes import Changes
-from kinformer.integrations.ui.presentation import difference, presentable
+from kinformer.integrations.ui.presentation import as_yaml, difference
 from kinformer.objects import KubeObject
 from kinformer.resources import SECRETS
 from tests.integrations.conftest import Served, config_map, serving, watching
@@ -133,10 +133,10 @@ async def test_what_secrets_hold_is_in_no_answer(api: ApiServer, served: Served)
 
 def test_a_secret_that_is_not_as_it_should_be_is_not_shown_either() -> None:
     odd = json.loads(json.dumps(SECRET)) | {"stringData": {"p": PASSWORD}, "data": {"a": f"{PASSWORD}!", "b": 7}}
-    shown = presentable(KubeObject.from_dict(odd, SECRETS))
-    assert PASSWORD not in json.dumps(shown)
-    assert shown["stringData"] == {"p": f"<{len(PASSWORD)} bytes, not shown>"}
-    assert PASSWORD not in json.dumps(presentable(KubeObject.from_dict(odd | {"data": PASSWORD}, SECRETS)))
+    text = as_yaml(KubeObject.from_dict(odd, SECRETS))
+    assert PASSWORD not in text
+    assert f"stringData:\n  p: <{len(PASSWORD)} bytes, not shown>\n" in text
+    assert PASSWORD not in as_yaml(KubeObject.from_dict(odd | {"data": PASSWORD}, SECRETS))
 
 
 def test_a_difference_is_of_what_means_something_field_by_field() -> None:

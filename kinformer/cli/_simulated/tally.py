@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from kinformer._display.changes import describe
 from kinformer.events import Added, Deleted
-from kinformer.status import InformerState
+from kinformer.status import Health, InformerState, health_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kinformer.informer import SharedInformer
     from kinformer.status import InformerStatus
 
-__all__ = ["ChangeLine", "Counts", "Health", "Notice", "Row", "Scene", "Tally", "health_of", "row_of"]
+__all__ = ["ChangeLine", "Counts", "Notice", "Row", "Scene", "Tally", "Verdict", "row_of", "verdict_of"]
 
 RATE_WINDOW: Final = 2.0
 """Seconds over which a rate is taken."""
@@ -28,6 +28,14 @@ _KEPT: Final = 60
 _DULL: Final = {"heartbeat", "renewed", "unchanged"}
 
 Level: TypeAlias = Literal["good", "busy", "bad"]
+
+_LEVELS: Final[dict[Health, Level]] = {
+    Health.LIVE: "good",
+    Health.SYNCING: "busy",
+    Health.STOPPED: "busy",
+    Health.FAILING: "bad",
+    Health.ENDED: "bad",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class Verdict:
     """How an informer is."""
 
     level: Level
@@ -92,7 +100,7 @@ class Row:
     objects: int
     counts: Counts
     rate: float
-    health: Health
+    health: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,24 +205,25 @@ class Tally:
         self.latest.append(ChangeLine(now, mark, obj.kind, str(obj.key), what))
 
 
-def health_of(status: InformerStatus) -> Health:
-    """A status in a few words."""
+def verdict_of(status: InformerStatus) -> Verdict:
+    """Return a status in a few words."""
+    level = _LEVELS[health_of(status)]
     relists = f", {status.relists} relist{'s' if status.relists > 1 else ''}" if status.relists else ""
     match status.state:
         case InformerState.WATCHING:
-            return Health("good", f"watching{relists}")
+            return Verdict(level, f"watching{relists}")
         case InformerState.LISTING:
-            return Health("busy", "listing again" if status.has_synced else f"listing: {status.listed}")
+            return Verdict(level, "listing again" if status.has_synced else f"listing: {status.listed}")
         case InformerState.WAITING:
             left = max(0.0, (status.retry_at or 0.0) - status.taken_at)
-            return Health("bad", f"retry in {left:.1f} s")
+            return Verdict(level, f"retry in {left:.1f} s")
         case InformerState.FAILED:
-            return Health("bad", "failed")
+            return Verdict(level, "failed")
         case _:
-            return Health("busy", str(status.state))
+            return Verdict(level, str(status.state))
 
 
 def row_of(name: str, informer: SharedInformer, tally: Tally, now: float) -> Row:
     """An informer as it is now."""
     status = informer.status
-    return Row(name, status.objects, tally.counts[name], tally.rate(name, now), health_of(status))
+    return Row(name, status.objects, tally.counts[name], tally.rate(name, now), verdict_of(status))

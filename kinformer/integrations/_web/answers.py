@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from kinformer.errors import ApiError, SelectorError
+from kinformer.errors import SelectorError
 from kinformer.objects import ObjectKey
-from kinformer.status import InformerState
+from kinformer.status import Health, error_name, health_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,8 +33,6 @@ PIECE_BYTES: Final = 64 * 1024
 
 _JSON: Final = "application/json"
 _RETRY_SECONDS: Final = 1
-# One that was stopped is meant to be.
-_ENDED: Final = frozenset({InformerState.GAVE_UP, InformerState.FAILED})
 _encode = msgspec.json.encode
 
 
@@ -194,9 +192,10 @@ def health_answer(informers: Mapping[str, SharedInformer], *, ready: bool, max_a
     states: dict[str, Any] = {}
     for name, informer in informers.items():
         status = informer.status
-        trouble = _said(status.last_error) if status.failures or status.state in _ENDED else ""
+        health = health_of(status)
+        trouble = error_name(status.last_error) if health in {Health.FAILING, Health.ENDED} else None
         because = f": {trouble}" if trouble else ""
-        if status.state in _ENDED:
+        if health is Health.ENDED:
             reasons.append(f"{name}: {status.state}{because}")
         elif ready and not status.has_synced:
             reasons.append(f"{name}: not in sync yet{because}")
@@ -204,6 +203,7 @@ def health_answer(informers: Mapping[str, SharedInformer], *, ready: bool, max_a
             silent = f"{status.silent_for:.0f} s" if status.silent_for is not None else "ever"
             reasons.append(f"{name}: nothing heard of the server for {silent}{because}")
         states[name] = {
+            "health": str(health),
             "state": str(status.state),
             "synced": status.has_synced,
             "live": informer.is_live,
@@ -211,19 +211,11 @@ def health_answer(informers: Mapping[str, SharedInformer], *, ready: bool, max_a
             "resourceVersion": status.resource_version,
             "silentForSeconds": None if status.silent_for is None else round(status.silent_for, 1),
             "failuresInARow": status.failures,
-            "lastError": _said(status.last_error) or None,
+            "lastError": error_name(status.last_error),
         }
     body = {"status": "unavailable" if reasons else "ok", "reasons": reasons, "informers": states}
     headers = {"cache-control": "no-store"} | ({"retry-after": str(_RETRY_SECONDS)} if reasons else {})
     return Answer(503 if reasons else 200, [_encode(body)], headers)
-
-
-def _said(error: BaseException | None) -> str:
-    """An error's class and code. Not its text: a health page is for everybody, and that names servers and users."""
-    if error is None:
-        return ""
-    code = f" {error.status}" if isinstance(error, ApiError) and error.status else ""
-    return f"{type(error).__name__}{code}"
 
 
 def _not_yet(informer: SharedInformer) -> Answer:

@@ -13,7 +13,7 @@ from kinformer.errors import DecodeError, IndexFunctionError, TransformError
 from kinformer.informer.registration import CATCH_UP_BUCKETS
 from kinformer.integrations.prometheus._families import counters, gauges, histograms
 from kinformer.metrics import Histogram
-from kinformer.status import InformerState
+from kinformer.status import Health, InformerState, health_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,6 +123,7 @@ def _state(live: list[SharedInformer]) -> Iterator[Metric]:
     whole: Counter[tuple[str, ...]] = Counter()
     stored: Counter[tuple[str, ...]] = Counter()
     states: Counter[tuple[str, ...]] = Counter()
+    healths: Counter[tuple[str, ...]] = Counter()
     synced: dict[tuple[str, ...], float] = {}
     versions: dict[tuple[str, ...], float] = {}
     silences: dict[tuple[str, ...], float] = {}
@@ -136,6 +137,8 @@ def _state(live: list[SharedInformer]) -> Iterator[Metric]:
         stored[key] += status.storage.stored_bytes + status.storage.dictionary_bytes
         for state in InformerState:
             states[informer.name, state.value] += state is status.state
+        for health in Health:
+            healths[informer.name, health.value] += health is health_of(status)
         synced[key] = min(synced.get(key, 1.0), float(status.has_synced))
         failures[key] = max(failures.get(key, 0.0), status.failures)
         if status.resource_version.isdecimal():
@@ -156,6 +159,7 @@ def _state(live: list[SharedInformer]) -> Iterator[Metric]:
     yield gauges(f"{name}_pending_objects", "Objects with changes that are on their way into the cache.", one, pending)
     yield gauges(f"{name}_synced", "Whether the first list is wholly in the cache: 1 or 0.", one, synced)
     yield gauges(f"{name}_state", "Informers in this state: of one alone, 1 or 0.", ("informer", "state"), states)
+    yield gauges(f"{name}_health", "Informers of this health: of one alone, 1 or 0.", ("informer", "health"), healths)
     yield gauges(f"{name}_resource_version", "The version the cache has been brought to.", one, versions)
     yield gauges(
         f"{name}_staleness_seconds",

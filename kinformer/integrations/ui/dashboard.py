@@ -19,7 +19,7 @@ from kinformer.integrations.status_endpoint import STATUS_PATH, status_of
 from kinformer.integrations.ui.changes import Changes
 from kinformer.integrations.ui.frames import ALIVE, RETRY, frame
 from kinformer.integrations.ui.guard import LOOPBACK, Guard
-from kinformer.integrations.ui.presentation import as_yaml, presentable
+from kinformer.integrations.ui.presentation import as_yaml
 from kinformer.integrations.ui.rows import RowCache, plain_columns, row_source
 from kinformer.integrations.ui.stats import INTERVAL, Stats
 from kinformer.objects import ObjectKey
@@ -218,7 +218,7 @@ class Dashboard:
             "synced": informer.has_synced,
             "resourceVersion": "" if obj is None else obj.resource_version,
             "bytes": 0 if obj is None else len(obj.raw),
-            "yaml": "" if obj is None else as_yaml(presentable(obj)),
+            "yaml": "" if obj is None else as_yaml(obj),
             "changes": [_told(change) for change in self._changes.of(informer.name, key)[:_MOST_CHANGES]],
         }
 

@@ -2,81 +2,39 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import difflib
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
+from kinformer._display.secrets import shown, shown_pair
+from kinformer._display.yaml_text import yaml_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kinformer.objects import KubeObject
 
-__all__ = ["as_yaml", "difference", "presentable"]
-
-_LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+__all__ = ["as_yaml", "difference"]
 
 _NOISE: Final = ("resourceVersion", "generation", "managedFields")
 """Fields of metadata that change with everything, and so say nothing in a difference."""
 
 _CONTEXT: Final = 2
 
-# libyaml's, where PyYAML was built with it: ten times as fast.
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
-
-def presentable(obj: KubeObject) -> dict[str, Any]:
-    """The manifest as it may be shown.
-
-    Of a Secret, `data` and `stringData` are sizes, and so is kubectl's copy of what was applied, which has them, too.
-    `managedFields` are left out, as kubectl does.
-    """
-    manifest = obj.to_dict()
-    metadata = manifest.get("metadata")
-    if isinstance(metadata, dict):
-        metadata.pop("managedFields", None)
-    if obj.resource.plural != "secrets" or obj.resource.group:
-        return manifest
-    if "data" in manifest:
-        manifest["data"] = _sizes(manifest["data"], encoded=True)
-    if "stringData" in manifest:
-        manifest["stringData"] = _sizes(manifest["stringData"], encoded=False)
-    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
-    if isinstance(annotations, dict) and _LAST_APPLIED in annotations:
-        annotations[_LAST_APPLIED] = f"<{len(str(annotations[_LAST_APPLIED]).encode())} bytes, not shown>"
-    return manifest
-
-
-def _sizes(values: Any, *, encoded: bool) -> Any:
-    if not isinstance(values, dict):
-        return "<not shown>"
-    return {name: f"<{_size(value, encoded=encoded)} bytes, not shown>" for name, value in values.items()}
-
-
-def _size(value: Any, *, encoded: bool) -> int:
-    text = str(value)
-    if encoded:
-        try:
-            return len(base64.b64decode(text, validate=True))
-        except (binascii.Error, ValueError):
-            pass
-    return len(text.encode())
-
-
-def as_yaml(manifest: dict[str, Any]) -> str:
-    """The manifest as YAML, its fields in the order they came."""
-    text: str = yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=160)
-    return text
+def as_yaml(obj: KubeObject) -> str:
+    """Return the object as YAML, without the values of a Secret and without `managedFields`, as kubectl does."""
+    return yaml_of(_without(shown(obj), "managedFields"))
 
 
 def difference(old: KubeObject | None, new: KubeObject | None) -> list[list[str]]:
     """What changed between two states, as lines of YAML: `[" ", line]`, `["-", line]`, `["+", line]`, `["@", place]`.
 
-    Taken of what may be shown: a Secret whose values changed and kept their sizes is told to have changed, not how.
+    Of a Secret it shows which values changed, and their sizes.
     """
-    before, after = _lines(old), _lines(new)
+    if old is not None and new is not None:
+        before, after = map(_lines, shown_pair(old, new))
+    else:
+        before, after = (_lines(None if obj is None else shown(obj)) for obj in (old, new))
     if before == after:
         return []
     found: list[list[str]] = []
@@ -103,15 +61,17 @@ def _field(line: str) -> str:
     return line.partition(":")[0]
 
 
-def _lines(obj: KubeObject | None) -> list[str]:
-    if obj is None:
-        return []
-    manifest = presentable(obj)
+def _lines(manifest: dict[str, Any] | None) -> list[str]:
+    return [] if manifest is None else yaml_of(_without(manifest, *_NOISE)).splitlines()
+
+
+def _without(manifest: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The manifest without these fields of its metadata."""
     metadata = manifest.get("metadata")
     if isinstance(metadata, dict):
-        for name in _NOISE:
+        for name in names:
             metadata.pop(name, None)
-    return as_yaml(manifest).splitlines()
+    return manifest
 
 
 def _place(lines: Sequence[str], at: int) -> str:

@@ -13,6 +13,7 @@ from kinformer._tasks import SLICE_SECONDS
 from kinformer.errors import StoppedError
 from kinformer.events import Deleted
 from kinformer.integrations.ui.frames import ALIVE, RETRY, frame
+from kinformer.status import class_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
@@ -165,7 +166,7 @@ def _text(column: TableColumn, obj: KubeObject, now: datetime) -> str:
     try:
         return column.cell(obj, now)
     except Exception as error:  # noqa: BLE001 - an object that breaks a column is shown without it
-        return f"<{type(error).__name__}>"
+        return f"<{class_of(error)}>"
 
 
 def _created(obj: KubeObject) -> int:

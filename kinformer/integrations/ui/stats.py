@@ -7,32 +7,20 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.errors import KinformerError
-from kinformer.status import InformerState
+from kinformer.status import class_of, health_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kinformer.informer import SharedInformer
-    from kinformer.status import InformerStatus
 
-__all__ = ["HISTORY_SECONDS", "INTERVAL", "Stats", "health_of"]
+__all__ = ["HISTORY_SECONDS", "INTERVAL", "Stats"]
 
 INTERVAL: Final = 1.0
 """Seconds between two looks."""
 
 HISTORY_SECONDS: Final = 120
 """How far back the rates go."""
-
-_ENDED: Final = frozenset({InformerState.STOPPED, InformerState.GAVE_UP, InformerState.FAILED})
-
-
-def health_of(status: InformerStatus) -> str:
-    """In a word: "live", "syncing", "failing", or "ended"."""
-    if status.state in _ENDED:
-        return "ended"
-    if status.failures or status.state is InformerState.WAITING:
-        return "failing"
-    return "live" if status.has_synced and status.state is InformerState.WATCHING else "syncing"
 
 
 class _Series:
@@ -103,7 +91,7 @@ class Stats:
             "failures": status.failures,
             "retrySeconds": None if status.retry_at is None else max(0.0, status.retry_at - status.taken_at),
             "error": _said(error),
-            "errorKind": None if error is None else type(error).__name__,
+            "errorKind": None if error is None else class_of(error),
             "errorSeconds": _ago(status.taken_at, status.last_error_at),
             "streamingOff": status.streaming_off,
         }
@@ -113,7 +101,7 @@ def _said(error: BaseException | None) -> str | None:
     """Our own errors' texts have nothing confidential in them; of others only the class is told."""
     if error is None:
         return None
-    return str(error) if isinstance(error, KinformerError) else type(error).__name__
+    return str(error) if isinstance(error, KinformerError) else class_of(error)
 
 
 def _ago(now: float, then: float | None) -> float | None:

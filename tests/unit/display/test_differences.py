@@ -84,11 +84,11 @@ def test_the_values_of_a_secret_are_hidden_and_that_they_changed_is_not() -> Non
 
     hidden = told(state("b25l"), state("dHdv"), SECRETS)
     assert hidden == [
-        f"~ metadata.annotations['{annotation}']: <redacted> → <redacted>",
-        "~ data.password: <redacted> → <redacted>",
+        f"~ metadata.annotations['{annotation}']: <15 bytes, not shown> → <15 bytes, not shown, changed>",
+        "~ data.password: <3 bytes, not shown> → <3 bytes, not shown, changed>",
         "~ type: kind-of-b25l → kind-of-dHdv",
     ]
-    assert told({}, {"data": {"new": "dHdv"}}, SECRETS) == ["+ data.new: <redacted>"]
-    assert told({"data": {"old": "dHdv"}}, {}, SECRETS) == ["- data.old: <redacted>"]
+    assert told({}, {"data": {"new": "dHdv"}}, SECRETS) == ["+ data.new: <3 bytes, not shown>"]
+    assert told({"data": {"old": "dHdv"}}, {}, SECRETS) == ["- data.old: <3 bytes, not shown>"]
     assert told({}, {"data": {"new": "dHdv"}}, SECRETS, show_secrets=True) == ["+ data.new: dHdv"]
     assert told({}, {"data": {"new": "two"}}, CONFIGMAPS) == ["+ data.new: two"]

@@ -100,7 +100,7 @@ export class Overview {
     cells.relists.title = lists ? `lists: ${lists}; ${one.watches} watches` : "";
     say(cells.bytes, bytes(one.bytes));
     cells.bytes.title = one.bytes < one.jsonBytes ? `of ${bytes(one.jsonBytes)} of JSON` : "";
-    const past = one.error && !one.failures && one.health !== "ended";
+    const past = one.error && !one.failures && !["ended", "stopped"].includes(one.health);
     cells.error.classList.toggle("past", Boolean(past));
     const ago = `${duration(one.errorSeconds ?? 0)} ago`;
     say(cells.error.firstChild, !one.error ? "none" : past ? `${one.errorKind} · ${ago}` : one.error);

@@ -95,7 +95,7 @@ function side() {
     link.dataset.health = one.health;
     say(link.querySelector(".count"), number(one.objects));
   });
-  const worst = informers.some((one) => one.health === "ended" || one.health === "failing") ? "failing" : "live";
+  const worst = informers.some((one) => ["ended", "stopped"].includes(one.health) || one.health === "failing") ? "failing" : "live";
   links.children[0].dataset.health = informers.length ? worst : "syncing";
 }
 
