@@ -26,7 +26,12 @@ _UNKNOWN: Final = "<unknown>"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its title, and its text for an object at a moment."""
+    """One column of a table.
+
+    Attributes:
+        title: its heading. The page computes "AGE" in the browser, so that it goes on.
+        cell: the text for an object at a moment.
+    """
 
     title: str
     cell: Cell

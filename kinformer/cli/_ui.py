@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from kinformer._display.changes import describe
-from kinformer._display.columns import columns_of
 from kinformer.cli._connect import Where, connected
 from kinformer.cli._session import UsageProblem, write
 from kinformer.cli._simulated.manifests import BACKUP_GROUP, NODE_LEASES
@@ -22,14 +20,13 @@ from kinformer.config import ClusterConfig
 from kinformer.errors import SelectorError
 from kinformer.informer.factory import SharedInformerFactory
 from kinformer.integrations.starlette import close_event_streams
-from kinformer.integrations.ui import Dashboard, TableColumn
+from kinformer.integrations.ui import Dashboard
 from kinformer.labels import LabelSelector
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
     from kinformer.cli._simulated.cluster import SimulatedCluster
-    from kinformer.resources import Resource
 
 __all__ = ["Choice", "ui"]
 
@@ -88,7 +85,7 @@ async def ui(choice: Choice, where: Where) -> int:
         factory = SharedInformerFactory(client)
         await _ask_for_informers(factory, client, choice, demo=cluster is not None)
         title = "demo cluster" if cluster is not None else client.config.server
-        page = Dashboard(factory, title=title, columns=_columns, describe=describe)
+        page = Dashboard(factory, title=title)
         async with factory:
             looking = tasks.create_task(page.watch(), name="kinformer ui")
             accidents = tasks.create_task(_accidents(cluster), name="kinformer ui demo") if cluster else None
@@ -142,10 +139,6 @@ async def _ask_for_informers(factory: SharedInformerFactory, client: Client, cho
         return
     for name in choice.resources or _USUAL:
         await ask(name)
-
-
-def _columns(resource: Resource) -> Sequence[TableColumn]:
-    return [TableColumn(column.title, column.cell) for column in columns_of(resource)]
 
 
 async def _accidents(cluster: SimulatedCluster) -> None:

@@ -14,8 +14,6 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from kinformer import Client, ClusterConfig, SharedInformerFactory
-from kinformer._display.changes import describe
-from kinformer.cli._ui import _columns
 from kinformer.integrations.starlette import close_event_streams
 from kinformer.integrations.ui import Dashboard
 from kinformer.testing import ApiServer
@@ -63,7 +61,7 @@ class Site:
 
     def __init__(self, factory: SharedInformerFactory, path: str, title: str) -> None:
         self.factory = factory
-        self.dashboard = Dashboard(factory, title=title, columns=_columns, describe=describe)
+        self.dashboard = Dashboard(factory, title=title)
         self.path = path
         self.port = 0
         self._server: uvicorn.Server | None = None

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from kinformer import Client, SharedInformerFactory
 from kinformer.integrations.fastapi import Informers
 from kinformer.integrations.starlette import close_event_streams
-from kinformer.integrations.ui import Dashboard, TableColumn
+from kinformer.integrations.ui import Column, Dashboard
 from kinformer.integrations.ui.changes import Changes
 from kinformer.integrations.ui.presentation import as_yaml, difference
 from kinformer.objects import KubeObject
@@ -48,7 +48,7 @@ async def served(api: ApiServer, connect: Callable[[], Client]) -> AsyncIterator
     informers.informer("configmaps")
     informers.informer("secrets")
     app = FastAPI(lifespan=informers.lifespan)
-    app.mount("/informers", Dashboard(informers, describe=lambda event: f"{type(event).__name__} {event.key}"))
+    app.mount("/informers", Dashboard(informers))
     async with serving(app) as running:
         yield running
         close_event_streams()
@@ -125,7 +125,7 @@ async def test_what_secrets_hold_is_in_no_answer(api: ApiServer, served: Served)
         said += json.dumps(shown).encode()
     async with watching(served, "/informers/api/overview") as browser:
         recent = (await browser.until("informers"))[-1].data["recent"]
-        assert recent[0]["summary"] == "Updated default/login"
+        assert recent[0]["summary"] == "changed"
         said += json.dumps(recent).encode()
     for confidential in (PASSWORD, ENCODED, "hunter2"):
         assert confidential.encode() not in said
@@ -181,7 +181,7 @@ async def test_who_opens_a_table_again_gets_the_same_and_what_changed(api: ApiSe
     async def names() -> list[str]:
         async with watching(served, "/informers/api/rows?informer=configmaps.v1") as browser:
             told = await browser.until("synced")
-        assert told[0].data["columns"] == ["PHASE", "LABELS", "AGE"]
+        assert told[0].data["columns"] == ["DATA", "AGE"]
         return sorted(r[1] for message in told if message.event == "rows" for r in message.data if r[1].startswith("m"))
 
     assert await names() == ["m0", "m1", "m2"]
@@ -195,7 +195,7 @@ async def test_who_opens_a_table_again_gets_the_same_and_what_changed(api: ApiSe
 async def test_a_column_that_fails_for_an_object_fails_for_that_alone(api: ApiServer, connect: Any) -> None:
     api.create(config_map("good", color="red"))
     api.create(config_map("bad"))
-    columns = [TableColumn("COLOR", lambda obj, _: str(obj["data"]["color"]))]
+    columns = [Column("COLOR", lambda obj, _: str(obj["data"]["color"]))]
     async with connect() as client, SharedInformerFactory(client) as factory:
         maps = factory.informer("configmaps", label_selector="app=web")
         await maps.synced(10)

@@ -20,12 +20,20 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from kinformer._tasks import SLICE_SECONDS
 from kinformer.errors import StoppedError
 from kinformer.events import Added, Deleted, Updated
 from kinformer.integrations._web.answers import PIECE_BYTES
+from kinformer.integrations._web.sse import (
+    HEARTBEAT_SECONDS,
+    NOT_IN_SYNC,
+    RESET,
+    RETRY,
+    SYNCED,
+    frame,
+    frame_of_json,
+    position,
+)
 from kinformer.labels import LabelSelector
 from kinformer.objects import version_number
 
@@ -40,14 +48,12 @@ if TYPE_CHECKING:
 
 __all__ = ["HEARTBEAT_SECONDS", "Selection", "event_source"]
 
-HEARTBEAT_SECONDS: Final = 15.0
-"""How long a stream may be silent: what the HTML standard advises against proxies that drop silent connections."""
-
-_RETRY_MILLISECONDS: Final = 1000
-
 _MOST_DELETIONS: Final = 10_000
 """How many deletions are remembered for those who come back; who has missed more is told everything anew."""
 
+
+_LONGEST_VERSION: Final = 20
+"""Digits: etcd's revisions are 64-bit integers. A longer number need not be read."""
 
 EVERYTHING: Final = LabelSelector()
 
@@ -161,14 +167,14 @@ async def event_source(
         render: from an object to the JSON that is sent of it; by default the whole object as the cache has it.
     """
     write = _Frames(informer.resource, render or _whole, selection)
-    yield b"retry: %d\n\n" % _RETRY_MILLISECONDS
+    yield RETRY
     try:
         while not (informer.has_synced or ending.due):
             try:
                 async with ending.or_after(heartbeat):
                     await informer.synced()
             except TimeoutError:
-                yield b": not in sync yet\n\n"
+                yield NOT_IN_SYNC
         if ending.due:
             return
         stream = informer.events(delivery="latest", initial=False)
@@ -177,11 +183,11 @@ async def event_source(
     async with stream:
         # In the same turn of the loop: the stream of all that follows, and what is there.
         there = informer.snapshot()
-        position = there.resource_version
+        version = there.resource_version
         journal = _journal_of(informer)
         await journal.caught_up()
         since = _version_of(last_event_id)
-        if since is not None and journal.reaches_back_to(since, version_number(position)):
+        if since is not None and journal.reaches_back_to(since, version_number(version)):
             frames = write.missed(journal, since, informer)
         else:
             frames = write.all(there.values())
@@ -189,7 +195,7 @@ async def event_source(
         async for piece in _in_pieces(frames, ending):
             yield piece
         while not ending.due:
-            yield _id(position)
+            yield position(version)
             try:
                 async with ending.or_after(heartbeat):
                     first = await anext(stream)
@@ -197,11 +203,11 @@ async def event_source(
                 return
             except TimeoutError:
                 # In silence, too, the version goes on.
-                position = informer.resource_version
+                version = informer.resource_version
                 continue
             # In one turn of the loop: all that waits, and the version up to which that is everything.
             events = [first, *stream.take_waiting()]
-            position = informer.resource_version
+            version = informer.resource_version
             async for piece in _in_pieces((frame for event in events for frame in write.event(event)), ending):
                 yield piece
 
@@ -216,11 +222,11 @@ class _Frames:
 
     def all(self, objects: Iterable[KubeObject]) -> Iterator[bytes]:
         """Everything in the cache."""
-        yield b"event: reset\ndata: {}\n\n"
+        yield RESET
         for obj in objects:
             if self._selection.has(obj):
                 yield self._now(b"added", obj)
-        yield _SYNCED
+        yield SYNCED
 
     def missed(self, journal: _Journal, since: int, informer: SharedInformer) -> Iterator[bytes]:
         """What has changed since a version."""
@@ -232,7 +238,7 @@ class _Frames:
             if obj is None or not self._selection.has_key(key):
                 continue  # Gone just now: that is news, and comes next.
             yield self._now(b"added" if is_new else b"updated", obj) if self._selection.has(obj) else self._left(obj)
-        yield _SYNCED
+        yield SYNCED
 
     def event(self, event: Event) -> Iterator[bytes]:
         """One event, as it is for those who see the selection only."""
@@ -251,11 +257,7 @@ class _Frames:
                     yield self._left(obj)
 
     def _now(self, kind: bytes, obj: KubeObject) -> bytes:
-        raw = self._render(obj)
-        if b"\n" in raw or b"\r" in raw:
-            # Outside of strings, where JSON has no line breaks, they mean nothing; in an event stream they end a field.
-            raw = raw.replace(b"\r", b" ").replace(b"\n", b" ")
-        return b"event: %s\ndata: %s\n\n" % (kind, raw)
+        return frame_of_json(kind, self._render(obj))
 
     def _left(self, obj: KubeObject) -> bytes:
         return self._deleted(obj.key, obj.uid)
@@ -263,21 +265,18 @@ class _Frames:
     def _deleted(self, key: ObjectKey, uid: str) -> bytes:
         metadata = {"name": key.name, "namespace": key.namespace, "uid": uid}
         said = {"apiVersion": self._resource.api_version, "kind": self._resource.kind, "metadata": metadata}
-        return b"event: deleted\ndata: %s\n\n" % msgspec.json.encode(said)
-
-
-_SYNCED: Final = b"event: synced\ndata: {}\n\n"
+        return frame("deleted", said)
 
 
 async def _in_pieces(frames: Iterator[bytes], ending: Ending) -> AsyncGenerator[bytes, None]:
-    """Frames put together to pieces, others having their turn in between."""
+    """Join frames to pieces; other tasks run in between."""
     clock = asyncio.get_running_loop().time
     together: list[bytes] = []
     size = 0
     until = clock() + SLICE_SECONDS
-    for frame in frames:
-        together.append(frame)
-        size += len(frame)
+    for one in frames:
+        together.append(one)
+        size += len(one)
         if size >= PIECE_BYTES or clock() >= until:
             yield b"".join(together)
             together, size = [], 0
@@ -293,10 +292,7 @@ def _whole(obj: KubeObject) -> bytes:
     return obj.to_json()
 
 
-def _id(version: str) -> bytes:
-    """Sets the browser's last event id; without data, it is no event. As good as a comment to keep a stream alive."""
-    return b"id: %s\n\n" % version.encode()
-
-
 def _version_of(last_event_id: str) -> int | None:
-    return int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else None
+    """Return the version that a client names, or `None` for what no stream of ours ever sent."""
+    plausible = len(last_event_id) <= _LONGEST_VERSION and last_event_id.isascii() and last_event_id.isdigit()
+    return int(last_event_id) if plausible else None

@@ -12,7 +12,7 @@ rows        a cache as a live table                     presentation  objects as
 
 from __future__ import annotations
 
+from kinformer._display.columns import Column
 from kinformer.integrations.ui.dashboard import Dashboard
-from kinformer.integrations.ui.rows import TableColumn
 
-__all__ = ["Dashboard", "TableColumn"]
+__all__ = ["Column", "Dashboard"]

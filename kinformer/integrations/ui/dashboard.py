@@ -13,14 +13,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from kinformer._display.changes import describe as describe_change
+from kinformer._display.columns import columns_of
 from kinformer.errors import StoppedError
+from kinformer.integrations._web.sse import ALIVE, HEARTBEAT_SECONDS, RETRY, frame
 from kinformer.integrations.starlette import EventStreamResponse
 from kinformer.integrations.status_endpoint import STATUS_PATH, status_of
 from kinformer.integrations.ui.changes import Changes
-from kinformer.integrations.ui.frames import ALIVE, RETRY, frame
 from kinformer.integrations.ui.guard import LOOPBACK, Guard
 from kinformer.integrations.ui.presentation import as_yaml
-from kinformer.integrations.ui.rows import RowCache, plain_columns, row_source
+from kinformer.integrations.ui.rows import RowCache, row_source
 from kinformer.integrations.ui.stats import INTERVAL, Stats
 from kinformer.objects import ObjectKey
 
@@ -30,20 +32,19 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
+    from kinformer._display.columns import Column
     from kinformer.events import Event
     from kinformer.informer import SharedInformer
     from kinformer.informer.factory import SharedInformerFactory
     from kinformer.integrations._web.application import Application
     from kinformer.integrations._web.open_streams import Ending
     from kinformer.integrations.ui.changes import Change
-    from kinformer.integrations.ui.rows import TableColumn
     from kinformer.resources import Resource
 
 __all__ = ["Dashboard"]
 
 _STATIC: Final = Path(__file__).parent / "static"
 _SETTLE: Final = 0.25
-_HEARTBEAT: Final = 15.0
 
 
 class Dashboard:
@@ -54,8 +55,9 @@ class Dashboard:
     Args:
         of: a factory, or the `Informers` of a FastAPI or Starlette application.
         title: what the page is about, such as the cluster's name.
-        columns: the columns of a resource's table; by default phase, labels and age.
-        describe: what an event says happened, in a few words; never what a Secret holds. By default nothing.
+        columns: the columns of a resource's table; by default kubectl's.
+        describe: what happened according to an event, in a few words, without the values of a Secret; by default as in
+            `kinformer ui`: "Pending → Running", "2/3 → 3/3 ready". `None` for nothing.
         hosts: names that may stand in a request's `Host`, besides loopback addresses and localhost; `None` for any,
             where something in front of it sees to that. Without such a check, a page from elsewhere could read this
             one by DNS rebinding.
@@ -66,8 +68,8 @@ class Dashboard:
         of: SharedInformerFactory | Application,
         *,
         title: str = "",
-        columns: Callable[[Resource], Sequence[TableColumn]] = plain_columns,
-        describe: Callable[[Event], str] | None = None,
+        columns: Callable[[Resource], Sequence[Column]] = columns_of,
+        describe: Callable[[Event], str] | None = describe_change,
         hosts: Collection[str] | None = LOOPBACK,
     ) -> None:
         self._of = of
@@ -195,7 +197,7 @@ class Dashboard:
             yield frame("object", self._shown(informer, key))
             while not ending.due:
                 try:
-                    async with ending.or_after(_HEARTBEAT):
+                    async with ending.or_after(HEARTBEAT_SECONDS):
                         event = await anext(stream)
                 except StopAsyncIteration:
                     return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -12,21 +11,18 @@ import msgspec
 from kinformer._tasks import SLICE_SECONDS
 from kinformer.errors import StoppedError
 from kinformer.events import Deleted
-from kinformer.integrations.ui.frames import ALIVE, RETRY, frame
+from kinformer.integrations._web.sse import ALIVE, HEARTBEAT_SECONDS, RETRY, SYNCED, frame
 from kinformer.status import class_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
+    from kinformer._display.columns import Column
     from kinformer.informer import SharedInformer
     from kinformer.integrations._web.open_streams import Ending
     from kinformer.objects import KubeObject, ObjectKey
-    from kinformer.resources import Resource
 
-__all__ = ["ColumnsOf", "TableColumn", "plain_columns", "row_source"]
-
-HEARTBEAT: Final = 15.0
-"""Seconds of silence at most."""
+__all__ = ["RowCache", "row_source"]
 
 SETTLE: Final = 0.1
 """Seconds in which changes gather before they are sent."""
@@ -34,36 +30,10 @@ SETTLE: Final = 0.1
 _BATCH: Final = 250
 
 
-@dataclass(frozen=True, slots=True)
-class TableColumn:
-    """One column of a table.
-
-    Attributes:
-        title: its heading; "AGE" is worked out in the browser, so that it goes on.
-        cell: the text for an object at a moment.
-    """
-
-    title: str
-    cell: Callable[[KubeObject, datetime], str]
-
-
-ColumnsOf = "Callable[[Resource], Sequence[TableColumn]]"
-
-
-def plain_columns(resource: Resource) -> Sequence[TableColumn]:
-    """What every object has: its phase, where there is one, its labels and its age."""
-    del resource
-    return (
-        TableColumn("PHASE", lambda obj, _: str(obj.at("status.phase") or "")),
-        TableColumn("LABELS", lambda obj, _: ",".join(f"{name}={value}" for name, value in obj.labels.items())),
-        TableColumn("AGE", lambda _obj, _now: ""),
-    )
-
-
 class RowCache:
     """Rows as they were worked out last, so that who opens a table of 20,000 again need not wait."""
 
-    def __init__(self, informer: SharedInformer, columns: Sequence[TableColumn]) -> None:
+    def __init__(self, informer: SharedInformer, columns: Sequence[Column]) -> None:
         self.columns = [column for column in columns if column.title != "NAME"]
         self.informer = informer
         self._rows: dict[ObjectKey, tuple[str, msgspec.Raw]] = {}
@@ -101,7 +71,7 @@ async def row_source(cache: RowCache, ending: Ending) -> AsyncGenerator[bytes, N
     try:
         while not (informer.has_synced or ending.due):
             try:
-                async with ending.or_after(HEARTBEAT):
+                async with ending.or_after(HEARTBEAT_SECONDS):
                     await informer.synced()
             except TimeoutError:
                 yield ALIVE
@@ -117,10 +87,10 @@ async def row_source(cache: RowCache, ending: Ending) -> AsyncGenerator[bytes, N
         async for piece in _rows(cache, there.values(), ending):
             yield piece
         del there
-        yield frame("synced", {})
+        yield SYNCED
         while not ending.due:
             try:
-                async with ending.or_after(HEARTBEAT):
+                async with ending.or_after(HEARTBEAT_SECONDS):
                     first = await anext(stream)
             except StopAsyncIteration:
                 return
@@ -160,7 +130,7 @@ async def _rows(cache: RowCache, objects: Iterable[KubeObject], ending: Ending) 
         yield frame("rows", rows)
 
 
-def _text(column: TableColumn, obj: KubeObject, now: datetime) -> str:
+def _text(column: Column, obj: KubeObject, now: datetime) -> str:
     if column.title == "AGE":
         return ""
     try:
