@@ -8,12 +8,19 @@ A mutant that survives is a rule that nothing pins. Exits with 1 if one does.
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ("tests/unit", "tests/properties", "tests/scenarios")
@@ -21,508 +28,624 @@ TESTS = ("tests/unit", "tests/properties", "tests/scenarios")
 
 @dataclass(frozen=True)
 class Mutant:
-    """One bug: a piece of a file, and what it becomes."""
+    """One bug: a piece of a function or method, and the code that replaces it.
+
+    Attributes:
+        name: the rule that it breaks.
+        at: the place, `file::Class.method` or `file::function`, below `kinformer/`.
+        right: the piece, as Python source: an expression, statements, or the header of a compound statement ("if x:"),
+            whose body stays. It is compared by its syntax, so layout, comments and quotes do not matter.
+        wrong: its replacement, of the same form; "" removes statements.
+    """
 
     name: str
-    file: str
+    at: str
     right: str
     wrong: str
+
+    @property
+    def file(self) -> str:
+        return self.at.partition("::")[0]
 
 
 MUTANTS = (
     Mutant(
         "a relist forgets deletions",
-        "cache/delta_fifo.py",
-        "                self._append_lost(key, first=first)\n        for count",
-        "                pass\n        for count",
+        "cache/delta_fifo.py::DeltaFIFO.replacing",
+        """
+        for key in [key for key in self._known.list_keys() if key not in by_key and key not in self]:
+            self._append_lost(key, first=first)
+        """,
+        """
+        for key in [key for key in self._known.list_keys() if key not in by_key and key not in self]:
+            pass
+        """,
     ),
     Mutant(
         "a relist forgets deletions of what is still queued",
-        "cache/delta_fifo.py",
-        "        for key in [key for key in self.list_keys() if key not in by_key]:\n",
-        "        for key in ():\n",
+        "cache/delta_fifo.py::DeltaFIFO.replacing",
+        "[key for key in self.list_keys() if key not in by_key]",
+        "()",
     ),
     Mutant(
         "deletions found by a list claim to know the final state",
-        "cache/delta_fifo.py",
-        "self._append(key, Delta(DeltaType.DELETED, last, final_state_known=False))\n            # Also",
-        "self._append(key, Delta(DeltaType.DELETED, last))\n            # Also",
+        "cache/delta_fifo.py::DeltaFIFO._append_lost",
+        "Delta(DeltaType.DELETED, last, final_state_known=False)",
+        "Delta(DeltaType.DELETED, last)",
     ),
     Mutant(
         "a sliced list counts as synced after its first slice",
-        "cache/delta_fifo.py",
-        "            self._initial_left = 1\n",
-        "            self._initial_left = 0\n",
+        "cache/delta_fifo.py::DeltaFIFO.replacing",
+        "self._initial_left = 1",
+        "self._initial_left = 0",
     ),
     Mutant(
         "an object that cannot be used stays in the cache as it was",
-        "reflector/_ingest.py",
-        "            if failure.key:\n                fifo.leave_out(ObjectKey.parse(failure.key))",
-        "            if failure.key:\n                pass",
+        "reflector/_ingest.py::Intake.queue_events",
+        "fifo.leave_out(ObjectKey.parse(failure.key))",
+        "pass",
     ),
     Mutant(
         "a streaming list is swapped in at any bookmark",
-        "client/_decoding/watches.py",
-        'metadata.annotations.get("k8s.io/initial-events-end") == "true"',
+        "client/_decoding/watches.py::WatchDecoder._take_bookmark",
+        "metadata.annotations.get('k8s.io/initial-events-end') == 'true'",
         "True",
     ),
     Mutant(
         "a streaming list is swapped in before its end",
-        "reflector/_reflector.py",
-        "if batch.initial_events_end:",
-        "if batch.initial_events_end or len(kept) > 1:",
+        "reflector/_reflector.py::Reflector._initial_events",
+        "batch.initial_events_end",
+        "batch.initial_events_end or len(kept) > 1",
     ),
     Mutant(
         "deletions within a streaming list are ignored",
-        "reflector/_ingest.py",
-        "                run = []\n                kept.pop(obj.key, None)",
-        "                run = []",
+        "reflector/_ingest.py::Intake.keep_events",
+        "kept.pop(obj.key, None)",
+        "",
     ),
     Mutant(
         "bookmarks are no progress of the version",
-        "reflector/_reflector.py",
-        "if batch.events or batch.resource_version:",
-        "if batch.events:",
+        "reflector/_reflector.py::Reflector._follow",
+        "batch.events or batch.resource_version",
+        "batch.events",
     ),
     Mutant(
         "the version goes back with the stream",
-        "reflector/_state_machine.py",
-        "if resource_version and not self.is_older(resource_version):",
-        "if resource_version:",
+        "reflector/_state_machine.py::ReflectorMachine.progressed",
+        "resource_version and (not self.is_older(resource_version))",
+        "resource_version",
     ),
     Mutant(
         "a list that is older than what was seen is taken",
-        "reflector/_state_machine.py",
-        "return not self._quorum and self.is_older(resource_version)",
-        "return False",
+        "reflector/_state_machine.py::ReflectorMachine.refuses",
+        "not self._quorum and self.is_older(resource_version)",
+        "False",
     ),
     Mutant(
         "an expired version is watched again for ever",
-        "reflector/_state_machine.py",
-        '            self._list_reason = "expired"\n',
+        "reflector/_state_machine.py::ReflectorMachine.watch_failed",
+        "self._list_reason = 'expired'",
         "",
     ),
     Mutant(
         "a relist starts from version 0",
-        "reflector/_state_machine.py",
-        'return StreamStep("" if self._quorum else self.resource_version,',
-        'return StreamStep("",',
+        "reflector/_state_machine.py::ReflectorMachine.next_step",
+        "'' if self._quorum else self.resource_version",
+        "''",
     ),
     Mutant(
         "watches that close at once are not slowed down",
-        "reflector/_state_machine.py",
-        "if self._short_watches <= 1:",
-        "if self._short_watches <= 1000:",
+        "reflector/_state_machine.py::ReflectorMachine.watch_ended",
+        "self._short_watches <= 1",
+        "self._short_watches <= 1000",
     ),
     Mutant(
         "a stream that always has something ready holds the loop",
-        "reflector/_reflector.py",
-        "                await asyncio.sleep(0)\n                now = clock()\n",
-        "                now = clock()\n",
+        "reflector/_reflector.py::Reflector._follow",
+        "await asyncio.sleep(0)",
+        "",
     ),
     Mutant(
         "success does not reset the backoff",
-        "reflector/_state_machine.py",
-        "            self.resource_version = resource_version\n        self.failures = 0\n",
-        "            self.resource_version = resource_version\n",
+        "reflector/_state_machine.py::ReflectorMachine.progressed",
+        "self.failures = 0",
+        "",
     ),
     Mutant(
         "Retry-After is ignored",
-        "reflector/_state_machine.py",
+        "reflector/_state_machine.py::ReflectorMachine._back_off",
         "error.retry_after if isinstance(error, ApiError) else None",
         "None",
     ),
     Mutant(
         "an index keeps what its object has left",
-        "cache/indexer.py",
-        "        if before:\n            self.remove(key)\n",
+        "cache/indexer.py::_Index.put",
+        """
+        if before:
+            self.remove(key)
+        """,
         "",
     ),
     Mutant(
         "a deleted object stays in the indexes",
-        "cache/indexer.py",
-        "            for index in self._indexes.values():\n                index.remove(key)\n",
+        "cache/indexer.py::Indexer.delete",
+        """
+        for index in self._indexes.values():
+            index.remove(key)
+        """,
         "",
     ),
     Mutant(
         "an index that is added late forgets what is in the cache",
-        "cache/indexer.py",
-        "                index.put(key, self._values(name, index, stored.view()))\n\n    def put",
-        "                pass\n\n    def put",
+        "cache/indexer.py::Indexer.add_indexers",
+        "index.put(key, self._values(name, index, stored.view()))",
+        "pass",
     ),
     Mutant(
         "a read inflates what is stored",
-        "cache/_compact/packed_object.py",
-        "        return PackedObject(_frame_of(self), self.metadata, self.resource, self.key, None, source)",
-        "        return self",
+        "cache/_compact/packed_object.py::PackedObject.view",
+        "PackedObject(_frame_of(self), self.metadata, self.resource, self.key, None, source)",
+        "self",
     ),
     Mutant(
         "what is gone comes back with a new dictionary",
-        "cache/_compact/indexer.py",
-        "        for count, key in enumerate([*objects], 1):\n            stored = objects.get(key)\n",
-        "        for count, (key, stored) in enumerate([*objects.items()], 1):\n",
+        "cache/_compact/indexer.py::CompactIndexer._move_over",
+        "stored = objects.get(key)",
+        "stored = objects.get(key) or KubeObject(b'{}', None, None, key)",
     ),
     Mutant(
         "what a new dictionary saves is not counted",
-        "cache/_compact/indexer.py",
-        "                    self._stored_bytes += _size(moved) - _size(stored)\n",
+        "cache/_compact/indexer.py::CompactIndexer._move_over",
+        "self._stored_bytes += _size(moved) - _size(stored)",
         "",
     ),
     Mutant(
         "a dictionary that is no better is taken",
-        "cache/_compact/indexer.py",
-        "if size >= now * self._policy.gain:",
-        "if False:",
+        "cache/_compact/indexer.py::CompactIndexer.work",
+        "size >= now * self._policy.gain",
+        "False",
     ),
     Mutant(
         "objects that have become others are compressed as before for ever",
-        "cache/_compact/indexer.py",
-        " or self._ratio > policy.decay * self._ratio_at_first:",
-        ":",
+        "cache/_compact/indexer.py::CompactIndexer._look",
+        "len(self._objects) >= policy.growth * self._made_of or self._ratio > policy.decay * self._ratio_at_first",
+        "len(self._objects) >= policy.growth * self._made_of",
     ),
     Mutant(
         "a first list is held uncompressed until all of it is there",
-        "reflector/_ingest.py",
-        "packed = pack(usable)",
-        "packed = usable",
+        "reflector/_ingest.py::Intake.keep",
+        "pack(usable)",
+        "usable",
     ),
     Mutant(
         "an object that changes has its labels and uid once more",
-        "cache/_compact/interning.py",
-        "        if known.labels == labels:\n            labels = known.labels\n",
+        "cache/_compact/interning.py::HeadSharing.shared",
+        """
+        if known.labels == labels:
+            labels = known.labels
+        """,
         "",
     ),
     Mutant(
         "what is shared is kept for ever",
-        "_recent.py",
-        "if len(self._younger) >= self._size:",
-        "if False:",
+        "_recent.py::Lately.put",
+        "len(self._younger) >= self._size",
+        "False",
     ),
     Mutant(
         "what a change replaces is still counted",
-        "cache/indexer.py",
-        "        self._json_bytes -= len(before.raw)\n",
+        "cache/indexer.py::Indexer._keep",
+        "self._json_bytes -= len(before.raw)",
         "",
     ),
     Mutant(
         "an index remembers values that nothing has any more",
-        "cache/indexer.py",
-        "                self.alone.pop(value, None)\n",
+        "cache/indexer.py::_Index.remove",
+        "self.alone.pop(value, None)",
         "",
     ),
     Mutant(
         "another object of the same name is an update",
-        "cache/_process_deltas.py",
-        "if new.uid == old.uid:",
-        "if True:",
+        "cache/_process_deltas.py::_apply",
+        "new.uid == old.uid",
+        "True",
     ),
     Mutant(
         "older news from the watch overwrite newer",
-        "cache/_process_deltas.py",
-        "if kind is not _REPLACED and _is_older(obj, known):",
-        "if False:",
+        "cache/_process_deltas.py::_apply",
+        "kind is not _REPLACED and _is_older(obj, known)",
+        "False",
     ),
     Mutant(
         "the end of an earlier object ends the present one",
-        "cache/_process_deltas.py",
-        "if delta.final_state_known and _is_older(obj, known):",
-        "if False:",
+        "cache/_process_deltas.py::_apply",
+        "delta.final_state_known and _is_older(obj, known)",
+        "False",
     ),
     Mutant(
         "unchanged objects are updates",
-        "cache/_process_deltas.py",
-        "if new.resource_version == old.resource_version and new.resource_version:",
-        "if False:",
+        "cache/_process_deltas.py::_apply",
+        "new.resource_version == old.resource_version and new.resource_version",
+        "False",
     ),
     Mutant(
         "a removed handler gets what was queued",
-        "informer/registration.py",
-        "        if not self._draining:\n            self._mailbox.clear()\n",
+        "informer/registration.py::HandlerRegistration.remove",
+        """
+        if not self._draining:
+            self._mailbox.clear()
+        """,
         "",
     ),
     Mutant(
         "a handler that raises stops",
-        "informer/registration.py",
-        "self._report(item, error)\n                    except asyncio",
-        "self._report(item, error)\n                        return\n                    except asyncio",
+        "informer/registration.py::HandlerRegistration._report",
+        "self.failures += 1",
+        "raise error",
     ),
     Mutant(
         "a late handler misses what is in the cache",
-        "informer/_dispatcher.py",
+        "informer/_dispatcher.py::Dispatcher._bring_up_to_date",
         "listener.put([Added(obj, initial=True) for obj in self._indexer.list()])",
         "pass",
     ),
     Mutant(
         "the latest mailbox forgets the oldest old",
-        "informer/_mailbox.py",
-        "            return (Updated(old, new),)",
-        "            return (after,)",
+        "informer/_mailbox.py::_merge",
+        "Updated(old, new)",
+        "after",
     ),
     Mutant(
         "what came and went unseen is told",
-        "informer/_mailbox.py",
-        "        case Added(), Deleted():\n            return ()\n",
-        "        case Added(), Deleted():\n            return (after,)\n",
+        "informer/_mailbox.py::_merge",
+        "()",
+        "(after,)",
     ),
     Mutant(
         "what was observed is lost by an older list",
-        "reflector/_ingest.py",
-        "                kept[key] = obj\n        self",
-        "                pass\n        self",
+        "reflector/_ingest.py::Intake.queue_list",
+        "kept[key] = obj",
+        "pass",
     ),
     Mutant(
         "the rest of a list takes back what was observed meanwhile",
-        "reflector/_ingest.py",
-        "            self._queueing[obj.key] = usable\n",
-        "            pass\n",
+        "reflector/_ingest.py::Intake.observe",
+        "self._queueing[obj.key] = usable",
+        "pass",
     ),
     Mutant(
         "what was taken already counts as queued",
-        "cache/delta_fifo.py",
-        "(taking and taking.get(key) is not None)",
+        "cache/delta_fifo.py::DeltaFIFO.extend",
+        "taking and taking.get(key) is not None",
         "key in taking",
     ),
     Mutant(
         "two streams read into one buffer",
-        "client/_http/raw_stream.py",
-        "return self._spare.pop() if self._spare",
-        "return self._spare[-1] if self._spare",
+        "client/_http/raw_stream.py::_Buffers.take",
+        "self._spare.pop()",
+        "self._spare[-1]",
     ),
     Mutant(
         "a chunk of an answer may be longer than it says",
-        "client/_http/response_parser.py",
-        "                if data[end - 1] != _LINE_FEED:\n",
-        "                if False:\n",
+        "client/_http/response_parser.py::ResponseParser._take_chunks",
+        "data[end - 1] != _LINE_FEED",
+        "False",
     ),
     Mutant(
         "what only looks like an event is one",
-        "client/_decoding/watches.py",
-        """            try:
-                metadata = decode(raw)
-            except NOT_JSON:
-                break
-""",
-        """            try:
-                metadata = decode(raw[: raw.find(b'"spec"') - 1] + b"}" if b'"spec"' in raw else raw)
-            except NOT_JSON:
-                break
-""",
+        "client/_decoding/watches.py::WatchDecoder._take_usual",
+        "decode(raw)",
+        "decode(raw[:raw.find(b'\"spec\"') - 1] + b'}' if b'\"spec\"' in raw else raw)",
     ),
     Mutant(
         "a deletion is reached before the cache has seen the object",
-        "_own_writes/pending.py",
-        "        if progress < self.after:\n            return False\n",
+        "_own_writes/pending.py::Floor.is_reached",
+        """
+        if progress < self.after:
+            return False
+        """,
         "",
     ),
     Mutant(
         "a deletion is reached while the object is still there",
-        "_own_writes/pending.py",
-        "        if cached is None or cached.uid != self.uid:\n            return True\n",
-        "        return True\n",
+        "_own_writes/pending.py::Floor.is_reached",
+        """
+        if cached is None or cached.uid != self.uid:
+            return True
+        """,
+        "return True",
     ),
     Mutant(
         "a write is reached by an older state",
-        "_own_writes/pending.py",
-        "version_number(cached.resource_version) >= self.version\n",
-        "version_number(cached.resource_version) >= 0\n",
+        "_own_writes/pending.py::Floor.is_reached",
+        "version_number(cached.resource_version) >= self.version",
+        "version_number(cached.resource_version) >= 0",
     ),
     Mutant(
         "a deletion forgets what was written before it",
-        "_own_writes/pending.py",
-        "after = max([write.after, *(floor.version for floor in pending if not floor.gone and floor.uid == uid)])",
-        "after = write.after",
+        "_own_writes/pending.py::Floors.raised_by",
+        "max([write.after, *(floor.version for floor in pending if not floor.gone and floor.uid == uid)])",
+        "write.after",
     ),
     Mutant(
         "a bookmark reaches nothing",
-        "reflector/_reflector.py",
-        "                if not batch.events:\n                    self._on_progress()\n",
+        "reflector/_reflector.py::Reflector._follow",
+        """
+        if not batch.events:
+            self._on_progress()
+        """,
         "",
     ),
     Mutant(
         "of two answers the later counts, not the newer",
-        "reflector/_ingest.py",
-        "if known is None or _version(known) < _version(usable):",
-        "if True:",
+        "reflector/_ingest.py::Intake.observe",
+        "known is None or _version(known) < _version(usable)",
+        "True",
     ),
     Mutant(
         "an object that was deleted already can be observed",
-        "reflector/_reflector.py",
-        "if not seen or version_number(obj.resource_version) <= version_number(seen):",
-        "if not seen:",
+        "reflector/_reflector.py::Reflector.observe",
+        "not seen or version_number(obj.resource_version) <= version_number(seen)",
+        "not seen",
     ),
     Mutant(
         "urgent keys let others starve",
-        "workqueue/_priority_order.py",
-        "if self._turns + 1 >= self._oldest_every:",
-        "if False:",
+        "workqueue/_priority_order.py::WorkOrder.pop",
+        "self._turns + 1 >= self._oldest_every",
+        "False",
     ),
     Mutant(
         "a key that is raised overtakes its new equals",
-        "workqueue/_priority_order.py",
-        "            self._leave(key, known)\n            self._enter(key, priority)\n",
-        "            self._leave(key, known)\n            self._enter(key, priority)\n"
-        "            self._levels[priority].move_to_end(key, last=False)\n",
+        "workqueue/_priority_order.py::WorkOrder.raise_priority",
+        "self._enter(key, priority)",
+        """
+        self._enter(key, priority)
+        self._levels[priority].move_to_end(key, last=False)
+        """,
     ),
     Mutant(
         "a key that is raised waits anew",
-        "workqueue/_priority_order.py",
-        "            self._ages[key] = priority\n            self._leave(key, known)\n",
-        "            self._ages[key] = priority\n            self._ages.move_to_end(key)\n"
-        "            self._leave(key, known)\n",
+        "workqueue/_priority_order.py::WorkOrder.raise_priority",
+        "self._ages[key] = priority",
+        """
+        self._ages[key] = priority
+        self._ages.move_to_end(key)
+        """,
     ),
     Mutant(
         "two workers have one key",
-        "workqueue/_queues.py",
-        "        if key in self._processing:\n            marked",
-        "        if False:\n            marked",
+        "workqueue/_queues.py::WorkQueue._add",
+        "key in self._processing",
+        "False",
     ),
     Mutant(
         "what was added while it was processed is lost",
-        "workqueue/_queues.py",
-        "        if priority is not None:\n            self._order.push(key, priority)\n",
-        "        if False:\n            self._order.push(key, priority)\n",
+        "workqueue/_queues.py::WorkQueue.done",
+        "priority is not None",
+        "False",
     ),
     Mutant(
         "what is given back after the end is lost",
-        "workqueue/_queues.py",
-        "            self._add(key, priority)\n        self.done(key)",
-        "            self.add(key, priority=priority)\n        self.done(key)",
+        "workqueue/_queues.py::WorkQueue.give_back",
+        "self._add(key, priority)",
+        "self.add(key, priority=priority)",
     ),
     Mutant(
         "a key that changes all the time is debounced for ever",
-        "workqueue/_queues.py",
-        "due = min(now + debounce.quiet, since + debounce.max_wait)",
-        "due = now + debounce.quiet",
+        "workqueue/_queues.py::RateLimitingQueue.add_debounced",
+        "min(now + debounce.quiet, since + debounce.max_wait)",
+        "now + debounce.quiet",
     ),
     Mutant(
         "of two moments of a key the later one counts",
-        "workqueue/_delays.py",
-        "if known is not None and known.due <= due:",
-        "if known is not None and known.due >= due:",
+        "workqueue/_delays.py::Delays.put",
+        "known.due <= due",
+        "known.due >= due",
     ),
     Mutant(
         "a moment that was replaced counts all the same",
-        "workqueue/_delays.py",
-        "return entry is not None and entry.number == item[1]",
-        "return entry is not None",
+        "workqueue/_delays.py::Delays._is_present",
+        "entry is not None and entry.number == item[1]",
+        "entry is not None",
     ),
     Mutant(
         "what was there already is as urgent as a change",
-        "controller/_event_mapping.py",
-        "            return LOW_PRIORITY\n",
-        "            return DEFAULT_PRIORITY\n",
+        "controller/_event_mapping.py::_priority_of",
+        "return LOW_PRIORITY",
+        "return DEFAULT_PRIORITY",
     ),
     Mutant(
         "a filter may swallow a deletion",
-        "filters.py",
-        "if isinstance(event, Deleted) or (isinstance(event, Updated) and _deletion_begins(event)):",
-        "if isinstance(event, Updated) and _deletion_begins(event):",
+        "filters.py::EventFilter.answer",
+        "isinstance(event, Deleted) or (isinstance(event, Updated) and _deletion_begins(event))",
+        "isinstance(event, Updated) and _deletion_begins(event)",
     ),
     Mutant(
         "a filter may swallow the beginning of a deletion",
-        "filters.py",
-        "if isinstance(event, Deleted) or (isinstance(event, Updated) and _deletion_begins(event)):",
-        "if isinstance(event, Deleted):",
+        "filters.py::EventFilter.answer",
+        "isinstance(event, Deleted) or (isinstance(event, Updated) and _deletion_begins(event))",
+        "isinstance(event, Deleted)",
     ),
     Mutant(
         "updates of what has no generation are swallowed",
-        "filters.py",
-        "return None if before is None and now is None else before != now",
-        "return before != now",
+        "filters.py::_generation_changed",
+        "None if before is None and now is None else before != now",
+        "before != now",
     ),
     Mutant(
         "a terminal error is tried again",
-        "controller/_workers.py",
-        "            if terminal:\n",
-        "            if False:\n",
+        "controller/_workers.py::Workers._failed",
+        "if terminal:",
+        "if False:",
     ),
     Mutant(
         "a bug ends its worker",
-        "controller/_workers.py",
-        "                await asyncio.sleep(_PAUSE_AFTER_BUG)\n",
-        "                return\n",
+        "controller/_workers.py::Workers._work",
+        "await asyncio.sleep(_PAUSE_AFTER_BUG)",
+        "return",
     ),
     Mutant(
         "a reconcile that cancels its own task ends its worker",
-        "controller/_workers.py",
-        "                if self._told_to_end:\n                    raise\n                _shake",
-        "                if True:\n                    raise\n                _shake",
+        "controller/_workers.py::Workers._work",
+        "if self._told_to_end:",
+        "if True:",
     ),
     Mutant(
         "reconciles go on when leadership is lost",
-        "controller/_workers.py",
-        "        for worker in workers:\n            worker.cancel()\n",
+        "controller/_workers.py::Workers._lead",
+        """
+        for worker in workers:
+            worker.cancel()
+        """,
         "",
     ),
     Mutant(
         "reconciles begin before the loss of leadership is told",
-        "controller/_workers.py",
-        "if self._discarding or not (self._leadership is None or self._leadership.is_leader):",
-        "if self._discarding:",
+        "controller/_workers.py::Workers._work_once",
+        "self._discarding or not (self._leadership is None or self._leadership.is_leader)",
+        "self._discarding",
     ),
     Mutant(
         "what was put aside is lost while draining",
-        "controller/_workers.py",
-        "            if not self.aside:\n                return False\n",
-        "            return False\n",
+        "controller/_workers.py::Workers._work_once",
+        """
+        if not self.aside:
+            return False
+        """,
+        "return False",
     ),
     Mutant(
         "success does not forget failures",
-        "controller/_workers.py",
-        "priority=priority)\n            self._queue.forget(key)\n",
-        "priority=priority)\n",
+        "controller/_workers.py::Workers._process",
+        "self._queue.forget(key)",
+        "",
     ),
     Mutant(
         "a key that comes again has lost its priority",
-        "controller/_workers.py",
-        "priority = self._priority(key) if outcome.priority is None else outcome.priority",
-        "priority = DEFAULT_PRIORITY if outcome.priority is None else outcome.priority",
+        "controller/_workers.py::Workers._process",
+        "self._priority(key) if outcome.priority is None else outcome.priority",
+        "DEFAULT_PRIORITY if outcome.priority is None else outcome.priority",
     ),
     Mutant(
         "what is debounced is lost while draining",
-        "controller/_controller.py",
-        "                    self.queue.add_debounced_now()\n",
+        "controller/_controller.py::Controller._stop",
+        "self.queue.add_debounced_now()",
         "",
     ),
     Mutant(
         "an object is lost between two parts of a page",
-        "client/_decoding/lists.py",
-        "items = await _cut(body, start, end + 1, separator, self._resource)\n            if items is not None:\n",
-        "items = await _cut(body, start, end + 1, separator, self._resource)\n            if items is not None:\n"
-        "                end = body.find(b'}},{', end + 2) + 1 or end\n",
+        "client/_decoding/lists.py::ListCutter.take",
+        "self._head = self._head or body[:start]",
+        """
+        end = body.find(b'}},{', end + 2) + 1 or end
+        self._head = self._head or body[:start]
+        """,
     ),
     Mutant(
         "what looks like an object inside of another ends a part of a page",
-        "client/_decoding/lists.py",
-        "                if candidate < 0 or misses > _MISSES:\n                    return None\n",
-        "                if candidate < 0 or misses > _MISSES:\n                    items.reverse()\n"
-        "                    return items or None\n",
+        "client/_decoding/lists.py::_cut",
+        "return None",
+        """
+        items.reverse()
+        return items or None
+        """,
     ),
     Mutant(
         "the parts of a page count as pages",
-        "reflector/_reflector.py",
-        "pages += not page.partial",
-        "pages += 1",
+        "reflector/_reflector.py::Reflector._list",
+        "not page.partial",
+        "1",
     ),
 )
 
 
+BODIES = ("body", "orelse", "finalbody", "handlers")
+DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
 def mutated(mutant: Mutant, source: str) -> str:
-    """The file with the bug in it.
+    """Return the source of the file with the bug in it.
 
     Raises:
-        ValueError: the mutant says nothing: the piece is not there exactly once, or what comes of it is no Python.
+        ValueError: the place is not there, the piece is not there exactly once, or the result is no Python.
     """
-    if source.count(mutant.right) != 1:
-        msg = f"{mutant.name}: what it changes is {source.count(mutant.right)} times in {mutant.file}, not once"
-        raise ValueError(msg)
-    bad = source.replace(mutant.right, mutant.wrong)
+    tree = ast.parse(source)
+    place: ast.AST = tree
+    for name in mutant.at.partition("::")[2].split("."):
+        inner = [node for node in ast.walk(place) if isinstance(node, DEFINITIONS) and node.name == name]
+        if len(inner) != 1:
+            raise ValueError(f"{mutant.name}: {mutant.at} is there {len(inner)} times, not once")
+        place = inner[0]
+    changes = [*_changes(place, textwrap.dedent(mutant.right).strip(), textwrap.dedent(mutant.wrong).strip())]
+    if len(changes) != 1:
+        raise ValueError(f"{mutant.name}: {mutant.right.strip()!r} is {len(changes)} times in {mutant.at}, not once")
+    changes[0]()
+    bad = ast.unparse(ast.fix_missing_locations(tree))
     try:
         compile(bad, mutant.file, "exec")
     except SyntaxError as error:
-        msg = f"{mutant.name}: what it makes of {mutant.file} is no Python: {error}"
+        msg = f"{mutant.name}: its change makes no Python of {mutant.file}: {error}"
         raise ValueError(msg) from error
     return bad
+
+
+def _changes(place: ast.AST, right: str, wrong: str) -> Iterator[Callable[[], None]]:
+    """Yield a function that makes the change, for each part of `place` that is `right`."""
+    if right.endswith(":"):
+        header, other = _statements(f"{right}\n ...")[0], _statements(f"{wrong}\n ...")[0]
+        if type(header) is not type(other):
+            raise ValueError(f"{right} and {wrong} are two statements, of which one cannot keep the other's body")
+        yield from _of_headers(place, header, other)
+        return
+    before, after = _statements(right), _statements(wrong)
+    whole = [ast.dump(statement) for statement in before]
+    found = False
+    for node in ast.walk(place):
+        for name in BODIES:
+            body = getattr(node, name, None)
+            if not isinstance(body, list):
+                continue
+            for start in range(len(body) - len(before) + 1):
+                if [ast.dump(statement) for statement in body[start : start + len(before)]] == whole:
+                    found = True
+                    yield partial(_replace, body, start, len(before), after)
+    if not found and len(before) == 1 and isinstance(before[0], ast.Expr):
+        (new,) = after
+        yield from _of_expressions(place, before[0].value, cast("ast.Expr", new).value)
+
+
+def _of_headers(place: ast.AST, before: ast.stmt, after: ast.stmt) -> Iterator[Callable[[], None]]:
+    fields = [field for field in before._fields if field not in BODIES]
+
+    def header(node: ast.AST) -> list[str]:
+        return [ast.dump(value) if isinstance(value := getattr(node, f), ast.AST) else repr(value) for f in fields]
+
+    for node in ast.walk(place):
+        if type(node) is type(before) and header(node) == header(before):
+            yield partial(vars(node).update, {field: getattr(after, field) for field in fields})
+
+
+def _of_expressions(place: ast.AST, before: ast.expr, after: ast.expr) -> Iterator[Callable[[], None]]:
+    whole = ast.dump(before)
+    for node in ast.walk(place):
+        for name, value in ast.iter_fields(node):
+            if isinstance(value, ast.AST) and ast.dump(value) == whole:
+                yield partial(setattr, node, name, after)
+            for number, item in enumerate(value if isinstance(value, list) else ()):
+                if isinstance(item, ast.expr) and ast.dump(item) == whole:
+                    yield partial(value.__setitem__, number, after)
+
+
+def _replace(body: list[ast.stmt], start: int, count: int, new: list[ast.stmt]) -> None:
+    body[start : start + count] = new
+    if not body:
+        body.append(ast.Pass())
+
+
+def _statements(source: str) -> list[ast.stmt]:
+    """Parse statements that may stand in any function: `return`, `await` and `yield` included."""
+    function = ast.parse("async def _():\n" + textwrap.indent(source or "pass", "    ")).body[0]
+    return cast("ast.AsyncFunctionDef", function).body if source else []
 
 
 def killed_by(mutant: Mutant) -> str | None:

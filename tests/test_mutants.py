@@ -11,3 +11,51 @@ from tests.mutants import MUTANTS, ROOT, Mutant, mutated
 def test_the_mutant_says_something(mutant: Mutant) -> None:
     source = (ROOT / "kinformer" / mutant.file).read_text()
     assert mutated(mutant, source) != source
+
+
+SOURCE = """
+class Queue:
+    def add(self, key):
+        if (key in self.waiting  # a comment
+                or key in self.taken):
+            return None
+        self.waiting.append("key")
+        self.count += 1
+
+    def clear(self):
+        self.waiting.clear()
+        self.waiting.clear()
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "there"),
+    [
+        ("key in self.waiting or key in self.taken", "False", "if False:"),
+        ("if key in self.waiting or key in self.taken:", "while key in self.waiting:", None),
+        ("if key in self.waiting or key in self.taken:", "if key:", "if key:\n            return None"),
+        ("self.waiting.append('key'); self.count += 1", "", "return None\n\n"),
+        ("self.count += 1", "return", "self.waiting.append('key')\n        return"),
+        ("'key'", "b'key'", "append(b'key')"),
+    ],
+)
+def test_a_piece_is_found_by_its_syntax_however_it_is_laid_out(right: str, wrong: str, there: str | None) -> None:
+    mutant = Mutant("a bug", "queue.py::Queue.add", right, wrong)
+    if there is None:
+        with pytest.raises(ValueError, match="are two statements"):
+            mutated(mutant, SOURCE)
+    else:
+        assert there in mutated(mutant, SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("at", "right", "why"),
+    [
+        ("queue.py::Queue.remove", "self.count += 1", "Queue.remove is there 0 times"),
+        ("queue.py::Queue.add", "self.count -= 1", "is 0 times in"),
+        ("queue.py::Queue.clear", "self.waiting.clear()", "is 2 times in"),
+    ],
+)
+def test_a_mutant_that_names_nothing_or_two_things_is_refused(at: str, right: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        mutated(Mutant("a bug", at, right, ""), SOURCE)
