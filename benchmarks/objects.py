@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from benchmarks.generator import pod, pods
-from kinformer.listwatch import EventType, ListPage, WatchBatch, WatchEvent
+from kinformer.listwatch import Delta, DeltaType, ListPage, WatchBatch
 from kinformer.objects import KubeObject
 from kinformer.resources import PODS, Resource
 
@@ -78,7 +78,7 @@ class Memory:
     async def _each(self) -> AsyncGenerator[WatchBatch, None]:
         while True:
             for raws in await self._batches.get():
-                events = [WatchEvent(EventType.MODIFIED, KubeObject.from_json(raw, PODS)) for raw in raws]
+                events = [Delta(DeltaType.UPDATED, KubeObject.from_json(raw, PODS)) for raw in raws]
                 yield WatchBatch(events, events[-1].object.resource_version)
 
 

@@ -19,22 +19,34 @@ if TYPE_CHECKING:
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
-__all__ = ["EventType", "ListPage", "ListerWatcher", "WatchBatch", "WatchEvent"]
+__all__ = ["Delta", "DeltaType", "ListPage", "ListerWatcher", "WatchBatch"]
 
 
-class EventType(enum.IntEnum):
-    """What happened to an object, as the API server says it."""
+class DeltaType(enum.IntEnum):
+    """The kind of a change (client-go: DeltaType). A watch brings the first three, a list and a resync the others."""
 
     ADDED = 1
-    MODIFIED = 2
+    UPDATED = 2
+    """The API server calls this event MODIFIED."""
     DELETED = 3
+    REPLACED = 4
+    """The object was in a list: it may be new, changed or unchanged."""
+    SYNC = 5
+    """The object is in the cache, and a resync was requested."""
 
 
-class WatchEvent(msgspec.Struct, frozen=True, gc=False):
-    """One event of a watch: what happened, and the object as it is now (for a deletion: as it was last)."""
+class Delta(msgspec.Struct, frozen=True, gc=False):
+    """One change of one object: made when a watch event is decoded, and carried through the queue to the cache.
 
-    type: EventType
+    Attributes:
+        type: the kind of the change.
+        object: the new state of the object; for a deletion its last known state.
+        final_state_known: false for a deletion that was inferred from a list (client-go: DeletedFinalStateUnknown).
+    """
+
+    type: DeltaType
     object: KubeObject
+    final_state_known: bool = True
 
 
 class ListPage(NamedTuple):
@@ -70,7 +82,7 @@ class WatchBatch(NamedTuple):
         failures: events whose object could not be decoded; they are left out of `events`.
     """
 
-    events: Sequence[WatchEvent]
+    events: Sequence[Delta]
     resource_version: str = ""
     initial_events_end: bool = False
     error: ApiError | None = None

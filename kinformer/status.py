@@ -79,7 +79,10 @@ class InformerStatus:
         taken_at: when this status was taken.
         has_synced: whether the first list is in the cache. Never goes back to false.
         objects: how many objects the cache has.
-        resource_version: the version the cache has been brought to; "" before the first list.
+        resource_version: the version that the cache has reached: everything up to it is in the cache. "" before the
+            first list.
+        received_version: the version up to which lists and watches have brought everything; "" before the first list.
+            It is ahead of `resource_version` while received changes wait to go into the cache.
         last_contact: when the server was last heard of with good news; `None` if never.
         last_error: what went wrong last, also when it has been overcome since; `None` if nothing ever did.
         last_error_at: when that was.
@@ -107,6 +110,7 @@ class InformerStatus:
     has_synced: bool
     objects: int
     resource_version: str
+    received_version: str
     last_contact: float | None
     last_error: BaseException | None
     last_error_at: float | None
@@ -149,7 +153,7 @@ class StatusRecord:
     failures: int = 0
     failing_since: float | None = None
     retry_at: float | None = None
-    resource_version: str = ""
+    received_version: str = ""
     listed: int = 0
     lists: Counter[str] = field(default_factory=Counter)
     watches: int = 0
@@ -181,8 +185,10 @@ class StatusRecord:
         """A watch has ended: cleanly, by an error, or for another reason."""
         self.watch_ends[class_of(why) if isinstance(why, BaseException) else why or "closed"] += 1
 
-    def snapshot(self, now: float, *, has_synced: bool, storage: StorageStatus, changes: Changes) -> InformerStatus:
-        """The status as it is now."""
+    def snapshot(
+        self, now: float, *, has_synced: bool, resource_version: str, storage: StorageStatus, changes: Changes
+    ) -> InformerStatus:
+        """Return the status as it is now."""
         well = self.state is InformerState.WATCHING and now - self.since >= SHORT_WATCH_SECONDS
         return InformerStatus(
             state=self.state,
@@ -190,7 +196,8 @@ class StatusRecord:
             taken_at=now,
             has_synced=has_synced,
             objects=storage.objects,
-            resource_version=self.resource_version,
+            resource_version=resource_version,
+            received_version=self.received_version,
             last_contact=self.last_contact,
             last_error=self.last_error,
             last_error_at=self.last_error_at,

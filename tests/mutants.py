@@ -370,11 +370,14 @@ MUTANTS = (
     Mutant(
         "a bookmark reaches nothing",
         "reflector/_reflector.py::Reflector._follow",
-        """
-        if not batch.events:
-            self._on_progress()
-        """,
-        "",
+        "self._fifo.mark(machine.resource_version, self.lists)",
+        "self._fifo.mark(machine.resource_version, self.lists) if batch.events else None",
+    ),
+    Mutant(
+        "a version counts as reached when it is received",
+        "cache/delta_fifo.py::DeltaFIFO.mark",
+        "due = self._taken + self._left + len(self._items)",
+        "due = self._taken",
     ),
     Mutant(
         "of two answers the later counts, not the newer",

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kinformer.listwatch import EventType, ListPage, WatchBatch, WatchEvent
+from kinformer.listwatch import Delta, DeltaType, ListPage, WatchBatch
 from kinformer.objects import KubeObject
 from kinformer.resources import PODS, Resource
 
@@ -43,22 +43,22 @@ class Stream:
     queue: asyncio.Queue[WatchBatch | BaseException | None] = field(default_factory=asyncio.Queue)
     closed: bool = False
 
-    def send(self, *events: tuple[EventType, KubeObject], failures: Sequence[ObjectError] = ()) -> None:
+    def send(self, *events: tuple[DeltaType, KubeObject], failures: Sequence[ObjectError] = ()) -> None:
         """Send events in one batch; the batch is at its last event's version."""
         version = events[-1][1].resource_version if events else ""
-        self.queue.put_nowait(WatchBatch([WatchEvent(*event) for event in events], version, failures=failures))
+        self.queue.put_nowait(WatchBatch([Delta(*event) for event in events], version, failures=failures))
 
     def added(self, *objects: KubeObject) -> None:
         """Send ADDED events in one batch."""
-        self.send(*((EventType.ADDED, obj) for obj in objects))
+        self.send(*((DeltaType.ADDED, obj) for obj in objects))
 
     def modified(self, *objects: KubeObject) -> None:
         """Send MODIFIED events in one batch."""
-        self.send(*((EventType.MODIFIED, obj) for obj in objects))
+        self.send(*((DeltaType.UPDATED, obj) for obj in objects))
 
     def deleted(self, *objects: KubeObject) -> None:
         """Send DELETED events in one batch."""
-        self.send(*((EventType.DELETED, obj) for obj in objects))
+        self.send(*((DeltaType.DELETED, obj) for obj in objects))
 
     def bookmark(self, version: int) -> None:
         """Send a bookmark."""

@@ -1,11 +1,11 @@
-"""From what the FIFO hands out to what the cache holds, and what there is to tell of it. Pure."""
+"""Applies queued changes to the cache, and yields the events for the handlers. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kinformer.cache.delta_fifo import Delta, DeltaType
 from kinformer.events import Added, Deleted, Updated
+from kinformer.listwatch import Delta, DeltaType
 from kinformer.objects import version_number
 
 if TYPE_CHECKING:
@@ -20,21 +20,21 @@ __all__ = ["apply_changes"]
 
 
 def apply_changes(changes: Iterable[Delta | Deltas], indexer: Indexer, events: list[Event], *, initial: bool) -> int:
-    """Change the cache, and add what there is to tell (client-go controller.go, processDeltas; rows C1 to C8).
+    """Change the cache, and append the events for the handlers (client-go controller.go, processDeltas).
 
-    Whatever the deltas say, each object's events are a legal history: Added, Updated and Deleted in their order, an
-    update from what was told last, nothing twice, and nothing that takes the object back in time, except by a list.
+    Whatever the deltas say, the events of each object are a legal history: Added, Updated and Deleted in their order,
+    an update from the state that was delivered last, nothing twice, and no older state, except from a list.
 
     Args:
-        changes: of each key its one change, or all of them; see `DeltaFIFO.take`.
+        changes: the one change, or all changes, of each key; see `DeltaFIFO.take`.
         indexer: the cache.
-        events: where to add what there is to tell.
-        initial: the changes are of the first list.
+        events: where the events are appended.
+        initial: the changes belong to the first list.
 
     Returns:
-        How many deletions there are to tell.
+        How many deletions were appended.
     """
-    # This loop runs for each event of each watch. Nearly all are updates of what is known to the next version.
+    # This loop runs for each event of each watch. Nearly all are updates of a known object to its next version.
     stored, put, tell = indexer.stored, indexer.put, events.append
     deletions = 0
     for change in changes:
@@ -58,7 +58,7 @@ def apply_changes(changes: Iterable[Delta | Deltas], indexer: Indexer, events: l
 
 
 def _apply(delta: Delta, indexer: Indexer, events: list[Event], initial: bool) -> int:
-    """Change the cache by one change; returns how many deletions there are to tell of it."""
+    """Apply one change to the cache; return how many deletions were appended."""
     kind, obj = delta.type, delta.object
     key = obj.key
     known = indexer.stored(key)
@@ -66,10 +66,10 @@ def _apply(delta: Delta, indexer: Indexer, events: list[Event], initial: bool) -
         if known is None:
             return 0
         if delta.final_state_known and _is_older(obj, known):
-            # The end of an earlier object of that name; the present one came by `observe`, ahead of the watch.
+            # The deletion of an earlier object of that name; the present one came by `observe`, ahead of the watch.
             return 0
         indexer.delete(key)
-        # Only a deletion that was seen brings a state newer than the cache's own.
+        # Only a deletion that a watch brought has a state newer than the cached one.
         events.append(Deleted(obj if delta.final_state_known else known, delta.final_state_known))
         return 1
     deletions = 0
@@ -79,12 +79,12 @@ def _apply(delta: Delta, indexer: Indexer, events: list[Event], initial: bool) -
             if new.resource_version == old.resource_version and new.resource_version:
                 return 0
             if kind is not _REPLACED and _is_older(obj, known):
-                # The watch repeats what we know. A list may not: then the cluster was restored from a backup.
+                # A watch may repeat known states. A list with an older state means a cluster restored from a backup.
                 return 0
             indexer.put(key, obj)
             events.append(Updated(known, obj))
             return 0
-        # Another object of the same name: the end of the first one fell into a gap.
+        # Another object of the same name: the deletion of the first one fell into a gap of the watch.
         indexer.delete(key)
         events.append(Deleted(known, final_state_known=False))
         deletions = 1
@@ -96,7 +96,7 @@ def _apply(delta: Delta, indexer: Indexer, events: list[Event], initial: bool) -
 def _is_older(obj: KubeObject, than: KubeObject) -> bool:
     one, other = obj.metadata.resource_version, than.metadata.resource_version
     if len(one) == len(other):
-        # As nearly always. Of two numbers with as many digits, the text of the smaller one comes first.
+        # The usual case. Two numbers with as many digits compare as their texts do.
         return one < other
     return version_number(one) < version_number(other)
 

@@ -1,76 +1,56 @@
-"""What changed, per key, in order: the queue between the reflector and the cache.
+"""The queue between the reflector and the cache: what changed, by key, in order.
 
 The rules are client-go's DeltaFIFO (tools/cache/delta_fifo.go), with two differences: `replace` puts the deletions it
-finds before the objects it was given, and a deletion of an object nobody knows is dropped in every case, so that no
-handler hears of the end of something it was never told of.
+finds before the objects it was given, and the deletion of an unknown object is dropped in every case, so that no
+handler gets the deletion of an object it was never given.
 
-Everything but `pop` is synchronous, and one event loop is all there is: no locks.
+Version marks travel through the queue with the changes: a mark says that everything up to a resource version was queued
+before it. When all that was queued before a mark has been taken, the cache has reached that version.
+
+Everything but `pop` and `wait` is synchronous and runs on one event loop, so there are no locks.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
+from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
-
-import msgspec
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from kinformer.errors import StoppedError
-from kinformer.listwatch import EventType
+from kinformer.listwatch import Delta, DeltaType
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from kinformer.listwatch import WatchEvent
     from kinformer.objects import KubeObject, ObjectKey
 
-__all__ = ["Delta", "DeltaFIFO", "DeltaType", "Deltas", "KnownObjects", "Popped"]
-
-
-class DeltaType(enum.IntEnum):
-    """Why an object is in the queue."""
-
-    ADDED = 1
-    UPDATED = 2
-    DELETED = 3
-    REPLACED = 4
-    """It was in a list: it may be new, changed or as it was."""
-    SYNC = 5
-    """It is in the cache, and a resync was asked for."""
-
-
-class Delta(msgspec.Struct, frozen=True, gc=False):
-    """One change of one object.
-
-    Attributes:
-        type: what happened.
-        object: the object; for a deletion its last known state.
-        final_state_known: false for a deletion that was inferred from a list (client-go: DeletedFinalStateUnknown).
-    """
-
-    type: DeltaType
-    object: KubeObject
-    final_state_known: bool = True
+__all__ = ["Delta", "DeltaFIFO", "DeltaType", "Deltas", "KnownObjects", "Popped", "VersionMark"]
 
 
 Deltas = list[Delta]
-"""All that happened to one object since it was last popped, oldest first."""
+"""All changes of one object since its key was last popped, oldest first."""
 
-_DELTA_OF: Final = {
-    EventType.ADDED: DeltaType.ADDED,
-    EventType.MODIFIED: DeltaType.UPDATED,
-    EventType.DELETED: DeltaType.DELETED,
-}
+
+class VersionMark(NamedTuple):
+    """A point in the queue: everything up to a resource version was queued before it.
+
+    Attributes:
+        resource_version: that version.
+        lists: how many lists have been queued completely before this mark.
+    """
+
+    resource_version: str
+    lists: int
 
 
 class Popped(NamedTuple):
-    """What `pop` returns.
+    """The result of `pop`.
 
     Attributes:
         key: the object's key.
-        deltas: what happened to it.
-        initial: it was popped before the queue had delivered its first list (client-go: isInInitialList).
+        deltas: its changes, oldest first.
+        initial: the key was popped before the queue had delivered its first list (client-go: isInInitialList).
     """
 
     key: ObjectKey
@@ -79,7 +59,7 @@ class Popped(NamedTuple):
 
 
 class KnownObjects(Protocol):
-    """What has left the queue: the cache."""
+    """The objects that have left the queue: the cache."""
 
     def get_by_key(self, key: ObjectKey) -> KubeObject | None:
         """The object of that key, or `None`."""
@@ -93,11 +73,11 @@ class KnownObjects(Protocol):
 
 
 class DeltaFIFO:
-    """A queue of keys, each with the list of its changes; a key keeps the place it got when it came.
+    """A queue of keys, each with the list of its changes. A key keeps its place until it is popped.
 
     Args:
-        known_objects: the cache this queue feeds, to tell what a new list no longer has. Without one, only what is
-            queued counts as known.
+        known_objects: the cache that this queue feeds, used to find the objects that a new list does not have any
+            more. Without a cache, only queued objects count as known.
     """
 
     __slots__ = (
@@ -106,20 +86,25 @@ class DeltaFIFO:
         "_items",
         "_known",
         "_left",
+        "_marks",
         "_next_key",
         "_populated",
+        "_taken",
         "_taking",
         "_wakeup",
     )
 
     def __init__(self, known_objects: KnownObjects | None = None) -> None:
-        # A dict keeps the order in which keys came, but its first one is found by going over all that were removed
-        # before; so a dict that is not taken as a whole is set aside, and its values made None one after the other.
-        # Most keys have one change, which needs no list around it: then the collector does not look at these dicts.
+        # A dict keeps the order of insertion, but finding its first key means walking over all keys removed before it.
+        # So a dict that is not taken as a whole is set aside, and its values are set to None one after the other.
+        # Most keys have one change, which is stored without a list: then the garbage collector skips these dicts.
         self._items: dict[ObjectKey, Delta | Deltas | None] = {}
         self._taking: dict[ObjectKey, Delta | Deltas | None] = {}
         self._next_key: Iterator[ObjectKey] = iter(())
-        self._left = 0  # of what was set aside
+        self._left = 0  # keys of `_taking` that are still queued
+        self._taken = 0  # keys taken since the beginning
+        # Each with the value that `_taken` has once everything queued before the mark has been taken.
+        self._marks: deque[tuple[int, VersionMark]] = deque()
         self._known = known_objects
         self._populated = False
         self._initial_left = 0
@@ -162,24 +147,42 @@ class DeltaFIFO:
         if key in self or (self._known is not None and key in self._known):
             self._append(key, Delta(DeltaType.DELETED, obj, final_state_known))
 
-    def extend(self, events: Iterable[WatchEvent]) -> None:
-        """Queue what a watch brought, in its order: what `add`, `update` and `delete` do one by one, in one go."""
-        # This loop runs for each event of each watch: hence the local names, and no call that is not needed.
+    def extend(self, deltas: Iterable[Delta]) -> None:
+        """Queue the changes that a watch brought, in their order: as `add`, `update` and `delete` do one by one."""
+        # This loop runs for each event of each watch: hence the local names, and no call that can be avoided.
         items, taking, known = self._items, self._taking, self._known
-        delta_of, deleted = _DELTA_OF, DeltaType.DELETED
-        for event in events:
-            obj = event.object
-            key = obj.key
-            kind = delta_of[event.type]
+        deleted = DeltaType.DELETED
+        for delta in deltas:
+            key = delta.object.key
             if key in items or (taking and taking.get(key) is not None):
-                self._append(key, Delta(kind, obj))
-            elif kind is not deleted or (known is not None and key in known):
-                items[key] = Delta(kind, obj)
+                self._append(key, delta)
+            elif delta.type is not deleted or (known is not None and key in known):
+                items[key] = delta
         self._populated = True
         self._wakeup.set()
 
+    def mark(self, resource_version: str, lists: int) -> None:
+        """Queue a mark: everything up to this version, and so many whole lists, were queued before this call."""
+        mark = VersionMark(resource_version, lists)
+        due = self._taken + self._left + len(self._items)
+        marks = self._marks
+        if marks and marks[-1][0] == due:
+            # Nothing was queued between the two: the newer mark says everything that the older one does.
+            marks[-1] = (due, mark)
+        else:
+            marks.append((due, mark))
+        self._wakeup.set()
+
+    def take_mark(self) -> VersionMark | None:
+        """Take the newest mark before which everything has been taken; `None` if there is none since the last call."""
+        marks, taken = self._marks, self._taken
+        reached = None
+        while marks and marks[0][0] <= taken:
+            reached = marks.popleft()[1]
+        return reached
+
     def leave_out(self, key: ObjectKey) -> None:
-        """Queue the deletion of whatever is known under a key, because its present state cannot be used."""
+        """Queue the deletion of the object known under a key, because its present state cannot be used."""
         last = self._last_known(key)
         if last is not None:
             self._populated = True
@@ -191,15 +194,16 @@ class DeltaFIFO:
             pass
 
     def replacing(self, by_key: Mapping[ObjectKey, KubeObject], *, slice_size: int) -> Iterator[None]:
-        """`replace` in slices: stops after each `slice_size` keys, so that the caller can let others run.
+        """Do as `replace`, in slices: yield after each `slice_size` keys, so that the caller can let other tasks run.
 
-        The deletions are all queued before the first stop. Between the stops anything may be popped; what is queued
-        then is queued before what the list still has of the same key, so the caller must put it into the list, too,
-        which may be given other objects, but no other keys. Nothing counts as synced until the last slice is in.
+        All deletions are queued before the first yield. Between the yields anything may be popped. A change that is
+        queued meanwhile comes before the object that the list still holds under the same key, so the caller must put
+        the newer object into the list, too. The list may get other objects, but no other keys. The queue is not synced
+        until the last slice is queued.
         """
         first = not self._populated
         if first:
-            # One more than there is, so that what is popped between the slices cannot look like the end.
+            # One more than there is, so that emptying the queue between two slices does not look like the end.
             self._initial_left = 1
             self._populated = True
         for key in [key for key in self.list_keys() if key not in by_key]:
@@ -214,11 +218,11 @@ class DeltaFIFO:
                 yield
         if first:
             self._initial_left -= 1
-        # An empty list queues nothing, and yet whoever waits must learn that it has come.
+        # An empty list queues nothing, and yet the consumer must learn that it has come.
         self._wakeup.set()
 
     def resync(self) -> None:
-        """Queue every known object as Sync, except those that are queued anyway: their news is fresher."""
+        """Queue every known object as Sync, except those that have a change queued: that change is newer."""
         if self._known is None:
             return
         for key in list(self._known.list_keys()):
@@ -238,7 +242,7 @@ class DeltaFIFO:
         return None if queued is None else _all_of(queued)
 
     def close(self) -> None:
-        """Wake everybody who waits. What is queued can still be popped."""
+        """Wake all that wait. Queued changes can still be popped."""
         self._closed = True
         self._wakeup.set()
 
@@ -251,9 +255,10 @@ class DeltaFIFO:
         return Popped(deltas[0].object.key, deltas, initial)
 
     def take(self, limit: int) -> tuple[list[Delta | Deltas], bool]:
-        """`pop_nowait` for so many keys at most: of each its one change, or all of them; and whether they are initial.
+        """Take at most `limit` keys; return the change or the changes of each, and whether they are initial.
 
-        What is taken together is initial as a whole, or not at all. Only where there is nothing, nothing is taken.
+        Changes that are taken together are all initial, or none of them is. Nothing is taken only from an empty queue.
+        Call `take_mark` afterwards to learn which version has been reached.
         """
         initial = self._initial_left > 0 or not self._populated
         if self._initial_left:
@@ -263,6 +268,7 @@ class DeltaFIFO:
             self._items = {}
         else:
             taken = self._take_some(limit)
+        self._taken += len(taken)
         if self._initial_left:
             self._initial_left -= len(taken)
         return taken, initial
@@ -284,7 +290,7 @@ class DeltaFIFO:
         return taken
 
     async def wait(self) -> None:
-        """Wait until there is something to pop, a `replace` has been queued, or the queue was closed.
+        """Wait until there is something to pop, a `replace` or a mark has been queued, or the queue was closed.
 
         Cancelling it changes nothing. Meant for one consumer, which then pops until there is nothing left.
         """
@@ -312,7 +318,7 @@ class DeltaFIFO:
             await self.wait()
 
     def _queued(self, key: ObjectKey) -> Delta | Deltas | None:
-        """What is queued for a key."""
+        """Return the change or the changes that are queued for a key, or `None`."""
         queued = self._items.get(key)
         return queued if queued is not None or not self._left else self._taking.get(key)
 
@@ -327,7 +333,7 @@ class DeltaFIFO:
         last = self._last_known(key)
         if last is not None:
             self._append(key, Delta(DeltaType.DELETED, last, final_state_known=False))
-            # Also a key that is queued already, by a resync: it was not counted then, and will be popped all the same.
+            # Also a key that a resync has queued: it was not counted then, and it will be popped as well.
             self._initial_left += first
 
     def _append(self, key: ObjectKey, delta: Delta) -> None:
@@ -339,7 +345,7 @@ class DeltaFIFO:
         deltas = [queued] if isinstance(queued, Delta) else queued
         last = deltas[-1]
         if delta.type is DeltaType.DELETED and last.type is DeltaType.DELETED:
-            # Of two deletions in a row the one that knows the final state says more, else the newer one.
+            # Of two deletions in a row keep the one that has the final state, else the newer one.
             if delta.final_state_known or not last.final_state_known:
                 deltas[-1] = delta
         else:

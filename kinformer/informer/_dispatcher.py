@@ -38,9 +38,8 @@ class Dispatcher:
         fifo: what is to happen.
         indexer: the cache.
         name: the informer's, for logs.
-        position: the version that everything in the FIFO, or taken from it, brings the cache to.
-        on_synced: called once, when the first list is wholly in the cache.
-        on_drained: called each time everything in the FIFO has come into the cache.
+        on_synced: called once, when the first list is completely in the cache.
+        on_listed: called when one more list is completely in the cache, with the number of all such lists.
     """
 
     def __init__(
@@ -49,13 +48,14 @@ class Dispatcher:
         indexer: Indexer,
         *,
         name: str,
-        position: Callable[[], str],
         on_synced: Callable[[], None],
-        on_drained: Callable[[], None],
+        on_listed: Callable[[int], None],
     ) -> None:
         self.has_synced = False
         self.resource_version = ""
-        """Everything up to this version is in the cache."""
+        """Everything up to this version is in the cache. "" before the first list."""
+        self.lists = 0
+        """How many lists are completely in the cache."""
         self.waiters = Waiters(indexer.get_by_key)
         self.floors = Floors(indexer.get_by_key, lambda: self.resource_version)
         self.told = 0
@@ -65,9 +65,8 @@ class Dispatcher:
         self._fifo = fifo
         self._indexer = indexer
         self._name = name
-        self._position = position
         self._on_synced = on_synced
-        self._on_drained = on_drained
+        self._on_listed = on_listed
         self._registrations: list[HandlerRegistration] = []
         self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
         self._group: asyncio.TaskGroup | None = None
@@ -128,13 +127,6 @@ class Dispatcher:
                 if more:
                     await asyncio.sleep(0)
 
-    def progressed(self) -> None:
-        """The position may have grown, though nothing was queued."""
-        if not len(self._fifo):
-            self.resource_version = self._position()
-            if self.floors:
-                self.floors.progressed()
-
     def close(self) -> None:
         """Let handlers and iterators end."""
         self._group = None
@@ -162,9 +154,9 @@ class Dispatcher:
                 registration.put(events)
             for stream in tuple(self._streams):
                 stream.put(events)
-        drained = not len(self._fifo)
-        if drained:
-            self.resource_version = self._position()
+        mark = self._fifo.take_mark()
+        if mark is not None:
+            self.resource_version = mark.resource_version
         if not self.has_synced and self._fifo.has_synced:
             self.has_synced = self.waiters.absence_counts = True
             for listener in self._listeners():
@@ -177,8 +169,9 @@ class Dispatcher:
         if self.floors:
             self.floors.changed({event.key for event in events})
             self.floors.progressed()
-        if drained:
-            self._on_drained()
+        if mark is not None and mark.lists > self.lists:
+            self.lists = mark.lists
+            self._on_listed(mark.lists)
 
     async def _resync(self, registration: HandlerRegistration) -> None:
         """Tell one handler of everything again, every so often, straight from the cache (docs/design/0001)."""

@@ -147,7 +147,6 @@ class SharedInformer:
         self._record = StatusRecord()
         compact = CompactIndexer(on_error=self._index_failed) if checked_storage(storage) == "compact" else None
         self._compact = compact
-        self._lists_seen = 0
         self._indexer = Indexer(on_error=self._index_failed) if compact is None else compact
         self._lister = Lister(self._indexer, source.resource, namespace)
         self._fifo = DeltaFIFO(self._indexer)
@@ -170,7 +169,6 @@ class SharedInformer:
             cached=self._indexer.known_as,
             pack=None if compact is None else compact.pack,
             on_error=self._failed,
-            on_progress=self._progressed,
             give_up_after=give_up_after,
             on_give_up=lambda error: self._listeners.go_on_after(error, self._record.failures),
             stream_deadline=stream_deadline,
@@ -182,9 +180,8 @@ class SharedInformer:
             self._fifo,
             self._indexer,
             name=self._name,
-            position=lambda: self._reflector.resource_version,
             on_synced=self._news.set,
-            on_drained=self._settle_relists,
+            on_listed=self._list_is_cached,
         )
         self._own_writes = OwnWrites(source, self._dispatcher.floors, self._reflector.observe)
         self._background = BackgroundTask(f"kinformer informer {self._name}")
@@ -269,6 +266,7 @@ class SharedInformer:
         return self._record.snapshot(
             self._clock(),
             has_synced=dispatcher.has_synced,
+            resource_version=dispatcher.resource_version,
             storage=self._indexer.storage_status,
             changes=dispatcher.changes,
         )
@@ -636,13 +634,11 @@ class SharedInformer:
             if not done.done():
                 done.set_exception(self._ended("before it had listed anew"))
 
-    def _settle_relists(self) -> None:
-        listed = self._reflector.lists
-        if self._compact is not None and listed > self._lists_seen:
-            self._lists_seen = listed
+    def _list_is_cached(self, lists: int) -> None:
+        if self._compact is not None:
             self._compact.list_has_come()
         for number, done in self._relists:
-            if number <= listed and not done.done():
+            if number <= lists and not done.done():
                 done.set_result(None)
         self._relists = [(number, done) for number, done in self._relists if not done.done()]
 
@@ -681,9 +677,6 @@ class SharedInformer:
     def _handler_failed(self, handler: str, error: BaseException) -> None:
         self._record.handler_failures += 1
         self._metrics.handler_failed(self._name, handler, error)
-
-    def _progressed(self) -> None:
-        self._dispatcher.progressed()
 
     def _failed(self, error: KinformerError) -> None:
         if not self._dispatcher.has_synced and isinstance(error, _REFUSALS):

@@ -9,7 +9,7 @@ import msgspec
 
 from kinformer._tasks import SLICE_SECONDS
 from kinformer.errors import TransformError
-from kinformer.listwatch import EventType, WatchEvent
+from kinformer.listwatch import Delta, DeltaType
 from kinformer.objects import KubeObject, ObjectKey, version_number
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Intake:
         run: list[KubeObject] = []
         for event in batch.events:
             obj = event.object
-            if event.type is EventType.DELETED:
+            if event.type is DeltaType.DELETED:
                 await self.keep(run, kept)
                 run = []
                 kept.pop(obj.key, None)
@@ -106,7 +106,7 @@ class Intake:
                 if obj is None:
                     fifo.leave_out(event.object.key)
                 else:
-                    fifo.extend([WatchEvent(event.type, obj)])
+                    fifo.extend([event if obj is event.object else Delta(event.type, obj)])
         for failure in batch.failures:
             self._left_out(failure)
             if failure.key:

@@ -60,7 +60,6 @@ class Reflector:
         cached: what the cache has of an object, when that is the very state that arrived.
         pack: makes of an object of a list what takes less memory, until all of the list is there.
         on_error: told of every failure, also those that are overcome by themselves.
-        on_progress: called when the version has grown, though nothing was queued: by a bookmark, or an empty list.
         give_up_after: seconds of failure without a single success after which `on_give_up` is asked; `None` for never.
         on_give_up: told why; whether to go on for as long again.
         stream_deadline: seconds that a streaming list may make no progress.
@@ -80,7 +79,6 @@ class Reflector:
         cached: Callable[[KubeObject], KubeObject | None] = lambda _: None,
         pack: Callable[[KubeObject], KubeObject] | None = None,
         on_error: Callable[[KinformerError], None] | None = None,
-        on_progress: Callable[[], None] = lambda: None,
         give_up_after: float | None = None,
         on_give_up: Callable[[KinformerError | None], bool] = lambda _: True,
         stream_deadline: float = STREAM_DEADLINE,
@@ -93,13 +91,12 @@ class Reflector:
         self._status = status or StatusRecord()
         self._intake = Intake(fifo, transform=transform, trim=trim, cached=cached, left_out=self._left_out, pack=pack)
         self._on_error = on_error
-        self._on_progress = on_progress
         self._give_up_after = give_up_after
         self._on_give_up = on_give_up
         self._stream_deadline = stream_deadline
         self._metrics = metrics
         self.lists = 0
-        """How many lists are wholly in the FIFO, or have been."""
+        """How many lists have been queued completely."""
         self._scope: asyncio.Timeout | None = None
         self._listing = False
         self._relist_reason = ""
@@ -107,12 +104,12 @@ class Reflector:
 
     @property
     def resource_version(self) -> str:
-        """What is in the FIFO, or has been; "" before the first list."""
+        """The version that was received and queued; "" before the first list. The cache reaches it later."""
         return self._machine.resource_version
 
     @property
     def next_list(self) -> int:
-        """The number of the first list that begins from now on: it is in the FIFO when `lists` has come to it."""
+        """The number of the first list that begins from now on; a version mark with this number comes after it."""
         return self.lists + (2 if self._listing else 1)
 
     async def run(self) -> None:
@@ -351,10 +348,9 @@ class Reflector:
                 machine.progressed(batch.resource_version)
                 status.failures = 0
                 status.failing_since = None
-                status.resource_version = machine.resource_version
+                status.received_version = machine.resource_version
                 self._intake.reached(version_number(machine.resource_version))
-                if not batch.events:
-                    self._on_progress()
+                self._fifo.mark(machine.resource_version, self.lists)
             if batch.error is not None:
                 return batch.error
         return None
@@ -402,20 +398,20 @@ class Reflector:
         """Queue a whole list. From its first slice to its last nothing else may be queued, so nothing interrupts it."""
         machine, status = self._machine, self._status
         self._listing = True
+        status.received_version = version
         for _ in self._intake.queue_list(kept, version_number(version), slice_size=_QUEUED_PER_SLICE):
             await asyncio.sleep(0)
         machine.listed(version, pages=pages)
-        status.resource_version = version
+        self.lists += 1
+        self._fifo.mark(version, self.lists)
         status.failures = 0
         status.failing_since = None
         status.lists[step.reason] += 1
         self._intake.reached(version_number(version))
-        self._on_progress()
         seconds = asyncio.get_running_loop().time() - asked
         self._metrics.listed(self._name, objects=len(kept), reason=step.reason, seconds=seconds)
         _log.debug("%s: listed %d objects at version %s (%s)", self._name, len(kept), version, step.reason)
         self._listing = False
-        self.lists += 1
         while kept:
             # To let go of tens of thousands of objects at once would hold the loop.
             for _ in range(min(_QUEUED_PER_SLICE, len(kept))):

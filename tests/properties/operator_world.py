@@ -30,7 +30,7 @@ from kinformer.errors import (
 )
 from kinformer.informer.factory import SharedInformerFactory
 from kinformer.labels import LabelSelector
-from kinformer.listwatch import EventType, ListPage, WatchBatch, WatchEvent
+from kinformer.listwatch import Delta, DeltaType, ListPage, WatchBatch
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.operators.leader_election import LeaderElector
 from kinformer.resources import DEPLOYMENTS, LEASES
@@ -384,13 +384,13 @@ class Source:
                 async with asyncio.timeout_at(waiting):
                     await changed.wait()
 
-    def _event(self, change: Change) -> WatchEvent | None:
+    def _event(self, change: Change) -> Delta | None:
         new = KubeObject.from_dict(change.new.manifest, self._resource)
         before = change.old is not None and self.covers(KubeObject.from_dict(change.old.manifest, self._resource))
         after = change.kind != "DELETED" and self.covers(new)
         if after:
-            return WatchEvent(EventType.MODIFIED if before else EventType.ADDED, new)
-        return WatchEvent(EventType.DELETED, new) if before else None
+            return Delta(DeltaType.UPDATED if before else DeltaType.ADDED, new)
+        return Delta(DeltaType.DELETED, new) if before else None
 
     async def _reachable(self) -> None:
         line = self.process.line

@@ -15,7 +15,7 @@ from kinformer.backoff import Backoff
 from kinformer.errors import StoppedError
 from kinformer.events import Added, Deleted, Updated
 from kinformer.informer import SharedInformer
-from kinformer.listwatch import EventType
+from kinformer.listwatch import DeltaType
 from kinformer.objects import version_number
 from kinformer.resources import CONFIGMAPS
 from tests.properties.world import ERRORS, NAMES, Source, World, versioned
@@ -262,7 +262,7 @@ class Stage:
             # Then it had gone, at some time after the write, or could not be used.
             changes = [change for change in self.world.history if change.new.key == write.key]
             later = [change for change in changes if change.revision >= version]
-            gone = any(change.kind is EventType.DELETED or not source.selects(change.new) for change in later)
+            gone = any(change.kind is DeltaType.DELETED or not source.selects(change.new) for change in later)
             if not gone and not self.transforming and not self.left_out:
                 self.stale_reads.append(f"nothing under {write}")
         elif version_number(cached.resource_version) < version or (write.gone and cached.uid == write.uid):

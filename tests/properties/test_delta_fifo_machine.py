@@ -8,17 +8,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from kinformer.cache.delta_fifo import Delta, DeltaFIFO, DeltaType
+from kinformer.cache.delta_fifo import Delta, DeltaFIFO, DeltaType, VersionMark
 from kinformer.cache.indexer import Indexer
-from kinformer.listwatch import EventType, WatchEvent
 from kinformer.objects import KubeObject, ObjectKey
 from tests.sources import pod
 
-DELTA_OF = {
-    EventType.ADDED: DeltaType.ADDED,
-    EventType.MODIFIED: DeltaType.UPDATED,
-    EventType.DELETED: DeltaType.DELETED,
-}
+WATCHED = [DeltaType.ADDED, DeltaType.UPDATED, DeltaType.DELETED]
 names = st.sampled_from(["a", "b", "c", "d"])
 
 
@@ -34,6 +29,10 @@ class FifoMachine(RuleBasedStateMachine):
         self.populated = False
         self.initial: list[str] | None = None
         """Keys of the first replace that have not been popped; `None` before anything came."""
+        self.marks: list[tuple[int, int, int]] = []
+        """Version marks that have not been reached: version, lists, and how many keys must be popped before."""
+        self.lists = 0
+        self.popped = 0
 
     def new(self, name: str) -> KubeObject:
         self.version += 1
@@ -80,15 +79,15 @@ class FifoMachine(RuleBasedStateMachine):
         if name in self.queue or name in self.cached:
             self.put(name, Delta(DeltaType.DELETED, obj))
 
-    @rule(changes=st.lists(st.tuples(names, st.sampled_from(EventType)), max_size=6))
-    def extend(self, changes: list[tuple[str, EventType]]) -> None:
-        events = [WatchEvent(kind, self.new(name)) for name, kind in changes]
+    @rule(changes=st.lists(st.tuples(names, st.sampled_from(WATCHED)), max_size=6))
+    def extend(self, changes: list[tuple[str, DeltaType]]) -> None:
+        events = [Delta(kind, self.new(name)) for name, kind in changes]
         self.fifo.extend(events)
         self.came()
         for event in events:
             name = event.object.name
-            if event.type is not EventType.DELETED or name in self.queue or name in self.cached:
-                self.put(name, Delta(DELTA_OF[event.type], event.object))
+            if event.type is not DeltaType.DELETED or name in self.queue or name in self.cached:
+                self.put(name, event)
 
     @rule(name=names)
     def leave_out(self, name: str) -> None:
@@ -114,6 +113,20 @@ class FifoMachine(RuleBasedStateMachine):
             self.put(name, Delta(DeltaType.REPLACED, obj))
         if first:
             self.initial = [*self.queue]
+        self.lists += 1
+
+    @rule()
+    def mark(self) -> None:
+        self.fifo.mark(str(self.version), self.lists)
+        self.marks.append((self.version, self.lists, self.popped + len(self.queue)))
+
+    @rule()
+    def take_mark(self) -> None:
+        """A version counts as reached when all that was queued before it has been popped, and not earlier."""
+        reached = [mark for mark in self.marks if mark[2] <= self.popped]
+        self.marks = self.marks[len(reached) :]
+        expected = VersionMark(str(reached[-1][0]), reached[-1][1]) if reached else None
+        assert self.fifo.take_mark() == expected
 
     @rule()
     def resync(self) -> None:
@@ -127,6 +140,7 @@ class FifoMachine(RuleBasedStateMachine):
     def pop(self) -> None:
         name = next(iter(self.queue))
         deltas = self.queue.pop(name)
+        self.popped += 1
         was_synced = self.fifo.has_synced
         popped = self.fifo.pop_nowait()
         assert popped is not None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from kinformer._own_writes.feed import WriteFeed
 from kinformer.errors import ApiError, ConnectError, DecodeError, StreamBrokenError, TransportTimeoutError, api_error
-from kinformer.listwatch import EventType, ListPage, WatchBatch, WatchEvent
+from kinformer.listwatch import Delta, DeltaType, ListPage, WatchBatch
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import CONFIGMAPS, Resource
 
@@ -51,7 +51,7 @@ ERRORS: dict[str, Callable[[], KinformerError]] = {
 @dataclass(frozen=True)
 class Change:
     revision: int
-    kind: EventType
+    kind: DeltaType
     new: KubeObject
     old: KubeObject | None
 
@@ -94,7 +94,7 @@ class World:
         manifest = {"metadata": metadata | {"labels": {"app": app}}, "data": {"value": value}}
         new = KubeObject.from_dict(manifest, CONFIGMAPS)
         self.objects[key] = new
-        self._happened(Change(self.revision, EventType.MODIFIED if old else EventType.ADDED, new, old))
+        self._happened(Change(self.revision, DeltaType.UPDATED if old else DeltaType.ADDED, new, old))
         return new
 
     def delete(self, name: str) -> KubeObject | None:
@@ -103,7 +103,7 @@ class World:
         old = self.objects.pop(key, None)
         if old is not None:
             self.revision += 1
-            self._happened(Change(self.revision, EventType.DELETED, versioned(old, self.revision), old))
+            self._happened(Change(self.revision, DeltaType.DELETED, versioned(old, self.revision), old))
         return old
 
     def compact(self) -> None:
@@ -216,7 +216,7 @@ class Source:
         watch = Watch(world.revision if send_initial_events else start)
         if send_initial_events:
             for obj in self.selected(world.objects).values():
-                self._send(watch, EventType.ADDED, obj)
+                self._send(watch, DeltaType.ADDED, obj)
             if world.end_bookmarks:
                 watch.queue.put_nowait(WatchBatch((), str(world.revision), initial_events_end=True))
         elif start < world.compacted:
@@ -275,15 +275,15 @@ class Source:
         if change.revision <= watch.start:
             return
         before = change.old is not None and self.selects(change.old)
-        now = change.kind is not EventType.DELETED and self.selects(change.new)
+        now = change.kind is not DeltaType.DELETED and self.selects(change.new)
         if now:
-            self._send(watch, EventType.MODIFIED if before else EventType.ADDED, change.new)
+            self._send(watch, DeltaType.UPDATED if before else DeltaType.ADDED, change.new)
         elif before and change.old is not None:
-            self._send(watch, EventType.DELETED, versioned(change.old, change.revision))
+            self._send(watch, DeltaType.DELETED, versioned(change.old, change.revision))
 
-    def _send(self, watch: Watch, kind: EventType, obj: KubeObject) -> None:
+    def _send(self, watch: Watch, kind: DeltaType, obj: KubeObject) -> None:
         good, failures = self._decoded([obj])
-        events = [WatchEvent(kind, item) for item in good]
+        events = [Delta(kind, item) for item in good]
         for _ in range(self.world.repeat):
             watch.queue.put_nowait(WatchBatch(events, obj.resource_version, failures=failures))
 

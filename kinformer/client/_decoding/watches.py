@@ -17,7 +17,7 @@ import msgspec
 from kinformer.client._http.errors import NOT_JSON, WIRE_ERRORS
 from kinformer.client._http.response_parser import Pieces, whole
 from kinformer.errors import ApiError, DecodeError, KinformerError, ProtocolError, StreamBrokenError, api_error
-from kinformer.listwatch import EventType, WatchBatch, WatchEvent
+from kinformer.listwatch import Delta, DeltaType, WatchBatch
 from kinformer.objects import KubeObject, ObjectKey, decode_head
 
 if TYPE_CHECKING:
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Decoder", "WatchDecoder", "WatchStream"]
 
+_TYPES: Final = {"MODIFIED": DeltaType.UPDATED, "ADDED": DeltaType.ADDED, "DELETED": DeltaType.DELETED}
+
 # The first byte that differs among the types, and what an event of that type starts with.
-_STARTS: Final = {
-    ord(kind.name[0]): (b'{"type":"%s","object":' % kind.name.encode(), kind)
-    for kind in (EventType.MODIFIED, EventType.ADDED, EventType.DELETED)
-}
+_STARTS: Final = {ord(name[0]): (b'{"type":"%s","object":' % name.encode(), kind) for name, kind in _TYPES.items()}
 _KIND_AT: Final = len('{"type":"')
 
 # The same with as much of the object as makes all of them equally long, so that one look tells where the object begins,
@@ -110,7 +109,7 @@ class WatchDecoder:
         self._begin()
 
     def _begin(self) -> None:
-        self._events: list[WatchEvent] = []
+        self._events: list[Delta] = []
         self._failures: list[ObjectError] = []
         self._version = ""
         self._batches: list[WatchBatch] = []
@@ -182,7 +181,7 @@ class WatchDecoder:
                 break
             if not metadata.name or b"\n" in raw:
                 break
-            add(WatchEvent(kind, KubeObject(raw, metadata, resource, ObjectKey(metadata.namespace, metadata.name))))
+            add(Delta(kind, KubeObject(raw, metadata, resource, ObjectKey(metadata.namespace, metadata.name))))
         taken = len(events) - before
         if taken:
             self._started = True
@@ -227,7 +226,7 @@ class WatchDecoder:
                         pass  # The slow way finds out whether it is the object or the slice that is wrong.
                     else:
                         if not special or startswith(_PARTIAL, at):
-                            add(WatchEvent(kind, thing))
+                            add(Delta(kind, thing))
                             version = thing.metadata.resource_version or version
                             self._started = True
                             position = end + 1
@@ -263,7 +262,7 @@ class WatchDecoder:
         self._started = True
         match event.type:
             case "ADDED" | "MODIFIED" | "DELETED":
-                self._take_object(EventType[event.type], bytes(event.object))
+                self._take_object(_TYPES[event.type], bytes(event.object))
             case "BOOKMARK":
                 self._take_bookmark(bytes(event.object))
             case "ERROR":
@@ -275,7 +274,7 @@ class WatchDecoder:
             case _:
                 self._fail("what came is no event of a known type", bytes(event.object))
 
-    def _take_object(self, kind: EventType, raw: bytes) -> None:
+    def _take_object(self, kind: DeltaType, raw: bytes) -> None:
         raw = raw.strip()
         try:
             if self._metadata_only:
@@ -286,7 +285,7 @@ class WatchDecoder:
                 raise self._wrong_kind("Table") from None
             self._fail(error.reason, raw)
             return
-        self._events.append(WatchEvent(kind, thing))
+        self._events.append(Delta(kind, thing))
         self._version = thing.metadata.resource_version or self._version
 
     def _take_bookmark(self, raw: bytes) -> None:

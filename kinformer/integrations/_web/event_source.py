@@ -120,7 +120,7 @@ class _Journal:
         # Never too low, or a client would not be told; if it is too high, it is told twice. A deletion that only a list
         # showed has no version of its own: it happened before that list's.
         unseen = isinstance(event, Deleted) and not event.final_state_known
-        position = informer.status.resource_version if unseen else informer.resource_version
+        position = informer.status.received_version if unseen else informer.resource_version
         at = max(version_number(position), version_number(event.obj.resource_version))
         key = event.key
         _, came = self._touched.pop(key, (0, -1))

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kinformer.cache.delta_fifo import Delta, DeltaFIFO, DeltaType
+from kinformer.cache.delta_fifo import Delta, DeltaFIFO, DeltaType, VersionMark
 from kinformer.cache.indexer import Indexer
 from kinformer.errors import StoppedError
-from kinformer.listwatch import EventType, WatchEvent
 from kinformer.objects import ObjectKey
 from tests.sources import pod
 
@@ -337,16 +336,16 @@ def test_what_a_resync_queued_before_the_first_list_does_not_make_it_synced_too_
 
 def test_what_was_popped_while_others_wait_is_queued_no_more() -> None:
     fifo = DeltaFIFO()
-    fifo.extend([WatchEvent(EventType.ADDED, pod("a", 1)), WatchEvent(EventType.DELETED, pod("a", 2))])
-    fifo.extend([WatchEvent(EventType.ADDED, pod("b", 3)), WatchEvent(EventType.ADDED, pod("c", 4))])
+    fifo.extend([Delta(DeltaType.ADDED, pod("a", 1)), Delta(DeltaType.DELETED, pod("a", 2))])
+    fifo.extend([Delta(DeltaType.ADDED, pod("b", 3)), Delta(DeltaType.ADDED, pod("c", 4))])
     taken, _ = fifo.take(1)
     assert len(taken) == 1
     assert A not in fifo
     assert fifo.get_by_key(A) is None
     # Nobody knows it: its deletion says nothing; but it may come again, and then at the end.
-    fifo.extend([WatchEvent(EventType.DELETED, pod("a", 5))])
+    fifo.extend([Delta(DeltaType.DELETED, pod("a", 5))])
     assert fifo.list_keys() == [B, C]
-    fifo.extend([WatchEvent(EventType.MODIFIED, pod("b", 6)), WatchEvent(EventType.ADDED, pod("a", 7))])
+    fifo.extend([Delta(DeltaType.UPDATED, pod("b", 6)), Delta(DeltaType.ADDED, pod("a", 7))])
     assert [obj.resource_version for obj in fifo.list()] == ["6", "4", "7"]
     assert len(fifo) == 3
     assert drained(fifo) == ["b: ADDED@3, UPDATED@6", "c: ADDED@4", "a: ADDED@7"]
@@ -425,3 +424,48 @@ async def test_a_waiter_learns_of_an_empty_list() -> None:
         await asyncio.sleep(0)
         fifo.replace([])
     assert fifo.has_synced
+
+
+def test_a_version_is_reached_when_all_that_was_queued_before_it_has_been_taken() -> None:
+    fifo = DeltaFIFO()
+    fifo.extend([Delta(DeltaType.ADDED, pod("a", 1)), Delta(DeltaType.ADDED, pod("b", 2))])
+    fifo.mark("2", 0)
+    fifo.extend([Delta(DeltaType.ADDED, pod("c", 3))])
+    fifo.mark("3", 1)
+    assert fifo.take_mark() is None
+    fifo.take(1)
+    assert fifo.take_mark() is None
+    fifo.take(1)
+    assert fifo.take_mark() == VersionMark("2", 0)
+    assert fifo.take_mark() is None
+    fifo.take(1)
+    assert fifo.take_mark() == VersionMark("3", 1)
+
+
+def test_of_two_versions_that_are_reached_together_the_newer_counts() -> None:
+    fifo = DeltaFIFO()
+    fifo.extend([Delta(DeltaType.ADDED, pod("a", 1))])
+    fifo.mark("1", 0)
+    fifo.mark("5", 0)
+    # A change of a queued key goes out with that key, ahead of its own mark.
+    fifo.extend([Delta(DeltaType.UPDATED, pod("a", 6))])
+    fifo.mark("6", 0)
+    fifo.take(10)
+    assert fifo.take_mark() == VersionMark("6", 0)
+
+
+async def test_a_version_mark_in_an_empty_queue_wakes_the_consumer() -> None:
+    fifo = DeltaFIFO()
+    asyncio.get_running_loop().call_soon(fifo.mark, "7", 1)
+    async with asyncio.timeout(1):
+        await fifo.wait()
+    assert fifo.take(10) == ([], True)
+    assert fifo.take_mark() == VersionMark("7", 1)
+
+
+def test_marks_of_bookmarks_do_not_pile_up_while_a_change_waits() -> None:
+    fifo = DeltaFIFO()
+    fifo.extend([Delta(DeltaType.ADDED, pod("a", 1))])
+    for version in range(2, 1000):
+        fifo.mark(str(version), 0)
+    assert len(fifo._marks) == 1

@@ -16,7 +16,7 @@ from kinformer.resources import PODS
 from tests.paths import RECORDINGS
 
 if TYPE_CHECKING:
-    from kinformer.listwatch import EventType, WatchBatch
+    from kinformer.listwatch import DeltaType, WatchBatch
 
 RECORDED = json.loads((RECORDINGS / "watch-table.json").read_text())
 LINES = [line.encode() for _, line in RECORDED["response"]["lines"]]
@@ -33,7 +33,7 @@ def decoded(data: bytes, cuts: list[int] | None = None) -> tuple[list[WatchBatch
     return batches + decoder.close(), columns
 
 
-def told(batches: list[WatchBatch]) -> list[tuple[EventType, str, str, Any]]:
+def told(batches: list[WatchBatch]) -> list[tuple[DeltaType, str, str, Any]]:
     return [(e.type, e.object.name, e.object.resource_version, e.object["cells"]) for b in batches for e in b.events]
 
 

@@ -15,7 +15,7 @@ from kinformer.controller import Controller, Requeue, TerminalError
 from kinformer.errors import AlreadyStartedError, CacheSyncError, StoppedError
 from kinformer.events import Added, Deleted, Updated
 from kinformer.informer import SharedInformer
-from kinformer.listwatch import EventType, ListPage, WatchBatch, WatchEvent
+from kinformer.listwatch import Delta, DeltaType, ListPage, WatchBatch
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import DEPLOYMENTS, NAMESPACES, NODES, PODS, REPLICASETS
 from kinformer.workqueue import LOW_PRIORITY, RateLimitingQueue
@@ -38,7 +38,7 @@ class Memory:
         if ready:
             self.ready.set()
         self._objects: dict[ObjectKey, KubeObject] = {}
-        self._history: list[tuple[int, WatchEvent]] = []
+        self._history: list[tuple[int, Delta]] = []
         self._changed = asyncio.Event()
         for name in names:
             self.put(name)
@@ -48,7 +48,7 @@ class Memory:
         version = len(self._history) + 1
         head = {"name": name, "namespace": key.namespace, "uid": f"uid-{name}", "resourceVersion": str(version)}
         obj = KubeObject.from_dict({"metadata": head | metadata}, self.resource)
-        self._record(EventType.MODIFIED if key in self._objects else EventType.ADDED, version, obj)
+        self._record(DeltaType.UPDATED if key in self._objects else DeltaType.ADDED, version, obj)
         self._objects[key] = obj
 
     def delete(self, name: str, namespace: str = "default") -> None:
@@ -56,10 +56,10 @@ class Memory:
         version = len(self._history) + 1
         last = obj.to_dict()
         last["metadata"]["resourceVersion"] = str(version)
-        self._record(EventType.DELETED, version, KubeObject.from_dict(last, self.resource))
+        self._record(DeltaType.DELETED, version, KubeObject.from_dict(last, self.resource))
 
-    def _record(self, kind: EventType, version: int, obj: KubeObject) -> None:
-        self._history.append((version, WatchEvent(kind, obj)))
+    def _record(self, kind: DeltaType, version: int, obj: KubeObject) -> None:
+        self._history.append((version, Delta(kind, obj)))
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -22,7 +22,7 @@ from kinformer.errors import (
 )
 from kinformer.events import Added, Deleted, Updated
 from kinformer.informer import SharedInformer
-from kinformer.listwatch import EventType
+from kinformer.listwatch import DeltaType
 from kinformer.status import InformerState
 from tests.sources import FakeSource, now, pod, settled
 
@@ -45,6 +45,28 @@ def told(events: list[Event]) -> list[str]:
             case Deleted(obj, final):
                 texts.append(f"-{obj.name}@{obj.resource_version}{'' if final else ' unseen'}")
     return texts
+
+
+async def test_the_status_has_the_version_that_the_cache_has_reached_and_beside_it_what_was_received() -> None:
+    source = FakeSource(*(pod(f"p{number}", number + 1) for number in range(200)), version=1000)
+    async with SharedInformer(source) as pods:
+        await pods.synced(timeout=5)
+        stream = await source.watched()
+        stream.modified(*(pod(f"p{number}", 2000 + number) for number in range(200)))
+        received = set()
+        while pods.status.resource_version != "2199":
+            await asyncio.sleep(0)
+            status = pods.status
+            oldest = min(int(obj.resource_version) for obj in pods.lister.list())
+            assert status.resource_version == pods.resource_version
+            # Everything up to the version is in the cache.
+            assert int(status.resource_version) <= max(1000, oldest + 199)
+            assert int(status.received_version) >= int(status.resource_version)
+            received.add((status.received_version, status.resource_version))
+        assert ("2199", "1000") in received
+        stream.bookmark(3000)
+        await settled()
+        assert pods.status.resource_version == pods.status.received_version == "3000"
 
 
 async def test_a_handler_is_told_of_the_initial_list_then_of_each_change_in_order() -> None:
@@ -696,7 +718,7 @@ async def test_events_arriving_during_a_relist_are_applied_after_it() -> None:
         pods.add_event_handler(seen.append)
         await pods.synced(timeout=10)
         stream = await source.watched()
-        stream.send((EventType.DELETED, pod("a", 11)), (EventType.ADDED, pod("a", 12, uid="other")))
+        stream.send((DeltaType.DELETED, pod("a", 11)), (DeltaType.ADDED, pod("a", 12, uid="other")))
         await settled()
     assert told(seen) == ["+a@1 initial", "-a@11", "+a@12"]
 

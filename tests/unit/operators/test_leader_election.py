@@ -28,7 +28,7 @@ from kinformer.errors import (
     StoppedError,
     StreamBrokenError,
 )
-from kinformer.listwatch import EventType, WatchBatch, WatchEvent
+from kinformer.listwatch import Delta, DeltaType, WatchBatch
 from kinformer.objects import KubeObject
 from kinformer.operators import leader_election
 from kinformer.operators.leader_election import LeaderElector, LeadershipLostError
@@ -184,12 +184,12 @@ class WatchingLine(Line):
                     continue
                 lease, seen = self.leases.lease, self.leases.version
                 await asyncio.sleep(self.delay)
-                kind, manifest = EventType.MODIFIED, lease
+                kind, manifest = DeltaType.UPDATED, lease
                 if manifest is None:
                     head = {"name": "op", "namespace": "ops", "resourceVersion": str(seen)}
-                    kind, manifest = EventType.DELETED, {"metadata": head}
+                    kind, manifest = DeltaType.DELETED, {"metadata": head}
                 manifest = {**manifest, "metadata": {"name": "op", **manifest["metadata"]}}
-                yield WatchBatch([WatchEvent(kind, KubeObject.from_dict(manifest, LEASES))], str(seen))
+                yield WatchBatch([Delta(kind, KubeObject.from_dict(manifest, LEASES))], str(seen))
 
         change = asyncio.Event()
         self.leases.watching.add(change)

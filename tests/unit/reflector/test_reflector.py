@@ -98,7 +98,7 @@ async def test_events_are_queued_by_what_they_are() -> None:
         stream.deleted(pod("b", 10))
         await settled()
         assert running.popped() == [("b", [DeltaType.ADDED, DeltaType.DELETED]), ("a", [DeltaType.UPDATED])]
-        assert running.status.resource_version == "10"
+        assert running.status.received_version == "10"
         assert running.status.events == 3
 
 
@@ -249,7 +249,7 @@ async def test_a_list_older_than_what_was_seen_is_refused_and_a_quorum_list_is_m
         source.objects, source.version = [pod("a", 50)], 60
         await asyncio.sleep(1)
         assert [version for _, version, _ in source.lists] == ["0", "50", ""]
-        assert running.status.resource_version == "60"
+        assert running.status.received_version == "60"
 
 
 async def test_one_object_that_cannot_be_decoded_is_reported_and_stops_nothing() -> None:

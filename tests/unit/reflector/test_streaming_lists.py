@@ -12,7 +12,7 @@ from kinformer.backoff import Backoff
 from kinformer.errors import ConnectError, DecodeError, KinformerError, StreamBrokenError, api_error
 from kinformer.events import Added, Deleted, Event, Updated
 from kinformer.informer import SharedInformer
-from kinformer.listwatch import EventType, WatchBatch, WatchEvent
+from kinformer.listwatch import Delta, DeltaType, WatchBatch
 from kinformer.reflector._state_machine import StreamingMemory
 from tests.sources import FakeSource, now, pod, settled
 
@@ -294,7 +294,7 @@ async def test_a_version_the_server_cannot_serve_is_followed_by_one_it_can_at_on
 async def test_an_object_that_cannot_be_decoded_is_left_out_of_the_list_and_reported() -> None:
     async with Streamed() as it:
         failure = DecodeError("bad", key="default/bad", resource="pods.v1")
-        batch = WatchBatch([WatchEvent(EventType.ADDED, pod("good", 3))], "3", failures=[failure])
+        batch = WatchBatch([Delta(DeltaType.ADDED, pod("good", 3))], "3", failures=[failure])
         it.source.stream.queue.put_nowait(batch)
         it.source.stream.end_bookmark(10)
         await settled()
