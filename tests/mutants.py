@@ -339,7 +339,7 @@ MUTANTS = (
     ),
     Mutant(
         "a deletion is reached before the cache has seen the object",
-        "_own_writes/pending.py::Floor.is_reached",
+        "_own_writes/pending.py::PendingWrite.is_reached",
         """
         if progress < self.after:
             return False
@@ -348,7 +348,7 @@ MUTANTS = (
     ),
     Mutant(
         "a deletion is reached while the object is still there",
-        "_own_writes/pending.py::Floor.is_reached",
+        "_own_writes/pending.py::PendingWrite.is_reached",
         """
         if cached is None or cached.uid != self.uid:
             return True
@@ -357,15 +357,27 @@ MUTANTS = (
     ),
     Mutant(
         "a write is reached by an older state",
-        "_own_writes/pending.py::Floor.is_reached",
+        "_own_writes/pending.py::PendingWrite.is_reached",
         "version_number(cached.resource_version) >= self.version",
         "version_number(cached.resource_version) >= 0",
     ),
     Mutant(
         "a deletion forgets what was written before it",
-        "_own_writes/pending.py::Floors.raised_by",
-        "max([write.after, *(floor.version for floor in pending if not floor.gone and floor.uid == uid)])",
+        "_own_writes/pending.py::PendingWrites.expect",
+        "max([write.after, *(before.version for before in pending if not before.gone and before.uid == uid)])",
         "write.after",
+    ),
+    Mutant(
+        "a key that was held back is never released",
+        "_own_writes/gate.py::WriteGate._release",
+        "self._release_key(key)",
+        "None",
+    ),
+    Mutant(
+        "a key whose writes are pending is handed out",
+        "_own_writes/gate.py::WriteGate.must_wait",
+        "key not in self._writes",
+        "True",
     ),
     Mutant(
         "a bookmark reaches nothing",

@@ -1,1 +1,1 @@
-"""Read your own writes: what the program writes, its caches show."""
+"""Read your own writes: the caches show the writes of the program."""

@@ -1,11 +1,11 @@
-"""Reads that see this program's own writes: what an informer makes of the writes that its client tells of.
+"""Keeps the cache of an informer up with the writes that its client announces.
 
-    client.patch ──answer──▶ WriteFeed ──▶ OwnWrites ──▶ Floors          what the cache must come to
-                                               └───────▶ Reflector.observe   the answer, ahead of the watch
+    client.patch ──answer──▶ WriteFeed ──▶ OwnWrites ──▶ PendingWrites     the writes that the cache does not show yet
+                                               └───────▶ Reflector.observe the answer, ahead of the watch
 
-The answer to a write is the object as it is now, so it goes into the cache at once, as `SharedInformer.observe` does
-it. What cannot go that way (a deletion, an informer with field selectors, another API version) is waited for. See
-docs/design/0007-read-your-own-writes.md.
+The answer to a write is the object as it is now. So it goes into the cache at once, as with `SharedInformer.observe`.
+Other writes come by the watch and are waited for: a deletion, a write in another API version, and any write where the
+informer has field selectors. See docs/design/0007-read-your-own-writes.md.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from kinformer._own_writes.feed import TellsOfWrites
-from kinformer._own_writes.pending import Floor, Outcome
+from kinformer._own_writes.feed import AnnouncesWrites
+from kinformer._own_writes.pending import Outcome, PendingWrite
 from kinformer.objects import KubeObject, ObjectKey, version_number
 
 if TYPE_CHECKING:
@@ -22,106 +22,115 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kinformer._own_writes.feed import Write
-    from kinformer._own_writes.pending import Floors
+    from kinformer._own_writes.pending import PendingWrites
     from kinformer.listwatch import ListerWatcher
 
 __all__ = ["OwnWrites"]
 
 
 class OwnWrites:
-    """Raises the floors of one informer, and lets others wait for them.
+    """Takes the announced writes into one informer, and waits for them.
 
     Args:
-        source: where the informer's objects come from, and perhaps news of writes.
-        floors: the cache's.
-        observe: takes an answer into the cache, if it is news.
+        source: where the informer's objects come from; it may announce writes.
+        pending: the pending writes of the cache.
+        observe: takes an answer into the cache if it is newer than the cached object.
     """
 
-    def __init__(self, source: ListerWatcher, floors: Floors, observe: Callable[[KubeObject], bool]) -> None:
+    def __init__(self, source: ListerWatcher, pending: PendingWrites, observe: Callable[[KubeObject], bool]) -> None:
         self._source = source
-        self._floors = floors
+        self._pending = pending
         self._observe = observe
-        self._end: Callable[[], None] | None = None
+        self._stop_listening: Callable[[], None] | None = None
 
     def begin(self) -> None:
-        """Listen to the source's client, if it tells of writes."""
-        if isinstance(self._source, TellsOfWrites):
-            self._end = self._source.on_write(self.wrote)
+        """Listen to the client of the source, if it announces writes."""
+        if isinstance(self._source, AnnouncesWrites):
+            self._stop_listening = self._source.on_write(self.wrote)
 
     def close(self) -> None:
-        """Listen no more; who waits is told that nothing will come."""
-        if self._end is not None:
-            self._end()
-            self._end = None
-        self._floors.close()
+        """Stop listening; every wait ends with `STOPPED`."""
+        if self._stop_listening is not None:
+            self._stop_listening()
+            self._stop_listening = None
+        self._pending.close()
 
     def wrote(self, write: Write) -> None:
-        """A write of this program was accepted, of whatever resource."""
+        """Take note of an accepted write of this program, of any resource."""
         resource = self._source.resource
         if (write.resource.group, write.resource.plural) != (resource.group, resource.plural):
             return
         covered = None if write.obj is None else self._source.covers(write.obj)
-        floor = self._floors.raised_by(write, covered=covered)
-        if floor is not None and covered and not write.gone and write.obj is not None and write.resource == resource:
+        pending = self._pending.expect(write, covered=covered)
+        if pending is not None and covered and not write.gone and write.obj is not None and write.resource == resource:
             self._observe(self._source.as_listed(write.obj))
 
     async def caught_up(
         self, what: KubeObject | Mapping[str, Any] | ObjectKey | str | int | None, timeout: float | None
     ) -> Outcome:
-        """Wait for what `SharedInformer.caught_up` says; `GIVEN_UP` if it took too long.
+        """Wait for the writes that `SharedInformer.caught_up` describes; return `GIVEN_UP` after `timeout` seconds.
 
         Raises:
-            DecodeError: this is no object.
-            ValueError: this is no version.
+            DecodeError: `what` is a mapping, but no object.
+            ValueError: `what` is no version, or an object without one.
         """
         if what is None or isinstance(what, ObjectKey):
-            return await _all_over(self._floors.all() if what is None else self._floors.of(what), timeout)
-        floor = self._floor_of(what)
-        if floor is None or self._floors.add(floor, tell=False) is None:
+            return await _all_ended(self._pending.all() if what is None else self._pending.of(what), timeout)
+        write = self._write_of(what)
+        if self._pending.add(write, announce=False) is None:
             return Outcome.REACHED
         try:
-            return await _all_over([floor], timeout)
+            return await _all_ended([write], timeout)
         finally:
-            self._floors.give_up(floor)
+            self._pending.give_up(write)
 
-    def _floor_of(self, what: KubeObject | Mapping[str, Any] | str | int) -> Floor | None:
+    def _write_of(self, what: KubeObject | Mapping[str, Any] | str | int) -> PendingWrite:
         match what:
             case str() | int():
                 version = int(what) if str(what).isdecimal() else 0
                 if version < 1:
                     msg = f"{what!r} is no resource version: expected a number, such as an object's resource_version"
                     raise ValueError(msg)
-                # Under no key: only everything up to that version will do.
-                return Floor(ObjectKey("", ""), "", version)
+                # No object has the empty key, so only progress up to this version ends the write.
+                return PendingWrite(ObjectKey("", ""), "", version)
             case _:
                 obj = what if isinstance(what, KubeObject) else KubeObject.from_dict(what, self._source.resource)
                 version = version_number(obj.resource_version)
                 if version < 1:
                     msg = f"{obj.key} has no resourceVersion: take the object as the server answered with it"
                     raise ValueError(msg)
-                # One that is outside of what the cache covers is not there already, or about to leave it.
+                # The cache does not have, or is about to drop, an object that lies outside of its part.
                 outside = self._source.covers(obj) is False
-                return Floor(obj.key, obj.uid, version, gone=outside)
+                return PendingWrite(obj.key, obj.uid, version, gone=outside)
 
 
-async def _all_over(floors: list[Floor], timeout: float | None) -> Outcome:
-    """Wait until all of them have ended."""
-    over = asyncio.Event()
-    left = len(floors)
+class _Ends:
+    """Listener that counts the ends of pending writes."""
 
-    def count(_: Floor) -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            over.set()
+    def __init__(self, count: int) -> None:
+        self.left = count
+        self.all = asyncio.Event()
 
-    for floor in floors:
-        floor.then(count)
+    def began(self, write: PendingWrite, obj: KubeObject | None) -> None:
+        """Do nothing: it listens to writes that are pending already."""
+
+    def ended(self, write: PendingWrite) -> None:
+        del write
+        self.left -= 1
+        if not self.left:
+            self.all.set()
+
+
+async def _all_ended(writes: list[PendingWrite], timeout: float | None) -> Outcome:
+    """Wait until all of the writes have ended."""
+    ends = _Ends(len(writes))
+    for write in writes:
+        write.listen(ends)
     try:
-        async with asyncio.timeout(timeout if floors else None):
-            while left:
-                await over.wait()
+        async with asyncio.timeout(timeout if writes else None):
+            while ends.left:
+                await ends.all.wait()
     except TimeoutError:
         return Outcome.GIVEN_UP
-    outcomes = {floor.outcome for floor in floors}
+    outcomes = {write.outcome for write in writes}
     return Outcome.STOPPED if Outcome.STOPPED in outcomes else Outcome.REACHED

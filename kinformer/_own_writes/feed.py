@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from kinformer.objects import KubeObject, ObjectKey
     from kinformer.resources import Resource
 
-__all__ = ["TellsOfWrites", "Write", "WriteFeed"]
+__all__ = ["AnnouncesWrites", "Write", "WriteFeed"]
 
 _log = logging.getLogger(__name__)
 
 
 class Write(NamedTuple):
-    """One write that the server accepted, as far as its answer tells.
+    """One write that the server accepted, as far as its answer describes it.
 
     Attributes:
-        resource: what was written, in the API version it was written in.
-        key: which object.
-        uid: that object's UID; "" if the answer did not say.
-        version: the resource version the write made; 0 if the answer did not say, as it is for deletions.
-        after: a version that the object had before; whoever has not come to it has not seen the object's end.
-        gone: the object does not exist any more, or (with `past`) may not.
-        past: with `gone`: any state of the object newer than this is as good as its end. `None` if only its end is.
-        obj: the object as the server answered with it; `None` if it answered with something else.
+        resource: the written resource, in the API version of the request.
+        key: the object.
+        uid: the object's UID; "" if the answer did not contain it.
+        version: the resource version that the write made; 0 if the answer did not contain it, as for deletions.
+        after: a version before the deletion: a cache older than this cannot have seen the deletion.
+        gone: the object does not exist any more, or (with `past`) may not exist any more.
+        past: with `gone`: a newer state than this also proves the deletion. `None` if only the absence proves it.
+        obj: the object as the server answered with it; `None` if the answer was something else.
     """
 
     resource: Resource
@@ -45,16 +45,16 @@ class Write(NamedTuple):
 
 
 @runtime_checkable
-class TellsOfWrites(Protocol):
-    """What a source of objects may be, too: of a client that says what was written through it."""
+class AnnouncesWrites(Protocol):
+    """A source of objects whose client announces the writes through it."""
 
     def on_write(self, listener: Callable[[Write], None], /) -> Callable[[], None]:
-        """Have a function called with each write that was accepted, from now on; returns what ends that."""
+        """Call a function with each accepted write from now on; return the function that stops this."""
         ...
 
 
 class WriteFeed:
-    """Tells whoever listens of each write, in the task that wrote, before its caller has the answer."""
+    """Calls its listeners with each write, in the task that wrote, before the caller of the verb has the answer."""
 
     def __init__(self) -> None:
         self._listeners: list[Callable[[Write], None]] = []
@@ -63,19 +63,21 @@ class WriteFeed:
         return len(self._listeners)
 
     def listen(self, listener: Callable[[Write], None]) -> Callable[[], None]:
-        """Have a function called with each write, from now on; returns what ends that."""
+        """Call a function with each write from now on; return the function that stops this."""
         self._listeners.append(listener)
 
-        def end() -> None:
+        def stop() -> None:
             if listener in self._listeners:
                 self._listeners.remove(listener)
 
-        return end
+        return stop
 
     def accepted(self, write: Write) -> None:
-        """The server accepted a write. What a listener raises is logged: the write is done all the same."""
+        """Announce an accepted write. An exception of a listener is logged: the write is done all the same."""
         for listener in tuple(self._listeners):
             try:
                 listener(write)
-            except Exception:  # noqa: BLE001 - the caller of the verb must have his answer
-                _log.exception("a write of %s %s could not be told of", write.resource.qualified, write.key)
+            except Exception:  # noqa: BLE001 - the caller of the verb must get the answer
+                _log.exception(
+                    "a write of %s %s could not be announced to a cache", write.resource.qualified, write.key
+                )

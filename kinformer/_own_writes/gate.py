@@ -1,9 +1,9 @@
-"""Holds a controller's keys back until the caches show what was written for them.
+"""Holds a controller's keys back until the caches show the writes that belong to them.
 
-A reconcile that reads a cache which does not yet show what the last one wrote, writes it once more. So each write
-belongs to keys: to the one whose reconcile made it, and to those the controller's watches map the object to. Such a key
-is not reconciled before every informer that got a floor by the write has reached it, or `timeout` seconds have passed.
-It waits outside of the workers, which meanwhile do others.
+A reconcile that reads a cache which does not show the last write yet would write once more. So each write belongs to
+keys: to the key whose reconcile made it, and to the keys that the controller's watches map the object to. The queue
+asks the gate before it hands out a key (`WorkQueue.hold_back`), and keeps a key whose writes are pending. The gate
+releases the key when the caches show all of them, or after `timeout` seconds. No worker is occupied meanwhile.
 """
 
 from __future__ import annotations
@@ -12,126 +12,162 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar, runtime_checkable
 
-from kinformer._own_writes.pending import Floor, Floors, raised_within
+from kinformer._own_writes.pending import PendingWrite, PendingWrites, listening
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable
     from contextlib import AbstractContextManager
 
     from kinformer.objects import KubeObject
 
-__all__ = ["DEFAULT_WAIT", "HasFloors", "WriteGate"]
+__all__ = ["DEFAULT_WAIT", "HasPendingWrites", "WriteGate"]
 
 K = TypeVar("K", bound="Hashable")
 
 _log = logging.getLogger(__name__)
 
 DEFAULT_WAIT: Final = 5.0
-"""Seconds that a key waits at most (controller-runtime designs/read_your_own_write_client.md, the same)."""
+"""Maximum wait of a key, seconds (controller-runtime designs/read_your_own_write_client.md has the same)."""
 
 
 @runtime_checkable
-class HasFloors(Protocol):
-    """What an informer is that knows of this program's writes."""
+class HasPendingWrites(Protocol):
+    """An informer that knows the writes of this program."""
 
     @property
-    def floors(self) -> Floors:
-        """What its cache must come to."""
+    def pending_writes(self) -> PendingWrites:
+        """The writes that its cache does not show yet."""
         ...
 
 
 class WriteGate(Generic[K]):
-    """Knows for each key which floors its next reconcile must not stand below.
+    """Knows for each key the pending writes that hold it back.
 
     Args:
-        name: the controller's, for logs.
-        timeout: seconds that a key waits at most; 0 for not at all.
+        name: name of the controller, for logs.
+        release: called with a key that need not wait any longer, if `must_wait` returned true for it.
+        timeout: maximum wait of a key, seconds; 0 holds no key back.
 
     Attributes:
-        waits: how often a key had to wait.
-        given_up: how often one went on after `timeout` seconds with a cache that had not come so far.
+        waits: number of times that a key had to wait.
+        given_up: number of times that a key was released after `timeout` seconds by a cache that was still behind.
     """
 
-    def __init__(self, name: str, *, timeout: float = DEFAULT_WAIT) -> None:
+    def __init__(self, name: str, release: Callable[[K], None], *, timeout: float = DEFAULT_WAIT) -> None:
         self.waits = 0
         self.given_up = 0
         self._name = name
+        self._release_key = release
         self._timeout = timeout
-        self._floors: dict[K, set[Floor]] = {}
-        self._waiting: dict[K, asyncio.Event] = {}
+        self._writes: dict[K, set[PendingWrite]] = {}
+        self._keys: dict[PendingWrite, set[K]] = {}
+        self._timers: dict[K, asyncio.TimerHandle] = {}
         self._unlisten: list[Callable[[], None]] = []
 
     def __len__(self) -> int:
-        """How many keys wait, or would."""
-        return len(self._floors)
+        """Return the number of keys with pending writes."""
+        return len(self._writes)
 
     def watch(self, source: object, keys_of: Callable[[KubeObject], Iterable[K]]) -> None:
-        """Writes of a source's objects hold back the keys they are mapped to."""
-        if not self._timeout or not isinstance(source, HasFloors):
-            return
-
-        def raised(floor: Floor, obj: KubeObject | None) -> None:
-            if obj is None:
-                return
-            try:
-                keys = [*keys_of(obj)]
-            except Exception:  # noqa: BLE001 - a user's map; the event of the same object will tell him again
-                _log.exception("controller %s: %s could not be mapped to keys", self._name, floor.key)
-                return
-            for key in keys:
-                self._hold_below(key, floor)
-
-        self._unlisten.append(source.floors.listen(raised))
+        """Let the writes of a source's objects hold back the keys that `keys_of` maps them to."""
+        if self._timeout and isinstance(source, HasPendingWrites):
+            self._unlisten.append(source.pending_writes.listen(_MappedWrites(self, keys_of)))
 
     def recording(self, key: K) -> AbstractContextManager[None]:
-        """What is written in the body, by its task or by tasks it starts, holds back this key."""
-        return raised_within(lambda floor: self._hold_below(key, floor))
+        """Let the writes of the body, by its task or by tasks that it starts, hold back a key."""
+        return listening(_WritesOfKey(self, key))
 
-    def before(self, key: K) -> Awaitable[None] | None:
-        """What must be awaited before a key is reconciled; `None` if nothing."""
-        return self._wait(key) if key in self._floors else None
+    def must_wait(self, key: K) -> bool:
+        """Return whether a key has to wait; if so, `release` is called later, within `timeout` seconds."""
+        if key not in self._writes:
+            return False
+        if key not in self._timers:
+            self.waits += 1
+            self._timers[key] = asyncio.get_running_loop().call_later(self._timeout, self._give_up, key)
+        return True
 
     def close(self) -> None:
-        """Hold nothing any more."""
+        """Release all keys and hold none back any more."""
         for unlisten in self._unlisten:
             unlisten()
         self._unlisten.clear()
-        for key in [*self._floors]:
+        self._timeout = 0
+        self._keys.clear()
+        for key in [*self._writes]:
             self._release(key)
 
-    async def _wait(self, key: K) -> None:
-        self.waits += 1
-        over = self._waiting.setdefault(key, asyncio.Event())
+    def hold(self, key: K, write: PendingWrite) -> None:
+        """Let a pending write hold back a key."""
+        if self._timeout:
+            self._writes.setdefault(key, set()).add(write)
+            self._keys.setdefault(write, set()).add(key)
+
+    def hold_mapped(self, keys_of: Callable[[KubeObject], Iterable[K]], write: PendingWrite, obj: KubeObject) -> None:
+        """Let a pending write hold back the keys that its object is mapped to."""
         try:
-            async with asyncio.timeout(self._timeout):
-                await over.wait()
-        except TimeoutError:
-            self.given_up += 1
-            late = sorted({str(floor.key) for floor in self._floors.get(key, ())})
-            _log.warning(
-                "controller %s: reconcile of %s goes on after %g s, though the cache does not show yet what was "
-                "written to %s",
-                *(self._name, key, self._timeout, ", ".join(late)),
-            )
-            self._release(key)
-
-    def _hold_below(self, key: K, floor: Floor) -> None:
-        if not self._timeout:
+            keys = [*keys_of(obj)]
+        except Exception:  # noqa: BLE001 - a user's function; the event of the same object reports its failure
+            _log.exception("controller %s: %s could not be mapped to keys", self._name, write.key)
             return
-        floors = self._floors.setdefault(key, set())
-        if floor not in floors:
-            floors.add(floor)
-            floor.then(lambda ended: self._ended(key, ended))
+        for key in keys:
+            self.hold(key, write)
 
-    def _ended(self, key: K, floor: Floor) -> None:
-        floors = self._floors.get(key)
-        if floors is not None and floor in floors:
-            floors.remove(floor)
-            if not floors:
-                self._release(key)
+    def ended(self, write: PendingWrite) -> None:
+        """Release the keys that only this write has held back."""
+        for key in self._keys.pop(write, ()):
+            writes = self._writes.get(key)
+            if writes is not None:
+                writes.discard(write)
+                if not writes:
+                    self._release(key)
+
+    def _give_up(self, key: K) -> None:
+        self.given_up += 1
+        late = self._writes.get(key, set())
+        _log.warning(
+            "controller %s: reconcile of %s goes on after %g s, although the cache does not show yet the writes to %s",
+            *(self._name, key, self._timeout, ", ".join(sorted({str(write.key) for write in late}))),
+        )
+        for write in late:
+            keys = self._keys.get(write, set())
+            keys.discard(key)
+            if not keys:
+                self._keys.pop(write, None)
+        self._release(key)
 
     def _release(self, key: K) -> None:
-        self._floors.pop(key, None)
-        over = self._waiting.pop(key, None)
-        if over is not None:
-            over.set()
+        del self._writes[key]
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+            self._release_key(key)
+
+
+class _MappedWrites(Generic[K]):
+    """Listener for the writes of one watched informer."""
+
+    def __init__(self, gate: WriteGate[K], keys_of: Callable[[KubeObject], Iterable[K]]) -> None:
+        self._gate = gate
+        self._keys_of = keys_of
+
+    def began(self, write: PendingWrite, obj: KubeObject | None) -> None:
+        if obj is not None:
+            self._gate.hold_mapped(self._keys_of, write, obj)
+
+    def ended(self, write: PendingWrite) -> None:
+        self._gate.ended(write)
+
+
+class _WritesOfKey(Generic[K]):
+    """Listener for the writes of one reconcile."""
+
+    def __init__(self, gate: WriteGate[K], key: K) -> None:
+        self._gate = gate
+        self._key = key
+
+    def began(self, write: PendingWrite, obj: KubeObject | None) -> None:
+        del obj
+        self._gate.hold(self._key, write)
+
+    def ended(self, write: PendingWrite) -> None:
+        self._gate.ended(write)

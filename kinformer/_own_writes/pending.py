@@ -1,13 +1,13 @@
-"""Whether a cache has come to what was written: floors under the state it may be read in. Pure: no clock, no I/O.
+"""Writes of this program that a cache does not show yet. Pure: no clock, no I/O.
 
-Each write of ours that a cache does not show yet is a floor under the written object's key. A floor is reached
+A write is pending under the key of its object. It ends, and is forgotten, when the cache shows it:
 
-- by the object: the cache has it in the written version or a newer one (of whichever UID: versions only grow);
-- by progress: everything up to the written version is in the cache, so that the object, if it is not there, has gone
-  or lies outside of what the cache covers;
-- for a deletion: the cache does not have the object of that UID, and has come to where it still was;
+- by the object: the cache has the object in the written version or a newer one (of any UID: versions only grow);
+- by progress: everything up to the written version is in the cache. If the object is not there, then it is deleted, or
+  lies outside of the part that the cache covers;
+- for a deletion: the cache does not have the object of that UID, and has reached a version in which it still existed.
 
-and is forgotten at that moment. Versions are compared as the integers they are (KEP-5504).
+Versions are compared as integers (KEP-5504).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import enum
 import heapq
 import itertools
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from kinformer.objects import version_number
 
@@ -27,31 +27,48 @@ if TYPE_CHECKING:
     from kinformer._own_writes.feed import Write
     from kinformer.objects import KubeObject, ObjectKey
 
-__all__ = ["MOST_FLOORS", "Floor", "Floors", "Outcome", "raised_within"]
+__all__ = ["MAX_PENDING", "Listener", "Outcome", "PendingWrite", "PendingWrites", "listening"]
 
-MOST_FLOORS: Final = 10_000
-"""How many floors a cache keeps at most; the oldest makes room."""
+MAX_PENDING: Final = 10_000
+"""Maximum number of pending writes of one cache; the oldest one makes room."""
 
 
 class Outcome(enum.Enum):
-    """How a floor ended."""
+    """The end of a pending write."""
 
     REACHED = "reached"
     GIVEN_UP = "given up"
     STOPPED = "stopped"
-    """The cache is not kept up any more."""
+    """The cache is not updated any more."""
 
 
-class Floor:
-    """One floor under one key. `then` is how to hear of its end.
+class Listener(Protocol):
+    """The one way to be notified of pending writes.
+
+    A listener is registered for one cache (`PendingWrites.listen`), for one task (`listening`) or for one write
+    (`PendingWrite.listen`). Each write calls each of its listeners once at its beginning and once at its end. Neither
+    method may raise.
+    """
+
+    def began(self, write: PendingWrite, obj: KubeObject | None, /) -> None:
+        """Take note of a new pending write and of its object: as written if known, else as cached."""
+        ...
+
+    def ended(self, write: PendingWrite, /) -> None:
+        """Take note of the end of a pending write; its `outcome` is set."""
+        ...
+
+
+class PendingWrite:
+    """One write that a cache does not show yet.
 
     Attributes:
         key: the object.
         uid: the object's UID.
-        outcome: how it ended; `None` as long as it is not reached.
+        outcome: how the wait for it ended; `None` while it is pending.
     """
 
-    __slots__ = ("_then", "after", "gone", "key", "outcome", "past", "uid", "version")
+    __slots__ = ("_listeners", "after", "gone", "key", "outcome", "past", "uid", "version")
 
     def __init__(
         self, key: ObjectKey, uid: str, version: int, *, gone: bool = False, after: int = 0, past: int | None = None
@@ -63,21 +80,26 @@ class Floor:
         self.after = after
         self.past = past
         self.outcome: Outcome | None = None
-        self._then: list[Callable[[Floor], None]] = []
+        self._listeners: list[Listener] = []
 
     def __repr__(self) -> str:
-        what = f"without {self.uid}" if self.gone else f"at {self.version}"
-        return f"<Floor {self.key} {what} {self.outcome.value if self.outcome else 'not reached'}>"
+        expected = f"without {self.uid}" if self.gone else f"at {self.version}"
+        return f"<PendingWrite {self.key} {expected} {self.outcome.value if self.outcome else 'not reached'}>"
 
-    def then(self, told: Callable[[Floor], None]) -> None:
-        """Have a function called when it ends; at once if it has."""
+    def listen(self, listener: Listener) -> None:
+        """Call `listener.ended` when the write is not pending any more; at once if that is so already."""
         if self.outcome is None:
-            self._then.append(told)
+            self._listeners.append(listener)
         else:
-            told(self)
+            listener.ended(self)
 
     def is_reached(self, cached: KubeObject | None, progress: int) -> bool:
-        """Whether a cache has come to it, that has this object under the key, and everything up to that version."""
+        """Return whether a cache shows the write.
+
+        Args:
+            cached: the object that the cache has under the key.
+            progress: the version up to which everything is in the cache.
+        """
         if self.version and progress >= self.version:
             return True
         if not self.gone:
@@ -88,20 +110,25 @@ class Floor:
             return True
         return self.past is not None and version_number(cached.resource_version) > self.past
 
+    def _begin(self, obj: KubeObject | None, listeners: list[Listener]) -> None:
+        self._listeners = listeners
+        for listener in tuple(listeners):
+            listener.began(self, obj)
+
     def _end(self, outcome: Outcome) -> None:
         self.outcome = outcome
-        then, self._then = self._then, []
-        for told in then:
-            told(self)
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener.ended(self)
 
 
-class Floors:
-    """The floors of one cache.
+class PendingWrites:
+    """The pending writes of one cache.
 
     Args:
-        look: what the cache has under a key.
-        progress: the version up to which everything is in the cache.
-        most: how many are kept at most.
+        look: returns the object that the cache has under a key.
+        progress: returns the version up to which everything is in the cache.
+        most: maximum number of pending writes.
     """
 
     def __init__(
@@ -109,16 +136,16 @@ class Floors:
         look: Callable[[ObjectKey], KubeObject | None],
         progress: Callable[[], str],
         *,
-        most: int = MOST_FLOORS,
+        most: int = MAX_PENDING,
     ) -> None:
         self._look = look
         self._progress = progress
         self._most = most
-        self._by_key: dict[ObjectKey, list[Floor]] = {}
-        # Those a version decides, the lowest first: (version, tie-break, floor). What has ended is left out lazily.
-        self._by_version: list[tuple[int, int, Floor]] = []
+        self._by_key: dict[ObjectKey, list[PendingWrite]] = {}
+        # Heap of the writes that a version decides: (version, tie-break, write). Ended ones are dropped lazily.
+        self._by_version: list[tuple[int, int, PendingWrite]] = []
         self._order = itertools.count()
-        self._listeners: list[Callable[[Floor, KubeObject | None], None]] = []
+        self._listeners: list[Listener] = []
         self._count = 0
         self._closed = False
 
@@ -128,25 +155,25 @@ class Floors:
     def __bool__(self) -> bool:
         return bool(self._by_key)
 
-    def of(self, key: ObjectKey) -> list[Floor]:
-        """Those under a key that are not reached, in the order they were raised."""
+    def of(self, key: ObjectKey) -> list[PendingWrite]:
+        """Return the pending writes of a key, the oldest first."""
         return [*self._by_key.get(key, ())]
 
-    def all(self) -> list[Floor]:
-        """All that are not reached."""
-        return [floor for floors in self._by_key.values() for floor in floors]
+    def all(self) -> list[PendingWrite]:
+        """Return all pending writes."""
+        return [write for writes in self._by_key.values() for write in writes]
 
-    def listen(self, listener: Callable[[Floor, KubeObject | None], None]) -> Callable[[], None]:
-        """Have a function told of each floor that is raised, and of the object: as written if known, else as cached."""
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Notify a listener of each write that becomes pending from now on; return the function that stops this."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
-    def raised_by(self, write: Write, *, covered: bool | None) -> Floor | None:
-        """The floor that a write raises; `None` where there is nothing to wait for.
+    def expect(self, write: Write, *, covered: bool | None) -> PendingWrite | None:
+        """Return the pending write for an accepted write; `None` if there is nothing to wait for.
 
         Args:
-            write: what was written.
-            covered: whether the cache covers the object as it is after the write; `None` if that cannot be told.
+            write: the accepted write.
+            covered: whether the cache covers the object as it is after the write; `None` if that is unknown.
         """
         key = write.key
         pending = self._by_key.get(key, ())
@@ -155,84 +182,87 @@ class Floors:
         uid = write.uid or (cached.uid if cached is not None else pending[-1].uid if pending else "")
         left = covered is False and not write.gone
         if left and cached is not None and version_number(cached.resource_version) < write.version:
-            # It, or another object that took its name, is outside of what the cache covers: what it has there is to go.
+            # The written object, or another one of that name, lies outside of the cache: the cached one will leave it.
             uid = cached.uid
         known = bool(pending) or (cached is not None and cached.uid == uid)
-        # What the cache does not have, it may be about to hear of; but not of what it does not cover.
+        # An object that the cache does not have may be on its way, unless the cache does not cover it.
         to_come = write.obj is not None and covered is not False
         if not known and not (to_come and max(write.version, write.after) > version_number(self._progress())):
             return None
-        after = max([write.after, *(floor.version for floor in pending if not floor.gone and floor.uid == uid)])
-        floor = Floor(key, uid, write.version, gone=gone, after=after if gone else 0, past=write.past)
-        return self.add(floor, write.obj or cached)
+        after = max([write.after, *(before.version for before in pending if not before.gone and before.uid == uid)])
+        added = PendingWrite(key, uid, write.version, gone=gone, after=after if gone else 0, past=write.past)
+        return self.add(added, write.obj or cached)
 
-    def add(self, floor: Floor, obj: KubeObject | None = None, *, tell: bool = True) -> Floor | None:
-        """Raise a floor; `None` if it is reached already. Not to `tell` of it is for one's own use."""
-        if self._closed or floor.is_reached(self._look(floor.key), version_number(self._progress())):
+    def add(self, write: PendingWrite, obj: KubeObject | None = None, *, announce: bool = True) -> PendingWrite | None:
+        """Add a pending write; return `None` if the cache shows it already.
+
+        Args:
+            write: the write.
+            obj: the object, for listeners.
+            announce: whether the listeners of the cache and of the task are notified.
+        """
+        if self._closed or write.is_reached(self._look(write.key), version_number(self._progress())):
             return None
         while self._count >= self._most:
             self.give_up(next(iter(self._by_key.values()))[0])
-        self._by_key.setdefault(floor.key, []).append(floor)
+        self._by_key.setdefault(write.key, []).append(write)
         self._count += 1
-        decisive = floor.version or floor.after
+        decisive = write.version or write.after
         if decisive:
-            heapq.heappush(self._by_version, (decisive, next(self._order), floor))
-        if tell:
-            within = _within.get()
-            if within is not None:
-                within(floor)
-            for listener in tuple(self._listeners):
-                listener(floor, obj)
-        return floor
+            heapq.heappush(self._by_version, (decisive, next(self._order), write))
+        if announce:
+            of_task = _listener_of_task.get()
+            write._begin(obj, [*self._listeners] if of_task is None else [of_task, *self._listeners])
+        return write
 
     def changed(self, keys: Iterable[ObjectKey]) -> None:
-        """These objects have changed in the cache."""
+        """Check the writes of the keys whose objects have changed in the cache."""
         progress = version_number(self._progress())
         for key in [key for key in keys if key in self._by_key]:
             cached = self._look(key)
-            for floor in self.of(key):
-                if floor.is_reached(cached, progress):
-                    self._over(floor, Outcome.REACHED)
+            for write in self.of(key):
+                if write.is_reached(cached, progress):
+                    self._forget(write, Outcome.REACHED)
 
     def progressed(self) -> None:
-        """The version up to which everything is in the cache may have grown."""
+        """Check the writes up to the version up to which everything is in the cache; that version may have grown."""
         progress = version_number(self._progress())
         heap = self._by_version
         while heap and (heap[0][0] <= progress or heap[0][2].outcome is not None):
-            floor = heapq.heappop(heap)[2]
-            if floor.outcome is None and floor.is_reached(self._look(floor.key), progress):
-                self._over(floor, Outcome.REACHED)
+            write = heapq.heappop(heap)[2]
+            if write.outcome is None and write.is_reached(self._look(write.key), progress):
+                self._forget(write, Outcome.REACHED)
 
-    def give_up(self, floor: Floor) -> None:
-        """Forget one, reached or not."""
-        if floor.outcome is None:
-            self._over(floor, Outcome.GIVEN_UP)
+    def give_up(self, write: PendingWrite) -> None:
+        """Forget a write, whether it is pending or not."""
+        if write.outcome is None:
+            self._forget(write, Outcome.GIVEN_UP)
 
     def close(self) -> None:
-        """The cache is not kept up any more: nothing will be reached."""
+        """End all writes: the cache is not updated any more."""
         self._closed = True
-        for floor in self.all():
-            self._over(floor, Outcome.STOPPED)
+        for write in self.all():
+            self._forget(write, Outcome.STOPPED)
 
-    def _over(self, floor: Floor, outcome: Outcome) -> None:
-        floors = self._by_key[floor.key]
-        floors.remove(floor)
+    def _forget(self, write: PendingWrite, outcome: Outcome) -> None:
+        writes = self._by_key[write.key]
+        writes.remove(write)
         self._count -= 1
-        if not floors:
-            del self._by_key[floor.key]
+        if not writes:
+            del self._by_key[write.key]
             if not self._by_key:
                 self._by_version.clear()
-        floor._end(outcome)
+        write._end(outcome)
 
 
-_within: ContextVar[Callable[[Floor], None] | None] = ContextVar("kinformer_floors_raised_within", default=None)
+_listener_of_task: ContextVar[Listener | None] = ContextVar("kinformer_pending_writes_of_task", default=None)
 
 
 @contextlib.contextmanager
-def raised_within(told: Callable[[Floor], None]) -> Iterator[None]:
-    """Have a function told of each floor that the body raises in any cache, in its own task or in tasks it starts."""
-    token = _within.set(told)
+def listening(listener: Listener) -> Iterator[None]:
+    """Notify a listener of the writes, pending in any cache, of the body: of its task and of tasks that it starts."""
+    token = _listener_of_task.set(listener)
     try:
         yield
     finally:
-        _within.reset(token)
+        _listener_of_task.reset(token)

@@ -144,7 +144,8 @@ class Controller(Generic[K]):
         self.name = name
         # Not `queue or ...`: an empty queue is false.
         self.queue: RateLimitingQueue[K] = RateLimitingQueue(name=name, metrics=metrics) if queue is None else queue
-        self._gate: WriteGate[K] = WriteGate(name, timeout=own_writes)
+        self._gate: WriteGate[K] = WriteGate(name, self.queue.release, timeout=own_writes)
+        self.queue.hold_back(self._gate.must_wait)
         self._workers = Workers(name, self.queue, reconcile, workers, timeout, gate=self._gate)
         self._sync_timeout = sync_timeout
         self._grace = grace
@@ -318,7 +319,7 @@ class Controller(Generic[K]):
             workers=workers.count,
             depth=self.queue.depth,
             delayed=self.queue.delayed,
-            aside=len(workers.aside),
+            aside=len(workers.aside) + len(self.queue.held),
             in_progress={key: now - began for key, began in workers.in_progress.items()},
             failing=dict(workers.failing),
             last_error=error,

@@ -73,7 +73,7 @@ class Workers(Generic[K]):
         gate: WriteGate[K],
     ) -> None:
         self.count = count
-        self.hooks: list[Hook[K]] = [gate.before]
+        self.hooks: list[Hook[K]] = []
         self.metrics: ControllerMetrics | None = None
         self.in_progress: dict[K, float] = {}
         self.aside: set[asyncio.Task[BaseException | None]] = set()

@@ -7,7 +7,7 @@ import logging
 import weakref
 from typing import TYPE_CHECKING, Final
 
-from kinformer._own_writes.pending import Floors
+from kinformer._own_writes.pending import PendingWrites
 from kinformer._tasks import SLICE_SECONDS
 from kinformer.cache._process_deltas import apply_changes
 from kinformer.events import Added, Updated
@@ -57,7 +57,7 @@ class Dispatcher:
         self.lists = 0
         """How many lists are completely in the cache."""
         self.waiters = Waiters(indexer.get_by_key)
-        self.floors = Floors(indexer.get_by_key, lambda: self.resource_version)
+        self.pending_writes = PendingWrites(indexer.get_by_key, lambda: self.resource_version)
         self.told = 0
         """How many events there were to tell."""
         self.deletions = 0
@@ -166,9 +166,9 @@ class Dispatcher:
             self._on_synced()
         elif events and len(self.waiters):
             self.waiters.check(event.key for event in events)
-        if self.floors:
-            self.floors.changed({event.key for event in events})
-            self.floors.progressed()
+        if self.pending_writes:
+            self.pending_writes.changed({event.key for event in events})
+            self.pending_writes.progressed()
         if mark is not None and mark.lists > self.lists:
             self.lists = mark.lists
             self._on_listed(mark.lists)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import Any
 
-    from kinformer._own_writes.pending import Floors
+    from kinformer._own_writes.pending import PendingWrites
     from kinformer.backoff import Backoff
     from kinformer.cache.indexer import IndexFunction
     from kinformer.cache.storage import Storage
@@ -183,7 +183,7 @@ class SharedInformer:
             on_synced=self._news.set,
             on_listed=self._list_is_cached,
         )
-        self._own_writes = OwnWrites(source, self._dispatcher.floors, self._reflector.observe)
+        self._own_writes = OwnWrites(source, self._dispatcher.pending_writes, self._reflector.observe)
         self._background = BackgroundTask(f"kinformer informer {self._name}")
         self._clock: Callable[[], float] = lambda: 0.0
         self._refusal: KinformerError | None = None
@@ -213,9 +213,9 @@ class SharedInformer:
         return self._indexer
 
     @property
-    def floors(self) -> Floors:
-        """What the cache must come to before it shows all that was written through its client."""
-        return self._dispatcher.floors
+    def pending_writes(self) -> PendingWrites:
+        """The writes through its client that the cache does not show yet."""
+        return self._dispatcher.pending_writes
 
     @property
     def has_synced(self) -> bool:

@@ -35,7 +35,7 @@ from kinformer.informer.registration import handler_of, name_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
-    from kinformer._own_writes.pending import Floors
+    from kinformer._own_writes.pending import PendingWrites
     from kinformer.cache.lister import Lister
     from kinformer.events import Delivery, Event
     from kinformer.informer._shared_informer import SharedInformer
@@ -176,9 +176,9 @@ class TypedInformer(Generic[T]):
         return self._informer.has_synced
 
     @property
-    def floors(self) -> Floors:
-        """What the cache must come to before it shows all that was written through its client."""
-        return self._informer.floors
+    def pending_writes(self) -> PendingWrites:
+        """The writes through its client that the cache does not show yet."""
+        return self._informer.pending_writes
 
     @property
     def status(self) -> InformerStatus:

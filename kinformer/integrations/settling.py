@@ -155,5 +155,8 @@ def _left_in_queue(name: str, queue: WorkQueue[Any], within: float) -> Iterator[
         return
     elif len(queue):
         yield f"{name} has nobody at work; keys that wait: {len(queue)}"
+    elif queue.held:
+        held = ", ".join(sorted(map(str, queue.held)))
+        yield f"{name} holds keys back until the caches show the writes for them: {held}"
     elif isinstance(queue, RateLimitingQueue) and (due := queue.due_within(within)):
         yield f"{name}: keys that come due within {within:g} s: {due}"

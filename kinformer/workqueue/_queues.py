@@ -3,8 +3,9 @@
 A key is in at most one of three states, and may be marked once more while it is worked on:
 
     add ──▶ queued ──get──▶ processing ──done──▶ gone
-              ▲                 │ add: marked
-              └──────done───────┘
+            ▲ │ ▲               │ add: marked
+    release │ │ └──────done─────┘
+            held (hold_back)
 
 So however often a key is added, it waits once; no two workers ever have the same key; and what is added while a
 worker has it comes round again when that worker is done. Higher priorities come out first, keys of one priority in
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 from collections import deque
 from collections.abc import Hashable
@@ -36,7 +38,7 @@ from kinformer.workqueue._priority_order import OLDEST_EVERY, WorkOrder
 from kinformer.workqueue.rate_limiters import default_rate_limiter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from kinformer.metrics import WorkMetrics
     from kinformer.workqueue.rate_limiters import RateLimiter
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_PRIORITY", "LOW_PRIORITY", "Debounce", "RateLimitingQueue", "WorkQueue"]
 
 K = TypeVar("K", bound=Hashable)
+
+_log = logging.getLogger("kinformer.workqueue")
 
 DEFAULT_PRIORITY: Final = 0
 # controller-runtime: pkg/handler/eventhandler.go (LowPriority)
@@ -77,6 +81,9 @@ class WorkQueue(Generic[K]):
         # Priorities: of what workers have, and of what was added again while one has it.
         self._processing: dict[K, int] = {}
         self._again: dict[K, int] = {}
+        # Keys that `must_wait` holds back, with their priorities: neither queued nor processing.
+        self._held: dict[K, int] = {}
+        self._must_wait: Callable[[K], bool] | None = None
         self._times: WorkTimes[K] | None = None if metrics is None else WorkTimes(name, metrics, self._order.depth)
         self._getters: deque[asyncio.Future[None]] = deque()
         self._shutting_down = False
@@ -96,8 +103,13 @@ class WorkQueue(Generic[K]):
 
     @property
     def idle(self) -> bool:
-        """Whether no key is queued, and none is being processed. What is delayed does not count."""
-        return not self._order and not self._processing
+        """Whether no key is queued, held back or being processed. Delayed keys do not count."""
+        return not self._order and not self._processing and not self._held
+
+    @property
+    def held(self) -> frozenset[K]:
+        """The keys that are held back (see `hold_back`)."""
+        return frozenset(self._held)
 
     @property
     def processing(self) -> frozenset[K]:
@@ -141,12 +153,54 @@ class WorkQueue(Generic[K]):
                 self._again[key] = priority
             if marked is not None:
                 return
+        elif self._held and key in self._held:
+            self._held[key] = max(priority, self._held[key])
+            return
         else:
             order.push(key, priority)
             if self._getters:
                 self._wake_one()
         if self._times is not None:
             self._times.added(key)
+
+    def hold_back(self, must_wait: Callable[[K], bool]) -> None:
+        """Ask a function about each key before it is handed out; keep the keys for which it returns true.
+
+        A key that is held back is not handed out before `release` is called with it, and then the function is asked
+        again. Other keys are handed out meanwhile. Adding the key again changes nothing but its priority. After
+        `shut_down`, `get` still waits for keys that are held back.
+
+        If the function raises, that is logged, and the key is handed out.
+
+        Args:
+            must_wait: a function from a key to whether it must wait. It must not call the queue.
+
+        Raises:
+            ValueError: the queue has such a function already.
+        """
+        if self._must_wait is not None:
+            msg = f"{self!r} holds keys back already; give each controller a queue of its own"
+            raise ValueError(msg)
+        self._must_wait = must_wait
+
+    def release(self, key: K) -> None:
+        """Queue a key that is held back, behind the others of its priority. Does nothing for any other key."""
+        if key in self._held:
+            self._order.push(key, self._held.pop(key))
+            if self._getters:
+                self._wake_one()
+
+    def _keep(self, key: K, priority: int) -> bool:
+        """Hold a key back if it must wait; return whether that is so."""
+        assert self._must_wait is not None
+        try:
+            if not self._must_wait(key):
+                return False
+        except Exception:  # noqa: BLE001 - a user's function; logged with its traceback
+            _log.exception("%r: the function given to hold_back raised; %r is handed out", self, key)
+            return False
+        self._held[key] = priority
+        return True
 
     async def get(self) -> K:
         """Take the next key; call `done` with it when the work on it has ended.
@@ -156,20 +210,27 @@ class WorkQueue(Generic[K]):
         Raises:
             StoppedError: the queue was shut down and nothing is left in it; the worker should end.
         """
-        while not self._order and not self._shutting_down:
-            getter = asyncio.get_running_loop().create_future()
-            self._getters.append(getter)
+        while True:
             try:
-                await getter
-            except BaseException:
-                getter.cancel()
-                with contextlib.suppress(ValueError):
-                    self._getters.remove(getter)
-                # It was this getter's turn: somebody else must have the key now.
-                if self._order and not getter.cancelled():
-                    self._wake_one()
-                raise
-        return self.get_nowait()
+                return self.get_nowait()
+            except asyncio.QueueEmpty:
+                pass
+            await self._next_turn()
+
+    async def _next_turn(self) -> None:
+        """Wait until a key was queued, or the queue was shut down."""
+        getter = asyncio.get_running_loop().create_future()
+        self._getters.append(getter)
+        try:
+            await getter
+        except BaseException:
+            getter.cancel()
+            with contextlib.suppress(ValueError):
+                self._getters.remove(getter)
+            # It was the turn of this getter: another one must take the key now.
+            if self._order and not getter.cancelled():
+                self._wake_one()
+            raise
 
     def get_nowait(self) -> K:
         """Take the next key, without waiting for one.
@@ -178,15 +239,19 @@ class WorkQueue(Generic[K]):
             asyncio.QueueEmpty: nothing is queued now.
             StoppedError: the queue was shut down and nothing is left in it.
         """
-        if not self._order:
-            if self._shutting_down:
-                raise StoppedError("the work queue was shut down and nothing is left in it; the worker should end")
-            raise asyncio.QueueEmpty("no key is queued")
-        key, priority = self._order.pop()
-        self._processing[key] = priority
-        if self._times is not None:
-            self._times.taken(key)
-        return key
+        while self._order:
+            key, priority = self._order.pop()
+            if self._must_wait is not None and self._keep(key, priority):
+                continue
+            self._processing[key] = priority
+            if self._times is not None:
+                self._times.taken(key)
+            if self._shutting_down and not self._order and not self._held:
+                self._wake_all()
+            return key
+        if self._shutting_down and not self._held:
+            raise StoppedError("the work queue was shut down and nothing is left in it; the worker should end")
+        raise asyncio.QueueEmpty("no key is queued")
 
     def done(self, key: K) -> None:
         """Say that the work on a key has ended, well or not. If the key was added meanwhile, it is queued again.
@@ -245,13 +310,16 @@ class WorkQueue(Generic[K]):
                 `drain` ends the wait.
         """
         self._shutting_down = True
-        while self._getters:
-            self._wake_one()
+        self._wake_all()
         if not drain or self.idle:
             self._drained.set()
             return
         self._drained.clear()
         await self._drained.wait()
+
+    def _wake_all(self) -> None:
+        while self._getters:
+            self._wake_one()
 
     def _wake_one(self) -> None:
         while self._getters:

@@ -732,6 +732,97 @@ def test_what_is_given_back_comes_again_with_its_priority_also_after_shut_down()
         queue.give_back("foo")
 
 
+class Held:
+    """A queue that holds back the keys of a set."""
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = {*keys}
+        self.queue: WorkQueue[str] = WorkQueue()
+        self.queue.hold_back(lambda key: key in self.keys)
+
+    def let_go(self, key: str) -> None:
+        self.keys.discard(key)
+        self.queue.release(key)
+
+
+def test_a_key_that_must_wait_is_not_handed_out_before_it_is_released_and_others_are() -> None:
+    it = Held("held")
+    it.queue.add("held", priority=5)
+    it.queue.add("other")
+    assert it.queue.get_nowait() == "other"
+    assert (set(it.queue.held), len(it.queue), it.queue.idle) == ({"held"}, 0, False)
+    it.queue.done("other")
+    with pytest.raises(asyncio.QueueEmpty):
+        it.queue.get_nowait()
+    assert not it.queue.idle
+    it.queue.release("held")
+    with pytest.raises(asyncio.QueueEmpty):
+        it.queue.get_nowait()
+    it.let_go("held")
+    assert it.queue.get_nowait() == "held"
+    assert it.queue.priority("held") == 5
+    it.queue.done("held")
+    it.queue.release("held")
+    it.queue.release("unknown")
+    assert it.queue.idle
+
+
+def test_a_key_that_is_held_waits_once_with_its_highest_priority() -> None:
+    it = Held("held")
+    it.queue.add("held", priority=LOW_PRIORITY)
+    with pytest.raises(asyncio.QueueEmpty):
+        it.queue.get_nowait()
+    it.queue.add("held", priority=7)
+    it.queue.add("held", priority=3)
+    it.let_go("held")
+    assert it.queue.get_nowait() == "held"
+    assert it.queue.priority("held") == 7
+    assert len(it.queue) == 0
+
+
+@pytest.mark.looptime
+async def test_a_queue_that_is_shut_down_still_hands_out_the_held_keys_and_then_ends_all_getters() -> None:
+    it = Held("one", "two")
+    ended = []
+
+    async def work() -> None:
+        while True:
+            try:
+                key = await it.queue.get()
+            except StoppedError:
+                return
+            ended.append(key)
+            it.queue.done(key)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(5):
+            group.create_task(work())
+        it.queue.add("one")
+        it.queue.add("two")
+        await turns()
+        drain = group.create_task(it.queue.shut_down(drain=True))
+        await turns()
+        assert not drain.done()
+        it.let_go("one")
+        await turns()
+        it.let_go("two")
+    assert ended == ["one", "two"]
+
+
+def test_a_function_that_raises_holds_no_key_back(caplog: pytest.LogCaptureFixture) -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.hold_back(lambda key: bool(1 / len(key[1:])))
+    queue.add("a")
+    assert queue.get_nowait() == "a"
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_queue_asks_one_function_only() -> None:
+    queue = Held().queue
+    with pytest.raises(ValueError, match="give each controller a queue of its own"):
+        queue.hold_back(lambda _: False)
+
+
 # --- what is measured ------------------------------------------------------------------------------------------------
 
 
