@@ -283,9 +283,9 @@ async def _differences(url: str, factory: SharedInformerFactory, informers: dict
                     await asyncio.sleep(0.05)
                     continue
                 said = found.differences()
-                if found.equal or identities[informer].metadata_only:
+                if found.equal or identities[informer].scope.metadata_only:
                     break
-            if identities[informer].metadata_only:
+            if identities[informer].scope.metadata_only:
                 # The server's whole objects are no measure for it; their versions are.
                 whole = informers["configmaps"].snapshot()
                 parts = informer.snapshot()

@@ -1,14 +1,23 @@
-"""Shards: a share of a resource's objects, so that several programs watch it together and each but its part."""
+"""Scopes: which objects of a resource an informer, a list or a watch covers; and shards, one way to divide them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias, TypedDict
+
+from kinformer.labels import FieldSelector, LabelSelector
 
 if TYPE_CHECKING:
-    from kinformer.objects import KubeObject
+    from collections.abc import Mapping
 
-__all__ = ["Shard"]
+    from kinformer.labels import SelectorInput
+    from kinformer.objects import KubeObject
+    from kinformer.resources import Resource
+
+__all__ = ["FieldSelectorInput", "Scope", "ScopeSettings", "ScopedResource", "Shard"]
+
+FieldSelectorInput: TypeAlias = "str | Mapping[str, str] | FieldSelector | None"
+"""A field selector as callers give it: "spec.nodeName=node-1", {"spec.nodeName": "node-1"}, or a parsed one."""
 
 _ALL: Final = 1 << 64
 """How many values the hash has."""
@@ -76,3 +85,111 @@ def _hashed(text: str) -> int:
     for byte in text.encode():
         value = (value ^ byte) * _PRIME & _MASK
     return value
+
+
+class ScopeSettings(TypedDict, total=False):
+    """The keyword arguments that name a scope, the same wherever a server selects.
+
+    Reads of a cache (`Lister.list`, `list_response`, `event_response`) select here, by namespace and labels alone, and
+    call the latter `selector`.
+
+    Attributes:
+        namespace: the only namespace to cover; `None` for all, or for the default of a factory.
+        label_selector: only objects with such labels; the server selects.
+        field_selector: only objects with such fields; the server selects.
+        metadata_only: fetch only the metadata of objects (PartialObjectMetadata).
+        shard: only a share of the objects, if several programs divide the work.
+    """
+
+    namespace: str | None
+    label_selector: SelectorInput
+    field_selector: FieldSelectorInput
+    metadata_only: bool
+    shard: Shard | None
+
+
+_ALL_LABELS: Final = LabelSelector()
+_ALL_FIELDS: Final = FieldSelector()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which objects of a resource are covered.
+
+    Scopes are compared by meaning: those of "a=1,b=2" and of "b==2,a=1" are equal.
+
+    Attributes:
+        namespace: the only namespace; "" for all.
+        label_selector: which labels; the empty selector selects all objects.
+        field_selector: which fields.
+        metadata_only: whether only the metadata of objects is fetched.
+        shard: the share of the objects; `None` for all.
+    """
+
+    namespace: str = ""
+    label_selector: LabelSelector = _ALL_LABELS
+    field_selector: FieldSelector = _ALL_FIELDS
+    metadata_only: bool = False
+    shard: Shard | None = None
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        namespace: str | None = None,
+        label_selector: SelectorInput = None,
+        field_selector: FieldSelectorInput = None,
+        metadata_only: bool = False,
+        shard: Shard | None = None,
+    ) -> Self:
+        """Return the scope that keyword arguments name; see `ScopeSettings`.
+
+        Raises:
+            SelectorError: a selector does not parse.
+        """
+        return cls(
+            namespace=namespace or "",
+            label_selector=LabelSelector.parse(label_selector),
+            field_selector=FieldSelector.parse(field_selector),
+            metadata_only=metadata_only,
+            shard=shard,
+        )
+
+    def __str__(self) -> str:
+        """Return the scope in words, without its namespace; "" if it leaves nothing out."""
+        parts = [str(selector) for selector in (self.label_selector, self.field_selector) if selector]
+        if self.metadata_only:
+            parts.append("metadata only")
+        if self.shard is not None:
+            parts.append(self.shard.name)
+        return "; ".join(parts)
+
+
+_WHOLE: Final = Scope()
+
+
+@dataclass(frozen=True, slots=True)
+class ScopedResource:
+    """A resource within a scope: what one informer covers. A factory makes one informer of each.
+
+    Attributes:
+        resource: what the objects are.
+        scope: which of them.
+
+    Raises:
+        ValueError: a namespace for a cluster-scoped resource.
+    """
+
+    resource: Resource
+    scope: Scope = _WHOLE
+
+    def __post_init__(self) -> None:
+        if self.scope.namespace and not self.resource.namespaced:
+            msg = f"{self.resource.qualified} are cluster-scoped; leave namespace={self.scope.namespace!r} out"
+            raise ValueError(msg)
+
+    def __str__(self) -> str:
+        """Return the name of the informer: "pods.v1 in shop (app=web)"."""
+        where = f" in {self.scope.namespace}" if self.scope.namespace else ""
+        which = f" ({self.scope})" if str(self.scope) else ""
+        return f"{self.resource.full_name}{where}{which}"

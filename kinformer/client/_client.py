@@ -247,6 +247,7 @@ class Client:
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
+        shard: Shard | None = None,
         resource_version: str = "",
     ) -> ObjectList:
         """Read all objects of a scope, page by page; all pages are of the same version.
@@ -259,6 +260,7 @@ class Client:
             label_selector: as kubectl takes it.
             field_selector: as kubectl takes it.
             metadata_only: objects without spec and status.
+            shard: only a share of the objects.
             resource_version: "" for the most recent state, "0" for whatever the server has at hand, else "not older
                 than this".
 
@@ -271,6 +273,7 @@ class Client:
             label_selector=label_selector,
             field_selector=field_selector,
             metadata_only=metadata_only,
+            shard=shard,
         )
         try:
             return await _whole(source, resource_version, self._page_size)

@@ -1,9 +1,9 @@
-"""SharedInformerFactory: one informer, one task and one watch per identity, however many ask."""
+"""SharedInformerFactory: one informer, one task and one watch per scope, however many ask."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, overload
+from typing import TYPE_CHECKING, Any, Protocol, Self, Unpack, cast, overload
 
 from kinformer.cache.storage import checked_storage
 from kinformer.errors import (
@@ -16,10 +16,10 @@ from kinformer.errors import (
 from kinformer.informer._api_groups import ApiGroups
 from kinformer.informer._shared_informer import SharedInformer
 from kinformer.informer.typed import TypedInformer
-from kinformer.labels import FieldSelector, LabelSelector
 from kinformer.metrics import NO_METRICS
 from kinformer.reflector._state_machine import MIN_WATCH_SECONDS, StreamingMemory
 from kinformer.resources import Resource, find_resource
+from kinformer.scope import Scope, ScopedResource, ScopeSettings
 
 if TYPE_CHECKING:
     import builtins
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from kinformer.metrics import Metrics
     from kinformer.reflector._ingest import Transform
     from kinformer.reflector.trim import Trim
-    from kinformer.scope import Shard
+    from kinformer.scope import FieldSelectorInput, Shard
 
-__all__ = ["Identity", "SharedInformerFactory", "Sources"]
+__all__ = ["InformerSettings", "SharedInformerFactory", "Sources", "checked_settings"]
 
 
 class Sources(Protocol):
@@ -60,29 +60,56 @@ class Sources(Protocol):
         ...
 
 
-class Identity(NamedTuple):
-    """What an informer is of. Two requests with equal identities get the same informer.
+class InformerSettings(ScopeSettings, total=False):
+    """The keyword arguments of `SharedInformerFactory.informer` besides `type`; all that give an informer take them.
 
-    Selectors are compared by meaning: "a=1,b=2" and "b==2,a=1" are one identity.
+    Attributes:
+        transform: what to keep of each object.
+        storage: "plain" or "compact"; by default the factory's.
     """
 
-    resource: Resource
-    namespace: str
-    label_selector: LabelSelector
-    field_selector: FieldSelector
-    metadata_only: bool
-    shard: Shard | None = None
+    transform: Transform | None
+    storage: Storage | None
 
-    def __str__(self) -> str:
-        text = self.resource.full_name
-        if self.namespace:
-            text += f" in {self.namespace}"
-        scope = [str(selector) for selector in (self.label_selector, self.field_selector) if selector]
-        if self.metadata_only:
-            scope.append("metadata only")
-        if self.shard is not None:
-            scope.append(self.shard.name)
-        return f"{text} ({'; '.join(scope)})" if scope else text
+
+def checked_settings(resource: Resource | str, settings: InformerSettings) -> Resource:
+    """Check what is asked of an informer, without a factory.
+
+    Returns:
+        The resource.
+
+    Raises:
+        UnknownResourceError: no built-in resource of that name, or one that cannot be watched.
+        SelectorError: a selector does not parse.
+        ValueError: a namespace for a cluster-scoped resource, an unknown storage.
+        TypeError: an unknown setting.
+    """
+    unknown = settings.keys() - InformerSettings.__annotations__.keys()
+    if unknown:
+        known = ", ".join(sorted(InformerSettings.__annotations__))
+        msg = f"an informer has no setting {', '.join(map(repr, sorted(unknown)))}; it has type, {known}"
+        raise TypeError(msg)
+    found = _watchable(resource)
+    storage = settings.get("storage")
+    if storage is not None:
+        checked_storage(storage)
+    scope = {name: value for name, value in settings.items() if name in ScopeSettings.__annotations__}
+    ScopedResource(found, Scope.of(**cast("ScopeSettings", scope)))
+    return found
+
+
+def _watchable(resource: Resource | str) -> Resource:
+    found = find_resource(resource) if isinstance(resource, str) else resource
+    if found is None:
+        msg = (
+            f"{resource!r} is no built-in resource; for a custom one use `await factory.discover({resource!r})` "
+            "or give Resource(group, version, plural, kind)"
+        )
+        raise UnknownResourceError(msg)
+    if not found.watchable:
+        msg = f"{found.full_name} cannot be listed and watched (the API server only takes requests to create it)"
+        raise UnknownResourceError(msg)
+    return found
 
 
 class SharedInformerFactory(ApiGroups):
@@ -145,9 +172,9 @@ class SharedInformerFactory(ApiGroups):
         self._watch_seconds = watch_seconds
         self._streaming: dict[Resource, StreamingMemory] = {}
         self._metrics = metrics
-        self._informers: dict[Identity, SharedInformer] = {}
-        self._transforms: dict[Identity, Transform | None] = {}
-        self._views: dict[tuple[Identity, builtins.type], TypedInformer[Any]] = {}
+        self._informers: dict[ScopedResource, SharedInformer] = {}
+        self._transforms: dict[ScopedResource, Transform | None] = {}
+        self._views: dict[tuple[ScopedResource, builtins.type], TypedInformer[Any]] = {}
         self._started = False
         self._stopped = False
 
@@ -156,9 +183,14 @@ class SharedInformerFactory(ApiGroups):
         return f"<SharedInformerFactory {state} informers={len(self._informers)}>"
 
     @property
-    def informers(self) -> Mapping[Identity, SharedInformer]:
+    def informers(self) -> Mapping[ScopedResource, SharedInformer]:
         """All informers there are, by what they are of."""
         return dict(self._informers)
+
+    @property
+    def client(self) -> Any:
+        """The client that the factory was made with, for reads and writes: a `Client`, unless it was given another."""
+        return self._client
 
     @property
     def started(self) -> bool:
@@ -172,32 +204,12 @@ class SharedInformerFactory(ApiGroups):
 
     @overload
     def informer(
-        self,
-        resource: Resource | str,
-        *,
-        namespace: str | None = None,
-        label_selector: SelectorInput = None,
-        field_selector: str | Mapping[str, str] | FieldSelector | None = None,
-        metadata_only: bool = False,
-        shard: Shard | None = None,
-        transform: Transform | None = None,
-        storage: Storage | None = None,
-        type: None = None,
+        self, resource: Resource | str, *, type: None = None, **settings: Unpack[InformerSettings]
     ) -> SharedInformer: ...
 
     @overload
     def informer(
-        self,
-        resource: Resource | str,
-        *,
-        namespace: str | None = None,
-        label_selector: SelectorInput = None,
-        field_selector: str | Mapping[str, str] | FieldSelector | None = None,
-        metadata_only: bool = False,
-        shard: Shard | None = None,
-        transform: Transform | None = None,
-        storage: Storage | None = None,
-        type: builtins.type[T],
+        self, resource: Resource | str, *, type: builtins.type[T], **settings: Unpack[InformerSettings]
     ) -> TypedInformer[T]: ...
 
     def informer(
@@ -206,7 +218,7 @@ class SharedInformerFactory(ApiGroups):
         *,
         namespace: str | None = None,
         label_selector: SelectorInput = None,
-        field_selector: str | Mapping[str, str] | FieldSelector | None = None,
+        field_selector: FieldSelectorInput = None,
         metadata_only: bool = False,
         shard: Shard | None = None,
         transform: Transform | None = None,
@@ -223,8 +235,8 @@ class SharedInformerFactory(ApiGroups):
             field_selector: only objects with such fields; the server selects.
             metadata_only: fetch only the objects' metadata (PartialObjectMetadata).
             shard: only a share of the objects, where several programs do the work together.
-            transform: what to keep of each object; part of no identity, so all who ask must give the same, or none.
-            storage: "plain" or "compact"; by default the factory's. Part of no identity either.
+            transform: what to keep of each object; not part of the scope, so all who ask must give the same, or none.
+            storage: "plain" or "compact"; by default the factory's. Not part of the scope either.
             type: a class of yours (msgspec.Struct, dataclass, TypedDict, pydantic model): returns a `TypedInformer` of
                 it, a view of the very informer that is returned without. The same each time, too.
 
@@ -236,52 +248,53 @@ class SharedInformerFactory(ApiGroups):
             StoppedError: the factory has stopped.
             TypeError: a `type` that objects cannot be decoded into.
         """
-        found = find_resource(resource) if isinstance(resource, str) else resource
-        if found is None:
-            msg = (
-                f"{resource!r} is no built-in resource; for a custom one use `await factory.discover({resource!r})` "
-                "or factory.informer(Resource(group, version, plural, kind))"
-            )
-            raise UnknownResourceError(msg)
-        if not found.watchable:
-            msg = f"{found.full_name} cannot be listed and watched (the API server only takes requests to create it)"
-            raise UnknownResourceError(msg)
-        if namespace and not found.namespaced:
-            msg = f"{found.qualified} are cluster-scoped; leave namespace={namespace!r} out"
-            raise ValueError(msg)
+        found = _watchable(resource)
+        if namespace is None and found.namespaced:
+            namespace = self._namespace
+        covered = ScopedResource(
+            found,
+            Scope.of(
+                namespace=namespace,
+                label_selector=label_selector,
+                field_selector=field_selector,
+                metadata_only=metadata_only,
+                shard=shard,
+            ),
+        )
         if self._stopped:
             msg = "the factory has stopped: it makes no informers any more; make a new factory"
             raise StoppedError(msg)
-        scope = (namespace if namespace is not None else self._namespace) if found.namespaced else ""
-        identity = Identity(
-            found, scope, LabelSelector.parse(label_selector), FieldSelector.parse(field_selector), metadata_only, shard
-        )
-        informer = self._informers.get(identity)
+        informer = self._informers.get(covered)
         if informer is None or informer.stopped:
-            informer = self._informers[identity] = self._make(identity, transform, storage or self._storage)
-            self._transforms[identity] = transform
+            informer = self._informers[covered] = self._make(covered, transform, storage or self._storage)
+            self._transforms[covered] = transform
             if self._started:
                 informer.start()
-        elif transform is not None and transform is not self._transforms[identity]:
-            msg = f"the informer of {identity} exists already, with another transform; give each the same"
+        elif transform is not None and transform is not self._transforms[covered]:
+            msg = f"the informer of {covered} exists already, with another transform; give each the same"
             raise ValueError(msg)
         elif storage is not None and checked_storage(storage) != informer.status.storage.storage:
-            msg = f"the informer of {identity} exists already, with another storage; give each the same"
+            msg = f"the informer of {covered} exists already, with another storage; give each the same"
             raise ValueError(msg)
-        return informer if type is None else self._typed_view(identity, informer, type)
+        return informer if type is None else self._typed_view(covered, informer, type)
+
+    @overload
+    async def discover(
+        self, name: str, *, type: None = None, **settings: Unpack[InformerSettings]
+    ) -> SharedInformer: ...
+
+    @overload
+    async def discover(
+        self, name: str, *, type: builtins.type[T], **settings: Unpack[InformerSettings]
+    ) -> TypedInformer[T]: ...
 
     async def discover(
         self,
         name: str,
         *,
-        namespace: str | None = None,
-        label_selector: SelectorInput = None,
-        field_selector: str | Mapping[str, str] | FieldSelector | None = None,
-        metadata_only: bool = False,
-        shard: Shard | None = None,
-        transform: Transform | None = None,
-        storage: Storage | None = None,
-    ) -> SharedInformer:
+        type: builtins.type[Any] | None = None,  # noqa: A002 - as for `informer`
+        **settings: Unpack[InformerSettings],
+    ) -> SharedInformer | TypedInformer[Any]:
         """The informer of a resource named as kubectl names it, also a custom one: "widgets.v1.example.com", "wd".
 
         Like `informer`, after asking the API server what the name means when it is not built in. If cancelled, no
@@ -293,16 +306,8 @@ class SharedInformerFactory(ApiGroups):
             TransportError: the server did not answer.
         """
         resource = await self._client.resolve(name)
-        return self.informer(
-            resource,
-            namespace=namespace,
-            label_selector=label_selector,
-            field_selector=field_selector,
-            metadata_only=metadata_only,
-            shard=shard,
-            transform=transform,
-            storage=storage,
-        )
+        checked_settings(resource, settings)
+        return self.informer(resource, type=type, **settings)
 
     def start(self) -> None:
         """Start all informers asked for so far; those asked for later start by themselves.
@@ -370,9 +375,9 @@ class SharedInformerFactory(ApiGroups):
         informers = [*self._informers.items()]
         try:
             async with asyncio.timeout(timeout), asyncio.TaskGroup() as group:
-                for identity, informer in informers:
+                for covered, informer in informers:
                     if not informer.has_synced:
-                        group.create_task(informer.synced(fail_fast=fail_fast), name=f"kinformer waits for {identity}")
+                        group.create_task(informer.synced(fail_fast=fail_fast), name=f"kinformer waits for {covered}")
         except TimeoutError:
             raise _not_in_sync(informers, f"after {timeout} s") from _first_error(informers)
         except ExceptionGroup as failed:
@@ -385,29 +390,32 @@ class SharedInformerFactory(ApiGroups):
         """Whether every cache is known to be no older than so many seconds; see `SharedInformer.is_fresh`."""
         return all(informer.is_fresh(max_age) for informer in self._informers.values())
 
-    def _typed_view(self, identity: Identity, informer: SharedInformer, into: builtins.type[T]) -> TypedInformer[T]:
-        view = self._views.get((identity, into))
-        # An informer that was stopped is followed by another of the same identity.
+    def _typed_view(
+        self, covered: ScopedResource, informer: SharedInformer, into: builtins.type[T]
+    ) -> TypedInformer[T]:
+        view = self._views.get((covered, into))
+        # An informer that was stopped is followed by another of the same scope.
         if view is None or view.informer is not informer:
-            view = self._views[identity, into] = TypedInformer(informer, into)
+            view = self._views[covered, into] = TypedInformer(informer, into)
         return view
 
     def _builtin(self, resource: Resource) -> SharedInformer:
         return self.informer(resource)
 
-    def _make(self, identity: Identity, transform: Transform | None, storage: Storage) -> SharedInformer:
+    def _make(self, covered: ScopedResource, transform: Transform | None, storage: Storage) -> SharedInformer:
+        scope = covered.scope
         source = self._client.list_watch(
-            identity.resource,
-            namespace=identity.namespace or None,
-            label_selector=str(identity.label_selector),
-            field_selector=str(identity.field_selector),
-            metadata_only=identity.metadata_only,
-            shard=identity.shard,
+            covered.resource,
+            namespace=scope.namespace or None,
+            label_selector=str(scope.label_selector),
+            field_selector=str(scope.field_selector),
+            metadata_only=scope.metadata_only,
+            shard=scope.shard,
         )
         return SharedInformer(
             source,
-            name=str(identity),
-            namespace=identity.namespace,
+            name=str(covered),
+            namespace=scope.namespace,
             resync=self._resync,
             backoff=self._backoff,
             transform=transform,
@@ -416,7 +424,7 @@ class SharedInformerFactory(ApiGroups):
             on_error=self._on_error,
             give_up_after=self._give_up_after,
             on_give_up=self._on_give_up,
-            streaming=self._streaming_of(identity.resource),
+            streaming=self._streaming_of(covered.resource),
             watch_seconds=self._watch_seconds,
             own_writes=self._own_writes,
             metrics=self._metrics,
@@ -430,8 +438,8 @@ class SharedInformerFactory(ApiGroups):
         return memory
 
 
-def _not_in_sync(informers: Sequence[tuple[Identity, SharedInformer]], when: str) -> CacheSyncError:
-    late = {str(identity): informer for identity, informer in informers if not informer.has_synced}
+def _not_in_sync(informers: Sequence[tuple[ScopedResource, SharedInformer]], when: str) -> CacheSyncError:
+    late = {str(covered): informer for covered, informer in informers if not informer.has_synced}
     causes = {name: informer.status.last_error for name, informer in late.items()}
     listed = "; ".join(
         f"{name}: {cause if cause is not None else f'no error, {late[name].status.listed} objects so far'}"
@@ -440,6 +448,6 @@ def _not_in_sync(informers: Sequence[tuple[Identity, SharedInformer]], when: str
     return CacheSyncError(f"{len(late)} of {len(informers)} caches are not in sync {when}: {listed}", causes)
 
 
-def _first_error(informers: Sequence[tuple[Identity, SharedInformer]]) -> BaseException | None:
+def _first_error(informers: Sequence[tuple[ScopedResource, SharedInformer]]) -> BaseException | None:
     late = (informer.status.last_error for _, informer in informers if not informer.has_synced)
     return next((error for error in late if error is not None), None)

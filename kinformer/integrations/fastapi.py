@@ -16,27 +16,30 @@ Everything is answered from the caches: no request waits for the API server. End
 threads may read the cache.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, Final
+import builtins
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Final, Unpack, overload
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from kinformer.cache.lister import Lister
+from kinformer.events import T
 from kinformer.informer import SharedInformer
-from kinformer.integrations._web.application import Application, Wanted, wanted
+from kinformer.informer.factory import InformerSettings
+from kinformer.informer.typed import TypedInformer, TypedLister
+from kinformer.integrations._web.application import Application, InformerRequest
 from kinformer.integrations.starlette import (
     CacheResponse,
     EventStreamResponse,
-    check_servable,
     close_event_streams,
     event_response,
     health_response,
     list_response,
     object_response,
     path_of_one,
-    synced_lister,
+    servable,
+    synced,
 )
-from kinformer.labels import FieldSelector, SelectorInput
 from kinformer.resources import Resource
 
 __all__ = [
@@ -71,50 +74,79 @@ class Informers(Application):
             answers 503 where they are needed. 0 to start at once.
     """
 
+    @overload
+    def lister(
+        self, resource: Resource | str, *, type: None = None, **settings: Unpack[InformerSettings]
+    ) -> Callable[[], Awaitable[Lister]]: ...
+
+    @overload
+    def lister(
+        self, resource: Resource | str, *, type: builtins.type[T], **settings: Unpack[InformerSettings]
+    ) -> Callable[[], Awaitable[TypedLister[T]]]: ...
+
     def lister(
         self,
         resource: Resource | str,
         *,
-        namespace: str | None = None,
-        label_selector: SelectorInput = None,
-        field_selector: str | Mapping[str, str] | FieldSelector | None = None,
-        metadata_only: bool = False,
-    ) -> Callable[[], Awaitable[Lister]]:
-        """What an endpoint depends on to read a cache: `Annotated[Lister, Depends(informers.lister("pods"))]`.
+        type: builtins.type[Any] | None = None,  # noqa: A002 - as for `SharedInformerFactory.informer`
+        **settings: Unpack[InformerSettings],
+    ) -> Callable[[], Awaitable[Any]]:
+        """Return a dependency that reads a cache: `Annotated[Lister, Depends(informers.lister("pods"))]`.
 
-        Takes what `factory.informer` takes. Until the cache has synced, the endpoint is not called: the answer is 503.
+        Until the cache has synced, the endpoint is not called: the answer is 503. Each call returns another function;
+        keep it in a name if tests override it (`app.dependency_overrides`).
+
+        Args:
+            resource: a `Resource`, or the name of a built-in one.
+            type: a class of yours (pydantic model, msgspec.Struct, dataclass, TypedDict), for a `TypedLister`.
+            settings: those of `SharedInformerFactory.informer`: `namespace`, `label_selector`, `field_selector`,
+                `metadata_only`, `shard`, `transform` and `storage`.
 
         Raises:
             UnknownResourceError: no built-in resource of that name.
             SelectorError: a selector does not parse.
+            ValueError: a namespace for a cluster-scoped resource, an unknown storage.
+            TypeError: an unknown setting.
         """
-        of = self._wanting(resource, namespace, label_selector, field_selector, metadata_only)
+        request = self.ask_for(resource, settings, type)
 
-        # Not a plain function, which FastAPI would run in a thread.
-        async def lister() -> Lister:
-            return synced_lister(self.informer_of(of))
+        # A coroutine function, because FastAPI runs plain functions in threads.
+        async def lister() -> Any:
+            return synced(self.found(request)).lister
 
         return lister
+
+    @overload
+    def informer(
+        self, resource: Resource | str, *, type: None = None, **settings: Unpack[InformerSettings]
+    ) -> Callable[[], Awaitable[SharedInformer]]: ...
+
+    @overload
+    def informer(
+        self, resource: Resource | str, *, type: builtins.type[T], **settings: Unpack[InformerSettings]
+    ) -> Callable[[], Awaitable[TypedInformer[T]]]: ...
 
     def informer(
         self,
         resource: Resource | str,
         *,
-        namespace: str | None = None,
-        label_selector: SelectorInput = None,
-        field_selector: str | Mapping[str, str] | FieldSelector | None = None,
-        metadata_only: bool = False,
-    ) -> Callable[[], Awaitable[SharedInformer]]:
-        """The same for the informer, as it is: `Annotated[SharedInformer, Depends(informers.informer("pods"))]`.
+        type: builtins.type[Any] | None = None,  # noqa: A002 - as for `SharedInformerFactory.informer`
+        **settings: Unpack[InformerSettings],
+    ) -> Callable[[], Awaitable[Any]]:
+        """Return a dependency that is the informer, synced or not.
+
+        As in `Annotated[SharedInformer, Depends(informers.informer("pods"))]`; it takes what `lister` takes.
 
         Raises:
             UnknownResourceError: no built-in resource of that name.
             SelectorError: a selector does not parse.
+            ValueError: a namespace for a cluster-scoped resource, an unknown storage.
+            TypeError: an unknown setting.
         """
-        of = self._wanting(resource, namespace, label_selector, field_selector, metadata_only)
+        request = self.ask_for(resource, settings, type)
 
-        async def informer() -> SharedInformer:
-            return self.informer_of(of)
+        async def informer() -> Any:
+            return self.found(request)
 
         return informer
 
@@ -153,33 +185,12 @@ class Informers(Application):
             UnknownResourceError: no built-in resource of that name.
             ValueError: Secrets that may not be served, or two resources of one name.
         """
-        found = [wanted(resource, namespace=namespace) for resource in resources]
-        check_servable(found, allow_secrets=allow_secrets)
         router = APIRouter()
-        for of in found:
-            self.want(of)
-            self._serve(router, of)
+        for resource, settings in servable(resources, namespace, allow_secrets=allow_secrets).items():
+            self._serve(router, self.ask_for(resource, settings))
         return router
 
-    def _wanting(
-        self,
-        resource: Resource | str,
-        namespace: str | None,
-        label_selector: SelectorInput,
-        field_selector: str | Mapping[str, str] | FieldSelector | None,
-        metadata_only: bool,
-    ) -> Wanted:
-        of = wanted(
-            resource,
-            namespace=namespace,
-            label_selector=label_selector,
-            field_selector=field_selector,
-            metadata_only=metadata_only,
-        )
-        self.want(of)
-        return of
-
-    def _serve(self, router: APIRouter, of: Wanted) -> None:
+    def _serve(self, router: APIRouter, of: InformerRequest) -> None:
         plural, kind, tags = of.resource.plural, of.resource.kind, [of.resource.plural]
 
         @router.get(

@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, overload
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
 from kinformer.errors import SelectorError
+from kinformer.informer.factory import checked_settings
 from kinformer.integrations._web.answers import (
     Answer,
     health_answer,
@@ -34,20 +35,24 @@ from kinformer.integrations._web.answers import (
     refuse_secrets,
     status_answer,
 )
-from kinformer.integrations._web.application import Application, Wanted, wanted
+from kinformer.integrations._web.application import Application, InformerRequest
 from kinformer.integrations._web.event_source import HEARTBEAT_SECONDS, Selection, event_source
 from kinformer.integrations._web.open_streams import Ending, OpenStreams, close_event_streams
 from kinformer.labels import LabelSelector
 
 if TYPE_CHECKING:
+    import builtins
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
     from kinformer.cache.lister import Lister
+    from kinformer.events import T
     from kinformer.informer import SharedInformer
-    from kinformer.labels import FieldSelector, SelectorInput
+    from kinformer.informer.factory import InformerSettings
+    from kinformer.informer.typed import TypedInformer
+    from kinformer.labels import SelectorInput
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
@@ -62,6 +67,8 @@ __all__ = [
     "object_response",
     "synced_lister",
 ]
+
+Found = TypeVar("Found", bound="SharedInformer | TypedInformer[Any]")
 
 _GRACE: Final = 0.2
 """Seconds that a reader has to take what was sent to it before the end, when the server shuts down."""
@@ -178,7 +185,7 @@ def list_response(
         informer: whose cache.
         request: for its `If-None-Match`.
         namespace: `None` or "" for all.
-        selector: of labels.
+        selector: of labels, as kubectl takes it.
         limit: how many at most, sorted by namespace and name; 0 for all, unsorted.
         continue_from: `metadata.continue` of an answer that the limit cut short.
         allow_secrets: whether Secrets may be served.
@@ -257,16 +264,26 @@ def health_response(
     return CacheResponse(health_answer(informers, ready=ready, max_age=max_age))
 
 
-def synced_lister(informer: SharedInformer) -> Lister:
-    """The lister of an informer whose cache is whole.
+def synced(informer: Found) -> Found:
+    """Return the informer, if its cache has synced.
 
     Raises:
-        HTTPException: 503, it is not yet; an empty answer would be wrong.
+        HTTPException: 503, it has not; an empty answer would be wrong.
     """
     if not informer.has_synced:
-        message = f"the cache of {informer.name} is not in sync yet"
+        name = informer.resource.plural
+        message = f"the cache of {name} is not in sync yet"
         raise HTTPException(status_code=503, detail=message, headers={"Retry-After": "1"})
-    return informer.lister
+    return informer
+
+
+def synced_lister(informer: SharedInformer) -> Lister:
+    """Return the lister of an informer, if its cache has synced.
+
+    Raises:
+        HTTPException: 503, it has not; an empty answer would be wrong.
+    """
+    return synced(informer).lister
 
 
 class Informers(Application):
@@ -279,30 +296,39 @@ class Informers(Application):
             answers 503 where they are needed. 0 to start at once.
     """
 
+    @overload
+    def informer(
+        self, resource: Resource | str, *, type: None = None, **settings: Unpack[InformerSettings]
+    ) -> Callable[[], SharedInformer]: ...
+
+    @overload
+    def informer(
+        self, resource: Resource | str, *, type: builtins.type[T], **settings: Unpack[InformerSettings]
+    ) -> Callable[[], TypedInformer[T]]: ...
+
     def informer(
         self,
         resource: Resource | str,
         *,
-        namespace: str | None = None,
-        label_selector: SelectorInput = None,
-        field_selector: str | Mapping[str, str] | FieldSelector | None = None,
-        metadata_only: bool = False,
-    ) -> Callable[[], SharedInformer]:
-        """What gives the informer of a resource while the application runs. Takes what `factory.informer` takes.
+        type: builtins.type[Any] | None = None,  # noqa: A002 - as for `SharedInformerFactory.informer`
+        **settings: Unpack[InformerSettings],
+    ) -> Callable[[], SharedInformer | TypedInformer[Any]]:
+        """Return a function that returns the informer while the application runs.
+
+        Args:
+            resource: a `Resource`, or the name of a built-in one.
+            type: a class of yours, for a `TypedInformer`.
+            settings: those of `SharedInformerFactory.informer`: `namespace`, `label_selector`, `field_selector`,
+                `metadata_only`, `shard`, `transform` and `storage`.
 
         Raises:
             UnknownResourceError: no built-in resource of that name.
             SelectorError: a selector does not parse.
+            ValueError: a namespace for a cluster-scoped resource, an unknown storage.
+            TypeError: an unknown setting.
         """
-        what = wanted(
-            resource,
-            namespace=namespace,
-            label_selector=label_selector,
-            field_selector=field_selector,
-            metadata_only=metadata_only,
-        )
-        self.want(what)
-        return lambda: self.informer_of(what)
+        request = self.ask_for(resource, settings, type)
+        return lambda: self.found(request)
 
     def health_routes(self, *, max_age: float | None = None) -> list[Route]:
         """`/healthz` (are the informers at work?) and `/readyz` (are the caches in sync, and no older than that?)."""
@@ -331,15 +357,10 @@ class Informers(Application):
             UnknownResourceError: no built-in resource of that name.
             ValueError: Secrets that may not be served, or two resources of one name.
         """
-        found = [wanted(resource, namespace=namespace) for resource in resources]
-        check_servable(found, allow_secrets=allow_secrets)
-        routes: list[Route] = []
-        for what in found:
-            self.want(what)
-            routes += self._routes_of(what)
-        return routes
+        served = servable(resources, namespace, allow_secrets=allow_secrets)
+        return [route for resource in served for route in self._routes_of(self.ask_for(resource, served[resource]))]
 
-    def _routes_of(self, what: Wanted) -> list[Route]:
+    def _routes_of(self, what: InformerRequest) -> list[Route]:
         plural = what.resource.plural
 
         async def listed(request: Request) -> Response:
@@ -382,16 +403,23 @@ def path_of_one(resource: Resource) -> str:
     return f"/{resource.plural}/{{namespace}}/{{name}}" if resource.namespaced else f"/{resource.plural}/{{name}}"
 
 
-def check_servable(found: Sequence[Wanted], *, allow_secrets: bool) -> None:
-    """Whether these resources can be served side by side.
+def servable(
+    resources: Sequence[Resource | str], namespace: str | None, *, allow_secrets: bool
+) -> dict[Resource, InformerSettings]:
+    """Check whether these resources can be served side by side; return what to ask of the informer of each.
 
     Raises:
-        ValueError: there are Secrets that may not be, or two resources of one name.
+        UnknownResourceError: no built-in resource of that name.
+        ValueError: Secrets that may not be served, or two resources of one name.
     """
+    found: dict[Resource, InformerSettings] = {}
     names: set[str] = set()
-    for what in found:
-        refuse_secrets(what.resource, allow_secrets=allow_secrets)
-        if what.resource.plural in names:
-            msg = f"two resources are named {what.resource.plural}; serve them at paths of their own"
+    for each in resources:
+        resource = checked_settings(each, {})
+        refuse_secrets(resource, allow_secrets=allow_secrets)
+        if resource.plural in names:
+            msg = f"two resources are named {resource.plural}; serve them at paths of their own"
             raise ValueError(msg)
-        names.add(what.resource.plural)
+        names.add(resource.plural)
+        found[resource] = {"namespace": namespace} if resource.namespaced else {}
+    return found

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import aiohttp
 
     from kinformer.informer import SharedInformer
-    from kinformer.informer.factory import Identity
     from kinformer.objects import KubeObject
+    from kinformer.scope import ScopedResource
 
 __all__ = ["Comparison", "compare", "compare_with_server", "served"]
 
@@ -75,21 +75,21 @@ def compare(cached: Mapping[ObjectKey, Mapping[str, Any]], there: Mapping[Object
     )
 
 
-async def served(session: aiohttp.ClientSession, url: str, identity: Identity) -> Manifests:
+async def served(session: aiohttp.ClientSession, url: str, covered: ScopedResource) -> Manifests:
     """What the server has of an informer's scope, by a quorum read, page by page.
 
     Raises:
         aiohttp.ClientError: the server did not answer, or refused.
     """
-    resource = identity.resource
+    resource = covered.resource
     params = {"limit": str(_PAGE)}
-    if identity.label_selector:
-        params["labelSelector"] = str(identity.label_selector)
-    if identity.field_selector:
-        params["fieldSelector"] = str(identity.field_selector)
+    if covered.scope.label_selector:
+        params["labelSelector"] = str(covered.scope.label_selector)
+    if covered.scope.field_selector:
+        params["fieldSelector"] = str(covered.scope.field_selector)
     found: Manifests = {}
     while True:
-        async with session.get(url + resource.path(identity.namespace), params=params) as response:
+        async with session.get(url + resource.path(covered.scope.namespace), params=params) as response:
             response.raise_for_status()
             page = _decode(await response.read())
         for item in page["items"]:
@@ -104,7 +104,7 @@ async def served(session: aiohttp.ClientSession, url: str, identity: Identity) -
 
 
 async def compare_with_server(
-    session: aiohttp.ClientSession, url: str, identity: Identity, informer: SharedInformer, *, timeout: float
+    session: aiohttp.ClientSession, url: str, covered: ScopedResource, informer: SharedInformer, *, timeout: float
 ) -> Comparison:
     """Wait until a cache has come to the server's versions, at most `timeout` seconds, then compare everything.
 
@@ -113,7 +113,7 @@ async def compare_with_server(
     Raises:
         aiohttp.ClientError: the server did not answer, or refused.
     """
-    there = await served(session, url, identity)
+    there = await served(session, url, covered)
     versions = {key: manifest["metadata"]["resourceVersion"] for key, manifest in there.items()}
     await _caught_up(informer, versions, timeout)
     cached: Manifests = {}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from kinformer.cli._simulated.cluster import SimulatedCluster
     from kinformer.informer import SharedInformer
-    from kinformer.informer.factory import Identity
+    from kinformer.scope import ScopedResource
 
 __all__ = ["DemoPlan", "Result", "View", "demo"]
 
@@ -209,14 +209,14 @@ class _Demo:
         )
 
     async def _compare(self) -> list[Result]:
-        identities: dict[SharedInformer, Identity] = {
-            informer: identity for identity, informer in self._factory.informers.items()
+        covered: dict[SharedInformer, ScopedResource] = {
+            informer: covered for covered, informer in self._factory.informers.items()
         }
         results = []
         async with aiohttp.ClientSession() as session:
             for name, informer in self._informers.items():
                 comparison = await compare_with_server(
-                    session, self._cluster.server.url, identities[informer], informer, timeout=CATCH_UP_TIMEOUT
+                    session, self._cluster.server.url, covered[informer], informer, timeout=CATCH_UP_TIMEOUT
                 )
                 status = informer.status
                 lists = sum(status.lists.values())

@@ -133,7 +133,7 @@ def list_answer(
     Args:
         informer: whose cache.
         namespace: `None` or "" for all.
-        selector: of labels.
+        selector: of labels, as kubectl takes it.
         limit: how many at most, sorted by namespace and name; 0 for all, in no particular order.
         continue_from: `metadata.continue` of an answer with a limit: what comes after it. Each page is of the moment
             at which it is asked for; the cache keeps no earlier ones.

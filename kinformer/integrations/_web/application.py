@@ -4,61 +4,68 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from kinformer.client import Client
-from kinformer.errors import AlreadyStartedError, CacheSyncError, NotStartedError, StoppedError, UnknownResourceError
-from kinformer.informer.factory import SharedInformerFactory
+from kinformer.errors import AlreadyStartedError, CacheSyncError, NotStartedError, StoppedError
+from kinformer.informer.factory import InformerSettings, SharedInformerFactory, checked_settings
 from kinformer.integrations._web.open_streams import OpenStreams
-from kinformer.labels import FieldSelector, LabelSelector
-from kinformer.resources import Resource, find_resource
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    import builtins
+    from collections.abc import AsyncGenerator, Callable
     from contextlib import AbstractAsyncContextManager
 
     from kinformer.informer import SharedInformer
-    from kinformer.labels import SelectorInput
+    from kinformer.informer.typed import TypedInformer
+    from kinformer.resources import Resource
 
-__all__ = ["Application", "Wanted", "wanted"]
+__all__ = ["Application", "InformerRequest"]
 
 _log = logging.getLogger(__name__)
+
+_NOT_RUNNING: Final = (
+    "the informers are not running: give the application their lifespan (lifespan=informers.lifespan) and a "
+    "server that runs it; httpx.ASGITransport and mounted applications run no lifespan"
+)
 
 A = TypeVar("A")
 S = TypeVar("S")
 
 
-class Wanted(NamedTuple):
-    """Of what an application wants an informer; the arguments of `SharedInformerFactory.informer`."""
+@dataclass(frozen=True, slots=True, eq=False)
+class InformerRequest:
+    """What an application asks its factory for when it starts; checked as soon as it is made.
+
+    Attributes:
+        resource: the resource.
+        settings: the keyword arguments of `SharedInformerFactory.informer`, without `type`.
+        type: the class of a `TypedInformer`; `None` for the informer itself.
+    """
 
     resource: Resource
-    namespace: str | None
-    label_selector: LabelSelector
-    field_selector: FieldSelector
-    metadata_only: bool
+    settings: InformerSettings
+    type: builtins.type[Any] | None = None
+
+    @classmethod
+    def of(
+        cls, resource: Resource | str, settings: InformerSettings, into: builtins.type[Any] | None = None
+    ) -> InformerRequest:
+        """Check a request long before there is a factory.
+
+        Raises:
+            UnknownResourceError: no built-in resource of that name, or one that cannot be watched.
+            SelectorError: a selector does not parse.
+            ValueError: a namespace for a cluster-scoped resource, an unknown storage.
+            TypeError: an unknown setting.
+        """
+        return cls(checked_settings(resource, settings), settings, into)
 
 
-def wanted(
-    resource: Resource | str,
-    *,
-    namespace: str | None = None,
-    label_selector: SelectorInput = None,
-    field_selector: str | Mapping[str, str] | FieldSelector | None = None,
-    metadata_only: bool = False,
-) -> Wanted:
-    """Check what is wanted, long before there is a factory.
-
-    Raises:
-        UnknownResourceError: no built-in resource of that name.
-        SelectorError: a selector does not parse.
-    """
-    found = find_resource(resource) if isinstance(resource, str) else resource
-    if found is None:
-        msg = f"{resource!r} is no built-in resource; for a custom one give Resource(group, version, plural, kind)"
-        raise UnknownResourceError(msg)
-    return Wanted(
-        found, namespace, LabelSelector.parse(label_selector), FieldSelector.parse(field_selector), metadata_only
-    )
+def _behind(found: SharedInformer | TypedInformer[Any]) -> SharedInformer:
+    """Return the informer itself, if this is a typed view of one."""
+    return cast("SharedInformer", getattr(found, "informer", found))
 
 
 class Application:
@@ -75,8 +82,9 @@ class Application:
         self._client = client
         self._sync_timeout = sync_timeout
         self._factory: SharedInformerFactory | None = None
-        self._wanted: dict[Wanted, None] = {}
-        self._found: dict[Wanted, SharedInformer] = {}
+        self._opened: Client | None = None
+        self._requests: list[InformerRequest] = []
+        self._found: dict[InformerRequest, SharedInformer | TypedInformer[Any]] = {}
 
     @property
     def factory(self) -> SharedInformerFactory:
@@ -86,9 +94,22 @@ class Application:
             NotStartedError: it does not.
         """
         if self._factory is None:
-            msg = "the informers are not running; give the application their lifespan: lifespan=informers.lifespan"
-            raise NotStartedError(msg)
+            raise NotStartedError(_NOT_RUNNING)
         return self._factory
+
+    @property
+    def client(self) -> Client:
+        """The client of the informers, while the application runs.
+
+        Use it for writes and for other reads: the caches are kept up with what is written through it
+        (`SharedInformer.caught_up`), which holds for no second client.
+
+        Raises:
+            NotStartedError: the application does not run.
+        """
+        if self._opened is None:
+            raise NotStartedError(_NOT_RUNNING)
+        return self._opened
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncGenerator[None, None]:  # noqa: ARG002 - what a lifespan is called with
@@ -106,17 +127,18 @@ class Application:
             raise AlreadyStartedError("these informers run already; give each application Informers of its own")
         async with self._client() as client:
             factory = self._make(client)
+            self._opened = client
             self._factory = factory
             try:
-                for each in self._wanted:
-                    self.informer_of(each)
+                for each in self._requests:
+                    self.found(each)
                 async with factory:
                     await self._wait_for_first_lists(factory)
                     yield
                     # Where a server asks for this first and only then waits for its open responses.
                     OpenStreams.of_this_loop().close()
             finally:
-                self._factory = None
+                self._factory = self._opened = None
                 self._found.clear()
 
     def around(
@@ -135,26 +157,30 @@ class Application:
 
         return both
 
-    def want(self, what: Wanted) -> None:
-        """Have an informer made when the application starts."""
-        self._wanted.setdefault(what)
+    def ask_for(
+        self, resource: Resource | str, settings: InformerSettings, into: builtins.type[Any] | None = None
+    ) -> InformerRequest:
+        """Have an informer made when the application starts; see `InformerRequest.of`."""
+        request = InformerRequest.of(resource, settings, into)
+        self._requests.append(request)
+        return request
 
-    def informer_of(self, what: Wanted) -> SharedInformer:
-        """The informer, while the application runs.
+    def found(self, request: InformerRequest) -> SharedInformer | TypedInformer[Any]:
+        """Return what was asked for, while the application runs.
 
         Raises:
-            NotStartedError: it does not.
+            NotStartedError: it does not run.
+            ValueError: another request of the same scope has another transform or storage.
         """
-        informer = self._found.get(what)
-        if informer is None or informer.stopped:
-            informer = self._found[what] = self.factory.informer(
-                what.resource,
-                namespace=what.namespace,
-                label_selector=what.label_selector,
-                field_selector=what.field_selector,
-                metadata_only=what.metadata_only,
-            )
-        return informer
+        found = self._found.get(request)
+        if found is None or _behind(found).stopped:
+            found = self.factory.informer(request.resource, type=request.type, **request.settings)
+            self._found[request] = found
+        return found
+
+    def informer_of(self, request: InformerRequest) -> SharedInformer:
+        """Return the informer behind what was asked for; see `found`."""
+        return _behind(self.found(request))
 
     def named(self) -> dict[str, SharedInformer]:
         """All informers by name; none while the application does not run."""
