@@ -103,7 +103,7 @@ class EventFilter:
 def _deletion_begins(event: Updated) -> bool:
     if event.old.resource_version == event.new.resource_version:
         return False
-    return event.old.at("metadata.deletionTimestamp") is None and event.new.at("metadata.deletionTimestamp") is not None
+    return event.new.deletion_timestamp is not None and event.old.deletion_timestamp is None
 
 
 def _of_updates(changed: Callable[[KubeObject, KubeObject], Answer], name: str) -> EventFilter:
@@ -112,16 +112,18 @@ def _of_updates(changed: Callable[[KubeObject, KubeObject], Answer], name: str) 
 
 
 def _generation_changed(old: KubeObject, new: KubeObject) -> Answer:
-    before, now = old.at("metadata.generation"), new.at("metadata.generation")
+    before, now = old.generation, new.generation
     # Resources without a generation (ConfigMaps, Secrets, Nodes, ...) do not say whether what is wanted has changed.
     return None if before is None and now is None else before != now
 
 
+def _same_version(old: KubeObject, new: KubeObject) -> bool:
+    return old.resource_version == new.resource_version and old.resource_version != ""
+
+
 def _part_changed(path: str | Sequence[str | int]) -> Callable[[KubeObject, KubeObject], bool]:
     def changed(old: KubeObject, new: KubeObject) -> bool:
-        if old.resource_version == new.resource_version and old.resource_version:
-            return False
-        return bool((old.at(path) or None) != (new.at(path) or None))
+        return not _same_version(old, new) and bool((old.at(path) or None) != (new.at(path) or None))
 
     return changed
 
@@ -135,13 +137,21 @@ resource_version_changed: Final = _of_updates(
 )
 """Updates that changed something: not resyncs."""
 
-labels_changed: Final = _of_updates(lambda old, new: old.labels != new.labels, "labels_changed")
+labels_changed: Final = _of_updates(
+    # Equal labels are one object nearly always.
+    lambda old, new: old.metadata.labels is not new.metadata.labels and old.labels != new.labels,
+    "labels_changed",
+)
 """Updates that changed `metadata.labels`."""
 
-annotations_changed: Final = _of_updates(_part_changed("metadata.annotations"), "annotations_changed")
+annotations_changed: Final = _of_updates(
+    lambda old, new: not _same_version(old, new) and not new.has_annotations_of(old), "annotations_changed"
+)
 """Updates that changed `metadata.annotations`."""
 
-finalizers_changed: Final = _of_updates(_part_changed("metadata.finalizers"), "finalizers_changed")
+finalizers_changed: Final = _of_updates(
+    lambda old, new: not _same_version(old, new) and old.finalizers != new.finalizers, "finalizers_changed"
+)
 """Updates that changed `metadata.finalizers`."""
 
 is_initial: Final = EventFilter(lambda event: event.initial if isinstance(event, Added) else None, "is_initial")

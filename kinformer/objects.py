@@ -1,9 +1,9 @@
 """Kubernetes objects as the cache holds them: the JSON bytes as the server sent them, and a small decoded head.
 
-The head (name, namespace, uid, resource version, labels) is decoded once, when an object arrives. Everything else is
-decoded when somebody first reads it, one top-level section at a time, and lives as long as the reader's reference:
-the cache hands out a new `KubeObject` each time, which shares the bytes and the head and nothing else. So a handler
-that looks at names and labels pays nothing for a 9 KB pod, and changing what one got never changes the cache.
+The head (name, namespace, uid, resource version, labels, generation, owners, ...) is decoded once, when an object
+arrives; the same pass notes where the large sections are. Everything else is decoded when a reader first asks for it,
+field by field, and lives as long as the reader: the cache and the queues hold bytes and places only. So a handler that
+looks at names and labels pays nothing for a 9 KB pod, and changing what one got never changes the cache.
 """
 
 from __future__ import annotations
@@ -16,21 +16,31 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import msgspec
 
-from kinformer._recent import Lately
+from kinformer._heads import ABSENT, Metadata, OwnerReference, Places, decode_head, find_places
+from kinformer._lazy_dict import LazyDict, decode_lazily
 from kinformer.errors import DecodeError
 
 if TYPE_CHECKING:
     from kinformer.resources import Resource
 
-__all__ = ["KubeObject", "Metadata", "ObjectKey", "decode_head", "version_number"]
+__all__ = ["KubeObject", "LazyDict", "Metadata", "ObjectKey", "OwnerReference", "decode_head", "version_number"]
 
 T = TypeVar("T")
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
+# The sections whose places the head's pass notes.
+_PLACED: Final = frozenset(Places.__struct_fields__)
 
-# Pods come in sets of five or ten with equal labels, so this is enough for a hundred thousand of them; some 4 MB.
-_REMEMBERED_LABEL_SETS: Final = 16_384
+# Which field of the head answers a path; only where it has something, for else JSON null and nothing look the same.
+_IN_HEAD: Final = {
+    "metadata.name": "name",
+    "metadata.namespace": "namespace",
+    "metadata.uid": "uid",
+    "metadata.resourceVersion": "resource_version",
+    "metadata.generation": "generation",
+    "metadata.deletionTimestamp": "deletion_timestamp",
+}
 
 
 class ObjectKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=True):
@@ -66,87 +76,44 @@ class ObjectKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=Tr
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
-class Metadata(msgspec.Struct, gc=False, rename="camel"):
-    """The head: what is decoded of every object. No reference cycles can be made of it, so the collector skips it."""
-
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-    resource_version: str = ""
-    labels: dict[str, str] | None = None
-
-
-class _HeadAsSent(Metadata, gc=False, rename="camel"):
-    """A head as it is decoded; its labels are replaced before anybody sees it."""
-
-    labels: msgspec.Raw = None  # type: ignore[assignment]  # their JSON; msgspec knows no "JSON or nothing"
-
-
-class _Envelope(msgspec.Struct, gc=False):
-    metadata: _HeadAsSent
-
-
-class _LabelSets:
-    """Sets of labels by their JSON. Many objects have equal ones, and have them from here: decoded once, kept once.
-
-    What came lately is remembered: at least the last 16,384 different ones, at most twice as many. Nothing has to be
-    counted or given back, and nothing is kept alive for longer than that. Different sets share the strings in them.
-    """
-
-    __slots__ = ("_older", "_younger")
-
-    def __init__(self) -> None:
-        self._younger: dict[bytes, dict[str, str] | None] = {}
-        self._older: dict[bytes, dict[str, str] | None] = {}
-
-    def get(self, text: bytes) -> dict[str, str] | None:
-        """The labels that JSON means; `None` for null.
-
-        Raises:
-            msgspec.DecodeError, UnicodeDecodeError: they are no labels.
-        """
-        found = self._younger.get(text)
-        if found is None:
-            found = self._older.get(text)
-            if found is None:
-                found = _decode_labels(text)
-                if found:
-                    found = {_one_string(name): _one_string(value) for name, value in found.items()}
-            if len(self._younger) >= _REMEMBERED_LABEL_SETS:
-                self._older, self._younger = self._younger, {}
-            self._younger[text] = found
-        return found
-
-
-def _one_string(text: str) -> str:
-    """The same text, as one string for all who have it."""
-    found = _label_strings.get(text)
-    if found is None:
-        _label_strings.put(text, text)
-        return text
-    return found
-
-
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decode_labels = msgspec.json.Decoder(dict[str, str] | None).decode
-_label_sets = _LabelSets()
-_label_strings: Final[Lately[str, str]] = Lately(4096)
 _decode_sections = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
+_LAST: Final = ((b',"status":', "status"), (b',"spec":', "spec"))
+_UNDECODED: Final = (msgspec.Raw, type(None))
+_ANNOTATIONS: Final = ["metadata", "annotations"]
+
+
+class _AllSections(dict[str, Any]):
+    """All top-level fields of an object; in a plain dict only those that were read."""
+
+    __slots__ = ()
+
+
+class _Path(msgspec.Struct, frozen=True):
+    """How to find what is at a path of an object's JSON, skipping the rest. See `_path_of`."""
+
+    section: str
+    in_object: Callable[[bytes], Any]
+    in_section: Callable[[msgspec.Raw], Any] | None
 
 
 @lru_cache(maxsize=1024)
-def _path_finder(path: str) -> Callable[[bytes], Any] | None:
-    """Finds what is at a path of an object's JSON, and skips the rest: in half the time of decoding a section.
+def _path_of(path: str) -> _Path | None:
+    """How to find what is at a path: in a third of the time of decoding the section.
 
-    Where the path leads nowhere, it returns `UNSET`; where it leads through a list or a string, it raises
+    Where the path leads nowhere, the finders return `UNSET`; where it leads through a list or a string, they raise
     `msgspec.ValidationError`. `None`: such a path has to be walked.
     """
     steps = path.split(".")
     # What the view adds itself, whole sections, and places in lists.
     if len(steps) < 2 or steps[0] in {"kind", "apiVersion"} or any(map(str.isdecimal, steps)):
         return None
+    section = steps[0]
+    return _Path(section, _finder(steps), _finder(steps[1:]) if section in _PLACED else None)
+
+
+def _finder(steps: list[str]) -> Callable[[bytes | msgspec.Raw], Any]:
     inside: Any = Any
     outermost: Any = None
     for step in reversed(steps):
@@ -156,7 +123,7 @@ def _path_finder(path: str) -> Callable[[bytes], Any] | None:
     decode = msgspec.json.Decoder(outermost).decode
     on_the_way = len(steps) - 1
 
-    def find(raw: bytes) -> Any:
+    def find(raw: bytes | msgspec.Raw) -> Any:
         found: Any = decode(raw)
         for _ in range(on_the_way):
             found = found.value
@@ -165,23 +132,6 @@ def _path_finder(path: str) -> Callable[[bytes], Any] | None:
         return found.value
 
     return find
-
-
-# In place of the sections of a view of which one path has been read, and no section yet.
-_ASKED_ONCE: Final[dict[str, Any]] = {}
-
-
-def decode_head(raw: bytes) -> Metadata:
-    """Go over the whole of an object, which proves that it is JSON, but build its head only.
-
-    Raises:
-        msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is not JSON, or not what every object looks like.
-    """
-    head = _decode_envelope(raw).metadata
-    labels = head.labels
-    if labels is not None:
-        head.labels = _label_sets.get(bytes(labels))  # type: ignore[assignment]
-    return head
 
 
 def version_number(resource_version: str) -> int:
@@ -197,7 +147,9 @@ if TYPE_CHECKING:
     class _Base(Mapping[str, Any]):
         """What type checkers are told: a `Mapping`, whose constructor takes the fields."""
 
-        def __init__(self, raw: bytes, metadata: Metadata, resource: Resource, key: ObjectKey) -> None: ...
+        def __init__(
+            self, raw: bytes, metadata: Metadata, resource: Resource, key: ObjectKey, places: Places | None = None
+        ) -> None: ...
         def __init_subclass__(cls, **options: bool) -> None: ...
 
 else:
@@ -210,21 +162,25 @@ class KubeObject(_Base, eq=False, gc=False):
     """A read-only view of one object.
 
     As a mapping it is the whole manifest: `obj["spec"]["nodeName"]`. Items of a list come without `kind` and
-    `apiVersion` on the wire; the view shows them all the same. What `[]` returns belongs to this view: changing it
-    changes neither the cache nor another view, but all handlers of one event are given the same view, so take
-    `to_dict()` to make changes. Equal views have equal manifests; views can be hashed.
+    `apiVersion` on the wire; the view shows them all the same. Equal views have equal manifests; views can be hashed.
+
+    What `[]` returns for a section is a `LazyDict`: a dict whose fields are decoded when they are first read. It
+    belongs to this view, and changing it changes neither the cache nor another view, but all handlers of one event are
+    given the same view, so take `to_dict()` to make changes.
 
     Attributes:
         raw: the JSON as the server sent it.
         metadata: the decoded head; do not change it.
         resource: what this is an object of.
         key: namespace and name.
+        places: where the large sections are in the JSON; `None` until they have been looked for.
     """
 
     raw: bytes
     metadata: Metadata
     resource: Resource
     key: ObjectKey
+    places: Places | None = None
     _sections: dict[str, Any] | None = None
 
     @classmethod
@@ -235,15 +191,16 @@ class KubeObject(_Base, eq=False, gc=False):
             DecodeError: this is not JSON, or not an object with a `metadata.name`.
         """
         try:
-            metadata = decode_head(raw)
+            envelope = decode_head(raw)
         except RecursionError as error:
             raise DecodeError("cannot be decoded: it is nested too deeply", resource=resource.full_name) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             msg = f"cannot be decoded: {error}"
             raise DecodeError(msg, resource=resource.full_name) from error
+        metadata = envelope.metadata
         if not metadata.name:
             raise DecodeError("has no metadata.name", resource=resource.full_name)
-        return cls(raw, metadata, resource, ObjectKey(metadata.namespace, metadata.name))
+        return cls(raw, metadata, resource, ObjectKey(metadata.namespace, metadata.name), envelope)
 
     @classmethod
     def from_dict(cls, manifest: Mapping[str, Any], resource: Resource) -> Self:
@@ -253,7 +210,7 @@ class KubeObject(_Base, eq=False, gc=False):
             DecodeError: it cannot be written as JSON, or has no `metadata.name`.
         """
         if isinstance(manifest, KubeObject):
-            return cls(manifest.raw, manifest.metadata, resource, manifest.key)
+            return cls(manifest.raw, manifest.metadata, resource, manifest.key, manifest.places)
         try:
             raw = _encode(manifest)
         except (TypeError, ValueError, OverflowError) as error:
@@ -263,7 +220,7 @@ class KubeObject(_Base, eq=False, gc=False):
 
     def view(self) -> Self:
         """Another view of the same object, with nothing decoded beyond the head."""
-        return type(self)(self.raw, self.metadata, self.resource, self.key)
+        return type(self)(self.raw, self.metadata, self.resource, self.key, self.places)
 
     @property
     def name(self) -> str:
@@ -292,6 +249,51 @@ class KubeObject(_Base, eq=False, gc=False):
         return _NOTHING if labels is None else MappingProxyType(labels)
 
     @property
+    def annotations(self) -> Mapping[str, str]:
+        """`metadata.annotations`, read-only, decoded at each call; empty when there are none."""
+        text = self._annotations_json()
+        found = None if text is None else _decode_any(text)
+        return MappingProxyType(found) if isinstance(found, dict) else _NOTHING
+
+    def has_annotations_of(self, other: KubeObject) -> bool:
+        """Whether another object or state has equal annotations. They are decoded only where their JSON differs."""
+        mine, its = self._annotations_json(), other._annotations_json()
+        if mine is None or its is None:
+            return self.annotations == other.annotations
+        return bytes(mine) == bytes(its) or self.annotations == other.annotations
+
+    @property
+    def generation(self) -> int | None:
+        """`metadata.generation`: the server counts it up when what is wanted changes, and not with the status.
+
+        `None` for resources that have none (ConfigMaps, Secrets, Nodes, ...).
+        """
+        return self.metadata.generation
+
+    @property
+    def deletion_timestamp(self) -> str | None:
+        """`metadata.deletionTimestamp` as sent (RFC 3339); `None` unless the object waits for its finalizers."""
+        return self.metadata.deletion_timestamp
+
+    @property
+    def finalizers(self) -> tuple[str, ...]:
+        """`metadata.finalizers`: who has to do something before the object can go."""
+        return self.metadata.finalizers
+
+    @property
+    def owner_references(self) -> tuple[OwnerReference, ...]:
+        """`metadata.ownerReferences`, in their order."""
+        return self.metadata.owner_references
+
+    @property
+    def controller(self) -> OwnerReference | None:
+        """The owner that manages the object, if it has one."""
+        for owner in self.metadata.owner_references:
+            if owner.controller:
+                return owner
+        return None
+
+    @property
     def kind(self) -> str:
         """The kind of its resource, such as "Pod" (also of a metadata-only object)."""
         return self.resource.kind
@@ -301,33 +303,99 @@ class KubeObject(_Base, eq=False, gc=False):
         """The group and version of its resource, such as "apps/v1"."""
         return self.resource.api_version
 
-    def _sectioned(self) -> dict[str, Any]:
+    def drop_decoded(self) -> None:
+        """Forget what was decoded of the view; it is decoded again when it is read again."""
+        self._sections = None
+
+    def _annotations_json(self) -> msgspec.Raw | None:
+        text = self.metadata.annotations
+        # Unknown of what was compressed: its head keeps no place in a text that is not there.
+        return decode_head(self.raw).metadata.annotations if isinstance(text, msgspec.UnsetType) else text
+
+    def _all_sections(self) -> dict[str, Any]:
         """The top-level fields, each still raw until it is read."""
         sections = self._sections
-        if not sections:
-            found: dict[str, Any] = dict(_decode_sections(self.raw))
+        if type(sections) is not _AllSections:
+            found = _AllSections(self._found_sections())
             if "kind" not in found or "apiVersion" not in found:
-                found = {"kind": self.resource.kind, "apiVersion": self.resource.api_version} | found
+                named = {"kind": self.resource.kind, "apiVersion": self.resource.api_version}
+                found = _AllSections({**named, **found})
+            if sections:
+                found.update(sections)
             self._sections = sections = found
         return sections
 
+    def _found_sections(self) -> dict[str, msgspec.Raw]:
+        text = self._before_spec()
+        if text is not None:
+            try:
+                found = _decode_sections(text)
+            except msgspec.DecodeError:
+                pass
+            else:
+                places = self.places
+                assert places is not None
+                if places.spec is not ABSENT:
+                    found["spec"] = places.spec
+                if places.status is not ABSENT:
+                    found["status"] = places.status
+                return found
+        return _decode_sections(self.raw)
+
+    def _before_spec(self) -> bytes | None:
+        """The object without its `spec` and `status`, if they are its last fields, as API servers write them.
+
+        Whoever decodes this has the proof: if it is a JSON object by itself, the cut lies between two fields, and what
+        was cut off is the two sections. Else it is a DecodeError, or this returns `None`.
+        """
+        places = self.places
+        if places is None:
+            return None
+        raw = self.raw
+        end = last = len(raw) - 1
+        for opening, place in _LAST:
+            section = getattr(places, place)
+            if section is not ABSENT:
+                start = end - memoryview(section).nbytes - len(opening)
+                if start < 0 or raw[start : start + len(opening)] != opening:
+                    return None
+                end = start
+        return raw[:end] + b"}" if end < last else None
+
     def __getitem__(self, field: str) -> Any:
         sections = self._sections
-        if not sections:
-            sections = self._sectioned()
-        value = sections[field]
+        if sections is None:
+            sections = self._sections = {}
+        else:
+            value = sections.get(field, ABSENT)
+            if type(value) is not msgspec.Raw:
+                return value
+            if value is not ABSENT:
+                value = sections[field] = decode_lazily(value)
+                return value
+        if self.places is not None and field in _PLACED:
+            # Where it is, is known: nothing has to be looked for.
+            value = getattr(self.places, field)
+            if value is ABSENT:
+                raise KeyError(field)
+        else:
+            sections = self._all_sections()
+            value = sections[field]
         if type(value) is msgspec.Raw:
-            value = sections[field] = _decode_any(value)
+            value = sections[field] = decode_lazily(value)
         return value
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._sectioned())
+        return iter(self._all_sections())
 
     def __len__(self) -> int:
-        return len(self._sectioned())
+        return len(self._all_sections())
 
     def __contains__(self, field: object) -> bool:
-        return field in self._sectioned()
+        places = self.places
+        if places is not None and field in _PLACED:
+            return getattr(places, field) is not ABSENT
+        return field in self._all_sections()
 
     if not TYPE_CHECKING:
         # What a Mapping has beside the above.
@@ -353,7 +421,7 @@ class KubeObject(_Base, eq=False, gc=False):
         return f"<{self.resource.kind} {self.key} resourceVersion={self.resource_version or '?'}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (KubeObject, (self.raw, self.metadata, self.resource, self.key))
+        return (KubeObject.from_json, (self.raw, self.resource))
 
     def at(self, path: str | Sequence[str | int], default: Any = None) -> Any:
         """The value at a path, or the default where the path leads nowhere.
@@ -365,21 +433,30 @@ class KubeObject(_Base, eq=False, gc=False):
             default: what to return when a part of the path is missing. A JSON null on the way counts as missing; at
                 the end it is returned as `None`.
 
-        The first path asked of a view costs little more than finding it: nothing else is decoded. From the second on,
-        sections are decoded and kept, as by `[]`.
+        Nothing but the value itself is decoded, unless its section was read by `[]` before: so ask for the same path
+        once, and for many fields of one section by `[]`.
         """
-        if self._sections is None and isinstance(path, str):
-            find = _path_finder(path)
-            if find is not None:
-                self._sections = _ASKED_ONCE
+        if type(path) is str:
+            sections = self._sections
+            field = _IN_HEAD.get(path)
+            if field is not None:
+                found = getattr(self.metadata, field)
+                if found or (found is None and default is None):
+                    return found
+            # Annotations are known by their place, and the walk begins there.
+            way = None if path.startswith("metadata.annotations") else _path_of(path)
+            if way is not None and (sections is None or type(sections.get(way.section)) in _UNDECODED):
                 try:
-                    found = find(self.raw)
+                    found = self._find(way)
                 except msgspec.ValidationError:
                     pass  # through a list or a string: there may be nothing there, but that is for the walk to say
                 else:
                     return default if found is msgspec.UNSET else found
         value: Any = self
-        for step in path.split(".") if isinstance(path, str) else path:
+        steps = path.split(".") if isinstance(path, str) else [*path]
+        if steps[:2] == _ANNOTATIONS and isinstance(annotations := self.metadata.annotations, msgspec.Raw):
+            value, steps = _decode_any(annotations), steps[2:]
+        for step in steps:
             if isinstance(value, Mapping):
                 if step not in value:
                     return default
@@ -392,6 +469,22 @@ class KubeObject(_Base, eq=False, gc=False):
             else:
                 return default
         return value
+
+    def _find(self, way: _Path) -> Any:
+        if way.in_section is None:
+            if way.section == "metadata" and (text := self._before_spec()) is not None:
+                try:
+                    return way.in_object(text)
+                except msgspec.ValidationError:
+                    raise
+                except msgspec.DecodeError:
+                    pass
+            return way.in_object(self.raw)
+        places = self.places
+        if places is None:
+            places = self.places = find_places(self.raw)
+        place = getattr(places, way.section)
+        return msgspec.UNSET if place is ABSENT else way.in_section(place)
 
     def to_dict(self) -> dict[str, Any]:
         """A fresh copy of the whole manifest, to do with as one likes; `kind` and `apiVersion` included."""

@@ -184,7 +184,7 @@ MUTANTS = (
     Mutant(
         "a read inflates what is stored",
         "cache/_compact/packed_object.py::PackedObject.view",
-        "PackedObject(_frame_of(self), self.metadata, self.resource, self.key, None, source)",
+        "PackedObject(_frame_of(self), self.metadata, self.resource, self.key, None, None, source)",
         "self",
     ),
     Mutant(

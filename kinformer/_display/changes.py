@@ -47,7 +47,7 @@ def _state(obj: KubeObject) -> str:
 
 
 def _difference(old: KubeObject, new: KubeObject) -> str:
-    if old.at("metadata.deletionTimestamp") != new.at("metadata.deletionTimestamp"):
+    if old.deletion_timestamp != new.deletion_timestamp:
         return f"{_state(old)} {ARROW} Terminating".strip()
     if is_secret(new):
         return "changed"

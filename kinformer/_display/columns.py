@@ -106,7 +106,7 @@ def summarize_pod(pod: KubeObject) -> PodSummary:
                 break
         if word == "Completed" and any("running" in _dict(c.get("state")) and c.get("ready") for c in main):
             word = "Running" if conditions.get("Ready", ("", ""))[0] == "True" else "NotReady"
-    if pod.at("metadata.deletionTimestamp") is not None:
+    if pod.deletion_timestamp is not None:
         if status.get("reason") == "NodeLost":
             word = "Unknown"
         elif phase not in {"Succeeded", "Failed"}:
@@ -211,7 +211,7 @@ def _job_status(job: KubeObject, _: datetime) -> str:
     ):
         if condition in met:
             return word
-    return "Terminating" if job.at("metadata.deletionTimestamp") is not None else "Running"
+    return "Terminating" if job.deletion_timestamp is not None else "Running"
 
 
 def _job_completions(job: KubeObject, _: datetime) -> str:

@@ -31,6 +31,10 @@ IndexFunction: TypeAlias = Callable[["KubeObject"], Iterable[str]]
 NAMESPACE_INDEX: Final = "namespace"
 """The index every cache has: by `metadata.namespace` (client-go index.go, NamespaceIndex)."""
 
+_PLACES_KEPT_FROM: Final = 4096
+"""Bytes of JSON from which on an object is stored with the places of its sections: 150 bytes, which save each reader of
+the cache the search for them. In a small object they are soon found."""
+
 
 class _Index:
     """One index: value → the keys found under it; a value with no keys is forgotten."""
@@ -277,10 +281,11 @@ class Indexer:
         """What is stored of an object, in place of an earlier state of it."""
         raw = obj.raw
         self._json_bytes += len(raw)
+        places = obj.places if len(raw) >= _PLACES_KEPT_FROM else None
         if before is None:
-            return KubeObject(raw, obj.metadata, obj.resource, obj.key)
+            return KubeObject(raw, obj.metadata, obj.resource, obj.key, places)
         self._json_bytes -= len(before.raw)
-        return KubeObject(raw, obj.metadata, obj.resource, before.key)
+        return KubeObject(raw, obj.metadata, obj.resource, before.key, places)
 
     def _dropped(self, stored: KubeObject) -> None:
         """It is not stored any more, and nothing is in its place."""

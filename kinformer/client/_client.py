@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-import msgspec
-
+from kinformer._heads import decode_answer_head
 from kinformer._own_writes.feed import WriteFeed
 from kinformer.client import _requests as requests
 from kinformer.client import _written as answers
@@ -24,26 +23,19 @@ from kinformer.errors import (
     ProtocolError,
     StoppedError,
 )
-from kinformer.objects import KubeObject, Metadata, ObjectKey
+from kinformer.objects import KubeObject, ObjectKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
+    from kinformer._heads import AnswerEnvelope
     from kinformer.client._requests import PatchType, PropagationPolicy, Target
     from kinformer.metrics import RequestMetrics
     from kinformer.resources import Resource
     from kinformer.scope import Shard
 
 __all__ = ["Client"]
-
-
-class _Head(msgspec.Struct, gc=False):
-    metadata: Metadata = msgspec.field(default_factory=Metadata)
-    kind: str = ""
-
-
-_decode_head = msgspec.json.Decoder(_Head).decode
 
 
 class Client:
@@ -667,8 +659,10 @@ class Client:
         answer = await self._open().request(method, path, doing=doing, params=params, headers=headers, body=body)
         require_json(answer.content_type, doing)
         # Not KubeObject.from_json: what is only answered, and not kept (reviews, evictions), has no name.
-        metadata = _head(answer.body, doing).metadata
-        return KubeObject(answer.body.strip(), metadata, resource, ObjectKey(metadata.namespace, metadata.name))
+        raw = answer.body.strip()
+        envelope = _head(raw, doing)
+        metadata = envelope.metadata
+        return KubeObject(raw, metadata, resource, ObjectKey(metadata.namespace, metadata.name), envelope)
 
 
 async def _whole(source: HttpListerWatcher, resource_version: str, limit: int) -> ObjectList:
@@ -682,9 +676,9 @@ async def _whole(source: HttpListerWatcher, resource_version: str, limit: int) -
     return ObjectList(objects, version, failures)
 
 
-def _head(body: bytes, doing: str) -> _Head:
+def _head(body: bytes, doing: str) -> AnswerEnvelope:
     try:
-        return _decode_head(body)
+        return decode_answer_head(body)
     except NOT_JSON as error:
         msg = f"cannot {doing}: the answer is no Kubernetes object: {error}"
         raise ProtocolError(msg) from error

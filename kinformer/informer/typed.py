@@ -285,7 +285,7 @@ class TypedInformer(Generic[T]):
     def _seen(self, obj: KubeObject) -> Seen | SeenPacked:
         seen: Seen | SeenPacked
         if isinstance(obj, PackedObject) and (dictionary := obj.dictionary) is not None:
-            seen = SeenPacked(obj.frame, obj.metadata, obj.resource, obj.key, None, dictionary)
+            seen = SeenPacked(obj.frame, obj.metadata, obj.resource, obj.key, None, None, dictionary)
         else:
             seen = Seen(obj.raw, obj.metadata, obj.resource, obj.key)
         seen.cell = self._cell_of(obj, remember=True)

@@ -184,8 +184,8 @@ class Finalizer:
 
 
 def _finalizers(obj: KubeObject) -> list[str]:
-    return obj.at("metadata.finalizers") or []
+    return [*obj.finalizers]
 
 
 def _is_deleted(obj: KubeObject) -> bool:
-    return obj.at("metadata.deletionTimestamp") is not None
+    return obj.deletion_timestamp is not None

@@ -12,14 +12,11 @@ The rules are those of the garbage collector and of controller-runtime (pkg/cont
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from kinformer._heads import owner_of
 from kinformer.errors import AlreadyOwnedError
-from kinformer.objects import KubeObject
-
-if TYPE_CHECKING:
-    from kinformer.resources import Resource
+from kinformer.objects import KubeObject, OwnerReference
 
 __all__ = [
     "AlreadyOwnedError",
@@ -32,63 +29,11 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class OwnerReference:
-    """One entry of `metadata.ownerReferences` (meta/v1).
-
-    Attributes:
-        api_version: group and version of the owner, such as "apps/v1".
-        kind: its kind.
-        name: its name; it lies in the same namespace, or in none.
-        uid: its UID. Another object of the same name is no owner.
-        controller: whether it is the one that manages the object.
-        block_owner_deletion: whether the owner, when deleted in the foreground, waits until the object is gone.
-    """
-
-    api_version: str
-    kind: str
-    name: str
-    uid: str
-    controller: bool = False
-    block_owner_deletion: bool = False
-
-    @property
-    def group(self) -> str:
-        """The owner's API group, "" for the core group."""
-        return self.api_version.rpartition("/")[0]
-
-    def is_of(self, resource: Resource) -> bool:
-        """Whether the owner is of this resource, in whatever version."""
-        return (self.group, self.kind) == (resource.group, resource.kind)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As it stands in a manifest."""
-        entry: dict[str, Any] = {
-            "apiVersion": self.api_version,
-            "kind": self.kind,
-            "name": self.name,
-            "uid": self.uid,
-        }
-        if self.controller:
-            entry["controller"] = True
-        if self.block_owner_deletion:
-            entry["blockOwnerDeletion"] = True
-        return entry
-
-
 def owners_of(obj: Mapping[str, Any]) -> list[OwnerReference]:
     """The owners of an object or manifest, in its order."""
-    return [
-        OwnerReference(
-            entry.get("apiVersion", ""),
-            entry.get("kind", ""),
-            entry.get("name", ""),
-            entry.get("uid", ""),
-            bool(entry.get("controller")),
-            bool(entry.get("blockOwnerDeletion")),
-        )
-        for entry in _metadata(obj).get("ownerReferences") or ()
-    ]
+    if isinstance(obj, KubeObject):
+        return [*obj.owner_references]
+    return [owner_of(entry) for entry in _metadata(obj).get("ownerReferences") or ()]
 
 
 def controller_of(obj: Mapping[str, Any]) -> OwnerReference | None:
@@ -104,7 +49,7 @@ def is_owned_by(obj: Mapping[str, Any], owner: Mapping[str, Any], *, controller:
         owner: an object as the server has it.
         controller: whether it must be the one that manages the object.
     """
-    uid = _metadata(owner).get("uid")
+    uid = owner.uid if isinstance(owner, KubeObject) else _metadata(owner).get("uid")
     return any(found.uid == uid and (found.controller or not controller) for found in owners_of(obj))
 
 

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from kinformer.backoff import Backoff
 from kinformer.errors import ConflictError, NotFoundError
+from kinformer.objects import KubeObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
 __all__ = [
@@ -223,6 +223,8 @@ def _entry(condition: StatusCondition, obj: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _generation(obj: Mapping[str, Any]) -> int:
+    if isinstance(obj, KubeObject):
+        return obj.generation or 0
     metadata = obj.get("metadata")
     return (metadata.get("generation") or 0) if isinstance(metadata, Mapping) else 0
 

@@ -116,7 +116,7 @@ def deleted(what: KubeObject | str = "") -> Condition:
         if obj is None or (uid and obj.uid != uid):
             return ""
         finalizers = obj.at("metadata.finalizers") or []
-        if obj.at("metadata.deletionTimestamp") is None:
+        if obj.deletion_timestamp is None:
             return "it is there, and not marked for deletion"
         return f"it is being deleted, and waits for {', '.join(finalizers) or 'its grace period'}"
 
@@ -229,7 +229,7 @@ def rolled_out() -> Condition:
             msg = f"{obj.resource.qualified} are not rolled out: Deployments, StatefulSets and DaemonSets are"
             raise TypeError(msg)
         status = obj.get("status") or {}
-        if (obj.at("metadata.generation") or 0) > (status.get("observedGeneration") or 0):
+        if (obj.generation or 0) > (status.get("observedGeneration") or 0):
             return "its spec has not been looked at yet"
         return rule(obj, status)
 

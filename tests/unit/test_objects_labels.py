@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from kinformer import objects
+from kinformer import _heads
 from kinformer.errors import DecodeError
 from kinformer.objects import KubeObject
 from kinformer.resources import PODS
@@ -46,9 +46,9 @@ def test_an_object_may_have_no_labels(labels: object) -> None:
 
 
 def test_only_what_came_lately_is_remembered() -> None:
-    for number in range(3 * objects._REMEMBERED_LABEL_SETS):
+    for number in range(3 * _heads._REMEMBERED_LABEL_SETS):
         assert pod("a", {"number": str(number)}).labels == {"number": str(number)}
         assert pod("b", {"app": "often"}).labels == {"app": "often"}
-    sets = objects._label_sets
-    assert len(sets._younger) + len(sets._older) <= 2 * objects._REMEMBERED_LABEL_SETS
+    sets = _heads._label_sets
+    assert len(sets._younger) + len(sets._older) <= 2 * _heads._REMEMBERED_LABEL_SETS
     assert pod("a", {"app": "often"}).metadata.labels is pod("b", {"app": "often"}).metadata.labels

@@ -283,7 +283,7 @@ class CompactIndexer(Indexer):
         frame = dictionary.compress(raw)
         if len(frame) > self._policy.worth * len(raw):
             return KubeObject(raw, like.metadata, like.resource, like.key)
-        return PackedObject(frame, like.metadata, like.resource, like.key, None, dictionary)
+        return PackedObject(frame, like.metadata, like.resource, like.key, None, None, dictionary)
 
     def _now_due(self) -> None:
         self._due = True

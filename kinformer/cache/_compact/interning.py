@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec import UNSET
+
 from kinformer._recent import Lately
 from kinformer.objects import Metadata
 
@@ -44,9 +46,25 @@ class HeadSharing:
             if namespace is None:
                 namespace = head.namespace
                 self._namespaces.put(namespace, namespace)
-            return Metadata(head.name, namespace, head.uid, head.resource_version, labels)
+            return _head(head, head.name, namespace, head.uid, labels)
         key, known = before.key, before.metadata
         uid = known.uid if known.uid == head.uid else head.uid
         if known.labels == labels:
             labels = known.labels
-        return Metadata(key.name, key.namespace, uid, head.resource_version, labels)
+        return _head(head, key.name, key.namespace, uid, labels)
+
+
+def _head(like: Metadata, name: str, namespace: str, uid: str, labels: dict[str, str] | None) -> Metadata:
+    """The head with some of its fields replaced. The place of the annotations would keep the whole JSON alive."""
+    return Metadata(
+        name,
+        namespace,
+        uid,
+        like.resource_version,
+        labels,
+        like.generation,
+        like.deletion_timestamp,
+        like.owner_references,
+        like.finalizers,
+        None if like.annotations is None else UNSET,
+    )

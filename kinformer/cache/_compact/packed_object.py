@@ -8,6 +8,7 @@ from kinformer.errors import DecodeError
 from kinformer.objects import KubeObject
 
 if TYPE_CHECKING:
+    from kinformer._heads import Places
     from kinformer.cache._compact.dictionary import Dictionary
     from kinformer.objects import Metadata, ObjectKey
     from kinformer.resources import Resource
@@ -34,6 +35,7 @@ class PackedObject(KubeObject, eq=False, gc=False):
             metadata: Metadata,
             resource: Resource,
             key: ObjectKey,
+            places: Places | None,
             _sections: dict[str, Any] | None,
             _source: Dictionary,
         ) -> None: ...
@@ -79,8 +81,8 @@ class PackedObject(KubeObject, eq=False, gc=False):
         """Another view of the same object, with nothing decompressed that was not already."""
         source = self._source
         if type(source) is bytes:
-            return KubeObject(source, self.metadata, self.resource, self.key)
-        return PackedObject(_frame_of(self), self.metadata, self.resource, self.key, None, source)  # type: ignore[arg-type]
+            return KubeObject(source, self.metadata, self.resource, self.key, self.places)
+        return PackedObject(_frame_of(self), self.metadata, self.resource, self.key, None, None, source)  # type: ignore[arg-type]
 
 
 _frame_of: Final = KubeObject.raw.__get__  # type: ignore[attr-defined]  # the field itself, which the property hides

@@ -176,12 +176,14 @@ class WatchDecoder:
             if partial and not raw.startswith(_PARTIAL):
                 break
             try:
-                metadata = decode(raw)
+                envelope = decode(raw)
             except NOT_JSON:
                 break
+            metadata = envelope.metadata
             if not metadata.name or b"\n" in raw:
                 break
-            add(Delta(kind, KubeObject(raw, metadata, resource, ObjectKey(metadata.namespace, metadata.name))))
+            key = ObjectKey(metadata.namespace, metadata.name)
+            add(Delta(kind, KubeObject(raw, metadata, resource, key, envelope)))
         taken = len(events) - before
         if taken:
             self._started = True

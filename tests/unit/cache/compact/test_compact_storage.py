@@ -199,7 +199,7 @@ def test_a_damaged_object_stops_nothing_but_who_reads_it() -> None:
     stored = indexer.copy()[key]
     assert isinstance(stored, PackedObject)
     assert stored.dictionary is not None
-    indexer._objects[key] = PackedObject(b"damage", stored.metadata, PODS, key, None, stored.dictionary)
+    indexer._objects[key] = PackedObject(b"damage", stored.metadata, PODS, key, None, None, stored.dictionary)
     for n in [*range(7), *range(8, 50)]:
         indexer.put(wordy(n, TREES, 2).key, wordy(n, TREES, 2))
     indexer._now_due()

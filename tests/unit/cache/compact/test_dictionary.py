@@ -93,7 +93,7 @@ def test_a_damaged_frame_is_told_with_the_key_and_without_the_body(damage: objec
     whole = pod("a", data={"secret": "hunter2"})
     dictionary = make_dictionary([whole.raw], 1)
     frame = damage(dictionary.compress(whole.raw))  # type: ignore[operator]
-    packed = PackedObject(frame, whole.metadata, whole.resource, whole.key, None, dictionary)
+    packed = PackedObject(frame, whole.metadata, whole.resource, whole.key, None, None, dictionary)
     for _ in range(2):
         with pytest.raises(DecodeError, match=r"default/a: .* damaged: .*; relist the informer") as info:
             packed["data"]

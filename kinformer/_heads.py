@@ -1,0 +1,276 @@
+"""The head of an object: what one pass over its JSON decodes, and where that pass found the rest.
+
+The pass has to go over all of the JSON anyway, to prove that it is JSON. It decodes the few fields that nearly every
+handler, index or filter asks for, and notes the places of the large sections, so that nothing looks for them again.
+What many objects have in common (labels, owners, finalizers) is decoded once and shared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+
+import msgspec
+
+from kinformer._recent import Lately
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kinformer.resources import Resource
+
+__all__ = [
+    "ABSENT",
+    "Metadata",
+    "OwnerReference",
+    "Places",
+    "decode_answer_head",
+    "decode_head",
+    "find_places",
+    "owner_of",
+]
+
+T = TypeVar("T")
+
+ABSENT: Final = msgspec.Raw()
+"""The place of a section that the object does not have."""
+
+# Pods come in sets of five or ten with equal labels, so this is enough for a hundred thousand of them; some 4 MB.
+_REMEMBERED_LABEL_SETS: Final = 16_384
+
+# The pods of one set have one owner, with a text twice as long.
+_REMEMBERED_OWNER_SETS: Final = 8_192
+
+_REMEMBERED_FINALIZERS: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerReference:
+    """One entry of `metadata.ownerReferences` (meta/v1).
+
+    Attributes:
+        api_version: group and version of the owner, such as "apps/v1".
+        kind: its kind.
+        name: its name; it lies in the same namespace, or in none.
+        uid: its UID. Another object of the same name is no owner.
+        controller: whether it is the one that manages the object.
+        block_owner_deletion: whether the owner, when deleted in the foreground, waits until the object is gone.
+    """
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+    block_owner_deletion: bool = False
+
+    @property
+    def group(self) -> str:
+        """The owner's API group, "" for the core group."""
+        return self.api_version.rpartition("/")[0]
+
+    def is_of(self, resource: Resource) -> bool:
+        """Whether the owner is of this resource, in whatever version."""
+        return (self.group, self.kind) == (resource.group, resource.kind)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in a manifest."""
+        entry: dict[str, Any] = {
+            "apiVersion": self.api_version,
+            "kind": self.kind,
+            "name": self.name,
+            "uid": self.uid,
+        }
+        if self.controller:
+            entry["controller"] = True
+        if self.block_owner_deletion:
+            entry["blockOwnerDeletion"] = True
+        return entry
+
+
+Owners: TypeAlias = "tuple[OwnerReference, ...]"
+Finalizers: TypeAlias = tuple[str, ...]
+
+
+class Metadata(msgspec.Struct, gc=False, rename="camel"):
+    """The head: what is decoded of every object. No reference cycles can be made of it, so the collector skips it.
+
+    Attributes:
+        name: `metadata.name`.
+        namespace: `metadata.namespace`, "" for a cluster-scoped object.
+        uid: `metadata.uid`.
+        resource_version: `metadata.resourceVersion`.
+        labels: `metadata.labels`; `None` where there are none.
+        generation: `metadata.generation`; `None` for resources that have none.
+        deletion_timestamp: `metadata.deletionTimestamp` as sent; `None` while the object is not being deleted.
+        owner_references: `metadata.ownerReferences`.
+        finalizers: `metadata.finalizers`.
+        annotations: the JSON of `metadata.annotations`; `None` where there are none, `UNSET` where only the object's
+            own JSON knows (compact storage keeps no places of what it has compressed).
+    """
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    labels: dict[str, str] | None = None
+    generation: int | None = None
+    deletion_timestamp: str | None = None
+    owner_references: Owners = ()
+    finalizers: Finalizers = ()
+    annotations: msgspec.Raw | msgspec.UnsetType | None = None
+
+
+class _HeadAsSent(Metadata, gc=False, rename="camel"):
+    """A head as it is decoded; what is `Raw` or of any type is replaced before anybody sees it."""
+
+    # msgspec knows no "JSON or nothing", hence the defaults.
+    labels: msgspec.Raw = None  # type: ignore[assignment]
+    generation: Any = None
+    deletion_timestamp: Any = None
+    owner_references: msgspec.Raw = None  # type: ignore[assignment]
+    finalizers: msgspec.Raw = None  # type: ignore[assignment]
+    annotations: msgspec.Raw = None  # type: ignore[assignment]
+
+
+class Places(msgspec.Struct, gc=False):
+    """Where in the JSON of an object its large sections are; `ABSENT` for one that it does not have."""
+
+    spec: msgspec.Raw = ABSENT
+    status: msgspec.Raw = ABSENT
+    data: msgspec.Raw = ABSENT
+
+
+class Envelope(Places, gc=False, kw_only=True):
+    metadata: _HeadAsSent
+
+
+class AnswerEnvelope(Places, gc=False):
+    metadata: _HeadAsSent = msgspec.field(default_factory=_HeadAsSent)
+    kind: str = ""
+
+
+class _SharedValues(Generic[T]):
+    """Decoded values by their JSON. Many objects have equal ones, and have them from here: decoded once, kept once.
+
+    What came lately is remembered: at least the last `size` different texts, at most twice as many. Nothing has to be
+    counted or given back. (`Lately` does the same with one call more, of which there would be three per event.)
+    """
+
+    __slots__ = ("_decode", "_older", "_size", "_younger")
+
+    def __init__(self, decode: Callable[[bytes], T], size: int) -> None:
+        self._decode = decode
+        self._size = size
+        self._younger: dict[bytes, T] = {}
+        self._older: dict[bytes, T] = {}
+
+    def __len__(self) -> int:
+        return len(self._younger) + len(self._older)
+
+    def get(self, text: bytes) -> T:
+        """The value that JSON means.
+
+        Raises:
+            msgspec.DecodeError, UnicodeDecodeError: it does not mean such a value.
+        """
+        found = self._younger.get(text)
+        if found is None:
+            found = self._older.get(text)
+            if found is None:
+                found = self._decode(text)
+            if len(self._younger) >= self._size:
+                self._older, self._younger = self._younger, {}
+            self._younger[text] = found
+        return found
+
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_answer_envelope = msgspec.json.Decoder(AnswerEnvelope).decode
+find_places = msgspec.json.Decoder(Places).decode
+"""Find the sections of an object that was decoded before."""
+
+_decode_string_map = msgspec.json.Decoder(dict[str, str] | None).decode
+_decode_any = msgspec.json.Decoder().decode
+_label_strings: Final[Lately[str, str]] = Lately(4096)
+
+
+def _one_string(text: str) -> str:
+    """The same text, as one string for all who have it."""
+    found = _label_strings.get(text)
+    if found is None:
+        _label_strings.put(text, text)
+        return text
+    return found
+
+
+def _decode_labels(text: bytes) -> dict[str, str] | None:
+    found = _decode_string_map(text)
+    return {_one_string(name): _one_string(value) for name, value in found.items()} if found else found
+
+
+def _decode_owners(text: bytes) -> Owners:
+    found = _decode_any(text)
+    if not isinstance(found, list):
+        return ()  # null, or what no API server lets through
+    return tuple(owner_of(entry) for entry in found if isinstance(entry, dict))
+
+
+def owner_of(entry: dict[str, Any]) -> OwnerReference:
+    """The owner that an entry of `metadata.ownerReferences` means."""
+    return OwnerReference(
+        entry.get("apiVersion") or "",
+        entry.get("kind") or "",
+        entry.get("name") or "",
+        entry.get("uid") or "",
+        bool(entry.get("controller")),
+        bool(entry.get("blockOwnerDeletion")),
+    )
+
+
+def _decode_finalizers(text: bytes) -> Finalizers:
+    found = _decode_any(text)
+    return tuple(map(_one_string, filter(_is_string, found))) if isinstance(found, list) else ()
+
+
+def _is_string(value: object) -> bool:
+    return isinstance(value, str)
+
+
+_label_sets: Final = _SharedValues(_decode_labels, _REMEMBERED_LABEL_SETS)
+_owner_sets: Final = _SharedValues(_decode_owners, _REMEMBERED_OWNER_SETS)
+_finalizer_sets: Final = _SharedValues(_decode_finalizers, _REMEMBERED_FINALIZERS)
+
+
+def decode_head(raw: bytes) -> Envelope:
+    """Go over the whole of an object, which proves that it is JSON; decode its head, and note where its sections are.
+
+    Raises:
+        msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is not JSON, or not what every object looks like.
+    """
+    envelope = _decode_envelope(raw)
+    _complete(envelope.metadata)
+    return envelope
+
+
+def decode_answer_head(raw: bytes) -> AnswerEnvelope:
+    """As `decode_head`, of an object that may lack metadata and a name: what is answered, and not kept (reviews)."""
+    envelope = _decode_answer_envelope(raw)
+    _complete(envelope.metadata)
+    return envelope
+
+
+def _complete(head: _HeadAsSent) -> None:
+    """Put the shared values in place of their JSON."""
+    labels = head.labels
+    if labels is not None:
+        head.labels = _label_sets.get(bytes(labels))  # type: ignore[assignment]
+    owners, finalizers = head.owner_references, head.finalizers
+    if owners is not None:
+        head.owner_references = _owner_sets.get(bytes(owners))  # type: ignore[assignment]
+    else:
+        head.owner_references = ()
+    if finalizers is not None:
+        head.finalizers = _finalizer_sets.get(bytes(finalizers))  # type: ignore[assignment]
+    else:
+        head.finalizers = ()
