@@ -1,0 +1,149 @@
+"""The head: what the one pass over an object decodes agrees with what the object's JSON says, whatever it is."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kinformer import _heads
+from kinformer.errors import DecodeError
+from kinformer.objects import KubeObject, OwnerReference
+from kinformer.resources import PODS
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+SECTIONS = st.dictionaries(st.sampled_from(["spec", "status", "data", "rules", "kind", "apiVersion"]), JSON)
+OWNER = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "7", "controller": True}
+
+
+def pod(metadata: dict[str, Any], **sections: Any) -> KubeObject:
+    raw = json.dumps({"metadata": {"name": "a", **metadata}, **sections}, separators=(",", ":")).encode()
+    return KubeObject.from_json(raw, PODS)
+
+
+def test_what_controllers_ask_is_decoded_with_the_head() -> None:
+    obj = pod(
+        {
+            "generation": 3,
+            "deletionTimestamp": "2026-01-01T00:00:00Z",
+            "finalizers": ["example.com/db"],
+            "ownerReferences": [{**OWNER, "controller": False, "name": "other"}, OWNER],
+            "annotations": {"a": "b"},
+        }
+    )
+    assert obj.generation == 3
+    assert obj.deletion_timestamp == "2026-01-01T00:00:00Z"
+    assert obj.finalizers == ("example.com/db",)
+    assert [owner.name for owner in obj.owner_references] == ["other", "web"]
+    assert obj.controller == OwnerReference("apps/v1", "ReplicaSet", "web", "7", controller=True)
+    assert obj.annotations == {"a": "b"}
+    assert obj._sections is None, "nothing was decoded for it"
+
+
+@pytest.mark.parametrize("empty", [{}, {name: None for name in ("generation", "deletionTimestamp", "finalizers")}])
+def test_what_an_object_does_not_have_is_nothing(empty: dict[str, Any]) -> None:
+    obj = pod(empty)
+    assert (obj.generation, obj.deletion_timestamp, obj.finalizers) == (None, None, ())
+    assert (obj.owner_references, obj.controller, obj.annotations) == ((), None, {})
+    nothing = pod({"ownerReferences": None, "annotations": None, "labels": None})
+    assert (nothing.owner_references, nothing.annotations, nothing.labels) == ((), {}, {})
+
+
+@given(JSON, JSON)
+def test_odd_owners_and_finalizers_lose_no_object(owners: Any, finalizers: Any) -> None:
+    obj = pod({"ownerReferences": owners, "finalizers": finalizers})
+    assert all(isinstance(owner, OwnerReference) for owner in obj.owner_references)
+    assert all(isinstance(name, str) for name in obj.finalizers)
+    assert obj["metadata"] == {"name": "a", "ownerReferences": owners, "finalizers": finalizers}
+
+
+def test_objects_of_one_owner_share_it() -> None:
+    assert pod({"ownerReferences": [OWNER]}).owner_references is pod({"ownerReferences": [OWNER]}).owner_references
+
+
+def test_only_what_came_lately_is_remembered() -> None:
+    values = _heads._SharedValues(json.loads, 8)
+    for number in range(100):
+        assert values.get(b"%d" % number) == number
+        assert values.get(b"[7]") is values.get(b"[7]")
+    assert len(values) <= 16
+
+
+@given(SECTIONS, st.permutations(["metadata", "spec", "status", "data", "rules", "kind", "apiVersion"]), st.booleans())
+def test_an_object_reads_as_its_json_however_its_fields_are_ordered(
+    sections: dict[str, Any], order: list[str], stored: bool
+) -> None:
+    fields = {"metadata": {"name": "a", "x": {"spec": 1}}, **sections}
+    manifest = {name: fields[name] for name in order if name in fields}
+    obj = KubeObject.from_json(json.dumps(manifest, separators=(",", ":")).encode(), PODS)
+    if stored:
+        # A small object in the cache knows no places.
+        obj = KubeObject(obj.raw, obj.metadata, obj.resource, obj.key)
+    whole = {"kind": "Pod", "apiVersion": "v1"} | manifest
+    for name in ("status", "metadata", "rules", "data", "spec", "missing"):
+        view = obj.view()
+        assert (name in view) is (name in whole)
+        assert view.get(name, 7) == whole.get(name, 7)
+        assert view.at(f"{name}.x.spec", "nothing") == KubeObject.at(obj, (name, "x", "spec"), "nothing")
+    assert dict(obj) == whole
+    assert len(obj) == len(whole)
+    assert obj == whole
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"metadata":{"name":"a","x":"y,\\"spec\\":{},\\"status\\":{}"},"spec":{"a":1},"status":{"b":2}}',
+        b'{"spec":{"old":1},"metadata":{"name":"a"},"spec":{"a":1},"status":{"b":2}}',
+        b'{"metadata":{"name":"a"},"nested":{"x":1,"spec":{"a":1},"status":{"b":2}},"spec":{"a":1},"status":{"b":2}}',
+        b'{"spec":{"a":1},"status":{"b":2},"metadata":{"name":"a","x":[{"y":1,"spec":{"a":1},"status":{"b":2}}]}}',
+        b'{"metadata":{"name":"a"}, "spec": {"a":1}, "status": {"b":2} }',
+    ],
+)
+def test_metadata_is_found_without_its_sections_in_any_spelling(raw: bytes) -> None:
+    expected = json.loads(raw)
+    obj = KubeObject.from_json(raw, PODS)
+    assert obj["metadata"] == expected["metadata"]
+    assert obj.view().at("metadata.x", 7) == expected["metadata"].get("x", 7)
+    assert obj["spec"] == {"a": 1}
+    assert dict(obj) == {"kind": "Pod", "apiVersion": "v1"} | expected
+
+
+def test_a_view_that_drops_what_was_decoded_decodes_it_again() -> None:
+    obj = pod({}, spec={"nodeName": "n1"})
+    spec = obj["spec"]
+    assert obj["spec"] is spec
+    spec["nodeName"] = "changed"
+    obj.drop_decoded()
+    assert obj["spec"] == {"nodeName": "n1"}
+    assert spec == {"nodeName": "changed"}
+
+
+def test_annotations_are_compared_by_their_meaning() -> None:
+    one = pod({"annotations": {"a": "b", "c": "d"}})
+    assert one.has_annotations_of(pod({"annotations": {"c": "d", "a": "b"}}))
+    assert not one.has_annotations_of(pod({"annotations": {"a": "b"}}))
+    assert not one.has_annotations_of(pod({}))
+    assert pod({}).has_annotations_of(pod({"annotations": {}}))
+
+
+def test_a_view_survives_pickling() -> None:
+    obj = pod({"annotations": {"a": "b"}}, spec={"nodeName": "n1"})
+    copied = pickle.loads(pickle.dumps(obj))
+    assert copied == obj
+    assert copied["spec"]["nodeName"] == "n1"
+    assert copied.annotations == {"a": "b"}
+
+
+@pytest.mark.parametrize("metadata", [{"annotations": {"a": "b"}}, {}])
+def test_an_object_without_a_name_is_none(metadata: dict[str, Any]) -> None:
+    with pytest.raises(DecodeError, match=r"no metadata\.name"):
+        pod({"name": "", **metadata})
