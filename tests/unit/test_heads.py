@@ -48,7 +48,7 @@ def test_what_controllers_ask_is_decoded_with_the_head() -> None:
     assert obj._sections is None, "nothing was decoded for it"
 
 
-@pytest.mark.parametrize("empty", [{}, {name: None for name in ("generation", "deletionTimestamp", "finalizers")}])
+@pytest.mark.parametrize("empty", [{}, dict.fromkeys(("generation", "deletionTimestamp", "finalizers"))])
 def test_what_an_object_does_not_have_is_nothing(empty: dict[str, Any]) -> None:
     obj = pod(empty)
     assert (obj.generation, obj.deletion_timestamp, obj.finalizers) == (None, None, ())

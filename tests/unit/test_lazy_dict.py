@@ -25,6 +25,7 @@ VALUES = st.recursive(
 FIELDS = st.dictionaries(st.sampled_from("abcdef"), VALUES, max_size=5)
 
 MISSING = object()
+OTHER = {"a": 1}
 
 READS: dict[str, Callable[[Any], Any]] = {
     "[]": lambda d: [d[name] for name in d],
@@ -49,7 +50,7 @@ READS: dict[str, Callable[[Any], Any]] = {
     "json.dumps": lambda d: json.dumps(d, sort_keys=True),
     "msgspec.json.encode": lambda d: json.loads(msgspec.json.encode(d)),
     "repr": repr,
-    "==": lambda d: (d == {"a": 1}, d != {"a": 1}, {"a": 1} == d, d == 7, d == d.copy(), bool(d)),
+    "==": lambda d: (d == {"a": 1}, d != {"a": 1}, d == OTHER, d == OTHER, d == 7, d == d.copy(), bool(d)),
     "match": lambda d: _matched(d),
 }
 
