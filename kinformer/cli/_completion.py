@@ -8,6 +8,7 @@ middle of a command line it would help nobody.
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["complete_context", "complete_form", "complete_name", "complete_namespace", "complete_resource"]
 
 PATIENCE: Final = 1.5
-"""Seconds."""
+"""Seconds within which the API server must answer, unless `KINFORMER_COMPLETION_SECONDS` gives another number."""
 
 _MOST: Final = 500
 _FORMS: Final = (
@@ -76,8 +77,6 @@ def complete_namespace(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def complete_context(ctx: typer.Context, incomplete: str) -> list[str]:
     """The contexts of the kubeconfig."""
-    import os
-
     import yaml
 
     given = ctx.params.get("kubeconfig")
@@ -129,7 +128,8 @@ def _asked(ctx: typer.Context, question: Callable[[Client], Awaitable[Iterable[s
             params.get("certificate_authority"),
             bool(params.get("insecure")),
         )
-        async with asyncio.timeout(PATIENCE), connected(where) as client:
+        patience = float(os.environ.get("KINFORMER_COMPLETION_SECONDS") or PATIENCE)
+        async with asyncio.timeout(patience), connected(where) as client:
             return [*await question(client)]
 
     try:

@@ -32,9 +32,9 @@ class Served:
     process: subprocess.Popen[str]
 
 
-AT_ONCE: Final = 5.0
-"""Seconds that an end may take which waits for nothing, on a machine that is busy with other tests; alone it takes a
-tenth of one. Whoever waited for a watch to end by itself would take minutes."""
+AT_ONCE: Final = 30.0
+"""Seconds that an immediate end may take on a busy machine; on an idle one it takes a tenth of one. A command that waits
+for a watch to end by itself takes minutes."""
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -53,7 +53,7 @@ def start(*arguments: str, **more: str) -> subprocess.Popen[str]:
     )
 
 
-def end(process: subprocess.Popen[str], number: int = signal.SIGINT, within: float = 20) -> Outcome:
+def end(process: subprocess.Popen[str], number: int = signal.SIGINT, within: float = 60) -> Outcome:
     process.send_signal(number)
     out, err = process.communicate(timeout=within)
     return Outcome(process.returncode, out, err)

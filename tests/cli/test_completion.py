@@ -41,7 +41,8 @@ def test_what_is_known_is_offered_without_a_server(kinformer: Run, line: str, ex
 
 
 def test_the_server_is_asked_for_what_it_has(served: Served, kinformer: Run) -> None:
-    at = {"KUBECONFIG": str(served.kubeconfig)}
+    # A busy machine needs longer than a person who presses Tab would wait.
+    at = {"KUBECONFIG": str(served.kubeconfig), "KINFORMER_COMPLETION_SECONDS": "60"}
     config_map(served, "tab-first")
     config_map(served, "tab-second")
     send(served, "POST", "/api/v1/namespaces", build.namespace("tab-space"))
@@ -53,7 +54,17 @@ def test_the_server_is_asked_for_what_it_has(served: Served, kinformer: Run) -> 
     assert offered(kinformer, "kinformer get cm -n tab-space tab-", **at) == []
     assert offered(kinformer, "kinformer watch tabu", **at) == ["tabulators.example.com"]
     assert offered(kinformer, "kinformer watch cm --context kin", **at) == ["kinformer"]
-    assert offered(kinformer, f"kinformer get cm --server {served.url} -n default tab-f") == ["tab-first"]
+    line = f"kinformer get cm --server {served.url} -n default tab-f"
+    assert offered(kinformer, line, KINFORMER_COMPLETION_SECONDS="60") == ["tab-first"]
+
+
+def test_how_long_the_server_is_asked_can_be_set(served: Served, kinformer: Run) -> None:
+    config_map(served, "late-one")
+    line = "kinformer get cm late-"
+    at = {"KUBECONFIG": str(served.kubeconfig)}
+    assert offered(kinformer, line, **at, KINFORMER_COMPLETION_SECONDS="0.000001") == []
+    assert offered(kinformer, line, **at, KINFORMER_COMPLETION_SECONDS="soon") == []
+    assert offered(kinformer, line, **at, KINFORMER_COMPLETION_SECONDS="60") == ["late-one"]
 
 
 def test_a_server_that_does_not_answer_offers_nothing_and_says_nothing(kinformer: Run) -> None:

@@ -56,7 +56,7 @@ def test_it_shows_a_demo_cluster_and_ends_on_ctrl_c() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         connection.request("GET", "/api/overview")
         assert connection.getresponse().readline()
-        ended = end(process, within=10)
+        ended = end(process, within=60)
         connection.close()
     assert (ended.code, ended.out, ended.err) == (130, "", "")
 
@@ -65,7 +65,7 @@ def test_it_shows_what_was_asked_for(served: Served) -> None:
     with running("cm", "deploy", "-A", "--server", served.url) as (process, port):
         text = events(port, "/api/overview", "recent")
         assert re.findall(r'"name":"([^"]+)","kind"', text) == ["configmaps.v1", "deployments.v1.apps"]
-        assert end(process, signal.SIGTERM, within=10).code == 143
+        assert end(process, signal.SIGTERM, within=60).code == 143
     with running("cm", "-n", "default", "-l", "app=web", "--kubeconfig", str(served.kubeconfig)) as (_, port):
         assert '"name":"configmaps.v1 in default (app=web)"' in events(port, "/api/overview", "recent")
 
