@@ -33,8 +33,8 @@ class Served:
 
 
 AT_ONCE: Final = 30.0
-"""Seconds that an immediate end may take on a busy machine; on an idle one it takes a tenth of one. A command that waits
-for a watch to end by itself takes minutes."""
+"""Seconds that an immediate end may take on a busy machine; on an idle one it takes a tenth of one. A command that
+waits for a watch to end by itself takes minutes."""
 
 
 def environment(**more: str) -> dict[str, str]:
