@@ -8,6 +8,7 @@ else is born inside that group.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any
 
-__all__ = ["SLICE_SECONDS", "BackgroundTask", "whole"]
+__all__ = ["SLICE_SECONDS", "BackgroundTask", "ended", "whole"]
 
 T = TypeVar("T")
 
@@ -105,20 +106,53 @@ class BackgroundTask:
 
 
 async def whole(making: Coroutine[Any, Any, T], undo: Callable[[T], Awaitable[None]]) -> T:
-    """Let something be made as a whole, also when the caller is cancelled meanwhile: then it is undone at once.
+    """Run a coroutine to its end, also when the caller is cancelled meanwhile; then undo its result at once.
 
-    For what leaves something half done when it is cancelled, as starting a process does.
+    For work that leaves something half done when it is cancelled, as starting a process does. However often the caller
+    is cancelled, the result is undone before the cancellation goes on.
 
     Raises:
-        BaseException: what the making raises; if cancelled, the cancellation, after the undoing.
+        BaseException: the exception of the coroutine; if cancelled, the cancellation, after the undoing.
     """
     task = asyncio.get_running_loop().create_task(making)
     try:
         await asyncio.wait([task])
     except asyncio.CancelledError:
-        with anyio.CancelScope(shield=True):
-            await asyncio.wait([task])
-            if not task.cancelled() and task.exception() is None:
-                await undo(task.result())
+        # Cancelled once more, it is to be raised all the same.
+        with contextlib.suppress(asyncio.CancelledError):
+            await _done(task)
+        if not task.cancelled() and task.exception() is None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await ended(_awaited(undo(task.result())))
         raise
     return task.result()
+
+
+async def ended(work: Coroutine[Any, Any, object]) -> None:
+    """Run a coroutine to its end, however often the caller is cancelled meanwhile.
+
+    For cleaning up that is short and must not be left half done.
+
+    Raises:
+        BaseException: the exception of the coroutine; if cancelled, the cancellation, after the end.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    await _done(task)
+    task.result()
+
+
+async def _done(task: asyncio.Task[Any]) -> None:
+    """Wait for the end of a task; a cancellation of the caller is raised only after it."""
+    cancelled: asyncio.CancelledError | None = None
+    with anyio.CancelScope(shield=True):
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
+async def _awaited(work: Awaitable[object]) -> None:
+    await work

@@ -1,13 +1,11 @@
-"""Where the API server is, and who we are.
+"""Configuration: the address of the API server, the trust in it, and the credentials.
 
-`ClusterConfig.load()` finds out as `kubectl` does; `ClusterConfig.for_server(url)` is told. kubernetes_asyncio does the
-reading and merging of kubeconfig files and the legacy auth providers (OIDC, GCP), and is imported only when a
-kubeconfig is read: inside a cluster, and for a server that is named, nothing of it is loaded.
+`ClusterConfig.load()` finds them as `kubectl` does; `ClusterConfig.for_server(url)` takes them as arguments.
 
-What kubernetes_asyncio leaves out is here: tokens of exec plugins are renewed before they expire and after a 401, token
-files and certificates are read again when they change on disk, exec plugins have a time limit and leave no process
-behind, and a broken file is reported with its name, the reason and the remedy. No token ever shows in a `repr`, a log
-line or an error.
+Kubeconfig files are read by kubectl's rules, types of values included (`_yaml`, `_kubeconfig_schema`, `_kubeconfig`).
+Credentials of exec plugins are renewed before they expire and after a 401 (`_credentials`, `_exec`); token files and
+certificates are read again when they change on disk (`_tls`). A file that cannot be used is reported with its name, the
+reason and the remedy. No token shows in a `repr`, a log line or an error. kubernetes_asyncio is not imported.
 """
 
 from __future__ import annotations

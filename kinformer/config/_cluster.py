@@ -1,9 +1,11 @@
-"""`ClusterConfig`: where the API server is, how to trust it, and who we are."""
+"""`ClusterConfig`: the address of the API server, the trust in it, and the credentials."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -20,13 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ClusterConfig"]
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterConfig:
-    """Where the API server is, how to trust it, and who we are.
+    """The address of the API server, the trust in it, and the credentials.
 
-    Make one with `for_server`, `load` or `from_dict`; the constructor takes what they found out. One configuration
-    may serve any number of clients.
+    Make one with `for_server`, `load` or `from_dict`. One configuration may serve any number of clients.
 
     Attributes:
         server: the server's URL, without a trailing slash; it may have a path, as behind Rancher.
@@ -34,9 +37,9 @@ class ClusterConfig:
         tls: how the server is verified, and the client certificate.
         proxy: the HTTP proxy to go through, or `None`.
         headers: sent with every request, each with one or more values: impersonation, for one.
-        credentials: where the authorization of a request comes from.
+        credentials: the source of each request's authorization.
         compression: whether long lists may come compressed.
-        source: where all this was found, for people.
+        source: the place where all this was found, for messages.
     """
 
     server: str
@@ -76,16 +79,16 @@ class ClusterConfig:
         Args:
             url: such as "https://10.0.0.1:6443" or "http://127.0.0.1:8001".
             token: a bearer token.
-            ca_file: the PEM file of the authorities to believe; those of the system by default.
-            verify: `False` believes any server, and so anybody in between.
+            ca_file: the PEM file of the trusted authorities; those of the system by default.
+            verify: `False` disables certificate verification, so the connection is open to man-in-the-middle attacks.
             token_file: a file with a bearer token, read again when it changes; not together with `token`.
             cert_file: a client certificate (PEM), read again when it changes.
             key_file: its key; needed with `cert_file` unless that holds it too.
-            server_name: the name to ask for and to find in the server's certificate, where it is not the URL's.
+            server_name: the name for SNI and for the check of the server's certificate, where it is not the URL's.
             proxy: the URL of an HTTP proxy.
-            trust_env: whether HTTPS_PROXY, HTTP_PROXY and NO_PROXY are looked at when no proxy is given. They never
-                apply to localhost. Nothing else of the environment is used, neither `.netrc` nor SSL_CERT_FILE.
-            namespace: the namespace this configuration stands for.
+            trust_env: whether HTTPS_PROXY, HTTP_PROXY and NO_PROXY apply when no proxy is given. They never apply to
+                localhost. Nothing else of the environment is used, neither `.netrc` nor SSL_CERT_FILE.
+            namespace: the namespace of this configuration.
             headers: sent with every request.
 
         Raises:
@@ -130,17 +133,18 @@ class ClusterConfig:
         """Find the configuration: inside a pod its service account, else KUBECONFIG, else `~/.kube/config`.
 
         Args:
-            kubeconfig: a file to read instead of looking around; it may name several, separated as in PATH.
-            context: the context to use instead of the current one. Asking for a kubeconfig or a context leaves the
-                service account aside.
+            kubeconfig: the file to read; it may name several, separated as in PATH.
+            context: the context to use instead of the current one. With a kubeconfig or a context, the service account
+                is not considered.
 
-        The environment is read now, not at import. Several files are merged as kubectl does: the first to name
-        something wins, and those that do not exist are skipped as long as one does. Exec plugins run when the first
-        request needs them.
+        The environment is read now, not at import. Several files are merged as kubectl does: the first file to name an
+        entry wins, and files that do not exist are skipped as long as one does. Values are checked for their type, as
+        kubectl does: `insecure-skip-tls-verify: "false"` is an error. Exec plugins run when the first request needs
+        them. The legacy auth provider `oidc` works until its id-token expires; others do not, so use an exec plugin.
 
         Raises:
-            ConfigError: nothing was found (says where it looked), or what was found cannot be used (names the file,
-                the entry, the reason; lists the contexts when there is no such one).
+            ConfigError: nothing was found (lists the places), or the configuration cannot be used (names the file,
+                the entry and the reason; lists the contexts when there is no such one). No value is shown.
         """
         if kubeconfig is not None:
             return await cls._from_files(_split(kubeconfig), context, named="kubeconfig")
@@ -159,7 +163,7 @@ class ClusterConfig:
 
     @classmethod
     def from_dict(cls, kubeconfig: Mapping[str, Any], context: str | None = None) -> Self:
-        """The configuration in the content of a kubeconfig; its relative paths start from the working directory.
+        """Take the content of a kubeconfig; its relative paths start from the working directory.
 
         Raises:
             ConfigError: as for `load`.
@@ -168,13 +172,13 @@ class ClusterConfig:
 
     @classmethod
     def from_api_client(cls, api: Any) -> Self:
-        """The configuration of a kubernetes_asyncio `ApiClient`.
+        """Take the configuration of a kubernetes_asyncio `ApiClient`.
 
-        Its address, trust, proxy and default headers are copied; its API key is asked for with each request, by way
-        of its refresh hook, as the ApiClient itself does.
+        Its address, trust, proxy and default headers are copied. Its API key is read for each request by way of its
+        refresh hook, as the ApiClient itself does.
 
         Raises:
-            ConfigError: this is no ApiClient, or what it is configured with cannot be used.
+            ConfigError: this is no ApiClient, or its configuration cannot be used.
         """
         configuration: Any = getattr(api, "configuration", None)
         if not hasattr(configuration, "auth_settings"):
@@ -204,7 +208,7 @@ class ClusterConfig:
 
     @classmethod
     def _in_cluster(cls) -> Self:
-        """As client-go's rest.InClusterConfig, without the half second and 40 MiB that kubernetes_asyncio takes."""
+        """Do as client-go's rest.InClusterConfig."""
         server, authority = service_url(), SERVICE_ACCOUNT / "ca.crt"
         assert server is not None
         credentials = TokenFile(Pem(SERVICE_ACCOUNT / "token"))
@@ -232,19 +236,32 @@ class ClusterConfig:
 
     @classmethod
     def _from_kubeconfig(cls, config: _kubeconfig.Kubeconfig, context_name: str | None) -> Self:
-        name, context = config.context(context_name)
+        context = config.context(context_name)
         cluster, user = config.cluster(context), config.user(context)
-        server = cluster.text("server") or ""
+        server, trusted = _kubeconfig.server_url(cluster)
+        credentials = config.credentials(user, cluster)
         return cls(
             server=server,
-            namespace=context.text("namespace") or "default",
+            namespace=context.values.namespace or "default",
             tls=_kubeconfig.tls(cluster, user),
-            proxy=cluster.text("proxy-url") or proxy_for(server),
+            proxy=cluster.values.proxy_url or proxy_for(server),
             headers=_kubeconfig.impersonation(user),
-            credentials=config.credentials(name, user, cluster),
-            compression=not cluster.values.get("disable-compression"),
+            credentials=credentials if trusted else _withheld(credentials, cluster.where),
+            compression=not cluster.values.disable_compression,
             source=context.where,
         )
+
+
+def _withheld(credentials: Credentials, where: str) -> Credentials:
+    """Return no credentials, with a warning where there were some."""
+    nothing = StaticCredentials()
+    if not isinstance(credentials, StaticCredentials) or credentials.current() != nothing.current():
+        log.warning(
+            "%s: its server has no scheme, so it is reached by http, and the user's credentials are not sent; "
+            "begin the server with https://",
+            where,
+        )
+    return nothing
 
 
 def _split(kubeconfig: str | Path) -> list[Path]:
@@ -267,12 +284,13 @@ def _existing(path: str | Path, what: str) -> Path:
 
 def _checked_server(url: str, where: str) -> str:
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(url)
         port_is_fine = parts.port is None or parts.port > 0
     except ValueError:
         parts, port_is_fine = urlsplit(""), False
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_fine:
-        msg = f"{where}{url!r} is no server: expected a URL such as 'https://10.0.0.1:6443'"
+    has_spaces = any(character.isspace() for character in url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_fine or has_spaces:
+        msg = f"{where}{without_secrets(url)!r} is no server: expected a URL such as 'https://10.0.0.1:6443'"
         raise ConfigError(msg)
     if parts.username is not None:
         msg = f"{where}the server's URL has a user name or password in it; give a token instead"
@@ -284,7 +302,17 @@ def _checked_server(url: str, where: str) -> str:
 
 
 def _check_proxy(url: str, where: str) -> None:
-    scheme = urlsplit(url).scheme
-    if scheme not in {"http", "https"}:
-        msg = f"{where}a proxy of scheme {scheme!r} cannot be used; only HTTP proxies can"
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        parts, usable = urlsplit(""), False
+    if parts.scheme not in {"http", "https"} or not usable:
+        scheme = f" of scheme {parts.scheme!r}" if usable and "://" in url else ""
+        msg = f"{where}a proxy{scheme} cannot be used; expected a URL such as 'http://proxy.example.com:3128'"
         raise ConfigError(msg)
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL, which need not be a valid one, without user name, password, query and fragment."""
+    return re.sub(r"^((?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//|)[^/]*@", r"\1", re.split(r"[?#]", url.strip(), maxsplit=1)[0])

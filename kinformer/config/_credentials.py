@@ -1,28 +1,32 @@
-"""Who we are: where the `Authorization` of a request comes from, and how it is renewed."""
+"""Credentials: the sources of the `Authorization` header, and how each is renewed."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import binascii
 import inspect
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
 
 from kinformer.config._tls import ClientCertificate, Pem
 from kinformer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from kinformer.config._exec import ExecPlugin
 
 __all__ = [
-    "AuthProvider",
     "BorrowedKey",
     "Credentials",
     "ExecCredentials",
     "Identity",
+    "OidcToken",
     "StaticCredentials",
     "TokenFile",
     "basic",
@@ -34,7 +38,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Identity:
-    """Who we say we are in one request. Shows nothing of it in its `repr`.
+    """The identity that one request presents. Its `repr` shows nothing of it.
 
     Attributes:
         authorization: the value of the `Authorization` header, or "" for none.
@@ -45,18 +49,18 @@ class Identity:
     certificate: ClientCertificate | None = None
 
 
-NOBODY: Final = Identity()
+NO_IDENTITY: Final = Identity()
 
 
 class Credentials(Protocol):
     """A source of identities.
 
-    The transport asks `current` for each request, and calls `renew` when there is none or when the server refused it:
-    one call at a time, however many requests wait for it.
+    The transport calls `current` for each request. It calls `renew` when there is no identity, and when the server
+    refused it: one call at a time, however many requests wait for it.
     """
 
     def current(self) -> Identity | None:
-        """The identity to use now; `None` when it must be renewed first."""
+        """Return the identity to use now; `None` when it must be renewed first."""
         ...
 
     async def renew(self, *, refused: bool = False) -> Identity:
@@ -66,19 +70,19 @@ class Credentials(Protocol):
             refused: the server answered 401 to the current one.
 
         Returns:
-            The identity to use; one equal to the refused one when there is no other.
+            The identity to use; one equal to the refused identity when there is no other.
 
         Raises:
-            ConfigError: there is none to be had.
+            ConfigError: no identity is available.
         """
         ...
 
 
 def bearer(token: str, *, where: str) -> Identity:
-    """The identity of a bearer token (RFC 6750).
+    """Return the identity of a bearer token (RFC 6750).
 
     Raises:
-        ConfigError: the token is empty, or has characters no header can carry; it is not shown.
+        ConfigError: the token is empty, or has characters that a header cannot carry. The message does not show it.
     """
     token = token.strip()
     if not token:
@@ -91,16 +95,16 @@ def bearer(token: str, *, where: str) -> Identity:
 
 
 def basic(username: str, password: str) -> Identity:
-    """The identity of a user name and a password (RFC 7617)."""
+    """Return the identity of a user name and a password (RFC 7617)."""
     return Identity("Basic " + base64.b64encode(f"{username}:{password}".encode()).decode())
 
 
 class StaticCredentials:
-    """An identity that never changes: a token given by hand, a client certificate, nobody."""
+    """An identity that never changes: a given token, a client certificate, or none."""
 
     __slots__ = ("_identity",)
 
-    def __init__(self, identity: Identity = NOBODY) -> None:
+    def __init__(self, identity: Identity = NO_IDENTITY) -> None:
         self._identity = identity
 
     def current(self) -> Identity:
@@ -111,10 +115,10 @@ class StaticCredentials:
 
 
 class TokenFile:
-    """A bearer token in a file that somebody rotates, as the kubelet does with those of service accounts.
+    """A bearer token in a file that another program rotates, as the kubelet does for service accounts.
 
-    The file is looked at for each request and read when it changed; a file that is missing for a moment leaves the
-    token in use. (client-go reads it again every minute: transport/token_source.go.)
+    Each request checks the file's state and reads the file when it changed. While the file is missing, the token in use
+    stays. (client-go reads it again every minute: transport/token_source.go.)
     """
 
     __slots__ = ("_fallback", "_identity", "_pem", "_stamp")
@@ -126,15 +130,16 @@ class TokenFile:
         self._stamp: tuple[int, ...] | None = None
 
     def current(self) -> Identity:
-        """The token as the file has it.
+        """Return the token that the file holds.
 
         Raises:
-            ConfigError: it has never been read, and cannot be now.
+            ConfigError: the file was never read, and cannot be read now.
         """
         try:
             stamp = self._pem.stamp()
             if self._identity is None or stamp != self._stamp:
-                self._identity = bearer(self._pem.read(), where=f"token file {self._pem}")
+                text = self._pem.read().decode("utf-8", errors="replace")
+                self._identity = bearer(text, where=f"token file {self._pem}")
                 self._stamp = stamp
         except (OSError, ConfigError) as error:
             known = self._identity or self._fallback
@@ -153,10 +158,11 @@ class TokenFile:
 
 
 class ExecCredentials:
-    """What an exec plugin hands out, kept until shortly before it expires or the server refuses it.
+    """The credential of an exec plugin, kept until shortly before it expires or the server refuses it.
 
-    "Shortly" is a minute, or a fifth of the lifetime where that is less. A plugin that fails then is asked again ten
-    seconds later, as long as what it handed out before is still good.
+    "Shortly" is a minute, or a fifth of the lifetime where that is less. If the plugin fails then, and the credential
+    in use is still valid, the next attempt follows ten seconds later. A credential that has expired already when the
+    plugin returns it is used for a second, so that a burst of requests does not start a plugin each.
     """
 
     __slots__ = ("_expires", "_identity", "_plugin", "_renew_at")
@@ -176,8 +182,8 @@ class ExecCredentials:
         now = asyncio.get_running_loop().time
         try:
             credential = await self._plugin.run()
-            # A plugin may hand out a certificate alone, and then there is no header.
-            identity = bearer(credential.token, where=self._plugin.where) if credential.token else NOBODY
+            # A plugin may return a certificate alone, and then there is no header.
+            identity = bearer(credential.token, where=self._plugin.where) if credential.token else NO_IDENTITY
         except ConfigError as error:
             if refused or self._identity is None or self._expires is None or now() >= self._expires:
                 raise
@@ -185,51 +191,84 @@ class ExecCredentials:
             log.warning("credentials could not be renewed, those in use are still good for a while: %s", error)
             return self._identity
         if credential.certificate:
-            pair = ClientCertificate(Pem(text=credential.certificate), Pem(text=credential.key))
+            pair = ClientCertificate(Pem(data=credential.certificate.encode()), Pem(data=credential.key.encode()))
             identity = Identity(identity.authorization, pair)
         lifetime = credential.lifetime
-        self._expires = None if lifetime is None else now() + lifetime
-        self._renew_at = None if lifetime is None else now() + lifetime - min(60.0, max(lifetime, 0.0) / 5)
+        if lifetime is None:
+            self._expires = self._renew_at = None
+        else:
+            self._expires = now() + lifetime
+            self._renew_at = now() + max(lifetime - min(60.0, max(lifetime, 0.0) / 5), _SHORTEST_USE)
         self._identity = identity
         return identity
 
 
-class AuthProvider:
-    """The kubeconfig's legacy auth providers, OIDC and GCP, as kubernetes_asyncio does them.
+_SHORTEST_USE: Final = 1.0
+"""Seconds for which the credential of an exec plugin is used at least."""
 
-    It decides itself when a token is too old; it is asked once a minute, and after a 401.
+
+class OidcToken:
+    """The id-token of kubeconfig's legacy auth provider `oidc`, used until it expires.
+
+    It is not renewed here. kubectl renews it and writes it back, so `renew` reads the kubeconfig again; where the token
+    has expired all the same, the error recommends an exec plugin. (Renewing means to send the refresh token and the
+    client's secret to the identity provider, and to write the answer into the user's kubeconfig.)
     """
 
-    __slots__ = ("_ask", "_ask_again", "_identity", "_where")
+    __slots__ = ("_expires", "_identity", "_read", "_where")
 
-    def __init__(self, ask: Callable[[], Awaitable[str]], *, where: str) -> None:
-        """`ask` returns the value of the `Authorization` header."""
-        self._ask = ask
+    def __init__(self, read: Callable[[], str | None], *, where: str) -> None:
+        """`read` returns the id-token as the kubeconfig has it now. It may block, and runs in a thread."""
+        self._read = read
         self._where = where
         self._identity: Identity | None = None
-        self._ask_again = 0.0
+        self._expires = 0.0
 
     def current(self) -> Identity | None:
-        return self._identity if asyncio.get_running_loop().time() < self._ask_again else None
+        # The expiry is a date, so the clock is the calendar's; client-go keeps ten seconds in reserve, too.
+        return self._identity if time.time() < self._expires - _RESERVE else None
 
-    async def renew(self, *, refused: bool = False) -> Identity:  # noqa: ARG002 - the provider looks at the expiry only
-        try:
-            authorization = await self._ask()
-        except Exception as error:
-            msg = f"{self._where}: the auth provider gave no token: {error}"
-            raise ConfigError(msg) from error
-        if not authorization:
-            msg = f"{self._where}: the auth provider gave no token; use an exec plugin instead"
+    async def renew(self, *, refused: bool = False) -> Identity:
+        token = await asyncio.to_thread(self._read)
+        if not token:
+            msg = (
+                f"{self._where}: auth-provider oidc has no id-token; log in with kubectl, or use an exec plugin instead"
+            )
             raise ConfigError(msg)
-        identity = Identity(authorization)
-        if identity != self._identity:
-            self._identity = identity
-        self._ask_again = asyncio.get_running_loop().time() + 60.0
+        identity = bearer(token, where=self._where)
+        self._expires = self._expiry(token)
+        if time.time() >= self._expires - _RESERVE:
+            msg = (
+                f"{self._where}: the id-token of auth-provider oidc has expired, and kinformer does not renew it; "
+                "use an exec plugin such as kubelogin instead"
+            )
+            raise ConfigError(msg)
+        if refused and identity == self._identity:
+            log.debug("the API server refused an id-token that has not expired")
+        self._identity = identity
         return identity
+
+    def _expiry(self, token: str) -> float:
+        """Return when a JSON Web Token expires, in seconds since 1970; its signature is the server's business."""
+        try:
+            _, claims, _ = token.split(".")
+            padded = claims.encode() + b"=" * (-len(claims) % 4)
+            return float(msgspec.json.decode(base64.urlsafe_b64decode(padded), type=_Claims).exp)
+        except (ValueError, binascii.Error, msgspec.DecodeError, RecursionError):
+            msg = f"{self._where}: the id-token of auth-provider oidc is no JSON Web Token with an expiry"
+            raise ConfigError(msg) from None
+
+
+_RESERVE: Final = 10.0
+"""Seconds before its expiry from which on an id-token is not used."""
+
+
+class _Claims(msgspec.Struct):
+    exp: float
 
 
 class BorrowedKey:
-    """The API key of a kubernetes_asyncio `Configuration`, its refresh hook included, asked for each request."""
+    """The API key of a kubernetes_asyncio `Configuration`, read for each request by way of its refresh hook."""
 
     __slots__ = ("_configuration",)
 
@@ -239,9 +278,9 @@ class BorrowedKey:
     def current(self) -> None:
         return None
 
-    async def renew(self, *, refused: bool = False) -> Identity:  # noqa: ARG002 - the hook knows of no refusals
+    async def renew(self, *, refused: bool = False) -> Identity:  # noqa: ARG002 - the hook has no such argument
         settings = self._configuration.auth_settings()
         if inspect.isawaitable(settings):
             settings = await settings
         value = (settings.get("BearerToken") or {}).get("value")
-        return Identity(str(value)) if value else NOBODY
+        return Identity(str(value)) if value else NO_IDENTITY

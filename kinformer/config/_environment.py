@@ -1,4 +1,4 @@
-"""What the environment says: proxies, and the service account of a pod."""
+"""Settings from the environment: proxies, and the service account of a pod."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 def service_url() -> str | None:
-    """The API server's address as the kubelet tells every container, or `None` outside of a cluster."""
+    """Return the API server's address that the kubelet gives to every container, or `None` outside of a cluster."""
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
         return None
@@ -23,14 +23,14 @@ def service_url() -> str | None:
 
 
 def kubeconfig_paths() -> list[Path]:
-    """The files that KUBECONFIG names now, in order; empty when it is unset or empty."""
+    """Return the files that KUBECONFIG names now, in order; empty when it is unset or empty."""
     return [Path(part).expanduser() for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY (either case) name for a URL.
+    """Return the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY (either case) name for a URL.
 
-    As in Go (golang.org/x/net/http/httpproxy), so that it is what kubectl does: never for localhost and loopback
+    The rules are Go's (golang.org/x/net/http/httpproxy), and so kubectl's: never for localhost and loopback
     addresses, and NO_PROXY takes "*", names with all their subdomains, addresses and networks (10.0.0.0/8).
     """
     parts = urlsplit(url)

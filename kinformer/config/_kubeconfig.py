@@ -1,357 +1,361 @@
-"""Kubeconfig files: kubernetes_asyncio reads and merges them, this module takes them apart.
+"""Kubeconfig files: read, checked and merged by kubectl's rules (client-go, tools/clientcmd), and taken apart.
 
-kubernetes_asyncio's loader runs exec plugins once, copies inline keys to files that stay, resolves a user's files
-against the directory of the cluster, and fails on a context without a user; so only its merging and its auth
-providers are used.
+`tests/unit/config/test_kubectl_agrees.py` compares verdicts and values with client-go and kubectl.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import binascii
-import importlib
-from collections.abc import Mapping
+import logging
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from kinformer.config._credentials import (
-    AuthProvider,
     Credentials,
     ExecCredentials,
+    OidcToken,
     StaticCredentials,
     TokenFile,
     basic,
     bearer,
 )
 from kinformer.config._exec import ExecPlugin
+from kinformer.config._kubeconfig_schema import AuthInfo, Cluster, Content, Context, checked, decoded
 from kinformer.config._tls import TLS, ClientCertificate, Pem
 from kinformer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["Kubeconfig", "Section"]
+__all__ = ["Entry", "Kubeconfig", "impersonation", "server_url", "tls"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_NO_SCHEME: Final = re.compile(r"(?![a-zA-Z][a-zA-Z0-9+.-]*://)")
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class Entry(Generic[T]):
     """One entry of `clusters`, `users` or `contexts`, and the file it is from.
 
     Attributes:
-        values: what it says.
+        name: its name.
+        values: its fields.
         base: the directory its relative paths start from; `None` when it is from no file.
         where: the entry and its file, for errors.
     """
 
-    values: Mapping[str, Any] = field(repr=False)
+    name: str
+    values: T = field(repr=False)
     base: Path | None
     where: str
 
-    def text(self, name: str) -> str | None:
-        """A text, or `None` when there is none."""
-        value = self.values.get(name)
-        return None if value is None or value == "" else str(value)
-
-    def path(self, name: str) -> Path | None:
-        """A file's path, relative to the kubeconfig it is named in.
+    def path(self, field: str, value: str | None) -> Path | None:
+        """Return a file's path, relative to the kubeconfig that names it.
 
         Raises:
             ConfigError: there is no such file.
         """
-        value = self.text(name)
-        if value is None:
+        if not value:
             return None
         path = Path(value).expanduser() if self.base is None else self.base / value
         if not path.is_file():
-            msg = f"{self.where}: {name} is {path}, and there is no such file"
+            msg = f"{self.where}: {field} is {path}, and there is no such file"
             raise ConfigError(msg)
         return path
 
-    def pem(self, name: str) -> Pem | None:
-        """PEM text, inline (`name-data`, base64) or in a file; inline wins.
+    def pem(self, field: str, path: str | None, data: str | None) -> Pem | None:
+        """Return PEM data, inline (base64) or in a file.
 
         Raises:
-            ConfigError: there is no such file, or the data is no base64.
+            ConfigError: there is no such file, the data is no base64, or there are both.
         """
-        data = self.text(f"{name}-data")
-        if data is None:
-            path = self.path(name)
-            return None if path is None else Pem(path)
-        try:
-            return Pem(text=base64.b64decode("".join(data.split()), validate=True).decode("ascii"))
-        except (binascii.Error, UnicodeDecodeError):
-            msg = f"{self.where}: {name}-data is not the base64 of PEM text"
-            raise ConfigError(msg) from None
+        if not data:
+            found = self.path(field, path)
+            return None if found is None else Pem(found)
+        if path:
+            msg = f"{self.where}: {field} and {field}-data exclude each other; remove one of them"
+            raise ConfigError(msg)
+        return Pem(data=decoded(data, f"{field}-data", self.where))
+
+
+@dataclass(frozen=True, slots=True)
+class _Named(Generic[T]):
+    """An entry before it is looked up: its values, and the file it is from."""
+
+    values: T
+    path: Path | None
 
 
 class Kubeconfig:
-    """One or more kubeconfig files, merged as kubectl does: the first to name something wins.
+    """One or more kubeconfig files, merged as kubectl does: the first file to name an entry wins, as a whole.
 
     Args:
-        merged: the merged content, entries possibly wrapped in kubernetes_asyncio's `ConfigNode`.
+        contents: the content of each file, and its path; `None` for content from no file.
         name: the files, for errors.
-        current: the current context, or "".
-        loader: makes kubernetes_asyncio's loader for a context, for its auth providers.
     """
 
-    def __init__(
-        self, merged: Mapping[str, Any], *, name: str, current: str, loader: Callable[[str], Any] | None
-    ) -> None:
-        self._merged = merged
+    def __init__(self, contents: Sequence[tuple[Content, Path | None]], *, name: str) -> None:
         self._name = name
-        self._current = current
-        self._loader = loader
+        self._current = next((content.current_context for content, _ in contents if content.current_context), "")
+        self._clusters: dict[str, _Named[Cluster]] = {}
+        self._users: dict[str, _Named[AuthInfo]] = {}
+        self._contexts: dict[str, _Named[Context]] = {}
+        for content, path in contents:
+            for cluster in filter(None, content.clusters or ()):
+                self._clusters.setdefault(cluster.name or "", _Named(cluster.cluster or Cluster(), path))
+            for user in filter(None, content.users or ()):
+                self._users.setdefault(user.name or "", _Named(user.user or AuthInfo(), path))
+            for context in filter(None, content.contexts or ()):
+                self._contexts.setdefault(context.name or "", _Named(context.context or Context(), path))
 
     @classmethod
     def read(cls, paths: Sequence[Path]) -> Kubeconfig:
-        """Read and merge files. Blocks: imports kubernetes_asyncio (half a second), so call it in a thread.
+        """Read and merge files. This blocks for some milliseconds, so call it in a thread.
 
         Raises:
             ConfigError: a file cannot be read, or is no kubeconfig; names it.
         """
-        module = importlib.import_module("kubernetes_asyncio.config.kube_config")
-        for path in paths:
-            _check(path)
-        name = ", ".join(map(str, paths))
-        merger = module.KubeConfigMerger(module.ENV_KUBECONFIG_PATH_SEPARATOR.join(map(str, paths)))
-        files: Mapping[str, Mapping[str, Any]] = merger.config_files
-        # The merger lets the last file that names a context win; with kubectl it is the first.
-        current = next((str(c["current-context"]) for c in files.values() if c.get("current-context")), "")
-
-        def loader(context: str) -> Any:
-            return module.KubeConfigLoader(
-                config_dict=merger.config,
-                active_context=context,
-                config_base_path=None,
-                config_persister=merger.save_changes,
-            )
-
-        return cls(merger.config.value, name=name, current=current, loader=loader)
+        return cls([(_content(path), path) for path in paths], name=", ".join(map(str, paths)))
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Kubeconfig:
-        """Take the content of a kubeconfig as it is.
+        """Take the content of a kubeconfig.
 
         Raises:
             ConfigError: it is no kubeconfig.
         """
-        _check_content(content, "the kubeconfig given")
-
-        def loader(context: str) -> Any:
-            module = importlib.import_module("kubernetes_asyncio.config.kube_config")
-            return module.KubeConfigLoader(config_dict=content, active_context=context, config_base_path="")
-
-        current = str(content.get("current-context") or "")
-        return cls(content, name="the kubeconfig given", current=current, loader=loader)
+        name = "the kubeconfig given"
+        return cls([(checked(content, name), None)], name=name)
 
     def contexts(self) -> list[str]:
-        """The names of all contexts, sorted."""
-        return sorted(str(_unwrapped(entry)[0].get("name")) for entry in self._merged.get("contexts") or ())
+        """Return the names of all contexts, sorted."""
+        return sorted(self._contexts)
 
-    def context(self, name: str | None) -> tuple[str, Section]:
-        """A context and its name; `None` asks for the current one.
+    def context(self, name: str | None) -> Entry[Context]:
+        """Return a context; `None` asks for the current one.
 
         Raises:
-            ConfigError: there is none of that name, or none is current; lists those there are.
+            ConfigError: there is none of that name, or none is current; lists those that exist.
         """
         known = ", ".join(self.contexts()) or "none"
         wanted = name or self._current
         if not wanted:
             msg = f"{self._name}: no current-context is set; name one of the contexts there are: {known}"
             raise ConfigError(msg)
-        section = self._find("contexts", wanted)
-        if section is None:
-            whose = "" if name else ", which is its current-context"
-            msg = f"{self._name}: there is no context {wanted!r}{whose}; the contexts there are: {known}"
+        entry = self._entry("context", wanted, self._contexts)
+        if entry is None:
+            which = "" if name else ", which is its current-context"
+            msg = f"{self._name}: there is no context {wanted!r}{which}; the contexts there are: {known}"
             raise ConfigError(msg)
-        return wanted, section
+        return entry
 
-    def cluster(self, context: Section) -> Section:
-        """The cluster of a context.
+    def cluster(self, context: Entry[Context]) -> Entry[Cluster]:
+        """Return the cluster of a context.
 
         Raises:
-            ConfigError: the context names none, or one that is not there, or one without a server.
+            ConfigError: the context names none, or one that does not exist, or one without a server.
         """
-        name = context.text("cluster")
-        section = self._find("clusters", name) if name else None
-        if section is None:
+        name = context.values.cluster
+        entry = self._entry("cluster", name, self._clusters) if name else None
+        if entry is None:
             msg = f"{context.where}: " + (f"there is no cluster {name!r}" if name else "it names no cluster")
             raise ConfigError(msg)
-        if section.text("server") is None:
-            msg = f"{section.where}: it names no server"
+        if not entry.values.server:
+            msg = f"{entry.where}: it names no server"
             raise ConfigError(msg)
-        return section
+        return entry
 
-    def user(self, context: Section) -> Section:
-        """The user of a context; an empty one where the context names none.
+    def user(self, context: Entry[Context]) -> Entry[AuthInfo]:
+        """Return the user of a context; an empty one where the context names none.
 
         Raises:
-            ConfigError: the context names one that is not there.
+            ConfigError: the context names one that does not exist.
         """
-        name = context.text("user")
-        if name is None:
-            return Section({}, None, context.where)
-        section = self._find("users", name)
-        if section is None:
+        name = context.values.user
+        if not name:
+            return Entry("", AuthInfo(), None, context.where)
+        entry = self._entry("user", name, self._users)
+        if entry is None:
             msg = f"{context.where}: there is no user {name!r}"
             raise ConfigError(msg)
-        return section
+        return entry
 
-    def credentials(self, context_name: str, user: Section, cluster: Section) -> Credentials:
-        """Where the user's authorization comes from, in kubectl's order of preference.
+    def credentials(self, user: Entry[AuthInfo], cluster: Entry[Cluster]) -> Credentials:
+        """Return the source of the user's authorization, in kubectl's order of preference.
 
         Raises:
-            ConfigError: what the user's entry says cannot be used.
+            ConfigError: the fields of the user's entry cannot be used, or exclude each other.
         """
-        values = user.values
-        if values.get("auth-provider"):
-            return AuthProvider(self._provider(context_name, user), where=user.where)
-        token, token_file = user.text("token"), user.path("tokenFile")
+        values, where = user.values, user.where
+        if values.token and values.username:
+            msg = f"{where}: token and username exclude each other; remove one of them"
+            raise ConfigError(msg)
+        if values.auth_provider is not None and values.exec is not None:
+            msg = f"{where}: auth-provider and exec exclude each other; remove auth-provider"
+            raise ConfigError(msg)
+        provider = None if values.auth_provider is None else self._provider(user)
+        plugin = None
+        if values.exec is not None:
+            # Read also where a token is used instead of it: a mistake in it is a mistake.
+            plugin = ExecPlugin.from_kubeconfig(
+                values.exec, where=where, base=user.base, cluster=_cluster_info(cluster)
+            )
+        token = bearer(values.token, where=where) if values.token else None
+        token_file = user.path("tokenFile", values.token_file)
         if token_file is not None:
             # The file wins, and the token bridges the time until it can be read (client-go, rest.Config).
-            source = TokenFile(Pem(token_file), fallback=bearer(token, where=user.where) if token is not None else None)
+            source = TokenFile(Pem(token_file), fallback=token)
             source.current()
             return source
         if token is not None:
-            return StaticCredentials(bearer(token, where=user.where))
-        username, password = user.text("username"), user.text("password")
-        if username is not None:
-            return StaticCredentials(basic(username, password or ""))
-        section = values.get("exec")
-        if section:
-            if not isinstance(section, Mapping):
-                msg = f"{user.where}: exec is no mapping"
-                raise ConfigError(msg)
-            plugin = ExecPlugin.from_kubeconfig(
-                section, where=user.where, base=user.base, cluster=_cluster_info(cluster)
-            )
-            return ExecCredentials(plugin)
-        return StaticCredentials()
+            return StaticCredentials(token)
+        if values.username:
+            return StaticCredentials(basic(values.username, values.password or ""))
+        if provider is not None:
+            return provider
+        return StaticCredentials() if plugin is None else ExecCredentials(plugin)
 
-    def _provider(self, context_name: str, user: Section) -> Callable[[], Awaitable[str]]:
-        provider = user.values["auth-provider"]
-        kind = provider.get("name") if isinstance(provider, Mapping) else None
-        if kind not in {"oidc", "gcp"}:
+    def _provider(self, user: Entry[AuthInfo]) -> OidcToken:
+        provider = user.values.auth_provider
+        assert provider is not None
+        if provider.name != "oidc":
             msg = (
-                f"{user.where}: auth-provider {kind!r} is not known (only oidc and gcp are); use an exec plugin instead"
+                f"{user.where}: auth-provider {provider.name!r} is not known (kubectl has removed azure and gcp, too); "
+                "use an exec plugin instead"
             )
             raise ConfigError(msg)
-        make_loader = self._loader
-        loader: Any = None
+        path = self._users[user.name].path
+        given = (provider.config or {}).get("id-token")
 
-        async def ask() -> str:
-            nonlocal loader
-            client = await asyncio.to_thread(importlib.import_module, "kubernetes_asyncio.client")
-            if loader is None and make_loader is not None:
-                loader = make_loader(context_name)
-            configuration = client.Configuration()
-            await loader.load_and_set(configuration)
-            return str(configuration.api_key.get("BearerToken", ""))
+        def read() -> str | None:
+            if path is None:
+                return given
+            entries = filter(None, _content(path).users or ())
+            now = next((entry.user for entry in entries if entry.name == user.name), None)
+            return (
+                None if now is None or now.auth_provider is None else (now.auth_provider.config or {}).get("id-token")
+            )
 
-        return ask
+        return OidcToken(read, where=user.where)
 
-    def _find(self, kind: str, name: str) -> Section | None:
-        for entry in self._merged.get(kind) or ():
-            values, path = _unwrapped(entry)
-            if values.get("name") == name:
-                inner = values.get(kind.removesuffix("s"))
-                file = self._name if path is None else str(path)
-                return Section(
-                    inner if isinstance(inner, Mapping) else {},
-                    None if path is None else path.absolute().parent,
-                    f"{file}: {kind.removesuffix('s')} {name!r}",
-                )
-        return None
+    def _entry(self, kind: str, name: str, entries: dict[str, _Named[T]]) -> Entry[T] | None:
+        found = entries.get(name)
+        if found is None:
+            return None
+        file = self._name if found.path is None else str(found.path)
+        base = None if found.path is None else found.path.absolute().parent
+        return Entry(name, found.values, base, f"{file}: {kind} {name!r}")
 
 
-def tls(cluster: Section, user: Section) -> TLS:
-    """How a cluster wants to be verified, and the user's certificate.
+def server_url(cluster: Entry[Cluster]) -> tuple[str, bool]:
+    """Return the server's URL, and whether credentials may be sent to it.
+
+    As with kubectl, a server without a scheme is reached by http, and then gets no credentials: they would pass the
+    network in clear text without the user having written so.
 
     Raises:
-        ConfigError: a file is missing, or a certificate comes without its key.
+        ConfigError: there is a path behind a host without a scheme.
     """
-    certificate, key = user.pem("client-certificate"), user.pem("client-key")
-    if (certificate is None) != (key is None):
-        msg = f"{user.where}: client-certificate and client-key go together, and one of them is missing"
+    server = cluster.values.server or ""
+    if not _NO_SCHEME.match(server):
+        return server, True
+    if "/" in server:
+        msg = f"{cluster.where}: its server has a path and no scheme; begin it with https://"
+        raise ConfigError(msg)
+    return f"http://{server}", False
+
+
+def tls(cluster: Entry[Cluster], user: Entry[AuthInfo]) -> TLS:
+    """Return the rules by which a cluster is verified, and the user's certificate.
+
+    Raises:
+        ConfigError: a file is missing, a certificate comes without its key, or an authority comes with
+            `insecure-skip-tls-verify`.
+    """
+    values, who = cluster.values, user.values
+    certificate = user.pem("client-certificate", who.client_certificate, who.client_certificate_data)
+    key = None
+    if certificate is not None:
+        key = user.pem("client-key", who.client_key, who.client_key_data)
+        if key is None:
+            msg = f"{user.where}: client-certificate and client-key go together, and client-key is missing"
+            raise ConfigError(msg)
+    authority = cluster.pem("certificate-authority", values.certificate_authority, values.certificate_authority_data)
+    insecure = bool(values.insecure_skip_tls_verify)
+    if authority is not None and insecure:
+        msg = (
+            f"{cluster.where}: certificate-authority and insecure-skip-tls-verify exclude each other; remove the latter"
+        )
         raise ConfigError(msg)
     return TLS(
-        ca=cluster.pem("certificate-authority"),
+        ca=authority,
         certificate=None if certificate is None or key is None else ClientCertificate(certificate, key),
-        server_name=cluster.text("tls-server-name"),
-        verify=not cluster.values.get("insecure-skip-tls-verify"),
+        server_name=values.tls_server_name or None,
+        verify=not insecure,
     )
 
 
-def impersonation(user: Section) -> dict[str, list[str]]:
-    """The headers that ask the server to take us for somebody else (`as`, `as-groups`, `as-uid`, `as-user-extra`).
+def impersonation(user: Entry[AuthInfo]) -> dict[str, list[str]]:
+    """Return the headers that ask the server to act as another user (`as`, `as-groups`, `as-uid`, `as-user-extra`).
 
     Raises:
         ConfigError: groups or extras without a user, which the server refuses.
     """
+    values = user.values
     headers: dict[str, list[str]] = {}
-    if (name := user.text("as")) is not None:
-        headers["Impersonate-User"] = [name]
-    if (uid := user.text("as-uid")) is not None:
-        headers["Impersonate-Uid"] = [uid]
-    if groups := user.values.get("as-groups"):
-        headers["Impersonate-Group"] = [str(group) for group in groups]
-    for key, values in (user.values.get("as-user-extra") or {}).items():
-        headers[f"Impersonate-Extra-{key}"] = [str(value) for value in values]
-    if headers and name is None:
+    if values.as_user:
+        headers["Impersonate-User"] = [values.as_user]
+    if values.as_uid:
+        headers["Impersonate-Uid"] = [values.as_uid]
+    if values.as_groups:
+        headers["Impersonate-Group"] = [group or "" for group in values.as_groups]
+    for key, extra in (values.as_user_extra or {}).items():
+        headers[f"Impersonate-Extra-{key}"] = [value or "" for value in extra or ()]
+    if headers and not values.as_user:
         msg = f"{user.where}: as-uid, as-groups and as-user-extra need `as`, the user's name"
         raise ConfigError(msg)
     return headers
 
 
-def _cluster_info(cluster: Section) -> dict[str, Any]:
-    """What an exec plugin is told of the cluster (client.authentication.k8s.io/v1, Cluster)."""
+def _cluster_info(cluster: Entry[Cluster]) -> dict[str, Any]:
+    """Return the description of the cluster for an exec plugin (client.authentication.k8s.io/v1, Cluster)."""
     values = cluster.values
-    names = ("server", "tls-server-name", "insecure-skip-tls-verify", "proxy-url", "disable-compression")
-    info: dict[str, Any] = {name: values[name] for name in names if values.get(name)}
-    if (authority := cluster.pem("certificate-authority")) is not None:
-        info["certificate-authority-data"] = base64.b64encode(authority.read().encode()).decode()
-    for extension in values.get("extensions") or ():
-        if extension.get("name") == "client.authentication.k8s.io/exec":
-            info["config"] = extension.get("extension")
+    fields: dict[str, Any] = {
+        "server": values.server,
+        "tls-server-name": values.tls_server_name,
+        "insecure-skip-tls-verify": values.insecure_skip_tls_verify,
+        "proxy-url": values.proxy_url,
+        "disable-compression": values.disable_compression,
+    }
+    info = {name: value for name, value in fields.items() if value}
+    authority = cluster.pem("certificate-authority", values.certificate_authority, values.certificate_authority_data)
+    if authority is not None:
+        info["certificate-authority-data"] = base64.b64encode(authority.read()).decode()
+    for extension in filter(None, values.extensions or ()):
+        if extension.name == "client.authentication.k8s.io/exec":
+            info["config"] = extension.extension
     return info
 
 
-def _unwrapped(entry: Any) -> tuple[Mapping[str, Any], Path | None]:
-    """An entry, and the file it is from: what the merger made wears a `ConfigNode`."""
-    if isinstance(entry, Mapping):
-        return entry, None
-    return entry.value, Path(entry.path)
+def _content(path: Path) -> Content:
+    """Read one file.
 
+    Raises:
+        ConfigError: it cannot be read, or is no kubeconfig; names it.
+    """
+    # Imported here: inside a cluster no kubeconfig is read.
+    from kinformer.config._yaml import YamlError, read_yaml
 
-def _check(path: Path) -> None:
-    yaml: Any = importlib.import_module("yaml")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return checked(read_yaml(path.read_bytes()), f"kubeconfig {path}")
     except OSError as error:
         msg = f"cannot read kubeconfig {path}: {error.strerror or error}"
         raise ConfigError(msg) from error
-    except UnicodeDecodeError:
-        msg = f"kubeconfig {path} is not UTF-8 text"
+    except YamlError as error:
+        msg = f"kubeconfig {path} {error}"
         raise ConfigError(msg) from None
-    except yaml.YAMLError as error:
-        # Only the place: the problem's context would quote the file, tokens and all.
-        mark = getattr(error, "problem_mark", None)
-        at = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        msg = f"kubeconfig {path} is not YAML{at}"
-        raise ConfigError(msg) from None
-    _check_content(content, f"kubeconfig {path}")
-
-
-def _check_content(content: object, name: str) -> None:
-    if not isinstance(content, Mapping):
-        msg = f"{name} is no kubeconfig: expected a mapping with clusters, users and contexts"
-        raise ConfigError(msg)
-    for kind in ("clusters", "users", "contexts"):
-        entries = content.get(kind)
-        if entries is not None and not (
-            isinstance(entries, list) and all(isinstance(e, Mapping) and "name" in e for e in entries)
-        ):
-            msg = f"{name} is no kubeconfig: {kind} is to be a list of entries with a name"
-            raise ConfigError(msg)

@@ -1,12 +1,15 @@
-"""Trust: whom we believe to be the API server, and the certificate that says who we are."""
+"""Trust in the API server, and the client certificate."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import logging
+import re
 import ssl
 import tempfile
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kinformer.errors import ConfigError
 
@@ -20,29 +23,33 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Pem:
-    """PEM text: in a file, which is read again when it changes, or given as it is."""
+    """PEM data: in a file, which is read again when it changes, or given inline.
+
+    These are bytes, for the text around the PEM blocks may have any encoding: bundles of Linux distributions name
+    their authorities in comments.
+    """
 
     path: Path | None = None
-    text: str = field(default="", repr=False)
+    data: bytes = field(default=b"", repr=False)
 
     def stamp(self) -> tuple[int, ...]:
-        """What tells one state of the file from another; an atomic swap of a mounted secret changes the inode.
+        """Return the file's identity and state; an atomic swap of a mounted Secret changes the inode.
 
         Raises:
-            OSError: the file cannot be looked at, perhaps because it is being replaced.
+            OSError: the file cannot be read, perhaps because it is being replaced.
         """
         if self.path is None:
             return ()
         status = self.path.stat()
         return (status.st_mtime_ns, status.st_size, status.st_ino)
 
-    def read(self) -> str:
-        """The text.
+    def read(self) -> bytes:
+        """Return the content.
 
         Raises:
             OSError: the file cannot be read.
         """
-        return self.text if self.path is None else self.path.read_text(encoding="ascii", errors="replace")
+        return self.data if self.path is None else self.path.read_bytes()
 
     def __str__(self) -> str:
         return "the data given" if self.path is None else str(self.path)
@@ -58,13 +65,13 @@ class ClientCertificate:
 
 @dataclass(frozen=True, slots=True)
 class TLS:
-    """How the server is verified.
+    """The rules by which the server is verified.
 
     Args:
-        ca: the authorities to believe; `None` for those of the system.
+        ca: the trusted authorities; `None` for those of the system.
         certificate: the client certificate, if any.
-        server_name: the name to ask for (SNI) and to find in the server's certificate, where it differs from the URL's.
-        verify: `False` believes anybody.
+        server_name: the name for SNI and for the check of the server's certificate, where it differs from the URL's.
+        verify: `False` disables certificate verification, so the connection is open to man-in-the-middle attacks.
     """
 
     ca: Pem | None = None
@@ -73,13 +80,13 @@ class TLS:
     verify: bool = True
 
     def context(self, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
-        """Make a context of what the files say now.
+        """Make a context from the present content of the files.
 
         Args:
-            certificate: takes the place of the one of the configuration (exec plugins hand out certificates).
+            certificate: replaces the certificate of the configuration (exec plugins return certificates).
 
         Raises:
-            ConfigError: a file is missing or does not hold what it should; names it.
+            ConfigError: a file is missing or has the wrong content; names it.
         """
         context = self._trusting()
         # Go's verifier, which every other client of the cluster uses, asks neither for the key identifiers that
@@ -98,17 +105,17 @@ class TLS:
         if self.ca is None:
             return ssl.create_default_context()
         try:
-            return ssl.create_default_context(cadata=self.ca.read())
+            return _trusting_only(self.ca.read())
         except (OSError, ValueError) as error:
             msg = f"the certificate authority ({self.ca}) cannot be used: {_reason(error)}; expected PEM certificates"
             raise ConfigError(msg) from error
 
 
 class ContextCache:
-    """The SSL context of the moment: made anew when one of its files changes.
+    """The current SSL context, made again when one of its files changes.
 
-    Connections made with an older context go on; new ones use the new. A change that cannot be used (a certificate
-    whose key has not been written yet) leaves the old context in place and is looked at again the next time.
+    Open connections keep the context they began with; new connections use the new one. A change that cannot be used (a
+    certificate whose key is not written yet) leaves the old context in place, and the next call tries again.
     """
 
     __slots__ = ("_context", "_made_of", "_refused", "_tls")
@@ -120,10 +127,10 @@ class ContextCache:
         self._refused: object = None
 
     def get(self, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
-        """The context for a new connection.
+        """Return the context for a new connection.
 
         Raises:
-            ConfigError: there is none yet, and the files cannot be used.
+            ConfigError: there is no context yet, and the files cannot be used.
         """
         try:
             state = self._state(certificate)
@@ -152,14 +159,44 @@ class ContextCache:
         return (pair, stamps)
 
 
+# As Go's encoding/pem finds them: a block begins at the start of a line, and everything around it is comment.
+_CERTIFICATE: Final = re.compile(
+    rb"^-----BEGIN CERTIFICATE-----[ \t]*\r?\n(.*?)-----END CERTIFICATE-----", re.MULTILINE | re.DOTALL
+)
+
+
+def _trusting_only(bundle: bytes) -> ssl.SSLContext:
+    """Make a context that trusts the certificates of a bundle.
+
+    A certificate that OpenSSL cannot read is left out with a warning, as Go does: others may do.
+
+    Raises:
+        ValueError: the bundle has no certificate that can be read.
+    """
+    context: ssl.SSLContext | None = None
+    for block in _CERTIFICATE.findall(bundle.removeprefix(b"\xef\xbb\xbf")):
+        try:
+            certificate = base64.b64decode(b"".join(block.split()), validate=True)
+            if context is None:
+                context = ssl.create_default_context(cadata=certificate)
+            else:
+                context.load_verify_locations(cadata=certificate)
+        except (binascii.Error, ssl.SSLError, ValueError) as error:
+            log.warning("a certificate of a CA bundle cannot be read and is left out: %s", _reason(error))
+    if context is None:
+        msg = "it holds no certificate that can be read"
+        raise ValueError(msg)
+    return context
+
+
 def _load_certificate(context: ssl.SSLContext, pair: ClientCertificate) -> None:
     try:
         if pair.certificate.path is not None and pair.key.path is not None:
             context.load_cert_chain(pair.certificate.path, pair.key.path, password=_no_password)
         else:
-            # OpenSSL takes a chain only from a file. This one is readable by us alone, and gone in a moment.
-            with tempfile.NamedTemporaryFile("w", encoding="ascii", suffix=".pem") as both:
-                both.write(pair.certificate.read().rstrip() + "\n" + pair.key.read().rstrip() + "\n")
+            # OpenSSL takes a chain only from a file. This file is readable by this user only, and is removed at once.
+            with tempfile.NamedTemporaryFile("wb", suffix=".pem") as both:
+                both.write(pair.certificate.read().rstrip() + b"\n" + pair.key.read().rstrip() + b"\n")
                 both.flush()
                 context.load_cert_chain(both.name, password=_no_password)
     except (OSError, ValueError) as error:
@@ -171,7 +208,7 @@ def _load_certificate(context: ssl.SSLContext, pair: ClientCertificate) -> None:
 
 
 def _no_password() -> str:
-    """Stands in the way of OpenSSL's habit of asking the terminal."""
+    """Keep OpenSSL from asking for a password at the terminal."""
     return ""
 
 

@@ -307,7 +307,7 @@ async def test_one_who_is_cancelled_while_renewing_leaves_the_renewal_to_the_nex
 
 async def test_a_failing_plugin_is_a_config_error_of_the_request(scripted: Scripted, tmp_path: Path) -> None:
     async with Client(with_plugin(scripted.url, tmp_path, "echo sign in >&2; exit 1")) as client:
-        with pytest.raises(ConfigError, match="user 'u': exec plugin .* ended with exit code 1: sign in"):
+        with pytest.raises(ConfigError, match="user 'u': exec plugin .* ended with exit code 1; run it in a terminal"):
             await client.list(PODS)
     assert scripted.seen == []
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
+import signal
 import stat
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +80,14 @@ async def test_a_plugin_may_hand_out_a_certificate_and_a_time_to_live(tmp_path: 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("echo sign in first >&2; exit 3", "ended with exit code 3: sign in first"),
+        ("echo hunter2 >&2; exit 3", "ended with exit code 3; run it in a terminal to see its messages"),
+        ("head -c 2000000 /dev/zero", "wrote more than 1 MiB to its standard output"),
+        ("yes hunter2", "wrote more than 1 MiB to its standard output"),
+        ("printf '{\"x\":'; head -c 100000 /dev/zero | tr '\\0' '['", "did not answer with JSON"),
+        ("printf '\\377\\376{}'", "did not answer with JSON"),
+        (f"echo '{answer(token=['hunter2'])}'", "an ExecCredential whose fields have the right types"),
+        (f"echo '{answer(token=5)}'", "an ExecCredential whose fields have the right types"),
+        (f"echo '{answer(token='t', expirationTimestamp=1893456000)}'", "whose fields have the right types"),
         ("echo hunter2", "did not answer with JSON"),
         ("echo '{}'", "did not answer with an ExecCredential that has a status"),
         (f"echo '{answer(token='')}'", "handed out neither a token nor a certificate"),
@@ -83,7 +95,7 @@ async def test_a_plugin_may_hand_out_a_certificate_and_a_time_to_live(tmp_path: 
         (f"echo '{answer(token='t', expirationTimestamp='soon')}'", "an expirationTimestamp that is no RFC 3339 time"),
         (
             f"echo '{answer(token='t').replace('/v1', '/v1beta1')}'",
-            "answered as 'client.authentication.k8s.io/v1beta1'",
+            "answered in another apiVersion than 'client.authentication.k8s.io/v1'",
         ),
     ],
 )
@@ -166,6 +178,80 @@ async def test_a_run_can_be_cancelled_at_any_moment_also_while_its_process_start
         await dies(int((tmp_path / "child").read_text()))
 
 
+@pytest.mark.parametrize("times", [2, 3, 5])
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 4, 6, 10])
+async def test_a_run_that_is_cancelled_several_times_leaves_no_process_behind(
+    tmp_path: Path, turns: int, times: int
+) -> None:
+    command = script(tmp_path / "plugin", with_a_child(tmp_path))
+    async with asyncio.timeout(20):
+        running = asyncio.get_running_loop().create_task(plugin(command).run())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for _ in range(times):
+            running.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    out = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout  # noqa: ASYNC221 - nothing else runs
+    assert command not in out
+
+
+async def test_a_process_that_a_plugin_leaves_behind_neither_delays_the_answer_nor_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_exec, "DRAIN_LIMIT", 0.1)
+    command = script(tmp_path / "plugin", f"sleep 1000 & echo $! > {tmp_path}/child; echo '{answer(token='t')}'")
+    async with asyncio.timeout(20):
+        assert (await plugin(command).run()).token == "t"
+    await dies(int((tmp_path / "child").read_text()))
+
+
+async def test_an_answer_in_yaml_is_understood_as_it_is_by_client_go(tmp_path: Path) -> None:
+    text = f"apiVersion: {V1}\\nkind: ExecCredential\\nstatus: {{token: t}}\\n"
+    assert (await plugin(script(tmp_path / "plugin", f"printf '%b' '{text}'")).run()).token == "t"
+
+
+def test_the_question_of_a_plugin_is_seen_at_a_terminal_and_its_answer_is_read(tmp_path: Path) -> None:
+    command = script(
+        tmp_path / "plugin",
+        f"printf 'MFA code: ' >&2; read code; test \"$code\" = 123 || exit 1; echo '{answer(token='t')}'",
+    )
+    program = (
+        "import asyncio\n"
+        "from kinformer.config._exec import ExecPlugin\n"
+        f"section = {{'apiVersion': {V1!r}, 'command': {command!r}, 'interactiveMode': 'IfAvailable'}}\n"
+        "plugin = ExecPlugin.from_kubeconfig(section, where='user', base=None, cluster={})\n"
+        "print('token', asyncio.run(plugin.run()).token)\n"
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:  # pragma: no cover - another process
+        os.execv(sys.executable, [sys.executable, "-c", program])
+    seen = b""
+    try:
+        while b"MFA code: " not in seen:
+            seen += os.read(terminal, 1000)
+        os.write(terminal, b"123\n")
+        while b"token t" not in seen:
+            seen += os.read(terminal, 1000)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+
+
+async def test_an_interactive_plugin_has_ten_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_exec, "_at_terminal", lambda: True)
+    monkeypatch.setattr(_exec, "INTERACTIVE_TIME_LIMIT", 0.3)
+    with pytest.raises(ConfigError, match=r"did not answer within 0\.3 seconds"):
+        await plugin(script(tmp_path / "plugin", "exec sleep 1000"), interactiveMode="IfAvailable").run()
+
+
+async def test_nothing_that_a_plugin_is_given_or_writes_gets_into_its_repr() -> None:
+    made = plugin("x", args=["--client-secret", "hunter2"], env=[{"name": "A", "value": "hunter2"}])
+    assert "hunter2" not in repr(made)
+
+
 class Scripted:
     """Stands for a plugin's process: hands out what it is told to, and counts."""
 
@@ -205,6 +291,15 @@ async def test_a_short_lived_token_is_renewed_when_a_fifth_of_its_life_is_left()
     await now(credentials)
     await asyncio.sleep(79)
     assert await now(credentials) == "Bearer t1"
+    await asyncio.sleep(1)
+    assert await now(credentials) == "Bearer t2"
+
+
+@pytest.mark.looptime
+async def test_a_credential_that_has_expired_already_does_not_start_a_plugin_for_each_request() -> None:
+    source = Scripted(-100)
+    credentials = ExecCredentials(source)  # type: ignore[arg-type]  # stands for a process
+    assert [await now(credentials) for _ in range(20)] == ["Bearer t1"] * 20
     await asyncio.sleep(1)
     assert await now(credentials) == "Bearer t2"
 
