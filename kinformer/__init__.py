@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from kinformer.labels import FieldSelector, LabelSelector
     from kinformer.metrics import Metrics, WorkMetrics
     from kinformer.objects import KubeObject, ObjectKey
+    from kinformer.operators.conflicts import retry_on_conflict
     from kinformer.operators.event_recorder import EventRecorder
     from kinformer.operators.finalizers import Finalizer
     from kinformer.operators.leader_election import LeaderElector, Leadership
@@ -190,6 +191,7 @@ __all__ = [
     "WorkQueue",
     "__version__",
     "owned_by",
+    "retry_on_conflict",
 ]
 
 # Where each name lives; the imports above say the same to type checkers, and a test compares the two.
@@ -275,6 +277,7 @@ _HOME = {
     "EventRecorder": "operators.event_recorder",
     "StatusCondition": "operators.status_conditions",
     "owned_by": "operators.owners",
+    "retry_on_conflict": "operators.conflicts",
     "Shard": "scope",
     "CacheSnapshot": "cache.snapshot",
     "Trim": "reflector.trim",

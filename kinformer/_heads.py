@@ -8,15 +8,13 @@ What many objects have in common (labels, owners, finalizers) is decoded once an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from kinformer._recent import Lately
+from kinformer._recent import RecentCache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kinformer.resources import Resource
 
 __all__ = [
@@ -150,41 +148,6 @@ class AnswerEnvelope(Places, gc=False):
     kind: str = ""
 
 
-class _SharedValues(Generic[T]):
-    """Decoded values by their JSON. Many objects have equal ones, and have them from here: decoded once, kept once.
-
-    What came lately is remembered: at least the last `size` different texts, at most twice as many. Nothing has to be
-    counted or given back. (`Lately` does the same with one call more, of which there would be three per event.)
-    """
-
-    __slots__ = ("_decode", "_older", "_size", "_younger")
-
-    def __init__(self, decode: Callable[[bytes], T], size: int) -> None:
-        self._decode = decode
-        self._size = size
-        self._younger: dict[bytes, T] = {}
-        self._older: dict[bytes, T] = {}
-
-    def __len__(self) -> int:
-        return len(self._younger) + len(self._older)
-
-    def get(self, text: bytes) -> T:
-        """The value that JSON means.
-
-        Raises:
-            msgspec.DecodeError, UnicodeDecodeError: it does not mean such a value.
-        """
-        found = self._younger.get(text)
-        if found is None:
-            found = self._older.get(text)
-            if found is None:
-                found = self._decode(text)
-            if len(self._younger) >= self._size:
-                self._older, self._younger = self._younger, {}
-            self._younger[text] = found
-        return found
-
-
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 _decode_answer_envelope = msgspec.json.Decoder(AnswerEnvelope).decode
 find_places = msgspec.json.Decoder(Places).decode
@@ -192,16 +155,12 @@ find_places = msgspec.json.Decoder(Places).decode
 
 _decode_string_map = msgspec.json.Decoder(dict[str, str] | None).decode
 _decode_any = msgspec.json.Decoder().decode
-_label_strings: Final[Lately[str, str]] = Lately(4096)
+_label_strings: Final[RecentCache[str, str]] = RecentCache(4096)
 
 
 def _one_string(text: str) -> str:
-    """The same text, as one string for all who have it."""
-    found = _label_strings.get(text)
-    if found is None:
-        _label_strings.put(text, text)
-        return text
-    return found
+    """Return the same text, as one string that all objects share."""
+    return _label_strings.get_or_make(text, str)
 
 
 def _decode_labels(text: bytes) -> dict[str, str] | None:
@@ -237,9 +196,10 @@ def _is_string(value: object) -> bool:
     return isinstance(value, str)
 
 
-_label_sets: Final = _SharedValues(_decode_labels, _REMEMBERED_LABEL_SETS)
-_owner_sets: Final = _SharedValues(_decode_owners, _REMEMBERED_OWNER_SETS)
-_finalizer_sets: Final = _SharedValues(_decode_finalizers, _REMEMBERED_FINALIZERS)
+# Many objects have equal labels, owners and finalizers, and share them by their JSON: decoded once, kept once.
+_label_sets: Final[RecentCache[bytes, dict[str, str] | None]] = RecentCache(_REMEMBERED_LABEL_SETS)
+_owner_sets: Final[RecentCache[bytes, Owners]] = RecentCache(_REMEMBERED_OWNER_SETS)
+_finalizer_sets: Final[RecentCache[bytes, Finalizers]] = RecentCache(_REMEMBERED_FINALIZERS)
 
 
 def decode_head(raw: bytes) -> Envelope:
@@ -264,13 +224,13 @@ def _complete(head: _HeadAsSent) -> None:
     """Put the shared values in place of their JSON."""
     labels = head.labels
     if labels is not None:
-        head.labels = _label_sets.get(bytes(labels))  # type: ignore[assignment]
+        head.labels = _label_sets.get_or_make(bytes(labels), _decode_labels)  # type: ignore[assignment]
     owners, finalizers = head.owner_references, head.finalizers
     if owners is not None:
-        head.owner_references = _owner_sets.get(bytes(owners))  # type: ignore[assignment]
+        head.owner_references = _owner_sets.get_or_make(bytes(owners), _decode_owners)  # type: ignore[assignment]
     else:
         head.owner_references = ()
     if finalizers is not None:
-        head.finalizers = _finalizer_sets.get(bytes(finalizers))  # type: ignore[assignment]
+        head.finalizers = _finalizer_sets.get_or_make(bytes(finalizers), _decode_finalizers)  # type: ignore[assignment]
     else:
         head.finalizers = ()

@@ -1,20 +1,23 @@
-"""What came lately, remembered in bounded space: two tables, of which the older is dropped when the younger is full.
+"""A bounded cache of recent entries, in two generations: when the younger one is full, the older one is dropped.
 
-Nothing has to be counted or given back, and nothing is kept alive for longer than that.
+No entry has to be counted or given back, and the cache keeps no entry alive for longer than two generations.
 """
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-__all__ = ["Lately"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["RecentCache"]
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Lately(Generic[K, V]):
-    """At least the last `size` different keys with their values, at most twice as many."""
+class RecentCache(Generic[K, V]):
+    """Holds at least the `size` keys that were used last, with their values, and at most twice as many."""
 
     __slots__ = ("_older", "_size", "_younger")
 
@@ -24,10 +27,11 @@ class Lately(Generic[K, V]):
         self._older: dict[K, V] = {}
 
     def __len__(self) -> int:
+        """Return the number of entries; a key in both generations counts twice."""
         return len(self._younger) + len(self._older)
 
     def get(self, key: K) -> V | None:
-        """The value of a key that came lately, which from now on it has done again; else `None`."""
+        """Return the value of a key, which makes it a recent one; `None` if there is none."""
         found = self._younger.get(key)
         if found is None:
             found = self._older.get(key)
@@ -36,7 +40,20 @@ class Lately(Generic[K, V]):
         return found
 
     def put(self, key: K, value: V) -> None:
-        """Remember a value."""
+        """Keep a value."""
         if len(self._younger) >= self._size:
             self._older, self._younger = self._younger, {}
         self._younger[key] = value
+
+    def get_or_make(self, key: K, make: Callable[[K], V]) -> V:
+        """Return the value of a key; make and keep it if there is none. An exception of `make` changes nothing.
+
+        A value of `None` is made again each time.
+        """
+        found = self._younger.get(key)
+        if found is None:
+            found = self._older.get(key)
+            if found is None:
+                found = make(key)
+            self.put(key, found)
+        return found

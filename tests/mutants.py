@@ -228,7 +228,7 @@ MUTANTS = (
     ),
     Mutant(
         "what is shared is kept for ever",
-        "_recent.py::Lately.put",
+        "_recent.py::RecentCache.put",
         "len(self._younger) >= self._size",
         "False",
     ),

@@ -11,19 +11,18 @@ in its Event all the same, and shows with the next one that is not.
 from __future__ import annotations
 
 import uuid
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+from kinformer._recent import RecentCache
+from kinformer._token_bucket import TokenBucket
 from kinformer.objects import KubeObject
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
 __all__ = ["EventCorrelator", "EventSeries", "Subject"]
-
-V = TypeVar("V")
 
 # tools/record/events_cache.go: defaultSpamBurst, defaultSpamQPS, defaultAggregateMaxEvents,
 # defaultAggregateIntervalInSeconds, maxLruCacheEntries
@@ -130,16 +129,10 @@ class _Similar:
     messages: set[str] = field(default_factory=set)
 
 
-@dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    filled: float
-
-
 class EventCorrelator:
     """Decides what becomes of each occurrence.
 
-    Remembers 4096 objects, series and groups of similar ones each, the least recently used being forgotten.
+    Keeps at least the 4096 objects, series and groups of similar ones each that were used last, at most twice as many.
 
     Args:
         burst: how many Events about one object may come at once.
@@ -160,9 +153,9 @@ class EventCorrelator:
         self._refill = refill
         self._similar = similar
         self._similar_within = similar_within
-        self._groups: _Remembered[_Similar] = _Remembered()
-        self._series: _Remembered[EventSeries] = _Remembered()
-        self._buckets: _Remembered[_Bucket] = _Remembered()
+        self._groups: RecentCache[Hashable, _Similar] = RecentCache(REMEMBERED)
+        self._series: RecentCache[Hashable, EventSeries] = RecentCache(REMEMBERED)
+        self._buckets: RecentCache[Subject, TokenBucket] = RecentCache(REMEMBERED)
 
     def take(
         self,
@@ -209,35 +202,8 @@ class EventCorrelator:
         return True
 
     def _has_room(self, subject: Subject, now: float) -> bool:
-        bucket = self._buckets.get(subject)
-        if bucket is None:
-            bucket = _Bucket(self._burst, now)
-            self._buckets.put(subject, bucket)
-        bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.filled) / self._refill)
-        bucket.filled = now
-        if bucket.tokens < 1:
-            return False
-        bucket.tokens -= 1
-        return True
-
-
-class _Remembered(Generic[V]):
-    """What was used last, up to a limit."""
-
-    def __init__(self) -> None:
-        self._entries: OrderedDict[Hashable, V] = OrderedDict()
-
-    def get(self, key: Hashable) -> V | None:
-        value = self._entries.get(key)
-        if value is not None:
-            self._entries.move_to_end(key)
-        return value
-
-    def put(self, key: Hashable, value: V) -> None:
-        self._entries[key] = value
-        self._entries.move_to_end(key)
-        if len(self._entries) > REMEMBERED:
-            self._entries.popitem(last=False)
+        bucket = self._buckets.get_or_make(subject, lambda _: TokenBucket(1 / self._refill, self._burst))
+        return bucket.take(now)
 
 
 def _name(subject: str, wall: datetime) -> str:

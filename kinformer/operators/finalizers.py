@@ -14,12 +14,11 @@ Each arrow can be where the process dies: the next reconcile finds one of the fo
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from kinformer.backoff import Backoff
-from kinformer.errors import ConflictError, NotFoundError
+from kinformer.errors import NotFoundError
+from kinformer.operators.conflicts import ReadingClient, retry_on_conflict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -37,15 +36,9 @@ _NAME: Final = re.compile(
     r"(?=.{1,253}/)[a-z0-9]([-a-z0-9.]*[a-z0-9])?/(?=.{1,63}$)[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
 )
 
-_ATTEMPTS: Final = 10
 
-
-class FinalizerClient(Protocol):
+class FinalizerClient(ReadingClient, Protocol):
     """What is needed of a client; `kinformer.Client` has it."""
-
-    async def get(self, resource: Resource, name: str, /, *, namespace: str | None) -> KubeObject:
-        """Read an object in its most recent state; `NotFoundError` where there is none."""
-        ...
 
     async def patch(
         self, resource: Resource, name: str, patch: Mapping[str, Any], /, *, namespace: str | None
@@ -91,7 +84,6 @@ class Finalizer:
             raise ValueError(msg)
         self.name = name
         self._client = client
-        self._backoff = Backoff(initial=0.01, factor=2, maximum=1.0, jitter=0.5)
 
     def __repr__(self) -> str:
         return f"<Finalizer {self.name}>"
@@ -159,28 +151,17 @@ class Finalizer:
         await self._write(obj, removed)
 
     async def _write(self, obj: KubeObject, wanted: Callable[[KubeObject], list[str] | None]) -> KubeObject | None:
-        current = obj
-        failures = 0
-        where = obj.namespace or None
-        while (finalizers := wanted(current)) is not None:
+        async def write(current: KubeObject) -> KubeObject | None:
+            finalizers = wanted(current)
+            if finalizers is None:
+                return current
             change = {"metadata": {"finalizers": finalizers, "resourceVersion": current.resource_version}}
             try:
-                return await self._client.patch(obj.resource, obj.name, change, namespace=where)
+                return await self._client.patch(obj.resource, obj.name, change, namespace=obj.namespace or None)
             except NotFoundError:
                 return None
-            except ConflictError:
-                failures += 1
-                if failures == _ATTEMPTS:
-                    raise
-            if failures > 1:
-                await asyncio.sleep(self._backoff.delay(failures - 1))
-            try:
-                current = await self._client.get(obj.resource, obj.name, namespace=where)
-            except NotFoundError:
-                return None
-            if current.uid != obj.uid:
-                return None
-        return current
+
+        return await retry_on_conflict(self._client, obj, write)
 
 
 def _finalizers(obj: KubeObject) -> list[str]:

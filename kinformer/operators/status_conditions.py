@@ -10,16 +10,15 @@ of apimachinery (pkg/api/meta/conditions.go) and of the API conventions.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-from kinformer.backoff import Backoff
-from kinformer.errors import ConflictError, NotFoundError
+from kinformer.errors import NotFoundError
 from kinformer.objects import KubeObject
+from kinformer.operators.conflicts import ReadingClient, retry_on_conflict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,9 +42,6 @@ _TYPE: Final = re.compile(
 )
 _REASON: Final = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
 _LONGEST_MESSAGE: Final = 32768
-
-_ATTEMPTS: Final = 10
-_BACKOFF: Final = Backoff(initial=0.01, factor=2, maximum=1.0, jitter=0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +81,8 @@ class StatusCondition:
             object.__setattr__(self, "message", self.message[:_LONGEST_MESSAGE])
 
 
-class ConditionClient(Protocol):
+class ConditionClient(ReadingClient, Protocol):
     """What is needed of a client; `kinformer.Client` has it."""
-
-    async def get(self, resource: Resource, name: str, /, *, namespace: str | None) -> KubeObject:
-        """Read an object in its most recent state; `NotFoundError` where there is none."""
-        ...
 
     async def patch_status(
         self, resource: Resource, name: str, patch: Mapping[str, Any], /, *, namespace: str | None
@@ -185,28 +177,18 @@ async def write_conditions(
         for c in changes
     ]
     gone = tuple(remove)
-    where = obj.namespace or None
-    current = obj
-    failures = 0
-    while (entries := with_conditions(current, *observed, remove=gone, now=now)) != list(_conditions(current)):
+
+    async def write(current: KubeObject) -> KubeObject | None:
+        entries = with_conditions(current, *observed, remove=gone, now=now)
+        if entries == list(_conditions(current)):
+            return current
         change = {"metadata": {"resourceVersion": current.resource_version}, "status": {"conditions": entries}}
         try:
-            return await client.patch_status(obj.resource, obj.name, change, namespace=where)
+            return await client.patch_status(obj.resource, obj.name, change, namespace=obj.namespace or None)
         except NotFoundError:
             return None
-        except ConflictError:
-            failures += 1
-            if failures == _ATTEMPTS:
-                raise
-        if failures > 1:
-            await asyncio.sleep(_BACKOFF.delay(failures - 1))
-        try:
-            current = await client.get(obj.resource, obj.name, namespace=where)
-        except NotFoundError:
-            return None
-        if current.uid != obj.uid:
-            return None
-    return current
+
+    return await retry_on_conflict(client, obj, write)
 
 
 def _entry(condition: StatusCondition, obj: Mapping[str, Any]) -> dict[str, Any]:

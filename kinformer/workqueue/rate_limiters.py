@@ -11,6 +11,8 @@ import random
 from collections.abc import Hashable
 from typing import Generic, Protocol, TypeVar
 
+from kinformer._token_bucket import TokenBucket
+
 __all__ = [
     "Bucket",
     "ItemExponential",
@@ -130,23 +132,11 @@ class Bucket:
     """
 
     def __init__(self, rate: float = 10, burst: int = 100) -> None:
-        if not (rate > 0 and math.isfinite(rate) and burst >= 1):
-            msg = (
-                f"Bucket(rate={rate}, burst={burst}): expected a finite rate above 0 a second and a burst of at least 1"
-            )
-            raise ValueError(msg)
-        self._rate = rate
-        self._burst = burst
-        # Below 0: so many have been promised that are not there yet.
-        self._tokens: float = burst
-        self._at = -math.inf
+        self._tokens = TokenBucket(rate, burst)
 
     def when(self, key: Hashable, now: float) -> float:  # noqa: ARG002 - the protocol's; one bucket for all keys
         """Take a token; return the seconds until it is there."""
-        elapsed = max(now - self._at, 0.0)
-        self._at = max(self._at, now)
-        self._tokens = min(self._burst, self._tokens + elapsed * self._rate) - 1
-        return max(0.0, -self._tokens / self._rate)
+        return self._tokens.reserve(now)
 
     def forget(self, key: Hashable) -> None:
         """Do nothing: tokens are not given back."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET
 
-from kinformer._recent import Lately
+from kinformer._recent import RecentCache
 from kinformer.objects import Metadata
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class HeadSharing:
     __slots__ = ("_namespaces",)
 
     def __init__(self) -> None:
-        self._namespaces: Lately[str, str] = Lately(_NAMESPACES)
+        self._namespaces: RecentCache[str, str] = RecentCache(_NAMESPACES)
 
     def __len__(self) -> int:
         return len(self._namespaces)

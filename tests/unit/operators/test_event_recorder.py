@@ -99,7 +99,7 @@ def test_twenty_five_at_once_and_then_one_each_five_minutes() -> None:
 def test_only_so_much_is_remembered() -> None:
     correlator = EventCorrelator()
     first = take(correlator)
-    for i in range(4096):
+    for i in range(2 * 4096):
         take(correlator, about=WEB._replace(name=f"pod-{i}"))
     anew = take(correlator)
     assert anew is not first
