@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinformer import _heads
 from kinformer.errors import DecodeError
 from kinformer.objects import KubeObject, OwnerReference
 from kinformer.resources import PODS
@@ -67,14 +66,6 @@ def test_odd_owners_and_finalizers_lose_no_object(owners: Any, finalizers: Any) 
 
 def test_objects_of_one_owner_share_it() -> None:
     assert pod({"ownerReferences": [OWNER]}).owner_references is pod({"ownerReferences": [OWNER]}).owner_references
-
-
-def test_only_what_came_lately_is_remembered() -> None:
-    values = _heads._SharedValues(json.loads, 8)
-    for number in range(100):
-        assert values.get(b"%d" % number) == number
-        assert values.get(b"[7]") is values.get(b"[7]")
-    assert len(values) <= 16
 
 
 @given(SECTIONS, st.permutations(["metadata", "spec", "status", "data", "rules", "kind", "apiVersion"]), st.booleans())

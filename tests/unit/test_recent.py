@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
@@ -47,3 +48,11 @@ def test_what_cannot_be_made_is_not_kept() -> None:
         cache.get_or_make("x", int)
     assert len(cache) == 0
     assert cache.get("x") is None
+
+
+def test_equal_texts_share_one_decoded_value_also_when_they_are_used_again_late() -> None:
+    cache: RecentCache[bytes, list[int]] = RecentCache(8)
+    for number in range(100):
+        assert cache.get_or_make(b"[%d]" % number, json.loads) == [number]
+        assert cache.get_or_make(b"[7]", json.loads) is cache.get_or_make(b"[7]", json.loads)
+    assert len(cache) <= 16
