@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-__all__ = ["Backoff"]
+if TYPE_CHECKING:
+    from kinformer.errors import ApiError
+
+__all__ = ["Backoff", "RetryPolicy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class Backoff:
         rng: the source of randomness; tests give a seeded one.
 
     Raises:
-        ValueError: a figure that makes no sense.
+        ValueError: a figure is out of its range.
     """
 
     initial: float = 0.8
@@ -35,7 +39,7 @@ class Backoff:
     def __post_init__(self) -> None:
         if not (0 < self.initial <= self.maximum and self.factor >= 1 and 0 <= self.jitter <= 1):
             msg = (
-                f"{self!r} makes no sense: it needs 0 < initial <= maximum, factor >= 1 and 0 <= jitter <= 1 "
+                f"{self!r} cannot be used: it needs 0 < initial <= maximum, factor >= 1 and 0 <= jitter <= 1 "
                 "(times are seconds)"
             )
             raise ValueError(msg)
@@ -50,3 +54,39 @@ class Backoff:
             delay = self.maximum
         delay *= 1 - self.jitter * self.rng.random()
         return delay if retry_after is None else max(delay, retry_after)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Which requests of a `Client` are repeated by the client itself.
+
+    The defaults are client-go's (rest/request.go, rest/with_retry.go): a request that was refused with 429 or 5xx *and*
+    a `Retry-After`, whatever the verb, since the server says so that it has not carried it out; and a read whose
+    connection was lost before the response. A write whose connection was lost may have been carried out, and is never
+    repeated. Nothing is repeated when it could not be sent before the client's `timeout` is over.
+
+    Informers do not use this: each of their failures shows in their status, and their `Backoff` decides.
+
+    Args:
+        attempts: how often a request is repeated at most.
+        lost_reads: whether a read is repeated when its connection was lost before the response.
+        lost_read_delay: seconds before that.
+
+    Raises:
+        ValueError: a figure is out of its range.
+    """
+
+    attempts: int = 10
+    lost_reads: bool = True
+    lost_read_delay: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 0 or self.lost_read_delay < 0:
+            msg = f"{self!r} cannot be used: attempts and lost_read_delay (seconds) are at least 0"
+            raise ValueError(msg)
+
+    def refusal_delay(self, error: ApiError) -> float | None:
+        """Seconds after which to repeat a refused request; `None` for not at all."""
+        if error.status != 429 and error.status < 500:
+            return None
+        return error.retry_after

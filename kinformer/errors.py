@@ -252,7 +252,8 @@ class ApiError(KinformerError):
         reason: the Status's machine-readable reason, such as `AlreadyExists`; empty when there is none.
         message: what the server said.
         details: the Status's `details`, decoded; empty when there are none.
-        retry_after: seconds the server asks us to wait (`Retry-After` or `details.retryAfterSeconds`), or `None`.
+        retry_after: seconds that the server asks us to wait (`Retry-After` or `details.retryAfterSeconds`), at most
+            `MAX_RETRY_AFTER`; `None` where it does not ask.
     """
 
     def __init__(
@@ -328,9 +329,10 @@ class ApplyConflictError(ConflictError):
     def __init__(self, message: str, **rest: Any) -> None:
         super().__init__(message, **rest)
         self.conflicts = tuple(
-            FieldConflict(_manager_in(cause.get("message", "")), cause.get("field", ""), cause.get("message", ""))
+            FieldConflict(_manager_in(message), str(cause.get("field") or ""), message)
             for cause in self.details.get("causes", ())
-            if cause.get("reason") == _FIELD_CONFLICT
+            if isinstance(cause, dict) and cause.get("reason") == _FIELD_CONFLICT
+            for message in [str(cause.get("message") or "")]
         )
 
 
@@ -366,6 +368,10 @@ class ResourceVersionTooLargeError(ServerTimeoutError):
     """504, cause ResourceVersionTooLarge: this server has not yet seen the version asked for."""
 
 
+MAX_RETRY_AFTER: Final = 60.0
+"""Seconds that a server's wish for patience is obeyed at most. API servers ask for 1 to 10 seconds; with no bound, one
+answer of a broken proxy ("Retry-After: 999999999") would stop an informer for 31 years."""
+
 _FIELD_CONFLICT: Final = "FieldManagerConflict"
 
 # apimachinery util/managedfields/internal/conflict.go: conflict with "me" with subresource "status" using v1 at …
@@ -393,6 +399,13 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 }
 
 
+def _seconds(value: object) -> float | None:
+    """A number of seconds in a Status, from 0 to `MAX_RETRY_AFTER`; `None` for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        return None
+    return float(min(max(value, 0), MAX_RETRY_AFTER))
+
+
 def api_error(
     status: int,
     body: Mapping[str, Any] | None = None,
@@ -415,10 +428,11 @@ def api_error(
     details: dict[str, Any] = raw_details if isinstance(raw_details, dict) else {}
     reason = str(body.get("reason") or "")
     message = str(body.get("message") or "") or " ".join(text.split())[:200]
-    if retry_after is None and isinstance(details.get("retryAfterSeconds"), int | float):
-        retry_after = float(details["retryAfterSeconds"])
+    if retry_after is None:
+        retry_after = _seconds(details.get("retryAfterSeconds"))
     causes = details.get("causes")
-    cause_reasons = {c.get("reason") for c in causes if isinstance(c, dict)} if isinstance(causes, list) else set()
+    causes = [cause for cause in causes if isinstance(cause, dict)] if isinstance(causes, list) else []
+    cause_reasons = {cause["reason"] for cause in causes if isinstance(cause.get("reason"), str)}
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
     if reason == "AlreadyExists":
         kind = AlreadyExistsError

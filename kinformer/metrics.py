@@ -101,6 +101,16 @@ class RequestMetrics(Protocol):
         """
         ...
 
+    def retried(self, method: str, host: str, code: str) -> None:
+        """A request is repeated by the client (`RetryPolicy`).
+
+        Args:
+            method: the HTTP method.
+            host: the API server's, with its port.
+            code: the HTTP status that is the reason; "<error>" for a lost connection.
+        """
+        ...
+
 
 class NoMetrics:
     """Counts nothing. A base for what wants to know of a few things only."""

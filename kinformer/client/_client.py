@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from kinformer._heads import decode_answer_head
 from kinformer._own_writes.feed import WriteFeed
+from kinformer.backoff import RetryPolicy
 from kinformer.client import _requests as requests
 from kinformer.client import _written as answers
 from kinformer.client._decoding.lists import ObjectList, decode_page
 from kinformer.client._discovery import Discovery, ServerVersion
 from kinformer.client._http.errors import NOT_JSON
+from kinformer.client._http.limits import ANSWER_LIMIT
+from kinformer.client._http.request_tally import ClientStatus
 from kinformer.client._http.transport import Transport
 from kinformer.client._list_watch import HttpListerWatcher, accept, place, require_json, selection
 from kinformer.client._tables import TableListerWatcher
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 
+_DEFAULT_RETRY: Final = RetryPolicy()
+
+
 class Client:
     """Speaks to one API server.
 
@@ -56,8 +62,11 @@ class Client:
     - `ConfigError` where there are no credentials to be had, as when an exec plugin fails;
     - `LifecycleError` outside of `async with`.
 
-    A 401 renews the credentials and tries once more. Nothing else is tried again: whether that is right only the caller
-    knows. A cancelled request that writes may or may not have been carried out.
+    A 401 renews the credentials and tries once more. Beyond that, `retry` decides what is repeated: by default what
+    client-go repeats, a request that the server refused with 429 or 5xx and a `Retry-After`, and a read whose
+    connection was lost; within `timeout`. A 429 also holds back the client's other requests of its kind (reads, writes,
+    watches) for as long as the server asks, a minute at most. A cancelled request that writes may or may not have been
+    carried out.
 
     The informers that list with this client are told what was written, before the verb returns: see
     `SharedInformer.caught_up`.
@@ -69,7 +78,10 @@ class Client:
         connect_timeout: seconds that making a connection may take, the TLS handshake included.
         page_size: objects asked for at a time by `list`; 0 for all at once.
         user_agent: who asks, put in front of kinformer's own User-Agent.
-        metrics: told of each request.
+        metrics: the sink for the number and the duration of requests. What it raises is logged.
+        retry: which requests are repeated; `None` for none.
+        max_answer_bytes: bytes of one answer, decompressed, that may have to be in memory at once. Lists are decoded
+            while they come, so this does not bound their length.
     """
 
     def __init__(
@@ -81,6 +93,8 @@ class Client:
         page_size: int = 500,
         user_agent: str = "",
         metrics: RequestMetrics | None = None,
+        retry: RetryPolicy | None = _DEFAULT_RETRY,
+        max_answer_bytes: int = ANSWER_LIMIT,
     ) -> None:
         if timeout <= 0 or connect_timeout <= 0:
             msg = f"time limits are more than 0 seconds, not {timeout:g} and {connect_timeout:g}"
@@ -88,7 +102,12 @@ class Client:
         if page_size < 0:
             msg = f"page_size is at least 0 (all at once), not {page_size}"
             raise ValueError(msg)
+        if max_answer_bytes <= 0:
+            msg = f"max_answer_bytes is more than 0, not {max_answer_bytes}"
+            raise ValueError(msg)
         self._config = config
+        self._retry = retry
+        self._max_answer_bytes = max_answer_bytes
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._page_size = page_size
@@ -124,6 +143,8 @@ class Client:
             connect_timeout=self._connect_timeout,
             user_agent=self._user_agent,
             metrics=self._metrics,
+            retry=self._retry,
+            max_answer_bytes=self._max_answer_bytes,
         )
         await transport.open()
         self._transport = transport
@@ -154,6 +175,11 @@ class Client:
     def closed(self) -> bool:
         """Whether the client was left."""
         return self._transport is not None and self._transport.closed
+
+    @property
+    def status(self) -> ClientStatus:
+        """How many requests were sent and repeated, and which are held back because the server asked for patience."""
+        return ClientStatus() if self._transport is None else self._transport.status
 
     def list_watch(
         self,
@@ -669,7 +695,7 @@ async def _whole(source: HttpListerWatcher, resource_version: str, limit: int) -
     objects: list[KubeObject] = []
     failures: list[Any] = []
     version = ""
-    async for page in source.list(resource_version=resource_version, limit=limit):
+    async for page in source.list(resource_version=resource_version, limit=limit, retry=True):
         objects += page.items
         failures += page.failures
         version = page.resource_version

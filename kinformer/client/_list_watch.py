@@ -147,13 +147,17 @@ class HttpListerWatcher:
     def __repr__(self) -> str:
         return f"<HttpListerWatcher of {self.scope}>"
 
-    async def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:
+    async def list(
+        self, *, resource_version: str = "", limit: int = 0, retry: bool = False
+    ) -> AsyncGenerator[ListPage, None]:
         """List page by page; each is handed on before the next is asked for, and a large one in parts, as it comes.
 
         Args:
             resource_version: "" for the most recent state, "0" for whatever the watch cache has, else "not older than
                 this".
             limit: objects per page; 0 for all in one page. Old servers answer version "0" with all in one page.
+            retry: whether each page is asked for again as the client's `RetryPolicy` has it. Informers do not: each of
+                their failures shows in their status.
 
         Between pages nothing is open, and while a page is decoded the loop goes on turning. A consumer that takes its
         time over the parts of a page holds the server up; after 20 s the rest is read first, and given then.
@@ -171,17 +175,15 @@ class HttpListerWatcher:
             if resource_version != "0":
                 # Without it, a version and a limit would mean exactly that version (API concepts, "resourceVersion").
                 first.append(("resourceVersionMatch", "NotOlderThan"))
-        headers = {
-            "Accept": self._accept(whole_list=True),
-            "Accept-Encoding": "gzip" if transport.config.compression else "identity",
-        }
+        headers = {"Accept": self._accept(whole_list=True)}
         clock = asyncio.get_running_loop().time
         token = ""
         while True:
             params = [*self._params, ("continue", token)] if token else first
             if limit:
                 params = [*params, ("limit", str(limit))]
-            async with transport.incoming(self._path, doing=doing, params=params, headers=headers) as incoming:
+            asking = transport.incoming(self._path, doing=doing, params=params, headers=headers, retry=retry)
+            async with asking as incoming:
                 require_json(incoming.content_type, doing)
                 cutter = self._cutter(doing)
                 hurry_at = clock() + _UNHURRIED
@@ -205,7 +207,11 @@ class HttpListerWatcher:
     async def watch(
         self, *, resource_version: str, timeout_seconds: int, send_initial_events: bool = False
     ) -> AsyncIterator[AsyncIterator[WatchBatch]]:
-        """Open a watch, with bookmarks; entering returns when the server has answered.
+        """Open a watch, with bookmarks; entering returns when the server has answered, or after half a second.
+
+        Some gateways send the head of a response with its first event only. So a watch from a version is taken for open
+        when the server has not refused it within half a second; what entering would raise, iterating raises then. The
+        head must still come within the client's `timeout`.
 
         Args:
             resource_version: events after this version; "" only with `send_initial_events`.
@@ -242,11 +248,17 @@ class HttpListerWatcher:
             # A compressor would hold events back until it has enough of them.
             "Accept-Encoding": "identity",
         }
-        silence = timeout_seconds + SILENCE_MARGIN
-        decoder = self._decoder(doing)
-        async with transport.stream(self._path, doing=doing, params=params, headers=headers, silence=silence) as body:
-            require_json(body.content_type, doing)
-            stream = WatchStream(body, decoder, transport, doing=doing, silence=silence)
+        streaming = transport.stream(
+            self._path,
+            doing=doing,
+            params=params,
+            headers=headers,
+            silence=timeout_seconds + SILENCE_MARGIN,
+            check=partial(require_json, doing=doing),
+            late_head=not send_initial_events,
+        )
+        async with streaming as body:
+            stream = WatchStream(body, self._decoder(doing))
             yield stream if self.shard is None else _share_of(stream, self.shard)
 
     # In which form objects come, and how they are read: others may want another (`_tables`).

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
-from kinformer.client._http.errors import NOT_JSON, WIRE_ERRORS
+from kinformer.client._http.errors import NOT_JSON
 from kinformer.client._http.response_parser import Pieces, whole
-from kinformer.errors import ApiError, DecodeError, KinformerError, ProtocolError, StreamBrokenError, api_error
+from kinformer.errors import ApiError, DecodeError, ProtocolError, StreamBrokenError, api_error
 from kinformer.listwatch import Delta, DeltaType, WatchBatch
 from kinformer.objects import KubeObject, ObjectKey, decode_head
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kinformer.client._http.response_parser import Buffer
-    from kinformer.client._http.transport import Body, Transport
+    from kinformer.client._http.transport import WatchBody
     from kinformer.errors import ObjectError
     from kinformer.resources import Resource
 
@@ -386,22 +386,11 @@ class WatchStream:
     Nothing is awaited per event. When cancelled in `__anext__`, what had been read is not lost: the next call goes on.
     """
 
-    __slots__ = ("_body", "_decoder", "_doing", "_eof", "_ready", "_silence", "_transport")
+    __slots__ = ("_body", "_decoder", "_eof", "_ready")
 
-    def __init__(
-        self,
-        body: Body,
-        decoder: Decoder,
-        transport: Transport,
-        *,
-        doing: str,
-        silence: float,
-    ) -> None:
+    def __init__(self, body: WatchBody, decoder: Decoder) -> None:
         self._body = body
         self._decoder = decoder
-        self._transport = transport
-        self._doing = doing
-        self._silence = silence
         self._ready: list[WatchBatch] = []  # in reverse
         self._eof = False
 
@@ -412,14 +401,7 @@ class WatchStream:
         while not self._ready:
             if self._eof or self._decoder.ended:
                 raise StopAsyncIteration
-            try:
-                more = await self._body.read(self._take)
-            except KinformerError:
-                raise
-            except WIRE_ERRORS as error:
-                self._eof = True
-                raise self._transport.stream_error(error, doing=self._doing, silence=self._silence) from error
-            if not more:
+            if not await self._body.read(self._take):
                 self._eof = True
                 self._ready = self._decoder.close()[::-1]
         return self._ready.pop()
@@ -430,10 +412,14 @@ class WatchStream:
 
 def readable_key(metadata: Any) -> str | None:
     """`namespace/name` of metadata that may be anything, or `None`."""
-    if not isinstance(metadata, dict) or not isinstance(name := metadata.get("name"), str) or not name:
+    if not isinstance(metadata, dict):
         return None
-    namespace = metadata.get("namespace")
-    return f"{namespace}/{name}" if isinstance(namespace, str) and namespace else name
+    name, namespace = metadata.get("name"), metadata.get("namespace")
+    namespace = namespace if isinstance(namespace, str) else ""
+    # A name with a slash in it, which no API server accepts, would make the key of another object.
+    if not isinstance(name, str) or not name or "/" in name + namespace:
+        return None
+    return f"{namespace}/{name}" if namespace else name
 
 
 def _kind_of(raw: bytes) -> str | None:

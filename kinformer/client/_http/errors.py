@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import errno
 import ssl
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 
+from kinformer.client._http.content_coding import CodingError
 from kinformer.client._http.response_parser import HttpFormatError
+from kinformer.client._http.responses import BodyTooLargeError
 from kinformer.errors import (
+    MAX_RETRY_AFTER,
     ApiError,
     ConnectError,
     ProtocolError,
@@ -28,21 +33,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-__all__ = ["NOT_JSON", "WIRE_ERRORS", "NotConnectedError", "refusal", "retry_after", "transport_error"]
+__all__ = ["NOT_JSON", "WIRE_ERRORS", "is_lost_connection", "redirected", "refusal", "retry_after", "transport_error"]
 
 # What msgspec raises for bytes that are not the JSON wanted; the last for what is nested a thousand deep.
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-# What aiohttp, ssl and the socket layer raise.
-WIRE_ERRORS = (aiohttp.ClientError, HttpProcessingError, HttpFormatError, OSError, TimeoutError, EOFError)
-
-
-class NotConnectedError(OSError):
-    """No connection could be made; why is its argument."""
-
-    def __init__(self, why: OSError) -> None:
-        super().__init__(*why.args)
-        self.why = why
+# What aiohttp, ssl, the socket layer and the decoders raise. ValueError and OverflowError are for what aiohttp's parser
+# does not expect, such as a length of 5,000 digits.
+WIRE_ERRORS = (
+    aiohttp.ClientError,
+    HttpProcessingError,
+    HttpFormatError,
+    CodingError,
+    BodyTooLargeError,
+    OSError,
+    TimeoutError,
+    EOFError,
+    ValueError,
+    OverflowError,
+)
 
 
 def transport_error(
@@ -72,8 +81,13 @@ def transport_error(
             # aiohttp wraps "not completed" twice and in brackets; that it is, is all there is to say.
             why = "" if "not completed" in (said := _said(error)) else f": {said}"
             return StreamBrokenError(f"{start}the answer of {server} broke off in the middle{why}")
-        case NotConnectedError():
-            return ConnectError(f"{start}no connection to {server}: {_said(error.why)}")
+        case CodingError():
+            return ProtocolError(f"{start}the answer of {server} cannot be read: {error}")
+        case BodyTooLargeError():
+            return ProtocolError(
+                f"{start}the answer of {server} has more than {error.args[0]} bytes; "
+                "list it in pages, or allow more with Client(max_answer_bytes=...)"
+            )
         case aiohttp.ClientResponseError() | HttpProcessingError() | HttpFormatError():
             return ProtocolError(f"{start}{server} answers with something that is not HTTP: {_said(error)}")
         case aiohttp.ClientConnectorError():
@@ -108,28 +122,52 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str], *, doing: str)
     return api_error(status, said, text=text, retry_after=retry_after(headers), doing=doing)
 
 
+def redirected(status: int, headers: Mapping[str, str], *, server: str, doing: str) -> ProtocolError:
+    """The error for a response that redirects, or switches to another protocol (101)."""
+    if status < 300:
+        return ProtocolError(
+            f"cannot {doing}: {server} switches to another protocol ({status}); is this an API server?"
+        )
+    # Of the target only the host is shown: login pages put secrets into their queries.
+    try:
+        target = urlsplit(headers.get("Location", "")).hostname or "another path"
+    except ValueError:
+        target = "an address that is none"
+    return ProtocolError(
+        f"cannot {doing}: {server} redirects ({status}) to {target}; "
+        "an API server never does, so this may be the address of a login page or a proxy"
+    )
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether a connection broke before a response came (client-go: IsConnectionReset, IsProbableEOF)."""
+    cause = error.__cause__
+    if isinstance(cause, aiohttp.ClientConnectorError):
+        return False
+    if isinstance(cause, aiohttp.ServerDisconnectedError | ConnectionResetError | BrokenPipeError):
+        return True
+    return isinstance(cause, OSError) and cause.errno in {errno.ECONNRESET, errno.EPIPE}
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds that `Retry-After` asks for, given in seconds or as a date (RFC 9110, 10.2.3); never negative."""
+    """The seconds that `Retry-After` asks for, given in seconds or as a date (RFC 9110, 10.2.3); from 0 to a minute."""
     value = headers.get("Retry-After", "").strip()
     if not value:
         return None
     if value.isdecimal() and value.isascii():
-        return float(value)
+        return min(float(value[:20]), MAX_RETRY_AFTER)
+    when = _date(value)
+    if when is None:
+        return None
+    now = _date(headers.get("Date", "")) or dt.datetime.now(dt.UTC)  # the date in a header is by the server's clock
+    return min(max(0.0, (when - now).total_seconds()), MAX_RETRY_AFTER)
+
+
+def _date(value: str) -> dt.datetime | None:
     try:
         when = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=dt.UTC)
-    return max(0.0, (when - _server_time(headers)).total_seconds())
-
-
-def _server_time(headers: Mapping[str, str]) -> dt.datetime:
-    """The server's clock where it tells (`Date`), for the date in its other headers is by that clock."""
-    try:
-        when = email.utils.parsedate_to_datetime(headers.get("Date", ""))
-    except ValueError:
-        return dt.datetime.now(dt.UTC)
     return when if when.tzinfo is not None else when.replace(tzinfo=dt.UTC)
 
 

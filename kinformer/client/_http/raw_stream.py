@@ -1,7 +1,8 @@
-"""A connection of its own for each watch, read without aiohttp: into a buffer, in which its consumer finds the events.
+"""Reads the response of a watch into a buffer, in which its consumer finds the events.
 
-What this saves (docs/design/0005): a part of the time that reading takes, and the quarter of a megabyte that asyncio
-allocates and shrinks for each read, which leaves the heap in pieces.
+aiohttp has made the connection and written the request. Reading without aiohttp saves a part of the time that reading
+takes, and the quarter of a megabyte that asyncio allocates and shrinks for each read, which leaves the heap in pieces
+(docs/design/0005).
 """
 
 from __future__ import annotations
@@ -10,18 +11,16 @@ import asyncio
 import mmap
 import sys
 import threading
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from kinformer.client._http.response_parser import HttpFormatError, Pieces, ResponseParser, whole
 
 if TYPE_CHECKING:
-    import socket
-    import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-__all__ = ["RawStream", "open_raw_stream"]
+__all__ = ["RawStream"]
 
 # What one read may bring, when a backlog waits in the kernel: some 120 events, a millisecond of work. The larger, the
 # fewer turns of the loop; beyond this there is nothing more to gain (docs/design/0005).
@@ -62,16 +61,14 @@ _buffers = _Buffers()
 
 
 class RawStream(asyncio.BufferedProtocol):
-    """One GET and its answer.
+    """The response to one GET, on a connection that is closed after it.
 
     Attributes:
-        parser: the answer's head, when `head` has returned.
+        parser: the response's head, when `head` has returned.
     """
 
-    def __init__(self, request: bytes, tune: Callable[[socket.socket], None]) -> None:
+    def __init__(self) -> None:
         self.parser = ResponseParser()
-        self._request = request
-        self._tune = tune
         self._loop = asyncio.get_running_loop()
         self._buffer: mmap.mmap | None = None
         self._filled = 0  # of the buffer
@@ -79,6 +76,7 @@ class RawStream(asyncio.BufferedProtocol):
         self._copied: list[bytes] = []  # what came before it: with the head, for example
         self._waiting = 0  # how many bytes that is in all
         self._transport: asyncio.Transport | None = None
+        self._before: asyncio.BaseProtocol | None = None
         self._paused = False
         self._ended = False
         self._error: Exception | None = None
@@ -86,8 +84,21 @@ class RawStream(asyncio.BufferedProtocol):
         self._heard_at = self._loop.time()
         self._gone = asyncio.Event()
 
+    def take_over(self, transport: asyncio.Transport, before: asyncio.BaseProtocol) -> None:
+        """Read from now on what comes on a connection; the protocol before learns only of its end.
+
+        Args:
+            transport: the connection, on which the request has been written.
+            before: the connection's protocol up to now.
+        """
+        self._transport, self._before = transport, before
+        # A loop may have chosen by the old protocol how it reads (uvloop does), and chooses again when it resumes.
+        transport.pause_reading()
+        transport.set_protocol(self)
+        transport.resume_reading()
+
     async def head(self) -> None:
-        """Wait for the head of the answer.
+        """Wait for the head of the response. If cancelled, nothing is lost: the next call goes on.
 
         Raises:
             ConnectionError: the connection was lost before it came.
@@ -129,15 +140,8 @@ class RawStream(asyncio.BufferedProtocol):
                 timer.cancel()
         return True
 
-    async def read_to_end(self) -> bytes:
-        """The whole rest of the body; for a refusal, which is short."""
-        parts: list[bytes] = []
-        while await self.read(lambda pieces: parts.append(pieces.join()), 60.0):
-            pass
-        return b"".join(parts)
-
     def fail(self, error: Exception) -> None:
-        """Let whoever reads have an error."""
+        """Raise an error in the reader."""
         self._error = self._error or error
         self._wake()
 
@@ -154,14 +158,6 @@ class RawStream(asyncio.BufferedProtocol):
             await self._gone.wait()
 
     # What asyncio calls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is there, TLS and all: ask."""
-        # Not asserted: uvloop's, which uvicorn takes where it is installed, are no subclass of asyncio's.
-        self._transport = cast("asyncio.Transport", transport)
-        if (sock := transport.get_extra_info("socket")) is not None:
-            self._tune(sock)
-        self._transport.write(self._request)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to put what comes."""
@@ -200,6 +196,8 @@ class RawStream(asyncio.BufferedProtocol):
         if exc is not None and not self.parser.complete:
             self._error = self._error or exc
         self._transport = None
+        if self._before is not None:
+            self._before.connection_lost(exc)
         self._gone.set()
         self._wake()
 
@@ -244,45 +242,3 @@ class RawStream(asyncio.BufferedProtocol):
         if not self._waiting and not self.parser.complete:
             self._error = self._error or TimeoutError(f"nothing came for {silence:g} seconds")
             self._wake()
-
-
-async def open_raw_stream(
-    host: str,
-    port: int,
-    *,
-    target: str,
-    headers: Mapping[str, str],
-    context: ssl.SSLContext | None,
-    server_hostname: str | None,
-    tune: Callable[[socket.socket], None],
-) -> RawStream:
-    """Connect, and send a GET.
-
-    Args:
-        host: whom to connect to.
-        port: where.
-        target: path and query, encoded.
-        headers: sent along; `Host` among them.
-        context: for TLS; `None` for plain HTTP.
-        server_hostname: the name the certificate must have; by default the host.
-        tune: sets options of the socket.
-
-    Raises:
-        OSError: no connection, or no trust.
-        ValueError: a header with a line break in it.
-    """
-    for name, value in headers.items():
-        if "\r" in value or "\n" in value or "\0" in value:
-            msg = f"the header {name} has a line break in its value"
-            raise ValueError(msg)
-    lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-    request = "\r\n".join(lines).encode("latin-1")
-    loop = asyncio.get_running_loop()
-    _, stream = await loop.create_connection(
-        lambda: RawStream(request, tune),
-        host,
-        port,
-        ssl=context,
-        server_hostname=(server_hostname or host) if context is not None else None,
-    )
-    return stream

@@ -1,49 +1,52 @@
-"""One aiohttp session per client: connections, time limits, authorization, and errors in kinformer's terms."""
+"""Requests to one API server: renewed credentials, repetitions, time limits, and errors in kinformer's terms."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import platform
-import socket
-import ssl
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
-
-import aiohttp
-import anyio
-import multidict
-import yarl
+from urllib.parse import urlsplit
 
 from kinformer._version import __version__
-from kinformer.client._http.errors import WIRE_ERRORS, NotConnectedError, refusal, transport_error
-from kinformer.client._http.raw_stream import RawStream, open_raw_stream
-from kinformer.client._http.response_parser import Pieces, whole
-from kinformer.config import ClusterConfig, ContextCache, Identity
-from kinformer.errors import AlreadyStartedError, KinformerError, NotStartedError, ProtocolError, StoppedError
+from kinformer.backoff import RetryPolicy
+from kinformer.client._http.authorization import Authorization
+from kinformer.client._http.errors import WIRE_ERRORS, is_lost_connection, redirected, refusal, transport_error
+from kinformer.client._http.limits import ANSWER_LIMIT, ERROR_BODY_LIMIT
+from kinformer.client._http.overload import Gate, RequestKind
+from kinformer.client._http.request_head import RequestHeads
+from kinformer.client._http.request_tally import ClientStatus, RequestTally
+from kinformer.client._http.responses import Response, WatchResponse
+from kinformer.client._http.session import HttpSession
+from kinformer.errors import ApiError, ConnectError, KinformerError, StoppedError, UnauthorizedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 
+    from kinformer.client._http.response_parser import Pieces
+    from kinformer.config import ClusterConfig, Identity
     from kinformer.metrics import RequestMetrics
 
-__all__ = ["Answer", "Body", "Transport"]
+__all__ = ["Answer", "Incoming", "Transport", "WatchBody"]
 
 USER_AGENT: Final = f"kinformer/{__version__} (python {platform.python_version()}; {platform.system().lower()})"
 
-# A dead peer is found out within 30 + 3 * 10 seconds, as by Go's net.Dialer (30 s) within an order of magnitude.
-_KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+_NO_RETRY: Final = RetryPolicy(attempts=0)
 
-# A watch is read in pieces of up to twice this; a buffer that is small costs a pause of the socket for each piece.
-_READ_BUFFER: Final = 256 * 1024
+
+class Answer(NamedTuple):
+    """A whole response of status 2xx."""
+
+    status: int
+    content_type: str
+    body: bytes
 
 
 class Incoming(NamedTuple):
-    """An answer that is still coming.
+    """A response of status 2xx whose body is still coming.
 
     Attributes:
-        content_type: what it says it is.
+        content_type: its media type.
         pieces: its body, in the pieces in which it comes, decompressed.
     """
 
@@ -51,39 +54,37 @@ class Incoming(NamedTuple):
     pieces: AsyncIterator[bytes]
 
 
-class Answer(NamedTuple):
-    """A whole answer, its status a success."""
+class _Request(NamedTuple):
+    method: str
+    path: str
+    doing: str
+    params: Sequence[tuple[str, str]]
+    headers: Mapping[str, str]
+    body: bytes | None = None
+    patient: bool = False
+    watch: bool = False
+    late_head: bool = False
+    subresource: bool = False
 
-    status: int
-    content_type: str
-    body: bytes
-
-
-class Body(NamedTuple):
-    """An answer that goes on.
-
-    Attributes:
-        content_type: of what.
-        read: gives what has come meanwhile to a function, in pieces that are good until that returns; waits for some.
-            Returns false, without calling it, when the answer has ended.
-    """
-
-    content_type: str
-    read: Callable[[Callable[[Pieces], object]], Awaitable[bool]]
+    @property
+    def kind(self) -> RequestKind:
+        return RequestKind.of(self.method, watch=self.watch)
 
 
 class Transport:
-    """Speaks HTTP to one API server.
-
-    There is no limit on the number of connections: a watch holds one for as long as it lives, and must never keep
-    another request waiting. Redirects are not followed, cookies are not kept.
+    """Sends requests to one API server.
 
     Args:
-        config: the server.
-        timeout: seconds that a plain request may take as a whole.
+        config: the API server.
+        timeout: seconds that a plain request may take as a whole, with its repetitions.
         connect_timeout: seconds that making a connection may take, TLS included.
         user_agent: put in front of our own.
-        metrics: told of each request.
+        metrics: the sink for the number and the duration of requests.
+        retry: which requests are repeated; `None` for none.
+        max_answer_bytes: the bound of one response's body, decompressed, where it has to be in memory as a whole.
+
+    Raises:
+        ConfigError: a configured header cannot be sent.
     """
 
     def __init__(
@@ -94,20 +95,18 @@ class Transport:
         connect_timeout: float,
         user_agent: str = "",
         metrics: RequestMetrics | None = None,
+        retry: RetryPolicy | None = None,
+        max_answer_bytes: int = ANSWER_LIMIT,
     ) -> None:
         self.config = config
         self.timeout = timeout
-        self._connect_timeout = connect_timeout
-        self._user_agent = f"{user_agent} {USER_AGENT}".strip()
-        self._metrics = metrics
-        self._host = urlsplit(config.server).netloc.rpartition("@")[2]
-        self._contexts = ContextCache(config.tls) if config.server.startswith("https:") else None
-        self._session: aiohttp.ClientSession | None = None
-        self._closed = False
-        self._reading: set[aiohttp.ClientResponse] = set()
-        self._streams: set[RawStream] = set()
-        # Waiting for somebody else's renewal; also makes sure that a plugin runs once, whoever is cancelled.
-        self._renewing = asyncio.Lock()
+        self.max_answer_bytes = max_answer_bytes
+        self._retry = retry or _NO_RETRY
+        self._heads = RequestHeads(config, user_agent=f"{user_agent} {USER_AGENT}".strip())
+        self._session = HttpSession(config, connect_timeout=connect_timeout)
+        self._authorization = Authorization(config.credentials)
+        self._tally = RequestTally(metrics, urlsplit(config.server).netloc.rpartition("@")[2])
+        self._gate = Gate(self._tally)
 
     @property
     def server(self) -> str:
@@ -117,7 +116,15 @@ class Transport:
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""
-        return self._closed
+        return self._session.closed
+
+    @property
+    def status(self) -> ClientStatus:
+        """How many requests were sent, and which are held back."""
+        tally = self._tally
+        return ClientStatus(
+            requests=dict(tally.requests), retries=dict(tally.retries), waits=tally.waits, held=self._gate.held()
+        )
 
     async def open(self) -> None:
         """Make the session.
@@ -127,35 +134,11 @@ class Transport:
             AlreadyStartedError: it is open.
             StoppedError: it was closed.
         """
-        if self._closed:
-            raise StoppedError("this client is closed; make a new one")
-        if self._session is not None:
-            raise AlreadyStartedError("this client is open already; enter it once")
-        if self._contexts is not None:
-            # With the authorities of the system this takes some 20 ms, which is too long for the loop.
-            await asyncio.to_thread(self._contexts.get)
-        connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            read_bufsize=_READ_BUFFER,
-            headers={"User-Agent": self._user_agent},
-        )
+        await self._session.open()
 
     async def close(self) -> None:
         """Close every connection. What is in flight fails with `StoppedError`. Closing twice does nothing."""
-        self._closed = True
-        session, self._session = self._session, None
-        for response in self._reading:
-            # A session that closes forgets to tell those who wait for more of an answer.
-            response.content.set_exception(aiohttp.ClientConnectionError("closed"))
-        for stream in self._streams:
-            stream.fail(ConnectionError("closed"))
-        if session is not None:
-            # Also when a cancelled anyio scope is being left, in which every unshielded wait ends at once.
-            with anyio.CancelScope(shield=True):
-                await session.close()
+        await self._session.close()
 
     async def request(
         self,
@@ -167,63 +150,68 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         patient: bool = False,
+        subresource: bool = False,
     ) -> Answer:
-        """Send a request and read the whole answer.
+        """Send a request and read the whole response.
 
         Args:
             method: the HTTP method.
             path: the path, as `Resource.path` makes it.
-            doing: what this is, for errors ("list pods in namespace web").
+            doing: the request in words, for errors ("list pods in namespace web").
             params: the query.
-            headers: sent along.
-            body: what to send.
-            patient: the answer may be long: the time limit is for silence, not for the whole of it.
+            headers: the request's own headers.
+            body: the request's body.
+            patient: whether the response may be long: then the time limit is for silence, not for the whole of it.
+            subresource: whether a 429 may be about this one object (an eviction), so that others need not wait.
 
         Raises:
             ApiError: the server refused.
-            TransportError: no whole answer came.
+            TransportError: no whole response came, or one that is too large.
             ConfigError: there are no credentials to be had.
             LifecycleError: the client is not open.
         """
-        limits = self._limits(patient=patient)
-        answered = False
-        try:
-            async with self._answered(method, path, doing, params, headers, body, limits) as response:
-                answered = True
-                content = await response.read()
-                return Answer(response.status, response.content_type, content)
-        except KinformerError:  # some of which are OSErrors too
-            raise
-        except WIRE_ERRORS as error:
-            raise self._translated(error, doing, answered=answered, limit=self.timeout) from error
+        sent = _Request(method, path, doing, params, headers or {}, body, patient, subresource=subresource)
+        async with self._answered(sent, self._retry) as response:
+            with self.translated(doing, answered=True):
+                content = await response.read_all(self.max_answer_bytes)
+            return Answer(response.status, response.content_type, content)
 
     @contextlib.asynccontextmanager
     async def incoming(
-        self, path: str, *, doing: str, params: Sequence[tuple[str, str]], headers: Mapping[str, str]
+        self,
+        path: str,
+        *,
+        doing: str,
+        params: Sequence[tuple[str, str]],
+        headers: Mapping[str, str],
+        retry: bool = False,
     ) -> AsyncIterator[Incoming]:
-        """Send a GET and read the answer as it comes; leaving before its end closes the connection.
-
-        What reading raises is translated here. The time limit is for silence.
+        """Send a GET and read the response as it comes; leaving before its end closes the connection.
 
         Args:
             path: the path, as `Resource.path` makes it.
-            doing: what this is, for errors ("list pods in namespace web").
+            doing: the request in words, for errors.
             params: the query.
-            headers: sent along.
+            headers: the request's own headers.
+            retry: whether the request is repeated as the client's policy has it.
 
         Raises:
-            As `request`.
+            As `request`; also from the pieces. The time limit is for silence.
         """
-        limits = self._limits(patient=True)
-        answered = False
-        try:
-            async with self._answered("GET", path, doing, params, headers, None, limits) as response:
-                answered = True
-                yield Incoming(response.content_type, response.content.iter_any())
-        except KinformerError:  # some of which are OSErrors too
-            raise
-        except WIRE_ERRORS as error:
-            raise self._translated(error, doing, answered=answered, limit=self.timeout) from error
+        sent = _Request("GET", path, doing, params, headers, patient=True)
+        async with (
+            self._answered(sent, self._retry if retry else _NO_RETRY) as response,
+            contextlib.aclosing(self._pieces(response, doing)) as pieces,
+        ):
+            yield Incoming(response.content_type, pieces)
+
+    async def _pieces(self, response: Response, doing: str) -> AsyncGenerator[bytes, None]:
+        while True:
+            with self.translated(doing, answered=True):
+                piece = await response.read_some()
+            if not piece:
+                return
+            yield piece
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -234,278 +222,212 @@ class Transport:
         params: Sequence[tuple[str, str]],
         headers: Mapping[str, str],
         silence: float,
-    ) -> AsyncIterator[Body]:
-        """Open a GET whose answer goes on; entering returns when its head has come.
-
-        The caller reads the body, and translates what that raises with `stream_error`. Leaving closes the connection.
+        check: Callable[[str], object],
+        late_head: bool = False,
+    ) -> AsyncIterator[WatchBody]:
+        """Send a GET whose response goes on. Leaving closes the connection.
 
         Args:
             path: the path.
-            doing: what this is, for errors.
+            doing: the request in words, for errors.
             params: the query.
-            headers: sent along.
+            headers: the request's own headers.
             silence: seconds without a byte after which the stream is given up.
+            check: called with the media type; raises for one that is no watch.
+            late_head: whether to return after half a second without the head of a response. What `request` would raise
+                is raised by reading then, and the head must still come within the client's `timeout`.
 
         Raises:
             As `request`.
         """
-        if self.config.proxy is None:
-            streaming = self._raw_stream(path, doing, params, headers, silence)
-        else:
-            streaming = self._proxied_stream(path, doing, params, headers, silence)
-        async with contextlib.AsyncExitStack() as stack:
-            try:
-                body = await stack.enter_async_context(streaming)
-            except KinformerError:
-                raise
-            except WIRE_ERRORS as error:
-                raise self._translated(error, doing, answered=False, limit=self.timeout) from error
-            yield body
+        sent = _Request("GET", path, doing, params, headers, watch=True, late_head=late_head)
+        async with self._answered(sent, _NO_RETRY) as response:
+            assert isinstance(response, WatchResponse)
+            if response.status:
+                check(response.content_type)
+            yield WatchBody(self, sent, response, silence=silence, check=check)
 
-    @contextlib.asynccontextmanager
-    async def _proxied_stream(
-        self, path: str, doing: str, params: Sequence[tuple[str, str]], headers: Mapping[str, str], silence: float
-    ) -> AsyncIterator[Body]:
-        """Through a proxy, aiohttp knows the way."""
-        limits = aiohttp.ClientTimeout(
-            total=None,
-            sock_connect=self._connect_timeout,
-            connect=self._connect_timeout,
-            sock_read=silence,
-            ceil_threshold=float("inf"),
-        )
-        async with self._answered("GET", path, doing, params, headers, None, limits, self.timeout) as response:
+    async def late_head(self, request: _Request, response: WatchResponse) -> None:
+        """Wait for the head of a watch that was handed over without one.
 
-            async def read(take: Callable[[Pieces], object]) -> bool:
-                data = await response.content.readany()
-                if data:
-                    take(whole(data))
-                return bool(data)
+        Raises:
+            As `request`.
+        """
+        with self.translated(request.doing, answered=False):
+            async with asyncio.timeout_at(response.counted.began + self.timeout):
+                await response.head()
+        response.counted.end(response.status)
+        refused = await self._refusal(request, response)
+        if isinstance(refused, UnauthorizedError):
+            # It is too late for a second try of the same watch; the next one has renewed credentials.
+            await self._authorization.renewed(response.identity)
+        if refused is not None:
+            raise refused
 
-            yield Body(response.content_type, read)
-
-    @contextlib.asynccontextmanager
-    async def _raw_stream(
-        self, path: str, doing: str, params: Sequence[tuple[str, str]], headers: Mapping[str, str], silence: float
-    ) -> AsyncIterator[Body]:
-        """On a connection of its own; a second time with renewed credentials after a 401, as `_answered`."""
-        url = urlsplit(self._url(path, params))
-        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
-        identity = await self._identity()
-        for last in (False, True):
-            stream: RawStream | None = None
-            try:
-                async with asyncio.timeout(self.timeout):
-                    async with self._counted("GET") as counted:
-                        stream = await self._connect(url.hostname or "", url.port, target, identity, headers)
-                        self._streams.add(stream)
-                        await stream.head()
-                        head = stream.parser
-                        counted(head.status)
-                    said = b"" if 200 <= head.status < 300 else await stream.read_to_end()
-                if 200 <= head.status < 300:
-                    content_type = head.headers.get("content-type", "application/octet-stream").partition(";")[0]
-                    yield Body(content_type.strip().lower(), functools.partial(stream.read, silence=silence))
-                    return
-                if 300 <= head.status < 400:
-                    raise self._redirected(head.headers.get("location", ""), head.status, doing)
-                refused = refusal(head.status, said, head.headers, doing=doing)
-                renewed = await self._renewed(identity) if head.status == 401 and not last else None
-                if renewed is None:
-                    raise refused
-                identity = renewed
-            finally:
-                if stream is not None:
-                    self._streams.discard(stream)
-                    await stream.close()
-
-    async def _connect(
-        self, host: str, port: int | None, target: str, identity: Identity, headers: Mapping[str, str]
-    ) -> RawStream:
-        if self._session is None:
-            raise self._not_open()
-        secure = self._contexts is not None
-        place = f"[{host}]" if ":" in host else host
-        sent = {
-            "Host": place if port is None else f"{place}:{port}",
-            "User-Agent": self._user_agent,
-            **{name: ", ".join(values) for name, values in self.config.headers.items()},
-            **headers,
-        }
-        if identity.authorization:
-            sent["Authorization"] = identity.authorization
+    @contextlib.contextmanager
+    def translated(self, doing: str, *, answered: bool, limit: float | None = None) -> Iterator[None]:
+        """Raise what aiohttp, ssl, a socket or a decoder raises as kinformer's errors."""
         try:
-            async with asyncio.timeout(self._connect_timeout):
-                return await open_raw_stream(
-                    host,
-                    port or (443 if secure else 80),
-                    target=target,
-                    headers=sent,
-                    context=None if self._contexts is None else self._contexts.get(identity.certificate),
-                    server_hostname=self.config.tls.server_name,
-                    tune=_tune,
-                )
-        except TimeoutError as error:
-            raise aiohttp.ConnectionTimeoutError(f"not within {self._connect_timeout:g} seconds") from error
-        except ssl.SSLError:
+            yield
+        except KinformerError:  # some of which are OSErrors too
             raise
-        except OSError as error:
-            raise NotConnectedError(error) from error
-
-    def stream_error(self, error: BaseException, *, doing: str, silence: float) -> Exception:
-        """What to raise for an error met while reading a stream; to be chained."""
-        return self._translated(error, doing, answered=True, limit=silence)
-
-    def _limits(self, *, patient: bool) -> aiohttp.ClientTimeout:
-        """For the whole of an answer, or with patience for silence only."""
-        return aiohttp.ClientTimeout(
-            total=None if patient else self.timeout,
-            sock_connect=self._connect_timeout,
-            connect=self._connect_timeout,
-            sock_read=self.timeout if patient else None,
-            ceil_threshold=float("inf"),
-        )
+        except WIRE_ERRORS as error:
+            if self.closed:
+                raise StoppedError(f"cannot {doing}: this client was closed") from error
+            seconds = f"{self.timeout if limit is None else limit:g} seconds"
+            raise transport_error(error, server=self.server, doing=doing, answered=answered, limit=seconds) from error
 
     @contextlib.asynccontextmanager
-    async def _answered(
-        self,
-        method: str,
-        path: str,
-        doing: str,
-        params: Sequence[tuple[str, str]],
-        headers: Mapping[str, str] | None,
-        body: bytes | None,
-        limits: aiohttp.ClientTimeout,
-        head_limit: float | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request, a second time with renewed credentials after a 401; yield the answer if it is a success."""
-        url = yarl.URL(self._url(path, params), encoded=True)
-        identity = await self._identity()
-        for last in (False, True):
-            async with asyncio.timeout(head_limit):  # the head only: credentials have limits of their own
-                response = await self._send(method, url, identity, headers, body, limits)
-            self._reading.add(response)
+    async def _answered(self, request: _Request, retry: RetryPolicy) -> AsyncIterator[Response]:
+        """Send a request, again where the policy says so; give a response of status 2xx, and release it."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self.timeout
+        limit = self.timeout
+        repeated = 0
+        response: Response | None = None
+        while response is None:
+            await self._gate.passed(request.kind, deadline=deadline, doing=request.doing)
             try:
-                if 200 <= response.status < 300:
-                    yield response
-                    return
-                if 300 <= response.status < 400:
-                    raise self._redirected(response.headers.get("Location", ""), response.status, doing)
-                async with asyncio.timeout(self.timeout):
-                    said = await response.read()
-                refused = refusal(response.status, said, response.headers, doing=doing)
-                renewed = await self._renewed(identity) if response.status == 401 and not last else None
-                if renewed is None:
-                    raise refused
-                identity = renewed
-            finally:
-                self._reading.discard(response)
-                response.release() if response.content.at_eof() else response.close()
-
-    async def _send(
-        self,
-        method: str,
-        url: yarl.URL,
-        identity: Identity,
-        headers: Mapping[str, str] | None,
-        body: bytes | None,
-        limits: aiohttp.ClientTimeout,
-    ) -> aiohttp.ClientResponse:
-        if self._session is None:
-            raise self._not_open()
-        sent = multidict.CIMultiDict[str]()
-        for name, values in self.config.headers.items():
-            for value in values:
-                sent.add(name, value)
-        sent.update(headers or {})
-        if identity.authorization:
-            sent["Authorization"] = identity.authorization
-        context: ssl.SSLContext | bool = True if self._contexts is None else self._contexts.get(identity.certificate)
-        async with self._counted(method) as counted:
-            response = await self._session.request(
-                method,
-                url,
-                headers=sent,
-                data=body,
-                timeout=limits,
-                allow_redirects=False,
-                proxy=self.config.proxy,
-                ssl=context,
-                server_hostname=self.config.tls.server_name if self._contexts is not None else None,
-            )
-            counted(response.status)
-            return response
-
-    @contextlib.asynccontextmanager
-    async def _counted(self, method: str) -> AsyncIterator[Callable[[int], None]]:
-        """Tell the metrics of one request: of the status that is given to what this yields, else of an error."""
-        if self._metrics is None:
-            yield lambda _: None
-            return
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        codes: list[int] = []
+                response = await self._exchange(request, limit)
+                continue
+            except ApiError as error:
+                delay, code = retry.refusal_delay(error), str(error.status)
+                if delay is None or repeated >= retry.attempts or clock() + delay >= deadline:
+                    raise
+            except ConnectError as error:
+                delay, code = retry.lost_read_delay, "<error>"
+                may = retry.lost_reads and request.kind is RequestKind.READ and is_lost_connection(error)
+                if not may or repeated >= retry.attempts or clock() + delay >= deadline:
+                    raise
+            await asyncio.sleep(delay)
+            limit = deadline - clock()
+            repeated += 1
+            self._tally.retried(request.method, code)
         try:
-            yield codes.append
+            yield response
         finally:
-            # Also a request that is cancelled: it has been sent, and nobody knows what became of it.
-            code = str(codes[0]) if codes else "<error>"
-            self._metrics.requested(method, self._host, code, loop.time() - began)
+            response.counted.end()
+            await self._session.release(response)
 
-    async def _identity(self) -> Identity:
-        if self._session is None:
-            raise self._not_open()
-        credentials = self.config.credentials
-        if (identity := credentials.current()) is not None:
-            return identity
-        async with self._renewing:
-            if (identity := credentials.current()) is not None:
-                return identity
-            return await credentials.renew()
+    async def _exchange(self, request: _Request, limit: float) -> Response:
+        """Send a request, a second time with renewed credentials after a 401.
 
-    async def _renewed(self, refused: Identity) -> Identity | None:
-        """Another identity than the one refused, or `None`; one renewal serves all that were refused meanwhile."""
-        credentials = self.config.credentials
-        async with self._renewing:
-            identity = credentials.current()
-            if identity is None or identity == refused:
-                identity = await credentials.renew(refused=True)
-        return None if identity == refused else identity
+        Raises:
+            ApiError: the server refused.
+        """
+        identity = await self._authorization.identity()
+        result = await self._send(request, identity, limit)
+        if isinstance(result, UnauthorizedError):
+            renewed = await self._authorization.renewed(identity)
+            if renewed is not None:
+                result = await self._send(request, renewed, limit)
+        if isinstance(result, ApiError):
+            raise result
+        return result
 
-    def _url(self, path: str, params: Sequence[tuple[str, str]]) -> str:
-        url = self.config.server + quote(path, safe="/:@!$&'()*+,;=~-._")
-        return f"{url}?{urlencode(params, quote_via=quote)}" if params else url
+    async def _send(self, request: _Request, identity: Identity, limit: float) -> Response | ApiError:
+        """Send a request once; returns the response, or the refusal that it is."""
+        counted = self._tally.sent(request.method)
+        response: Response | None = None
+        accepted = False
+        try:
+            with self.translated(request.doing, answered=False, limit=limit):
+                url = self._heads.url(request.path, request.params)
+                headers = self._heads.headers(request.headers, identity)
+                # The head of a watch may take as long as a plain request; its body has a limit of its own.
+                async with asyncio.timeout(limit if request.watch else None):
+                    response = await self._session.send(
+                        request.method,
+                        url,
+                        headers,
+                        identity,
+                        body=request.body,
+                        total=None if request.patient or request.watch else limit,
+                        silence=self.timeout if request.patient else None,
+                        watch=request.watch,
+                    )
+                    if isinstance(response, WatchResponse) and not request.late_head:
+                        await response.head()
+            response.counted, response.identity = counted, identity
+            if response.status:
+                counted.end(response.status)
+                if (refused := await self._refusal(request, response)) is not None:
+                    return refused
+            accepted = True
+            return response
+        finally:
+            if not accepted:
+                counted.end()
+                if response is not None:
+                    await self._session.release(response)
 
-    def _translated(self, error: BaseException, doing: str, *, answered: bool, limit: float) -> Exception:
-        if self._closed:
-            return StoppedError(f"cannot {doing}: this client was closed")
-        return transport_error(error, server=self.server, doing=doing, answered=answered, limit=f"{limit:g} seconds")
+    async def _refusal(self, request: _Request, response: Response) -> ApiError | None:
+        """The error that a response is; `None` for one of status 2xx.
 
-    def _redirected(self, location: str, status: int, doing: str) -> ProtocolError:
-        # Of the target only the host is shown: login pages put secrets into their queries.
-        target = urlsplit(location).hostname or "another path"
-        return ProtocolError(
-            f"cannot {doing}: {self.server} redirects ({status}) to {target}; "
-            "an API server never does, so this may be the address of a login page or a proxy"
-        )
-
-    def _not_open(self) -> StoppedError | NotStartedError:
-        if self._closed:
-            return StoppedError("this client is closed; make a new one")
-        return NotStartedError("this client is not open; use it inside of `async with client:`")
-
-
-def _socket(address: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
-    """A socket for aiohttp."""
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family=family, type=kind, proto=protocol)
-    _tune(made)
-    return made
+        Raises:
+            ProtocolError: it is a redirection, or switches to another protocol.
+        """
+        status = response.status
+        if 200 <= status < 300:
+            return None
+        if status < 400:
+            raise redirected(status, response.headers, server=self.server, doing=request.doing)
+        with self.translated(request.doing, answered=True):
+            async with asyncio.timeout(self.timeout):
+                said = await response.read_start(ERROR_BODY_LIMIT)
+        refused = refusal(status, said, response.headers, doing=request.doing)
+        if not request.subresource:
+            self._gate.refused(request.kind, refused)
+        return refused
 
 
-def _tune(made: socket.socket) -> None:
-    """Let a socket find out by itself when the other end is gone (asyncio sets TCP_NODELAY)."""
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE:
-        if (option := getattr(socket, name, None)) is not None:
-            made.setsockopt(socket.IPPROTO_TCP, option, value)
+class WatchBody:
+    """The body of a watch.
+
+    Args:
+        transport: whose errors are raised.
+        request: what was sent.
+        response: the response; its head may be missing.
+        silence: seconds without a byte after which the stream is given up.
+        check: called with the media type when a missing head has come.
+    """
+
+    __slots__ = ("_check", "_headless", "_request", "_response", "_silence", "_transport")
+
+    def __init__(
+        self,
+        transport: Transport,
+        request: _Request,
+        response: WatchResponse,
+        *,
+        silence: float,
+        check: Callable[[str], object],
+    ) -> None:
+        self._transport = transport
+        self._request = request
+        self._response = response
+        self._silence = silence
+        self._check = check
+        self._headless = not response.status
+
+    async def read(self, take: Callable[[Pieces], object]) -> bool:
+        """Give what has come meanwhile to a function; waits for some.
+
+        If cancelled, nothing is lost: the next call goes on.
+
+        Args:
+            take: called with pieces that are good until it returns.
+
+        Returns:
+            False, without a call, when the response has ended.
+
+        Raises:
+            ApiError: the server refused, later than after half a second.
+            TransportError: the stream broke, was silent for too long, or is no watch.
+        """
+        if self._headless:
+            await self._transport.late_head(self._request, self._response)
+            self._headless = False
+            self._check(self._response.content_type)
+        with self._transport.translated(self._request.doing, answered=True, limit=self._silence):
+            return await self._response.read(take, self._silence)

@@ -66,6 +66,7 @@ class PrometheusMetrics:
         self._informers = InformerSeries()
         self._work = WorkSeries()
         self._requests: Counter[tuple[str, ...]] = Counter()
+        self._retries: Counter[tuple[str, ...]] = Counter()
         self._durations: dict[tuple[str, ...], Histogram] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         if registry is not None:
@@ -115,6 +116,10 @@ class PrometheusMetrics:
             duration = self._durations[method, host] = Histogram(REQUEST_BUCKETS)
         duration.observe(seconds)
 
+    def retried(self, method: str, host: str, code: str) -> None:
+        """A request is repeated by its client."""
+        self._retries[code, method, host] += 1
+
     # What is asked
 
     def describe(self) -> Iterable[Metric]:
@@ -151,6 +156,12 @@ class PrometheusMetrics:
             "Number of HTTP requests, partitioned by status code, method, and host.",
             ("code", "method", "host"),
             self._requests.copy(),
+        )
+        yield counters(
+            "rest_client_request_retries",
+            "Number of request retries, partitioned by status code, method, and host.",
+            ("code", "method", "host"),
+            self._retries.copy(),
         )
         yield histograms(
             "rest_client_request_duration_seconds",

@@ -18,10 +18,18 @@ def arrive(stream: RawStream, data: bytes) -> None:
     stream.buffer_updated(len(data))
 
 
+async def rest_of(stream: RawStream) -> bytes:
+    """The whole rest of the body."""
+    parts: list[bytes] = []
+    while await stream.read(lambda pieces: parts.append(pieces.join()), 60.0):
+        pass
+    return b"".join(parts)
+
+
 def test_loops_in_several_threads_do_not_share_what_they_read_into() -> None:
     def buffer_of(_: object) -> memoryview:
         async def made() -> memoryview:
-            return RawStream(b"", lambda sock: None).get_buffer(-1)
+            return RawStream().get_buffer(-1)
 
         both.wait(timeout=10)
         return asyncio.run(made())
@@ -34,7 +42,7 @@ def test_loops_in_several_threads_do_not_share_what_they_read_into() -> None:
 
 async def test_what_came_on_one_stream_is_there_until_its_consumer_takes_it_whatever_comes_on_others() -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    streams = [RawStream(b"", lambda sock: None) for _ in range(3)]
+    streams = [RawStream() for _ in range(3)]
     taken: list[list[bytes]] = [[] for _ in streams]
     for number, stream in enumerate(streams):
         arrive(stream, head + b"3\r\nhi%d\r\n" % number)
@@ -49,7 +57,7 @@ async def test_what_came_on_one_stream_is_there_until_its_consumer_takes_it_what
 
 
 async def test_a_buffer_that_was_given_back_serves_one_stream_at_a_time() -> None:
-    streams = [RawStream(b"", lambda sock: None) for _ in range(2)]
+    streams = [RawStream() for _ in range(2)]
     taken: list[bytes] = []
     for stream in streams:
         arrive(stream, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -63,7 +71,7 @@ async def test_a_buffer_that_was_given_back_serves_one_stream_at_a_time() -> Non
 
 @pytest.mark.parametrize(("size", "most"), [(9_000, 1 << 20), (1_000, 600_000), (100, 64 * 1024)])
 async def test_the_smaller_the_events_the_less_one_read_brings(size: int, most: int) -> None:
-    stream = RawStream(b"", lambda sock: None)
+    stream = RawStream()
     arrive(stream, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(2):
         arrive(stream, b"".join(b"%x\r\n%s\r\n" % (size, b"x" * size) for _ in range(5)))
@@ -73,7 +81,7 @@ async def test_the_smaller_the_events_the_less_one_read_brings(size: int, most: 
 
 
 async def test_what_a_stream_had_brought_before_it_broke_is_read_before_the_error() -> None:
-    stream = RawStream(b"", lambda sock: None)
+    stream = RawStream()
     arrive(stream, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     arrive(stream, b"5\r\nwhole\r\n4\r\nha")
     stream.connection_lost(ConnectionResetError("reset"))
@@ -85,14 +93,14 @@ async def test_what_a_stream_had_brought_before_it_broke_is_read_before_the_erro
 
 
 async def test_the_end_of_an_answer_that_came_with_the_end_of_its_connection_is_its_end() -> None:
-    stream = RawStream(b"", lambda sock: None)
+    stream = RawStream()
     arrive(stream, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     arrive(stream, b"5\r\nwhole\r\n0\r\n\r\n")
     stream.connection_lost(ConnectionResetError("reset"))
-    assert await stream.read_to_end() == b"whole"
-    until_closed = RawStream(b"", lambda sock: None)
+    assert await rest_of(stream) == b"whole"
+    until_closed = RawStream()
     arrive(until_closed, b"HTTP/1.1 200 OK\r\n\r\nsome")
     arrive(until_closed, b" more")
     until_closed.eof_received()
     until_closed.connection_lost(None)
-    assert await until_closed.read_to_end() == b"some more"
+    assert await rest_of(until_closed) == b"some more"

@@ -1,0 +1,40 @@
+"""How much of an answer is accepted: the bound of each part, and the reason for it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "ANSWER_LIMIT",
+    "CHUNK_LINE_LIMIT",
+    "ERROR_BODY_LIMIT",
+    "HEADER_LIMIT",
+    "HEAD_LIMIT",
+    "LIST_OBJECT_LIMIT",
+]
+
+HEAD_LIMIT: Final = 64 * 1024
+"""Bytes of a response's status line and headers, informational (1xx) responses included; also of its trailers.
+
+Common servers and proxies send at most 8 to 32 KiB.
+"""
+
+HEADER_LIMIT: Final = 128
+"""Header fields of a response. aiohttp's own bound, so that lists and watches accept the same."""
+
+CHUNK_LINE_LIMIT: Final = 256
+"""Bytes of the line that gives a chunk's size, extensions included. API servers send at most 10."""
+
+ERROR_BODY_LIMIT: Final = 1024 * 1024
+"""Bytes of a refusal's body that are read. A Status that names 5,000 invalid fields is below 1 MiB; of a longer body
+the rest is left unread, and the connection is closed."""
+
+ANSWER_LIMIT: Final = 512 * 1024 * 1024
+"""Bytes of one answer, decompressed, that may have to be in memory at once; `Client(max_answer_bytes=...)` sets it.
+
+A list is decoded while it arrives, so that this does not limit its length. It does where a list cannot be cut into
+items. 50,000 pods of 9 KB in one page, from a server that ignores `limit`, are 450 MB.
+"""
+
+LIST_OBJECT_LIMIT: Final = 10_000_000
+"""Objects of one list, over all its pages. etcd's largest recommended database (8 GiB) holds fewer."""

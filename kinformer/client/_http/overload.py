@@ -1,0 +1,79 @@
+"""Manners under overload: one 429 holds back every request of its kind, and what is safe to repeat is repeated."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from typing import TYPE_CHECKING, Final
+
+from kinformer.errors import ApiError, TooManyRequestsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kinformer.client._http.request_tally import RequestTally
+
+__all__ = ["Gate", "RequestKind"]
+
+_READING: Final = frozenset({"GET", "HEAD"})
+
+
+class RequestKind(enum.StrEnum):
+    """The kinds of request that a server limits apart from each other (APF: WATCH, and mutating or not)."""
+
+    READ = "read"
+    WRITE = "write"
+    WATCH = "watch"
+
+    @classmethod
+    def of(cls, method: str, *, watch: bool = False) -> RequestKind:
+        """The kind of a request."""
+        return cls.WATCH if watch else cls.READ if method in _READING else cls.WRITE
+
+
+class Gate:
+    """Holds requests back for as long as the server has asked for.
+
+    One gate serves a whole client. Without it, each of a thousand callers learns by a 429 of its own that the server is
+    overloaded.
+    """
+
+    def __init__(self, tally: RequestTally) -> None:
+        self._tally = tally
+        self._opens_at: dict[RequestKind, float] = {}
+        self._reasons: dict[RequestKind, ApiError] = {}
+
+    def refused(self, kind: RequestKind, error: ApiError) -> None:
+        """Hold back requests of a kind if the server asks for patience with all of them."""
+        if isinstance(error, TooManyRequestsError) and error.retry_after:
+            opens_at = asyncio.get_running_loop().time() + error.retry_after
+            if opens_at > self._opens_at.get(kind, 0.0):
+                self._opens_at[kind], self._reasons[kind] = opens_at, error
+
+    async def passed(self, kind: RequestKind, *, deadline: float, doing: str) -> None:
+        """Wait until a request of a kind may be sent.
+
+        Raises:
+            TooManyRequestsError: not before the deadline; nothing was sent. Has the seconds that are left in
+                `retry_after`.
+        """
+        clock = asyncio.get_running_loop().time
+        if clock() >= self._opens_at.get(kind, 0.0):
+            return
+        self._tally.waits += 1
+        while (left := self._opens_at.get(kind, 0.0) - clock()) > 0:
+            if clock() + left > deadline:
+                raise _again(self._reasons[kind], left, doing)
+            await asyncio.sleep(left)
+
+    def held(self) -> Mapping[str, float]:
+        """The kinds that are held back, and for how many seconds more."""
+        now = asyncio.get_running_loop().time()
+        return {str(kind): opens_at - now for kind, opens_at in self._opens_at.items() if opens_at > now}
+
+
+def _again(reason: ApiError, left: float, doing: str) -> ApiError:
+    message = f"not sent, as the server asked for patience: {reason.message or reason.reason or 'too many requests'}"
+    return type(reason)(
+        message, status=reason.status, reason=reason.reason, details=reason.details, retry_after=left, doing=doing
+    )

@@ -1,0 +1,106 @@
+"""What is sent: the URL and the headers of every request, one place for lists, watches and verbs. Pure.
+
+aiohttp writes the request. Checked here is what aiohttp would write as it is, or refuse with an error that does not say
+where the value came from.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, urlencode
+
+import multidict
+import yarl
+
+from kinformer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from kinformer.config import ClusterConfig, Identity
+
+__all__ = ["RequestHeads"]
+
+# RFC 9110, 5.6.2.
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+# RFC 9110, 5.5: no control characters but the tab. What is beyond ASCII goes out as UTF-8, as from client-go.
+_UNSENDABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+
+# Decided by the request itself, whatever the configuration says: two values of one of these contradict each other.
+_FRAMING: Final = frozenset(
+    {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
+)  # fmt: skip
+
+_PATH_SAFE: Final = "/:@!$&'()*+,;=~-._"
+
+
+class RequestHeads:
+    """Makes the URL and the headers of each request to one API server.
+
+    What the request needs (`Accept`, `Content-Type`, `Accept-Encoding`) replaces a configured header of that name, in
+    any case, and so does the `Authorization` of the credentials. A configured `Host` or `User-Agent` replaces the
+    default. A configured header of several values is sent as several headers, in their order.
+
+    Args:
+        config: the API server, and the headers sent with every request.
+        user_agent: the `User-Agent`, unless the configuration has one.
+
+    Raises:
+        ConfigError: a configured header cannot be sent; names the header and the reason, never the value.
+    """
+
+    def __init__(self, config: ClusterConfig, *, user_agent: str) -> None:
+        where = f"{config.source}: " if config.source else ""
+        self._where = where
+        try:
+            # Punycode for the host, percent-encoding for the path.
+            self._prefix = str(yarl.URL(config.server)).rstrip("/")
+        except ValueError as error:
+            msg = f"{where}{config.server!r} is no server: {error}"
+            raise ConfigError(msg) from error
+        self._default_encoding = "gzip" if config.compression else "identity"
+        configured = multidict.CIMultiDict[str]()
+        for name, values in config.headers.items():
+            if not _TOKEN.fullmatch(name):
+                msg = f"{where}{name[:60]!r} cannot be the name of a header: it has characters that no name may have"
+                raise ConfigError(msg)
+            if name.lower() in _FRAMING:
+                msg = f"{where}the header {name} cannot be configured: each request decides it by itself"
+                raise ConfigError(msg)
+            for value in values:
+                configured.add(name, self._checked(name, value))
+        if "User-Agent" not in configured:
+            configured["User-Agent"] = self._checked("User-Agent", user_agent)
+        self._configured = configured
+
+    def url(self, path: str, params: Sequence[tuple[str, str]] = ()) -> yarl.URL:
+        """The URL of a path, as `Resource.path` makes it, and a query."""
+        text = self._prefix + quote(path, safe=_PATH_SAFE, errors="replace")
+        if params:
+            text = f"{text}?{urlencode(params, quote_via=quote, errors='replace')}"
+        return yarl.URL(text, encoded=True)
+
+    def headers(self, own: Mapping[str, str], identity: Identity) -> multidict.CIMultiDict[str]:
+        """The headers of one request, in the order in which they are sent.
+
+        Args:
+            own: the request's own headers.
+            identity: whose authorization is sent.
+
+        Raises:
+            ConfigError: the authorization cannot be sent; its value is not shown.
+        """
+        made = self._configured.copy()
+        made["Accept-Encoding"] = self._default_encoding
+        made.update(own)
+        if identity.authorization:
+            made["Authorization"] = self._checked("Authorization", identity.authorization)
+        return made
+
+    def _checked(self, name: str, value: str) -> str:
+        if _UNSENDABLE.search(value):
+            msg = f"{self._where}the header {name} has a line break or another control character in its value"
+            raise ConfigError(msg)
+        return value

@@ -1,0 +1,236 @@
+"""A response that is read as it comes: decompressed and bounded alike, whether aiohttp or we take it apart."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from kinformer.client._http.content_coding import CodingError, ContentDecoder, content_decoder
+from kinformer.client._http.raw_stream import RawStream
+from kinformer.client._http.response_parser import Pieces, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kinformer.client._http.request_tally import SentRequest
+    from kinformer.config import Identity
+
+__all__ = ["BodyTooLargeError", "PlainResponse", "Response", "WatchReply", "WatchResponse"]
+
+# Seconds that aiohttp waits for the head of a watch. A pooled connection that the server has closed meanwhile shows
+# that well within this time, and aiohttp then makes a new one.
+_STALE_SHOWS_WITHIN: Final = 0.5
+
+_NO_HEADERS: Final = CIMultiDictProxy(CIMultiDict[str]())
+
+
+class BodyTooLargeError(Exception):
+    """A body is larger than its limit."""
+
+
+class Response(abc.ABC):
+    """A response.
+
+    Attributes:
+        counted: the request it answers, for the number of requests.
+        identity: whose name that was sent under.
+    """
+
+    counted: SentRequest
+    identity: Identity
+
+    def __init__(self) -> None:
+        self._decoder: ContentDecoder | None = None
+        self._coding_known = False
+
+    @property
+    @abc.abstractmethod
+    def status(self) -> int:
+        """The status code; 0 before the head has come."""
+
+    @property
+    @abc.abstractmethod
+    def headers(self) -> CIMultiDictProxy[str]:
+        """The header fields, whatever the case of their names."""
+
+    @property
+    def content_type(self) -> str:
+        """The media type in lower case, without parameters; `application/octet-stream` where the server names none."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower() or "application/octet-stream"
+
+    @abc.abstractmethod
+    async def _read_some(self) -> bytes:
+        """Bytes of the body as they were sent; `b""` at its end."""
+
+    @abc.abstractmethod
+    def fail(self, error: Exception) -> None:
+        """Raise an error in the reader."""
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Give the connection back, or close it where something is left to be read."""
+
+    def decoder(self) -> ContentDecoder | None:
+        """What decompresses the body; `None` where it is plain.
+
+        Raises:
+            CodingError: nothing here can.
+        """
+        if not self._coding_known:
+            self._decoder = content_decoder(", ".join(self.headers.getall("Content-Encoding", [])))
+            self._coding_known = True
+        return self._decoder
+
+    async def read_some(self) -> bytes:
+        """Some of the body, decompressed (at most 256 KiB of it then); `b""` at its end.
+
+        Raises:
+            CodingError: the body cannot be decompressed.
+        """
+        decoder = self.decoder()
+        if decoder is None:
+            return await self._read_some()
+        while True:
+            if decoder.pending:
+                await asyncio.sleep(0)
+                if text := decoder.pull():
+                    return text
+            data = await self._read_some()
+            if not data:
+                decoder.close()
+                return b""
+            decoder.push(data)
+
+    async def read_all(self, limit: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            BodyTooLargeError: it has more bytes than the limit.
+        """
+        pieces: list[bytes] = []
+        size = 0
+        while data := await self.read_some():
+            size += len(data)
+            if size > limit:
+                raise BodyTooLargeError(limit)
+            pieces.append(data)
+        return b"".join(pieces)
+
+    async def read_start(self, limit: int) -> bytes:
+        """The body up to a number of bytes; what cannot be decompressed is left out."""
+        pieces: list[bytes] = []
+        left = limit
+        try:
+            while left > 0 and (data := await self.read_some()):
+                pieces.append(data[:left])
+                left -= len(data)
+        except (CodingError, EOFError):
+            pass
+        return b"".join(pieces)
+
+
+class PlainResponse(Response):
+    """A response that aiohttp takes apart."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        super().__init__()
+        self._response = response
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:
+        return self._response.headers
+
+    async def _read_some(self) -> bytes:
+        return await self._response.content.readany()
+
+    def fail(self, error: Exception) -> None:
+        self._response.content.set_exception(error)
+
+    async def close(self) -> None:
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+
+class WatchReply(aiohttp.ClientResponse):
+    """What aiohttp makes of a response to a watch: it hands the connection over, once the request is written.
+
+    Its `start` may return before the head has come, as some servers send that with the first event only.
+    """
+
+    stream: RawStream
+
+    async def start(self, connection: aiohttp.connector.Connection) -> WatchReply:
+        """Take the connection over, and wait a moment for the head."""
+        self._closed = False
+        self._connection = connection
+        protocol, transport = connection.protocol, connection.transport
+        self.stream = RawStream()
+        if protocol is None or transport is None:
+            raise aiohttp.ServerDisconnectedError
+        self.stream.take_over(transport, protocol)
+        try:
+            async with asyncio.timeout(_STALE_SHOWS_WITHIN):
+                await self.stream.head()
+        except TimeoutError:
+            pass  # Not lost: who reads waits for it again.
+        except ConnectionResetError as error:
+            raise aiohttp.ServerDisconnectedError from error
+        except OSError as error:
+            raise aiohttp.ClientOSError(*error.args) from error
+        return self
+
+
+class WatchResponse(Response):
+    """The response to a watch, which `RawStream` takes apart."""
+
+    def __init__(self, reply: WatchReply) -> None:
+        super().__init__()
+        self._reply = reply
+        self._stream = reply.stream
+
+    @property
+    def status(self) -> int:
+        return self._stream.parser.status
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:
+        return self._stream.parser.headers if self.status else _NO_HEADERS
+
+    async def head(self) -> None:
+        """Wait for the head."""
+        await self._stream.head()
+
+    async def read(self, take: Callable[[Pieces], object], silence: float) -> bool:
+        """Give what has come of the body to a function, as `RawStream.read`; decompressed, in pieces of 256 KiB."""
+        if self.decoder() is None:
+            return await self._stream.read(take, silence)
+        self._silence = silence
+        if text := await self.read_some():
+            take(whole(text))
+        return bool(text)
+
+    _silence = 60.0
+
+    async def _read_some(self) -> bytes:
+        parts: list[bytes] = []
+        while not any(parts):
+            if not await self._stream.read(lambda pieces: parts.append(pieces.join()), self._silence):
+                return b""
+        return b"".join(parts)
+
+    def fail(self, error: Exception) -> None:
+        self._stream.fail(error)
+
+    async def close(self) -> None:
+        await self._stream.close()
+        self._reply.close()

@@ -1,0 +1,181 @@
+"""aiohttp's session for one API server: connections, TLS, proxy; the only place that opens a connection.
+
+Lists and watches are sent by the same call. aiohttp resolves the name, tries the addresses (aiohappyeyeballs), speaks
+to the proxy, starts TLS and writes the request. Only the response of a watch is taken apart by us (`WatchReply`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import anyio
+
+from kinformer.client._http.limits import HEAD_LIMIT
+from kinformer.client._http.responses import PlainResponse, Response, WatchReply, WatchResponse
+from kinformer.config import ContextCache
+from kinformer.errors import AlreadyStartedError, NotStartedError, StoppedError
+
+if TYPE_CHECKING:
+    import ssl
+
+    import multidict
+    import yarl
+
+    from kinformer.config import ClusterConfig, Identity
+
+__all__ = ["HttpSession"]
+
+# A dead peer is found out within 30 + 3 * 10 seconds, as by Go's net.Dialer (30 s) within an order of magnitude.
+_KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+
+# A buffer that is small costs a pause of the socket for each piece of a list.
+_READ_BUFFER: Final = 256 * 1024
+
+
+class HttpSession:
+    """Sends requests to one API server.
+
+    There is no limit on the number of connections: a watch holds one for as long as it lives, and must never keep
+    another request waiting. Redirects are not followed, cookies are not kept, nothing is decompressed.
+
+    Args:
+        config: the API server.
+        connect_timeout: seconds that making a connection may take, TLS included.
+    """
+
+    def __init__(self, config: ClusterConfig, *, connect_timeout: float) -> None:
+        self._config = config
+        self._connect_timeout = connect_timeout
+        self._contexts = ContextCache(config.tls) if config.server.startswith("https:") else None
+        self._connector: aiohttp.TCPConnector | None = None
+        self._plain: aiohttp.ClientSession | None = None
+        self._watching: aiohttp.ClientSession | None = None
+        self._open: set[Response] = set()
+        self.closed = False
+        """Whether `close` was called."""
+
+    async def open(self) -> None:
+        """Make the session.
+
+        Raises:
+            ConfigError: certificates cannot be used.
+            AlreadyStartedError: it is open.
+            StoppedError: it was closed.
+        """
+        if self.closed:
+            raise StoppedError("this client is closed; make a new one")
+        if self._plain is not None:
+            raise AlreadyStartedError("this client is open already; enter it once")
+        if self._contexts is not None:
+            # With the authorities of the system this takes some 20 ms, which is too long for the loop.
+            await asyncio.to_thread(self._contexts.get)
+        self._connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
+        self._plain = _session(self._connector, aiohttp.ClientResponse)
+        self._watching = _session(self._connector, WatchReply)
+
+    async def close(self) -> None:
+        """Close every connection. What is in flight fails. Closing twice does nothing."""
+        self.closed = True
+        connector, self._connector = self._connector, None
+        for response in self._open:
+            # A session that closes does not wake the readers of its responses.
+            response.fail(aiohttp.ClientConnectionError("closed"))
+        # Also when a cancelled anyio scope is being left, in which every unshielded wait ends at once.
+        with anyio.CancelScope(shield=True):
+            if connector is not None:
+                # With it the sessions are closed. Closed by themselves they would fail an assertion in a request that
+                # aiohttp sends again because its connection was lost.
+                await connector.close()
+
+    def check_open(self) -> None:
+        """Raise `NotStartedError` or `StoppedError` unless the session is open."""
+        if self.closed:
+            raise StoppedError("this client is closed; make a new one")
+        if self._plain is None:
+            raise NotStartedError("this client is not open; use it inside of `async with client:`")
+
+    async def send(
+        self,
+        method: str,
+        url: yarl.URL,
+        headers: multidict.CIMultiDict[str],
+        identity: Identity,
+        *,
+        body: bytes | None = None,
+        total: float | None = None,
+        silence: float | None = None,
+        watch: bool = False,
+    ) -> Response:
+        """Send a request; returns when the head of the response has come, for a watch after at most half a second.
+
+        Args:
+            method: the HTTP method.
+            url: the URL, encoded.
+            headers: the headers, in the order in which they are sent.
+            identity: whose client certificate is used.
+            body: the request's body.
+            total: seconds that everything may take, the body included.
+            silence: seconds that may pass without a byte of the response.
+            watch: whether the response is read by `WatchResponse`.
+
+        Raises:
+            aiohttp.ClientError, OSError, HttpFormatError: no response came.
+        """
+        self.check_open()
+        session = self._watching if watch else self._plain
+        assert session is not None
+        context: ssl.SSLContext | bool = True if self._contexts is None else self._contexts.get(identity.certificate)
+        reply = await session.request(
+            method,
+            url,
+            headers=headers,
+            data=body,
+            timeout=aiohttp.ClientTimeout(
+                total=total,
+                sock_connect=self._connect_timeout,
+                connect=self._connect_timeout,
+                sock_read=silence,
+                ceil_threshold=float("inf"),
+            ),
+            allow_redirects=False,
+            proxy=self._config.proxy,
+            proxy_headers=None if self._config.proxy is None else {"User-Agent": headers["User-Agent"]},
+            ssl=context,
+            server_hostname=self._config.tls.server_name if self._contexts is not None else None,
+        )
+        response = WatchResponse(reply) if isinstance(reply, WatchReply) else PlainResponse(reply)
+        self._open.add(response)
+        return response
+
+    async def release(self, response: Response) -> None:
+        """Give the connection of a response back, or close it."""
+        self._open.discard(response)
+        await response.close()
+
+
+def _session(connector: aiohttp.TCPConnector, response_class: type[aiohttp.ClientResponse]) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        connector_owner=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=False,
+        response_class=response_class,
+        read_bufsize=_READ_BUFFER,
+        max_line_size=HEAD_LIMIT,
+        max_field_size=HEAD_LIMIT,
+    )
+
+
+def _socket(address: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
+    """A socket for aiohttp that finds out by itself when the other end is gone (asyncio sets TCP_NODELAY)."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family=family, type=kind, proto=protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE:
+        if (option := getattr(socket, name, None)) is not None:
+            made.setsockopt(socket.IPPROTO_TCP, option, value)
+    return made
