@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 SLICE_SECONDS: Final = 0.0015
 """How long a task of ours goes on before others get their turn. Three of them may follow each other in one turn of the
-loop (reflector, dispatcher, handler), which is then held for less than the 5 ms of design 2."""
+loop (reflector, dispatcher, handler), which is then held for less than the 5 ms that docs/architecture.md allows."""
 
 
 class BackgroundTask:

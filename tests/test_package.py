@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
+import re
 import subprocess
 import sys
 import tarfile
 import zipfile
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hatchling.builders.sdist import SdistBuilder
@@ -17,9 +19,6 @@ from hatchling.builders.wheel import WheelBuilder
 
 import kinformer
 from tests.paths import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEAVY = ("kubernetes_asyncio", "kubernetes", "typer", "rich", "jsonpatch", "yaml", "fastapi", "prometheus_client")
 
@@ -107,3 +106,23 @@ def test_the_sdist_has_what_the_project_needs_to_be_built_tested_and_judged(tmp_
     assert papers | {"pyproject.toml", "mkdocs.yml", "Makefile", ".importlinter"} <= names
     assert {"kinformer/__init__.py", "tests/conftest.py", "docs/index.md", "examples/README.md"} <= names
     assert not [name for name in names if name.startswith((".venv/", "dist/", "build/"))]
+
+
+TEXTS = [
+    path
+    for folder in ("kinformer", "tests", "benchmarks", "examples", "docs")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in {".py", ".md", ".js", ".yaml"} and "node_modules" not in path.parts
+]
+OUTSIDE = re.compile(r"\bshared/|\bdesign \d|\bclient-go R\d|\brows? [RC]\d|/work/")
+
+
+def test_no_text_refers_to_a_place_outside_the_repository() -> None:
+    papers = [*TEXTS, *ROOT.glob("*.md"), *(ROOT / name for name in ("pyproject.toml", ".importlinter", "Makefile"))]
+    found = [
+        f"{path.relative_to(ROOT)}: {match.group()}"
+        for path in papers
+        if path != Path(__file__)
+        for match in OUTSIDE.finditer(path.read_text())
+    ]
+    assert found == [], "refer to docs/architecture.md or to a note in docs/design/"

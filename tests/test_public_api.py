@@ -1,4 +1,4 @@
-"""The names and calls of design 4. A change here is a change of what users write; it needs a design note."""
+"""The public names and calls. A change here changes the programs of users; it needs a note in docs/design/."""
 
 from __future__ import annotations
 

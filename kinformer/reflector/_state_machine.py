@@ -7,8 +7,8 @@
                 ▲                                              │          │
                 └── (or STREAM) ◀── 410, relist ◀──────────────┴──────────┘      WAIT before any of them, when it failed
 
-The rules are client-go's (tools/cache/reflector.go; R rows and the error matrix of shared/reference/client-go.md), with
-the differences of design 6: success resets the backoff, a version that expired under a healthy watch relists at once, a
+The rules are client-go's (tools/cache/reflector.go), with
+these differences: success resets the backoff, a version that expired under a healthy watch relists at once, a
 watch that ends at once again and again backs off, transient watch errors are answered by watching again, not by a list,
 and a list older than what was seen is refused.
 """
@@ -76,7 +76,7 @@ class StreamStep:
     """List by streaming now (`sendInitialEvents`, KEP-3157), and go on watching in the same stream.
 
     Attributes:
-        resource_version: the state must not be older than this; "" for the newest (client-go R12: never "0").
+        resource_version: the state must not be older than this; "" for the newest (as in client-go: never "0").
         timeout_seconds: when the server should end the stream.
         reason: why a list is made, as in `ListStep`.
     """
@@ -93,7 +93,7 @@ class ListStep:
     Attributes:
         resource_version: "0" the first time (whatever the watch cache has), then "not older than what we saw", or ""
             for a quorum read when the server could not serve that.
-        limit: objects per page; 0 where a limit would send the server to etcd for what its cache has (client-go R6).
+        limit: objects per page; 0 where a limit would send the server to etcd for what its cache has (as in client-go).
         reason: why, in a word: "initial", "expired", "failed watches", ...
     """
 
@@ -203,7 +203,7 @@ class ReflectorMachine:
     def listed(self, resource_version: str, *, pages: int) -> None:
         """The list is in the cache, of so many pages; 0 for one that was streamed."""
         if pages > 1 and self._list_version() == "0":
-            # The watch cache is off: it would have answered "0" in one piece. So a limit costs nothing (client-go R6).
+            # The watch cache is off: it would have answered "0" in one piece. So a limit costs nothing.
             self._paged_always = True
         self.resource_version = resource_version
         self._list_reason = ""
@@ -222,7 +222,7 @@ class ReflectorMachine:
     def list_failed(self, error: KinformerError, *, pages: int = 0) -> None:
         """The list could not be had, or not beyond so many pages."""
         if isinstance(error, ExpiredError) and pages and not self._unpaged:
-            # The continue token outlived the server's history: ask for the whole in one piece (client-go R7).
+            # The continue token outlived the server's history: ask for the whole in one piece (as client-go does).
             self._unpaged = True
             self.failures += 1
             return

@@ -13,6 +13,7 @@ import pytest
 
 from tests.paths import ROOT
 
+DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 TEXT = (ROOT / "docs" / "conformance.md").read_text()
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 PLACES = sorted({place for page in PAGES for place in re.findall(r"`(tests/[\w/.]+::\w+)`", page.read_text())})
@@ -39,6 +40,35 @@ def test_each_test_that_is_named_exists(place: str) -> None:
     path, _, name = place.partition("::")
     assert name.lower().startswith("test")
     assert name in defined(path)
+
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+
+
+@pytest.mark.parametrize("place", sorted(set(re.findall(r"`([\w/]+\.py::[\w.]+)`", ARCHITECTURE))))
+def test_each_function_that_the_architecture_names_exists(place: str) -> None:
+    path, _, name = place.partition("::")
+    body = ast.parse((ROOT / "kinformer" / path).read_text()).body
+    for part in name.split("."):
+        found = [node for node in body if isinstance(node, DEFINITIONS) and node.name == part]
+        assert found, place
+        body = found[0].body
+
+
+@pytest.mark.parametrize("place", sorted(set(re.findall(r"`([\w/]+(?:\.py|/))`", ARCHITECTURE))))
+def test_each_file_that_the_architecture_names_exists(place: str) -> None:
+    assert (ROOT / place).exists() or (ROOT / "kinformer" / place).exists()
+
+
+def test_the_architecture_has_a_line_for_each_package() -> None:
+    table = ARCHITECTURE.partition("## The packages")[2].partition("## ")[0]
+    named = {
+        name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1] if "|" in row else "")
+    }
+    there = {
+        path.stem for path in (ROOT / "kinformer").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert there - {"__init__", "__main__"} == named, "name each package and top-level module in docs/architecture.md"
 
 
 def test_each_of_client_gos_222_tests_is_answered() -> None:

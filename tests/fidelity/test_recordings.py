@@ -1,6 +1,6 @@
 """Each exchange recorded from a real kube-apiserver 1.36 is sent to ApiServer, and the two answers are compared.
 
-The requests go in the order and with the preparation of the recorder (shared/apiserver-recordings/record.py). Compared
+The requests go in the order and with the preparation of the recorder that made tests/data/recordings. Compared
 are status, content type, the form of Status messages, the types and order of events, and the shape of every object:
 which fields it has, and of what type. Each difference that is tolerated is named in TOLERATED, with its reason; one
 that no longer occurs fails, too.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["ListCutter", "ObjectList", "decode_page"]
 
 # How much is done between two turns of the loop. Measured: 1 MiB of pods takes 1.3 ms, 200 small objects 0.6 ms, so
-# a machine three times as slow stays below the 5 ms that design 2 allows.
+# a machine three times as slow stays below the 5 ms that docs/architecture.md allows.
 _SLICE_BYTES: Final = 1 << 20
 _SLICE_OBJECTS: Final = 200
 

@@ -103,7 +103,7 @@ async def test_the_cache_is_changed_before_the_handler_is_told() -> None:
 
 
 async def test_a_watch_event_is_told_by_what_the_cache_knows_not_by_its_type() -> None:
-    # client-go controller.go processDeltas (C1): ADDED of a known key is an update, MODIFIED of an unknown one an add
+    # client-go controller.go processDeltas: ADDED of a known key is an update, MODIFIED of an unknown one an add
     source = FakeSource(pod("a"))
     seen: list[Event] = []
     async with SharedInformer(source) as pods:

@@ -130,7 +130,7 @@ async def test_streams_that_end_at_once_are_reopened_ever_more_slowly() -> None:
 
 
 async def test_an_expired_version_relists_at_once_not_older_than_what_was_seen() -> None:
-    # client-go: TestReflectorResyncWithResourceVersion; design 6: no pause after a healthy watch
+    # client-go: TestReflectorResyncWithResourceVersion; no pause after a healthy watch
     source = FakeSource(pod("a"), version=7)
     async with Running(source) as running:
         stream = await source.watched()

@@ -123,7 +123,7 @@ async def test_the_versions_of_the_objects_are_not_the_version_of_the_list() -> 
         it.source.stream.added(pod("a", 9999))
         it.source.stream.fail(StreamBrokenError("broken"))
         await asyncio.sleep(1)
-        # A list of which the end never came says nothing of how far we are (client-go R14).
+        # A list of which the end never came says nothing about progress (client-go reflector.go, watchList).
         assert it.source.stream.resource_version == ""
 
 
