@@ -78,7 +78,7 @@ class Intake:
                 until = clock() + SLICE_SECONDS
 
     async def keep_events(self, batch: WatchBatch, kept: dict[ObjectKey, KubeObject]) -> None:
-        """Apply a batch of a streaming list to `kept`: what was changed meanwhile is in it, too (client-go reflector.go, watchList)."""
+        """Apply a batch of a streaming list to `kept`: what was changed meanwhile is in it, too."""
         run: list[KubeObject] = []
         for event in batch.events:
             obj = event.object
