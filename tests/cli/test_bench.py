@@ -24,7 +24,7 @@ from tests.paths import ROOT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PAGE = ROOT / "docs" / "how-to" / "measure-your-cluster.md"
+PAGE = ROOT / "docs" / "how-to" / "benchmark-your-cluster.md"
 MANY = FEWEST + 50
 
 

@@ -521,7 +521,7 @@ async def test_every_metric_of_the_alerts_is_there(
     settled: Settled,
     scrape: Scraper,
 ) -> None:
-    page = (ROOT / "docs" / "how-to" / "metrics.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "metrics-and-alerts.md").read_text()
     (alerts,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     names = await exposed(kube_api, informer_factory, scrape, settled)
     rules = [rule for group in yaml.safe_load(alerts)["groups"] for rule in group["rules"]]
