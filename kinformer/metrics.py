@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from kinformer._tasks import is_survivable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +24,12 @@ __all__ = [
     "QueueMetrics",
     "ReconcileResult",
     "RequestMetrics",
+    "SinkGuard",
     "WorkMetrics",
+    "guarded",
 ]
+
+_log = logging.getLogger(__name__)
 
 
 class Histogram:
@@ -137,45 +144,79 @@ class NoMetrics:
 NO_METRICS = NoMetrics()
 
 
-class AllMetrics:
-    """Tells several, in their order, of everything that an informer tells.
+class SinkGuard:
+    """Calls the methods of one sink. Exceptions of the sink are logged and counted, and go no further.
+
+    The first failure is logged with its traceback, and then each tenth, hundredth, ... one.
 
     Args:
-        all: whom to tell.
+        sink: the metrics of a user.
+
+    Attributes:
+        failures: number of calls that raised.
     """
 
-    def __init__(self, *all: Metrics) -> None:  # noqa: A002 - what else
-        self._all = all
+    __slots__ = ("_sink", "failures")
+
+    def __init__(self, sink: object) -> None:
+        self._sink = sink
+        self.failures = 0
+
+    def call(self, method: str, *values: Any, **named: Any) -> None:
+        """Call a method of the sink."""
+        try:
+            getattr(self._sink, method)(*values, **named)
+        except BaseException as error:
+            if not is_survivable(error):
+                raise
+            self.failures += 1
+            if str(self.failures).rstrip("0") == "1":
+                text = "%s.%s raised (failure %d); the metrics may be wrong from now on"
+                _log.error(text, type(self._sink).__qualname__, method, self.failures, exc_info=error)
+
+
+class AllMetrics:
+    """Passes everything that an informer reports to several sinks, in their order. No sink can disturb another one.
+
+    Args:
+        all: the sinks.
+    """
+
+    def __init__(self, *all: Metrics) -> None:  # noqa: A002 - the natural name
+        self._all = [SinkGuard(sink) for sink in all]
 
     def informer_started(self, informer: Any) -> None:
-        """Tell all."""
-        for metrics in self._all:
-            metrics.informer_started(informer)
+        """Pass it on."""
+        self._pass_on("informer_started", informer)
 
     def informer_stopped(self, informer: Any) -> None:
-        """Tell all."""
-        for metrics in self._all:
-            metrics.informer_stopped(informer)
+        """Pass it on."""
+        self._pass_on("informer_stopped", informer)
 
     def listed(self, informer: str, *, objects: int, reason: str, seconds: float) -> None:
-        """Tell all."""
-        for metrics in self._all:
-            metrics.listed(informer, objects=objects, reason=reason, seconds=seconds)
+        """Pass it on."""
+        self._pass_on("listed", informer, objects=objects, reason=reason, seconds=seconds)
 
     def watch_opened(self, informer: str, *, seconds: float) -> None:
-        """Tell all."""
-        for metrics in self._all:
-            metrics.watch_opened(informer, seconds=seconds)
+        """Pass it on."""
+        self._pass_on("watch_opened", informer, seconds=seconds)
 
     def failed(self, informer: str, error: BaseException) -> None:
-        """Tell all."""
-        for metrics in self._all:
-            metrics.failed(informer, error)
+        """Pass it on."""
+        self._pass_on("failed", informer, error)
 
     def handler_failed(self, informer: str, handler: str, error: BaseException) -> None:
-        """Tell all."""
-        for metrics in self._all:
-            metrics.handler_failed(informer, handler, error)
+        """Pass it on."""
+        self._pass_on("handler_failed", informer, handler, error)
+
+    def _pass_on(self, method: str, *values: Any, **named: Any) -> None:
+        for sink in self._all:
+            sink.call(method, *values, **named)
+
+
+def guarded(metrics: Metrics) -> Metrics:
+    """Return metrics that never raise, and pass everything on to the given ones."""
+    return metrics if type(metrics) in {NoMetrics, AllMetrics} else AllMetrics(metrics)
 
 
 class QueueGauges(Protocol):

@@ -32,7 +32,7 @@ from kinformer.informer._failure_listeners import FailureListeners
 from kinformer.informer._mailbox import make_mailbox
 from kinformer.informer.event_stream import EventStream
 from kinformer.informer.registration import HandlerRegistration, handler_of, name_of
-from kinformer.metrics import NO_METRICS
+from kinformer.metrics import NO_METRICS, guarded
 from kinformer.objects import KubeObject
 from kinformer.operators.wait_conditions import Condition
 from kinformer.reflector._reflector import STREAM_DEADLINE, Reflector
@@ -143,7 +143,7 @@ class SharedInformer:
         self._name = name or source.resource.full_name
         self._resync = _checked_resync(resync)
         self._listeners = FailureListeners(self, self._name, on_error, on_give_up)
-        self._metrics = metrics
+        self._metrics = metrics = guarded(metrics)
         self._record = StatusRecord()
         compact = CompactIndexer(on_error=self._index_failed) if checked_storage(storage) == "compact" else None
         self._compact = compact

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from kinformer.metrics import SinkGuard
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from kinformer.metrics import RequestMetrics
 
 __all__ = ["ClientStatus", "RequestTally", "SentRequest"]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +38,13 @@ class RequestTally:
     """Counts the requests of one client.
 
     Args:
-        metrics: the sink, if any. Of an exception that it raises the first is logged; requests go on.
+        metrics: the sink, if any. Its exceptions are logged and counted; requests go on.
         host: the API server's name for the sink, with its port.
     """
 
     def __init__(self, metrics: RequestMetrics | None, host: str) -> None:
-        self._metrics = metrics
+        self._sink = None if metrics is None else SinkGuard(metrics)
         self._host = host
-        self._sink_failed = False
         self.requests: Counter[str] = Counter()
         self.retries: Counter[str] = Counter()
         self.waits = 0
@@ -59,26 +56,14 @@ class RequestTally:
     def answered(self, method: str, code: str, seconds: float) -> None:
         """Count a response, or "<error>" where none came."""
         self.requests[code] += 1
-        if self._metrics is not None:
-            with self._guarded("requested"):
-                self._metrics.requested(method, self._host, code, seconds)
+        if self._sink is not None:
+            self._sink.call("requested", method, self._host, code, seconds)
 
     def retried(self, method: str, code: str) -> None:
         """Count the repetition of a request."""
         self.retries[code] += 1
-        if self._metrics is not None:
-            with self._guarded("retried"):
-                self._metrics.retried(method, self._host, code)
-
-    @contextlib.contextmanager
-    def _guarded(self, call: str) -> Iterator[None]:
-        """Keep an exception of the sink from the request that is counted."""
-        try:
-            yield
-        except Exception:
-            if not self._sink_failed:
-                self._sink_failed = True
-                log.exception("the metrics sink of the client raised in %s; further exceptions are not logged", call)
+        if self._sink is not None:
+            self._sink.call("retried", method, self._host, code)
 
 
 class SentRequest:
