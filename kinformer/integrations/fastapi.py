@@ -35,6 +35,7 @@ from kinformer.integrations.starlette import (
     event_response,
     health_response,
     list_response,
+    list_response_in_turn,
     object_response,
     path_of_one,
     servable,
@@ -167,7 +168,7 @@ class Informers(Application):
         @router.get("/readyz", response_class=CacheResponse, status_code=200, responses=_HEALTH)
         async def readyz() -> Response:
             """Whether each cache has been in sync."""
-            return health_response(self.named(), ready=True, max_age=max_age)
+            return health_response(self.named(), ready=True, max_age=max_age, running=self.running)
 
         return router
 
@@ -224,7 +225,7 @@ class Informers(Application):
             limit: _Limit = 0,
             continue_from: _Continue = "",
         ) -> Response:
-            return list_response(
+            return await list_response_in_turn(
                 self.informer_of(of),
                 request,
                 namespace=namespace,

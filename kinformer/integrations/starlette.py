@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import logging
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, overload
 
 from starlette.exceptions import HTTPException
@@ -36,9 +38,16 @@ from kinformer.integrations._web.answers import (
     status_answer,
 )
 from kinformer.integrations._web.application import Application, InformerRequest
-from kinformer.integrations._web.event_source import HEARTBEAT_SECONDS, Selection, event_source
-from kinformer.integrations._web.open_streams import Ending, OpenStreams, close_event_streams
-from kinformer.labels import LabelSelector
+from kinformer.integrations._web.event_source import event_source
+from kinformer.integrations._web.open_streams import (
+    MOST_STREAMS,
+    STALL_SECONDS,
+    Ending,
+    OpenStreams,
+    close_event_streams,
+)
+from kinformer.integrations._web.selection import Selection, bounded_selector
+from kinformer.integrations._web.sse import HEARTBEAT_SECONDS
 
 if TYPE_CHECKING:
     import builtins
@@ -69,6 +78,11 @@ __all__ = [
 ]
 
 Found = TypeVar("Found", bound="SharedInformer | TypedInformer[Any]")
+
+_COMPARISONS_AT_ONCE: Final = 100_000
+"""Some 7 ms; more comparisons of objects with requirements of a selector are made in a thread."""
+
+_log = logging.getLogger(__name__)
 
 _GRACE: Final = 0.2
 """Seconds that a reader has to take what was sent to it before the end, when the server shuts down."""
@@ -102,46 +116,68 @@ class CacheResponse(Response):
 class EventStreamResponse(Response):
     """Server-sent events, until the source ends, the client goes away, or the server shuts down.
 
+    A reader that takes nothing for 30 seconds is cut off, and what waits for it is freed; a browser comes back by
+    itself. When 1,000 streams are open on the event loop, the answer is 503.
+
     Args:
         source: makes the stream; the `Ending` it is given says when it should end by itself.
+        owner: what the stream reads, an informer or a factory; it ends with the application that has it.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, source: Callable[[Ending], AsyncGenerator[bytes, None]]) -> None:
+    def __init__(self, source: Callable[[Ending], AsyncGenerator[bytes, None]], owner: object = None) -> None:
         self.status_code = 200
         self.background = None
         self.body = b""
         self._source = source
+        self._owner = owner
         # X-Accel-Buffering: nginx would keep the events to itself.
         headers = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
         self.raw_headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Send it."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream."""
+        streams = OpenStreams.of_this_loop()
+        if len(streams) >= MOST_STREAMS:
+            message = f"{MOST_STREAMS} event streams are open already"
+            refusal = status_answer(503, "ServiceUnavailable", message, {"retry-after": "5"})
+            await CacheResponse(refusal)(scope, receive, send)
+            return
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
         loop = asyncio.get_running_loop()
         ending = Ending()
+        writing: asyncio.Task[None] | None = None
+
+        def end() -> None:
+            # By itself, if it can; a client that does not read keeps it in the middle of a write.
+            ending.end()
+            loop.call_later(_GRACE, lambda: writing is not None and writing.cancel())
+
         async with asyncio.TaskGroup() as tasks:
-            writing = tasks.create_task(self._write(send, ending), name="kinformer event stream")
-            listening = tasks.create_task(_disconnected(receive), name="kinformer event stream's reader")
-            listening.add_done_callback(lambda _: writing.cancel())
-
-            def end() -> None:
-                # By itself, if it can; a client that does not read keeps it in the middle of a write.
-                ending.end()
-                loop.call_later(_GRACE, writing.cancel)
-
-            with OpenStreams.of_this_loop().one(end):
+            with streams.one(end, self._owner) as stalled:
+                writing = tasks.create_task(self._write(send, ending, stalled), name="kinformer event stream")
+                listening = tasks.create_task(_disconnected(receive), name="kinformer event stream's reader")
+                listening.add_done_callback(lambda _: writing.cancel())
                 await asyncio.wait([writing])
             listening.cancel()
 
-    async def _write(self, send: Send, ending: Ending) -> None:
+    async def _write(self, send: Send, ending: Ending, stalled: Callable[[], None]) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        # Some servers tell of a client that has gone in this way.
+        # Some servers raise OSError if the client has gone.
         with contextlib.suppress(OSError):
-            async with contextlib.aclosing(self._source(ending)) as pieces:
-                async for piece in pieces:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            try:
+                async with contextlib.aclosing(self._source(ending)) as pieces:
+                    async for piece in pieces:
+                        async with asyncio.timeout(STALL_SECONDS):
+                            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            except TimeoutError:
+                _log.info("an event stream ended: its reader took nothing for %g s", STALL_SECONDS)
+                stalled()
+            # What the stream held is freed by now. A stalled reader is left to the server, until it reads or goes away.
             await send({"type": "http.response.body", "body": b""})
 
 
@@ -205,6 +241,19 @@ def list_response(
     return CacheResponse(answer)
 
 
+async def list_response_in_turn(
+    informer: SharedInformer, request: Request, *, selector: SelectorInput = None, **options: Any
+) -> Response:
+    """Return `list_response(...)`; a thread selects among many objects, so that the loop is not held."""
+    try:
+        parsed = bounded_selector(selector)
+    except SelectorError as error:
+        return CacheResponse(status_answer(400, "BadRequest", str(error)))
+    answer = functools.partial(list_response, informer, request, selector=parsed, **options)
+    work = len(informer.indexer) * len(parsed.requirements)
+    return answer() if work <= _COMPARISONS_AT_ONCE else await asyncio.to_thread(answer)
+
+
 def event_response(
     informer: SharedInformer,
     request: Request,
@@ -235,7 +284,7 @@ def event_response(
     """
     refuse_secrets(informer.resource, allow_secrets=allow_secrets)
     try:
-        selection = Selection(namespace or "", LabelSelector.parse(selector))
+        selection = Selection(namespace or "", bounded_selector(selector))
     except SelectorError as error:
         return CacheResponse(status_answer(400, "BadRequest", str(error)))
     last_event_id = request.headers.get("last-event-id", "")
@@ -247,12 +296,13 @@ def event_response(
             last_event_id=last_event_id,
             heartbeat=heartbeat,
             render=render,
-        )
+        ),
+        owner=informer,
     )
 
 
 def health_response(
-    informers: Mapping[str, SharedInformer], *, ready: bool, max_age: float | None = None
+    informers: Mapping[str, SharedInformer], *, ready: bool, max_age: float | None = None, running: bool = True
 ) -> CacheResponse:
     """How caches are: 200 or 503, with the reasons as JSON; no object, no secret, no address, and no error's text.
 
@@ -260,8 +310,9 @@ def health_response(
         informers: by name.
         ready: whether it is asked if they are in sync, rather than if they are at work.
         max_age: seconds that a cache may be old for being ready; by default any number.
+        running: whether the informers are run at all; without them the application is not ready.
     """
-    return CacheResponse(health_answer(informers, ready=ready, max_age=max_age))
+    return CacheResponse(health_answer(informers, ready=ready, max_age=max_age, running=running))
 
 
 def synced(informer: Found) -> Found:
@@ -337,7 +388,7 @@ class Informers(Application):
             return health_response(self.named(), ready=False)
 
         async def readyz(_: Request) -> Response:
-            return health_response(self.named(), ready=True, max_age=max_age)
+            return health_response(self.named(), ready=True, max_age=max_age, running=self.running)
 
         return [Route("/healthz", healthz), Route("/readyz", readyz)]
 
@@ -369,7 +420,7 @@ class Informers(Application):
                 limit = int(query.get("limit", "0"))
             except ValueError:
                 return CacheResponse(status_answer(400, "BadRequest", "limit is not a number"))
-            return list_response(
+            return await list_response_in_turn(
                 self.informer_of(what),
                 request,
                 namespace=query.get("namespace"),

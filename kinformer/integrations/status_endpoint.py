@@ -20,10 +20,11 @@ from kinformer.controller import Controller
 from kinformer.errors import AlreadyStartedError
 from kinformer.informer import SharedInformer
 from kinformer.informer.factory import SharedInformerFactory
+from kinformer.integrations._web.hosts import is_allowed
 from kinformer.status import class_of, health_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Awaitable, Callable, Collection, MutableMapping
 
     from aiohttp import web
 
@@ -196,12 +197,22 @@ class StatusServer:
         parts: as for `status_of`.
         host: where to listen; loopback unless told otherwise.
         port: 0 for any free one, which `url` then has.
+        hosts: names that may stand in a request's `Host`, such as that of a Service; `None` for any. Loopback is
+            always allowed, and every IP address if `host` is not a loopback address. Without this check a page on the
+            internet could read the status by DNS rebinding.
     """
 
-    def __init__(self, *parts: Part, host: str = "127.0.0.1", port: int = DEFAULT_PORT) -> None:
+    def __init__(
+        self,
+        *parts: Part,
+        host: str = "127.0.0.1",
+        port: int = DEFAULT_PORT,
+        hosts: Collection[str] | None = (),
+    ) -> None:
         status_of(*parts)
         self._parts = parts
         self._host = host
+        self._hosts = hosts
         self._port = port
         self._runner: web.ServerRunner | None = None
 
@@ -225,6 +236,10 @@ class StatusServer:
             raise AlreadyStartedError(msg)
 
         async def answer(request: web.BaseRequest) -> web.Response:
+            named = request.headers.getall("Host", [""])
+            if len(named) != 1 or not is_allowed(named[0], self._hosts, listening_on=self._host):
+                refusal = f"this server is not {', '.join(named)!r}; name that host in StatusServer(hosts=...)"
+                return web.json_response({"error": refusal}, status=403)
             path = request.path.rstrip("/")
             if path != STATUS_PATH:
                 return web.json_response({"error": f"the status is at {STATUS_PATH}"}, status=404)

@@ -15,8 +15,9 @@ from starlette.routing import Route
 
 from kinformer import SharedInformer
 from kinformer.integrations._web import event_source as _event_source
-from kinformer.integrations._web.event_source import Selection, event_source
+from kinformer.integrations._web.event_source import event_source
 from kinformer.integrations._web.open_streams import Ending, OpenStreams
+from kinformer.integrations._web.selection import Selection
 from kinformer.integrations.starlette import Informers, close_event_streams, event_response
 from kinformer.labels import LabelSelector
 from kinformer.resources import CONFIGMAPS, SECRETS

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from kinformer.errors import SelectorError
+from kinformer.integrations._web.selection import bounded_selector
 from kinformer.objects import ObjectKey
 from kinformer.status import Health, error_name, health_of
 
@@ -133,7 +134,7 @@ def list_answer(
     Args:
         informer: whose cache.
         namespace: `None` or "" for all.
-        selector: of labels, as kubectl takes it.
+        selector: of labels, as kubectl takes it; as text at most 4,096 characters, 64 requirements and values.
         limit: how many at most, sorted by namespace and name; 0 for all, in no particular order.
         continue_from: `metadata.continue` of an answer with a limit: what comes after it. Each page is of the moment
             at which it is asked for; the cache keeps no earlier ones.
@@ -150,7 +151,7 @@ def list_answer(
     if _has(tag, if_none_match):
         return Answer(304, (), headers)
     try:
-        objects = informer.lister.list(namespace, selector)
+        objects = informer.lister.list(namespace, bounded_selector(selector))
         after = _key_of(continue_from) if continue_from else None
     except (SelectorError, ValueError) as error:
         return status_answer(400, "BadRequest", str(error))
@@ -176,7 +177,9 @@ def list_answer(
     return Answer(200, pieces, headers)
 
 
-def health_answer(informers: Mapping[str, SharedInformer], *, ready: bool, max_age: float | None = None) -> Answer:
+def health_answer(
+    informers: Mapping[str, SharedInformer], *, ready: bool, max_age: float | None = None, running: bool = True
+) -> Answer:
     """Whether the caches can be relied on: 200 or 503, with the reasons.
 
     Alive is a process whose informers are at work, whatever the server does: one that has given up or failed is healed
@@ -187,8 +190,9 @@ def health_answer(informers: Mapping[str, SharedInformer], *, ready: bool, max_a
         ready: whether the question is about being ready.
         max_age: seconds; ready means also that each cache is known to be no older. By default an API server that is
             away makes nobody unready: a cache that is a little old answers better than no service at all.
+        running: whether the application runs its informers; without them it is not ready.
     """
-    reasons: list[str] = []
+    reasons: list[str] = ["the informers are not running"] if ready and not running else []
     states: dict[str, Any] = {}
     for name, informer in informers.items():
         status = informer.status

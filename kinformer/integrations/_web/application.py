@@ -98,6 +98,11 @@ class Application:
         return self._factory
 
     @property
+    def running(self) -> bool:
+        """Whether the application runs, that is, whether its lifespan has been entered and not left."""
+        return self._factory is not None
+
+    @property
     def client(self) -> Client:
         """The client of the informers, while the application runs.
 
@@ -135,8 +140,8 @@ class Application:
                 async with factory:
                     await self._wait_for_first_lists(factory)
                     yield
-                    # Where a server asks for this first and only then waits for its open responses.
-                    OpenStreams.of_this_loop().close()
+                    # Some servers end the lifespan first, and only then wait for open responses.
+                    OpenStreams.of_this_loop().close_those_of([factory, *factory.informers.values()])
             finally:
                 self._factory = self._opened = None
                 self._found.clear()

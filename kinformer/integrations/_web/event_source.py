@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kinformer._tasks import SLICE_SECONDS
@@ -34,7 +33,6 @@ from kinformer.integrations._web.sse import (
     frame_of_json,
     position,
 )
-from kinformer.labels import LabelSelector
 from kinformer.objects import version_number
 
 if TYPE_CHECKING:
@@ -43,10 +41,11 @@ if TYPE_CHECKING:
     from kinformer.events import Event
     from kinformer.informer import SharedInformer
     from kinformer.integrations._web.open_streams import Ending
+    from kinformer.integrations._web.selection import Selection
     from kinformer.objects import KubeObject, ObjectKey
     from kinformer.resources import Resource
 
-__all__ = ["HEARTBEAT_SECONDS", "Selection", "event_source"]
+__all__ = ["event_source"]
 
 _MOST_DELETIONS: Final = 10_000
 """How many deletions are remembered for those who come back; who has missed more is told everything anew."""
@@ -54,29 +53,6 @@ _MOST_DELETIONS: Final = 10_000
 
 _LONGEST_VERSION: Final = 20
 """Digits: etcd's revisions are 64-bit integers. A longer number need not be read."""
-
-EVERYTHING: Final = LabelSelector()
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which objects a stream is about.
-
-    Attributes:
-        namespace: "" for all.
-        selector: of labels; the empty one selects all.
-    """
-
-    namespace: str = ""
-    selector: LabelSelector = EVERYTHING
-
-    def has(self, obj: KubeObject) -> bool:
-        """Whether the object is one of them."""
-        return self.has_key(obj.key) and (not self.selector or self.selector.matches(obj.labels))
-
-    def has_key(self, key: ObjectKey) -> bool:
-        """Whether an object of this key could be one of them."""
-        return not self.namespace or key.namespace == self.namespace
 
 
 class _Journal:

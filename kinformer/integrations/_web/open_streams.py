@@ -14,11 +14,21 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
+from kinformer.cache._compact.malloc_trim import give_back_free_memory
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Collection, Iterator
     from types import FrameType
 
-__all__ = ["Ending", "OpenStreams", "close_event_streams"]
+__all__ = ["MOST_STREAMS", "STALL_SECONDS", "Ending", "OpenStreams", "close_event_streams"]
+
+MOST_STREAMS: Final = 1000
+"""The most event streams that one event loop serves at a time; further requests are answered 503."""
+
+STALL_SECONDS: Final = 30.0
+"""How long a reader may take nothing of what is sent to it. Then its stream ends, and what waits for it is freed.
+
+A browser comes back by itself, with the version that it knows."""
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -26,15 +36,18 @@ _STAYS_CLOSED: Final = 10.0
 """Seconds for which new streams end at once, too: a server may still accept some after the signal."""
 
 
+_SETTLE: Final = 0.5
+
+
 class Ending:
-    """Whether a stream is to end, and what wakes it for that."""
+    """Says whether a stream is to end, and wakes it for that."""
 
     def __init__(self) -> None:
         self.due = False
         self._wait: asyncio.Timeout | None = None
 
     def end(self) -> None:
-        """Let it end."""
+        """End the stream."""
         self.due = True
         # One that has just run out can be changed no more, and need not be.
         if self._wait is not None and not self._wait.expired():
@@ -56,16 +69,17 @@ class Ending:
 
 
 class OpenStreams:
-    """Those of one event loop."""
+    """The open streams of one event loop."""
 
     def __init__(self) -> None:
-        self._ends: dict[object, Callable[[], None]] = {}
+        self._ends: dict[object, tuple[object, Callable[[], None]]] = {}
+        self._stalled: set[object] = set()
         self._closed_until = 0.0
         self._passed_on: dict[int, Any] = {}
 
     @classmethod
     def of_this_loop(cls) -> OpenStreams:
-        """Those of the running loop."""
+        """Return those of the running loop."""
         loop = asyncio.get_running_loop()
         found = _BY_LOOP.get(loop)
         if found is None:
@@ -73,29 +87,55 @@ class OpenStreams:
         return found
 
     def __len__(self) -> int:
-        return len(self._ends)
+        """Return how many streams are open, without those whose readers have stalled."""
+        return len(self._ends) - len(self._stalled)
 
     @contextlib.contextmanager
-    def one(self, end: Callable[[], None]) -> Iterator[None]:
-        """While this context is open, so is a stream; `end` is called on the loop when that should end, or at once."""
+    def one(self, end: Callable[[], None], owner: object = None) -> Iterator[Callable[[], None]]:
+        """While this context is open, so is a stream.
+
+        Args:
+            end: called on the loop when the stream should end, possibly at once.
+            owner: what the stream reads; see `close_those_of`.
+
+        Yields:
+            A function to call when the reader has stalled: the stream counts no longer, and is still ended.
+        """
         token = object()
         if not self._ends:
             self._listen()
-        self._ends[token] = end
+        self._ends[token] = (owner, end)
         try:
             if asyncio.get_running_loop().time() < self._closed_until:
                 end()
-            yield
+            yield lambda: self._set_aside(token)
         finally:
             del self._ends[token]
+            self._stalled.discard(token)
+            self._give_back()
             if not self._ends:
                 self._stop_listening()
 
+    def _set_aside(self, token: object) -> None:
+        self._stalled.add(token)
+        # Later, when the stream has let go of what it held.
+        asyncio.get_running_loop().call_later(_SETTLE, self._give_back)
+
+    def _give_back(self) -> None:
+        if not len(self):
+            give_back_free_memory()
+
     def close(self) -> None:
-        """Have all of them end."""
+        """End all streams, and those that are opened in the next seconds."""
         self._closed_until = asyncio.get_running_loop().time() + _STAYS_CLOSED
-        for end in [*self._ends.values()]:
+        for _, end in [*self._ends.values()]:
             end()
+
+    def close_those_of(self, owners: Collection[object]) -> None:
+        """End the streams that read one of these; others on the same loop go on."""
+        for owner, end in [*self._ends.values()]:
+            if any(owner is one for one in owners):
+                end()
 
     def _listen(self) -> None:
         # Only the main thread may; a server that runs in another one gets no signals either.
@@ -122,7 +162,7 @@ class OpenStreams:
         if not self._passed_on:
             return
         for number, before in self._passed_on.items():
-            # If somebody put a handler of his own in front of ours meanwhile, it stays.
+            # A handler that was put in front of ours meanwhile stays.
             if signal.getsignal(number) is self._ours:
                 signal.signal(number, before)
         self._passed_on.clear()

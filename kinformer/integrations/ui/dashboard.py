@@ -16,11 +16,13 @@ from starlette.staticfiles import StaticFiles
 from kinformer._display.changes import describe as describe_change
 from kinformer._display.columns import columns_of
 from kinformer.errors import StoppedError
+from kinformer.informer.factory import SharedInformerFactory
+from kinformer.integrations._web.hosts import LOOPBACK
 from kinformer.integrations._web.sse import ALIVE, HEARTBEAT_SECONDS, RETRY, frame
 from kinformer.integrations.starlette import EventStreamResponse
 from kinformer.integrations.status_endpoint import STATUS_PATH, status_of
 from kinformer.integrations.ui.changes import Changes
-from kinformer.integrations.ui.guard import LOOPBACK, Guard
+from kinformer.integrations.ui.guard import Guard
 from kinformer.integrations.ui.presentation import as_yaml
 from kinformer.integrations.ui.rows import RowCache, row_source
 from kinformer.integrations.ui.stats import INTERVAL, Stats
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from kinformer._display.columns import Column
     from kinformer.events import Event
     from kinformer.informer import SharedInformer
-    from kinformer.informer.factory import SharedInformerFactory
     from kinformer.integrations._web.application import Application
     from kinformer.integrations._web.open_streams import Ending
     from kinformer.integrations.ui.changes import Change
@@ -95,12 +96,13 @@ class Dashboard:
         await self._app(scope, receive, send)
 
     @property
-    def informers(self) -> dict[str, SharedInformer]:
-        """By name."""
-        from kinformer.informer.factory import SharedInformerFactory
+    def _factory(self) -> SharedInformerFactory:
+        return self._of if isinstance(self._of, SharedInformerFactory) else self._of.factory
 
-        factory = self._of if isinstance(self._of, SharedInformerFactory) else self._of.factory
-        return {informer.name: informer for informer in factory.informers.values()}
+    @property
+    def informers(self) -> dict[str, SharedInformer]:
+        """The informers that the page shows, by name."""
+        return {informer.name: informer for informer in self._factory.informers.values()}
 
     async def watch(self) -> None:
         """Take the figures once a second, also while nobody looks; until cancelled."""
@@ -132,7 +134,7 @@ class Dashboard:
 
     async def _overview(self, request: Request) -> Response:
         del request
-        return EventStreamResponse(self._overview_source)
+        return EventStreamResponse(self._overview_source, self._factory)
 
     async def _table(self, request: Request) -> Response:
         informer = self._look().get(request.query_params.get("informer", ""))
@@ -141,7 +143,7 @@ class Dashboard:
         cache = self._rows.get(informer.name)
         if cache is None or cache.informer is not informer:
             cache = self._rows[informer.name] = RowCache(informer, self._columns(informer.resource))
-        return EventStreamResponse(lambda ending: row_source(cache, ending))
+        return EventStreamResponse(lambda ending: row_source(cache, ending), informer)
 
     async def _object(self, request: Request) -> Response:
         query = request.query_params
@@ -149,7 +151,7 @@ class Dashboard:
         if informer is None:
             return _not_found("there is no such informer")
         key = ObjectKey(query.get("namespace", ""), query.get("name", ""))
-        return EventStreamResponse(lambda ending: self._object_source(informer, key, ending))
+        return EventStreamResponse(lambda ending: self._object_source(informer, key, ending), informer)
 
     async def _overview_source(self, ending: Ending) -> AsyncGenerator[bytes, None]:
         yield RETRY

@@ -1,27 +1,24 @@
-"""Who may read the page: nobody from another site, and nobody by a name that is not ours.
+"""Keeps the page from other sites: requests by a foreign name and from foreign pages are refused.
 
-A page on the internet can have a browser ask a server on its own loopback. Its answers are unreadable for that page, as
-long as the browser takes them for another site's. By DNS rebinding (a name that first means the attacker's address and
-then 127.0.0.1) they would be the page's own; but then the `Host` is that name.
+A page on the internet can have a browser ask a server on its own loopback. The answers are unreadable for that page, as
+long as the browser takes them for another site's; `kinformer.integrations._web.hosts` says how a page gets around that.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from starlette.responses import PlainTextResponse
+
+from kinformer.integrations._web.hosts import LOOPBACK, is_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["LOOPBACK", "Guard"]
-
-LOOPBACK: Final = frozenset({"localhost"})
-"""The names by which a page on loopback is asked for, besides its addresses, which cannot be rebound."""
+__all__ = ["Guard"]
 
 _HEADERS: Final = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -35,24 +32,25 @@ _HEADERS: Final = {
 
 
 class Guard:
-    """Refuses what comes from elsewhere, and has browsers keep the answers to themselves.
+    """Refuses requests from elsewhere, and makes browsers keep the answers to themselves.
 
     Args:
-        app: what is guarded.
-        hosts: names that may stand in `Host`, besides loopback addresses; `None` for any, where a proxy in front sees
-            to that.
+        app: the application to guard.
+        hosts: names that may stand in `Host`, besides loopback; `None` for any, if a proxy in front checks them.
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] | None = LOOPBACK) -> None:
         self._app = app
-        self._hosts = None if hosts is None else {host.lower() for host in hosts}
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or not."""
+        """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if sum(name == b"host" for name, _ in scope["headers"]) > 1:
+            headers["host"] = "several hosts"
         why = self._refusal(scope["method"], headers)
         if why:
             await PlainTextResponse(f"{why}\n", status_code=403)(scope, receive, send)
@@ -72,8 +70,7 @@ class Guard:
         if method not in {"GET", "HEAD"}:
             return "this page only answers questions (GET)"
         host = headers.get("host", "")
-        name = _name(host)
-        if self._hosts is not None and not (name in self._hosts or _is_loopback(name)):
+        if not is_allowed(host, self._hosts):
             return f"this page is not {host!r}; open it by its address, or name that host when you start it (hosts=)"
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
@@ -83,17 +80,3 @@ class Guard:
         if site not in {"none", "same-origin"} and mode != "navigate":
             return "this page is not for other sites"
         return ""
-
-
-def _name(host: str) -> str:
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
-    except ValueError:
-        return ""
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
