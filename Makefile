@@ -78,6 +78,7 @@ soak: $(VENV)/.installed-bench $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.soak
 	KINFORMER_SCHEDULES=50000 $(BIN)/pytest -q -n auto tests/properties/test_pipeline.py
 	KINFORMER_OPERATOR_SCHEDULES=20000 $(BIN)/pytest -q -n auto tests/properties/test_operator.py
+	KINFORMER_HTTP_CASES=100000 $(BIN)/pytest -q -n 0 tests/unit/client/http/test_parser_against_llhttp.py
 
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

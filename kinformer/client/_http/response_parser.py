@@ -33,6 +33,8 @@ _STATUS_LINE: Final = re.compile(r"HTTP/1\.[01] ([1-9][0-9]{2})(?: ([^\x00-\x08\
 # RFC 9110, 5.5 and 5.6.2. A header folded over two lines (obsolete since RFC 7230) is refused.
 _HEADER: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 
+_NOT_IN_TRAILER: Final = frozenset({"content-length", "transfer-encoding"})
+
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
 
 # RFC 9112, 7.1: a size, and extensions that nobody uses.
@@ -156,7 +158,7 @@ class ResponseParser:
         self.headers = CIMultiDictProxy(headers)
         lengths, codings = headers.getall("Content-Length", []), headers.getall("Transfer-Encoding", [])
         if codings:
-            coding = ", ".join(codings).strip(" \t").lower()
+            coding = ", ".join(codings).lower()
             if coding not in {"chunked", "identity"}:
                 raise HttpFormatError("the response has a transfer coding that is not chunked")
             if lengths:
@@ -238,7 +240,9 @@ class ResponseParser:
                 self.complete = True
                 return
             self._use_head_room(end + 2 - position)
-            _headers([data[position:end].decode("latin-1")])
+            trailer = _headers([data[position:end].decode("latin-1")])
+            if not _NOT_IN_TRAILER.isdisjoint(name.lower() for name in trailer):
+                raise HttpFormatError("the response has a trailer that belongs into the head")
             position = end + 2
         self._rest = data[position:]
         if len(self._rest) > self._head_room:
@@ -260,7 +264,8 @@ def _headers(lines: list[str]) -> CIMultiDict[str]:
         field = _HEADER.fullmatch(line)
         if field is None:
             raise HttpFormatError("the response has a line in its head that is no header field")
-        made.add(field[1], field[2].rstrip(" \t"))
+        # A tab at the end stays: some parsers take it for a part of the value, so "chunked\t" must not mean chunked.
+        made.add(field[1], field[2].rstrip(" "))
     return made
 
 
