@@ -62,6 +62,7 @@ class RequestHeads:
             raise ConfigError(msg) from error
         self._default_encoding = "gzip" if config.compression else "identity"
         configured = multidict.CIMultiDict[str]()
+        spellings: dict[str, str] = {}  # aiohttp keeps one of two names that differ in case only
         for name, values in config.headers.items():
             if not _TOKEN.fullmatch(name):
                 msg = f"{where}{name[:60]!r} cannot be the name of a header: it has characters that no name may have"
@@ -70,7 +71,7 @@ class RequestHeads:
                 msg = f"{where}the header {name} cannot be configured: each request decides it by itself"
                 raise ConfigError(msg)
             for value in values:
-                configured.add(name, self._checked(name, value))
+                configured.add(spellings.setdefault(name.lower(), name), self._checked(name, value))
         if "User-Agent" not in configured:
             configured["User-Agent"] = self._checked("User-Agent", user_agent)
         self._configured = configured
