@@ -26,12 +26,13 @@ def _text(dumper: Any, text: str) -> Any:
 _Dumper.add_representer(str, _text)
 
 
-def yaml_of(manifest: dict[str, Any], *, width: int = PAGE_WIDTH) -> str:
+def yaml_of(manifest: dict[str, Any], *, width: int = PAGE_WIDTH, ascii_only: bool = False) -> str:
     """Return the manifest as YAML, its fields in the order they came.
 
     Args:
         manifest: what `kinformer._display.secrets.shown` returned.
         width: the longest line, in characters; longer text is folded.
+        ascii_only: escape all other characters, for an output whose encoding lacks them.
     """
-    text: str = yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width)
+    text: str = yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, allow_unicode=not ascii_only, width=width)
     return text

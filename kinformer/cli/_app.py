@@ -1,33 +1,27 @@
-"""The commands and their options. What they do is elsewhere, and imported when it is called for."""
+"""The commands and their options. Their work is in other modules, imported when a command runs."""
 
 from __future__ import annotations
 
 import inspect
-import random
 import sys
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kinformer._version import __version__
-from kinformer.cli._completion import (
-    complete_context,
-    complete_form,
-    complete_name,
-    complete_namespace,
-    complete_resource,
-)
+from kinformer.cli import _options as options  # noqa: TC001 - typer reads the annotations
+from kinformer.cli._completion import complete_resource
+from kinformer.cli._escapes import escaped, survive_any_encoding
 
 if TYPE_CHECKING:
-    from kinformer.cli._connect import Where
-    from kinformer.cli._watch import Question
+    from kinformer.cli._connect import ServerChoice
+    from kinformer.cli._question import Question
 
 __all__ = ["app", "run"]
 
 app = typer.Typer(
     name="kinformer",
-    no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -38,7 +32,7 @@ _EXAMPLES = """
 
 kinformer demo                       informers at work, no cluster needed
 
-kinformer watch pods -A              every pod, and what becomes of it
+kinformer watch pods -A              every pod, and each change
 
 kinformer watch deploy/web --diff    what each update of it changed
 
@@ -52,7 +46,7 @@ kinformer ui --demo --open           informers and their objects in a browser
 
 kinformer serve-api --demo           that cluster for kubectl
 
-kinformer bench pods -A --for 60     what your cluster costs; changes nothing
+kinformer bench pods -A --for 60     the cost of watching your cluster; changes nothing
 
 kinformer --install-completion       Tab completes resources and names
 """
@@ -60,9 +54,9 @@ kinformer --install-completion       Tab completes resources and names
 _WATCH_EXAMPLES = """
 [bold]Examples[/bold]
 
-kinformer watch pods -A                      every pod, what becomes of it
+kinformer watch pods -A                      every pod, and each change
 
-kinformer watch pod/web-0 --diff             what each update changed
+kinformer watch pod/web-0 --diff             the changes of each update
 
 kinformer watch deploy -l app=web -o wide
 
@@ -76,7 +70,7 @@ _UI_EXAMPLES = """
 
 kinformer ui --demo --open                   a simulated cluster
 
-kinformer ui -A                              what is usual, everywhere
+kinformer ui -A                              the usual resources, in all namespaces
 
 kinformer ui pods deploy cm -l app=web --port 0
 """
@@ -115,66 +109,6 @@ KUBECONFIG=/tmp/kc kubectl get ns            in another terminal
 kinformer serve-api --demo --fault drop:every=5
 """
 
-_Resource = Annotated[
-    str,
-    typer.Argument(
-        help="As kubectl names it: pods, deploy, widgets.v1.example.com, pod/web-0.", autocompletion=complete_resource
-    ),
-]
-_Name = Annotated[
-    str, typer.Argument(help="Only the object of this name.", show_default=False, autocompletion=complete_name)
-]
-_Namespace = Annotated[
-    str,
-    typer.Option(
-        "-n",
-        "--namespace",
-        metavar="NS",
-        help="By default that of the context.",
-        show_default=False,
-        autocompletion=complete_namespace,
-    ),
-]
-_All = Annotated[bool, typer.Option("-A", "--all-namespaces", help="Whichever namespace they are in.")]
-_Labels = Annotated[
-    str,
-    typer.Option("-l", "--selector", metavar="SEL", help="Label selector: app=web,tier!=cache.", show_default=False),
-]
-_Fields = Annotated[
-    str,
-    typer.Option("--field-selector", metavar="SEL", help="Field selector: status.phase=Running.", show_default=False),
-]
-_Output = Annotated[
-    str,
-    typer.Option(
-        "-o",
-        "--output",
-        metavar="FORM",
-        help="table (the server's own columns), wide, yaml, json (a value per line), name, or jsonpath=TEMPLATE.",
-        autocompletion=complete_form,
-    ),
-]
-_Secrets = Annotated[
-    bool, typer.Option("--show-secrets", help="Show the values of Secrets, which are hidden in every form otherwise.")
-]
-_Diff = Annotated[bool, typer.Option("--diff", help="Say below each update what it changed, field by field.")]
-_Kubeconfig = Annotated[
-    Path | None, typer.Option("--kubeconfig", metavar="FILE", help="Instead of KUBECONFIG and ~/.kube/config.")
-]
-_Context = Annotated[
-    str | None,
-    typer.Option("--context", metavar="NAME", help="Instead of the current context.", autocompletion=complete_context),
-]
-_Server = Annotated[str | None, typer.Option("--server", "-s", metavar="URL", help="A server without a kubeconfig.")]
-_TokenFile = Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="A bearer token, for --server.")]
-_Authority = Annotated[
-    Path | None,
-    typer.Option("--certificate-authority", metavar="FILE", help="Whom to trust (PEM), for --server."),
-]
-_Insecure = Annotated[bool, typer.Option("--insecure", help="Trust anybody who answers, for --server.")]
-_Demo = Annotated[bool, typer.Option("--demo", help="An embedded server with a simulated cluster.")]
-_Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Log to standard error, with tracebacks.")]
-
 
 def _print_version(value: bool) -> None:
     if value:
@@ -182,13 +116,27 @@ def _print_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog=_EXAMPLES)
+_GREETING = """\
+kinformer {version}: Kubernetes informers for asyncio
+
+Try:
+  kinformer demo                 informers at work, no cluster needed
+  kinformer ui --demo --open     the same in a browser
+  kinformer watch pods -A        your cluster, live
+  kinformer --help               all commands
+"""
+
+
+@app.callback(epilog=_EXAMPLES, invoke_without_command=True)
 def _kinformer(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback does the work
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Kubernetes informers for asyncio, at the command line."""
+    if context.invoked_subcommand is None:
+        typer.echo(_GREETING.format(version=__version__), nl=False)
 
 
 @app.command("demo")
@@ -199,7 +147,7 @@ def _demo(
     nodes: Annotated[int, typer.Option("--nodes", metavar="N", min=1, max=1_000, help="How many.")] = 6,
     plain: Annotated[bool, typer.Option("--plain", help="Lines of text, as without a terminal.")] = False,
     picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE", hidden=True)] = None,
-    verbose: _Verbose = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Show informers at work on a simulated cluster, and prove in the end that their caches are right.
 
@@ -207,6 +155,8 @@ def _demo(
     middle the server cuts all watches and forgets its history. In the end each cache is compared with the server,
     object by object: the exit code is 1 when they differ.
     """
+    import random
+
     from kinformer.cli._session import conduct
 
     chosen = random.SystemRandom().randrange(1, 100_000) if seed is None else seed
@@ -226,23 +176,23 @@ def _demo(
 
 @app.command("watch", epilog=_WATCH_EXAMPLES)
 def _watch(
-    resource: _Resource,
-    name: _Name = "",
-    namespace: _Namespace = "",
-    all_namespaces: _All = False,
-    selector: _Labels = "",
-    field_selector: _Fields = "",
-    output: _Output = "table",
-    diff: _Diff = False,
-    show_secrets: _Secrets = False,
-    kubeconfig: _Kubeconfig = None,
-    context: _Context = None,
-    server: _Server = None,
-    token_file: _TokenFile = None,
-    certificate_authority: _Authority = None,
-    insecure: _Insecure = False,
-    demo: _Demo = False,
-    verbose: _Verbose = False,
+    resource: options.ResourceName,
+    name: options.ObjectName = "",
+    namespace: options.Namespace = "",
+    all_namespaces: options.AllNamespaces = False,
+    selector: options.LabelSelector = "",
+    field_selector: options.FieldSelector = "",
+    output: options.Output = "table",
+    diff: options.Diff = False,
+    show_secrets: options.ShowSecrets = False,
+    kubeconfig: options.KubeconfigFile = None,
+    context: options.ContextName = None,
+    server: options.ServerUrl = None,
+    token_file: options.TokenFile = None,
+    certificate_authority: options.AuthorityFile = None,
+    insecure: options.Insecure = False,
+    demo: options.Demo = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Print the objects of a resource, then each change, until Ctrl-C.
 
@@ -258,7 +208,7 @@ def _watch(
             _question(
                 resource, name, namespace, all_namespaces, selector, field_selector, output, show_secrets, diff=diff
             ),
-            _where(kubeconfig, context, server, token_file, certificate_authority, insecure, demo),
+            _server_choice(kubeconfig, context, server, token_file, certificate_authority, insecure, demo),
         )
 
     return conduct(command, verbose=verbose)
@@ -266,32 +216,32 @@ def _watch(
 
 @app.command("get", epilog=_GET_EXAMPLES)
 def _get(
-    resource: _Resource,
-    name: _Name = "",
-    namespace: _Namespace = "",
-    all_namespaces: _All = False,
-    selector: _Labels = "",
-    field_selector: _Fields = "",
-    output: _Output = "table",
-    show_secrets: _Secrets = False,
-    kubeconfig: _Kubeconfig = None,
-    context: _Context = None,
-    server: _Server = None,
-    token_file: _TokenFile = None,
-    certificate_authority: _Authority = None,
-    insecure: _Insecure = False,
-    demo: _Demo = False,
-    verbose: _Verbose = False,
+    resource: options.ResourceName,
+    name: options.ObjectName = "",
+    namespace: options.Namespace = "",
+    all_namespaces: options.AllNamespaces = False,
+    selector: options.LabelSelector = "",
+    field_selector: options.FieldSelector = "",
+    output: options.Output = "table",
+    show_secrets: options.ShowSecrets = False,
+    kubeconfig: options.KubeconfigFile = None,
+    context: options.ContextName = None,
+    server: options.ServerUrl = None,
+    token_file: options.TokenFile = None,
+    certificate_authority: options.AuthorityFile = None,
+    insecure: options.Insecure = False,
+    demo: options.Demo = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Print the objects of a resource, or one of them, once."""
     from kinformer.cli._session import conduct
 
     async def command() -> int:
-        from kinformer.cli._watch import get
+        from kinformer.cli._get import get
 
         return await get(
             _question(resource, name, namespace, all_namespaces, selector, field_selector, output, show_secrets),
-            _where(kubeconfig, context, server, token_file, certificate_authority, insecure, demo),
+            _server_choice(kubeconfig, context, server, token_file, certificate_authority, insecure, demo),
         )
 
     return conduct(command, verbose=verbose)
@@ -303,9 +253,9 @@ def _top(
     every: Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.1, help="How often to look.")] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Look once, and print lines of text.")] = False,
     picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE", hidden=True)] = None,
-    verbose: _Verbose = False,
+    verbose: options.Verbose = False,
 ) -> int:
-    """Show how the informers of a running program are, live.
+    """Show the health of a running program's informers, live.
 
     The program serves its status with kinformer.integrations.status_endpoint, in its web application or by a server of
     its own.
@@ -328,20 +278,20 @@ def _bench(
     seconds: Annotated[
         float, typer.Option("--for", metavar="SECONDS", min=0, max=86_400, help="How long to watch; 0: only list.")
     ] = 30,
-    namespace: _Namespace = "",
-    all_namespaces: _All = False,
-    selector: _Labels = "",
+    namespace: options.Namespace = "",
+    all_namespaces: options.AllNamespaces = False,
+    selector: options.LabelSelector = "",
     output: Annotated[str, typer.Option("-o", "--output", metavar="FORM", help="table or json (one line).")] = "table",
-    kubeconfig: _Kubeconfig = None,
-    context: _Context = None,
-    server: _Server = None,
-    token_file: _TokenFile = None,
-    certificate_authority: _Authority = None,
-    insecure: _Insecure = False,
-    demo: _Demo = False,
-    verbose: _Verbose = False,
+    kubeconfig: options.KubeconfigFile = None,
+    context: options.ContextName = None,
+    server: options.ServerUrl = None,
+    token_file: options.TokenFile = None,
+    certificate_authority: options.AuthorityFile = None,
+    insecure: options.Insecure = False,
+    demo: options.Demo = False,
+    verbose: options.Verbose = False,
 ) -> int:
-    """Measure what informers of your own cluster's resources cost.
+    """Measure the cost of informers of your own cluster's resources.
 
     Reads only: each resource is listed once and then watched, as an informer does. Objects are not printed.
     """
@@ -352,8 +302,8 @@ def _bench(
         from kinformer.cli._bench_view import bench
 
         plan = BenchPlan(resources or ["pods"], namespace, all_namespaces, selector, seconds)
-        where = _where(kubeconfig, context, server, token_file, certificate_authority, insecure, demo)
-        return await bench(plan, where, output)
+        chosen_server = _server_choice(kubeconfig, context, server, token_file, certificate_authority, insecure, demo)
+        return await bench(plan, chosen_server, output)
 
     return conduct(command, verbose=verbose)
 
@@ -369,33 +319,35 @@ def _ui(
             autocompletion=complete_resource,
         ),
     ] = None,
-    namespace: _Namespace = "",
-    all_namespaces: _All = False,
-    selector: _Labels = "",
+    namespace: options.Namespace = "",
+    all_namespaces: options.AllNamespaces = False,
+    selector: options.LabelSelector = "",
     port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 for any free one.")] = 8585,
     open_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     pods: Annotated[int, typer.Option("--pods", metavar="N", min=0, max=20_000, help="About how many; --demo.")] = 300,
-    kubeconfig: _Kubeconfig = None,
-    context: _Context = None,
-    server: _Server = None,
-    token_file: _TokenFile = None,
-    certificate_authority: _Authority = None,
-    insecure: _Insecure = False,
-    demo: _Demo = False,
-    verbose: _Verbose = False,
+    kubeconfig: options.KubeconfigFile = None,
+    context: options.ContextName = None,
+    server: options.ServerUrl = None,
+    token_file: options.TokenFile = None,
+    certificate_authority: options.AuthorityFile = None,
+    insecure: options.Insecure = False,
+    demo: options.Demo = False,
+    verbose: options.Verbose = False,
 ) -> int:
-    """Show informers and their objects on a page in the browser: health, live tables, YAML, and what changed.
+    """Show informers and their objects on a page in the browser: health, live tables, YAML, and each change.
 
-    On 127.0.0.1 only, read-only, and what Secrets hold is not shown.
+    On 127.0.0.1 only, read-only, and without the values of Secrets.
     """
     from kinformer.cli._session import conduct
 
-    # Not in the command, so that what is not installed is told as such.
+    # Not in the command, so that a missing package is reported as such.
     from kinformer.cli._ui import Choice, ui
 
     async def command() -> int:
         choice = Choice(resources or (), namespace, all_namespaces, selector, port, open_browser, pods)
-        return await ui(choice, _where(kubeconfig, context, server, token_file, certificate_authority, insecure, demo))
+        return await ui(
+            choice, _server_choice(kubeconfig, context, server, token_file, certificate_authority, insecure, demo)
+        )
 
     return conduct(command, verbose=verbose)
 
@@ -419,12 +371,12 @@ def _serve_api(
             show_default=False,
         ),
     ] = None,
-    verbose: _Verbose = False,
+    verbose: options.Verbose = False,
 ) -> int:
     """Run the embedded API server alone: for kubectl, and for tests in any language.
 
-    Prints its address and the `export KUBECONFIG=...` with which kubectl finds it. Nothing is kept when it ends, and
-    nobody is asked who he is.
+    Prints its address and the `export KUBECONFIG=...` with which kubectl finds it. It keeps nothing when it ends, and
+    asks for no credentials.
     """
     from kinformer.cli._session import conduct
 
@@ -454,8 +406,9 @@ def _question(
     *,
     diff: bool = False,
 ) -> Question:
+    from kinformer.cli._question import Form, Question
+    from kinformer.cli._selection import Selection
     from kinformer.cli._session import UsageProblem
-    from kinformer.cli._watch import Form, Question
 
     form, equals, template = output.partition("=")
     if form not in [*Form] or bool(equals) != (form == Form.JSONPATH):
@@ -465,10 +418,7 @@ def _question(
     return Question(
         resource=resource,
         name=name,
-        namespace=namespace,
-        all_namespaces=all_namespaces,
-        label_selector=selector,
-        field_selector=field_selector,
+        selection=Selection(namespace, all_namespaces, selector, field_selector),
         form=Form(form),
         template=template,
         show_secrets=show_secrets,
@@ -476,7 +426,7 @@ def _question(
     )
 
 
-def _where(
+def _server_choice(
     kubeconfig: Path | None,
     context: str | None,
     server: str | None,
@@ -484,10 +434,10 @@ def _where(
     ca_file: Path | None,
     insecure: bool,
     demo: bool,
-) -> Where:
-    from kinformer.cli._connect import Where
+) -> ServerChoice:
+    from kinformer.cli._connect import ServerChoice
 
-    return Where(kubeconfig, context, server, token_file, ca_file, insecure, demo)
+    return ServerChoice(kubeconfig, context, server, token_file, ca_file, insecure, demo)
 
 
 for _command in app.registered_commands:
@@ -497,7 +447,8 @@ for _command in app.registered_commands:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code. Usage errors are told in one line, too."""
+    """Run the command line; returns the exit code. Usage errors are reported in one line, too."""
+    survive_any_encoding()
     try:
         code: Any = app(args=arguments, prog_name="kinformer", standalone_mode=False)
     except typer.Exit as end:
@@ -512,6 +463,6 @@ def run(arguments: list[str] | None = None) -> int:
         message = " ".join(said().split())
         if message:  # Without any argument, help has been printed, and there is nothing to add.
             command = getattr(getattr(error, "ctx", None), "command_path", "kinformer")
-            print(f"kinformer: {message} (try '{command} --help')", file=sys.stderr)
+            print(f"kinformer: {escaped(message)} (try '{command} --help')", file=sys.stderr)
         return int(getattr(error, "exit_code", 2))
     return code if isinstance(code, int) else 0

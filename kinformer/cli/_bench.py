@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from kinformer.cli._connect import connected
+from kinformer.cli._selection import Selection
 from kinformer.cli._session import UsageProblem, complain
 from kinformer.errors import ApiError, ConfigError, ObjectError, StoppedError, TransportError
 from kinformer.informer import SharedInformer
@@ -26,7 +27,7 @@ from kinformer.informer import SharedInformer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from kinformer.cli._connect import Where
+    from kinformer.cli._connect import ServerChoice
     from kinformer.client import Client
     from kinformer.errors import KinformerError
     from kinformer.resources import Resource
@@ -71,11 +72,15 @@ class BenchPlan:
     seconds: float = 30.0
 
     def __post_init__(self) -> None:
-        if self.namespace and self.all_namespaces:
-            raise UsageProblem("-n names one namespace and -A means all of them; give one")
+        _ = self.selection
         twice = sorted({name for name in self.resources if list(self.resources).count(name) > 1})
         if twice:
             raise UsageProblem(f"{', '.join(twice)}: given twice; each is measured once")
+
+    @property
+    def selection(self) -> Selection:
+        """The objects to list and watch."""
+        return Selection(self.namespace, self.all_namespaces, self.label_selector)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +242,7 @@ def _nothing() -> None:
     """There is nothing to show yet."""
 
 
-async def measure(plan: BenchPlan, where: Where, view: BenchView) -> BenchReport:
+async def measure(plan: BenchPlan, server: ServerChoice, view: BenchView) -> BenchReport:
     """Measure it.
 
     Raises:
@@ -246,7 +251,7 @@ async def measure(plan: BenchPlan, where: Where, view: BenchView) -> BenchReport
             Later failures are tried again, and counted.
     """
     probe = _Probe()
-    async with connected(where) as client, contextlib.AsyncExitStack() as stack:
+    async with connected(server) as client, contextlib.AsyncExitStack() as stack:
         measured = [await _prepared(client, plan, name) for name in plan.resources]
         scopes = ", ".join(f"{one.resource.qualified} in {_scope_in_words(one)}" for one in measured)
         seconds = f", then watches them for {plan.seconds:g} s" if plan.seconds else ""
@@ -258,13 +263,7 @@ async def measure(plan: BenchPlan, where: Where, view: BenchView) -> BenchReport
 
 
 async def _prepared(client: Client, plan: BenchPlan, name: str) -> _Measured:
-    resource = await client.resolve(name)
-    if not resource.watchable:
-        raise UsageProblem(f"{resource.full_name} cannot be watched")
-    if not resource.namespaced and plan.namespace:
-        raise UsageProblem(f"{resource.qualified} are cluster-scoped; leave -n {plan.namespace} out")
-    everywhere = plan.all_namespaces or not resource.namespaced
-    namespace = None if everywhere else plan.namespace or client.config.namespace
+    resource, namespace = await plan.selection.resolved(client, name, watched=True)
     source = client.list_watch(resource, namespace=namespace, label_selector=plan.label_selector)
     one: _Measured
 

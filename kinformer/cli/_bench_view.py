@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING, Any, Self
 from kinformer._version import __version__
 from kinformer.cli._bench import FEWEST, BenchPlan, BenchReport, ListFigures, WatchFigures, measure
 from kinformer.cli._session import UsageProblem, complain, write
+from kinformer.cli._units import byte_size
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from kinformer.cli._connect import Where
+    from kinformer.cli._connect import ServerChoice
 
 __all__ = ["bench"]
 
 
-async def bench(plan: BenchPlan, where: Where, output: str) -> int:
+async def bench(plan: BenchPlan, server: ServerChoice, output: str) -> int:
     """Measure, and print what was found; returns the exit code."""
     if output not in {"table", "json"}:
         raise UsageProblem(f"-o {output}: expected table, json")
     with _Progress() as view:
-        report = await measure(plan, where, view)
+        report = await measure(plan, server, view)
     write(_json(report) if output == "json" else _table(report))
     return 0
 
@@ -137,12 +138,12 @@ def _table(report: BenchReport) -> str:
             (
                 name + ("" if figures.streamed else ", not streamed"),
                 f"{figures.objects:,}",
-                _size(figures.bytes),
-                _size(figures.bytes / figures.objects) if figures.objects else "-",
+                byte_size(figures.bytes),
+                byte_size(figures.bytes / figures.objects) if figures.objects else "-",
                 f"{figures.seconds:.2f} s",
                 "-" if cpu is None else f"{cpu * 1e6:.1f} µs",
                 "-" if times is None else f"{times:.1f} ×",
-                "-" if memory is None else _size(memory),
+                "-" if memory is None else byte_size(memory),
                 f"{figures.held * 1e3:.1f} ms",
             )
         )
@@ -170,11 +171,3 @@ def _watch_line(figures: WatchFigures) -> str:
         f"{cost}; {figures.cpu / figures.seconds:.2%} of a core; loop held for {figures.held * 1e3:.1f} ms at most"
         f"{failures}"
     )
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"

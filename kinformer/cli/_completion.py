@@ -8,6 +8,7 @@ middle of a command line it would help nobody.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -77,28 +78,28 @@ def complete_namespace(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def complete_context(ctx: typer.Context, incomplete: str) -> list[str]:
     """The contexts of the kubeconfig."""
-    import yaml
+    from kinformer.config._environment import kubeconfig_paths
+    from kinformer.config._kubeconfig import Kubeconfig
+    from kinformer.errors import ConfigError
 
     given = ctx.params.get("kubeconfig")
-    places = [str(given)] if given else (os.environ.get("KUBECONFIG") or "~/.kube/config").split(os.pathsep)
     names: list[str] = []
-    for place in places:
-        try:
-            contexts = yaml.safe_load(Path(place).expanduser().read_text())["contexts"]
-            names += [str(context["name"]) for context in contexts]
-        except (OSError, yaml.YAMLError, KeyError, TypeError):
-            continue
+    for path in [Path(str(given))] if given else kubeconfig_paths() or [Path("~/.kube/config")]:
+        # Each by itself: a broken file must not hide the contexts of the others.
+        with contextlib.suppress(ConfigError):
+            names += Kubeconfig.read([path.expanduser()]).contexts()
     return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]
 
 
 def _names(ctx: typer.Context, resource: str, incomplete: str) -> list[str]:
+    from kinformer.cli._selection import Selection
+
     params = ctx.params
 
     async def names(client: Client) -> Iterable[str]:
-        found = await client.resolve(resource)
-        namespace = str(params.get("namespace") or "") or client.config.namespace
-        everywhere = not found.namespaced or params.get("all_namespaces")
-        source = client.list_watch(found, namespace=None if everywhere else namespace, metadata_only=True)
+        selection = Selection(str(params.get("namespace") or ""), bool(params.get("all_namespaces")))
+        found, namespace = await selection.resolved(client, resource, strict=False)
+        source = client.list_watch(found, namespace=namespace, metadata_only=True)
         # One page is enough to choose from.
         async for page in source.list(limit=_MOST):
             return [obj.name for obj in page.items]
@@ -113,14 +114,14 @@ async def _custom_resources(client: Client) -> Iterable[str]:
 
 def _asked(ctx: typer.Context, question: Callable[[Client], Awaitable[Iterable[str]]]) -> list[str]:
     """What the server of the command line says; nothing if it does not say it soon."""
-    from kinformer.cli._connect import Where, connected
+    from kinformer.cli._connect import ServerChoice, connected
     from kinformer.cli._session import UsageProblem
     from kinformer.errors import KinformerError
 
     params: dict[str, Any] = ctx.params
 
     async def ask() -> list[str]:
-        where = Where(
+        server = ServerChoice(
             params.get("kubeconfig"),
             params.get("context"),
             params.get("server"),
@@ -129,7 +130,7 @@ def _asked(ctx: typer.Context, question: Callable[[Client], Awaitable[Iterable[s
             bool(params.get("insecure")),
         )
         patience = float(os.environ.get("KINFORMER_COMPLETION_SECONDS") or PATIENCE)
-        async with asyncio.timeout(patience), connected(where) as client:
+        async with asyncio.timeout(patience), connected(server) as client:
             return [*await question(client)]
 
     try:

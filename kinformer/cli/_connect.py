@@ -1,10 +1,9 @@
-"""Which API server a command talks to: that of a kubeconfig, one at a URL, or an embedded one with a demo cluster."""
+"""The API server that a command uses: that of a kubeconfig, one at a URL, or an embedded one with a demo cluster."""
 
 from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from kinformer.cli._session import UsageProblem
@@ -15,17 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-__all__ = ["Where", "connected"]
+__all__ = ["ServerChoice", "connected"]
 
 _DEMO_SEED: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
-    """What the command line says of the server.
+class ServerChoice:
+    """The options of the command line that choose the server.
 
     Raises:
-        UsageProblem: two of its options contradict each other.
+        UsageProblem: two of them contradict each other.
     """
 
     kubeconfig: Path | None = None
@@ -53,7 +52,7 @@ class Where:
         }
         alone = [name for name, is_given in trust.items() if is_given]
         if alone and self.server is None:
-            msg = f"{alone[0]} goes with --server only; a kubeconfig says for itself whom to trust"
+            msg = f"{alone[0]} goes with --server only; a kubeconfig has its own rules of trust"
             raise UsageProblem(msg)
         if self.insecure and self.ca_file is not None:
             msg = "--insecure trusts every server, so --certificate-authority means nothing; leave one out"
@@ -61,28 +60,36 @@ class Where:
 
 
 @contextlib.asynccontextmanager
-async def connected(where: Where) -> AsyncIterator[Client]:
-    """A client of that server; with `demo`, the server lives as long as the client.
+async def connected(choice: ServerChoice) -> AsyncIterator[Client]:
+    """Give a client of that server; with `demo`, the server lives as long as the client.
 
     Raises:
-        ConfigError: where the server is cannot be told.
+        ConfigError: no server is found, or its configuration cannot be used.
     """
-    if where.demo:
-        # Loaded only here: nobody who watches a cluster needs a server.
-        from kinformer.cli._simulated.cluster import simulated_cluster
-        from kinformer.cli._simulated.simulation import SPACES, Simulation
-
-        simulation = Simulation(seed=_DEMO_SEED, pods=40, nodes=3, started=datetime.now(UTC))
-        async with simulated_cluster(simulation) as cluster:
-            config = ClusterConfig.for_server(cluster.server.url, namespace=SPACES[0])
-            async with Client(config) as client:
-                yield client
+    if choice.demo:
+        async with _demo_client() as client:
+            yield client
         return
-    if where.server is not None:
+    if choice.server is not None:
         config = ClusterConfig.for_server(
-            where.server, token_file=where.token_file, ca_file=where.ca_file, verify=not where.insecure
+            choice.server, token_file=choice.token_file, ca_file=choice.ca_file, verify=not choice.insecure
         )
     else:
-        config = await ClusterConfig.load(where.kubeconfig, where.context)
+        config = await ClusterConfig.load(choice.kubeconfig, choice.context)
     async with Client(config) as client:
         yield client
+
+
+@contextlib.asynccontextmanager
+async def _demo_client() -> AsyncIterator[Client]:
+    # Imported only here: a command for a cluster needs no server.
+    from datetime import UTC, datetime
+
+    from kinformer.cli._simulated.cluster import simulated_cluster
+    from kinformer.cli._simulated.simulation import SPACES, Simulation
+
+    simulation = Simulation(seed=_DEMO_SEED, pods=40, nodes=3, started=datetime.now(UTC))
+    async with simulated_cluster(simulation) as cluster:
+        config = ClusterConfig.for_server(cluster.server.url, namespace=SPACES[0])
+        async with Client(config) as client:
+            yield client

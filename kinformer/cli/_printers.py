@@ -1,4 +1,4 @@
-"""How objects are printed: as rows of a table, JSON, YAML, names, or what a JSONPath template makes of them."""
+"""The forms in which objects are printed: rows of a table, JSON, YAML, names, or a filled-in JSONPath template."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from kinformer._display.columns import columns_of, printable
-from kinformer._display.differences import differences
 from kinformer._display.secrets import shown, shown_json
-from kinformer._display.yaml_text import yaml_of
+from kinformer.cli._escapes import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,17 +39,17 @@ _COLORS: Final[dict[Mark, str]] = {"": "", "ADDED": "32", "MODIFIED": "36", "DEL
 _SIGN_COLORS: Final = {"+": "32", "-": "31", "~": "33"}
 _CHANGED: Final = "1;33"
 _DIM: Final = "2"
-_OF_TIME: Final = {"AGE", "LAST SEEN", "DURATION"}  # other with each look, which says nothing
+_OF_TIME: Final = {"AGE", "LAST SEEN", "DURATION"}  # they change all the time, so they are not marked as changed
 _NARROWEST: Final = 40
 
 
 class Change(NamedTuple):
-    """What is printed.
+    """An object to print, and its change.
 
     Attributes:
-        mark: what happened to the object; "" for one that was there.
-        obj: the object as it is now, or was last.
-        old: what it was before a modification.
+        mark: the change; "" for an object that existed before.
+        obj: the object in its present state, or its last one.
+        old: its state before a modification.
     """
 
     mark: Mark
@@ -62,12 +61,12 @@ class Printer(Protocol):
     """A form in which objects are printed."""
 
     def lines(self, changes: Sequence[Change]) -> str:
-        """What to print of these changes."""
+        """Return the text for these changes."""
         ...
 
 
 def wants_color() -> bool:
-    """Whether standard output is a terminal that shows colors (https://no-color.org)."""
+    """Return whether standard output is a terminal that shows colors (https://no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
@@ -76,17 +75,17 @@ def _colored(text: str, color: str, *, on: bool) -> str:
 
 
 class TablePrinter:
-    """Columns below each other; they only become wider, for what was printed stays.
+    """Columns below each other. They only become wider, because printed lines stay.
 
-    The columns are those the server itself shows, where it does; else ours (`_columns`).
+    The columns are those of the server's own table, if it has one; else those of `kinformer._display.columns`.
 
     Args:
-        resource: whose objects these are.
-        columns: gives the server's columns, once something has been listed.
-        marked: whether a column says what happened.
-        namespaced: whether a column says in which namespace.
+        resource: the resource of the objects.
+        columns: returns the server's columns, once a list has come.
+        marked: whether there is a column for the change.
+        namespaced: whether there is a column for the namespace.
         wide: whether to show the columns of less importance, too.
-        color: whether to color what happened, and the cells that changed.
+        color: whether to color the change, and the cells that changed.
     """
 
     def __init__(
@@ -120,16 +119,16 @@ class TablePrinter:
             rows.insert(0, ("", self._titles, self._titles))
             self._widths = [0] * len(self._titles)
             if self._marked:
-                # There is room for what is still to come.
+                # Room for changes that follow.
                 self._widths[0] = max(map(len, _COLORS))
         for _, cells, _ in rows:
             self._widths = [max(width, len(cell)) for width, cell in zip(self._widths, cells, strict=True)]
         return "".join(f"{self._line(mark, cells, before)}\n" for mark, cells, before in rows)
 
     def _shown(self) -> list[tuple[int, str]]:
-        """Which of the server's columns are shown: their places and titles."""
+        """Return the places and titles of the server's columns that are shown."""
         return [
-            (place, column.name.upper())
+            (place, printable(column.name).upper())
             for place, column in enumerate(self._columns())
             if self._wide or column.priority == 0
         ]
@@ -152,7 +151,7 @@ class TablePrinter:
             texts = [printable(column.cell(obj, now)) for column in self._own]
         return [
             *([mark or "-"] if self._marked else []),
-            *([obj.namespace] if self._namespaced else []),
+            *([printable(obj.namespace)] if self._namespaced else []),
             *texts,
         ]
 
@@ -183,12 +182,12 @@ def _cell(value: Any) -> str:
 
 
 class DiffPrinter:
-    """A table, and below each modification what it changed, field by field.
+    """A table, and below each modification its differences, field by field.
 
     Args:
         table: prints the line itself.
         show_secrets: whether values of Secrets are shown.
-        color: whether to color what came, went and changed.
+        color: whether to color added, removed and changed fields.
     """
 
     def __init__(self, table: Printer, *, show_secrets: bool = False, color: bool = False) -> None:
@@ -198,7 +197,7 @@ class DiffPrinter:
 
     def lines(self, changes: Sequence[Change]) -> str:
         """The lines of the table, with the differences between them."""
-        # All of them at once, so that they stand below each other; a header may come first.
+        # All of them in one call, so that the columns are aligned; a header may come first.
         lines = self._table.lines(changes).splitlines(keepends=True)
         header = lines[: len(lines) - len(changes)]
         rows = zip(lines[len(header) :], changes, strict=True)
@@ -208,6 +207,8 @@ class DiffPrinter:
         if change.old is None:
             return ""
         room = max(shutil.get_terminal_size().columns, _NARROWEST) if self._color else 0
+        from kinformer._display.differences import differences
+
         found = differences(change.old, change.obj, show_secrets=self._show_secrets)
         if not found:
             return f"    {_colored('nothing but its resource version', _DIM, on=self._color)}\n"
@@ -232,7 +233,7 @@ class JsonPrinter:
     """One JSON value per line: the object, or in a watch `{"type": ..., "object": ...}` as the API server has it.
 
     Args:
-        marked: whether to say what happened.
+        marked: whether to name the change.
         show_secrets: whether values of Secrets are shown.
     """
 
@@ -245,15 +246,16 @@ class JsonPrinter:
         return "".join(self._line(mark, obj) for mark, obj, _ in changes)
 
     def _line(self, mark: Mark, obj: KubeObject) -> str:
-        text = shown_json(obj, show_secrets=self._show_secrets).decode()
+        # JSON allows control characters of C1 and the marks of direction as they are; escaped, the value is the same.
+        text = escaped(shown_json(obj, show_secrets=self._show_secrets).decode())
         return f'{{"type":"{mark or "ADDED"}","object":{text}}}\n' if self._marked else f"{text}\n"
 
 
 class YamlPrinter:
-    """A YAML document per object; in a watch, with what happened as a comment above it.
+    """A YAML document per object; in a watch, with the change as a comment above it.
 
     Args:
-        marked: whether to say what happened.
+        marked: whether to name the change.
         show_secrets: whether values of Secrets are shown.
     """
 
@@ -266,9 +268,23 @@ class YamlPrinter:
         return "".join(self._document(mark, obj) for mark, obj, _ in changes)
 
     def _document(self, mark: Mark, obj: KubeObject) -> str:
-        text = yaml_of(shown(obj, show_secrets=self._show_secrets), width=1_000)
+        from kinformer._display.yaml_text import yaml_of
+
+        manifest = shown(obj, show_secrets=self._show_secrets)
+        text = yaml_of(manifest, width=1_000)
+        if escaped(text) != text or not _takes(text):
+            text = yaml_of(manifest, width=1_000, ascii_only=True)
         said = f"# {mark or 'THERE'} {printable(str(obj.key))}\n" if self._marked else ""
         return f"---\n{said}{text}"
+
+
+def _takes(text: str) -> bool:
+    """Return whether the encoding of standard output has all the characters of a text."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class NamePrinter:
@@ -281,11 +297,13 @@ class NamePrinter:
 
 def _name(obj: KubeObject) -> str:
     group = f".{obj.resource.group}" if obj.resource.group else ""
-    return f"{obj.resource.kind.lower()}{group}/{obj.name}"
+    return printable(f"{obj.resource.kind.lower()}{group}/{obj.name}")
 
 
 class JsonPathPrinter:
-    """What a JSONPath template makes of each object, a line each; or of all of them as a List, as kubectl does.
+    """A JSONPath template filled in with each object, a line each; or with all of them as a List, as kubectl does.
+
+    Control characters are escaped, except line breaks and tabs; `-o json` writes each of them without a loss.
 
     Args:
         template: the template.
@@ -302,4 +320,4 @@ class JsonPathPrinter:
         """A line for each object, or one for all of them."""
         manifests = [shown(obj, show_secrets=self._show_secrets) for _, obj, _ in changes]
         filled = [{"apiVersion": "v1", "kind": "List", "items": manifests}] if self._as_list else manifests
-        return "".join(f"{self._template.fill_in(manifest)}\n" for manifest in filled)
+        return "".join(f"{escaped(self._template.fill_in(manifest))}\n" for manifest in filled)

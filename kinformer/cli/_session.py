@@ -1,4 +1,4 @@
-"""What every command shares: errors in one line, exit codes, logging, and a standard output that may go away."""
+"""The frame of every command: errors in one line, exit codes, logging, and a standard output that may be closed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.cli import _signals
+from kinformer.cli._escapes import escaped, one_line, survive_any_encoding
 from kinformer.errors import KinformerError
-from kinformer.status import class_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -26,25 +26,26 @@ _EXIT_PIPE: Final = 141  # 128 + SIGPIPE: as a program in C ends
 
 
 class UsageProblem(Exception):  # noqa: N818 - it is the user's, not ours
-    """The command line asks for something that makes no sense; says what, and what would."""
+    """The command line makes no sense. The message says why, and what to write instead."""
 
 
 class OutputClosed(Exception):  # noqa: N818 - no error: `| head` has seen enough
-    """Nobody reads standard output any more."""
+    """The reader of standard output has gone."""
 
 
 def conduct(command: Callable[[], Coroutine[Any, Any, int]], *, verbose: bool = False) -> int:
     """Run a command; returns the exit code.
 
-    0 is success, 1 a failure (told in one line on standard error; with `verbose` with its traceback), 2 a wrong
-    command line, 130 and 143 the end by Ctrl-C and SIGTERM, 141 a reader that went away.
+    0 is success, 1 a failure (one line on standard error; with `verbose` its traceback, too), 2 a wrong command line,
+    130 and 143 the end by Ctrl-C and SIGTERM, 141 a reader that has gone.
     """
+    survive_any_encoding()
     _log_to_stderr(verbose=verbose)
     try:
         return _signals.run(command)
     except BaseExceptionGroup as group:
         return _explained(_first_of(group), verbose=verbose)
-    except Exception as error:  # noqa: BLE001 - the last resort: what it is, is told
+    except Exception as error:  # noqa: BLE001 - the last resort: it is reported
         return _explained(error, verbose=verbose)
 
 
@@ -52,7 +53,7 @@ def write(text: str) -> None:
     """Write to standard output, at once.
 
     Raises:
-        OutputClosed: nobody reads it any more.
+        OutputClosed: the reader has gone.
     """
     try:
         sys.stdout.write(text)
@@ -62,14 +63,14 @@ def write(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """Write one line to standard error."""
+    """Write one line to standard error; it shows control characters and does not send them."""
     with contextlib.suppress(BrokenPipeError):
-        print(f"kinformer: {' '.join(text.split())}", file=sys.stderr, flush=True)
+        print(f"kinformer: {one_line(text)}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def ending_with_reader(stop: Callable[[], object]) -> Iterator[None]:
-    """Call `stop` as soon as nobody reads standard output any more, also while there is nothing to write."""
+    """Call `stop` as soon as the reader of standard output has gone, also while there is nothing to write."""
     loop = asyncio.get_running_loop()
     try:
         out = sys.stdout.fileno()
@@ -94,15 +95,17 @@ def ending_with_reader(stop: Callable[[], object]) -> Iterator[None]:
 
 def _explained(error: BaseException, *, verbose: bool) -> int:
     if isinstance(error, OutputClosed):
-        # What is still in the buffer must not fail once more when the interpreter ends.
+        # The rest of the buffer must not fail once more when the interpreter ends.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _EXIT_PIPE
     if verbose:
-        traceback.print_exception(error)
+        print(escaped("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     if isinstance(error, UsageProblem):
         complain(str(error))
         return EXIT_USAGE
+    from kinformer.status import class_of
+
     if isinstance(error, KinformerError | OSError):
         complain(str(error) or class_of(error))
     elif not verbose:
@@ -117,12 +120,16 @@ def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
+class _Formatter(logging.Formatter):
+    """Log lines without control characters: names of objects and messages of servers are in them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return escaped(super().format(record))
+
+
 def _log_to_stderr(*, verbose: bool) -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if verbose else logging.CRITICAL,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        force=True,
-    )
-    # What is tried again is told by the command itself, in its own words.
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.CRITICAL, handlers=[handler], force=True)
+    # The commands report in their own words which failures are tried again.
     logging.getLogger("asyncio").setLevel(logging.INFO if verbose else logging.ERROR)

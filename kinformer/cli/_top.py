@@ -14,6 +14,7 @@ import msgspec
 from kinformer._display.columns import human_duration, printable
 from kinformer.cli._session import UsageProblem, complain, ending_with_reader, write
 from kinformer.cli._simulated.plain import aligned
+from kinformer.cli._units import byte_size
 from kinformer.errors import ConnectError, ProtocolError
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _row(informer: dict[str, Any], events_before: int | None, seconds: float) ->
     elif not informer["synced"]:
         level, trouble = "busy", f"listing: {informer['listed']} objects so far"
     cells = (
-        *(informer["name"], informer["state"], informer["objects"], _size(informer["stored_bytes"]), rate),
+        *(informer["name"], informer["state"], informer["objects"], byte_size(informer["stored_bytes"]), rate),
         informer["events"],
         *(sum(informer["lists"].values()), informer["watches"]),
         "" if silent is None else human_duration(silent),
@@ -198,16 +199,6 @@ def _controller(controller: dict[str, Any], before: int | None, seconds: float) 
         *(controller["delayed"], _rate(done, before, seconds), done, results.get("error", 0)),
     )
     return Row(tuple(printable(str(cell)) for cell in cells), level, printable(trouble))
-
-
-def _size(size: float) -> str:
-    """So many bytes, in three digits: `950 B`, `9.5 KB`, `120 MB`."""
-    unit = "B"
-    for bigger in ("KB", "MB", "GB"):
-        if size < 999.5:
-            break
-        size, unit = size / 1000, bigger
-    return f"{size:.0f} {unit}" if unit == "B" or size >= 99.5 else f"{size:.3g} {unit}"
 
 
 def _rate(now: int, before: int | None, seconds: float) -> str:

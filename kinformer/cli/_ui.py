@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from kinformer.cli._connect import Where, connected
-from kinformer.cli._session import UsageProblem, write
+from kinformer.cli._connect import ServerChoice, connected
+from kinformer.cli._selection import Selection
+from kinformer.cli._session import write
 from kinformer.cli._simulated.manifests import BACKUP_GROUP, NODE_LEASES
 from kinformer.client import Client
 from kinformer.config import ClusterConfig
-from kinformer.errors import SelectorError
 from kinformer.informer.factory import SharedInformerFactory
 from kinformer.integrations.starlette import close_event_streams
 from kinformer.integrations.ui import Dashboard
-from kinformer.labels import LabelSelector
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -66,22 +65,22 @@ class Choice:
     pods: int = 300
 
     def __post_init__(self) -> None:
-        if self.namespace and self.all_namespaces:
-            raise UsageProblem("-n names one namespace and -A means all of them; give one")
-        try:
-            LabelSelector.parse(self.label_selector)
-        except SelectorError as error:
-            raise UsageProblem(str(error)) from error
+        _ = self.selection
+
+    @property
+    def selection(self) -> Selection:
+        """The objects to show."""
+        return Selection(self.namespace, self.all_namespaces, self.label_selector)
 
 
-async def ui(choice: Choice, where: Where) -> int:
+async def ui(choice: Choice, server: ServerChoice) -> int:
     """Serve the page until cancelled.
 
     Raises:
         UnknownResourceError: the server has no such resource.
         OSError: the port cannot be had.
     """
-    async with _client(choice, where) as (client, cluster), asyncio.TaskGroup() as tasks:
+    async with _client(choice, server) as (client, cluster), asyncio.TaskGroup() as tasks:
         factory = SharedInformerFactory(client)
         await _ask_for_informers(factory, client, choice, demo=cluster is not None)
         title = "demo cluster" if cluster is not None else client.config.server
@@ -99,9 +98,9 @@ async def ui(choice: Choice, where: Where) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _client(choice: Choice, where: Where) -> AsyncIterator[tuple[Client, SimulatedCluster | None]]:
-    if not where.demo:
-        async with connected(where) as client:
+async def _client(choice: Choice, server: ServerChoice) -> AsyncIterator[tuple[Client, SimulatedCluster | None]]:
+    if not server.demo:
+        async with connected(server) as client:
             yield client, None
         return
     from kinformer.cli._simulated.cluster import simulated_cluster
@@ -116,25 +115,18 @@ async def _client(choice: Choice, where: Where) -> AsyncIterator[tuple[Client, S
 
 
 async def _ask_for_informers(factory: SharedInformerFactory, client: Client, choice: Choice, *, demo: bool) -> None:
-    everywhere = choice.all_namespaces or (demo and not choice.namespace)
-    namespace = None if everywhere else choice.namespace or client.config.namespace
+    # The demo's cluster is there to be seen, so all of it is shown unless a namespace is given.
+    selection = choice.selection if choice.namespace or not demo else Selection("", True, choice.label_selector)
 
     async def ask(name: str) -> None:
-        resource = await client.resolve(name)
-        if not resource.watchable:
-            raise UsageProblem(f"{resource.full_name} cannot be watched")
-        if choice.namespace and not resource.namespaced and choice.resources:
-            raise UsageProblem(f"{resource.qualified} are cluster-scoped; leave -n {choice.namespace} out")
-        factory.informer(
-            resource,
-            namespace=namespace if resource.namespaced else None,
-            label_selector=choice.label_selector,
-        )
+        strict = bool(choice.resources)
+        resource, namespace = await selection.resolved(client, name, watched=True, strict=strict)
+        factory.informer(resource, namespace=namespace, label_selector=choice.label_selector)
 
     if demo and not choice.resources:
         for name in ("pods", "deployments", "replicasets", "nodes", f"backups.v1.{BACKUP_GROUP}", "namespaces"):
             await ask(name)
-        factory.informer("pods", namespace=namespace, label_selector="tier=web")
+        factory.informer("pods", namespace=choice.namespace or None, label_selector="tier=web")
         factory.informer("leases", namespace=NODE_LEASES)
         return
     for name in choice.resources or _USUAL:

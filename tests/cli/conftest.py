@@ -65,7 +65,13 @@ def kinformer() -> Callable[..., Outcome]:
 
     def run(*arguments: str, **more: str) -> Outcome:
         done = subprocess.run(
-            [*COMMAND, *arguments], capture_output=True, text=True, env=environment(**more), timeout=60, check=False
+            [*COMMAND, *arguments],
+            capture_output=True,
+            text=True,
+            encoding=more.get("PYTHONIOENCODING"),
+            env=environment(**more),
+            timeout=60,
+            check=False,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 

@@ -13,7 +13,7 @@ import pytest
 
 from kinformer import Client, ClusterConfig
 from kinformer.cli._bench import FEWEST, BenchPlan, BenchReport, measure
-from kinformer.cli._connect import Where
+from kinformer.cli._connect import ServerChoice
 from kinformer.cli._session import UsageProblem
 from kinformer.errors import KinformerError
 from kinformer.resources import CONFIGMAPS
@@ -54,7 +54,7 @@ def config_map(number: int) -> dict[str, Any]:
 
 
 async def measured(server: ApiServer, plan: BenchPlan, view: Shown | None = None) -> BenchReport:
-    return await measure(plan, Where(server=server.url), view or Shown())
+    return await measure(plan, ServerChoice(server=server.url), view or Shown())
 
 
 async def test_it_lists_and_watches_each_resource_once_and_nothing_else() -> None:

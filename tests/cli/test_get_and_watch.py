@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import subprocess
+import sys
 import time
+import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
@@ -271,3 +275,50 @@ def test_serve_api_serves_with_faults(kinformer: Run) -> None:
     assert end(process).code == 130
     assert "drop:resource=" in kinformer("serve-api", "--fault", "help").out
     assert kinformer("serve-api", "--fault", "drip").code == 2
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[31mred\u009b5m \u202e é 日本 😀"
+
+
+@pytest.mark.parametrize("form", ["table", "wide", "yaml", "json", "name", "jsonpath={.items[*].data.k}"])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii"])
+def test_no_object_drives_the_terminal_or_fails_on_its_encoding(
+    served: Served, kinformer: Run, form: str, encoding: str
+) -> None:
+    body = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "hostile", "labels": {"of": "hostile"}, "annotations": {"a": HOSTILE}},
+        "data": {"k": HOSTILE},
+    }
+    with contextlib.suppress(urllib.error.HTTPError):  # It is there from the run before.
+        send(served, "POST", "/api/v1/namespaces/default/configmaps", body)
+    at = ("--server", served.url, "-l", "of=hostile", "-o", form)
+    outcome = kinformer("get", "cm", *at, PYTHONIOENCODING=encoding)
+    assert outcome.code == 0, outcome.err
+    assert not {character for character in outcome.out if character < " " and character not in "\n\t"}
+    assert not {"\x7f", "\x9b", "\u202e"}.intersection(outcome.out)
+    if form == "json":
+        assert json.loads(outcome.out)["data"]["k"] == HOSTILE
+    elif form == "yaml":
+        assert yaml.safe_load(outcome.out)["data"]["k"] == HOSTILE
+
+
+def test_without_arguments_it_shows_what_to_try(kinformer: Run) -> None:
+    outcome = kinformer()
+    assert (outcome.code, outcome.err) == (0, "")
+    for command in ("kinformer demo", "kinformer ui --demo --open", "kinformer watch pods -A", "kinformer --help"):
+        assert command in outcome.out
+
+
+def test_get_starts_without_the_informers_and_the_forms_that_it_does_not_need(served: Served) -> None:
+    program = (
+        "import sys\n"
+        "from kinformer.cli._app import run\n"
+        f"code = run(['get', 'cm', '--kubeconfig', {str(served.kubeconfig)!r}])\n"
+        "heavy = ('kinformer.informer', 'kinformer.reflector', 'kinformer.testing', 'kinformer.cli._jsonpath',\n"
+        "         'kinformer._display.yaml_text', 'kubernetes_asyncio', 'rich', 'uvicorn', 'starlette')\n"
+        "print(code, [name for name in heavy if name in sys.modules])\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "0 []"

@@ -16,7 +16,8 @@ import pytest
 
 from kinformer import Controller, SharedInformerFactory
 from kinformer.cli._session import UsageProblem
-from kinformer.cli._top import CONTROLLER_TITLES, TITLES, _size, _status_url, controllers_of, plain, rows_of
+from kinformer.cli._top import CONTROLLER_TITLES, TITLES, _status_url, controllers_of, plain, rows_of
+from kinformer.cli._units import byte_size
 from kinformer.integrations.status_endpoint import StatusServer, status_of
 from kinformer.testing import build
 from tests.cli.conftest import environment
@@ -225,7 +226,7 @@ def test_rates_are_what_has_come_since_the_look_before() -> None:
     ],
 )
 def test_a_size_has_three_digits(size: float, text: str) -> None:
-    assert _size(size) == text
+    assert byte_size(size) == text
 
 
 def controller(**changed: Any) -> dict[str, Any]:
