@@ -1,0 +1,67 @@
+"""The generated file of one Kubernetes release: its types and its OpenAPI documents.
+
+`tests/apiserver/assets/schemas/generate.py` writes the file. It is a zip archive with these members:
+
+    types.json              kinds, types and their fields, as `go_types` reads them
+    openapi/v2.json         what `/openapi/v2` answers as JSON
+    openapi/v2.pb           what `/openapi/v2` answers as protobuf
+    openapi/v3/PLACE.json   what `/openapi/v3/PLACE` answers, PLACE being `api/v1` or `apis/GROUP/VERSION`
+"""
+
+from __future__ import annotations
+
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+__all__ = ["DEFAULT_RELEASE", "RELEASES", "Archive"]
+
+_FOLDER: Final = Path(__file__).parent
+_PREFIX: Final = "openapi/v3/"
+
+RELEASES: Final = tuple(sorted(path.stem.removeprefix("kubernetes-") for path in _FOLDER.glob("kubernetes-*.zip")))
+"""The Kubernetes releases that have a generated file, as "1.36"."""
+
+DEFAULT_RELEASE: Final = "1.36"
+
+
+class Archive:
+    """Reads the members of one release's file; each is read when it is asked for.
+
+    Args:
+        release: one of `RELEASES`.
+    """
+
+    def __init__(self, release: str = DEFAULT_RELEASE) -> None:
+        self._path = _FOLDER / f"kubernetes-{release}.zip"
+
+    @staticmethod
+    def of(release: str = DEFAULT_RELEASE) -> Archive:
+        """Return the archive of a release; the same object each time."""
+        return _archive_of(release)
+
+    @lru_cache(maxsize=64)  # noqa: B019 - archives are never collected: `of` keeps them
+    def read(self, member: str) -> bytes | None:
+        """Return the bytes of a member, or `None` if there is no such member."""
+        with zipfile.ZipFile(self._path) as archive:
+            try:
+                return archive.read(member)
+            except KeyError:
+                return None
+
+    @property
+    def places(self) -> list[str]:
+        """The places of the OpenAPI v3 documents, as `apis/apps/v1`."""
+        with zipfile.ZipFile(self._path) as archive:
+            names = archive.namelist()
+        return [name.removeprefix(_PREFIX).removesuffix(".json") for name in names if name.startswith(_PREFIX)]
+
+    def openapi_v3(self, place: str) -> bytes | None:
+        """Return the OpenAPI v3 document of a place as JSON, or `None` for a place that Kubernetes does not have."""
+        return self.read(f"{_PREFIX}{place}.json")
+
+
+@lru_cache
+def _archive_of(release: str) -> Archive:
+    return Archive(release)

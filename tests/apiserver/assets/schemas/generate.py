@@ -1,0 +1,130 @@
+"""Write the generated file of a Kubernetes release: kinformer/testing/_apiserver/schemas/kubernetes-X.Y.zip.
+
+    make apiserver-assets                                     # etcd and kube-apiserver, in the version that go.mod pins
+    .venv/bin/python tests/apiserver/assets/schemas/generate.py
+
+The Go types come from the program beside this file; list types, enums, defaults and the OpenAPI documents come from a
+kube-apiserver that is started for it. The same versions give the same bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import ssl
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from kinformer.testing import ControlPlane
+
+ASSETS = Path(__file__).parents[1]
+OUT = Path(__file__).parents[4] / "kinformer" / "testing" / "_apiserver" / "schemas"
+V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+PREFIXES = {
+    "apis/meta/": "io.k8s.apimachinery.pkg.apis.meta.",
+    "api/resource": "io.k8s.apimachinery.pkg.api.resource",
+    "runtime": "io.k8s.apimachinery.pkg.runtime",
+    "util/intstr": "io.k8s.apimachinery.pkg.util.intstr",
+    "apiextensions/": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.",
+    "apiregistration/": "io.k8s.kube-aggregator.pkg.apis.apiregistration.",
+}
+
+
+def go_types() -> dict[str, Any]:
+    """Run the Go program."""
+    environment = os.environ | {"CGO_ENABLED": "0", "PATH": os.environ["PATH"] + ":/usr/local/go/bin"}
+    command = ["go", "run", "-buildvcs=false", "-trimpath", "./schemas"]
+    done = subprocess.run(command, cwd=ASSETS, env=environment, check=True, stdout=subprocess.PIPE)
+    table: dict[str, Any] = json.loads(done.stdout)
+    return table
+
+
+async def documents() -> tuple[str, dict[str, bytes]]:
+    """Ask a kube-apiserver for its version ("1.36") and its OpenAPI documents, by member of the archive."""
+    async with ControlPlane() as plane:
+        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=plane.ca_file))
+        headers = {"Authorization": f"Bearer {plane.token}"}
+        async with aiohttp.ClientSession(plane.url, headers=headers, connector=connector) as session:
+
+            async def get(path: str, accept: str = "application/json") -> bytes:
+                async with session.get(path, headers={"Accept": accept}) as response:
+                    response.raise_for_status()
+                    return await response.read()
+
+            found = {
+                "openapi/v2.json": await get("/openapi/v2"),
+                "openapi/v2.pb": await get("/openapi/v2", V2_PROTOBUF),
+            }
+            for place in json.loads(await get("/openapi/v3"))["paths"]:
+                found[f"openapi/v3/{place}.json"] = await get(f"/openapi/v3/{place}")
+            version = json.loads(await get("/version"))
+    return f"{version['major']}.{version['minor']}", found
+
+
+def openapi_name(key: str) -> str:
+    """Return the OpenAPI name of a Go type, as io.k8s.api.core.v1.PodSpec of core/v1.PodSpec."""
+    for prefix, name in PREFIXES.items():
+        if key.startswith(prefix):
+            return name + key.removeprefix(prefix).replace("/", ".")
+    return "io.k8s.api." + key.replace("/", ".")
+
+
+def add_openapi(table: dict[str, Any], found: dict[str, bytes]) -> None:
+    """Add to each field of the table what only OpenAPI knows."""
+    schemas: dict[str, Any] = {}
+    for member, content in found.items():
+        if member.startswith("openapi/v3/"):
+            schemas |= json.loads(content).get("components", {}).get("schemas", {})
+    for key, row in table["types"].items():
+        schema = schemas.get(openapi_name(key), {})
+        properties = schema.get("properties", {})
+        for field in row.get("fields", ()):
+            one = properties.get(field["json"])
+            if one is None:
+                continue
+            if one.get("x-kubernetes-list-type"):
+                field["listType"] = one["x-kubernetes-list-type"]
+            if one.get("x-kubernetes-list-map-keys"):
+                field["listKeys"] = one["x-kubernetes-list-map-keys"]
+            referred = [schemas.get(part.get("$ref", "").rpartition("/")[2], {}) for part in one.get("allOf", ())]
+            for source in (one, *referred):
+                if source.get("x-kubernetes-map-type"):
+                    field["mapType"] = source["x-kubernetes-map-type"]
+            if one.get("enum"):
+                field["enum"] = one["enum"]
+            if "default" in one and one["default"] != {}:
+                field["default"] = one["default"]
+            if field["json"] in schema.get("required", ()):
+                field["required"] = True
+
+
+def write(release: str, members: dict[str, bytes]) -> Path:
+    """Write the archive, the same bytes for the same members."""
+    path = OUT / f"kubernetes-{release}.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        for name in sorted(members):
+            info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_LZMA
+            archive.writestr(info, members[name])
+    return path
+
+
+def main() -> int:
+    """Generate the file, and print where it is."""
+    table = go_types()
+    release, found = asyncio.run(documents())
+    add_openapi(table, found)
+    text = json.dumps(table, separators=(",", ":"), sort_keys=True).encode()
+    path = write(release, {"types.json": text} | found)
+    print(f"{path}: {path.stat().st_size:,} bytes, {len(table['kinds'])} kinds, {len(table['types'])} types")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
