@@ -73,6 +73,9 @@ class Informers(Application):
         client: makes the client; by default the one of the pod or of the kubeconfig.
         sync_timeout: seconds that the start waits for the caches; after that the application starts without them, and
             answers 503 where they are needed. 0 to start at once.
+        controllers: each makes a controller of the client and the factory; it is run beside the application, which
+            does not wait for it. Called again when the controller has ended with an error or has lost its leadership,
+            so it makes the `LeaderElector`, too. Every process of an application runs its own: give them an elector.
     """
 
     @overload

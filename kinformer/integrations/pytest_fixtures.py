@@ -74,8 +74,20 @@ def informer_factory_options() -> dict[str, Any]:
 
 @_async_fixture
 async def kube_api(kube_api_options: dict[str, Any]) -> AsyncIterator[ApiServer]:
-    """A Kubernetes API server of this test's own: `kube_api.url`, `.create(...)`, `.get(...)`, `.faults`."""
+    """A Kubernetes API server of this test's own: `kube_api.url`, `.create(...)`, `.get(...)`, `.faults`.
+
+    It shares the event loop with a test that is a coroutine function. For one that is a plain function it runs in a
+    thread, and each call of its methods returns when it is done there.
+    """
     async with _testing().ApiServer(**kube_api_options) as server:
+        yield server
+
+
+def kube_api_in_a_thread(kube_api_options: dict[str, Any]) -> Iterator[ApiServer]:
+    """Set up `kube_api` for a test that is a plain function; the plugin's hook takes it instead of the fixture."""
+    from kinformer.integrations._server_thread import server_in_a_thread
+
+    with server_in_a_thread(functools.partial(_testing().ApiServer, **kube_api_options)) as server:
         yield server
 
 

@@ -12,6 +12,8 @@ in `pytest_fixtures`, and load what they need when they are used.
 
 from __future__ import annotations
 
+import inspect
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,13 +33,32 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_fixture_setup(fixturedef: Any, request: Any) -> Iterator[Any]:
-    """Leave our fixtures to anyio in a test that anyio runs: pytest-asyncio would set them up on a loop of its own."""
-    plain = getattr(fixturedef.func, "kinformer_plain", None)
-    if plain is None or "anyio_backend" not in request.fixturenames:
+    """Choose how a fixture of ours is set up, by the kind of the test.
+
+    In a test that anyio runs, our fixtures are left to anyio: pytest-asyncio would set them up on a loop of its own.
+    For a test that is a plain function, `kube_api` runs in a thread: the loop stands still while such a test runs.
+    """
+    declared = fixturedef.func
+    other = _other_form(declared, request)
+    if other is None:
         return (yield)
-    marked = fixturedef.func
-    fixturedef.func = plain
+    fixturedef.func = other
     try:
         return (yield)
     finally:
-        fixturedef.func = marked
+        fixturedef.func = declared
+
+
+def _other_form(declared: Any, request: Any) -> Any:
+    if getattr(declared, "__module__", "") != _FIXTURES:
+        return None
+    if declared.__name__ == "kube_api" and not _runs_on_a_loop(request.node):
+        return sys.modules[_FIXTURES].kube_api_in_a_thread
+    return getattr(declared, "kinformer_plain", None) if "anyio_backend" in request.fixturenames else None
+
+
+def _runs_on_a_loop(item: Any) -> bool:
+    function = getattr(item, "obj", None)
+    # Hypothesis hides the test in a plain function of its own.
+    inner = getattr(getattr(function, "hypothesis", None), "inner_test", None) or function
+    return inspect.iscoroutinefunction(inspect.unwrap(inner)) if callable(inner) else True

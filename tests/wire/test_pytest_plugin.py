@@ -119,3 +119,66 @@ def test_loading_it_costs_no_heavy_import(pytester: Pytester) -> None:
             assert not loaded
     """)
     pytester.runpytest_subprocess("-p", "no:looptime_plugin", "-p", "no:asyncio").assert_outcomes(passed=1)
+
+
+PLAIN: Final = """
+import asyncio, threading, time, urllib.request
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from kinformer import Client, ClusterConfig
+from kinformer.integrations.fastapi import Informers
+from kinformer.testing import build
+
+def names(http):
+    answer = http.get("/pods")
+    assert answer.status_code == 200, answer.text
+    return {pod["metadata"]["name"] for pod in answer.json()["items"]}
+
+def test_a_test_client_reads_a_cache(kube_api, kube_faults):
+    kube_api.create(build.pod("web-0"))
+    informers = Informers(client=lambda: Client(ClusterConfig.for_server(kube_api.url)))
+    app = FastAPI(lifespan=informers.lifespan)
+    app.include_router(informers.router("pods"))
+    began = time.monotonic()
+    with TestClient(app) as http:
+        assert names(http) == {"web-0"}
+        kube_faults.drop_watches()
+        kube_api.create(build.pod("web-1"))
+        while names(http) != {"web-0", "web-1"}:
+            time.sleep(0.01)
+    assert time.monotonic() - began < 8
+    assert kube_api.count("list", "pods") + kube_api.count("watch", "pods") >= 2
+
+def test_a_plain_function_uses_the_server_from_any_loop_of_its_own(kube_api):
+    kube_api.create(build.pod("web-0"))
+    async def count():
+        async with Client(ClusterConfig.for_server(kube_api.url)) as client:
+            from kinformer.resources import PODS
+            return len((await client.list(PODS)).items)
+    assert asyncio.run(count()) == 1
+    url = kube_api.url
+    with kube_api.faults.down():
+        try:
+            urllib.request.urlopen(url + "/version", timeout=2)
+        except OSError:
+            pass
+        else:
+            raise AssertionError("it is down")
+    assert asyncio.run(count()) == 1
+    assert isinstance(kube_api.resource_version, int)
+
+class TestInAClass:
+    def test_it_is_served_too(self, kube_api):
+        urllib.request.urlopen(kube_api.url + "/version", timeout=5).read()
+
+def test_no_thread_is_left():
+    assert [t.name for t in threading.enumerate() if t is not threading.main_thread()] == []
+"""
+
+
+@pytest.mark.parametrize("mode", ["strict", "auto", "no plugin"])
+def test_a_plain_function_has_a_server_that_answers_while_it_runs(pytester: Pytester, mode: str) -> None:
+    pytester.makepyfile(PLAIN)
+    plugin = ("-p", "no:asyncio") if mode == "no plugin" else (*ASYNCIO, f"--asyncio-mode={mode}")
+    run = pytester.runpytest_subprocess("-p", "no:looptime_plugin", "-W", "error", *plugin)
+    run.assert_outcomes(passed=4)

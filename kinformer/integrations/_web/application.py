@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from kinformer.client import Client
 from kinformer.errors import AlreadyStartedError, CacheSyncError, NotStartedError, StoppedError
 from kinformer.informer.factory import InformerSettings, SharedInformerFactory, checked_settings
+from kinformer.integrations._web.controllers import ControllerRuns
 from kinformer.integrations._web.open_streams import OpenStreams
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Iterable
     from contextlib import AbstractAsyncContextManager
 
+    from kinformer.controller import Controller
     from kinformer.informer import SharedInformer
     from kinformer.informer.typed import TypedInformer
+    from kinformer.integrations._web.controllers import MakeController
     from kinformer.resources import Resource
 
 __all__ = ["Application", "InformerRequest"]
@@ -69,7 +72,17 @@ def _behind(found: SharedInformer | TypedInformer[Any]) -> SharedInformer:
 
 
 class Application:
-    """What `kinformer.integrations.starlette.Informers` and `kinformer.integrations.fastapi.Informers` share."""
+    """The informers, and the controllers, of a web application: what is the same in FastAPI and Starlette.
+
+    Args:
+        make: makes the factory of a client; the place for its options, for handlers and for indexers.
+        client: makes the client; by default the one of the pod or of the kubeconfig.
+        sync_timeout: seconds that the start waits for the caches; after that the application starts without them, and
+            answers 503 where they are needed. 0 to start at once.
+        controllers: each makes a controller of the client and the factory; it is run beside the application, which
+            does not wait for it. Called again when the controller has ended with an error or has lost its leadership,
+            so it makes the `LeaderElector`, too. Every process of an application runs its own: give them an elector.
+    """
 
     def __init__(
         self,
@@ -77,11 +90,14 @@ class Application:
         *,
         client: Callable[[], Client] = Client,
         sync_timeout: float = 10.0,
+        controllers: Iterable[MakeController] = (),
     ) -> None:
         self._make = make
         self._client = client
         self._sync_timeout = sync_timeout
         self._factory: SharedInformerFactory | None = None
+        self._makers = tuple(controllers)
+        self._runs: ControllerRuns | None = None
         self._opened: Client | None = None
         self._requests: list[InformerRequest] = []
         self._found: dict[InformerRequest, SharedInformer | TypedInformer[Any]] = {}
@@ -101,6 +117,11 @@ class Application:
     def running(self) -> bool:
         """Whether the application runs, that is, whether its lifespan has been entered and not left."""
         return self._factory is not None
+
+    @property
+    def controllers(self) -> list[Controller[Any]]:
+        """The controllers that run now, for `status_of` and metrics; none while the application does not run."""
+        return [] if self._runs is None else [run.controller for run in self._runs.runs]
 
     @property
     def client(self) -> Client:
@@ -138,12 +159,17 @@ class Application:
                 for each in self._requests:
                     self.found(each)
                 async with factory:
-                    await self._wait_for_first_lists(factory)
-                    yield
+                    self._runs = ControllerRuns(self._makers, client, factory)
+                    self._runs.start()
+                    try:
+                        await self._wait_for_first_lists(factory)
+                        yield
+                    finally:
+                        await self._runs.stop()
                     # Some servers end the lifespan first, and only then wait for open responses.
                     OpenStreams.of_this_loop().close_those_of([factory, *factory.informers.values()])
             finally:
-                self._factory = self._opened = None
+                self._factory = self._opened = self._runs = None
                 self._found.clear()
 
     def around(
