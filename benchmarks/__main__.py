@@ -1,12 +1,12 @@
 """Run the benchmarks, one after the other, and write docs/benchmarks.md.
 
     python -m benchmarks                          all of them
-    python -m benchmarks --only ingest,peers      some of them; the rest of the page is what was measured before
+    python -m benchmarks --only ingest,peers      some of them; the rest of the page keeps earlier results
     python -m benchmarks --quick                  a rough answer to the most important, to the terminal only
-    python -m benchmarks --report                 measure nothing: write the page of what is kept
+    python -m benchmarks --report                 measure nothing: write the page from kept results
 
-A question that fails is told with its reason, here and on the page, and stops nothing: the exit code is 0. It is 2 for
-a question that does not exist.
+A question that fails is reported with its reason, here and on the page, and stops nothing: the exit code is 0. It is
+2 for a question that does not exist.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _ended(child: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def _asked(name: str, bar: Progress, task: object, *, quick: bool) -> list[Row]:
-    """The answer, from a process of its own: what one question leaves in the heap is not the next one's business."""
+    """Return the answer, from a separate process: so one question does not leave objects in the heap of the next."""
     program = _PROGRAM.format(name=name)
     reading, writing = os.pipe()
     environment = {**os.environ, progress.PIPE: str(writing), progress.QUICK: "1" if quick else "0"}
@@ -113,7 +113,7 @@ def _asked(name: str, bar: Progress, task: object, *, quick: bool) -> list[Row]:
                 raise Failed(f"not answered within {LONGEST:.0f} s")
             ready = waiting.select(timeout=1)
             if not ready and child.poll() is not None:
-                break  # it is gone, and what it left behind holds the pipes open
+                break  # it is gone, and its children hold the pipes open
             for key, _ in ready:
                 chunk = os.read(key.fd, 65536)
                 if not chunk:
@@ -134,7 +134,7 @@ def _asked(name: str, bar: Progress, task: object, *, quick: bool) -> list[Row]:
 
 
 def measure(names: Sequence[str], *, quick: bool) -> dict[str, Answer]:
-    """Ask each; what was answered is kept as soon as it is there, but for rough answers."""
+    """Ask each question, and keep each answer at once, except for rough ones."""
     console = Console(highlight=False, soft_wrap=True)
     columns = (
         SpinnerColumn(),
@@ -176,8 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--only", metavar="NAMES", help=f"of {', '.join(QUESTIONS)}")
     parser.add_argument("--quick", action="store_true", help="rough, and no page")
-    parser.add_argument("--report", action="store_true", help="write the page of what is kept; measure nothing")
-    parser.add_argument("--no-report", action="store_true", help="keep what is measured, and write no page")
+    parser.add_argument("--report", action="store_true", help="write the page from kept results; measure nothing")
+    parser.add_argument("--no-report", action="store_true", help="keep the results, and write no page")
     given = parser.parse_args(arguments)
     names = given.only.split(",") if given.only else list(QUICK if given.quick else QUESTIONS)
     unknown = [name for name in names if name not in QUESTIONS]
@@ -188,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             measure(names, quick=given.quick)
         except KeyboardInterrupt:
-            print("interrupted; what was measured before is kept (--report writes the page of it)", file=sys.stderr)
+            print("interrupted; earlier results are kept (--report writes the page)", file=sys.stderr)
             return 130
     if given.quick or given.no_report:
         return 0

@@ -1,4 +1,4 @@
-"""An API server that costs the client nothing but its own work: what it sends is ready before anybody asks.
+"""An API server that costs the client only its own work: all answers are rendered before the first request.
 
     python -m benchmarks.api_replay OBJECTS EVENTS [FILE]
 
@@ -125,7 +125,7 @@ class Replay:
         await writer.drain()
         await self._begun.wait()
         if version.isdecimal() and int(version) >= FIRST_UPDATE:
-            # Who comes back has had its share: what is measured is one stream.
+            # A client that reconnects has had its share: one stream is measured.
             await asyncio.Event().wait()
         for piece in content.updates:
             writer.write(piece)
@@ -143,7 +143,7 @@ class Replay:
                     watch.cancel()
             self._watches.clear()
             self._objects = int(query["objects"])
-            # Rendered now: nobody is to wait for it later.
+            # Rendered now, so that no request waits for it.
             for content in (self._json, self._protobuf):
                 if content is not None:
                     content.page(self._objects, 500, 0)
@@ -180,7 +180,7 @@ async def _write(writer: asyncio.StreamWriter, body: bytes) -> None:
 
 
 def _messages(file: Path) -> list[bytes]:
-    """What `client_go encode` wrote: messages, each after the four bytes of its length."""
+    """Return the messages that `client_go encode` wrote, each after the four bytes of its length."""
     data, found, at = file.read_bytes(), [], 0
     while at < len(data):
         size = int.from_bytes(data[at : at + 4], "big")

@@ -4,7 +4,7 @@ uvicorn, with one worker, is alone on one core. On the other are a server that r
 500 of their updates a second, and the generator: 2,000 requests a second for a random pod each, at their times whether
 or not earlier ones were answered (open loop), so a latency counts from the moment when the request was due. The same is
 asked as fast as it is answered, and beside it an endpoint that decodes each object and has FastAPI encode it again. In
-the end, with 20 event streams open, it is told to stop. Its bias: the generator is our own, reads no JSON, and shares
+the end, with 20 event streams open, it is stopped. Its bias: the generator is our own, reads no JSON, and shares
 its core with the API server, so it answers for some of the latency; and loopback has no network in it.
 """
 
@@ -200,7 +200,7 @@ class Load:
         until = time.perf_counter() + 5
         while len(self.latencies) < sent and time.perf_counter() < until:
             await asyncio.sleep(0.001)
-        # What was never answered has taken for ever.
+        # A request without an answer has taken for ever.
         self.latencies += [5.0] * (sent - len(self.latencies))
         return sent / seconds
 
@@ -266,7 +266,7 @@ def _port_of(service: subprocess.Popen[str]) -> int:
 
 
 async def _streams(port: int) -> list[asyncio.StreamWriter]:
-    """Open event streams, and read until each has told what there is."""
+    """Open event streams, and read until each has sent all objects."""
     writers = []
     for _ in range(STREAMS):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)

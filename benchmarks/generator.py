@@ -2,9 +2,9 @@
 
 The recording holds 300 pods of one deployment, and 480 updates. Of each, the parts that differ between real pods are
 cut out once, and filled in again by the number of the pod: its name, namespace, uid, ReplicaSet, labels, node,
-addresses, checksums, container ids, creation time and version. What is random in a real cluster is the hash of a number
-here: the same number gives the same bytes, on every machine. What remains alike is alike in a real cluster, too: the
-fields and their order, the managedFields, the containers of one team's chart.
+addresses, checksums, container ids, creation time and version. Values that are random in a real cluster are hashes of
+a number here: the same number gives the same bytes, on every machine. What remains alike is alike in a real cluster,
+too: the fields and their order, the managedFields, the containers of one team's chart.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _uid(digits: str) -> str:
 
 @lru_cache(maxsize=100_000)
 def _of_a_set(number: int) -> dict[str, bytes]:
-    """What the pods of one ReplicaSet share."""
+    """Return the parts that the pods of one ReplicaSet share."""
     digits = _hex(f"set {number}")
     app = _APPS[number % len(_APPS)]
     minute = number % 1440

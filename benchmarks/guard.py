@@ -3,8 +3,8 @@
     python -m benchmarks.guard
 
 A ratio hardly depends on the machine, and the best of several runs hardly on its other work. The bounds are some 1.45
-times what was measured when they were set: a regression of 1.5 is caught, and noise is not. Exits with 1 when one is
-passed.
+times the measured values at the time they were set: a regression of 1.5 is caught, and noise is not. Exits with 1
+when one is passed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Question: what does importing kinformer cost?
 
-CPU time and resident memory of new processes, the best of five, beside what is imported anyway and beside
+CPU time and resident memory of new processes, the best of five, beside its own dependencies and beside
 kubernetes_asyncio's client. Its bias: the files are in the page cache.
 """
 

@@ -1,4 +1,4 @@
-"""What does the whole pipeline cost per watch event?
+"""Question: what does the whole pipeline cost per watch event?
 
 From the socket through client, reflector, FIFO and cache to one plain handler that looks at names only, with one index
 on the namespace: CPU time of this process per event, on what a real kube-apiserver sent (8.9 KB pods). Beside it the
@@ -110,7 +110,7 @@ def measure(runs: int = RUNS) -> tuple[float, float]:
 
 
 def measure_others(runs: int = RUNS) -> tuple[float, float | None]:
-    """What an event costs when it is read from, and on uvloop, where that is installed."""
+    """Return the cost of an event that is read, and of one on uvloop if that is installed."""
     new_loop = importlib.import_module("uvloop").new_event_loop if importlib.util.find_spec("uvloop") else None
     reading, on_uvloop = [], []
     with replaying() as url:

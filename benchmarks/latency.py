@@ -1,11 +1,11 @@
-"""How long after a write is the handler called?
+"""Question: how long after a write is the handler called?
 
 500 writes a second to `kinformer serve-api`, a process of its own, by a third process that puts the time into each of
 100 ConfigMaps of 1 KB; the client's handler takes the difference. One client after the other, each in its own process.
 The first row is how long the writer itself waits for the answer to its write.
 
 Its bias: all of it runs on one machine, whose cores are shared by server, writer and client, and the server is
-kinformer's own, in Python: what it needs for a write is in every row. Peers without a cache only watch.
+kinformer's own, in Python: its time for a write is in every row. Peers without a cache only watch.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Question: how much memory does a cached object take, in either storage, and a relist of what is unchanged?
+"""Question: how much memory does a cached object take, in either storage, and a relist of unchanged objects?
 
 Resident memory of a process, by the kernel's count, before and after a cache is filled with different pods, per object
 and as a multiple of the objects' own JSON; then the peak while the whole is listed again. Each storage has a process of
-its own. "In objects" is what Python says of everything that is held, added up: what is left is the allocator's, and the
+its own. "In objects" is the sum of the sizes that Python reports: the rest is the allocator's, and the
 compressor's 0.7 MB. Its bias: no network, so no buffers of one; and neither index nor handler decodes anything, which
-would leave pieces of what it decoded in the heap.
+would leave decoded pieces in the heap.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def resident() -> int:
 
 
 def accounted(indexer: Indexer) -> int:
-    """What Python says that the objects of a cache take: each part once, rounded up as its allocator does."""
+    """Return the size that Python reports for a cache: each object once, rounded up as by its allocator."""
     parts: dict[int, int] = {}
 
     def add(*found: Any) -> None:

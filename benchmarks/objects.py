@@ -1,4 +1,4 @@
-"""A source without a network, for what is measured of the cache alone; the pods are those of `generator`."""
+"""A source without a network, for measurements of the cache alone; the pods are those of `generator`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Memory", "later", "pod", "pods"]
 
 
 class Memory:
-    """A source without a network: what is measured with it is the cache, not the wire."""
+    """A source without a network: it measures the cache, not the wire."""
 
     def __init__(self, raws: Sequence[bytes]) -> None:
         # A tuple of bytes is nothing to the collector, which would walk over a list as if it were the cache's.
@@ -70,7 +70,7 @@ class Memory:
     async def watch(
         self, *, resource_version: str, timeout_seconds: int, send_initial_events: bool = False
     ) -> AsyncIterator[AsyncIterator[WatchBatch]]:
-        """What `changed` sends."""
+        """Yield the events that `changed` sends."""
         del resource_version, timeout_seconds, send_initial_events
         self.watched.set()
         yield self._each()

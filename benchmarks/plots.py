@@ -20,7 +20,7 @@ _BLUE, _ORANGE, _GREY = "#2f7de1", "#d98324", "#8b949e"
 _TEXT, _LINE = "#57606b", "#c9d1d8"
 
 # Text and lines are lighter where the reader's page is dark. Matplotlib writes colours into each element, so they are
-# found by what they are there.
+# found by their colours.
 _DARK: Final = f"""<style>@media (prefers-color-scheme: dark) {{
 [style*="fill: {_TEXT}"] {{ fill: #c9d1d9 !important }}
 [style*="stroke: {_TEXT}"] {{ stroke: #c9d1d9 !important }}

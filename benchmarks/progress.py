@@ -1,7 +1,7 @@
-"""How far a question is, from the process that measures to the one that shows it.
+"""Progress of a question, from the process that measures to the one that shows it.
 
 The runner gives its child a pipe, and its number in the environment; without one nothing is written, and a module that
-is run by hand is as before. How large a measurement is to be is told the same way.
+is run by hand is as before. The size of a measurement is passed in the same way.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ QUICK = "KINFORMER_BENCH_QUICK"
 
 
 def is_quick() -> bool:
-    """Whether a rough answer is wanted, soon."""
+    """Return whether a rough, quick answer suffices."""
     return os.environ.get(QUICK) == "1"
 
 

@@ -1,8 +1,8 @@
-"""What does a read of the cache cost: by key, by index, by labels?
+"""Question: what does a read of the cache cost: by key, by index, by labels?
 
 10,000 pods in the cache, and client-go's lister with the same pods beside: CPU time of a read, the selector given as
 text each time. Its bias: pods come out undecoded, so reading more than their heads costs extra, as `peers` shows; and
-client-go hands out pointers into its cache, which nobody may change, where kinformer makes a view of each object.
+client-go hands out pointers into its cache, which must not be changed, while kinformer makes a view of each object.
 """
 
 from __future__ import annotations

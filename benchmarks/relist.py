@@ -1,4 +1,4 @@
-"""What does it take to list again what has not changed?
+"""Question: what does a relist of unchanged objects cost?
 
 50,000 pods from a server in another process into a cache with one index and one handler; then the whole list again, as
 after an expired version: by streaming, as by default, and from a server that does not stream lists, which answers a

@@ -75,7 +75,7 @@ def streamed(items: list[bytes]) -> bytes:
 async def serve(rounds: int, items: list[bytes]) -> None:
     """Serve until cancelled: plain HTTP written by hand, so that serving costs next to nothing.
 
-    With items of its own, it serves those, in pages and by streaming, and no events; else what was recorded.
+    With items of its own, it serves those, in pages and by streaming, and no events; else the recording.
     """
     pages = pages_of(items) if items else [recorded_list()]
     stream = b"" if items else chunked(rounds_of_events(rounds))

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md, out of what was measured."""
+"""Writes docs/benchmarks.md from the results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["explained", "overview", "page", "question_of"]
 
 
 def explained(module: ModuleType) -> tuple[str, str]:
-    """The question of a module and what it says about it, out of its docstring."""
+    """Return the question of a module and its explanation, from its docstring."""
     question, _, rest = (module.__doc__ or "").strip().partition("\n\n")
     question = " ".join(question.removeprefix("Question: ").split())
     return question[:1].upper() + question[1:], rest.strip()
@@ -45,7 +45,7 @@ def overview(answers: dict[str, Answer], order: Sequence[str]) -> str:
 
 
 def _with_target(answer: Answer | None) -> list[Row]:
-    """Rows with a target; one that goes on ("… of the scan limit", "the same …") carries what it goes on from."""
+    """Rows with a target; one that goes on ("… of the scan limit", "the same …") gets the words that it continues."""
     found: list[Row] = []
     base = before = ""
     for row in answer.rows if answer else ():
@@ -87,10 +87,10 @@ Measured by `make bench`, which writes this page: {latest.at} UTC at commit {lat
 on {results.machine()}.
 {results.versions()}.
 
-Each question is asked in a process of its own, the server runs in another, and what is compared is measured in one
-run: CPU time (user and system) and not time on the clock, and ratios rather than microseconds, which are others on
-another machine. Targets are those the project has set itself. What is not reached says so, and
-[design note 0005](design/0005-the-hot-path.md) says why. The scan limit is what msgspec needs to skip once over the
+Each question runs in its own process, and the server in another. Compared figures are measured in one run: CPU time
+(user and system) instead of wall-clock time, and ratios rather than microseconds, which differ between machines. The
+project has set the targets itself. A target that is not reached is marked, and [design note
+0005](design/0005-the-hot-path.md) has the reason. The scan limit is the time that msgspec needs to skip once over the
 same bytes, building nothing.
 
 ## Every target

@@ -1,4 +1,4 @@
-"""What was measured, kept between runs, so that one question can be asked again without the others.
+"""Results, kept between runs, so that one question can be asked again without the others.
 
 One JSON file in the cache folder of this machine's user (`KINFORMER_BENCH_CACHE`, else
 `$XDG_CACHE_HOME/kinformer/bench`, else `~/.cache/kinformer/bench`), never in the repository.
@@ -34,7 +34,7 @@ PACKAGES = (
 
 
 class Answer(NamedTuple):
-    """What became of a question.
+    """The outcome of a question.
 
     Attributes:
         rows: the answer; empty where it failed.
@@ -52,7 +52,7 @@ class Answer(NamedTuple):
 
 
 def cache_folder() -> Path:
-    """Where results, built programs and converted recordings are kept; made when missing."""
+    """Return the folder of results, built programs and converted recordings; create it if it is missing."""
     chosen = os.environ.get("KINFORMER_BENCH_CACHE")
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = Path(chosen) if chosen else base / "kinformer" / "bench"
@@ -65,7 +65,7 @@ def _file() -> Path:
 
 
 def load() -> dict[str, Answer]:
-    """What is kept, by question; nothing where the file is missing, damaged or of another form."""
+    """Return the kept results by question; nothing if the file is missing, damaged or of another form."""
     try:
         kept: dict[str, dict[str, Any]] = json.loads(_file().read_text())
         return {
@@ -112,7 +112,7 @@ def machine() -> str:
 
 
 def versions() -> str:
-    """Of Python and of what is measured."""
+    """Return the versions of Python and of the measured packages."""
     found = [f"Python {platform.python_version()}"]
     for name in PACKAGES:
         try:

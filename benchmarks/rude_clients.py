@@ -2,7 +2,7 @@
 
 Each follows the ConfigMaps of one namespace and prints a line of JSON for whatever it learns:
 
-    {"state": {name: version}}      what it takes the namespace to hold, after a change
+    {"state": {name: version}}      its view of the namespace, after a change
     {"odd": "..."}                  something handed out as an event that is none
     {"trouble": "..."}              an error that its user gets to see
 
@@ -33,7 +33,7 @@ def say(**line: Any) -> None:
 
 
 class Troubles(logging.Handler):
-    """What a client logs as a warning or worse counts as telling its user."""
+    """A log record of level warning or above counts as a report to the user."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Say it."""
@@ -41,7 +41,7 @@ class Troubles(logging.Handler):
 
 
 class State:
-    """What a user who follows the events takes to be there."""
+    """The state that a user of the events believes in."""
 
     def __init__(self) -> None:
         self._versions: dict[str, str] = {}
@@ -215,7 +215,7 @@ def main() -> None:
     name, url = sys.argv[1:]
     _, run = CLIENTS[name]
     if name == "kinformer":
-        # It tells its user by on_error already.
+        # It reports by on_error already.
         logging.disable(logging.CRITICAL)
     if asyncio.iscoroutinefunction(run):
         asyncio.run(run(url))

@@ -5,7 +5,7 @@
 Each client follows 20 ConfigMaps in a process of its own; the server (`kinformer.testing.ApiServer`, in this process)
 misbehaves for eight seconds while it goes on writing, then is right again. Writes docs/reliability.md.
 
-Its bias: the server is ours; the clients are used as their documentation has it, and a user who begins again a second
+Its bias: the server is ours; the clients are used as their documentation has it, and a user begins again a second
 after an exception; one run of each.
 """
 
@@ -85,7 +85,7 @@ def _half_open(server: ApiServer) -> None:
 
 
 class _Gone:
-    """Somebody listens at the server's place who hangs up on everybody, and counts them."""
+    """A listener at the server's address that closes each connection at once, and counts them."""
 
     def __init__(self) -> None:
         self.attempts = 0
@@ -135,7 +135,7 @@ SCENARIOS = {
 
 @dataclass
 class Outcome:
-    """What came of one client in one scenario."""
+    """The outcome of one client in one scenario."""
 
     requests_per_second: float = 0.0
     noticed_after: float | None = None
@@ -148,7 +148,7 @@ class Outcome:
 
 @dataclass
 class Heard:
-    """What a client has printed."""
+    """The output of a client."""
 
     state: dict[str, str] = field(default_factory=dict)
     states: set[tuple[str, str]] = field(default_factory=set)
@@ -157,7 +157,7 @@ class Heard:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def listen(self, stream: asyncio.StreamReader) -> None:
-        """Read what it prints, to the end."""
+        """Read the output, to its end."""
         clock = asyncio.get_running_loop().time
         async for line in stream:
             with contextlib.suppress(ValueError):
@@ -271,17 +271,17 @@ def report(outcomes: dict[str, dict[str, Outcome]]) -> str:
         f"{name} {version(name)}" for name in ("kinformer", "kubernetes_asyncio", "kubernetes", "lightkube", "kr8s")
     )
     lines = [
-        f"""# When the server misbehaves
+        f"""# Reliability
 
-What kinformer and its Python peers do in front of the same misbehaving server: measured by
-`python -m benchmarks.rude_server`, which writes this page. Each client follows 20 ConfigMaps in a process of its own.
+The behaviour of kinformer and its Python peers in front of the same misbehaving server, measured by
+`python -m benchmarks.rude_server`, which writes this page. Each client follows 20 ConfigMaps in its own process.
 The server misbehaves for {RUDE_SECONDS:g} seconds and writes four times a second meanwhile; then it is right again.
 
-- **Requests/s**: that the client sends while the server misbehaves; where nobody answers, connections it opens.
-- **Told**: after how long its user could know of the trouble: an exception, an error callback or a warning in the log.
-- **Right again**: how long after the end what the client holds was what the server holds, within {PATIENCE:g} s.
+- **Requests/s**: that the client sends while the server misbehaves; without a server, connections that it opens.
+- **Reported**: time until its user can know of the trouble: an exception, an error callback or a warning in the log.
+- **Right again**: time after the end until the client's state equals the server's, within {PATIENCE:g} s.
 - **Lost**: objects of which it had the wrong state then.
-- **Invented**: what it handed out as an event or a state and never was one.
+- **Invented**: events or states that it delivered and that never existed.
 
 ![Requests per second while each watch ends at once]({PICTURE.relative_to("docs")})
 """
@@ -289,7 +289,7 @@ The server misbehaves for {RUDE_SECONDS:g} seconds and writes four times a secon
     for name, rows in outcomes.items():
         scenario = SCENARIOS[name]
         lines += [f"## {scenario.title}", "", scenario.why, ""]
-        lines += ["| client | requests/s | told | right again | lost | invented |", "|---|--:|--:|--:|--:|--:|"]
+        lines += ["| client | requests/s | reported | right again | lost | invented |", "|---|--:|--:|--:|--:|--:|"]
         for client, outcome in rows.items():
             told, right = (_seconds(value, "never") for value in (outcome.noticed_after, outcome.right_after))
             counts = f"{outcome.lost} | {outcome.invented}"
@@ -302,7 +302,7 @@ The server misbehaves for {RUDE_SECONDS:g} seconds and writes four times a secon
 One run of each; times vary by tenths of a second between runs, the requests of a client that does not wait vary with
 the machine. The server is kinformer's own `testing.ApiServer`. The clients are used as their documentation has it
 (`benchmarks/rude_clients.py`); where a stream ends by an exception, the user is taken to list and watch again after
-one second. kinformer was told to let watches last 5 to 10 seconds (`watch_seconds=5`; by default 300 to 600), which
+one second. kinformer's watches last 5 to 10 seconds (`watch_seconds=5`; by default 300 to 600), which
 bounds how long a half-open connection can go unnoticed; its pauses between tries grow to 30 seconds, which is why it
 may be right again some seconds later than a client that never pauses.
 """
@@ -344,7 +344,7 @@ async def measure_all(chosen: list[str]) -> dict[str, dict[str, Outcome]]:
             told, right = (_seconds(value, "never") for value in (outcome.noticed_after, outcome.right_after))
             print(
                 f"  {CLIENTS[client][0]:<34} {outcome.requests_per_second:8.1f} requests/s"
-                f"  told {told:>7}  right again {right:>7}"
+                f"  reported {told:>7}  right again {right:>7}"
                 f"  lost {outcome.lost:>2}  invented {outcome.invented:>4}  {'' if outcome.synced else 'NEVER SYNCED '}"
                 f"{outcome.trouble[:60]}",
                 flush=True,

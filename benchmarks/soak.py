@@ -3,8 +3,8 @@
     python -m benchmarks.soak [--minutes 10]
 
 `kinformer serve-api` runs in a process of its own and goes wrong again and again, in every way a watch or a list can; a
-second process writes. Here, handlers check every event they are told, and each cache is compared with the server in the
-end, object by object. Exits with 1 when a cache differs, a handler was told an impossible history, tasks or sockets
+second process writes. Here, handlers check every event, and each cache is compared with the server in the end,
+object by object. Exits with 1 when a cache differs, a handler got an impossible history, tasks or sockets
 have grown, or the memory after the last minute is more than 5 % above that after the fifth.
 
 Its bias: one server, on loopback, that is ours.
@@ -66,7 +66,7 @@ FAULTS = (
 
 
 class Checked:
-    """A handler that checks what it is told."""
+    """A handler that checks its events."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -83,11 +83,11 @@ class Checked:
                 self._expect(known is None, "added twice", event)
                 self._told[event.key] = _state(obj)
             case Updated(old, new):
-                self._expect(known == _state(old), "old is not what was told last", event)
-                self._expect(_state(new)[1] > _state(old)[1], "not newer than what it was", event)
+                self._expect(known == _state(old), "old is not the last delivered state", event)
+                self._expect(_state(new)[1] > _state(old)[1], "not newer than the old state", event)
                 self._told[event.key] = _state(new)
             case Deleted():
-                self._expect(known is not None, "the end of what was never told", event)
+                self._expect(known is not None, "the deletion of an unknown object", event)
                 self._told.pop(event.key, None)
 
     def _expect(self, holds: bool, problem: str, event: Event) -> None:
@@ -101,7 +101,7 @@ def _state(obj: KubeObject) -> tuple[str, int]:
 
 @dataclass
 class Samples:
-    """What was measured, one entry each five seconds."""
+    """The measurements, one entry every five seconds."""
 
     at: list[float] = field(default_factory=list)
     rss: list[float] = field(default_factory=list)
@@ -252,9 +252,9 @@ async def _soak(minutes: float, url: str, writer: asyncio.subprocess.Process) ->
     sockets = max(samples.sockets)
     print(
         f"\n{written['done']:,} writes ({written['done'] / written['seconds']:.0f}/s, {written['refused']:,} refused), "
-        f"{samples.events[-1]:,} events told, {relists:,} relists, {watches:,} watches, "
-        f"{cpu / samples.events[-1] * 1e6:.0f} µs CPU per event told\n"
-        f"errors told: {', '.join(f'{count} {name}' for name, count in sorted(errors.items()))}\n"
+        f"{samples.events[-1]:,} events delivered, {relists:,} relists, {watches:,} watches, "
+        f"{cpu / samples.events[-1] * 1e6:.0f} µs CPU per event delivered\n"
+        f"errors reported: {', '.join(f'{count} {name}' for name, count in sorted(errors.items()))}\n"
         f"memory: {fifth:.1f} MB after the fifth minute, {last:.1f} MB after the last ({growth:+.1%})\n"
         f"tasks: at most {max(samples.tasks)}, {after_tasks - before_tasks} left; sockets: at most {sockets}\n"
         f"impossible histories: {len(problems)}; caches that differ: {len(different)}"
@@ -269,7 +269,7 @@ async def _soak(minutes: float, url: str, writer: asyncio.subprocess.Process) ->
 
 
 async def _differences(url: str, factory: SharedInformerFactory, informers: dict[str, SharedInformer]) -> list[str]:
-    """The caches that are not equal to the server; the faults go on meanwhile, so who looks may have to look again."""
+    """Return the caches that differ from the server; the faults continue, so a caller may have to look again."""
     identities = {informer: identity for identity, informer in factory.informers.items()}
     different = []
     async with aiohttp.ClientSession() as session:
@@ -320,7 +320,7 @@ def draw(samples: Samples) -> None:
     figure, axes = plt.subplots(3, 1, sharex=True, figsize=(8, 5.5), layout="constrained")
     for axis, values, label, color in (
         (axes[0], samples.rss, "memory, MB", "#2f6fde"),
-        (axes[1], rates, "events told /s", "#3a9d5d"),
+        (axes[1], rates, "events delivered /s", "#3a9d5d"),
         (axes[2], samples.live, "informers live, of 20", "#c77d1e"),
     ):
         axis.plot(minutes, values, color=color, linewidth=1.4)
@@ -348,7 +348,7 @@ def main() -> None:
             loop.get_loop().add_signal_handler(signal.SIGTERM, task.cancel)
             loop.get_loop().run_until_complete(task)
         return
-    # What goes wrong is counted by on_error; a line for each would be thousands.
+    # on_error counts the errors; a line for each would be thousands.
     logging.disable(logging.CRITICAL)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))

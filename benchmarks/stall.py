@@ -56,7 +56,7 @@ class Gaps:
 
 
 def burst(source: Memory) -> Iterator[list[bytes]]:
-    """Updates of all objects, one after the other; in batches as large as what one read may bring."""
+    """Updates of all objects, one after the other; in batches as large as one read."""
     for start in range(0, EVENTS, BATCH):
         numbers = range(start, min(start + BATCH, EVENTS))
         yield [later(source.raws[number % OBJECTS], 3 + number // OBJECTS) for number in numbers]

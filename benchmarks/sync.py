@@ -1,6 +1,6 @@
 """Question: what does the first list cost, per object?
 
-5,000 pods from a server in another process into a cache with one index, and to one handler that has heard of each: by
+5,000 pods from a server in another process into a cache with one index, and to one handler, called for each: by
 pages of 500, and by a streaming list. CPU time per object, beside the scan limit. Its bias: as that of `ingest`.
 """
 

@@ -1,4 +1,4 @@
-"""What every benchmark reports in: rows of a question, with a bound where the project has set itself one."""
+"""The form of all results: rows of a question, with a bound if the project has set one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Row(NamedTuple):
     Attributes:
         what: is measured.
         value: in words, with its unit.
-        target: what is wanted, in words; "" where nothing is. Rows with a target make the overview of the report.
+        target: in words; "" if there is none. Rows with a target make the overview of the report.
         reached: whether it is; `None` where nothing is wanted, or where nothing could be measured.
         number: the value, for the plots; `None` for rows that no plot shows.
         series: to which of several tables of one question the row belongs, such as "watch" or "sync".
@@ -30,7 +30,7 @@ class Row(NamedTuple):
 
 
 def verdict(row: Row) -> str:
-    """Whether the target is reached, in a word."""
+    """Return in one word whether the target is reached."""
     if not row.target:
         return ""
     return {True: "yes", False: "**no**", None: "not measured"}[row.reached]

@@ -1,6 +1,6 @@
 r"""Lists and watches of pods as a kube-apiserver writes them, as JSON and as protobuf.
 
-Of protobuf only the frames are put together here: what is in a pod comes out of Kubernetes' own encoder (`client_go
+Of protobuf only the frames are put together here: the content of a pod comes from Kubernetes' own encoder (`client_go
 encode`). The messages are those of k8s.io/apimachinery: a document is `k8s\0` and a `runtime.Unknown` with the type
 and the object's message in it; a watch is `metav1.WatchEvent`s, each after the four bytes of its length, with such
 documents in them.
@@ -19,7 +19,7 @@ _MAGIC: Final = b"k8s\x00"
 
 
 class Encoding(NamedTuple):
-    """How a kube-apiserver writes.
+    """The format in which a kube-apiserver writes.
 
     Attributes:
         list_type: Content-Type of a list.

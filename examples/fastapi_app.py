@@ -1,7 +1,7 @@
 """A service that answers from live caches: `uvicorn examples.fastapi_app:app`.
 
     pip install 'kinformer[fastapi]' uvicorn
-    curl localhost:8000/nodes/node-1/pods          what runs on a node, by an index
+    curl localhost:8000/nodes/node-1/pods          the pods of a node, by an index
     curl localhost:8000/cache/pods?labelSelector=app=web
     curl -N localhost:8000/cache/watch/pods        server-sent events
     curl localhost:8000/readyz
@@ -46,7 +46,7 @@ async def pods_on(node: str, pods: Pods) -> list[str]:
 
 @app.get("/images/{namespace}/{name}")
 def images(namespace: str, name: str, deployments: Deployments) -> list[str]:
-    """What a deployment runs; a plain `def`, which FastAPI calls in a thread."""
+    """Return the images of a deployment; FastAPI calls a plain `def` in a thread."""
     deployment = deployments.get(name, namespace)
     if deployment is None:
         raise HTTPException(status_code=404, detail=f"there is no deployment {namespace}/{name}")

@@ -1,11 +1,11 @@
-"""Clusters of workers, each with a scheduler pod: what dask-gateway does with informers and a queue of its own.
+"""Clusters of workers, each with a scheduler pod: dask-gateway does this with its own informers and queue.
 
     kubectl apply -f examples/gateway_crd.yaml
     python examples/gateway.py --namespace dask
 
-A controller without `Controller`: handlers put keys into a `RateLimitingQueue`, and workers take them. That is more to
-write, and everything is in sight: which change of a pod concerns a cluster, what is tried again and when, and what
-happens at the end. For most controllers, `Controller` (examples/shop_operator.py) does the same in three lines.
+A controller without `Controller`: handlers put keys into a `RateLimitingQueue`, and workers take them. That is more
+code, and shows each part: the changes of a pod that concern a cluster, the retries and their times, and the steps of
+the end. For most controllers, `Controller` (examples/shop_operator.py) does the same in three lines.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Gateway:
             self.queue.add(ObjectKey(event.obj.namespace, owner.name))
 
     async def run(self) -> None:
-        """Work until cancelled; then what is under way is completed, and the rest left to the next start."""
+        """Work until cancelled; then complete the running reconciles, and leave the rest to the next start."""
         async with self.factory:
             await self.factory.wait_for_cache_sync(timeout=60)
             async with asyncio.TaskGroup() as group:
@@ -122,7 +122,7 @@ class Gateway:
                 self.queue.done(key)
 
     async def reconcile(self, key: ObjectKey) -> None:
-        """Make the world fit what is said about one cluster."""
+        """Make one cluster match its specification."""
         cluster = self.clusters.lister.get(key)
         if cluster is None or cluster.at("metadata.deletionTimestamp"):
             # Its pod goes with it: Kubernetes deletes what an owner leaves behind.

@@ -3,9 +3,9 @@
     kubectl create configmap namespace-labels -n kube-system --from-literal='rules=team-*: billing=teams, tier=gold'
     python examples/namespace_labels.py
 
-It shows server-side apply: what a line does not name any more is taken off, labels that others put on stay, and where
-somebody else manages a label it is left to him, and said whose it is. Two kinds of objects bring work: a namespace that
-changes is looked at alone, and when the ConfigMap changes, all of them.
+It shows server-side apply: labels that no line names any more are removed, and labels of other managers stay. If
+another manager owns a label, the program leaves it alone and logs the manager. Two kinds of objects cause work: a
+changed namespace is reconciled alone, and a change of the ConfigMap reconciles all namespaces.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class NamespaceLabels:
         await self.client.apply(NAMESPACES, manifest, field_manager=MANAGER)
 
     def labels_for(self, name: str) -> dict[str, str]:
-        """What the rules want on a namespace: of two lines that name a label, the later one counts."""
+        """Return the labels that the rules set on a namespace: the last line that names a label counts."""
         rules = self.rules.lister.get(self.key)
         labels: dict[str, str] = {}
         for line in ("" if rules is None else rules.at("data.rules", "")).splitlines():

@@ -1,9 +1,9 @@
-"""An operator: every Shop (example.com/v1) has one Deployment, and says in its status how that is.
+"""An operator: every Shop (example.com/v1) has one Deployment, and reports the state of it in its status.
 
     kubectl apply -f examples/shop_crd.yaml
     python examples/shop_operator.py --namespace default
 
-It shows what an operator is made of: a controller that watches its own kind and what it owns, a finalizer, owner
+It shows the parts of an operator: a controller that watches its own kind and its owned objects, a finalizer, owner
 references, conditions, Kubernetes Events, and leader election for several replicas of it.
 
 Why there is never a second Deployment, and never one left behind, also when the process dies at any line, answers get
@@ -59,7 +59,7 @@ class ShopOperator:
     Args:
         client: writes, and reads where a cache is not enough. `kinformer.Client`, or something that has its verbs.
         factory: where the informers come from; it must list with the same client.
-        say: told of what is worth an Event: the Shop, a reason, a message.
+        say: called with each Event to record: the Shop, a reason, a message.
         leader: works only while this replica leads.
     """
 
@@ -84,7 +84,7 @@ class ShopOperator:
         )
 
     async def reconcile(self, key: ObjectKey) -> Requeue | None:
-        """Make the world fit what is said about one Shop."""
+        """Make the Deployment of one Shop match its specification."""
         shop = self.shops.lister.get(key)
         if shop is None:
             return None
@@ -94,7 +94,7 @@ class ShopOperator:
         """The Shop is to be; the finalizer is on it."""
         found = self.deployments.lister.get(shop.key) or await self.create(shop)
         if found is None:
-            # The cache was behind: this Shop is not what it was. Its event is on the way.
+            # The cache is behind: this Shop has changed. Its event is on the way.
             return Requeue(after=1)
         if not is_owned_by(found, shop, controller=True):
             reason = f"Deployment {found.name} is not of this Shop"
@@ -129,7 +129,7 @@ class ShopOperator:
         try:
             made = await self.client.create(DEPLOYMENTS, deployment_of(now), field_manager=MANAGER)
         except AlreadyExistsError:
-            # Made by the process before this one, or by somebody else.
+            # Made by the process before this one, or by another program.
             return await self.look(DEPLOYMENTS, shop)
         self.say(shop, "Created", f"Deployment {made.name} is created")
         return made
@@ -148,7 +148,7 @@ class ShopOperator:
         return Requeue(after=2)
 
     async def look(self, resource: Resource, shop: KubeObject) -> KubeObject | None:
-        """What the server has under the Shop's name, right now."""
+        """Return the server's present object of the Shop's name."""
         try:
             return await self.client.get(resource, shop.name, namespace=shop.namespace)
         except NotFoundError:
@@ -181,7 +181,7 @@ def deployment_of(shop: KubeObject) -> dict[str, Any]:
 
 
 def differs(found: KubeObject, wanted: dict[str, Any]) -> bool:
-    """Whether what we want of a Deployment is not so. What the server or others added is none of our business."""
+    """Return whether a Deployment differs in the wanted fields. Fields that the server or others added do not count."""
     wanted_image = wanted["spec"]["template"]["spec"]["containers"][0]["image"]
     image = found.at("spec.template.spec.containers.0.image")
     return (found.at("spec.replicas"), image) != (wanted["spec"]["replicas"], wanted_image)

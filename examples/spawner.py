@@ -1,13 +1,13 @@
-"""The servers of users as pods, seen by a web service: what JupyterHub's KubeSpawner does with its own reflectors.
+"""The servers of users as pods, seen by a web service: JupyterHub's KubeSpawner does this with its own reflectors.
 
     python examples/spawner.py --namespace hub --port 8080
-    curl http://127.0.0.1:8080/users/ada                  # how is her pod?
-    curl http://127.0.0.1:8080/users/ada/progress         # what happens to it, as it happens
+    curl http://127.0.0.1:8080/users/ada                  # the state of the user's pod
+    curl http://127.0.0.1:8080/users/ada/progress         # its progress, live
 
 A spawner keeps two caches, of the pods with its label and of their Events, and its request handlers read them: no
 request to the API server is made for a page. This is what a hand-written reflector offers (`pods`, `first_load`, a
-callback when it fails for good), on informers: what they bring beside is that nothing is missed when a watch breaks,
-that a version which has expired is no error, and that what the spawner itself has just written is in the next read.
+callback when it fails for good), on informers. In addition, informers miss nothing when a watch
+breaks, recover from expired versions, and show the spawner's own writes in the next read.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class Spawner:
         """Start a user's server and wait until it is ready; returns its address.
 
         Raises:
-            WaitTimeoutError: it is not ready in time; the message says what is not so.
+            WaitTimeoutError: it is not ready in time; the message names the missing condition.
             RuntimeError: it has failed, or was deleted meanwhile.
         """
         manifest = {
@@ -147,7 +147,7 @@ class Spawner:
         try:
             pod = await self.client.create(PODS, manifest, namespace=self.reflectors.namespace)
         except AlreadyExistsError:
-            # Of a start that somebody gave up: it is the same pod.
+            # Left by a start that was given up: it is the same pod.
             pod = await self.client.get(PODS, f"jupyter-{user}", namespace=self.reflectors.namespace)
         over = phase("Failed", "Succeeded") | deleted(pod)
         await self.reflectors.pods.caught_up(pod)
@@ -172,7 +172,7 @@ class Spawner:
 
 
 def when(event: KubeObject) -> str:
-    """When an Event was last seen; of those that happened at once, the one that was written first comes first."""
+    """Return the time at which an Event was last seen; equal times keep the order of writing."""
     return str(event.at("lastTimestamp") or event.at("eventTime") or event.at("metadata.creationTimestamp"))
 
 

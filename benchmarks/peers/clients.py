@@ -2,8 +2,8 @@
 
     python -m benchmarks.peers.clients NAME URL OBJECTS EVENTS READS
 
-prints what was measured as one line of JSON. READS is "reads" where handler and index look into each object. A client
-without a cache gets the one that everybody writes: a dict by namespace and name, and one of names by node.
+prints the measurements as one line of JSON. READS is "reads" where handler and index look into each object. A client
+without a cache gets the usual one: a dict by namespace and name, and one of names by node.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ async def kinformer(measured: Measurement, storage: Storage = "plain") -> None:
         async with factory:
             await listed.wait()
             if storage == "compact":
-                await asyncio.sleep(1.5)  # what it does in the background counts
+                await asyncio.sleep(1.5)  # its background work counts
             if not measured.listed():
                 await done.wait()
 
@@ -284,7 +284,7 @@ async def kopf(measured: Measurement) -> None:
 
 
 async def cloudcoil(measured: Measurement) -> None:
-    """An AsyncInformer through Config and Cache; handlers hear nothing of the first list."""
+    """An AsyncInformer through Config and Cache; handlers get nothing of the first list."""
     from cloudcoil.client import Config  # before caching: the library's modules import each other
     from cloudcoil.caching import Cache as CloudcoilCache  # isort: skip
     from cloudcoil.models.kubernetes.core.v1 import Pod
@@ -339,7 +339,7 @@ def main() -> None:
     else:
         asyncio.run(run(measured))
     print(json.dumps(measured.found), flush=True)
-    # Some clients leave threads behind that nobody can end.
+    # Some clients leave threads behind that cannot be ended.
     os._exit(0)
 
 

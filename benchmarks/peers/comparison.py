@@ -31,15 +31,15 @@ FEW: Final = 50
 """The objects of the run that is subtracted."""
 
 _PATIENCE: Final = 90.0  # seconds for one run
-_ENOUGH: Final = 300.0  # seconds after which nobody is measured again
-_LAST: Final = 500.0  # seconds after which nobody is measured for the first time
+_ENOUGH: Final = 300.0  # seconds after which no client is measured again
+_LAST: Final = 500.0  # seconds after which no client is measured for the first time
 
 PICTURES: Final = {
     "benchmarks-watch": "CPU time per watch event, by client, on a logarithmic scale",
     "benchmarks-sync": "CPU time per object of the first list, by client, on a logarithmic scale",
     "benchmarks-held": "Memory per object held, by client",
 }
-"""The plots of this question, and what they show."""
+"""The plots of this question, and their captions."""
 
 
 class Peer(NamedTuple):
@@ -69,7 +69,7 @@ PEERS: Final = (
     Peer("kinformer on uvloop", "The same, run by `uvloop.run`.", "kinformer-uvloop"),
     Peer(
         "kinformer, compact storage",
-        'The same with `storage="compact"`: objects are compressed when they have been told to the handler.',
+        'The same with `storage="compact"`: objects are compressed after the handler was called with them.',
         "kinformer-compact",
     ),
     Peer(
@@ -101,7 +101,7 @@ PEERS: Final = (
     ),
     Peer(
         "cloudcoil, AsyncInformer",
-        "`Config` with `Cache`; pydantic models. Its handlers hear nothing of the first list, of which it takes only "
+        "`Config` with `Cache`; pydantic models. Its handlers get nothing of the first list, of which it takes only "
         "the first page (of 500 objects), so the list is that long.",
         "cloudcoil",
         objects=500,
@@ -134,7 +134,7 @@ PEERS: Final = (
     Peer(
         "kopf, on.event",
         'An operator with one `@kopf.on.event`, for "reads" an `@kopf.index`, too. A task per object, and a log line '
-        "per event that is thrown away; it keeps no objects, so what it holds are its own notes of each.",
+        "per event that is thrown away; it keeps no objects, so it holds only its own notes of each.",
         "kopf",
         objects=1000,
         events=700,
@@ -272,7 +272,7 @@ def main() -> list[Row]:
 
 
 def _ratios(figures: dict[str, Figures | str], size: float) -> list[Row]:
-    """What the project has set itself, relative to others."""
+    """Return the project's own targets, relative to others."""
     wanted = (
         ("watch event, of client-go with protobuf", "watch", RIVAL, "≤ 0.33 ×", 1 / 3),
         ("watch event, of kubernetes_asyncio's Watch", "watch", WATCH, "≤ 0.020 ×", 1 / 50),

@@ -1,4 +1,4 @@
-"""What is measured of a client, in its own process: the first list, what is held then, and a stream of updates."""
+"""Measures a client, in its own process: the first list, the memory then, and a stream of updates."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Measurement:
 
     @property
     def warm_up(self) -> int:
-        """How many updates pass before the clock is started."""
+        """Number of updates before the clock is started."""
         return int(self.events * WARM_UP)
 
     def start(self) -> None:
@@ -46,7 +46,7 @@ class Measurement:
         self._began = time.process_time()
 
     def listed(self) -> bool:
-        """All of the first list is there, and the handler has heard of it; whether that was all."""
+        """Note that the handler got the whole first list; return whether the measurement ends here."""
         self.found["sync"] = (time.process_time() - self._began) * 1e6
         import psutil
 
