@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from kinformer._version import __version__
 
 if TYPE_CHECKING:
+    from kinformer._time_slice import set_time_slice
     from kinformer.backoff import Backoff
     from kinformer.cache.delta_fifo import DeltaFIFO
     from kinformer.cache.indexer import Indexer
@@ -192,6 +193,7 @@ __all__ = [
     "__version__",
     "owned_by",
     "retry_on_conflict",
+    "set_time_slice",
 ]
 
 # Where each name lives; the imports above say the same to type checkers, and a test compares the two.
@@ -280,6 +282,7 @@ _HOME = {
     "retry_on_conflict": "operators.conflicts",
     "Shard": "scope",
     "CacheSnapshot": "cache.snapshot",
+    "set_time_slice": "_time_slice",
     "Trim": "reflector.trim",
     "TypedInformer": "informer.typed",
     "TypedLister": "informer.typed",

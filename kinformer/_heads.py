@@ -7,7 +7,6 @@ What many objects have in common (labels, owners, finalizers) is decoded once an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import msgspec
@@ -42,8 +41,7 @@ _REMEMBERED_OWNER_SETS: Final = 8_192
 _REMEMBERED_FINALIZERS: Final = 512
 
 
-@dataclass(frozen=True, slots=True)
-class OwnerReference:
+class OwnerReference(msgspec.Struct, frozen=True, gc=False):
     """One entry of `metadata.ownerReferences` (meta/v1).
 
     Attributes:

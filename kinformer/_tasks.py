@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
@@ -17,13 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any
 
-__all__ = ["SLICE_SECONDS", "BackgroundTask", "ended", "is_survivable", "whole"]
+__all__ = ["BackgroundTask", "ended", "is_survivable", "whole"]
 
 T = TypeVar("T")
-
-SLICE_SECONDS: Final = 0.0015
-"""How long a task of ours goes on before others get their turn. Three of them may follow each other in one turn of the
-loop (reflector, dispatcher, handler), which is then held for less than the 5 ms that docs/architecture.md allows."""
 
 
 def is_survivable(error: BaseException) -> bool:

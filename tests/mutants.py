@@ -142,7 +142,7 @@ MUTANTS = (
     Mutant(
         "a stream that always has something ready holds the loop",
         "reflector/_reflector.py::Reflector._follow",
-        "await asyncio.sleep(0)",
+        "await time_slice.begin()",
         "",
     ),
     Mutant(
@@ -286,7 +286,7 @@ MUTANTS = (
     Mutant(
         "a late handler misses what is in the cache",
         "informer/_dispatcher.py::Dispatcher._bring_up_to_date",
-        "listener.put([Added(obj, initial=True) for obj in self._indexer.list()])",
+        "listener.put_initial(self._indexer.copy())",
         "pass",
     ),
     Mutant(

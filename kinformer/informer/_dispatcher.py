@@ -8,16 +8,17 @@ import weakref
 from typing import TYPE_CHECKING, Final
 
 from kinformer._own_writes.pending import PendingWrites
-from kinformer._tasks import SLICE_SECONDS
+from kinformer._time_slice import TimeSlice
 from kinformer.cache._process_deltas import apply_changes
-from kinformer.events import Added, Updated
+from kinformer.events import Updated
+from kinformer.informer._pace import Pace, drop_decoded
 from kinformer.informer._waiters import Waiters
 from kinformer.status import Changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kinformer.cache.delta_fifo import DeltaFIFO
+    from kinformer.cache.delta_fifo import Delta, DeltaFIFO, Deltas
     from kinformer.cache.indexer import Indexer
     from kinformer.events import Event
     from kinformer.informer.event_stream import EventStream
@@ -62,6 +63,7 @@ class Dispatcher:
         """How many events there were to tell."""
         self.deletions = 0
         """How many of them were deletions."""
+        self._pace = Pace()
         self._fifo = fifo
         self._indexer = indexer
         self._name = name
@@ -84,6 +86,7 @@ class Dispatcher:
 
     def register(self, registration: HandlerRegistration) -> None:
         """Add a handler; what is in the cache already is the first it hears of."""
+        registration.pace = self._pace
         self._bring_up_to_date(registration)
         self._registrations.append(registration)
         if self._group is not None:
@@ -98,6 +101,7 @@ class Dispatcher:
         """Add an iterator, for as long as somebody holds it; with `initial` it begins with what is in the cache."""
         if initial:
             self._bring_up_to_date(stream)
+        stream.pace = self._pace
         self._streams.add(stream)
 
     def detach(self, stream: EventStream) -> None:
@@ -110,22 +114,22 @@ class Dispatcher:
         for registration in self._registrations:
             self._start(registration, group)
         fifo, indexer = self._fifo, self._indexer
-        clock = asyncio.get_running_loop().time
+        time_slice = TimeSlice()
         while True:
             await fifo.wait()
             more = True
             while more:
-                until = clock() + SLICE_SECONDS
+                await time_slice.begin()
                 events: list[Event] = []
+                changes: list[Delta | Deltas] = []
                 while more:
                     changes, initial = fifo.take(_KEYS_PER_CLOCK)
                     self.deletions += apply_changes(changes, indexer, events, initial=initial)
                     more = len(fifo) > 0
-                    if clock() >= until:
+                    if time_slice.over:
                         break
                 self._tell(events)
-                if more:
-                    await asyncio.sleep(0)
+                del events, changes
 
     def close(self) -> None:
         """Let handlers and iterators end."""
@@ -143,13 +147,21 @@ class Dispatcher:
     def _bring_up_to_date(self, listener: HandlerRegistration | EventStream) -> None:
         """What is in the cache, for one who comes late; nothing can happen between this and what follows."""
         if len(self._indexer):
-            listener.put([Added(obj, initial=True) for obj in self._indexer.list()])
+            listener.put_initial(self._indexer.copy())
         if self.has_synced:
             listener.put_mark()
 
     def _tell(self, events: list[Event]) -> None:
         if events:
             self.told += len(events)
+            pace = self._pace
+            pace.lagging = any(registration.waiting for registration in self._registrations) or any(
+                stream.waiting for stream in self._streams
+            )
+            if pace.lagging:
+                # They will wait: what index functions decoded of them is not to wait with them.
+                for event in events:
+                    drop_decoded(event)
             for registration in self._registrations:
                 registration.put(events)
             for stream in tuple(self._streams):
@@ -175,20 +187,19 @@ class Dispatcher:
 
     async def _resync(self, registration: HandlerRegistration) -> None:
         """Tell one handler of everything again, every so often, straight from the cache (docs/design/0001)."""
-        clock = asyncio.get_running_loop().time
+        time_slice = TimeSlice()
         while True:
             await asyncio.sleep(registration.resync)
             if not self.has_synced or registration.waiting > len(self._indexer):
                 # It has not even been told everything once since the last time: more of it would only pile up.
                 continue
-            until = clock() + SLICE_SECONDS
+            await time_slice.begin()
             for key in [*self._indexer.list_keys()]:
                 obj = self._indexer.get_by_key(key)
                 if obj is not None:
                     registration.put([Updated(obj, obj)])
-                if clock() >= until:
-                    await asyncio.sleep(0)
-                    until = clock() + SLICE_SECONDS
+                if time_slice.over:
+                    await time_slice.begin()
 
     def _listeners(self) -> list[HandlerRegistration | EventStream]:
         return [*self._registrations, *self._streams]

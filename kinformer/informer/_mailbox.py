@@ -10,17 +10,26 @@ is known to have seen the whole initial list.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from kinformer.events import Added, Deleted, Updated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from kinformer.events import Delivery, Event
-    from kinformer.objects import ObjectKey
+    from kinformer.objects import KubeObject, ObjectKey
 
-__all__ = ["SYNC_MARK", "LatestMailbox", "Mailbox", "QueueMailbox", "SyncMark", "make_mailbox"]
+__all__ = [
+    "SYNC_MARK",
+    "EventOf",
+    "LatestMailbox",
+    "Mailbox",
+    "QueueMailbox",
+    "SyncMark",
+    "initial_event",
+    "make_mailbox",
+]
 
 
 class SyncMark:
@@ -31,6 +40,14 @@ class SyncMark:
 
 SYNC_MARK: Final = SyncMark()
 
+EventOf: TypeAlias = "Callable[[KubeObject], Event]"
+"""From an object of the cache to the event that brings it to a new listener."""
+
+
+def initial_event(stored: KubeObject) -> Event:
+    """The `Added` of an object that was in the cache before the listener came, with a view of its own."""
+    return Added(stored.view(), initial=True)
+
 
 class Mailbox(Protocol):
     """What waits for one handler."""
@@ -39,6 +56,15 @@ class Mailbox(Protocol):
 
     def put(self, events: Iterable[Event]) -> None:
         """Add events."""
+        ...
+
+    def put_initial(self, objects: dict[ObjectKey, KubeObject], event_of: EventOf = ...) -> None:
+        """Add an `Added` for each object of a cache, before anything else; they are made when they are taken.
+
+        Args:
+            objects: a copy of the cache, which belongs to the mailbox from now on.
+            event_of: from an object to the event.
+        """
         ...
 
     def put_mark(self) -> None:
@@ -57,13 +83,22 @@ class Mailbox(Protocol):
 class QueueMailbox:
     """`delivery="every"`: every event, in order, however many wait."""
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_event_of", "_initial", "_initial_left", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: deque[Event | SyncMark] = deque()
+        self._initial: Iterator[KubeObject] = iter(())
+        self._initial_left = 0
+        self._event_of: EventOf = initial_event
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return self._initial_left + len(self._waiting)
+
+    def put_initial(self, objects: dict[ObjectKey, KubeObject], event_of: EventOf = initial_event) -> None:
+        """Add an `Added` for each object of a cache."""
+        self._initial = iter(objects.values())
+        self._initial_left = len(objects)
+        self._event_of = event_of
 
     def put(self, events: Iterable[Event]) -> None:
         """Add events."""
@@ -75,10 +110,17 @@ class QueueMailbox:
 
     def take(self) -> Event | SyncMark | None:
         """Take what is due next."""
+        if self._initial_left:
+            obj = next(self._initial)
+            self._initial_left -= 1
+            if not self._initial_left:
+                self._initial = iter(())
+            return self._event_of(obj)
         return self._waiting.popleft() if self._waiting else None
 
     def clear(self) -> None:
         """Drop everything."""
+        self._initial, self._initial_left = iter(()), 0
         self._waiting.clear()
 
 
@@ -89,26 +131,46 @@ class LatestMailbox:
     that was replaced by another of the same name is Deleted, then Added. A key keeps the place it got first.
     """
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_count", "_event_of", "_initial", "_initial_keys", "_waiting")
 
     def __init__(self) -> None:
+        # Of the initial objects each the newest state, from which its `Added` is made when it is due.
+        self._initial: dict[ObjectKey, KubeObject] = {}
+        self._initial_keys: Iterator[ObjectKey] = iter(())
+        self._event_of: EventOf = initial_event
+        self._count = 0  # of the events in `_waiting`
         # An OrderedDict finds its first key in constant time; a dict would walk over all that were taken before. The
         # mark is its own key, and the only one without events.
         self._waiting: OrderedDict[ObjectKey | SyncMark, tuple[Event, ...]] = OrderedDict()
 
     def __len__(self) -> int:
-        return sum(len(events) for events in self._waiting.values())
+        return len(self._initial) + self._count
+
+    def put_initial(self, objects: dict[ObjectKey, KubeObject], event_of: EventOf = initial_event) -> None:
+        """Add an `Added` for each object of a cache."""
+        self._initial = objects
+        self._initial_keys = iter([*objects])
+        self._event_of = event_of
 
     def put(self, events: Iterable[Event]) -> None:
         """Add events, each merged with what waits for its key."""
-        waiting = self._waiting
+        waiting, initial = self._waiting, self._initial
         for event in events:
             key = event.key
+            if initial and key in initial:
+                # What the handler is to be told first has not been told yet: it is told the newest state, or nothing.
+                if isinstance(event, Deleted):
+                    del initial[key]
+                else:
+                    initial[key] = event.source
+                continue
             pending = waiting.get(key)
             if not pending:
                 waiting[key] = (event,)
+                self._count += 1
                 continue
             merged = pending[:-1] + _merge(pending[-1], event)
+            self._count += len(merged) - len(pending)
             if merged:
                 waiting[key] = merged
             else:
@@ -120,10 +182,15 @@ class LatestMailbox:
 
     def take(self) -> Event | SyncMark | None:
         """Take what is due next."""
+        while self._initial:
+            obj = self._initial.pop(next(self._initial_keys), None)
+            if obj is not None:
+                return self._event_of(obj)
         for key, events in self._waiting.items():
             if not events:
                 del self._waiting[key]
                 return SYNC_MARK
+            self._count -= 1
             if len(events) == 1:
                 del self._waiting[key]
             else:
@@ -133,6 +200,8 @@ class LatestMailbox:
 
     def clear(self) -> None:
         """Drop everything."""
+        self._initial = {}
+        self._count = 0
         self._waiting.clear()
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias
 
 from kinformer.cache._compact.packed_object import PackedObject
 from kinformer.events import Added, Deleted, T, Updated
-from kinformer.informer._mailbox import SyncMark
+from kinformer.informer._mailbox import SyncMark, initial_event
 from kinformer.objects import KubeObject, ObjectKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from kinformer.events import Event
-    from kinformer.informer._mailbox import Mailbox
+    from kinformer.informer._mailbox import EventOf, Mailbox
 
 __all__ = ["MISFIT", "UNREAD", "Cell", "Forgetful", "Seen", "SeenPacked", "TypedEvent", "TypedMailbox"]
 
@@ -100,6 +100,10 @@ class Seeing(Protocol):
         """The same event of an object that shares what is decoded of it with whoever else is told."""
         ...
 
+    def see_initial(self, stored: KubeObject) -> Event:
+        """The `Added` of an object of the cache, for a listener that comes late."""
+        ...
+
     def value_in(self, seen: KubeObject) -> Any:
         """What an object that `see` made is as a T; `None` when it does not fit."""
         ...
@@ -126,6 +130,11 @@ class TypedMailbox(Generic[T]):
         """Add events."""
         see = self._view.see
         self._inner.put([see(event) for event in events])
+
+    def put_initial(self, objects: dict[ObjectKey, KubeObject], event_of: EventOf = initial_event) -> None:
+        """Add an `Added` for each object of a cache."""
+        del event_of  # the view knows better
+        self._inner.put_initial(objects, self._view.see_initial)
 
     def put_mark(self) -> None:
         """Add the mark."""
@@ -180,6 +189,9 @@ class Forgetful:
         if gone:
             # Once everybody has been told: of a last state, too, there is one cell for all.
             asyncio.get_running_loop().call_soon(self._forget, gone)
+
+    def put_initial(self, objects: dict[ObjectKey, KubeObject], event_of: EventOf = initial_event) -> None:
+        """Nothing to keep."""
 
     def put_mark(self) -> None:
         """Nothing to keep."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Generic, Self, cast
 
+from kinformer._time_slice import TimeSlice
 from kinformer.informer._mailbox import SyncMark
+from kinformer.informer._pace import Pace, drop_decoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from kinformer.events import Event
     from kinformer.informer._mailbox import Mailbox
+    from kinformer.objects import KubeObject, ObjectKey
 
     E = TypeVar("E", default=Event)
 else:
@@ -37,6 +40,10 @@ class EventStream(Generic[E]):
         self._forget = forget
         self._wakeup = asyncio.Event()
         self._closed = False
+        self._time_slice: TimeSlice | None = None
+        self._last: Event | None = None
+        self.pace = Pace()
+        """Whether the listeners of the informer keep up; the dispatcher sets it."""
 
     @property
     def waiting(self) -> int:
@@ -56,6 +63,11 @@ class EventStream(Generic[E]):
         self._mailbox.put(events)
         self._wakeup.set()
 
+    def put_initial(self, objects: dict[ObjectKey, KubeObject]) -> None:
+        """Let an `Added` for each object of the cache wait."""
+        self._mailbox.put_initial(objects)
+        self._wakeup.set()
+
     def put_mark(self) -> None:
         """Say that everything of the initial list has been put; an iterator has no use for it."""
 
@@ -68,10 +80,22 @@ class EventStream(Generic[E]):
         return self
 
     async def __anext__(self) -> E:
-        """The next event; waits for one. If cancelled, no event is lost."""
+        """The next event; waits for one. If cancelled, no event is lost.
+
+        While events wait, the loop gets its turn every millisecond or two all the same.
+        """
+        if self._last is not None:
+            if self.pace.lagging:
+                drop_decoded(self._last)
+            self._last = None
+        if self._time_slice is None:
+            self._time_slice = TimeSlice()
+        if self._time_slice.over:
+            await self._time_slice.begin()
         while True:
             item: Any = self._mailbox.take()
             if item is not None and not isinstance(item, SyncMark):
+                self._last = item
                 return cast("E", item)
             if item is None:
                 if self._closed:

@@ -7,10 +7,11 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Final
 
-from kinformer._tasks import SLICE_SECONDS
+from kinformer._time_slice import TimeSlice
 from kinformer.errors import StoppedError
 from kinformer.events import Added, Deleted, Updated
 from kinformer.informer._mailbox import SyncMark
+from kinformer.informer._pace import Pace, drop_decoded
 from kinformer.metrics import Histogram
 
 if TYPE_CHECKING:
@@ -18,10 +19,14 @@ if TYPE_CHECKING:
 
     from kinformer.events import Event, EventHandler
     from kinformer.informer._mailbox import Mailbox
+    from kinformer.objects import KubeObject, ObjectKey
 
 __all__ = ["CATCH_UP_BUCKETS", "HandlerRegistration", "handler_of", "name_of"]
 
 _log = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_LOGS: Final = 1.0
+"""Of the failures of one handler, one in so many seconds is logged with its traceback; the others are counted."""
 
 CATCH_UP_BUCKETS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0)
 """Seconds; the first is what a handler that only looks takes, the last what nobody can want."""
@@ -98,6 +103,10 @@ class HandlerRegistration:
         no event has waited longer."""
         self.handler = handler
         """What is called."""
+        self.pace = Pace()
+        """Whether the listeners of the informer keep up; the dispatcher sets it."""
+        self._logged_at = float("-inf")
+        self._unlogged = 0
         self._mailbox = mailbox
         self._forget = forget
         self._failed = failed
@@ -176,6 +185,13 @@ class HandlerRegistration:
         self._mailbox.put(events)
         self._wakeup.set()
 
+    def put_initial(self, objects: dict[ObjectKey, KubeObject]) -> None:
+        """Let an `Added` for each object of the cache wait; each is made when it is due."""
+        if self.behind_since is None:
+            self.behind_since = asyncio.get_running_loop().time()
+        self._mailbox.put_initial(objects)
+        self._wakeup.set()
+
     def put_mark(self) -> None:
         """Say that everything of the initial list has been put."""
         self._mailbox.put_mark()
@@ -201,12 +217,14 @@ class HandlerRegistration:
         self._closing = True
         for companion in self._companions:
             companion.cancel()
+        self._log_unlogged()
         self._ended.set()
         self._settled.set()
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         clock = loop.time
+        time_slice = TimeSlice()
         task = asyncio.current_task()
         take = self._mailbox.take
         while not (self._closing and not len(self._mailbox)):
@@ -214,7 +232,7 @@ class HandlerRegistration:
             await self._wakeup.wait()
             self._parked = False
             self._wakeup.clear()
-            until = clock() + SLICE_SECONDS
+            await time_slice.begin()
             while (item := take()) is not None:
                 if isinstance(item, SyncMark):
                     self._has_synced = True
@@ -231,9 +249,11 @@ class HandlerRegistration:
                         if task is not None and task.cancelling():
                             raise
                         self._report(item, error)
-                if clock() >= until:
-                    await asyncio.sleep(0)
-                    until = clock() + SLICE_SECONDS
+                    if self.pace.lagging:
+                        drop_decoded(item)
+                item = result = None  # nothing of it is alive while others have their turn
+                if time_slice.over:
+                    await time_slice.begin()
             if self.behind_since is not None:
                 self.catch_ups.observe(clock() - self.behind_since)
                 self.behind_since = None
@@ -241,6 +261,14 @@ class HandlerRegistration:
     def _report(self, event: Event, error: BaseException) -> None:
         self.failures += 1
         self.last_failure = error
+        self._failed(self.name, error)
+        now = asyncio.get_running_loop().time()
+        if now - self._logged_at < _SECONDS_BETWEEN_LOGS:
+            # A handler that fails for each of 10,000 events a second would fill the disk with one traceback.
+            self._unlogged += 1
+            return
+        self._log_unlogged()
+        self._logged_at = now
         _log.error(
             "handler %s failed for %s of %s %s: %s",
             self.name,
@@ -250,4 +278,8 @@ class HandlerRegistration:
             type(error).__name__,
             exc_info=error,
         )
-        self._failed(self.name, error)
+
+    def _log_unlogged(self) -> None:
+        if self._unlogged:
+            _log.error("handler %s failed %d more times since then", self.name, self._unlogged)
+            self._unlogged = 0

@@ -277,18 +277,22 @@ class TypedInformer(Generic[T]):
             case Deleted(obj, final_state_known):
                 return Deleted(self._seen(obj), final_state_known)
 
+    def see_initial(self, stored: KubeObject) -> Event:
+        """The `Added` of an object of the cache, which may have changed since the listener came."""
+        return Added(self._seen(stored, remember=self._is_current(stored)), initial=True)
+
     def value_in(self, seen: KubeObject) -> T | None:
         """What an object that `see` made is as a T; `None` when it does not fit."""
         assert isinstance(seen, Seen | SeenPacked)
         return self._read(seen.cell, seen)
 
-    def _seen(self, obj: KubeObject) -> Seen | SeenPacked:
+    def _seen(self, obj: KubeObject, *, remember: bool = True) -> Seen | SeenPacked:
         seen: Seen | SeenPacked
         if isinstance(obj, PackedObject) and (dictionary := obj.dictionary) is not None:
             seen = SeenPacked(obj.frame, obj.metadata, obj.resource, obj.key, None, None, dictionary)
         else:
-            seen = Seen(obj.raw, obj.metadata, obj.resource, obj.key)
-        seen.cell = self._cell_of(obj, remember=True)
+            seen = Seen(obj.raw, obj.metadata, obj.resource, obj.key, obj.places)
+        seen.cell = self._cell_of(obj, remember=remember)
         return seen
 
     def _cell_of(self, obj: KubeObject, *, remember: bool) -> Cell[T]:
@@ -303,10 +307,12 @@ class TypedInformer(Generic[T]):
 
     def _value_of(self, obj: KubeObject) -> T | None:
         # Not remembered unless the cache has it: a view that somebody kept may be of an object that has gone.
-        current = self._informer.indexer.version_of(obj.key)
+        return self._read(self._cell_of(obj, remember=self._is_current(obj)), obj)
+
+    def _is_current(self, obj: KubeObject) -> bool:
+        """Whether the cache has the object in this very state."""
         metadata = obj.metadata
-        is_current = current == (metadata.uid, metadata.resource_version)
-        return self._read(self._cell_of(obj, remember=is_current), obj)
+        return self._informer.indexer.version_of(obj.key) == (metadata.uid, metadata.resource_version)
 
     def _read(self, cell: Cell[T], obj: KubeObject) -> T | None:
         value = cell.value

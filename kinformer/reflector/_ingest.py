@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from kinformer._tasks import SLICE_SECONDS
+from kinformer._time_slice import TimeSlice
 from kinformer.errors import TransformError
 from kinformer.listwatch import Delta, DeltaType
 from kinformer.objects import KubeObject, ObjectKey, version_number
@@ -60,8 +59,8 @@ class Intake:
 
     async def keep(self, arrived: Iterable[KubeObject], kept: dict[ObjectKey, KubeObject]) -> None:
         """Add the objects of a list to `kept`; a slow transform does not hold the loop for long."""
-        clock = asyncio.get_running_loop().time
-        until = clock() + SLICE_SECONDS
+        time_slice = TimeSlice()
+        await time_slice.begin()
         pack = self._pack
         for obj in arrived:
             usable = self._usable(obj)
@@ -73,9 +72,8 @@ class Intake:
             else:
                 packed = pack(usable)
                 kept[packed.key] = packed
-            if clock() >= until:
-                await asyncio.sleep(0)
-                until = clock() + SLICE_SECONDS
+            if time_slice.over:
+                await time_slice.begin()
 
     async def keep_events(self, batch: WatchBatch, kept: dict[ObjectKey, KubeObject]) -> None:
         """Apply a batch of a streaming list to `kept`: what was changed meanwhile is in it, too."""

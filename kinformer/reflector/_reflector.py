@@ -11,7 +11,7 @@ import logging
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
-from kinformer._tasks import SLICE_SECONDS
+from kinformer._time_slice import TimeSlice
 from kinformer.errors import (
     ExpiredError,
     KinformerError,
@@ -282,12 +282,11 @@ class Reflector:
         limit = asyncio.timeout(patience)
         try:
             async with limit:
-                until = clock() + SLICE_SECONDS
+                time_slice = TimeSlice()
                 async for batch in batches:
                     status.heard(clock())
-                    if clock() >= until:
-                        await asyncio.sleep(0)
-                        until = clock() + SLICE_SECONDS
+                    if time_slice.over:
+                        await time_slice.begin()
                     if batch.error is not None:
                         return kept, "", batch.error
                     before = len(kept)
@@ -331,14 +330,10 @@ class Reflector:
         machine, status = self._machine, self._status
         clock = asyncio.get_running_loop().time
         status.enter(InformerState.WATCHING, clock())
-        until = clock() + SLICE_SECONDS
+        time_slice = TimeSlice()
         async for batch in batches:
+            await time_slice.begin()
             now = clock()
-            if now >= until:
-                # A stream that always has something ready never waits, and would never let others have their turn.
-                await asyncio.sleep(0)
-                now = clock()
-                until = now + SLICE_SECONDS
             status.heard(now)
             self._intake.queue_events(batch)
             if batch.events:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from kinformer.events import Added, Deleted, Event, Updated
 from kinformer.informer._mailbox import LatestMailbox, QueueMailbox, SyncMark
@@ -30,6 +30,18 @@ class MailboxMachine(RuleBasedStateMachine):
         self.every.put([event])
         self.latest.put([event])
         self.sent.append(event)
+
+    @initialize(listed=st.sets(names))
+    def come_late(self, listed: set[str]) -> None:
+        objects = {}
+        for name in sorted(listed):
+            self.version += 1
+            obj = pod(name, self.version)
+            objects[obj.key] = obj
+            self.sent.append(Added(obj, initial=True))
+        self.truth |= objects
+        self.every.put_initial(dict(objects))
+        self.latest.put_initial(dict(objects))
 
     @rule(name=names, initial=st.booleans())
     def change(self, name: str, initial: bool) -> None:

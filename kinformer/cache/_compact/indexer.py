@@ -13,6 +13,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from kinformer._time_slice import TimeSlice
 from kinformer.cache._compact.dictionary import make_dictionary, require_zstd
 from kinformer.cache._compact.interning import HeadSharing
 from kinformer.cache._compact.malloc_trim import give_back_free_memory
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CompactIndexer", "CompactPolicy"]
 
-_SLICE_SECONDS: Final = 0.002
 _SLICE_OBJECTS: Final = 32
 _SETTLING_SECONDS: Final = 1.0
 _SAMPLES: Final = 128
@@ -148,16 +148,15 @@ class CompactIndexer(Indexer):
         return packed
 
     async def upkeep(self) -> None:
-        """Make dictionaries and compress what is not yet, in slices of 2 ms, as it becomes due; for ever."""
-        clock = asyncio.get_running_loop().time
+        """Make dictionaries and compress what is not yet, in time slices, as it becomes due; for ever."""
+        time_slice = TimeSlice()
         while True:
             await self._wakeup.wait()
             self._wakeup.clear()
-            until = clock() + _SLICE_SECONDS
+            await time_slice.begin()
             for _ in self.work():
-                if clock() >= until:
-                    await asyncio.sleep(0)
-                    until = clock() + _SLICE_SECONDS
+                if time_slice.over:
+                    await time_slice.begin()
             if self._list_has_come:
                 self._list_has_come = False
                 # Handlers are still at work on it.

@@ -19,7 +19,7 @@ import asyncio
 import weakref
 from typing import TYPE_CHECKING, Final
 
-from kinformer._tasks import SLICE_SECONDS
+from kinformer._time_slice import TimeSlice
 from kinformer.errors import StoppedError
 from kinformer.events import Added, Deleted, Updated
 from kinformer.integrations._web.answers import PIECE_BYTES
@@ -246,20 +246,20 @@ class _Frames:
 
 async def _in_pieces(frames: Iterator[bytes], ending: Ending) -> AsyncGenerator[bytes, None]:
     """Join frames to pieces; other tasks run in between."""
-    clock = asyncio.get_running_loop().time
+    time_slice = TimeSlice()
     together: list[bytes] = []
     size = 0
-    until = clock() + SLICE_SECONDS
+    await time_slice.begin()
     for one in frames:
         together.append(one)
         size += len(one)
-        if size >= PIECE_BYTES or clock() >= until:
+        if size >= PIECE_BYTES or time_slice.over:
             yield b"".join(together)
             together, size = [], 0
             await asyncio.sleep(0)
             if ending.due:
                 return
-            until = clock() + SLICE_SECONDS
+            await time_slice.begin()
     if together:
         yield b"".join(together)
 

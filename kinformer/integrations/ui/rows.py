@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from kinformer._tasks import SLICE_SECONDS
+from kinformer._time_slice import TimeSlice
 from kinformer.errors import StoppedError
 from kinformer.events import Deleted
 from kinformer.integrations._web.sse import ALIVE, HEARTBEAT_SECONDS, RETRY, SYNCED, frame
@@ -112,20 +112,19 @@ async def row_source(cache: RowCache, ending: Ending) -> AsyncGenerator[bytes, N
 
 async def _rows(cache: RowCache, objects: Iterable[KubeObject], ending: Ending) -> AsyncGenerator[bytes, None]:
     """The objects' rows, in batches and in slices."""
-    clock = asyncio.get_running_loop().time
+    time_slice = TimeSlice()
     now = datetime.now(UTC)
-    until = clock() + SLICE_SECONDS
+    await time_slice.begin()
     rows: list[msgspec.Raw] = []
     for obj in objects:
         rows.append(cache.row(obj, now))
         if len(rows) >= _BATCH:
             yield frame("rows", rows)
             rows = []
-        if clock() >= until:
+        if time_slice.over:
             if ending.due:
                 return
-            await asyncio.sleep(0)
-            until = clock() + SLICE_SECONDS
+            await time_slice.begin()
     if rows:
         yield frame("rows", rows)
 

@@ -247,6 +247,32 @@ async def test_a_handler_that_raises_on_the_initial_list_still_syncs_and_hears_t
     assert "fragile" in caplog.text
 
 
+async def test_a_handler_that_always_fails_is_logged_once_a_second_with_a_count(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def failing(event: Event) -> None:
+        raise ZeroDivisionError(event.key.name)
+
+    source = FakeSource(*(pod(f"a{number}") for number in range(50)))
+    async with SharedInformer(source) as pods:
+        registration = pods.add_event_handler(failing, name="failing")
+        await registration.synced()
+        assert len(caplog.records) == 1
+        await asyncio.sleep(1.5)
+        source.streams[-1].modified(pod("a7", 2))
+        await settled()
+        assert [record.getMessage() for record in caplog.records[1:]] == [
+            "handler failing failed 49 more times since then",
+            "handler failing failed for Updated of pods.v1 default/a7: ZeroDivisionError",
+        ]
+        source.streams[-1].modified(pod("a7", 3), pod("a8", 3))
+        await settled()
+        assert registration.failures == 53
+        assert pods.status.handler_failures == 53
+    assert caplog.records[-1].getMessage() == "handler failing failed 2 more times since then"
+    assert len(caplog.records) == 4
+
+
 async def test_a_handler_that_lets_a_cancellation_through_goes_on_with_the_next_event() -> None:
     source = FakeSource(pod("a"), pod("b"))
     seen: list[str] = []

@@ -1,0 +1,139 @@
+"""One budget of time per turn of the event loop, for all tasks of kinformer together.
+
+A task that always has something to do never waits, and would never let others have their turn. So each task works in
+slices. The slices of all tasks share one budget: however many informers and handlers are busy, the loop is held for the
+budget once per turn, and not once per task. Tasks that find the budget used up wait in a queue, first come first
+served.
+
+    time_slice = TimeSlice()
+    await time_slice.begin()
+    for item in many:
+        ...
+        if time_slice.over:
+            await time_slice.begin()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections import deque
+from typing import Final
+
+__all__ = ["DEFAULT_SLICE_SECONDS", "TimeSlice", "set_time_slice"]
+
+DEFAULT_SLICE_SECONDS: Final = 0.0015
+"""Seconds per turn of the loop. The task that uses up the budget finishes its step, so that a turn takes some 2 ms."""
+
+# A budget that ended so long ago is no longer of this turn of the loop, unless something else has held the loop since.
+_STALE_SECONDS: Final = 0.005
+
+# How many of the waiting tasks are woken in one turn. The budget is for as many as it suffices for; the rest waits on.
+_WOKEN: Final = 8
+
+
+class _Budget:
+    """The budget of one event loop. It holds no reference to the loop, so that it goes with the loop."""
+
+    __slots__ = ("__weakref__", "fresh", "returned", "scheduled", "seconds", "until", "waiting")
+
+    def __init__(self) -> None:
+        self.seconds = DEFAULT_SLICE_SECONDS
+        self.until = float("-inf")
+        self.fresh = False
+        self.scheduled = False
+        self.waiting: deque[asyncio.Future[None]] = deque()
+        # Of tasks that were woken in their order, and found that those before them had used up the budget.
+        self.returned: deque[asyncio.Future[None]] = deque()
+
+    def admits(self, now: float) -> bool:
+        """Whether a task may go on at this moment; begins a new budget when the turn is a new one."""
+        if now < self.until:
+            return True
+        if self.fresh or now - self.until > _STALE_SECONDS:
+            self.fresh = False
+            self.until = now + self.seconds
+            return True
+        return False
+
+    def next_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin a turn: wake the first of the waiting tasks."""
+        self.scheduled = False
+        self.fresh = True
+        woken = 0
+        for queue in (self.returned, self.waiting):
+            while queue and woken < _WOKEN:
+                waiter = queue.popleft()
+                if not waiter.done():
+                    waiter.set_result(None)
+                    woken += 1
+        self.schedule(loop)
+
+    def schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        """See to it that the waiting tasks are woken in the next turn."""
+        if (self.waiting or self.returned) and not self.scheduled:
+            self.scheduled = True
+            loop.call_soon(self.next_turn, loop)
+
+
+_budgets: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Budget] = weakref.WeakKeyDictionary()
+
+
+def _budget_of(loop: asyncio.AbstractEventLoop) -> _Budget:
+    budget = _budgets.get(loop)
+    if budget is None:
+        budget = _budgets[loop] = _Budget()
+    return budget
+
+
+class TimeSlice:
+    """The part that one task has of the running loop's budget."""
+
+    __slots__ = ("_budget", "_clock", "_loop")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._clock = self._loop.time
+        self._budget = _budget_of(self._loop)
+
+    @property
+    def over(self) -> bool:
+        """Whether the budget of this turn is used up; then the task must `begin` again before it goes on."""
+        return self._clock() >= self._budget.until
+
+    async def begin(self) -> None:
+        """Begin a slice: at once where the budget of this turn suffices, else in a later turn of the loop.
+
+        If cancelled, the task has no slice, and others are not delayed.
+        """
+        budget = self._budget
+        if not budget.waiting and not budget.returned and budget.admits(self._clock()):
+            return
+        queue = budget.waiting
+        while True:
+            waiter = self._loop.create_future()
+            queue.append(waiter)
+            budget.schedule(self._loop)
+            await waiter
+            if budget.admits(self._clock()):
+                return
+            queue = budget.returned
+
+
+def set_time_slice(seconds: float) -> None:
+    """Set for how long all tasks of kinformer together hold the running event loop, per turn of the loop.
+
+    A smaller budget lets other tasks of the program have their turn earlier; a larger one saves the loop some turns
+    while there is a backlog. A single step that takes longer, such as a slow handler, is not interrupted.
+
+    Args:
+        seconds: the budget, 0.0015 by default.
+
+    Raises:
+        ValueError: the budget is not positive.
+        RuntimeError: no event loop runs in this thread.
+    """
+    if not seconds > 0:
+        msg = f"the time slice must be a positive number of seconds, not {seconds!r}"
+        raise ValueError(msg)
+    _budget_of(asyncio.get_running_loop()).seconds = seconds

@@ -1,0 +1,41 @@
+"""Whether the listeners of an informer keep up with its events, and what follows for what they decode.
+
+All listeners of an informer are given the same view of an object: what an index function or the first handler decodes
+of it is there for the others. But a listener that lags behind has thousands of events waiting, and they must hold bytes
+only: decoded sections take several times the memory, and the garbage collector walks over them. So as long as one
+lags behind, each listener drops what was decoded of an event when it is done with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from kinformer.events import Updated
+from kinformer.objects import KubeObject
+
+if TYPE_CHECKING:
+    from kinformer.events import Event
+
+__all__ = ["Pace", "drop_decoded"]
+
+
+class Pace:
+    """Shared by the dispatcher of an informer and its listeners.
+
+    Attributes:
+        lagging: whether events were waiting for some listener when the newest came.
+    """
+
+    __slots__ = ("lagging",)
+
+    def __init__(self) -> None:
+        self.lagging = False
+
+
+def drop_decoded(event: Event) -> None:
+    """Let the objects of an event hold bytes only; what is read of them later is decoded again."""
+    event.source.drop_decoded()
+    if isinstance(event, Updated):
+        old = cast("object", event.old)
+        if isinstance(old, KubeObject):  # not an object of a class of the user's
+            old.drop_decoded()
