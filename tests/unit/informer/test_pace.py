@@ -67,7 +67,12 @@ async def test_what_an_index_decoded_is_there_for_handlers_that_keep_up() -> Non
     source = FakeSource(pod("a", spec={"nodeName": "n1"}))
     informer = SharedInformer(source)
     seen: list[Any] = []
-    informer.add_indexers({"node": lambda obj: seen.append(obj["spec"]) or by_node(obj)})  # type: ignore[func-returns-value]
+
+    def index(obj: KubeObject) -> list[str]:
+        seen.append(obj["spec"])
+        return by_node(obj)
+
+    informer.add_indexers({"node": index})
     informer.add_event_handler(lambda event: seen.append(event.source["spec"]))
     informer.add_event_handler(lambda event: seen.append(event.source["spec"]))
     async with informer:
