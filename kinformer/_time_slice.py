@@ -25,9 +25,6 @@ __all__ = ["DEFAULT_SLICE_SECONDS", "TimeSlice", "set_time_slice"]
 DEFAULT_SLICE_SECONDS: Final = 0.0015
 """Seconds per turn of the loop. The task that uses up the budget finishes its step, so that a turn takes some 2 ms."""
 
-# A budget that ended so long ago is no longer of this turn of the loop, unless something else has held the loop since.
-_STALE_SECONDS: Final = 0.005
-
 # How many of the waiting tasks are woken in one turn. The budget is for as many as it suffices for; the rest waits on.
 _WOKEN: Final = 8
 
@@ -40,21 +37,23 @@ class _Budget:
     def __init__(self) -> None:
         self.seconds = DEFAULT_SLICE_SECONDS
         self.until = float("-inf")
-        self.fresh = False
+        self.fresh = True  # in this turn no task has begun yet
         self.scheduled = False
         self.waiting: deque[asyncio.Future[None]] = deque()
         # Of tasks that were woken in their order, and found that those before them had used up the budget.
         self.returned: deque[asyncio.Future[None]] = deque()
 
-    def admits(self, now: float) -> bool:
-        """Whether a task may go on at this moment; begins a new budget when the turn is a new one."""
-        if now < self.until:
-            return True
-        if self.fresh or now - self.until > _STALE_SECONDS:
-            self.fresh = False
-            self.until = now + self.seconds
-            return True
-        return False
+    def admits(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether a task may go on at this moment. The first one of a turn begins its budget."""
+        if not self.fresh:
+            return loop.time() < self.until
+        # That the turn is over cannot be seen on the clock: a thread that was not scheduled looks like a loop at rest.
+        self.fresh = False
+        self.until = loop.time() + self.seconds
+        if not self.scheduled:
+            self.scheduled = True
+            loop.call_soon(self.next_turn, loop)
+        return True
 
     def next_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin a turn: wake the first of the waiting tasks."""
@@ -67,9 +66,9 @@ class _Budget:
                 if not waiter.done():
                     waiter.set_result(None)
                     woken += 1
-        self.schedule(loop)
+        self.wake_later(loop)
 
-    def schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+    def wake_later(self, loop: asyncio.AbstractEventLoop) -> None:
         """See to it that the waiting tasks are woken in the next turn."""
         if (self.waiting or self.returned) and not self.scheduled:
             self.scheduled = True
@@ -107,15 +106,15 @@ class TimeSlice:
         If cancelled, the task has no slice, and others are not delayed.
         """
         budget = self._budget
-        if not budget.waiting and not budget.returned and budget.admits(self._clock()):
+        if not budget.waiting and not budget.returned and budget.admits(self._loop):
             return
         queue = budget.waiting
         while True:
             waiter = self._loop.create_future()
             queue.append(waiter)
-            budget.schedule(self._loop)
+            budget.wake_later(self._loop)
             await waiter
-            if budget.admits(self._clock()):
+            if budget.admits(self._loop):
                 return
             queue = budget.returned
 

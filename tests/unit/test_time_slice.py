@@ -98,16 +98,25 @@ def test_a_task_that_is_cancelled_while_it_waits_delays_nobody() -> None:
     run(main())
 
 
-def test_after_a_pause_a_task_begins_at_once() -> None:
+def test_in_a_turn_in_which_no_task_has_begun_one_begins_at_once_and_else_in_the_next() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SteppedLoop)
         time_slice = TimeSlice()
         await time_slice.begin()
+        # However much time has passed: the thread may not have been scheduled, and the turn is the same.
         loop.work(1.0)
-        begun = time_slice.begin()
-        with pytest.raises(StopIteration):
-            begun.send(None)
+        assert time_slice.over
+        turns = [0]
+        async with asyncio.TaskGroup() as group:
+            counter = group.create_task(count_turns(turns))
+            await time_slice.begin()
+            assert 1 <= turns[0] <= 2
+            await asyncio.sleep(0)
+            begun = time_slice.begin()
+            with pytest.raises(StopIteration):
+                begun.send(None)
+            counter.cancel()
         assert not time_slice.over
 
     run(main())
