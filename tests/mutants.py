@@ -489,20 +489,20 @@ MUTANTS = (
     ),
     Mutant(
         "a terminal error is tried again",
-        "controller/_workers.py::Workers._failed",
-        "if terminal:",
-        "if False:",
+        "controller/_workers.py::Workers._process",
+        "outcomes.failed_for_good(key, error)",
+        "outcomes.failed(key, 'failed', error)",
     ),
     Mutant(
         "a bug ends its worker",
         "controller/_workers.py::Workers._work",
-        "await asyncio.sleep(_PAUSE_AFTER_BUG)",
+        "await asyncio.sleep(PAUSE_AFTER_BUG)",
         "return",
     ),
     Mutant(
         "a reconcile that cancels its own task ends its worker",
         "controller/_workers.py::Workers._work",
-        "if self._told_to_end:",
+        "if self._must_end:",
         "if True:",
     ),
     Mutant(
@@ -524,22 +524,34 @@ MUTANTS = (
         "what was put aside is lost while draining",
         "controller/_workers.py::Workers._work_once",
         """
-        if not self.aside:
+        if not self.before.waits:
             return False
         """,
         "return False",
     ),
     Mutant(
         "success does not forget failures",
-        "controller/_workers.py::Workers._process",
-        "self._queue.forget(key)",
-        "",
+        "controller/_outcomes.py::Outcomes.succeeded",
+        "self._limit('forget', key, lambda: self._queue.forget(key))",
+        "None",
     ),
     Mutant(
         "a key that comes again has lost its priority",
-        "controller/_workers.py::Workers._process",
-        "self._priority(key) if outcome.priority is None else outcome.priority",
+        "controller/_outcomes.py::Outcomes.succeeded",
+        "self.priority(key) if outcome.priority is None else outcome.priority",
         "DEFAULT_PRIORITY if outcome.priority is None else outcome.priority",
+    ),
+    Mutant(
+        "an event brings a key back before the time that the server asked for",
+        "controller/_outcomes.py::Outcomes.failed",
+        "self.patience.postpone(key, patience)",
+        "None",
+    ),
+    Mutant(
+        "an exception that is no Exception ends a worker",
+        "controller/_workers.py::Workers._process",
+        "not is_survivable(error)",
+        "not isinstance(error, Exception)",
     ),
     Mutant(
         "what is debounced is lost while draining",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
+from kinformer._tasks import is_survivable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -77,7 +79,9 @@ class WriteFeed:
         for listener in tuple(self._listeners):
             try:
                 listener(write)
-            except Exception:  # noqa: BLE001 - the caller of the verb must get the answer
-                _log.exception(
-                    "a write of %s %s could not be announced to a cache", write.resource.qualified, write.key
-                )
+            except BaseException as error:
+                # The caller of the verb must get the answer.
+                if not is_survivable(error):
+                    raise
+                what = write.resource.qualified
+                _log.error("a write of %s %s could not be announced to a cache", what, write.key, exc_info=error)

@@ -13,6 +13,7 @@ import logging
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from kinformer._own_writes.pending import PendingWrite, PendingWrites, listening
+from kinformer._tasks import is_survivable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -106,8 +107,11 @@ class WriteGate(Generic[K]):
         """Let a pending write hold back the keys that its object is mapped to."""
         try:
             keys = [*keys_of(obj)]
-        except Exception:  # noqa: BLE001 - a user's function; the event of the same object reports its failure
-            _log.exception("controller %s: %s could not be mapped to keys", self._name, write.key)
+        except BaseException as error:
+            if not is_survivable(error):
+                raise
+            # The event of the same object reports the failure to the informer.
+            _log.error("controller %s: %s could not be mapped to keys", self._name, write.key, exc_info=error)
             return
         for key in keys:
             self.hold(key, write)

@@ -25,9 +25,9 @@ import anyio
 from kinformer._own_writes.gate import DEFAULT_WAIT, WriteGate
 from kinformer._tasks import BackgroundTask
 from kinformer.controller._event_mapping import EventMapping, Filter, Keys, OwnerKeys, Source, own_key
-from kinformer.controller._workers import Hook, Reconcile, Workers
+from kinformer.controller._workers import Reconcile, Workers
 from kinformer.controller.reconcile import Requeue, TerminalError
-from kinformer.controller.status import ControllerState, ControllerStatus
+from kinformer.controller.status import ControllerState, ControllerStatus, in_a_line
 from kinformer.errors import AlreadyStartedError, CacheSyncError
 from kinformer.operators.leader_election import LeaderElector
 from kinformer.resources import Resource
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from kinformer.controller._before_reconcile import Hook
     from kinformer.metrics import WorkMetrics
     from kinformer.objects import KubeObject, ObjectKey
     from kinformer.operators.leader_election import Leadership
@@ -145,8 +146,8 @@ class Controller(Generic[K]):
         # Not `queue or ...`: an empty queue is false.
         self.queue: RateLimitingQueue[K] = RateLimitingQueue(name=name, metrics=metrics) if queue is None else queue
         self._gate: WriteGate[K] = WriteGate(name, self.queue.release, timeout=own_writes)
-        self.queue.hold_back(self._gate.must_wait)
-        self._workers = Workers(name, self.queue, reconcile, workers, timeout, gate=self._gate)
+        self._workers = Workers(name, self.queue, reconcile, workers, timeout, recording=self._gate.recording)
+        self.queue.hold_back(self._must_wait)
         self._sync_timeout = sync_timeout
         self._grace = grace
         self._drain = drain
@@ -158,7 +159,7 @@ class Controller(Generic[K]):
         self._registrations = contextlib.AsyncExitStack()
         self._background = BackgroundTask(f"controller {name}")
         if metrics is not None:
-            self._workers.metrics = metrics.controller(name, self)
+            self._workers.outcomes.report_to(metrics.controller(name, self))
 
     def __repr__(self) -> str:
         return f"<Controller {self.name} {self._state} workers={self.workers} {self.queue!r}>"
@@ -279,7 +280,7 @@ class Controller(Generic[K]):
                 "is something to wait for; a coroutine function would be waited for again and again"
             )
             raise TypeError(msg)
-        self._workers.hooks.append(hook)
+        self._workers.before.hooks.append(hook)
         return self
 
     @property
@@ -311,7 +312,10 @@ class Controller(Generic[K]):
         """
         now = asyncio.get_running_loop().time()
         workers = self._workers
-        key, error, at = workers.last_failure or (None, "", None)
+        key, error, at = workers.outcomes.last_failure or (None, "", None)
+        failure = self._background.failure
+        if failure is not None:
+            key, error = None, in_a_line(failure)
         return ControllerStatus(
             name=self.name,
             state=self._state,
@@ -319,13 +323,13 @@ class Controller(Generic[K]):
             workers=workers.count,
             depth=self.queue.depth,
             delayed=self.queue.delayed,
-            aside=len(workers.aside) + len(self.queue.held),
+            aside=len(workers.before.waits) + len(self.queue.held),
             in_progress={key: now - began for key, began in workers.in_progress.items()},
-            failing=dict(workers.failing),
+            failing=dict(workers.outcomes.failing),
             last_error=error,
             last_error_key=key,
             last_error_at=at,
-            results=dict(workers.results),
+            results=dict(workers.outcomes.results),
             own_write_waits=self.own_write_waits,
             own_write_timeouts=self.own_write_timeouts,
         )
@@ -357,7 +361,7 @@ class Controller(Generic[K]):
             self._state = ControllerState.STOPPED
             raise
         self._state = ControllerState.RUNNING
-        self._background.start(self._workers.run(self._leadership))
+        self._background.start(self._workers.run(self._leadership), on_end=self._workers_ended)
         return self
 
     async def __aexit__(
@@ -395,6 +399,17 @@ class Controller(Generic[K]):
             if self._leadership is not None:
                 # An elector that only tells has cancelled nobody.
                 self._leadership.check()
+
+    def _must_wait(self, key: K) -> bool:
+        return self._gate.must_wait(key) or self._workers.outcomes.patience.must_wait(key)
+
+    def _workers_ended(self) -> None:
+        """Say it loudly if the workers ended by a defect, while no one stopped the controller."""
+        failure = self._background.failure
+        if failure is not None and self._state is ControllerState.RUNNING:
+            self._state = ControllerState.FAILED
+            message = "controller %s has failed: its workers have ended, and nothing is reconciled any more"
+            _log.critical(message, self.name, exc_info=failure)
 
     def _check_not_started(self, doing: str) -> None:
         if self._state is not ControllerState.NEW:
@@ -448,6 +463,7 @@ class Controller(Generic[K]):
         """Begin nothing any more, and hear of nothing any more."""
         self._workers.discard()
         self._gate.close()
+        self._workers.outcomes.patience.close()
         await self.queue.shut_down()
         await self._stop_listening()
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, MappingView
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
+from kinformer._tasks import is_survivable
 from kinformer.events import Added, Event, Updated
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.operators.owners import owners_of
@@ -130,14 +131,23 @@ class EventMapping(Generic[K]):
 
     def on_event(self, event: Event) -> None:
         """Queue the keys of the object; of an update, those of the new state and of the old one."""
-        if self._admit is not None and not self._admit(event):
-            return
+        try:
+            if self._admit is not None and not self._admit(event):
+                return
+            keys = [*self.keys_of(event.obj)]
+            if isinstance(event, Updated):
+                keys += self.keys_of(event.old)
+        except Exception:
+            raise
+        except BaseException as error:
+            if not is_survivable(error):
+                raise
+            # The informer's own task must not take it for its end.
+            msg = f"the filter or map of a controller raised {type(error).__name__}"
+            raise RuntimeError(msg) from error
         priority = _priority_of(event) if self._priority is None else self._priority
-        for key in self.keys_of(event.obj):
+        for key in keys:
             self._add(key, priority)
-        if isinstance(event, Updated):
-            for key in self.keys_of(event.old):
-                self._add(key, priority)
 
     def _add(self, key: K, priority: int) -> None:
         if self._debounce is None:

@@ -24,6 +24,7 @@ class Requeue:
 
     Raises:
         ValueError: `after` is negative or not finite.
+        TypeError: `priority` is no whole number.
     """
 
     after: float
@@ -33,6 +34,9 @@ class Requeue:
         if not (self.after >= 0 and math.isfinite(self.after)):
             msg = f"Requeue(after={self.after}): expected a finite number of seconds, 0 or more"
             raise ValueError(msg)
+        if not (self.priority is None or isinstance(self.priority, int)):
+            msg = f"Requeue(priority={self.priority!r}): expected a whole number, or None for that of the key"
+            raise TypeError(msg)
 
 
 class TerminalError(Exception):

@@ -32,6 +32,8 @@ class ControllerState(enum.StrEnum):
     STOPPING = "stopping"
     """It takes no more work; reconciles are under way."""
     STOPPED = "stopped"
+    FAILED = "failed"
+    """Its workers ended although it was not stopped; `last_error` is the reason, and the log has the traceback."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,7 @@ class ControllerStatus(Generic[K]):
         results: how many reconciles have ended how.
         own_write_waits: how often a key had to wait until the caches showed what was written for it.
         own_write_timeouts: how often that took too long, and reconcile was called with caches that were behind.
+        not_ours: how many keys were dropped because another shard owns them.
     """
 
     name: str
@@ -91,6 +94,7 @@ class ControllerStatus(Generic[K]):
     results: Mapping[ReconcileResult, int]
     own_write_waits: int
     own_write_timeouts: int
+    not_ours: int = 0
 
     @property
     def queued(self) -> int:
@@ -100,6 +104,9 @@ class ControllerStatus(Generic[K]):
 
 def in_a_line(error: BaseException) -> str:
     """An exception for a table: its class, and the first line of what it says."""
-    lines = str(error).strip().splitlines()
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # noqa: BLE001 - a user's exception class; its name says enough
+        lines = []
     text = f"{class_of(error)}: {lines[0]}" if lines else class_of(error)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from kinformer._tasks import is_survivable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -94,8 +96,11 @@ class WorkTimes(Generic[K]):
     def _tell(self, call: Callable[..., None], *seconds: float) -> None:
         try:
             call(*seconds)
-        except Exception:  # noqa: BLE001 - logged with its traceback
-            # It must not, but a queue that loses keys because of its metrics would be worse. Said once, not per key.
+        except BaseException as error:
+            if not is_survivable(error):
+                raise
+            # It must not, but a queue that loses keys because of its metrics would be worse. Logged once, not per key.
             if not self._broken:
                 self._broken = True
-                _log.exception("work queue %s: its metrics raised; what they say may be wrong from now on", self._name)
+                message = "work queue %s: its metrics raised; what they say may be wrong from now on"
+                _log.error(message, self._name, exc_info=error)

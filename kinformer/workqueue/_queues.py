@@ -31,6 +31,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from kinformer._tasks import is_survivable
 from kinformer.errors import StoppedError
 from kinformer.workqueue._delays import Delays
 from kinformer.workqueue._metrics import WorkTimes
@@ -196,8 +197,10 @@ class WorkQueue(Generic[K]):
         try:
             if not self._must_wait(key):
                 return False
-        except Exception:  # noqa: BLE001 - a user's function; logged with its traceback
-            _log.exception("%r: the function given to hold_back raised; %r is handed out", self, key)
+        except BaseException as error:
+            if not is_survivable(error):
+                raise
+            _log.error("%r: the function given to hold_back raised; %r is handed out", self, key, exc_info=error)
             return False
         self._held[key] = priority
         return True
@@ -457,16 +460,26 @@ class RateLimitingQueue(WorkQueue[K]):
         """
         return self._delays.cancel(key)
 
-    def add_rate_limited(self, key: K, *, priority: int = DEFAULT_PRIORITY) -> None:
-        """Add a key after the time its rate limiter says, and count one more failure of it.
+    def add_rate_limited(self, key: K, *, priority: int = DEFAULT_PRIORITY, at_least: float = 0.0) -> None:
+        """Add a key after the time that the rate limiter returns, and count one more failure of the key.
 
         Call `forget` when the work has succeeded at last, or will not be tried again; that does not replace `done`.
 
+        Args:
+            key: the key.
+            priority: as for `add`, when its time has come.
+            at_least: seconds to wait even if the limiter returns less, such as a server asks for with `Retry-After`.
+
         Raises:
+            ValueError: the limiter returned an infinite time, or no number.
             RuntimeError: no event loop is running.
         """
         if not self._shutting_down:
-            self.add_after(key, self._limiter.when(key, asyncio.get_running_loop().time()), priority=priority)
+            delay = self._limiter.when(key, asyncio.get_running_loop().time())
+            if not math.isfinite(delay):
+                msg = f"cannot add {key!r}: the rate limiter returned {delay!r}; it must return a finite number"
+                raise ValueError(msg)
+            self.add_after(key, max(delay, at_least), priority=priority)
 
     def forget(self, key: K) -> None:
         """Begin anew with a key's failures. A delayed entry of the key stays."""

@@ -524,13 +524,27 @@ async def test_a_reconcile_that_cancels_its_own_task_ends_no_worker(
 
 
 @pytest.mark.looptime
-async def test_a_reconcile_that_returns_something_else_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
-    reconcile = Recorder(lambda key: 5 if len(reconcile.calls) == 1 else None)
+@pytest.mark.parametrize("returned", [True, 5, "web", Requeue, [None]])
+async def test_a_wrong_return_value_is_a_failure_for_good_and_logged_once(
+    returned: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    reconcile = Recorder(lambda key: None if len(reconcile.calls) > 3 else returned)
     async with by_hand(reconcile) as controller:
-        add(controller, ["web"])
+        add(controller, ["web", "api", "db"])
         await asyncio.sleep(50)
-        assert reconcile.times == [0, 1]
-    assert "reconcile returned a int; expected None or Requeue(after=...)" in caplog.text
+        assert reconcile.times == [0, 0, 0]
+        assert {key: failure.terminal for key, failure in controller.status.failing.items()} == {
+            "web": True,
+            "api": True,
+            "db": True,
+        }
+        add(controller, ["web"])
+        await asyncio.sleep(1)
+        assert set(controller.status.failing) == {"api", "db"}
+    (record,) = [record for record in caplog.records if record.name == "kinformer.controller"]
+    what = type(returned).__name__
+    assert f"reconcile returned a {what}; expected None or Requeue(after=...)" in record.getMessage()
+    assert not record.exc_info
 
 
 @pytest.mark.looptime
@@ -669,7 +683,7 @@ async def test_a_limiter_that_raises_stops_neither_the_key_nor_the_others(caplog
         await asyncio.sleep(2.5)
     assert reconcile.calls == [(0, "bad"), (0, "good"), (1, "bad"), (2, "bad")]
     assert "reconcile of bad failed (failure 1)" in caplog.text
-    assert "controller test: the rate limiter failed; bad comes again in 1.0 s" in caplog.text
+    assert "controller test: the rate limiter failed in when for bad" in caplog.text
 
 
 @pytest.mark.looptime
@@ -843,7 +857,7 @@ async def test_metrics_that_raise_are_logged_and_stop_nothing(caplog: pytest.Log
         add(controller, "ab")
         await settle()
     assert reconcile.calls == [(0, "a"), (0, "b")]
-    assert "controller test: its metrics raised" in caplog.text
+    assert "Broken.reconciled raised (failure 1)" in caplog.text
 
 
 # --- before a reconcile ----------------------------------------------------------------------------------------------
