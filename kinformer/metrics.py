@@ -6,7 +6,7 @@ import logging
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from kinformer._tasks import is_survivable
+from kinformer._survivable import is_survivable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from kinformer._tasks import is_survivable
+from kinformer._survivable import is_survivable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

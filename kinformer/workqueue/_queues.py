@@ -31,7 +31,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from kinformer._tasks import is_survivable
+from kinformer._survivable import is_survivable
 from kinformer.errors import StoppedError
 from kinformer.workqueue._delays import Delays
 from kinformer.workqueue._metrics import WorkTimes
