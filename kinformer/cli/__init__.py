@@ -23,7 +23,6 @@ _EXTRA = {
     "typer": "cli",
     "rich": "cli",
     "click": "cli",
-    "jsonpatch": "cli",
     "yaml": "cli",
     "starlette": "ui",
     "uvicorn": "ui",

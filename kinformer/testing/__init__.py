@@ -20,7 +20,8 @@ checked against recordings of a real kube-apiserver 1.36 (tests/fidelity), and t
 from __future__ import annotations
 
 from kinformer.testing import build
-from kinformer.testing._apiserver.server import ApiServer, RequestRecord
+from kinformer.testing._apiserver.http.handler import RequestRecord
+from kinformer.testing._apiserver.server import ApiServer
 from kinformer.testing._apiserver.store.status import Refusal
 from kinformer.testing._control_plane.control_plane import ControlPlane, ControlPlaneError
 from kinformer.testing._control_plane.files import Binaries, BinariesNotFoundError

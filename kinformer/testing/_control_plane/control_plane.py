@@ -179,7 +179,7 @@ class ControlPlane:
 
     @property
     def running(self) -> bool:
-        """Whether both servers run; that they are ready was true when they were started."""
+        """Report whether both servers run; that they are ready was true when they were started."""
         servers = (self._etcd, self._api_server)
         return all(server is not None and server.running for server in servers)
 

@@ -47,7 +47,7 @@ class ServerProcess:
 
     @property
     def running(self) -> bool:
-        """Whether it has been started and has not ended."""
+        """Report whether it has been started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -103,7 +103,7 @@ class ServerProcess:
         return ""
 
     def has_said(self, words: bytes) -> bool:
-        """Whether its log has these words."""
+        """Report whether its log has these words."""
         try:
             return words in self._log.read_bytes()
         except OSError:

@@ -31,7 +31,7 @@ class Denial:
     namespace: str | None = None
 
     def covers(self, user: str, verb: str, target: Target) -> bool:
-        """Whether it forbids this."""
+        """Report whether it forbids this."""
         return (
             self.user == user
             and self.verb in {"*", verb}

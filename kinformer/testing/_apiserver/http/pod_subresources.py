@@ -1,11 +1,13 @@
-"""What is posted to a pod: its binding to a node, as a scheduler does, and its eviction, as who drains a node does."""
+"""The subresources that are posted to a pod: its binding to a node by a scheduler, and its eviction by a drain."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kinformer.testing._apiserver.rules.registry import PODS, DeleteOptions
+from kinformer.testing._apiserver.rules.bodies import of_kind
+from kinformer.testing._apiserver.rules.life_cycle import PODS, DeleteOptions
 from kinformer.testing._apiserver.store import status
+from kinformer.testing._apiserver.store.structure import builtin_type
 
 if TYPE_CHECKING:
     from kinformer.testing._apiserver.http.requests import Target
@@ -14,26 +16,30 @@ if TYPE_CHECKING:
 
 __all__ = ["bind_pod", "post_to_pod"]
 
+_BODIES = {
+    "binding": ("Binding", "v1", "core.v1.Binding"),
+    "eviction": ("Eviction", "policy/v1", "policy.v1.Eviction"),
+}
+
 
 def post_to_pod(registry: Registry, target: Target, body: Any) -> dict[str, Any]:
-    """Bind or evict a pod; returns what the request is answered with, as 201.
-
-    Disruption budgets are not looked at: every eviction is granted.
+    """Bind or evict a pod; returns the answer to the request, which is 201.
 
     Raises:
         Refusal: 400, 404, 405, 409 or 500.
     """
-    what = {"binding": "Binding", "eviction": "Eviction"}.get(target.subresource)
-    if target.kind.storage != PODS or what is None:
+    if target.kind.storage != PODS or target.subresource not in _BODIES:
         raise status.method_not_allowed()
-    body = body if isinstance(body, dict) else {}
-    if (body.get("metadata") or {}).get("name") != target.name:
-        msg = f"name in URL does not match name in {what} object"
+    kind, api_version, name = _BODIES[target.subresource]
+    given = of_kind(body, kind, api_version, builtin_type(name))
+    if (given.get("metadata") or {}).get("name") != target.name:
+        msg = f"name in URL does not match name in {kind} object"
         raise status.bad_request(msg)
-    if what == "Binding":
-        bind_pod(registry, target.kind, target.namespace, target.name, (body.get("target") or {}).get("name") or "")
+    if kind == "Binding":
+        node = (given.get("target") or {}).get("name") or ""
+        bind_pod(registry, target.kind, target.namespace, target.name, node)
     else:
-        _evict(registry, target, (body.get("deleteOptions") or {}).get("gracePeriodSeconds"))
+        _evict(registry, target, DeleteOptions.read(given.get("deleteOptions")))
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
@@ -55,16 +61,17 @@ def bind_pod(registry: Registry, pods: ResourceType, namespace: str, name: str, 
     registry.put(pods, namespace, _with_condition(registry, bound, "PodScheduled"))
 
 
-def _evict(registry: Registry, target: Target, grace: int | None) -> None:
+def _evict(registry: Registry, target: Target, options: DeleteOptions) -> None:
     pod = registry.get(target.kind, target.namespace, target.name).manifest
-    why = {"reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}
-    registry.put(target.kind, target.namespace, _with_condition(registry, pod, "DisruptionTarget", **why))
-    registry.delete(target.kind, target.namespace, target.name, DeleteOptions(grace_period_seconds=grace))
+    if not options.dry_run:
+        why = {"reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}
+        registry.put(target.kind, target.namespace, _with_condition(registry, pod, "DisruptionTarget", **why))
+    registry.delete(target.kind, target.namespace, target.name, options)
 
 
 def _with_condition(registry: Registry, pod: dict[str, Any], kind: str, **more: str) -> dict[str, Any]:
-    told = {"type": kind, "status": "True", "lastProbeTime": None, "lastTransitionTime": registry.now()} | more
+    added = {"type": kind, "status": "True", "lastProbeTime": None, "lastTransitionTime": registry.now()} | more
     state = dict(pod.get("status") or {})
     kept = [condition for condition in state.get("conditions") or () if condition.get("type") != kind]
-    # As the fields stand in PodStatus.
-    return pod | {"status": {"phase": state.pop("phase", "Pending"), **state, "conditions": [*kept, told]}}
+    # In the order of the fields of PodStatus.
+    return pod | {"status": {"phase": state.pop("phase", "Pending"), **state, "conditions": [*kept, added]}}

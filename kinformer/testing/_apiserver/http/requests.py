@@ -1,7 +1,9 @@
-"""What a request asks for: its path, its query and its headers, as the API server reads them."""
+"""The parts of a request: its path, its query, its headers and its body, as the API server reads them."""
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -17,10 +19,21 @@ if TYPE_CHECKING:
 
     from kinformer.testing._apiserver.store.catalog import Catalog, ResourceType
 
-__all__ = ["ListOptions", "Target", "decode_body", "find_target", "view_of", "wants_aggregated"]
+__all__ = [
+    "ListOptions",
+    "Target",
+    "decode_body",
+    "find_target",
+    "is_true",
+    "media_type",
+    "view_of",
+    "wants_aggregated",
+]
 
 _INTEGER: Final = re.compile(r"-?[0-9]+")
 _VERSION: Final = re.compile(r"[0-9]+")
+_SHOWN: Final = 1024
+"""Bytes of a body that a message shows (apimachinery runtime/codec, summarizeData)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +47,7 @@ class Target:
 
 
 def find_target(path: str, catalog: Catalog) -> Target:
-    """What a path under /api or /apis names.
+    """Find the resource, object or subresource that a path under /api or /apis names.
 
     Raises:
         Refusal: 404, no such resource in a group that is served.
@@ -52,7 +65,7 @@ def find_target(path: str, catalog: Catalog) -> Target:
         namespace, rest = rest[1], rest[2:]
     kind = catalog.lookup(group, version, rest[0])
     if kind is None:
-        # Built-in groups answer with a Status; of a CRD that is gone nothing is left, not even its group.
+        # Built-in groups answer with a Status; a CRD that is gone leaves nothing, not even its group.
         raise status.no_such_resource() if catalog.knows(group, version) else status.page_not_found()
     name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 else ""
@@ -84,7 +97,7 @@ class ListOptions:
         """Read them from a query.
 
         Raises:
-            Refusal: 400 for what is no number, 422 for a combination that makes no sense.
+            Refusal: 400 for a value that is no number, 422 for a combination that makes no sense.
         """
         options = cls(
             label_selector=query.get("labelSelector", ""),
@@ -157,15 +170,15 @@ def _number(query: Mapping[str, str], name: str) -> int:
     if not _INTEGER.fullmatch(text):
         msg = f'strconv.ParseInt: parsing "{text}": invalid syntax'
         raise status.bad_request(msg)
-    # What is negative asks for nothing.
+    # A negative number asks for nothing.
     return max(int(text), 0)
 
 
 def view_of(accept: str) -> str:
-    """Which form of objects an Accept header asks for: "", "Table" or "PartialObjectMetadata".
+    """The form of objects that an Accept header asks for: "", "Table" or "PartialObjectMetadata".
 
     Raises:
-        Refusal: 406, nothing of it can be had.
+        Refusal: 406, no form that there is.
     """
     for part in accept.split(",") if accept else ("*/*",):
         media, *parameters = (piece.strip() for piece in part.split(";"))
@@ -181,14 +194,14 @@ def view_of(accept: str) -> str:
             if wanted in {"PartialObjectMetadata", "PartialObjectMetadataList"}:
                 return "PartialObjectMetadata"
     message = (
-        "only the following media types are accepted: application/json, application/yaml, "
+        "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, "
         "application/vnd.kubernetes.protobuf"
     )
     raise status.Refusal(406, message, "NotAcceptable", {})
 
 
 def wants_aggregated(accept: str) -> bool:
-    """Whether an Accept header asks for aggregated discovery before plain."""
+    """Report whether an Accept header asks for aggregated discovery before plain."""
     for part in accept.split(","):
         given = {piece.strip() for piece in part.split(";")}
         if {"g=apidiscovery.k8s.io", "as=APIGroupDiscoveryList"} <= given and "v=v2" in given:
@@ -199,7 +212,7 @@ def wants_aggregated(accept: str) -> bool:
 
 
 class _Yaml(yaml.SafeLoader):
-    """YAML as Kubernetes reads it: what looks like a time stays text."""
+    """YAML as Kubernetes reads it: a value that looks like a time stays text."""
 
 
 _Yaml.yaml_implicit_resolvers = {
@@ -208,23 +221,68 @@ _Yaml.yaml_implicit_resolvers = {
 }
 
 
-def decode_body(body: bytes, content_type: str) -> Any:
-    """The body of a write.
+def media_type(content_type: str) -> str:
+    """The media type of a Content-Type header."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def decode_body(body: bytes, content_type: str, kind: str) -> Any:
+    """The body of a write as JSON values.
 
     Raises:
-        Refusal: 400 when it cannot be read, 415 for a type that is not known.
+        Refusal: 400 for a body that cannot be read, 415 for an unknown type.
     """
-    media = content_type.partition(";")[0].strip()
+    media = media_type(content_type)
     try:
         if media.endswith("yaml"):
-            return yaml.load(body, Loader=_Yaml)  # noqa: S506 - a SafeLoader with fewer types
-        if media in {"", "application/json", "application/octet-stream"} or media.endswith("+json"):
+            return _plain(yaml.load(body, Loader=_Yaml))  # noqa: S506 - a SafeLoader with fewer types
+        if media in {"", "application/json"} or media.endswith("+json"):
             return msgspec.json.decode(body)
-    except (msgspec.DecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
-        msg = f"error decoding the body: {error}"
+    except (msgspec.DecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+        why = "unexpected end of JSON input" if not body or "truncated" in str(error) else str(error)
+        msg = (
+            f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse "
+            f"error: {why} ({_summary(body)})"
+        )
         raise status.bad_request(msg) from None
     message = (
         "the body of the request was in an unknown format - accepted media types include: application/json, "
-        "application/yaml"
+        "application/yaml, application/vnd.kubernetes.protobuf"
     )
-    raise status.Refusal(415, message, "UnsupportedMediaType", {})
+    raise status.Refusal(415, message, "UnsupportedMediaType")
+
+
+def _plain(value: Any) -> Any:
+    """YAML values as JSON has them: keys are text, and there are no numbers beyond the finite ones.
+
+    Raises:
+        ValueError: a value that JSON does not have.
+    """
+    if isinstance(value, dict):
+        return {name if isinstance(name, str) else _key(name): _plain(child) for name, child in value.items()}
+    if isinstance(value, list):
+        return [_plain(child) for child in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        msg = f"json: unsupported value: {value}"
+        raise ValueError(msg)
+    if isinstance(value, bytes | set | tuple):
+        msg = "json: unsupported type"
+        raise ValueError(msg)  # noqa: TRY004 - the type of a document, not of an argument
+    return value
+
+
+def _key(name: Any) -> str:
+    if isinstance(name, bool | int | float):
+        return json.dumps(name)
+    msg = f"Unsupported map key of type: {type(name).__name__}"
+    raise ValueError(msg)
+
+
+def _summary(body: bytes) -> str:
+    """A body as messages show it: as text or in hexadecimal digits, and not all of a long one."""
+    if not body:
+        return "<empty>"
+    if body[:1] == b"{":
+        text = body[:_SHOWN].decode(errors="replace")
+        return text + (" ...(truncated)" if len(body) > _SHOWN else "")
+    return body[:_SHOWN].hex() + ("..." if len(body) > _SHOWN else "")

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from kinformer.testing._apiserver.store.status import bad_request
+
 if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import ResourceType
 
@@ -399,9 +401,28 @@ def _custom_columns(printed: list[dict[str, Any]]) -> tuple[_Column, ...]:
 
 
 def to_table(
-    kind: ResourceType, manifests: list[dict[str, Any]], metadata: dict[str, Any], *, now: datetime
+    kind: ResourceType,
+    manifests: list[dict[str, Any]],
+    metadata: dict[str, Any],
+    *,
+    now: datetime,
+    include: str = "",
 ) -> dict[str, Any]:
-    """A table of objects, each row with the metadata of its object."""
+    """A table of objects.
+
+    Args:
+        kind: the resource in the version that was asked for.
+        manifests: the objects.
+        metadata: the metadata of the list.
+        now: for ages.
+        include: the part of its object that each row carries: "Metadata" (the default), "Object" or "None".
+
+    Raises:
+        Refusal: 400, no such part.
+    """
+    if include not in {"", "Metadata", "Object", "None"}:
+        msg = f'unrecognized includeObject value: "{include}"'
+        raise bad_request(msg)
     printed = [] if kind.definition is None else kind.definition.get("additionalPrinterColumns") or []
     columns = _COLUMNS.get(kind.storage, _DEFAULT) if kind.definition is None else _custom_columns(printed)
     described = {"Age": _TIMES_DESCRIPTION} | {
@@ -427,12 +448,17 @@ def to_table(
         "rows": [
             {
                 "cells": [cell(manifest, now) for *_, cell in columns],
-                "object": {
-                    "kind": "PartialObjectMetadata",
-                    "apiVersion": "meta.k8s.io/v1",
-                    "metadata": manifest["metadata"],
-                },
+                "object": _included(manifest, include),
             }
             for manifest in manifests
         ],
     }
+
+
+def _included(manifest: dict[str, Any], include: str) -> dict[str, Any] | None:
+    """The part of an object that its row carries."""
+    if include == "None":
+        return None
+    if include == "Object":
+        return manifest
+    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": manifest["metadata"]}

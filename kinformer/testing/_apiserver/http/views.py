@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from kinformer.testing._apiserver.http.tables import to_table
+from kinformer.testing._apiserver.rules.conversions import in_version
+from kinformer.testing._apiserver.store.storage import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +23,9 @@ _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
-def object_bytes(kind: ResourceType, stored: Stored, view: str, *, now: datetime, first: bool = True) -> bytes:
+def object_bytes(
+    kind: ResourceType, stored: Stored, view: str, *, now: datetime, first: bool = True, include: str = ""
+) -> bytes:
     """One object.
 
     Args:
@@ -30,10 +34,11 @@ def object_bytes(kind: ResourceType, stored: Stored, view: str, *, now: datetime
         view: "", "Table" or "PartialObjectMetadata".
         now: for the ages in a table.
         first: whether a table names its columns: in a watch, only the first does.
+        include: the parts of the objects that the rows of a table carry: "Metadata", "Object" or "None".
     """
     if view == "Table":
         metadata = {"resourceVersion": stored.manifest["metadata"]["resourceVersion"]}
-        table = to_table(kind, [stored.manifest], metadata, now=now)
+        table = to_table(kind, [in_version(kind, stored.manifest)], metadata, now=now, include=include)
         return _encode(table if first else table | {"columnDefinitions": None})
     if view:
         return _encode(_metadata_only(stored.manifest))
@@ -46,8 +51,15 @@ def _whole(kind: ResourceType, stored: Stored) -> bytes:
             return stored.raw
         return _encode_sorted(stored.manifest | {"apiVersion": kind.api_version})
     if not stored.raw or stored.manifest["apiVersion"] != kind.api_version:
-        return _encode(stored.manifest | {"apiVersion": kind.api_version})
+        return _encode(in_version(kind, stored.manifest))
     return kind.head + stored.raw[1:]
+
+
+def _item(kind: ResourceType, stored: Stored) -> bytes:
+    """An item of a list of a built-in resource, which carries neither kind nor version."""
+    if stored.raw and stored.manifest["apiVersion"] == kind.api_version:
+        return stored.raw
+    return encode(in_version(kind, stored.manifest), custom=False)
 
 
 def _metadata_only(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -55,11 +67,18 @@ def _metadata_only(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def list_bytes(
-    kind: ResourceType, items: Iterable[Stored], metadata: dict[str, Any], view: str, *, now: datetime
+    kind: ResourceType,
+    items: Iterable[Stored],
+    metadata: dict[str, Any],
+    view: str,
+    *,
+    now: datetime,
+    include: str = "",
 ) -> bytes:
     """A list. Items of a built-in resource carry neither kind nor version; custom ones do."""
     if view == "Table":
-        return _encode(to_table(kind, [stored.manifest for stored in items], metadata, now=now)) + b"\n"
+        manifests = [in_version(kind, stored.manifest) for stored in items]
+        return _encode(to_table(kind, manifests, metadata, now=now, include=include)) + b"\n"
     if view:
         head = b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":'
         body = b",".join(_encode(_metadata_only(stored.manifest)) for stored in items)
@@ -69,7 +88,7 @@ def list_bytes(
         body = b",".join(_whole(kind, stored) for stored in items)
         meta = _encode_sorted({"continue": ""} | metadata)
         return b'{"apiVersion":"%s","items":[%s],"kind":"%s","metadata":%s}\n' % (api_version, body, list_kind, meta)
-    body = b",".join(stored.raw for stored in items)
+    body = b",".join(_item(kind, stored) for stored in items)
     return b'{"kind":"%s","apiVersion":"%s","metadata":%s,"items":[%s]}\n' % (
         *(list_kind, api_version),
         *(_encode(metadata), body),
@@ -77,7 +96,7 @@ def list_bytes(
 
 
 def bookmark_bytes(kind: ResourceType, revision: int, view: str, *, ends_initial: bool, now: datetime) -> bytes:
-    """The object of a bookmark: nothing but its version, in the form that was asked for."""
+    """The object of a bookmark: its version alone, in the form that was asked for."""
     metadata: dict[str, Any] = {"resourceVersion": str(revision)}
     if ends_initial:
         metadata["annotations"] = {"k8s.io/initial-events-end": "true"}

@@ -1,13 +1,16 @@
-"""What the server fills in when an object is created, as the recorded kube-apiserver 1.36 does.
-
-Only what clients see and tests depend on: pods and the pod templates of workloads, services, namespaces, CRDs.
-"""
+"""The fields that the server fills in when an object is written, as the recorded kube-apiserver 1.36 does."""
 
 from __future__ import annotations
 
 import base64
 import ipaddress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from kinformer.testing._apiserver.rules.pod_defaults import fill_in_pod, fill_in_template
+
+if TYPE_CHECKING:
+    from kinformer.testing._apiserver.store.catalog import ResourceType
+    from kinformer.testing._apiserver.store.structure import Structure
 
 __all__ = ["HAS_GENERATION", "METADATA_ORDER", "establish", "fill_in", "in_order", "select_pods_of_job"]
 
@@ -16,11 +19,12 @@ METADATA_ORDER: Final = (
     *("deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers"),
     "managedFields",
 )
-"""The order of the fields of ObjectMeta (apimachinery meta/v1/types.go), which is the order on the wire."""
+"""The order of the fields of ObjectMeta (apimachinery meta/v1/types.go), which is their order on the wire."""
 
 HAS_GENERATION: Final = {
     ("", "pods"),
     ("", "replicationcontrollers"),
+    ("", "podtemplates"),
     *(("apps", plural) for plural in ("daemonsets", "deployments", "replicasets", "statefulsets")),
     *(("batch", plural) for plural in ("cronjobs", "jobs")),
     *(("networking.k8s.io", plural) for plural in ("ingresses", "ingressclasses", "networkpolicies")),
@@ -41,10 +45,21 @@ HAS_GENERATION: Final = {
 """Built-in resources whose objects count their generations; custom resources all do."""
 
 _SERVICE_NETWORK: Final = ipaddress.ip_network("10.96.0.0/12")
+_FIRST_NODE_PORT: Final = 30_000
+_NODE_PORTS: Final = 2_768
+_ROLLING_UPDATES: Final[dict[str, dict[str, Any]]] = {
+    "deployments": {"maxUnavailable": "25%", "maxSurge": "25%"},
+    "daemonsets": {"maxUnavailable": 1, "maxSurge": 0},
+    "statefulsets": {"partition": 0},
+}
+_NODE_INFO: Final = (
+    *("machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "containerRuntimeVersion", "kubeletVersion"),
+    *("kubeProxyVersion", "operatingSystem", "architecture"),
+)
 
 
 def in_order(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The manifest with its fields in the order of the wire: kind, apiVersion, metadata, spec, status, the rest."""
+    """The manifest with its fields in the order of the wire: kind, apiVersion, metadata, spec, status, others."""
     metadata = manifest["metadata"]
     known = {name: metadata[name] for name in METADATA_ORDER if name in metadata and metadata[name] is not None}
     for name in ("labels", "annotations"):
@@ -58,58 +73,242 @@ def in_order(manifest: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def fill_in(storage: tuple[str, str], manifest: dict[str, Any], *, number: int) -> None:
-    """Fill in what a new object leaves out, in place.
+def fill_in(kind: ResourceType, manifest: dict[str, Any], *, number: int) -> None:
+    """Fill in the fields that an object leaves out, in place.
 
     Args:
-        storage: group and plural.
+        kind: the kind of the object.
         manifest: the object, a copy of the caller's own.
         number: how many writes there were before, for addresses that differ.
     """
+    if kind.custom:
+        return
+    match kind.storage:
+        case ("", _):
+            _core(kind.plural, manifest, number)
+        case ("apps", _) if "spec" in manifest:
+            _workload(kind.plural, manifest)
+        case ("batch", _) if "spec" in manifest:
+            _batch(kind.plural, manifest)
+        case ("apiextensions.k8s.io", "customresourcedefinitions"):
+            _definition(manifest)
+        case _:
+            _others(kind, manifest)
+    for name, value in manifest.items():
+        if name != "metadata":
+            _complete(value, kind.structure.child(name))
+    for name in kind.structure.fields:
+        below = kind.structure.child(name)
+        if below.value and name not in manifest and name != "metadata":
+            manifest[name] = below.empty()
+
+
+def _complete(value: Any, structure: Structure) -> None:
+    """Write the empty structs and lists that Go writes, in place."""
+    if isinstance(value, list):
+        for item in value:
+            _complete(item, structure.child(""))
+    elif isinstance(value, dict):
+        for name, child in value.items():
+            _complete(child, structure.child(name))
+        if structure.shape == "struct":
+            for name, empty in structure.empty().items():
+                value.setdefault(name, empty)
+
+
+def _core(plural: str, manifest: dict[str, Any], number: int) -> None:  # noqa: C901 - a table of kinds
     spec = manifest.get("spec")
-    match storage:
-        case ("", "pods"):
-            _pod_spec(manifest.setdefault("spec", {}))
-            _tolerate_node_failures(manifest["spec"])
-            manifest["status"] = {"phase": "Pending", "qosClass": _quality(manifest["spec"])}
-        case ("", "namespaces"):
+    match plural:
+        case "pods":
+            fill_in_pod(manifest)
+        case "namespaces":
             manifest["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = manifest["metadata"]["name"]
             manifest["spec"] = {"finalizers": ["kubernetes"]}
             manifest["status"] = {"phase": "Active"}
-        case ("", "services"):
+        case "services":
             _service(manifest.setdefault("spec", {}), number)
             manifest.setdefault("status", {"loadBalancer": {}})
-        case ("", "secrets"):
+        case "secrets":
             text = manifest.pop("stringData", None)
             if text:
                 data = manifest.setdefault("data", {})
                 data |= {name: base64.b64encode(value.encode()).decode() for name, value in text.items()}
             manifest.setdefault("type", "Opaque")
-        case ("apps", _) if isinstance(spec, dict):
-            _workload(storage[1], spec)
-            manifest["status"] = {} if storage[1] == "deployments" else {"replicas": 0}
-            if storage[1] == "daemonsets":
-                zeros = ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady")
-                manifest["status"] = dict.fromkeys(zeros, 0)
-        case ("batch", "jobs") if isinstance(spec, dict):
-            _pod_template(spec)
-            for name, value in {"parallelism": 1, "completions": 1, "backoffLimit": 6}.items():
-                spec.setdefault(name, value)
-            spec.setdefault("completionMode", "NonIndexed")
-            spec.setdefault("suspend", False)
-            spec.setdefault("manualSelector", False)
-            spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
-            manifest["status"] = {}
-        case ("apiextensions.k8s.io", "customresourcedefinitions"):
-            _definition(manifest)
+        case "replicationcontrollers" if spec is not None:
+            labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
+            if labels:
+                spec.setdefault("selector", dict(labels))
+                manifest["metadata"].setdefault("labels", dict(labels))
+            spec.setdefault("replicas", 1)
+            fill_in_template(spec)
+            manifest["status"] = {"replicas": 0}
+        case "podtemplates":
+            fill_in_template(manifest)
+        case "persistentvolumeclaims":
+            manifest.setdefault("spec", {}).setdefault("volumeMode", "Filesystem")
+            manifest["status"] = {"phase": "Pending"}
+        case "persistentvolumes" if spec is not None:
+            spec.setdefault("persistentVolumeReclaimPolicy", "Retain")
+            spec.setdefault("volumeMode", "Filesystem")
+            if "hostPath" in spec:
+                spec["hostPath"].setdefault("type", "")
+            manifest["status"] = {"phase": "Pending"}
+        case "endpoints":
+            for subset in manifest.get("subsets") or ():
+                for port in subset.get("ports") or ():
+                    port.setdefault("protocol", "TCP")
+        case "nodes":
+            state = manifest.setdefault("status", {})
+            state.setdefault("daemonEndpoints", {}).setdefault("kubeletEndpoint", {"Port": 0})
+            state["nodeInfo"] = dict.fromkeys(_NODE_INFO, "") | (state.get("nodeInfo") or {})
+        case "events":
+            _event(manifest)
         case _:
             pass
+
+
+def _event(manifest: dict[str, Any]) -> None:
+    """Write the empty fields of an Event, which Go does not leave out in the core group."""
+    if manifest["apiVersion"] == "v1":
+        for name in ("firstTimestamp", "lastTimestamp", "eventTime"):
+            manifest.setdefault(name, None)
+        for name in ("reportingComponent", "reportingInstance"):
+            manifest.setdefault(name, "")
+    else:
+        for name in ("eventTime", "deprecatedFirstTimestamp", "deprecatedLastTimestamp"):
+            manifest.setdefault(name, None)
+
+
+def _workload(plural: str, manifest: dict[str, Any]) -> None:
+    spec = manifest["spec"]
+    fill_in_template(spec)
+    if plural in {"deployments", "replicasets", "statefulsets"}:
+        spec.setdefault("replicas", 1)
+    if rolling := _ROLLING_UPDATES.get(plural):
+        strategy = spec.setdefault("strategy" if plural == "deployments" else "updateStrategy", {})
+        strategy["type"] = strategy.get("type") or "RollingUpdate"
+        if strategy["type"] == "RollingUpdate":
+            strategy["rollingUpdate"] = rolling | (strategy.get("rollingUpdate") or {})
+        spec.setdefault("revisionHistoryLimit", 10)
+    manifest["status"] = {} if plural == "deployments" else {"replicas": 0}
+    if plural == "deployments":
+        spec.setdefault("progressDeadlineSeconds", 600)
+    elif plural == "daemonsets":
+        zeros = ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady")
+        manifest["status"] = dict.fromkeys(zeros, 0)
+        annotations = manifest["metadata"].get("annotations") or {}
+        manifest["metadata"]["annotations"] = {"deprecated.daemonset.template.generation": "1"} | annotations
+    elif plural == "statefulsets":
+        spec.setdefault("podManagementPolicy", "OrderedReady")
+        kept = spec.get("persistentVolumeClaimRetentionPolicy") or {}
+        spec["persistentVolumeClaimRetentionPolicy"] = {"whenDeleted": "Retain", "whenScaled": "Retain"} | kept
+        for claim in spec.get("volumeClaimTemplates") or ():
+            claim |= {"kind": "PersistentVolumeClaim", "apiVersion": "v1", "status": {"phase": "Pending"}}
+            claim.setdefault("spec", {}).setdefault("volumeMode", "Filesystem")
+        manifest["status"]["availableReplicas"] = 0
+
+
+def _batch(plural: str, manifest: dict[str, Any]) -> None:
+    spec = manifest["spec"]
+    manifest["status"] = {}
+    if plural == "cronjobs":
+        for name, value in {
+            "concurrencyPolicy": "Allow",
+            "suspend": False,
+            "successfulJobsHistoryLimit": 3,
+            "failedJobsHistoryLimit": 1,
+        }.items():
+            spec.setdefault(name, value)
+        fill_in_template((spec.get("jobTemplate") or {}).get("spec") or {})
+        return
+    fill_in_template(spec)
+    if "completions" not in spec and "parallelism" not in spec:
+        spec |= {"completions": 1, "parallelism": 1}
+    spec.setdefault("parallelism", 1)
+    spec.setdefault("backoffLimit", 6)
+    spec.setdefault("completionMode", "NonIndexed")
+    spec.setdefault("suspend", False)
+    spec.setdefault("manualSelector", False)
+    spec.setdefault("podReplacementPolicy", "Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed")
+
+
+def _others(kind: ResourceType, manifest: dict[str, Any]) -> None:  # noqa: C901 - a table of kinds
+    spec = manifest.get("spec")
+    match kind.storage:
+        case ("storage.k8s.io", "storageclasses"):
+            manifest.setdefault("reclaimPolicy", "Delete")
+            manifest.setdefault("volumeBindingMode", "Immediate")
+        case ("storage.k8s.io", "csidrivers") if spec is not None:
+            for name in ("podInfoOnMount", "storageCapacity", "requiresRepublish", "seLinuxMount"):
+                spec.setdefault(name, False)
+            spec.setdefault("attachRequired", True)
+            spec.setdefault("fsGroupPolicy", "ReadWriteOnceWithFSType")
+            spec.setdefault("volumeLifecycleModes", ["Persistent"])
+        case ("scheduling.k8s.io", "priorityclasses"):
+            manifest.setdefault("preemptionPolicy", "PreemptLowerPriority")
+        case ("networking.k8s.io", "networkpolicies") if spec is not None:
+            spec.setdefault("policyTypes", ["Ingress", *(["Egress"] if "egress" in spec else [])])
+            for rule in (*(spec.get("ingress") or ()), *(spec.get("egress") or ())):
+                for port in rule.get("ports") or ():
+                    port.setdefault("protocol", "TCP")
+        case ("policy", "poddisruptionbudgets"):
+            counts = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
+            manifest["status"] = dict.fromkeys(counts, 0)
+        case ("discovery.k8s.io", "endpointslices"):
+            for port in manifest.get("ports") or ():
+                port.setdefault("name", "")
+                port.setdefault("protocol", "TCP")
+        case ("rbac.authorization.k8s.io", _):
+            _roles(manifest)
+        case ("autoscaling", "horizontalpodautoscalers") if spec is not None:
+            _autoscaler(kind.version, manifest, spec)
+        case ("admissionregistration.k8s.io", "validatingwebhookconfigurations" | "mutatingwebhookconfigurations"):
+            for webhook in manifest.get("webhooks") or ():
+                _webhook(webhook, mutating=kind.plural.startswith("mutating"))
+        case _:
+            pass
+
+
+def _roles(manifest: dict[str, Any]) -> None:
+    group = "rbac.authorization.k8s.io"
+    if "roleRef" in manifest:
+        manifest["roleRef"].setdefault("apiGroup", group)
+    for subject in manifest.get("subjects") or ():
+        if subject.get("kind") in {"User", "Group"}:
+            subject.setdefault("apiGroup", group)
+        elif subject.get("kind") == "ServiceAccount" and subject.get("apiGroup") == "":
+            del subject["apiGroup"]
+
+
+def _autoscaler(version: str, manifest: dict[str, Any], spec: dict[str, Any]) -> None:
+    spec.setdefault("minReplicas", 1)
+    if version == "v1":
+        spec.setdefault("targetCPUUtilizationPercentage", 80)
+        manifest["status"] = {"currentReplicas": 0, "desiredReplicas": 0}
+        return
+    if not spec.get("metrics"):
+        target = {"type": "Utilization", "averageUtilization": 80}
+        spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
+    manifest["status"] = {"desiredReplicas": 0, "currentMetrics": None}
+
+
+def _webhook(webhook: dict[str, Any], *, mutating: bool) -> None:
+    for name, value in {"failurePolicy": "Fail", "matchPolicy": "Equivalent", "timeoutSeconds": 10}.items():
+        webhook.setdefault(name, value)
+    for name in ("namespaceSelector", "objectSelector"):
+        webhook.setdefault(name, {})
+    if mutating:
+        webhook.setdefault("reinvocationPolicy", "Never")
+    for rule in webhook.get("rules") or ():
+        rule.setdefault("scope", "*")
+    if service := (webhook.get("clientConfig") or {}).get("service"):
+        service.setdefault("port", 443)
 
 
 def select_pods_of_job(manifest: dict[str, Any]) -> None:
     """Give a new job a selector and its pods the labels for it, in place (pkg/registry/batch/job, generateSelector)."""
     spec, metadata = manifest.get("spec"), manifest["metadata"]
-    if not isinstance(spec, dict) or spec.get("manualSelector") or not isinstance(spec.get("template"), dict):
+    if spec is None or spec.get("manualSelector") or "template" not in spec:
         return
     prefix = "batch.kubernetes.io/"
     labels = {"controller-uid": metadata["uid"], "job-name": metadata["name"]}
@@ -117,6 +316,8 @@ def select_pods_of_job(manifest: dict[str, Any]) -> None:
     given = template.get("metadata") or {}
     every = labels | {prefix + name: value for name, value in labels.items()}
     template["metadata"] = given | {"labels": (given.get("labels") or {}) | every}
+    # The labels of a job are by default those of its template.
+    metadata.setdefault("labels", dict(template["metadata"]["labels"]))
     spec["template"] = template
     spec["selector"] = {"matchLabels": {prefix + "controller-uid": metadata["uid"]}}
 
@@ -151,87 +352,29 @@ def _definition(manifest: dict[str, Any]) -> None:
     }
 
 
-def _pod_spec(spec: dict[str, Any]) -> None:
-    for container in (*spec.get("containers", ()), *spec.get("initContainers", ())):
-        image = container.get("image", "")
-        latest = ":" not in image.rpartition("/")[2] or image.endswith(":latest")
-        container.setdefault("resources", {})
-        container.setdefault("terminationMessagePath", "/dev/termination-log")
-        container.setdefault("terminationMessagePolicy", "File")
-        container.setdefault("imagePullPolicy", "Always" if latest else "IfNotPresent")
-        for port in container.get("ports", ()):
-            port.setdefault("protocol", "TCP")
-    for name, value in {
-        "restartPolicy": "Always",
-        "terminationGracePeriodSeconds": 30,
-        "dnsPolicy": "ClusterFirst",
-        "securityContext": {},
-        "schedulerName": "default-scheduler",
-    }.items():
-        spec.setdefault(name, value)
-
-
-def _tolerate_node_failures(spec: dict[str, Any]) -> None:
-    """What the admission plugins DefaultTolerationSeconds and ServiceAccount do, which have no field manager."""
-    tolerations = spec.setdefault("tolerations", [])
-    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
-        if not any(toleration.get("key") in {key, None} for toleration in tolerations):
-            tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
-    spec.setdefault("enableServiceLinks", True)
-
-
-def _quality(spec: dict[str, Any]) -> str:
-    resources = [container.get("resources") or {} for container in spec.get("containers", ())]
-    if not any(resource.get("requests") or resource.get("limits") for resource in resources):
-        return "BestEffort"
-    guaranteed = all(
-        {"cpu", "memory"} <= set(resource.get("limits") or {})
-        and (resource.get("requests") or resource["limits"]) == resource["limits"]
-        for resource in resources
-    )
-    return "Guaranteed" if guaranteed else "Burstable"
-
-
-def _pod_template(spec: dict[str, Any]) -> None:
-    template = spec.get("template")
-    if isinstance(template, dict) and isinstance(template.get("spec"), dict):
-        _pod_spec(template["spec"])
-
-
-def _workload(plural: str, spec: dict[str, Any]) -> None:
-    _pod_template(spec)
-    rolling = {"maxUnavailable": "25%", "maxSurge": "25%"}
-    match plural:
-        case "deployments":
-            spec.setdefault("replicas", 1)
-            spec.setdefault("strategy", {"type": "RollingUpdate", "rollingUpdate": rolling})
-            spec.setdefault("revisionHistoryLimit", 10)
-            spec.setdefault("progressDeadlineSeconds", 600)
-        case "replicasets":
-            spec.setdefault("replicas", 1)
-        case "statefulsets":
-            spec.setdefault("replicas", 1)
-            spec.setdefault("podManagementPolicy", "OrderedReady")
-            spec.setdefault("updateStrategy", {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}})
-            spec.setdefault("revisionHistoryLimit", 10)
-        case "daemonsets":
-            spec.setdefault(
-                "updateStrategy", {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}}
-            )
-            spec.setdefault("revisionHistoryLimit", 10)
-
-
 def _service(spec: dict[str, Any], number: int) -> None:
-    for port in spec.get("ports", ()):
+    for port in spec.get("ports") or ():
         port.setdefault("protocol", "TCP")
         port.setdefault("targetPort", port.get("port"))
-    spec.setdefault("type", "ClusterIP")
-    if spec["type"] != "ExternalName":
-        # Address 1 belongs to the API server itself.
-        address = str(_SERVICE_NETWORK[2 + number % (_SERVICE_NETWORK.num_addresses - 3)])
-        spec.setdefault("clusterIP", address)
-        spec.setdefault("clusterIPs", [spec["clusterIP"]])
-        spec.setdefault("ipFamilies", ["IPv4"])
-        spec.setdefault("ipFamilyPolicy", "SingleStack")
-        spec.setdefault("internalTrafficPolicy", "Cluster")
+    kind = spec.setdefault("type", "ClusterIP")
     spec.setdefault("sessionAffinity", "None")
+    if kind == "ExternalName":
+        return
+    # Address 1 belongs to the API server itself.
+    address = str(_SERVICE_NETWORK[2 + number % (_SERVICE_NETWORK.num_addresses - 3)])
+    address = spec.setdefault("clusterIP", address)
+    spec.setdefault("clusterIPs", [address])
+    if address == "None" and not spec.get("selector"):
+        spec.setdefault("ipFamilies", ["IPv4", "IPv6"])
+        spec.setdefault("ipFamilyPolicy", "RequireDualStack")
+    spec.setdefault("ipFamilies", ["IPv4"])
+    spec.setdefault("ipFamilyPolicy", "SingleStack")
+    spec.setdefault("internalTrafficPolicy", "Cluster")
+    if spec["sessionAffinity"] == "ClientIP":
+        spec.setdefault("sessionAffinityConfig", {"clientIP": {"timeoutSeconds": 10800}})
+    if kind in {"NodePort", "LoadBalancer"}:
+        spec.setdefault("externalTrafficPolicy", "Cluster")
+        if kind == "LoadBalancer":
+            spec.setdefault("allocateLoadBalancerNodePorts", True)
+        for index, port in enumerate(spec.get("ports") or ()):
+            port.setdefault("nodePort", _FIRST_NODE_PORT + (number + index) % _NODE_PORTS)

@@ -1,74 +1,96 @@
-"""The rules of writing: what becomes of an object that is created, changed or deleted.
-
-Synchronous: a write is over when the call returns, with all that follows from it (the content of a namespace that is
-deleted, the objects of a CRD, what was owned). A real cluster takes a moment longer for those.
-"""
+"""The rules of writing: create, update and apply, by the strategies of a kube-apiserver's registry."""
 
 from __future__ import annotations
 
 import secrets
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from kinformer.testing._apiserver.rules.bodies import as_object, check_object, check_types
+from kinformer.testing._apiserver.rules.conversions import as_stored, in_version
 from kinformer.testing._apiserver.rules.defaults import HAS_GENERATION, establish, fill_in, in_order, select_pods_of_job
-from kinformer.testing._apiserver.rules.field_sets import record_update, server_side_apply
-from kinformer.testing._apiserver.rules.validation import check_body, prune, validate, validate_change
+from kinformer.testing._apiserver.rules.immutable import validate_change
+from kinformer.testing._apiserver.rules.life_cycle import CRDS, JOBS, NAMESPACES, PODS, DeleteOptions, LifeCycle
+from kinformer.testing._apiserver.rules.managed_fields import Manager, record_update, server_side_apply
+from kinformer.testing._apiserver.rules.subresources import changed_part
+from kinformer.testing._apiserver.rules.validation import prune, validate
 from kinformer.testing._apiserver.store import status
-from kinformer.testing._apiserver.store.storage import Key, Storage, Store, Stored
+from kinformer.testing._apiserver.store.storage import Storage, Store, Stored, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kinformer.testing._apiserver.store.catalog import Catalog, ResourceType
 
-__all__ = ["DeleteOptions", "Registry"]
+__all__ = ["Registry", "Write"]
 
 # Generated names (apiserver pkg/storage/names/generate.go): labels, the last five letters of which are random.
 _SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH: Final = 5
 _LONGEST_PREFIX: Final = 63 - _SUFFIX_LENGTH
-NAMESPACES: Final = ("", "namespaces")
-PODS: Final = ("", "pods")
-JOBS: Final = ("batch", "jobs")
-SECRETS: Final = ("", "secrets")
-CRDS: Final = ("apiextensions.k8s.io", "customresourcedefinitions")
-# Resources whose delete is answered with the object; of all others only a Status is left.
-_RETURNED_ON_DELETE: Final = {
-    *(
-        ("", plural)
-        for plural in ("pods", "services", "serviceaccounts", "persistentvolumes", "persistentvolumeclaims")
-    ),
-    *(("", plural) for plural in ("podtemplates", "replicationcontrollers", "resourcequotas")),
-}
-
-# Admission plugin NamespaceLifecycle.
-_IMMORTAL_NAMESPACES: Final = frozenset({"default", "kube-public", "kube-system"})
+_SECRETS: Final = ("", "secrets")
+_SERVICES: Final = ("", "services")
 
 # A kubelet registers its node with its status (pkg/registry/core/node/strategy.go).
 _CREATED_WITH_STATUS: Final = {("", "nodes")}
 
+_MOST_BYTES: Final = 1_572_864
+"""Bytes of an object in etcd (etcd --max-request-bytes)."""
+
+_MOST_SENT: Final = 2_097_152
+"""Bytes of a message to etcd (etcd client, MaxCallSendMsgSize)."""
+
+_CREATED_BY_UPDATE: Final = {
+    *(("", plural) for plural in ("endpoints", "events", "limitranges", "services")),
+    *(
+        ("rbac.authorization.k8s.io", plural)
+        for plural in ("clusterroles", "clusterrolebindings", "roles", "rolebindings")
+    ),
+    ("coordination.k8s.io", "leases"),
+    ("node.k8s.io", "runtimeclasses"),
+}
+"""The resources of which a PUT creates an absent object (AllowCreateOnUpdate of their strategies)."""
+
+# The fields of metadata that only the server sets.
+_SERVER_FIELDS: Final = (
+    *("name", "namespace", "uid", "creationTimestamp", "resourceVersion", "generation", "generateName", "selfLink"),
+    *("deletionTimestamp", "deletionGracePeriodSeconds"),
+)
+
 
 @dataclass(frozen=True, slots=True)
-class DeleteOptions:
-    """meta/v1 DeleteOptions, as far as they matter here."""
+class Write:
+    """The circumstances of a write.
 
-    uid: str = ""
-    resource_version: str = ""
-    grace_period_seconds: int | None = None
-    propagation_policy: str = ""
+    Attributes:
+        manager: the manager of the fields that it changes.
+        subresource: the part of the object that it may change; "" for the object itself.
+        dry_run: nothing is stored.
+        any_size: the limits on the size of objects do not hold.
+        patched: the new state is a patched object, so that its uid counts as a field and not as a precondition.
+    """
+
+    manager: str = "unknown"
+    subresource: str = ""
     dry_run: bool = False
+    patched: bool = False
+    any_size: bool = False
+
+    def of(self, kind: ResourceType) -> Manager:
+        """The manager, for objects of a kind."""
+        return Manager(self.manager, kind.api_version, self.subresource)
 
 
 class Registry:
     """Writes to a store by the API server's rules.
 
     Args:
-        store: where to.
-        catalog: what there is; posted CRDs are added to it.
+        store: the store.
+        catalog: the resources; posted CRDs are added to it.
         clock: the time, for timestamps.
-        on_gone: told of the resources that are no longer served, once their CRD is deleted.
+        on_gone: called with each resource that is no longer served, after its CRD is deleted.
     """
 
     def __init__(
@@ -81,65 +103,63 @@ class Registry:
     ) -> None:
         self.store = store
         self.catalog = catalog
+        self.life_cycle = LifeCycle(store, catalog, clock=clock, on_gone=on_gone)
         self._clock = clock
-        self._on_gone = on_gone
-        self._owned: dict[str, set[tuple[Storage, Key]]] = {}
 
     def now(self) -> str:
         """The time as objects carry it."""
         return self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def get(self, kind: ResourceType, namespace: str, name: str) -> Stored:
-        """One object, in the version that is asked for.
+        """One object, in the version of the kind.
 
         Raises:
             Refusal: 404.
         """
-        stored = self.store.get(kind.storage, (namespace, name))
-        if stored is None:
-            raise status.not_found(kind, name)
-        if stored.manifest["apiVersion"] != kind.api_version:
-            # Without its JSON, which is that of the version it was written in.
-            return Stored(stored.manifest | {"apiVersion": kind.api_version}, b"", stored.revision)
-        return stored
+        stored = self.life_cycle.get(kind, namespace, name)
+        manifest = in_version(kind, stored.manifest)
+        # The JSON that is kept beside an object is that of the version that it is stored in.
+        return stored if manifest is stored.manifest else Stored(manifest, b"", stored.revision)
 
-    def create(
-        self, kind: ResourceType, namespace: str, body: Any, *, manager: str = "unknown", dry_run: bool = False
-    ) -> Stored:
+    def create(self, kind: ResourceType, namespace: str, body: Any, write: Write = Write()) -> Stored:
         """Store a new object.
 
         Raises:
             Refusal: 400, 403, 404 (no such namespace), 409, 422.
         """
-        manifest = prune(kind, check_body(kind, body, namespace))
+        manifest = prune(kind, check_object(kind, body, namespace))
         metadata = manifest["metadata"]
-        if metadata.get("resourceVersion"):
+        version = metadata.get("resourceVersion") or ""
+        if version.isdecimal() and int(version):
             raise status.failed("resourceVersion should not be set on objects to be created")
         if not metadata.get("name") and metadata.get("generateName"):
             suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(_SUFFIX_LENGTH))
             metadata["name"] = metadata["generateName"][:_LONGEST_PREFIX] + suffix
-        validate(kind, manifest)
+        validate(kind, manifest, any_size=write.any_size)
         name = metadata["name"]
         if kind.namespaced:
             self._check_namespace(kind, namespace, name)
         if self.store.get(kind.storage, (namespace, name)) is not None:
             raise status.already_exists(kind, name)
-        return self._insert(kind, namespace, manifest, manager=manager, dry_run=dry_run)
+        given = metadata.get("managedFields")
+        return self._insert(kind, namespace, manifest, write, given=given)
 
     def _insert(
         self,
         kind: ResourceType,
         namespace: str,
         manifest: dict[str, Any],
+        write: Write,
         *,
-        manager: str,
-        dry_run: bool,
-        managed: list[dict[str, Any]] | None = None,
+        given: list[dict[str, Any]] | None = None,
+        applied: bool = False,
     ) -> Stored:
         now = self.now()
         metadata = manifest["metadata"]
-        for ours in ("resourceVersion", "managedFields", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+        managed = metadata.pop("managedFields", None) if applied else None
+        for ours in ("managedFields", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
             metadata.pop(ours, None)
+        version = metadata.pop("resourceVersion", None)
         metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": now}
         metadata.pop("generation", None)
         if kind.namespaced:
@@ -151,96 +171,122 @@ class Registry:
         if _makes_status(kind):
             manifest.pop("status", None)
         before_defaults = _given_spec(manifest)
-        fill_in(kind.storage, manifest, number=self.store.revision)
-        if managed is None:
-            # What admission adds and the status the server makes belong to nobody.
+        fill_in(kind, manifest, number=self.store.revision)
+        if not applied:
+            # The fields that admission adds, and the server's own status, have no owner.
             owned = _without_admission(kind, manifest, before_defaults)
-            managed = record_update(None, owned, manager=manager, now=now, custom=kind.custom)
+            managed = record_update(
+                *(None, owned),
+                structure=kind.structure,
+                custom=kind.custom,
+                manager=write.of(kind),
+                now=now,
+                given=given,
+            )
         if managed:
             metadata["managedFields"] = managed
         if kind.storage == JOBS:
             select_pods_of_job(manifest)
-        if not dry_run:
-            # The store fills it in, at its place.
-            metadata["resourceVersion"] = ""
-        manifest = in_order(manifest)
-        if dry_run:
-            return Stored(manifest, b"", self.store.revision)
-        stored = self._put(kind, (namespace, metadata["name"]), manifest)
+        if write.dry_run:
+            if version:
+                metadata["resourceVersion"] = version
+            return Stored(in_order(manifest), b"", self.store.revision)
+        # The store fills it in, at its place.
+        metadata["resourceVersion"] = ""
+        _check_size(manifest, write)
+        stored = self._put(kind, (namespace, metadata["name"]), in_order(manifest))
         if kind.storage == CRDS:
             self.catalog.add_crd(manifest)
-            established = establish(manifest, now)
-            self._put(kind, (namespace, metadata["name"]), established)
+            self.life_cycle.put(kind, (namespace, metadata["name"]), establish(manifest, now))
         return stored
 
-    def update(
-        self,
-        kind: ResourceType,
-        namespace: str,
-        name: str,
-        body: Any,
-        *,
-        subresource: str = "",
-        manager: str = "unknown",
-        dry_run: bool = False,
-        managed: list[dict[str, Any]] | None = None,
-    ) -> Stored:
-        """Store a new state of an object; what is the same as before is no write.
+    def _put(self, kind: ResourceType, key: tuple[str, str], manifest: dict[str, Any]) -> Stored:
+        """Store an object in the version that it is stored in; returns it in the version of the kind."""
+        hub = as_stored(manifest)
+        stored = self.life_cycle.put(kind, key, hub)
+        if hub is manifest:
+            return stored
+        return Stored(in_version(kind, stored.manifest), b"", stored.revision)
 
-        Args:
-            kind: what it is.
-            namespace: where it is.
-            name: which it is.
-            body: its new state.
-            subresource: "status" to change nothing else.
-            manager: who does it.
-            dry_run: say what would be stored, and store nothing.
-            managed: the managed fields of an apply; by default they are derived from what changed.
+    def update(
+        self, kind: ResourceType, namespace: str, name: str, body: Any, write: Write = Write()
+    ) -> tuple[Stored, bool]:
+        """Store a new state of an object, and say whether the object is new; the same state again is no write.
 
         Raises:
             Refusal: 400, 404, 409, 422.
         """
+        absent = self.store.get(kind.storage, (namespace, name)) is None
+        if absent and kind.storage in _CREATED_BY_UPDATE and not write.patched and not write.subresource:
+            given = as_object(body, kind.kind)
+            check_types(given, kind.kind, kind.version, kind.structure)
+            given = given | {"metadata": {"name": name} | (given.get("metadata") or {})}
+            return self.create(kind, namespace, given, write), True
+        manifest = check_object(kind, body, namespace)
+        return self._replace(kind, namespace, name, manifest, write), False
+
+    def _replace(
+        self,
+        kind: ResourceType,
+        namespace: str,
+        name: str,
+        manifest: dict[str, Any],
+        write: Write,
+        *,
+        applied: bool = False,
+    ) -> Stored:
         current = self.get(kind, namespace, name)
-        manifest = check_body(kind, body, namespace)
         before = current.manifest["metadata"]
-        _check_identity(kind, name, manifest["metadata"], before, applied=managed is not None)
-        manifest = self._next_state(kind, current.manifest, manifest, subresource)
+        given = manifest["metadata"].get("managedFields")
+        _check_identity(kind, name, manifest["metadata"], before, write, applied=applied)
+        manifest = self._next_state(kind, current.manifest, manifest, write)
         _refuse_new_finalizers(kind, name, before, manifest["metadata"])
-        if subresource != "status":
-            validate_change(kind, current.manifest, manifest)
-        now = self.now()
+        if write.subresource != "status":
+            validate_change(kind, current.manifest, manifest, write.subresource)
         old_managed = before.get("managedFields")
-        new = dict(manifest["metadata"])
-        new.pop("managedFields", None)
+        new = {field: value for field, value in manifest["metadata"].items() if field != "managedFields"}
         manifest["metadata"] = new
-        unmanaged = {name: value for name, value in before.items() if name != "managedFields"}
-        if managed is None:
-            if manifest | {"metadata": new} == current.manifest | {"metadata": unmanaged}:
+        unmanaged = {field: value for field, value in before.items() if field != "managedFields"}
+        is_same = manifest == current.manifest | {"metadata": unmanaged}
+        if applied:
+            managed = given
+            if is_same and managed == old_managed:
                 return current
-            given = {**current.manifest, "metadata": before}
+        else:
+            if is_same and given != [{}]:
+                return current
             managed = record_update(
-                given, manifest, manager=manager, now=now, custom=kind.custom, subresource=subresource
+                *(current.manifest, manifest),
+                structure=kind.structure,
+                custom=kind.custom,
+                manager=write.of(kind),
+                now=self.now(),
+                given=given,
             )
-        elif manifest == current.manifest | {"metadata": unmanaged} and managed == old_managed:
-            return current
         if managed:
             new["managedFields"] = managed
         if "generation" in before and _meaning(kind, manifest) != _meaning(kind, current.manifest):
             new["generation"] = before["generation"] + 1
-        manifest = in_order(manifest)
-        if dry_run:
+        return self._store(kind, (namespace, name), in_order(manifest), current, write)
+
+    def _store(
+        self, kind: ResourceType, key: tuple[str, str], manifest: dict[str, Any], current: Stored, write: Write
+    ) -> Stored:
+        if write.dry_run:
             return Stored(manifest, b"", current.revision)
-        if new.get("deletionTimestamp") and not new.get("finalizers") and not self._waits(kind, manifest):
+        metadata = manifest["metadata"]
+        if metadata.get("deletionTimestamp") and not metadata.get("finalizers") and not LifeCycle.waits(kind, manifest):
             # The write itself is never stored, so a watch sees the state before it (registry/generic/registry/store.go,
             # deleteWithoutFinalizers), and the answer has that state's version.
-            self._remove(kind, (namespace, name), current.manifest)
+            self.life_cycle.remove(kind, key, as_stored(current.manifest))
             return Stored(manifest, b"", current.revision)
-        stored = self._put(kind, (namespace, name), manifest)
+        _check_size(manifest, write)
+        stored = self._put(kind, key, manifest)
         if kind.storage == CRDS:
             self.catalog.add_crd(manifest)
         if kind.storage == NAMESPACES:
-            # Its last finalizer may have been all it waited for.
-            self._finish_namespace(name)
+            # It may have waited for this finalizer alone.
+            self.life_cycle.finish_namespace(key[1])
         return stored
 
     def put(self, kind: ResourceType, namespace: str, manifest: dict[str, Any]) -> Stored:
@@ -249,168 +295,80 @@ class Registry:
         return self._put(kind, (namespace, manifest["metadata"]["name"]), manifest)
 
     def apply(
-        self,
-        kind: ResourceType,
-        namespace: str,
-        name: str,
-        body: Any,
-        *,
-        manager: str,
-        force: bool,
-        subresource: str = "",
-        dry_run: bool = False,
+        self, kind: ResourceType, namespace: str, name: str, body: Any, write: Write, *, force: bool
     ) -> tuple[Stored, bool]:
         """Server-side apply; also says whether the object is new.
 
         Raises:
             Refusal: as `create` and `update`; 409 when others have fields with other values, and it is not forced.
         """
-        if isinstance(body, dict) and not (body.get("apiVersion") and body.get("kind")):
-            raise status.bad_request(f"invalid object type: /, Kind={body.get('kind') or ''}")
-        applied = check_body(kind, body, namespace)
+        given = as_object(body, kind.kind)
+        if not (given.get("apiVersion") and given.get("kind")):
+            raise status.bad_request(f"invalid object type: /, Kind={given.get('kind') or ''}")
+        applied = check_object(kind, given, namespace)
         if applied["metadata"].get("managedFields"):
             raise status.bad_request("metadata.managedFields must be nil")
         applied["metadata"].setdefault("name", name)
-        existing = self.store.get(kind.storage, (namespace, name))
+        current = None
+        if self.store.get(kind.storage, (namespace, name)) is not None:
+            current = self.get(kind, namespace, name).manifest
+        elif uid := applied["metadata"].get("uid"):
+            why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            raise status.conflict(kind, name, why)
         made = server_side_apply(
-            None if existing is None else existing.manifest,
-            applied,
-            manager=manager,
+            *(current, applied),
+            structure=kind.structure,
+            manager=write.of(kind),
             force=force,
             now=self.now(),
-            custom=kind.custom,
-            subresource=subresource,
+            finish=lambda manifest: manifest if current is None else self._finished(kind, current, manifest, write),
         )
-        managed = made["metadata"]["managedFields"]
-        if existing is not None:
-            stored = self.update(kind, namespace, name, made, subresource=subresource, dry_run=dry_run, managed=managed)
-            return stored, False
-        if subresource:
+        if current is not None:
+            return self._replace(kind, namespace, name, made, write, applied=True), False
+        if write.subresource:
             raise status.not_found(kind, name)
         made = prune(kind, made)
         validate(kind, made)
         if kind.namespaced:
             self._check_namespace(kind, namespace, name)
-        return self._insert(kind, namespace, made, manager=manager, dry_run=dry_run, managed=managed), True
+        return self._insert(kind, namespace, made, write, applied=True), True
+
+    def _finished(
+        self, kind: ResourceType, current: dict[str, Any], manifest: dict[str, Any], write: Write
+    ) -> dict[str, Any]:
+        """An applied object with its defaults, so that an empty value and its default are the same."""
+        finished = prune(kind, manifest)
+        if not kind.custom and not write.subresource:
+            fill_in(kind, finished, number=self.store.revision)
+        return finished | ({"status": current["status"]} if "status" in current and not write.subresource else {})
 
     def delete(
         self, kind: ResourceType, namespace: str, name: str, options: DeleteOptions, *, dry_run: bool = False
     ) -> dict[str, Any]:
-        """Delete an object, or mark it for deletion; returns what the request is answered with.
+        """Delete an object, or mark it for deletion; returns the answer to the request.
 
         Raises:
-            Refusal: 404, 409.
+            Refusal: 403, 404, 409.
         """
-        current = self.get(kind, namespace, name)
-        metadata = current.manifest["metadata"]
-        if options.uid and options.uid != metadata["uid"]:
-            why = (
-                f"the UID in the precondition ({options.uid}) does not match the UID in record ({metadata['uid']}). "
-                "The object might have been deleted and then recreated"
-            )
-            raise status.precondition_failed(kind, name, why)
-        if options.resource_version and options.resource_version != metadata["resourceVersion"]:
-            why = (
-                f"the ResourceVersion in the precondition ({options.resource_version}) does not match the "
-                f"ResourceVersion in record ({metadata['resourceVersion']}). The object might have been modified"
-            )
-            raise status.precondition_failed(kind, name, why)
-        if dry_run:
-            return self._deleted(kind, name, current.manifest)
-        # What a job made is kept, unless one asks for something else (pkg/registry/batch/job/strategy.go).
-        if options.propagation_policy == "Orphan" or (kind.storage == JOBS and not options.propagation_policy):
-            self._orphan(metadata["uid"])
-        if kind.storage == NAMESPACES and name in _IMMORTAL_NAMESPACES:
-            message = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
-            raise status.Refusal(403, message, "Forbidden", status.details_of(kind, name))
-        grace = self._grace(kind, current.manifest, options)
-        last = current.manifest
-        if kind.storage == PODS or metadata.get("finalizers") or kind.storage == NAMESPACES:
-            last = self._mark(kind, (namespace, name), last, grace)
-            # A pod that is given no time is marked all the same, and goes with the next revision.
-            done = last is not current.manifest and last["metadata"].get("deletionGracePeriodSeconds") == 0
-            if kind.storage != PODS or not done or last["metadata"].get("finalizers"):
-                return last
-        gone = self._remove(kind, (namespace, name), last)
-        return self._deleted(kind, name, gone.manifest)
-
-    @staticmethod
-    def _deleted(kind: ResourceType, name: str, manifest: dict[str, Any]) -> dict[str, Any]:
-        """What a delete is answered with."""
-        if kind.storage in _RETURNED_ON_DELETE or kind.storage == CRDS:
-            return manifest
-        return status.success(kind, name, manifest["metadata"]["uid"])
-
-    def _mark(self, kind: ResourceType, key: Key, manifest: dict[str, Any], grace: int | None) -> dict[str, Any]:
-        """Set the deletionTimestamp; what is marked already is left as it is, unless its time becomes shorter."""
-        metadata = dict(manifest["metadata"])
-        before = metadata.get("deletionGracePeriodSeconds", 0)
-        if metadata.get("deletionTimestamp"):
-            if grace is None or grace >= before:
-                return manifest
-            begun = datetime.fromisoformat(metadata["deletionTimestamp"]) - timedelta(seconds=before)
-        else:
-            begun = self._clock()
-            if "generation" in metadata:
-                metadata["generation"] += 1
-        due = begun + timedelta(seconds=grace or 0)
-        metadata["deletionTimestamp"] = due.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        marked = manifest | {"metadata": metadata}
-        if kind.storage == NAMESPACES:
-            marked["status"] = {"phase": "Terminating"}
-        else:
-            metadata["deletionGracePeriodSeconds"] = grace or 0
-        stored = self._put(kind, key, in_order(marked))
-        if kind.storage == NAMESPACES:
-            self._empty_namespace(key[1])
-        return stored.manifest
-
-    @staticmethod
-    def _grace(kind: ResourceType, manifest: dict[str, Any], options: DeleteOptions) -> int | None:
-        """Seconds that an object is given to end; only pods on a node are (pkg/registry/core/pod/strategy.go).
-
-        `None` for a pod that is ending already, if nobody says that it shall end sooner.
-        """
-        given = options.grace_period_seconds
-        if kind.storage != PODS:
-            return 0
-        if manifest["metadata"].get("deletionTimestamp"):
-            return given
-        if not manifest["spec"].get("nodeName"):
-            return 0
-        if manifest.get("status", {}).get("phase") in {"Succeeded", "Failed"}:
-            return 0
-        return given if given is not None else int(manifest["spec"].get("terminationGracePeriodSeconds", 30))
-
-    @staticmethod
-    def _waits(kind: ResourceType, manifest: dict[str, Any]) -> bool:
-        """Whether an object that is marked for deletion waits for more than its finalizers."""
-        if kind.storage == NAMESPACES:
-            return bool(manifest.get("spec", {}).get("finalizers"))
-        return bool(manifest["metadata"].get("deletionGracePeriodSeconds"))
+        answer = self.life_cycle.delete(kind, namespace, name, options, dry_run=dry_run)
+        return in_version(kind, answer) if answer.get("kind") == kind.kind else answer
 
     def _next_state(
-        self, kind: ResourceType, current: dict[str, Any], wanted: dict[str, Any], subresource: str
+        self, kind: ResourceType, current: dict[str, Any], wanted: dict[str, Any], write: Write
     ) -> dict[str, Any]:
-        """What a write may change of an object: everything else is as it was.
+        """The next state of an object: the fields that the write may change from it, all others as they are.
 
         Raises:
             Refusal: 400 or 422, it breaks a rule.
         """
-        before = current["metadata"]
-        if subresource == "status":
-            changed = prune(kind, {**wanted, "metadata": before})
-            status_now = {"status": changed["status"]} if "status" in changed else {}
-            state = {name: value for name, value in current.items() if name != "status"} | status_now
+        before, subresource = current["metadata"], write.subresource
+        if subresource not in {"", "scale"}:
+            state = changed_part(current, prune(kind, {**wanted, "metadata": before}), subresource)
             validate(kind, state)
             return state
         manifest = prune(kind, wanted)
         metadata = dict(manifest["metadata"])
-        fixed = (
-            *("name", "namespace", "uid", "creationTimestamp", "resourceVersion", "generation", "generateName"),
-            *("deletionTimestamp", "deletionGracePeriodSeconds"),
-        )
-        for name in fixed:
+        for name in _SERVER_FIELDS:
             if name in before:
                 metadata[name] = before[name]
             else:
@@ -425,22 +383,26 @@ class Registry:
                 manifest["status"] = current["status"]
         if kind.storage == NAMESPACES:
             manifest.setdefault("spec", current["spec"])
-        validate(kind, manifest)
-        if not kind.custom and isinstance(manifest.get("spec"), dict):
-            scratch = dict(manifest)
-            fill_in(kind.storage, scratch, number=self.store.revision)
-            if "spec" in scratch:
-                manifest["spec"] = _keeping_assigned(kind, scratch["spec"], current.get("spec", {}))
-        if kind.storage == SECRETS:
-            fill_in(kind.storage, manifest, number=self.store.revision)
+        validate(kind, manifest, any_size=write.any_size)
+        if not kind.custom:
+            self._fill_in_again(kind, current, manifest)
         return in_order(manifest)
+
+    def _fill_in_again(self, kind: ResourceType, current: dict[str, Any], manifest: dict[str, Any]) -> None:
+        """Fill in the defaults of an updated object, in place; its status and metadata stay."""
+        given = _given_spec(manifest)
+        scratch = dict(manifest)
+        fill_in(kind, scratch, number=self.store.revision)
+        manifest |= {n: value for n, value in scratch.items() if n not in {"metadata", "status", "spec"}}
+        for name in manifest.keys() - scratch.keys():
+            del manifest[name]
+        if "spec" in scratch and kind.storage != NAMESPACES:
+            manifest["spec"] = _keeping_assigned(kind, given, scratch["spec"], current.get("spec", {}))
 
     def _check_namespace(self, kind: ResourceType, namespace: str, name: str) -> None:
         found = self.store.get(NAMESPACES, ("", namespace))
         if found is None:
-            namespaces = self.catalog.lookup("", "v1", "namespaces")
-            assert namespaces is not None
-            raise status.not_found(namespaces, namespace)
+            raise status.not_found(self.catalog.namespaces, namespace)
         if found.manifest["metadata"].get("deletionTimestamp"):
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             message = f'{status.qualified(kind)} "{name}" is forbidden: {why}'
@@ -454,99 +416,31 @@ class Registry:
             ]
             raise status.Refusal(403, message, "Forbidden", details)
 
-    def _put(self, kind: ResourceType, key: Key, manifest: dict[str, Any]) -> Stored:
-        before = self.store.get(kind.storage, key)
-        self._forget_owners(kind.storage, key, before)
-        stored = self.store.put(kind.storage, key, manifest, custom=kind.custom)
-        for reference in manifest["metadata"].get("ownerReferences") or ():
-            self._owned.setdefault(reference.get("uid", ""), set()).add((kind.storage, key))
-        return stored
 
-    def _remove(self, kind: ResourceType, key: Key, manifest: dict[str, Any]) -> Stored:
-        """Take an object out of the store, and carry out what follows from that."""
-        self._forget_owners(kind.storage, key, self.store.get(kind.storage, key))
-        manifest = manifest | {"metadata": dict(manifest["metadata"])}
-        gone = self.store.remove(kind.storage, key, manifest, custom=kind.custom)
-        if kind.storage == CRDS:
-            self._drop_definition(manifest)
-        self._collect(manifest["metadata"]["uid"])
-        if key[0]:
-            self._finish_namespace(key[0])
-        return gone
+def _check_size(manifest: dict[str, Any], write: Write) -> None:
+    """Refuse an object that etcd does not take, in its words.
 
-    def _drop_definition(self, crd: dict[str, Any]) -> None:
-        types = self.catalog.versions_of((crd["spec"]["group"], crd["spec"]["names"]["plural"]))
-        for kind in types[:1]:
-            for key in sorted(self.store.all(kind.storage)):
-                # Another one may have taken it along.
-                if (stored := self.store.get(kind.storage, key)) is not None:
-                    self._remove(kind, key, stored.manifest)
-        self.catalog.remove_crd(crd["metadata"]["name"])
-        for storage in {kind.storage for kind in types}:
-            self._on_gone(storage)
-
-    def _empty_namespace(self, namespace: str) -> None:
-        for storage in self.store.storages():
-            types = self.catalog.versions_of(storage)
-            for key in [key for key in self.store.all(storage) if key[0] == namespace]:
-                if self.store.get(storage, key) is not None:
-                    self.delete(types[0], *key, DeleteOptions(grace_period_seconds=0))
-        self._finish_namespace(namespace)
-
-    def _finish_namespace(self, namespace: str) -> None:
-        """A namespace that is being deleted goes with the last object in it."""
-        found = self.store.get(NAMESPACES, ("", namespace))
-        if found is None or not found.manifest["metadata"].get("deletionTimestamp"):
-            return
-        if any(key[0] == namespace for storage in self.store.storages() for key in self.store.all(storage)):
-            return
-        kind = self.catalog.lookup("", "v1", "namespaces")
-        assert kind is not None
-        emptied = found.manifest | {"spec": {}}
-        if not found.manifest["metadata"].get("finalizers"):
-            self._remove(kind, ("", namespace), emptied)
-
-    def _forget_owners(self, storage: Storage, key: Key, stored: Stored | None) -> None:
-        for reference in (stored.manifest["metadata"].get("ownerReferences") or ()) if stored else ():
-            owned = self._owned.get(reference.get("uid", ""))
-            if owned is not None:
-                owned.discard((storage, key))
-                if not owned:
-                    del self._owned[reference["uid"]]
-
-    def _collect(self, uid: str) -> None:
-        """Garbage collection: what was owned by this uid alone goes, too."""
-        for storage, key in sorted(self._owned.get(uid, ())):
-            stored = self.store.get(storage, key)
-            if stored is None:
-                continue
-            owners = [r["uid"] for r in stored.manifest["metadata"]["ownerReferences"] if r["uid"] != uid]
-            kind = self.catalog.versions_of(storage)[0]
-            if owners:
-                self._without_owner(kind, key, stored, uid)
-            else:
-                self.delete(kind, *key, DeleteOptions())
-
-    def _orphan(self, uid: str) -> None:
-        for storage, key in sorted(self._owned.get(uid, ())):
-            stored = self.store.get(storage, key)
-            if stored is not None:
-                self._without_owner(self.catalog.versions_of(storage)[0], key, stored, uid)
-
-    def _without_owner(self, kind: ResourceType, key: Key, stored: Stored, uid: str) -> None:
-        metadata = dict(stored.manifest["metadata"])
-        left = [reference for reference in metadata["ownerReferences"] if reference["uid"] != uid]
-        if left:
-            metadata["ownerReferences"] = left
-        else:
-            del metadata["ownerReferences"]
-        self._put(kind, key, in_order(stored.manifest | {"metadata": metadata}))
+    Raises:
+        Refusal: 500.
+    """
+    size = 0 if write.any_size else len(encode(manifest, custom=False))
+    if size > _MOST_SENT:
+        why = f"trying to send message larger than max ({size} vs. {_MOST_SENT})"
+        raise status.failed(f"rpc error: code = ResourceExhausted desc = {why}")
+    if size > _MOST_BYTES:
+        raise status.failed("etcdserver: request is too large")
 
 
 def _check_identity(
-    kind: ResourceType, name: str, metadata: dict[str, Any], before: dict[str, Any], *, applied: bool
+    kind: ResourceType,
+    name: str,
+    metadata: dict[str, Any],
+    before: dict[str, Any],
+    write: Write,
+    *,
+    applied: bool,
 ) -> None:
-    """Whether a write is about the object that there is, in the version that there is.
+    """Refuse a write that is about another object, or about another version of it.
 
     Raises:
         Refusal: 400, 409, 422 or 500.
@@ -554,14 +448,22 @@ def _check_identity(
     if (metadata.get("name") or name) != name:
         msg = f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
         raise status.bad_request(msg)
-    if (metadata.get("uid") or before["uid"]) != before["uid"]:
-        why = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {before['uid']}"
-        raise status.conflict(kind, name, why)
     version = metadata.get("resourceVersion")
     if version and not version.isdecimal():
         raise status.failed(f'strconv.ParseUint: parsing "{version}": invalid syntax')
+    uid = metadata.get("uid") or before["uid"]
+    if uid != before["uid"] and not write.patched:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
+        raise status.conflict(kind, name, why)
     if version and version != before["resourceVersion"]:
         raise status.conflict(kind, name)
+    if uid != before["uid"]:
+        cause = ("FieldValueInvalid", f'Invalid value: "{uid}": field is immutable', "metadata.uid")
+        refusal = status.invalid(kind.kind, name, [cause], kind.group)
+        if refusal.details is not None:
+            # Two checks find it; the message names it once.
+            refusal.details["causes"] *= 2
+        raise refusal
     if not version and kind.custom and not applied:
         cause = (
             "FieldValueInvalid",
@@ -572,7 +474,7 @@ def _check_identity(
 
 
 def _refuse_new_finalizers(kind: ResourceType, name: str, before: dict[str, Any], after: dict[str, Any]) -> None:
-    """What is being deleted waits for nobody else (apimachinery api/validation, ValidateObjectMetaAccessorUpdate).
+    """An object that is being deleted takes no new finalizers (apimachinery, ValidateObjectMetaAccessorUpdate).
 
     Raises:
         Refusal: 422.
@@ -589,13 +491,13 @@ def _refuse_new_finalizers(kind: ResourceType, name: str, before: dict[str, Any]
 
 
 def _meaning(kind: ResourceType, manifest: dict[str, Any]) -> dict[str, Any]:
-    """What a generation counts the changes of: the spec, or whatever stands in its place."""
+    """The fields whose changes a generation counts: the spec, or the fields that stand in its place."""
     apart = {"metadata", "status"} if kind.has_status or not kind.custom else {"metadata"}
     return {name: value for name, value in manifest.items() if name not in apart}
 
 
 def _makes_status(kind: ResourceType) -> bool:
-    """Whether the status of a new object is the server's, whatever its creator says."""
+    """Report whether the server makes the status of a new object itself."""
     return kind.has_status and kind.storage not in _CREATED_WITH_STATUS
 
 
@@ -606,14 +508,14 @@ def _given_spec(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_admission(kind: ResourceType, manifest: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """The manifest as its manager may claim it: what admission added is left out, and the server's own status."""
+    """The manifest without the fields that have no manager: those of admission, and the server's own status."""
     owned = {name: value for name, value in manifest.items() if name != "status" or not _makes_status(kind)}
-    if kind.storage == ("", "pods"):
+    if kind.storage == PODS:
         spec = dict(manifest["spec"])
         if given.get("tolerations") is None:
             spec.pop("tolerations", None)
         owned["spec"] = spec
-    if kind.storage == ("", "services"):
+    if kind.storage == _SERVICES:
         allocated = {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"} - given.keys()
         owned["spec"] = {name: value for name, value in manifest["spec"].items() if name not in allocated}
     if kind.storage == NAMESPACES:
@@ -621,8 +523,11 @@ def _without_admission(kind: ResourceType, manifest: dict[str, Any], given: dict
     return owned
 
 
-def _keeping_assigned(kind: ResourceType, spec: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """A new spec with what the server assigned to the old one, where the new one does not say."""
-    if kind.storage == ("", "services") and before.get("clusterIP"):
-        return spec | {name: before[name] for name in ("clusterIP", "clusterIPs") if name in before}
-    return spec
+def _keeping_assigned(
+    kind: ResourceType, given: dict[str, Any], spec: dict[str, Any], before: dict[str, Any]
+) -> dict[str, Any]:
+    """A new spec with the addresses that the server assigned to the old one, unless others were given."""
+    if kind.storage != _SERVICES or not before.get("clusterIP"):
+        return spec
+    kept = {name: before[name] for name in ("clusterIP", "clusterIPs") if name in before and not given.get(name)}
+    return spec | kept

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from kinformer.testing._apiserver.rules.conversions import in_version
 from kinformer.testing._apiserver.store.status import bad_request, internal
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Selection", "parse_field_selector", "parse_label_selector", "parse_shard_selector"]
 
 Selection: TypeAlias = Callable[[dict[str, Any]], bool]
-"""Whether an object (its whole manifest) is selected."""
+"""Report whether an object (its whole manifest) is selected."""
 
 _SYMBOLS = re.compile(r"\s*(==|!=|[=!<>,()]|[^\s=!<>,()]+)")
 
@@ -158,7 +159,8 @@ def parse_field_selector(text: str, kind: ResourceType) -> Selection | None:
         Refusal: 400, it does not parse, or a field cannot be selected.
     """
     allowed = {"metadata.name", "metadata.namespace"} if kind.namespaced or not kind.group else {"metadata.name"}
-    allowed |= set(_FIELDS.get(kind.storage, ()))
+    place = (kind.group, kind.plural)
+    allowed |= set(_FIELDS.get(place, ()))
     if kind.definition is not None:
         selectable = kind.definition.get("selectableFields") or ()
         allowed = {"metadata.name", "metadata.namespace"} | {field["jsonPath"].lstrip(".") for field in selectable}
@@ -173,13 +175,18 @@ def parse_field_selector(text: str, kind: ResourceType) -> Selection | None:
             msg = f"field label not supported: {path}"
             if kind.storage == ("batch", "jobs"):
                 msg = f'field label "{path}" not supported for Job'
-            elif (kind.storage not in _FIELDS or kind.group == "apps") and kind.definition is None:
+            elif (place not in _FIELDS or kind.group == "apps") and kind.definition is None:
                 msg = f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
             raise bad_request(msg)
         conditions.append((path, operator == "!=", re.sub(r"\\(.)", r"\1", value)))
     if not conditions:
         return None
-    return lambda manifest: all((_field(manifest, path) == value) != negated for path, negated, value in conditions)
+
+    def selected(manifest: dict[str, Any]) -> bool:
+        read = in_version(kind, manifest)
+        return all((_field(read, path) == value) != negated for path, negated, value in conditions)
+
+    return selected
 
 
 def _field(manifest: dict[str, Any], path: str) -> str:

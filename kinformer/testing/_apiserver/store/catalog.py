@@ -9,6 +9,8 @@ from functools import cached_property
 from importlib.resources import files
 from typing import Any, Final
 
+from kinformer.testing._apiserver.store.structure import Structure, builtin, of_schema
+
 __all__ = ["Catalog", "ResourceType"]
 
 _ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -42,7 +44,9 @@ class ResourceType:
 
     @property
     def storage(self) -> tuple[str, str]:
-        """What it is stored under: the same for all versions."""
+        """The place where it is stored: the same for all versions, and for the Events of both groups."""
+        if self.group == "events.k8s.io" and self.plural == "events":
+            return ("", "events")
         return (self.group, self.plural)
 
     @cached_property
@@ -52,17 +56,24 @@ class ResourceType:
 
     @property
     def custom(self) -> bool:
-        """Whether a CRD defines it."""
+        """Report whether a CRD defines it."""
         return self.definition is not None
+
+    @cached_property
+    def structure(self) -> Structure:
+        """The structure of its objects."""
+        if self.definition is None:
+            return builtin(self.api_version, self.kind)
+        return of_schema((self.definition.get("schema") or {}).get("openAPIV3Schema") or {})
 
     @property
     def served(self) -> bool:
-        """Whether it can be asked for; a CRD may define versions that cannot."""
+        """Report whether it can be asked for; a CRD may define versions that cannot."""
         return self.definition is None or bool(self.definition.get("served", True))
 
     @property
     def has_status(self) -> bool:
-        """Whether its status is written apart."""
+        """Report whether its status is written apart."""
         return "status" in self.subresources
 
     @cached_property
@@ -121,16 +132,21 @@ class Catalog:
         """The resource of that name."""
         return self._types.get((group, version, plural))
 
+    @property
+    def namespaces(self) -> ResourceType:
+        """The resource of namespaces."""
+        return self._types["", "v1", "namespaces"]
+
     def of_kind(self, api_version: str, kind: str) -> ResourceType | None:
         """The resource whose objects say they are of that kind."""
         return next((t for t in self._types.values() if t.kind == kind and t.api_version == api_version), None)
 
     def serves(self, group: str, version: str = "") -> bool:
-        """Whether there is anything in that group (and version)."""
+        """Report whether there is anything in that group (and version)."""
         return any(g == group and version in {"", v} for g, v, _ in self._types)
 
     def knows(self, group: str, version: str) -> bool:
-        """Whether that version is served, or is of a built-in group, whatever version that is."""
+        """Report whether that version is served, or is of a built-in group, whatever version that is."""
         return self.serves(group, version) or any(t.group == group and t.definition is None for t in self.all_types())
 
     def versions_of(self, storage: tuple[str, str]) -> list[ResourceType]:

@@ -105,7 +105,7 @@ def test_what_is_given_is_not_overwritten(server: ApiServer) -> None:
                 "imagePullPolicy": "Never",
                 "terminationMessagePath": "/x",
                 "terminationMessagePolicy": "FallbackToLogsOnError",
-                "resources": {"limits": {"cpu": "1"}},
+                "resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "500m"}},
                 "ports": [{"containerPort": 53, "protocol": "UDP"}],
             }
         ],
@@ -251,7 +251,8 @@ def test_a_namespace_is_active_and_says_its_name(server: ApiServer) -> None:
 def test_a_node_comes_with_its_status_as_a_kubelet_registers_it(server: ApiServer) -> None:
     # pkg/registry/core/node/strategy.go: PrepareForCreate drops no status, PrepareForUpdate does.
     made = server.create(manifest("Node", status={"capacity": {"cpu": "4"}}))
-    assert made["status"] == {"capacity": {"cpu": "4"}}
+    assert made["status"]["capacity"] == {"cpu": "4"}
+    assert made["status"]["nodeInfo"]["kubeletVersion"] == ""
     changed = server.update(made | {"status": {}, "spec": {"unschedulable": True}})
     assert (changed["status"], changed["spec"]) == (made["status"], {"unschedulable": True})
 

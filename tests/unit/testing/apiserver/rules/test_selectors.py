@@ -76,7 +76,12 @@ def resource(group: str, plural: str) -> ResourceType:
     ],
 )
 def test_a_field_selector_selects(selector: str, selected: bool) -> None:
-    pod: dict[str, Any] = {"metadata": {"name": "web-0"}, "spec": {"nodeName": "n1"}, "status": {"phase": "Running"}}
+    pod: dict[str, Any] = {
+        "apiVersion": "v1",
+        "metadata": {"name": "web-0"},
+        "spec": {"nodeName": "n1"},
+        "status": {"phase": "Running"},
+    }
     selects = parse_field_selector(selector, resource("", "pods"))
     assert selects is not None
     assert selects(pod) is selected

@@ -1,0 +1,214 @@
+"""One request to the embedded API server: its user, its target, the faults in its way, its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from aiohttp import web
+
+from kinformer.testing._apiserver.http.answers import json_answer, list_answer, object_answer
+from kinformer.testing._apiserver.http.documents import document, is_document
+from kinformer.testing._apiserver.http.reads import Lists
+from kinformer.testing._apiserver.http.requests import ListOptions, Target, find_target, is_true, view_of
+from kinformer.testing._apiserver.http.trust import check_trust, read_body
+from kinformer.testing._apiserver.http.watches import OpenWatch
+from kinformer.testing._apiserver.http.writes import Writes
+from kinformer.testing._apiserver.rules.scale import read_scale
+from kinformer.testing._apiserver.store import status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from datetime import datetime
+
+    from kinformer.testing._apiserver.http.access import Access
+    from kinformer.testing._apiserver.rules.registry import Registry
+    from kinformer.testing._apiserver.store.storage import Storage
+    from kinformer.testing.faults import Faults
+
+__all__ = ["Handler", "RequestRecord"]
+
+_log = logging.getLogger(__name__)
+
+_VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch"}
+
+
+class RequestRecord(NamedTuple):
+    """One request that was answered: for tests that count.
+
+    Attributes:
+        verb: as in RBAC: get, list, watch, create, update, patch, delete, deletecollection.
+        resource: the plural; "" for a path that is no resource.
+        namespace: the namespace; "" for all, or none.
+        query: the query.
+        user: the name of the user.
+    """
+
+    verb: str
+    resource: str
+    namespace: str
+    query: dict[str, str]
+    user: str
+
+
+class Handler:
+    """Answers requests.
+
+    Args:
+        registry: the objects and the rules.
+        access: the users and their permissions.
+        faults: the faults that are injected.
+        clock: the time.
+        bookmark_interval: seconds between the bookmarks of a watch.
+        allowed_hosts: host names that are taken beside the usual ones.
+
+    Attributes:
+        requests: the last 100,000 requests.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        access: Access,
+        faults: Faults,
+        *,
+        clock: Callable[[], datetime],
+        bookmark_interval: float,
+        allowed_hosts: Collection[str],
+    ) -> None:
+        self.requests: deque[RequestRecord] = deque(maxlen=100_000)
+        self._registry = registry
+        self._catalog = registry.catalog
+        self._access = access
+        self._faults = faults
+        self._clock = clock
+        self._bookmark_interval = bookmark_interval
+        self._allowed_hosts = allowed_hosts
+        self._lists = Lists(registry.store, faults)
+        self._writes = Writes(registry, clock)
+        self._watches: dict[OpenWatch, None] = {}
+
+    @property
+    def open_watches(self) -> list[OpenWatch]:
+        """The watches that are open now."""
+        return [*self._watches]
+
+    def end_watches_of(self, storage: Storage) -> None:
+        """End the watches of a resource that is no longer served."""
+        for watch in self.open_watches:
+            if watch.target.kind.storage == storage:
+                watch.end()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request; a refusal is an answer, too."""
+        try:
+            return await self._answer(request)
+        except status.Refusal as refusal:
+            headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
+            return json_answer(refusal.body, code=refusal.code, headers=headers)
+        except status.TextRefusal as refusal:
+            return web.Response(status=refusal.code, text=refusal.text)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:  # noqa: BLE001 - a defect of the server is answered, and logged
+            _log.exception("the API server failed at %s %s", request.method, request.path)
+            return json_answer(status.internal("internal error; see the server's log").body, code=500)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        check_trust(request, self._allowed_hosts)
+        path = request.path.rstrip("/") or "/"
+        user = self._access.user(request.headers.get("Authorization", ""), _certified(request))
+        query = dict(request.query)
+        if is_document(path):
+            self.requests.append(RequestRecord("get", "", "", query, user))
+            self._access.authorize_path(user, request.method.lower(), path)
+            intercepted = await self._faults.intercept(request, "get", "")
+            return intercepted or document(request, path, self._catalog)
+        try:
+            target = find_target(path, self._catalog)
+        except (status.Refusal, status.TextRefusal):
+            # An unknown user does not learn which resources there are.
+            self._access.authorize_path(user, request.method.lower(), path)
+            raise
+        verb = _verb(request.method, target, query)
+        self.requests.append(RequestRecord(verb, target.kind.plural, target.namespace, query, user))
+        intercepted = await self._faults.intercept(request, verb, target.kind.plural)
+        if intercepted is not None:
+            return intercepted
+        self._access.authorize(user, verb, target)
+        if not target.subresource and verb not in target.kind.verbs:
+            raise status.method_not_allowed()
+        match verb:
+            case "watch":
+                return await self._watch(request, target, query, user)
+            case "list":
+                items, metadata = self._lists.page(target, self._options(query))
+                return list_answer(request, target.kind, items, metadata, now=self._clock())
+            case "get":
+                return self._get(request, target)
+        return self._writes.answer(request, target, verb, await read_body(request))
+
+    def _get(self, request: web.BaseRequest, target: Target) -> web.Response:
+        stored = self._registry.get(target.kind, target.namespace, target.name)
+        if target.subresource == "scale":
+            return json_answer(read_scale(target.kind, stored.manifest))
+        return object_answer(request, target.kind, stored, now=self._clock())
+
+    def _options(self, query: Mapping[str, str]) -> ListOptions:
+        if not self._faults.shards:
+            query = {name: value for name, value in query.items() if name != "shardSelector"}
+        return ListOptions.parse(query)
+
+    async def _watch(
+        self, request: web.BaseRequest, target: Target, query: dict[str, str], user: str
+    ) -> web.StreamResponse:
+        watch = OpenWatch(
+            self._registry.store,
+            target,
+            self._options(query | {"watch": "1"}),
+            query=query,
+            user=user,
+            view=view_of(request.headers.get("Accept", "")),
+            bookmark_interval=self._bookmark_interval,
+            clock=self._clock,
+            faults=self._faults,
+        )
+        self._watches[watch] = None
+        try:
+            return await watch.serve(request)
+        finally:
+            self._watches.pop(watch, None)
+
+
+def _certified(request: web.BaseRequest) -> str:
+    """The common name of the client certificate of the connection, or ""."""
+    certificate = None if request.transport is None else request.transport.get_extra_info("peercert")
+    for part in (certificate or {}).get("subject", ()):
+        for name, value in part:
+            if name == "commonName":
+                return str(value)
+    return ""
+
+
+def _verb(method: str, target: Target, query: Mapping[str, str]) -> str:
+    """The verb of a request, as in RBAC.
+
+    Raises:
+        Refusal: 405.
+    """
+    if method == "GET":
+        if is_true(query.get("watch")) and not target.subresource:
+            return "watch"
+        return "get" if target.name else "list"
+    if method == "DELETE":
+        return "delete" if target.name else "deletecollection"
+    if method == "POST" and target.name and not target.subresource:
+        raise status.method_not_allowed()
+    if method in {"PUT", "PATCH"} and not target.name:
+        raise status.method_not_allowed()
+    verb = _VERBS.get(method)
+    if verb is None:
+        raise status.method_not_allowed()
+    return verb

@@ -1,0 +1,185 @@
+"""Writes over HTTP: create, update, patch, apply, delete, and the subresources that are posted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from kinformer.testing._apiserver.http.answers import json_answer, list_answer, object_answer
+from kinformer.testing._apiserver.http.pod_subresources import post_to_pod
+from kinformer.testing._apiserver.http.reads import selection_of
+from kinformer.testing._apiserver.http.requests import ListOptions, decode_body, is_true, media_type
+from kinformer.testing._apiserver.rules.bodies import check_object, type_fault
+from kinformer.testing._apiserver.rules.json_patch import apply_json_patch
+from kinformer.testing._apiserver.rules.life_cycle import DeleteOptions
+from kinformer.testing._apiserver.rules.patches import apply_merge_patch, apply_strategic_patch
+from kinformer.testing._apiserver.rules.registry import Write
+from kinformer.testing._apiserver.rules.scale import applied_scale, read_scale, written_scale
+from kinformer.testing._apiserver.store import status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from aiohttp import web
+
+    from kinformer.testing._apiserver.http.requests import Target
+    from kinformer.testing._apiserver.rules.registry import Registry
+    from kinformer.testing._apiserver.store.storage import Stored
+
+__all__ = ["Writes"]
+
+_APPLY: Final = {"application/apply-patch+yaml"}
+_LONGEST_MANAGER: Final = 128
+
+
+class Writes:
+    """Answers requests that write.
+
+    Args:
+        registry: the rules.
+        clock: the time.
+    """
+
+    def __init__(self, registry: Registry, clock: Callable[[], datetime]) -> None:
+        self._registry = registry
+        self._clock = clock
+
+    def answer(self, request: web.BaseRequest, target: Target, verb: str, body: bytes) -> web.Response:
+        """Carry out a write.
+
+        Raises:
+            Refusal: as the rules refuse it.
+        """
+        query = request.query
+        if query.get("dryRun", "All") != "All":
+            raise status.dry_run_unknown(verb, query["dryRun"])
+        if verb in {"delete", "deletecollection"}:
+            return self._delete(request, target, verb, body)
+        write = Write(_manager(request), target.subresource, dry_run=bool(query.get("dryRun")))
+        content_type = request.headers.get("Content-Type", "")
+        if verb == "create":
+            return self._create(request, target, decode_body(body, content_type, target.kind.kind), write)
+        if verb == "patch" and media_type(content_type) in _APPLY:
+            return self._apply(request, target, decode_body(body, content_type, target.kind.kind), write)
+        if verb == "patch":
+            return self._patch(request, target, body, write)
+        return self._update(request, target, decode_body(body, content_type, target.kind.kind), write)
+
+    def _object(
+        self, request: web.BaseRequest, target: Target, stored: Stored, *, is_new: bool = False
+    ) -> web.Response:
+        code = 201 if is_new else 200
+        if target.subresource == "scale":
+            return json_answer(read_scale(target.kind, stored.manifest), code=code)
+        return object_answer(request, target.kind, stored, now=self._clock(), code=code)
+
+    def _create(self, request: web.BaseRequest, target: Target, body: Any, write: Write) -> web.Response:
+        if target.subresource:
+            return json_answer(post_to_pod(self._registry, target, body), code=201)
+        made = self._registry.create(target.kind, _place(target), body, write)
+        return self._object(request, target, made, is_new=True)
+
+    def _update(self, request: web.BaseRequest, target: Target, body: Any, write: Write) -> web.Response:
+        if target.subresource == "scale":
+            current = self._registry.get(target.kind, target.namespace, target.name)
+            body = written_scale(target.kind, current.manifest, body)
+        stored, is_new = self._registry.update(target.kind, target.namespace, target.name, body, write)
+        return self._object(request, target, stored, is_new=is_new)
+
+    def _apply(self, request: web.BaseRequest, target: Target, body: Any, write: Write) -> web.Response:
+        if not request.query.get("fieldManager"):
+            cause = ("FieldValueRequired", "Required value: is required for apply patch", "fieldManager")
+            raise status.invalid("PatchOptions", "", [cause], group="meta.k8s.io")
+        if target.subresource == "scale":
+            body = applied_scale(target.kind, target.name, body)
+        stored, is_new = self._registry.apply(
+            *(target.kind, target.namespace, target.name, body, write),
+            force=is_true(request.query.get("force", "false")),
+        )
+        return self._object(request, target, stored, is_new=is_new)
+
+    def _patch(self, request: web.BaseRequest, target: Target, body: bytes, write: Write) -> web.Response:
+        kind = target.kind
+        current = self._registry.get(kind, target.namespace, target.name)
+        before = read_scale(kind, current.manifest) if target.subresource == "scale" else current.manifest
+        wanted = _patched(before, body, request.headers.get("Content-Type", ""), target)
+        if target.subresource == "scale":
+            wanted = written_scale(kind, current.manifest, wanted)
+        elif not kind.custom and (fault := type_fault(wanted, kind.structure, kind.kind)):
+            raise _unreadable(wanted, fault)
+        check_object(kind, wanted, target.namespace)
+        patched = Write(write.manager, write.subresource, dry_run=write.dry_run, patched=True)
+        stored, _ = self._registry.update(kind, target.namespace, target.name, wanted, patched)
+        return self._object(request, target, stored)
+
+    def _delete(self, request: web.BaseRequest, target: Target, verb: str, body: bytes) -> web.Response:
+        registry, kind, query = self._registry, target.kind, request.query
+        given = decode_body(body, request.headers.get("Content-Type", ""), "DeleteOptions") if body.strip() else None
+        options = DeleteOptions.read(given, query)
+        dry_run = bool(query.get("dryRun"))
+        if verb == "delete":
+            return json_answer(registry.delete(kind, target.namespace, target.name, options, dry_run=dry_run))
+        _place(target)
+        scope = selection_of(target, ListOptions.parse(query))
+        chosen = [
+            (key, stored)
+            for key, stored in registry.store.listed(kind.storage)
+            if scope.namespace in {"", key[0]} and (scope.selects is None or scope.selects(stored.manifest))
+        ]
+        for key, _ in chosen:
+            if registry.store.get(kind.storage, key) is not None:
+                registry.delete(kind, *key, options, dry_run=dry_run)
+        metadata = {"resourceVersion": str(registry.store.revision)}
+        return list_answer(request, kind, [stored for _, stored in chosen], metadata, now=self._clock())
+
+
+def _manager(request: web.BaseRequest) -> str:
+    """The name of the manager: that of the query, or the first part of the User-Agent."""
+    agent = request.headers.get("User-Agent", "unknown")
+    return request.query.get("fieldManager") or agent.partition("/")[0][:_LONGEST_MANAGER] or "unknown"
+
+
+def _place(target: Target) -> str:
+    """The namespace to write to: the path of all namespaces can only be listed.
+
+    Raises:
+        Refusal: 405.
+    """
+    if target.kind.namespaced and not target.namespace:
+        raise status.method_not_allowed()
+    return target.namespace
+
+
+def _patched(current: dict[str, Any], body: bytes, content_type: str, target: Target) -> Any:
+    media, kind = media_type(content_type), target.kind.kind
+    if media == "application/merge-patch+json":
+        return apply_merge_patch(current, _patch_of(body, media, kind))
+    if media == "application/json-patch+json":
+        return apply_json_patch(current, decode_body(body, media, kind))
+    if media == "application/strategic-merge-patch+json" and not target.kind.custom:
+        return apply_strategic_patch(current, _patch_of(body, media, kind), target.kind.structure)
+    raise status.unsupported_media_type()
+
+
+def _patch_of(body: bytes, media: str, kind: str) -> dict[str, Any]:
+    """The body of a merge patch of an object, which must be an object itself.
+
+    Raises:
+        Refusal: 400.
+    """
+    patch = decode_body(body, media, kind)
+    if not isinstance(patch, dict):
+        found = {list: "array", str: "string", bool: "bool", type(None): "null"}.get(type(patch), "number")
+        why = f"json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+        if media != "application/merge-patch+json":
+            raise status.bad_request(why)
+        raise status.bad_request("Invalid JSON Patch" if patch is None else f"error decoding patch: {why}")
+    return patch
+
+
+def _unreadable(wanted: dict[str, Any], fault: str) -> status.Refusal:
+    """422 for a patch whose result has fields of other types."""
+    shown = msgspec.json.encode(msgspec.json.encode(wanted).decode()).decode()
+    return status.invalid("", "", [("FieldValueInvalid", f"Invalid value: {shown}: {fault}", "patch")])

@@ -1,0 +1,154 @@
+"""Custom resources: their objects judged and pruned by the schema of their CRD, and the rules for CRDs themselves."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from kinformer.testing._apiserver.store.status import Cause
+
+__all__ = ["check_definition", "check_schema", "copied", "pruned"]
+
+_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "object": (dict,),
+    "array": (list,),
+}
+
+
+def check_definition(name: str, spec: dict[str, Any]) -> list[Cause]:
+    """The reasons why the resources of a CRD cannot be served (apiextensions pkg/apis/apiextensions/validation)."""
+    names, versions = spec.get("names") or {}, spec.get("versions") or []
+    given = {"spec.group": spec.get("group"), "spec.scope": spec.get("scope")}
+    given |= {f"spec.names.{field}": names.get(field) for field in ("plural", "kind")}
+    causes: list[Cause] = [("FieldValueRequired", "Required value", path) for path, value in given.items() if not value]
+    if spec.get("scope") not in {None, "", "Cluster", "Namespaced"}:
+        message = f'Unsupported value: "{spec["scope"]}": supported values: "Cluster", "Namespaced"'
+        causes.append(("FieldValueNotSupported", message, "spec.scope"))
+    if not causes and name != f"{names['plural']}.{spec['group']}":
+        message = f'Invalid value: "{name}": must be spec.names.plural+"."+spec.group'
+        causes.append(("FieldValueInvalid", message, "metadata.name"))
+    for index, version in enumerate(versions):
+        path = f"spec.versions[{index}]"
+        if not version.get("name"):
+            causes.append(("FieldValueRequired", "Required value", f"{path}.name"))
+        if not (version.get("schema") or {}).get("openAPIV3Schema"):
+            message = "Required value: schemas are required"
+            causes.append(("FieldValueRequired", message, f"{path}.schema.openAPIV3Schema"))
+        for at, column in enumerate(version.get("additionalPrinterColumns") or ()):
+            causes += [
+                ("FieldValueRequired", "Required value", f"{path}.additionalPrinterColumns[{at}].{field}")
+                for field in ("name", "type", "jsonPath")
+                if not column.get(field)
+            ]
+    if sum(bool(version.get("storage")) for version in versions) != 1:
+        shown = json.dumps([version.get("name") for version in versions])
+        message = f"Invalid value: {shown}: must have exactly one version marked as storage version"
+        causes.append(("FieldValueInvalid", message, "spec.versions"))
+    return causes
+
+
+def check_schema(value: Any, schema: dict[str, Any], path: str) -> list[Cause]:
+    """The reasons why a value does not fit an OpenAPI v3 schema (the structural subset that CRDs have)."""
+    if value is None and schema.get("nullable"):
+        return []
+    kind = schema.get("type")
+    if schema.get("x-kubernetes-int-or-string"):
+        kind = None
+    expected = _TYPES.get(kind or "")
+    if expected and (not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected)):
+        found = next((name for name, types in _TYPES.items() if type(value) in types), "null")
+        message = f'Invalid value: "{found}": {path} in body must be of type {kind}: "{found}"'
+        return [("FieldValueTypeInvalid", message, path)]
+    causes: list[Cause] = []
+    if "enum" in schema and value not in schema["enum"]:
+        options = ", ".join(f'"{option}"' for option in schema["enum"])
+        causes.append(("FieldValueNotSupported", f'Unsupported value: "{value}": supported values: {options}', path))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        causes += _out_of_bounds(value, schema, path)
+    if isinstance(value, str) and not _matches(value, schema.get("pattern")):
+        message = f"Invalid value: \"{value}\": {path} in body should match '{schema['pattern']}'"
+        causes.append(("FieldValueInvalid", message, path))
+    return causes + _childrencheck_schema(value, schema, path)
+
+
+def _matches(text: str, pattern: str | None) -> bool:
+    """Report whether a text matches a pattern; one that only Go can read matches every text."""
+    try:
+        return pattern is None or re.search(pattern, text) is not None
+    except re.error:
+        return True
+
+
+def _out_of_bounds(value: float, schema: dict[str, Any], path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    if value < schema.get("minimum", value):
+        message = f"Invalid value: {value}: {path} in body should be greater than or equal to {schema['minimum']}"
+        causes.append(("FieldValueInvalid", message, path))
+    if value > schema.get("maximum", value):
+        message = f"Invalid value: {value}: {path} in body should be less than or equal to {schema['maximum']}"
+        causes.append(("FieldValueInvalid", message, path))
+    return causes
+
+
+def _childrencheck_schema(value: Any, schema: dict[str, Any], path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    if isinstance(value, dict):
+        causes += [
+            ("FieldValueRequired", "Required value", f"{path}.{name}".lstrip("."))
+            for name in schema.get("required", ())
+            if name not in value
+        ]
+        properties = schema.get("properties", {})
+        extra = schema.get("additionalProperties")
+        for name, child in value.items():
+            below = properties.get(name) or (extra if isinstance(extra, dict) else None)
+            if below is not None and not (path == "" and name in {"metadata", "kind", "apiVersion"}):
+                causes += check_schema(child, below, f"{path}.{name}".lstrip("."))
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        for index, child in enumerate(value):
+            causes += check_schema(child, schema["items"], f"{path}[{index}]")
+    return causes
+
+
+def pruned(value: Any, schema: dict[str, Any]) -> Any:
+    """A copy without the fields that the schema does not declare, and with its defaults.
+
+    A null in a field that is not nullable counts as absent.
+    """
+    keep_unknown = bool(schema.get("x-kubernetes-preserve-unknown-fields"))
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        extra = schema.get("additionalProperties")
+        result = {}
+        for name, child in value.items():
+            below = properties.get(name)
+            if below is not None and child is None and not below.get("nullable"):
+                continue
+            if below is not None:
+                result[name] = pruned(child, below)
+            elif isinstance(extra, dict):
+                result[name] = pruned(child, extra)
+            elif keep_unknown or extra is True or schema.get("x-kubernetes-embedded-resource"):
+                result[name] = copied(child)
+        for name, below in properties.items():
+            if name not in result and "default" in below:
+                result[name] = pruned(below["default"], below)
+        return result
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        return [pruned(child, schema["items"]) for child in value]
+    return copied(value)
+
+
+def copied(value: Any) -> Any:
+    """A copy that shares nothing with the value."""
+    if isinstance(value, dict):
+        return {name: copied(child) for name, child in value.items()}
+    if isinstance(value, list):
+        return [copied(child) for child in value]
+    return value

@@ -1,0 +1,155 @@
+"""The fields that do not change after creation, as the strategies of a kube-apiserver 1.36 refuse it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from kinformer.testing._apiserver.store.status import Cause, invalid
+
+if TYPE_CHECKING:
+    from kinformer.testing._apiserver.store.catalog import ResourceType
+
+__all__ = ["validate_change"]
+
+_POD_RULE: Final = (
+    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
+_STATEFULSET_RULE: Final = (
+    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
+    "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+)
+_STATEFULSET_CHANGES: Final = {
+    *("replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "minReadySeconds"),
+    "persistentVolumeClaimRetentionPolicy",
+}
+_CLAIM_RULE: Final = (
+    "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+)
+_VOLUME_CHANGES: Final = {
+    *("capacity", "accessModes", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName", "mountOptions"),
+    *("volumeMode", "nodeAffinity", "volumeAttributesClassName"),
+}
+
+_FIXED: Final[dict[tuple[str, str], tuple[str, ...]]] = {
+    **{("apps", plural): ("spec.selector",) for plural in ("deployments", "replicasets", "daemonsets")},
+    ("batch", "jobs"): ("spec.completions", "spec.selector", "spec.template", "spec.completionMode"),
+    ("networking.k8s.io", "ingressclasses"): ("spec.controller",),
+    ("storage.k8s.io", "storageclasses"): ("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"),
+    ("scheduling.k8s.io", "priorityclasses"): ("preemptionPolicy",),
+    ("node.k8s.io", "runtimeclasses"): ("handler",),
+    ("discovery.k8s.io", "endpointslices"): ("addressType",),
+    ("", "secrets"): ("type",),
+    ("apiextensions.k8s.io", "customresourcedefinitions"): ("spec.group", "spec.names.plural", "spec.names.kind"),
+}
+"""The fields of which a change is refused as "field is immutable"."""
+
+_SEALED: Final = {("", "configmaps"): ("data", "binaryData"), ("", "secrets"): ("data",)}
+"""The fields that `immutable: true` seals."""
+
+
+def validate_change(kind: ResourceType, before: dict[str, Any], after: dict[str, Any], subresource: str = "") -> None:
+    """Refuse a change of a field that cannot be changed.
+
+    Raises:
+        Refusal: 422.
+    """
+    if kind.custom:
+        return
+    causes = [
+        _is_immutable(path, value)
+        for path in _FIXED.get(kind.storage, ())
+        if (value := _at(after, path)) != _at(before, path) and not _is_free(kind, before, path)
+    ]
+    old, new = before.get("spec") or {}, after.get("spec") or {}
+    match kind.storage:
+        case ("", "pods") if not subresource:
+            causes += _of_pod(old, new)
+        case ("apps", "statefulsets") if _except(old, _STATEFULSET_CHANGES) != _except(new, _STATEFULSET_CHANGES):
+            causes.append(_forbidden("spec", _STATEFULSET_RULE))
+        case ("", "persistentvolumeclaims") if _fixed_in_claim(old, before) != _fixed_in_claim(new, before):
+            causes.append(_forbidden("spec", _CLAIM_RULE))
+        case ("", "persistentvolumes") if _except(old, _VOLUME_CHANGES) != _except(new, _VOLUME_CHANGES):
+            what = "spec.persistentvolumesource"
+            causes.append(_forbidden(what, f"{what} is immutable after creation"))
+        case ("", "services") if old.get("clusterIP") and new.get("clusterIP") not in {None, old["clusterIP"]}:
+            shown = json.dumps([new["clusterIP"]])
+            causes.append(
+                ("FieldValueInvalid", f"Invalid value: {shown}: may not change once set", "spec.clusterIPs[0]")
+            )
+        case ("scheduling.k8s.io", "priorityclasses") if before.get("value", 0) != after.get("value", 0):
+            causes.append(_forbidden("value", "may not be changed in an update."))
+        case ("rbac.authorization.k8s.io", _) if before.get("roleRef") != after.get("roleRef"):
+            causes.append(("FieldValueInvalid", f"Invalid value: {_role(after)}: cannot change roleRef", "roleRef"))
+        case _:
+            pass
+    causes += _sealed(kind, before, after)
+    if causes:
+        raise invalid(kind.kind, before["metadata"]["name"], causes, kind.group)
+
+
+def _is_immutable(path: str, value: Any) -> Cause:
+    shown = json.dumps(value, separators=(",", ":"), sort_keys=True)
+    return "FieldValueInvalid", f"Invalid value: {shown}: field is immutable", path
+
+
+def _forbidden(path: str, rule: str) -> Cause:
+    return "FieldValueForbidden", f"Forbidden: {rule}", path
+
+
+def _is_free(kind: ResourceType, before: dict[str, Any], path: str) -> bool:
+    """Report whether a job that is suspended, and has not begun, may still change its template (KEP-2926)."""
+    if kind.storage != ("batch", "jobs") or path != "spec.template":
+        return False
+    return bool(_at(before, "spec.suspend")) and not _at(before, "status.startTime")
+
+
+def _at(manifest: dict[str, Any], path: str) -> Any:
+    value: Any = manifest
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+def _except(spec: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in spec.items() if name not in names}
+
+
+def _of_pod(old: dict[str, Any], new: dict[str, Any]) -> list[Cause]:
+    for field in ("containers", "initContainers"):
+        if len(old.get(field) or ()) != len(new.get(field) or ()):
+            return [_forbidden(f"spec.{field}", "pod updates may not add or remove containers")]
+    return [_forbidden("spec", _POD_RULE)] if _fixed_in_pod(old) != _fixed_in_pod(new) else []
+
+
+def _fixed_in_pod(spec: dict[str, Any]) -> dict[str, Any]:
+    """The part of a pod's spec that stays as it was created (pkg/apis/core/validation, ValidatePodUpdate)."""
+    kept = _except(spec, {"activeDeadlineSeconds", "tolerations", "schedulingGates"})
+    for field in ("containers", "initContainers"):
+        if field in kept:
+            kept[field] = [_except(part, {"image"}) for part in kept[field]]
+    if kept.get("terminationGracePeriodSeconds", 0) < 0:
+        kept["terminationGracePeriodSeconds"] = 1
+    return kept
+
+
+def _fixed_in_claim(spec: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    if _at(before, "status.phase") == "Bound":
+        return _except(spec, {"resources", "volumeAttributesClassName", "volumeName"})
+    return _except(spec, {"volumeName"})
+
+
+def _role(manifest: dict[str, Any]) -> str:
+    role = manifest.get("roleRef") or {}
+    shown = {"APIGroup": role.get("apiGroup", ""), "Kind": role.get("kind", ""), "Name": role.get("name", "")}
+    return json.dumps(shown, separators=(",", ":"))
+
+
+def _sealed(kind: ResourceType, before: dict[str, Any], after: dict[str, Any]) -> list[Cause]:
+    if kind.storage not in _SEALED or not before.get("immutable"):
+        return []
+    names = ["immutable"] if not after.get("immutable") else []
+    names += [name for name in _SEALED[kind.storage] if before.get(name) != after.get(name)]
+    return [_forbidden(name, "field is immutable when `immutable` is set") for name in names]
