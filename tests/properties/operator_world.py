@@ -35,8 +35,9 @@ from kinformer.objects import KubeObject, ObjectKey
 from kinformer.operators.leader_election import LeaderElector
 from kinformer.resources import DEPLOYMENTS, LEASES
 from kinformer.testing import ApiServer, Refusal
+from kinformer.testing._apiserver.rules.life_cycle import DeleteOptions
 from kinformer.testing._apiserver.rules.patches import apply_merge_patch, apply_strategic_patch
-from kinformer.testing._apiserver.rules.registry import DeleteOptions
+from kinformer.testing._apiserver.rules.registry import Write as StoredWrite
 from tests.paths import ROOT
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Plane:
         self.server = ApiServer()
         self.registry = self.server._registry
         self.store = self.server._store
-        self.registry._collect = lambda uid: None  # type: ignore[method-assign]
+        self.registry.life_cycle._collect = lambda uid: None  # type: ignore[method-assign]
         self.server.create(CRD)
         self.times: dict[int, float] = {}
         self.changed: set[asyncio.Event] = set()
@@ -183,7 +184,7 @@ class Process:
         manifest = {"apiVersion": resource.api_version, "kind": resource.kind, **obj}
         where = namespace or obj["metadata"]["namespace"]
         return await self._write(
-            "create", resource, lambda: self.plane.registry.create(kind, where, manifest, manager="op").manifest
+            "create", resource, lambda: self.plane.registry.create(kind, where, manifest, StoredWrite("op")).manifest
         )
 
     async def replace(self, resource: Resource, obj: Mapping[str, Any], *, namespace: str | None = None) -> KubeObject:
@@ -191,7 +192,9 @@ class Process:
         name, where = self._target(obj, namespace)
         manifest = {"apiVersion": resource.api_version, "kind": resource.kind, **obj}
         return await self._write(
-            "update", resource, lambda: self.plane.registry.update(kind, where, name, manifest, manager="op").manifest
+            "update",
+            resource,
+            lambda: self.plane.registry.update(kind, where, name, manifest, StoredWrite("op"))[0].manifest,
         )
 
     async def patch(
@@ -207,12 +210,15 @@ class Process:
     ) -> KubeObject:
         kind = self.plane.kind(resource)
         name, where = self._target(name, namespace)
-        merge = {"merge": apply_merge_patch, "strategic": apply_strategic_patch}[type]
 
         def do() -> dict[str, Any]:
             current = self.plane.registry.get(kind, where, name).manifest
-            merged = merge(current, dict(patch))
-            return self.plane.registry.update(kind, where, name, merged, subresource=subresource, manager="op").manifest
+            if type == "strategic":
+                merged = apply_strategic_patch(current, dict(patch), kind.structure)
+            else:
+                merged = apply_merge_patch(current, dict(patch))
+            write = StoredWrite("op", subresource, patched=True)
+            return self.plane.registry.update(kind, where, name, merged, write)[0].manifest
 
         return await self._write("patch", resource, do)
 
