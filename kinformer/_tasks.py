@@ -1,8 +1,8 @@
-"""The only place where a bare task is made.
+"""The only place that creates bare tasks.
 
-A task group wants to be left in the task that entered it. Users start and stop informers from wherever they are (a
-pytest fixture, a FastAPI lifespan, a signal handler), so one `BackgroundTask` carries the task group, and everything
-else is born inside that group.
+A task group must be left in the task that entered it. But users start and stop informers in any task (a pytest fixture,
+a FastAPI lifespan, a signal handler). So one `BackgroundTask` carries the task group, and all other tasks start inside
+it.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ T = TypeVar("T")
 
 
 class BackgroundTask:
-    """One coroutine running on its own, from `start` until it ends or `stop` cancels it.
+    """A coroutine that runs in the background, from `start` until it ends or `stop` cancels it.
 
-    A failure is never lost: `stop` raises it, once; `failure` keeps it for those who only look.
+    A failure is never lost: `stop` raises it, once, and `failure` keeps it.
     """
 
     __slots__ = ("_name", "_task")
@@ -38,26 +38,26 @@ class BackgroundTask:
 
     @property
     def running(self) -> bool:
-        """Whether the coroutine has been started and has not ended."""
+        """True if the coroutine was started and has not ended."""
         return self._task is not None and not self._task.done()
 
     @property
     def is_current(self) -> bool:
-        """Whether the caller is this very task."""
+        """True if the caller runs in this task."""
         return self._task is not None and self._task is asyncio.current_task()
 
     @property
     def failure(self) -> BaseException | None:
-        """What ended the coroutine, if it was an exception other than cancellation."""
+        """The exception that ended the coroutine, other than a cancellation; `None` if there is none."""
         if self._task is None or not self._task.done() or self._task.cancelled():
             return None
         return self._task.exception()
 
     def start(self, coroutine: Coroutine[Any, Any, None], *, on_end: Callable[[], None] | None = None) -> None:
-        """Run the coroutine from the loop's next turn on.
+        """Start the coroutine in the next turn of the loop.
 
-        `on_end` is called when it has ended, however that was. A `finally` in the coroutine is not enough: it is not
-        reached when the task is cancelled before its first step.
+        `on_end` is called when it has ended, for any reason. A `finally` in the coroutine is not enough: it does not
+        run if the task is cancelled before its first step.
         """
         if self._task is not None:
             coroutine.close()
@@ -68,14 +68,14 @@ class BackgroundTask:
             self._task.add_done_callback(lambda _: on_end())
 
     def cancel(self) -> None:
-        """Ask the coroutine to end; does not wait."""
+        """Cancel the coroutine; do not wait for its end."""
         if self._task is not None:
             self._task.cancel()
 
     async def join(self) -> None:
-        """Wait until the coroutine has ended, however it ended; raises nothing of its own.
+        """Wait until the coroutine has ended, for any reason. Its exception is not raised.
 
-        If cancelled, the coroutine goes on.
+        If the caller is cancelled, the coroutine continues.
         """
         if self._task is not None and not self.is_current:
             await asyncio.wait([self._task])
@@ -83,13 +83,13 @@ class BackgroundTask:
     async def stop(self) -> None:
         """Cancel the coroutine and wait until it has ended.
 
-        If cancelled while waiting, the coroutine has still been told to end. The cancellation of an anyio scope around
-        the caller comes after the end: anyio cancels every wait in such a scope, also those that clean up, so that
-        `with anyio.move_on_after(5): async with factory: ...` would leave tasks behind. Called from inside the
-        coroutine itself it only asks, for nobody can wait for his own end.
+        If the caller is cancelled while it waits, the coroutine is cancelled all the same. The cancellation of an anyio
+        scope around the caller is delivered after the end: anyio cancels every wait in such a scope, also those that
+        clean up, and `with anyio.move_on_after(5): async with factory: ...` would leave tasks behind. Called inside the
+        coroutine itself, it only cancels, because a task cannot await itself.
 
         Raises:
-            BaseException: what the coroutine failed with, if it did.
+            BaseException: the exception of the coroutine, if it failed.
         """
         self.cancel()
         if self._task is None or self.is_current:

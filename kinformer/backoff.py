@@ -1,4 +1,4 @@
-"""When to try again."""
+"""Policies of retries: the delays between attempts, and the requests that are repeated."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Backoff:
 
     Args:
         initial: seconds before the first retry, before jitter.
-        factor: by how much each delay is longer than the one before.
-        maximum: seconds no delay exceeds, unless the server asks for more with Retry-After.
+        factor: ratio of each delay to the one before.
+        maximum: seconds that no delay exceeds, unless the server requests more by Retry-After.
         jitter: the share of a delay that is random, 0 to 1: a delay d becomes one between d * (1 - jitter) and d.
-        rng: the source of randomness; tests give a seeded one.
+        rng: the source of randomness; tests pass a seeded one.
 
     Raises:
         ValueError: a figure is out of its range.
@@ -45,7 +45,7 @@ class Backoff:
             raise ValueError(msg)
 
     def delay(self, failures: int, *, retry_after: float | None = None) -> float:
-        """Seconds to wait after so many failures in a row (1 is the first); at least what the server asked for."""
+        """Return the seconds to wait after so many failures in a row (1 is the first); at least `retry_after`."""
         # Far beyond the exponent at which any maximum is reached, a float would overflow.
         exponent = min(max(failures, 1) - 1, 1000)
         try:
@@ -58,12 +58,12 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Which requests of a `Client` are repeated by the client itself.
+    """The requests that a `Client` repeats by itself.
 
     The defaults are client-go's (rest/request.go, rest/with_retry.go): a request that was refused with 429 or 5xx *and*
-    a `Retry-After`, whatever the verb, since the server says so that it has not carried it out; and a read whose
+    a `Retry-After`, whatever the verb, because the server has not carried it out; and a read whose
     connection was lost before the response. A write whose connection was lost may have been carried out, and is never
-    repeated. Nothing is repeated when it could not be sent before the client's `timeout` is over.
+    repeated. A request is not repeated if the client's `timeout` would be over before.
 
     Informers do not use this: each of their failures shows in their status, and their `Backoff` decides.
 
@@ -86,7 +86,7 @@ class RetryPolicy:
             raise ValueError(msg)
 
     def refusal_delay(self, error: ApiError) -> float | None:
-        """Seconds after which to repeat a refused request; `None` for not at all."""
+        """Return the seconds after which to repeat a refused request; `None` if it is not repeated."""
         if error.status != 429 and error.status < 500:
             return None
         return error.retry_after

@@ -35,7 +35,7 @@ class Requirement:
     Attributes:
         key: the label's name.
         operator: one of "=", "!=", "in", "notin", "exists", "!", ">", "<".
-        values: what it is compared with, sorted; empty for "exists" and "!".
+        values: the values to compare with, sorted; empty for "exists" and "!".
     """
 
     key: str
@@ -43,7 +43,7 @@ class Requirement:
     values: tuple[str, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether these labels fulfil it."""
+        """Return whether these labels fulfil the requirement."""
         value = labels.get(self.key)
         match self.operator:
             case "=" | "in":
@@ -62,8 +62,8 @@ class Requirement:
                 return number > bound if self.operator == ">" else number < bound
 
     def filter(self, objects: Iterable[KubeObject]) -> list[KubeObject]:
-        """The objects whose labels fulfil it, in their order."""
-        # These run over each object of a cache: hence one loop for each operator, with nothing called in it.
+        """Return the objects whose labels fulfil the requirement, in their order."""
+        # These loops run over each object of a cache: hence one loop for each operator, without a call in it.
         key, values = self.key, self.values
         match self.operator:
             case "=" | "in" if len(values) == 1:
@@ -91,7 +91,7 @@ class Requirement:
 
 
 class _Parser:
-    """Reads a selector from left to right; every complaint shows the place."""
+    """Reads a selector from left to right; every error names the position."""
 
     def __init__(self, text: str, what: str) -> None:
         self.text = text
@@ -177,7 +177,7 @@ class _Parser:
 
 @dataclass(frozen=True, slots=True)
 class LabelSelector:
-    """A parsed label selector; the empty one matches everything. Requirements are sorted: equal selectors are equal."""
+    """A parsed label selector; the empty one matches everything. Requirements are sorted: equal ones compare equal."""
 
     requirements: tuple[Requirement, ...] = ()
 
@@ -186,7 +186,7 @@ class LabelSelector:
         """Make a selector of a string, or of a mapping of labels that must be equal.
 
         Raises:
-            SelectorError: it does not parse; the message names the place.
+            SelectorError: it does not parse; the message names the position.
         """
         if selector is None:
             return cls()
@@ -211,11 +211,11 @@ class LabelSelector:
         return cls(tuple(sorted(Requirement(key, "=", (value,)) for key, value in labels.items())))
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether an object with these labels is selected."""
+        """Return whether an object with these labels is selected."""
         return all(requirement.matches(labels) for requirement in self.requirements)
 
     def filter(self, objects: Iterable[KubeObject]) -> list[KubeObject]:
-        """The objects that are selected, in their order."""
+        """Return the selected objects, in their order."""
         if not self.requirements:
             return list(objects)
         found: Iterable[KubeObject] = objects
@@ -232,7 +232,7 @@ class LabelSelector:
 
 @functools.lru_cache(maxsize=256)
 def _parsed(text: str) -> tuple[Requirement, ...]:
-    """A selector's requirements; the same ones are asked for again and again."""
+    """Return the requirements of a selector. Programs use the same few selectors repeatedly, hence the cache."""
     parser = _Parser(text, "label selector")
     found: list[Requirement] = []
     while parser.peek():
@@ -248,14 +248,14 @@ def _parsed(text: str) -> tuple[Requirement, ...]:
 
 
 SelectorInput: TypeAlias = str | Mapping[str, str] | LabelSelector | None
-"""What is taken for a label selector: "app=web,tier!=cache", {"app": "web"}, or a parsed one."""
+"""The forms of a label selector: "app=web,tier!=cache", {"app": "web"}, or a parsed one."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldSelector:
     """A parsed field selector (apimachinery pkg/fields/selector.go): `metadata.name=web-0,status.phase!=Failed`.
 
-    Which fields can be selected is the server's business, resource by resource; it refuses others with 400.
+    The server decides for each resource which fields can be selected, and refuses others with 400.
 
     Attributes:
         requirements: (field path, "=" or "!=", value), sorted.

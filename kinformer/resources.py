@@ -1,4 +1,4 @@
-"""What can be listed and watched: `Resource`, and every resource a Kubernetes 1.36 API server serves out of the box.
+"""Resources to list and watch: `Resource`, and a constant for each resource that a Kubernetes 1.36 API server serves.
 
 The constants are named by the plural, as kubectl, RBAC rules and URLs name it: `PODS`, `REPLICASETS`, `LEASES`.
 The table follows the discovery documents of a real kube-apiserver 1.36.
@@ -22,9 +22,9 @@ _PLURAL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One kind of object of the API, and where it is served.
+    """One kind of object of the API, and the place where it is served.
 
-    Two resources are equal when group, version and plural are: the rest only describes.
+    Two resources are equal if group, version and plural are equal; the other attributes only describe.
 
     Args:
         group: the API group, "" for the core group.
@@ -33,9 +33,9 @@ class Resource:
         kind: as in manifests, such as "Deployment".
         namespaced: whether its objects live in namespaces.
         singular: defaults to the kind in lower case.
-        short_names: what kubectl takes instead, such as "deploy".
+        short_names: abbreviations that kubectl accepts, such as "deploy".
         in_all: whether `kubectl get all` shows it.
-        watchable: whether it can be listed and watched (a TokenReview, for one, can only be created).
+        watchable: whether it can be listed and watched (a TokenReview, for example, can only be created).
 
     Raises:
         ValueError: group, version or plural cannot be part of a URL, or the kind is empty.
@@ -90,7 +90,7 @@ class Resource:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
-        """The URL path of a list (no name), an object, or a subresource.
+        """Return the URL path of a list (without a name), an object, or a subresource.
 
         Args:
             namespace: the namespace; `None` or "" means all of them, or a cluster-scoped object.
@@ -122,7 +122,7 @@ class Resource:
         return path
 
     def answers_to(self, word: str) -> bool:
-        """Whether kubectl would take the word (plural, singular, kind, short name; any case) for this resource."""
+        """Return whether kubectl accepts the word (plural, singular, kind, short name; any case) for this resource."""
         word = word.lower()
         return word in {self.plural, self.singular, self.kind.lower()} or word in self.short_names
 
@@ -132,7 +132,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class ResourceName:
-    """A name as people type it: "po", "deployments.apps", "widgets.v1.example.com"; empty parts were not said."""
+    """A name as people type it: "po", "deployments.apps", "widgets.v1.example.com"; missing parts are empty."""
 
     word: str
     version: str = ""
@@ -140,7 +140,7 @@ class ResourceName:
 
     @classmethod
     def parse(cls, name: str) -> ResourceName:
-        """Take a kubectl-style name apart.
+        """Parse a kubectl-style name.
 
         Raises:
             UnknownResourceError: it is empty, or has an empty part.
@@ -157,7 +157,7 @@ class ResourceName:
         return cls(word, "", rest)
 
     def matches(self, resource: Resource) -> bool:
-        """Whether this name could mean that resource."""
+        """Return whether this name can mean that resource."""
         return (
             resource.answers_to(self.word)
             and (not self.version or self.version == resource.version)
@@ -166,11 +166,11 @@ class ResourceName:
 
 
 def find_resource(name: str, among: Iterable[Resource] | None = None) -> Resource | None:
-    """The first resource a kubectl-style name means, or `None`.
+    """Return the first resource that a kubectl-style name can mean, or `None`.
 
     Args:
         name: "pods", "po", "Pod", "deployments.apps", "deployments.v1.apps", ...
-        among: where to look, the preferred first; the built-in table by default.
+        among: the resources to search, the preferred first; the built-in table by default.
 
     Raises:
         UnknownResourceError: the name cannot be read at all.

@@ -65,7 +65,7 @@ class Shard:
         return self.index * _ALL // self.of, (self.index + 1) * _ALL // self.of
 
     def has(self, obj: KubeObject) -> bool:
-        """Whether an object is in the share."""
+        """Return whether an object belongs to the share."""
         low, high = self.bounds
         return low <= _hashed(obj.uid if self.by == "uid" else obj.namespace) < high
 
@@ -170,11 +170,11 @@ _WHOLE: Final = Scope()
 
 @dataclass(frozen=True, slots=True)
 class ScopedResource:
-    """A resource within a scope: what one informer covers. A factory makes one informer of each.
+    """A resource within a scope: the objects that one informer covers. A factory makes one informer of each.
 
     Attributes:
-        resource: what the objects are.
-        scope: which of them.
+        resource: the kind of objects.
+        scope: the selection of them.
 
     Raises:
         ValueError: a namespace for a cluster-scoped resource.
