@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from benchmarks.generator import pod, pods
+from kinformer._time_slice import TimeSlice
 from kinformer.listwatch import Delta, DeltaType, ListPage, WatchBatch
 from kinformer.objects import KubeObject
 from kinformer.resources import PODS, Resource
@@ -58,9 +59,11 @@ class Memory:
     async def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:
         """In pages of 500, each decoded as it is asked for."""
         del resource_version, limit
+        time_slice = TimeSlice()
         for start in range(0, len(self.raws), self.page_size):
             chunk = self.raws[start : start + self.page_size]
             # Copies, as a network would bring them.
+            await time_slice.begin()  # as a client does before it decodes
             items = [KubeObject.from_json(bytes(bytearray(raw)), PODS) for raw in chunk]
             more = "more" if start + self.page_size < len(self.raws) else ""
             yield ListPage(items, str(self.version), more)
@@ -77,7 +80,13 @@ class Memory:
 
     async def _each(self) -> AsyncGenerator[WatchBatch, None]:
         while True:
-            for raws in await self._batches.get():
+            time_slice = TimeSlice()
+            batches = iter(await self._batches.get())
+            while True:
+                await time_slice.begin()  # as a client does before it decodes
+                raws = next(batches, None)
+                if raws is None:
+                    break
                 events = [Delta(DeltaType.UPDATED, KubeObject.from_json(raw, PODS)) for raw in raws]
                 yield WatchBatch(events, events[-1].object.resource_version)
 

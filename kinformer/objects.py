@@ -9,6 +9,7 @@ looks at names and labels pays nothing for a 9 KB pod, and changing what one got
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType, SimpleNamespace
@@ -79,6 +80,10 @@ class ObjectKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=Tr
 _decode_sections = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
+# An object that begins with both, as in a watch.
+_NAMED: Final = re.compile(
+    rb'\{"(?:kind":"[^"\\]*","apiVersion|apiVersion":"[^"\\]*","kind)":"[^"\\]*"[,}]',
+)
 _LAST: Final = ((b',"status":', "status"), (b',"spec":', "spec"))
 _UNDECODED: Final = (msgspec.Raw, type(None))
 _ANNOTATIONS: Final = ["metadata", "annotations"]
@@ -505,6 +510,18 @@ class KubeObject(_Base, eq=False, gc=False):
             return self.raw
         return b"{" + missing + self.raw.lstrip()[1:]
 
+    def to_decodable(self) -> bytes:
+        """JSON that decodes to the whole manifest, for decoders of which the last one of two equal fields counts.
+
+        As `to_json`, but the JSON is not gone over: `kind` and `apiVersion` are put before fields of unknown names.
+        """
+        raw = self.raw
+        if _NAMED.match(raw) is not None:
+            return raw
+        resource = self.resource
+        named = b'{"kind":%s,"apiVersion":%s,' % (_encode(resource.kind), _encode(resource.api_version))
+        return named + raw.lstrip()[1:]
+
     def decode(self, into: type[T]) -> T:
         """Decode the manifest into a `msgspec.Struct`, a dataclass, a `TypedDict` or any type msgspec knows.
 
@@ -514,7 +531,7 @@ class KubeObject(_Base, eq=False, gc=False):
             DecodeError: the object does not fit the type; the message names the field.
         """
         try:
-            return msgspec.json.decode(self.to_json(), type=into)
+            return msgspec.json.decode(self.to_decodable(), type=into)
         except msgspec.DecodeError as error:
             msg = f"does not fit {getattr(into, '__name__', into)}: {error}"
             raise DecodeError(msg, key=str(self.key), resource=self.resource.full_name) from error

@@ -31,6 +31,10 @@ _log = logging.getLogger(__name__)
 # How many keys are taken between two looks at the clock: some 50 µs, unless index functions are slow.
 _KEYS_PER_CLOCK: Final = 32
 
+# So many events at once may wait with what index functions decoded of them. Of a larger batch most would wait for long:
+# their memory would be cold when it is read, and full of what the garbage collector walks over.
+_SHARED: Final = 16
+
 
 class Dispatcher:
     """Changes the cache first, then tells; everybody in the order in which it happened.
@@ -155,8 +159,10 @@ class Dispatcher:
         if events:
             self.told += len(events)
             pace = self._pace
-            pace.lagging = any(registration.waiting for registration in self._registrations) or any(
-                stream.waiting for stream in self._streams
+            pace.lagging = (
+                len(events) > _SHARED
+                or any(registration.waiting for registration in self._registrations)
+                or any(stream.waiting for stream in self._streams)
             )
             if pace.lagging:
                 # They will wait: what index functions decoded of them is not to wait with them.

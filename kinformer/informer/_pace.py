@@ -23,7 +23,7 @@ class Pace:
     """Shared by the dispatcher of an informer and its listeners.
 
     Attributes:
-        lagging: whether events were waiting for some listener when the newest came.
+        lagging: whether events were waiting for some listener when the newest came, or very many came at once.
     """
 
     __slots__ = ("lagging",)

@@ -318,7 +318,7 @@ class TypedInformer(Generic[T]):
         value = cell.value
         if value is UNREAD:
             try:
-                value = self._decode(obj.to_json())
+                value = self._decode(obj.to_decodable())
             except ValueError as cause:  # msgspec's and pydantic's errors both are
                 value = MISFIT
                 self._report(obj, cause)

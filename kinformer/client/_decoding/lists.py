@@ -10,13 +10,13 @@ end, since CPython searches bytes backwards in a third of the time (0.6 µs per 
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, overload
 
 import msgspec
 
+from kinformer._time_slice import give_way
 from kinformer.client._decoding.watches import readable_key
 from kinformer.client._http.errors import NOT_JSON
 from kinformer.errors import DecodeError, ProtocolError
@@ -163,7 +163,7 @@ async def _cut(body: bytes, start: int, stop: int, separator: bytes, resource: R
         done += 1
         if end < slice_end or done >= _SLICE_OBJECTS:
             slice_end, done = end - _SLICE_BYTES, 0
-            await asyncio.sleep(0)
+            await give_way()
     items.reverse()
     return items
 
@@ -293,7 +293,7 @@ async def _decode_whole(body: bytes, resource: Resource, doing: str, metadata_on
         done += 1
         if size > _SLICE_BYTES or done >= _SLICE_OBJECTS:
             size = done = 0
-            await asyncio.sleep(0)
+            await give_way()
     return _page(envelope, items, failures)
 
 
@@ -309,7 +309,7 @@ async def _scanned(body: bytes, doing: str) -> tuple[_Envelope, Sequence[bytes]]
     stop = -1
     for count, token in enumerate(_TOKEN.finditer(body, start)):
         if count % 5_000 == 0:
-            await asyncio.sleep(0)
+            await give_way()
         match body[token.start()]:
             case 0x7B | 0x5B:  # { [
                 if depth == 0:

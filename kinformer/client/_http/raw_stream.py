@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from kinformer._time_slice import TimeSlice
 from kinformer.client._http.response_parser import HttpFormatError, Pieces, ResponseParser, whole
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class RawStream(asyncio.BufferedProtocol):
     def __init__(self) -> None:
         self.parser = ResponseParser()
         self._loop = asyncio.get_running_loop()
+        self._time_slice = TimeSlice()
         self._buffer: mmap.mmap | None = None
         self._filled = 0  # of the buffer
         self._room = _LEAST_READ  # for the next read
@@ -138,6 +140,9 @@ class RawStream(asyncio.BufferedProtocol):
                 await self._wait()
             finally:
                 timer.cancel()
+            if self._waiting:
+                # The consumer decodes up to a megabyte at once, and so do other streams that have been woken.
+                await self._time_slice.begin()
         return True
 
     def fail(self, error: Exception) -> None:
