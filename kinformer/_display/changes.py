@@ -1,4 +1,4 @@
-"""What changed in an object, in a few words: `Pending → Running`, `2/3 → 3/3 ready`, `spec.size 1 → 2`."""
+"""Sentences about changes of an object: `Pending → Running`, `2/3 → 3/3 ready`, `spec.size 1 → 2`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LONGEST: Final = 40
 
 
 def describe(event: Event) -> str:
-    """What the event says happened; never the values of a Secret."""
+    """Return what an event means in a few words, without the values of a Secret."""
     match event:
         case Added(obj):
             return _state(obj) or "created"
@@ -125,7 +125,7 @@ _SPECIAL: Final = {
 
 
 def _leaves(path: tuple[str, ...], old: Any, new: Any) -> Iterator[tuple[str, str, str]]:
-    """The fields that differ, each with what it was and what it is."""
+    """Yield the fields that differ, each with its old and its new value."""
     if old == new or path in _NOISE:
         return
     if isinstance(old, dict) and isinstance(new, dict):

@@ -1,4 +1,4 @@
-"""What a table shows of an object: kubectl's columns for the common kinds, NAME and AGE for all others.
+"""Columns of tables: kubectl's for the common kinds, NAME and AGE for all others.
 
 Computed from the cached objects, so that a watch needs no second request. The rules are those of the API server's own
 printers (kubernetes, pkg/printers/internalversion/printers.go).
@@ -44,7 +44,7 @@ def columns_of(resource: Resource) -> Sequence[Column]:
 
 
 def printable(text: str) -> str:
-    """The text with control characters made visible: what is stored in a cluster must not drive a terminal."""
+    """Return the text with visible control characters, because contents of a cluster must not drive a terminal."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else " " if c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
@@ -73,7 +73,7 @@ def human_duration(seconds: float) -> str:
 
 
 class PodSummary(NamedTuple):
-    """What matters of a pod at a glance."""
+    """A pod at a glance, in kubectl's terms."""
 
     ready: int
     containers: int
@@ -136,7 +136,7 @@ def _init_word(inits: Sequence[Mapping[str, Any]], sidecars: set[Any], count: in
 
 
 def _state_word(state: Mapping[str, Any]) -> str:
-    """Why a container does not run; "" when it does."""
+    """Return the reason why a container does not run; "" if it runs."""
     if reason := _dict(state.get("waiting")).get("reason"):
         return str(reason)
     terminated = state.get("terminated")

@@ -1,4 +1,4 @@
-"""What differs between two states of an object, field by field.
+"""Differences between two states of an object, field by field.
 
     ~ spec.replicas: 2 → 3
     ~ spec.template.spec.containers[web].image: web:1 → web:2

@@ -103,10 +103,10 @@ def _with_changes_marked(old: Any, new: Any, before: Any, after: Any) -> Any:
     """Return `after`, in which each hidden value that changed differs from the one in `before`.
 
     Args:
-        old: what was.
-        new: what is.
-        before: what is shown of `old`.
-        after: what is shown of `new`.
+        old: the earlier state.
+        new: the later state.
+        before: the redacted form of `old`.
+        after: the redacted form of `new`.
     """
     if isinstance(before, dict) and isinstance(after, dict):
         was, now = (value if isinstance(value, dict) else {} for value in (old, new))

@@ -40,7 +40,7 @@ __all__ = ["InformerSettings", "SharedInformerFactory", "Sources", "checked_sett
 
 
 class Sources(Protocol):
-    """What a factory needs of a client."""
+    """The part of a client that a factory needs."""
 
     def list_watch(
         self,
@@ -73,7 +73,7 @@ class InformerSettings(ScopeSettings, total=False):
 
 
 def checked_settings(resource: Resource | str, settings: InformerSettings) -> Resource:
-    """Check what is asked of an informer, without a factory.
+    """Check the settings of an informer, without a factory.
 
     Returns:
         The resource.
@@ -131,14 +131,14 @@ class SharedInformerFactory(ApiGroups):
         backoff: when to try again after a failure.
         trim: what every informer cuts out of the objects that arrive; see `SharedInformer`.
         storage: how informers hold their objects, unless they are asked for with another: "plain" or "compact".
-        on_error: told of every failure of every informer: `on_error(error, informer)`.
+        on_error: called for every failure of every informer: `on_error(error, informer)`.
         give_up_after: each informer's retry budget in seconds; by default none gives up. See `SharedInformer`.
         on_give_up: asked when the budget of an informer is used up; whether it goes on.
         streaming_lists: whether lists are streamed where the server does so (`sendInitialEvents`, KEP-3157). That a
             server does not is remembered per resource.
         watch_seconds: how long each watch is asked to last, at least; at most it is twice that. See `SharedInformer`.
-        own_writes: whether caches are kept up with what is written through the client, see `SharedInformer.caught_up`.
-        metrics: told of what is counted.
+        own_writes: whether caches follow writes through the client, see `SharedInformer.caught_up`.
+        metrics: receives the counts.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class SharedInformerFactory(ApiGroups):
 
     @property
     def informers(self) -> Mapping[ScopedResource, SharedInformer]:
-        """All informers there are, by what they are of."""
+        """Return all informers, by resource and scope."""
         return dict(self._informers)
 
     @property
@@ -194,12 +194,12 @@ class SharedInformerFactory(ApiGroups):
 
     @property
     def started(self) -> bool:
-        """Whether it has been started, also when it has been stopped since."""
+        """Return whether it has been started, even if it has been stopped since."""
         return self._started
 
     @property
     def stopped(self) -> bool:
-        """Whether it has been stopped."""
+        """Return whether it has been stopped."""
         return self._stopped
 
     @overload
@@ -223,7 +223,7 @@ class SharedInformerFactory(ApiGroups):
         shard: Shard | None = None,
         transform: Transform | None = None,
         storage: Storage | None = None,
-        type: builtins.type[Any] | None = None,  # noqa: A002 - the name everybody expects
+        type: builtins.type[Any] | None = None,  # noqa: A002 - the usual name
     ) -> SharedInformer | TypedInformer[Any]:
         """The informer of a resource in a scope: the same each time it is asked for, until it is stopped.
 
@@ -235,7 +235,7 @@ class SharedInformerFactory(ApiGroups):
             field_selector: only objects with such fields; the server selects.
             metadata_only: fetch only the objects' metadata (PartialObjectMetadata).
             shard: only a share of the objects, where several programs do the work together.
-            transform: what to keep of each object; not part of the scope, so all who ask must give the same, or none.
+            transform: what to keep of each object; not part of the scope, so all callers give the same one or none.
             storage: "plain" or "compact"; by default the factory's. Not part of the scope either.
             type: a class of yours (msgspec.Struct, dataclass, TypedDict, pydantic model): returns a `TypedInformer` of
                 it, a view of the very informer that is returned without. The same each time, too.
@@ -330,7 +330,7 @@ class SharedInformerFactory(ApiGroups):
     async def stop(self) -> None:
         """Stop all informers and wait for their end: no task and no watch is left. Stopping twice does no harm.
 
-        If cancelled, all informers have still been told to end.
+        If cancelled, all informers still end.
 
         Raises:
             ExceptionGroup: informers had failed by defects of their own.
@@ -387,7 +387,7 @@ class SharedInformerFactory(ApiGroups):
             raise _not_in_sync(informers, "and cannot be") from first.__cause__
 
     def is_fresh(self, max_age: float) -> bool:
-        """Whether every cache is known to be no older than so many seconds; see `SharedInformer.is_fresh`."""
+        """Return whether every cache is known to be no older than so many seconds; see `SharedInformer.is_fresh`."""
         return all(informer.is_fresh(max_age) for informer in self._informers.values())
 
     def _typed_view(

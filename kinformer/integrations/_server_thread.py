@@ -29,8 +29,8 @@ def server_in_a_thread(make: Callable[[], ApiServer]) -> Iterator[ApiServer]:
 
     Yields:
         A stand-in for the server. Each use of an attribute and each call is run on the server's loop, one after the
-        other, and returns when it is done: what is a coroutine function there is a plain function here, and an async
-        context manager a plain one.
+        other, and returns when it is done. A coroutine function of the server is a plain function of the stand-in, and
+        an async context manager a plain one.
     """
     with start_blocking_portal("asyncio") as portal, portal.wrap_async_context_manager(portal.call(make)) as server:
         yield cast("ApiServer", _OnItsLoop(portal, server))

@@ -158,19 +158,19 @@ class Informers(Application):
         """A router with `/healthz` (are the informers at work?) and `/readyz` (are the caches in sync?).
 
         Args:
-            max_age: seconds; ready means also that no cache is older. By default an API server that is away makes
-                nobody unready. API servers let 60 s pass between two signs of life, so 75 is a sensible least.
+            max_age: seconds; for readiness no cache may be older. By default an API server that is away does not
+                make the application unready. API servers let 60 s pass between two signs of life, so give at least 75.
         """
         router = APIRouter(tags=["health"])
 
         @router.get("/healthz", response_class=CacheResponse, status_code=200, responses=_HEALTH)
         async def healthz() -> Response:
-            """Whether the informers are at work; 503 when one has ended for good."""
+            """Report whether the informers work; 503 if one has ended for good."""
             return health_response(self.named(), ready=False)
 
         @router.get("/readyz", response_class=CacheResponse, status_code=200, responses=_HEALTH)
         async def readyz() -> Response:
-            """Whether each cache has been in sync."""
+            """Report whether each cache has synced; 503 if one has not."""
             return health_response(self.named(), ready=True, max_age=max_age, running=self.running)
 
         return router

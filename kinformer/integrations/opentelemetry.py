@@ -38,7 +38,7 @@ class Tracing(NoMetrics):
     """Makes spans; give it as `metrics=`, and wrap reconciles.
 
     Spans of lists and watches are made when they have ended, with the times at which they began: they are roots of
-    their own. That of a reconcile is the current span while it runs, and so the parent of the spans of what it calls.
+    their own. The span of a reconcile is the current span while it runs, and so the parent of those of its calls.
 
     Args:
         provider: the tracer provider; the global one by default.

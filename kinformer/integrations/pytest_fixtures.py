@@ -93,13 +93,13 @@ def kube_api_in_a_thread(kube_api_options: dict[str, Any]) -> Iterator[ApiServer
 
 @pytest.fixture
 def kube_faults(kube_api: ApiServer) -> Faults:
-    """What can be made to go wrong with `kube_api`: `kube_faults.drop_watches()`, ..."""
+    """Faults of `kube_api` to inject: `kube_faults.drop_watches()`, ..."""
     return kube_api.faults
 
 
 @_async_fixture
 async def kube_client(kube_api: ApiServer) -> AsyncIterator[Client]:
-    """A client of `kube_api`, open. Override it to be somebody else: `ClusterConfig.for_server(url, token=...)`."""
+    """A client of `kube_api`, open. Override it for another user: `ClusterConfig.for_server(url, token=...)`."""
     from kinformer.client import Client
     from kinformer.config import ClusterConfig
 

@@ -7,7 +7,7 @@
             assert kube_api.get("v1", "Pod", "web-0")["metadata"]["labels"] == {...}
 
 Every pytest run in an environment with kinformer loads this module, so it imports nothing but pytest; the fixtures are
-in `pytest_fixtures`, and load what they need when they are used.
+in `pytest_fixtures`, and import the rest when they are used.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""When is there nothing left to do? For tests, that would otherwise sleep and hope.
+"""Waits in tests until informers, handlers and work queues are idle, instead of sleeping.
 
     await settled()        # everything written so far has come through caches, handlers and work queues
 
-It is exact. The embedded server sends each open watch a bookmark of its present version, behind all that the watch has
-to tell; so an informer that has come to that version has received every write, however narrow its selectors are. What
-it has received is in its cache when nothing is pending, and with its handlers when their mailboxes are empty and none
-is being called; and the work they made is done when the queues are empty and no key is with a worker. A write that
-comes meanwhile, by a controller for example, moves the version, and everything is looked at again.
+It is exact. The embedded server sends each open watch a bookmark of its present version after all its events. An
+informer at that version has received every write, however narrow its selectors are. Received objects are in its cache
+when nothing is pending, and have reached its handlers when their mailboxes are empty and no handler is running. The
+work of handlers is done when the queues are empty and no key is with a worker. A write that comes meanwhile, by a
+controller for example, moves the version, and all parts are checked again.
 
-What only your own code knows of does not count: a task of your own, the consumer of `informer.events()`.
+Code of your own is not waited for: a task, the consumer of `informer.events()`.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ Part: TypeAlias = "SharedInformerFactory | SharedInformer | Controller[Any] | Wo
 
 
 class SettlingServer(Protocol):
-    """What is needed of a server; `kinformer.testing.ApiServer` has it."""
+    """The part of a server that is needed; `kinformer.testing.ApiServer` has it."""
 
     @property
     def resource_version(self) -> int:
-        """That of the last write."""
+        """Return the version of the last write."""
         ...
 
     def send_bookmarks(self) -> None:
-        """Tell each open watch of the present version, behind everything it has to tell."""
+        """Send each open watch a bookmark of the present version, after all its events."""
         ...
 
 
 class Settled:
-    """Waits until there is nothing left to do.
+    """Waits until nothing is left to do.
 
     Args:
-        server: what is written to.
+        server: the server that receives the writes.
         parts: the factories, informers, controllers and work queues that follow it. The queue of a controller that
             watches an informer among them need not be named, nor that of any handler that is a method of an object
             with a work queue as its attribute `queue`.
@@ -65,7 +65,7 @@ class Settled:
         self._parts = parts
 
     async def __call__(self, *also: Part, timeout: float = DEFAULT_TIMEOUT, within: float = 0.5) -> None:
-        """Wait until there is nothing left to do. Factories that have not been started are started.
+        """Wait until nothing is left to do. Factories that have not been started are started.
 
         If cancelled, nothing has changed.
 
@@ -90,7 +90,7 @@ class Settled:
         try:
             async with asyncio.timeout(timeout):
                 while any(self._left(parts, within)):
-                    # Most of it is done in a few turns of the loop; only the sockets may take longer.
+                    # Most work is done in a few turns of the loop; only sockets may take longer.
                     await asyncio.sleep(0 if turns < _TURNS else _POLL_SECONDS)
                     turns += 1
         except TimeoutError:
@@ -99,7 +99,7 @@ class Settled:
             raise WaitTimeoutError(msg) from None
 
     def _left(self, parts: Iterable[Part], within: float) -> Iterator[str]:
-        """What is left to do, in words."""
+        """Yield in words what remains to do."""
         self._server.send_bookmarks()
         target = self._server.resource_version
         queues: dict[int, tuple[str, WorkQueue[Any]]] = {}
@@ -125,7 +125,7 @@ class Settled:
 
 
 def _left_of_informer(informer: SharedInformer, target: int) -> Iterator[str]:
-    """What is left to do for an informer; nothing for one that has ended."""
+    """Yield in words what remains to do for an informer; nothing for one that has ended."""
     if informer.stopped:
         return
     status = informer.status
@@ -151,10 +151,10 @@ def _left_in_queue(name: str, queue: WorkQueue[Any], within: float) -> Iterator[
     if at_work:
         yield f"{name} is at work on {at_work}; keys that wait: {len(queue)}"
     elif queue.shutting_down:
-        # Nobody will come for what is still in it.
+        # No worker takes the keys that are left.
         return
     elif len(queue):
-        yield f"{name} has nobody at work; keys that wait: {len(queue)}"
+        yield f"{name} has no worker at work; keys that wait: {len(queue)}"
     elif queue.held:
         held = ", ".join(sorted(map(str, queue.held)))
         yield f"{name} holds keys back until the caches show the writes for them: {held}"

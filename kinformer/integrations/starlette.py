@@ -85,11 +85,11 @@ _COMPARISONS_AT_ONCE: Final = 100_000
 _log = logging.getLogger(__name__)
 
 _GRACE: Final = 0.2
-"""Seconds that a reader has to take what was sent to it before the end, when the server shuts down."""
+"""Seconds that a reader has to take the rest of its stream when the server shuts down."""
 
 
 class CacheResponse(Response):
-    """Cached bytes on their way out: never copied as a whole, and others have their turn in between."""
+    """Sends cached bytes: never copied as a whole, and other tasks run in between."""
 
     media_type = "application/json"
 
@@ -101,7 +101,7 @@ class CacheResponse(Response):
         self.raw_headers = [(name.encode(), value.encode()) for name, value in answer.all_headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Send it."""
+        """Send the answer."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         chunks = () if scope["method"] == "HEAD" else [*self._answer.chunks()]
         last = len(chunks) - 1
@@ -153,7 +153,7 @@ class EventStreamResponse(Response):
         writing: asyncio.Task[None] | None = None
 
         def end() -> None:
-            # By itself, if it can; a client that does not read keeps it in the middle of a write.
+            # It ends by itself, unless a client that does not read keeps it in the middle of a write.
             ending.end()
             loop.call_later(_GRACE, lambda: writing is not None and writing.cancel())
 
@@ -189,9 +189,9 @@ async def _disconnected(receive: Receive) -> None:
 def object_response(
     informer: SharedInformer, request: Request, name: str, namespace: str | None = None, *, allow_secrets: bool = False
 ) -> Response:
-    """One object, byte for byte as cached, with its resource version as ETag (304 on `If-None-Match`).
+    """Return one object byte for byte, with its resource version as ETag (304 on `If-None-Match`).
 
-    404 when there is none, 503 before the cache has synced.
+    404 if there is no such object, 503 before the cache has synced.
 
     Raises:
         ValueError: it is a Secret, and `allow_secrets` does not say that it may be served; or no namespace was named
@@ -212,10 +212,10 @@ def list_response(
     continue_from: str = "",
     allow_secrets: bool = False,
 ) -> Response:
-    """The cached objects as an API server would list them (`{"kind": "PodList", ...}`), joined, never decoded.
+    """Return the cached objects as an API server lists them (`{"kind": "PodList", ...}`), joined, never decoded.
 
-    The ETag is the version of the whole cache: 304 as long as nothing in it has changed. 503 before it has synced, 400
-    for a selector that does not parse.
+    The ETag is the version of the whole cache: 304 while nothing in it has changed. 503 before it has synced, 400 for a
+    selector that does not parse.
 
     Args:
         informer: whose cache.
@@ -264,17 +264,17 @@ def event_response(
     render: Callable[[KubeObject], bytes] | None = None,
     allow_secrets: bool = False,
 ) -> Response:
-    """The events of a cache as server-sent events, for a browser's `EventSource`.
+    """Return the events of a cache as server-sent events, for a browser's `EventSource`.
 
-    `reset`, `added`, `updated`, `deleted`, `synced`; the id is a resource version, and who comes back with it
-    (`Last-Event-ID`) is told what was missed (`kinformer.integrations._web.event_source` has the rules). A slow reader
-    is told the newest state per object. The stream ends when the server is told to stop.
+    `reset`, `added`, `updated`, `deleted`, `synced`. The id is a resource version; a reader that reconnects with it
+    (`Last-Event-ID`) receives the events that it missed; `kinformer.integrations._web.event_source` has the rules. A
+    slow reader receives the newest state of each object. The stream ends when the server stops.
 
     Args:
         informer: whose events.
         request: for its `Last-Event-ID`.
         namespace: `None` or "" for all.
-        selector: of labels; an object that leaves it is told as deleted.
+        selector: of labels; an object that leaves it is sent as deleted.
         heartbeat: seconds of silence at most.
         render: from an object to the JSON that is sent; by default the cached bytes.
         allow_secrets: whether Secrets may be served.
@@ -304,11 +304,11 @@ def event_response(
 def health_response(
     informers: Mapping[str, SharedInformer], *, ready: bool, max_age: float | None = None, running: bool = True
 ) -> CacheResponse:
-    """How caches are: 200 or 503, with the reasons as JSON; no object, no secret, no address, and no error's text.
+    """Return 200 or 503 with reasons as JSON, without objects, secrets, addresses and texts of errors.
 
     Args:
         informers: by name.
-        ready: whether it is asked if they are in sync, rather than if they are at work.
+        ready: whether to check readiness (caches in sync), not liveness (informers at work).
         max_age: seconds that a cache may be old for being ready; by default any number.
         running: whether the informers are run at all; without them the application is not ready.
     """

@@ -1,12 +1,12 @@
-"""How everything is, as JSON: a function, an ASGI app, and a server of its own for programs that have none.
+"""Health and status as JSON: a function, an ASGI application, and a server for programs without one.
 
     status_of(factory, controller)                         the data
     app.mount("/kinformer/status", StatusApp(factory))     in FastAPI, Starlette, or any ASGI server
     async with StatusServer(factory):                      http://127.0.0.1:8765/kinformer/status
         ...
 
-`kinformer top URL` shows it live. It holds figures, names and the text of errors; never an object, nor any part of one.
-Bind it to loopback, or protect it as you protect your metrics: it names your namespaces and selectors.
+`kinformer top URL` shows it live. It contains figures, names and texts of errors, never an object or part of one. Bind
+it to loopback, or protect it like your metrics, because it names your namespaces and selectors.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _Message: TypeAlias = "MutableMapping[str, Any]"
 
 
 def status_of(*parts: Part) -> dict[str, Any]:
-    """How informers and controllers are at this moment, as what JSON is made of. Times are seconds, ages included.
+    """Return the present state of informers and controllers as plain data for JSON. Times and ages are seconds.
 
     Args:
         parts: factories (for all their informers), informers and controllers.
@@ -131,7 +131,7 @@ def _controller(controller: Controller[Any]) -> dict[str, Any]:
         "delayed": status.delayed,
         "aside": status.aside,
         "failing": len(status.failing),
-        # The class alone: what the error of a reconcile says is not ours to tell.
+        # The class alone: the text of a reconcile's error may contain anything.
         "last_error": status.last_error.partition(":")[0] or None,
         "last_error_seconds": None
         if status.last_error_at is None
@@ -154,13 +154,13 @@ class StatusApp:
         self._parts = parts
 
     def data(self) -> dict[str, Any]:
-        """What it answers with."""
+        """Return the data of an answer."""
         return status_of(*self._parts)
 
     async def __call__(
         self, scope: _Scope, receive: Callable[[], Awaitable[_Message]], send: Callable[[_Message], Awaitable[None]]
     ) -> None:
-        """Answer one request; of the other kinds of ASGI scopes, the lifespan is agreed to."""
+        """Answer one request; a lifespan is accepted, other scopes of ASGI are ignored."""
         if scope["type"] == "lifespan":
             while True:
                 message = await receive()
@@ -195,7 +195,7 @@ class StatusServer:
 
     Args:
         parts: as for `status_of`.
-        host: where to listen; loopback unless told otherwise.
+        host: the address to listen on.
         port: 0 for any free one, which `url` then has.
         hosts: names that may stand in a request's `Host`, such as that of a Service; `None` for any. Loopback is
             always allowed, and every IP address if `host` is not a loopback address. Without this check a page on the
@@ -218,7 +218,7 @@ class StatusServer:
 
     @property
     def url(self) -> str:
-        """Where the status is."""
+        """Return the URL of the status."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}{STATUS_PATH}"
 
@@ -226,8 +226,8 @@ class StatusServer:
         """Listen.
 
         Raises:
-            AlreadyStartedError: it does already.
-            OSError: the port cannot be had.
+            AlreadyStartedError: it listens already.
+            OSError: the port cannot be bound.
         """
         from aiohttp import web
 

@@ -490,6 +490,7 @@ async def test_every_metric_of_the_dashboard_is_there(
     }
     assert unseen == {
         "kinformer_informer_resource_version",  # says nothing by itself
+        "kinformer_informer_failures",  # for alerts; the dashboard shows health
         "kinformer_informer_json_bytes",  # beside what is held of it
         "kinformer_informer_pending_objects",  # rarely anything but 0
         "kinformer_informer_watches_total",  # as many as have ended, and those that are open

@@ -183,7 +183,7 @@ async def test_queues_and_informers_of_one_s_own_can_be_named(
 ) -> None:
     queue = WorkQueue[str]()
     queue.add("a")
-    with pytest.raises(WaitTimeoutError, match="a work queue has nobody at work; keys that wait: 1$"):
+    with pytest.raises(WaitTimeoutError, match="a work queue has no worker at work; keys that wait: 1$"):
         await settled(queue, timeout=0.1)
     queue.done(queue.get_nowait())
     later = RateLimitingQueue[str]()

@@ -1,1 +1,1 @@
-"""What the web integrations share."""
+"""Parts that the web integrations share."""

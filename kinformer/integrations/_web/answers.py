@@ -1,7 +1,7 @@
-"""HTTP answers from a cache, of no web framework's own: JSON made of the cached bytes, and how the caches are.
+"""HTTP answers from a cache, for any web framework: JSON made of the cached bytes, and the health of caches.
 
-What an API server would answer is answered here, too: one object, a `PodList` with `metadata.resourceVersion`, a
-`Status` when something is wrong. The objects are the bytes the cache has, put together and never decoded.
+The answers are those of an API server: one object, a `PodList` with `metadata.resourceVersion`, a
+`Status` when something is wrong. The bytes of the cache are joined and never decoded.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["PIECE_BYTES", "Answer", "health_answer", "list_answer", "object_answer", "refuse_secrets", "status_answer"]
 
 PIECE_BYTES: Final = 64 * 1024
-"""How much of a long answer is put together and sent at a time; a web server's own buffers are of this size."""
+"""The size of the pieces of a long answer; buffers of web servers have this size."""
 
 _JSON: Final = "application/json"
 _RETRY_SECONDS: Final = 1
@@ -42,9 +42,9 @@ class Answer:
     """One HTTP response.
 
     Attributes:
-        status: its code.
-        pieces: its body, in the order in which it is to be sent.
-        headers: beside Content-Type and Content-Length.
+        status: the HTTP status.
+        pieces: the body, in order.
+        headers: all headers except Content-Type and Content-Length.
     """
 
     status: int
@@ -53,18 +53,18 @@ class Answer:
 
     @property
     def length(self) -> int:
-        """Of the body, in bytes."""
+        """Return the length of the body in bytes."""
         return sum(map(len, self.pieces))
 
     @property
     def all_headers(self) -> dict[str, str]:
-        """With Content-Type and Content-Length, where there is a body or could be one."""
+        """Return the headers with Content-Type and Content-Length, unless the status allows no body."""
         if self.status == 304:
             return dict(self.headers)
         return {"content-type": _JSON, "content-length": str(self.length), **self.headers}
 
     def chunks(self) -> Iterator[bytes]:
-        """The body, small pieces joined."""
+        """Yield the body in pieces of 64 KiB or more."""
         together: list[bytes] = []
         size = 0
         for piece in self.pieces:
@@ -78,18 +78,18 @@ class Answer:
 
 
 def refuse_secrets(resource: Resource, *, allow_secrets: bool) -> None:
-    """Let nobody publish Secrets without meaning to.
+    """Refuse to publish Secrets by mistake.
 
     Raises:
         ValueError: this is about Secrets, and they were not allowed.
     """
     if resource.plural == "secrets" and not resource.group and not allow_secrets:
-        msg = "secrets are not served: whoever reaches the service would read them; allow_secrets=True means it"
+        msg = "secrets are not served: every client of the service could read them; allow_secrets=True serves them"
         raise ValueError(msg)
 
 
 def status_answer(code: int, reason: str, message: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """What went wrong, as an API server says it (meta/v1, Status)."""
+    """Return an error in the form of an API server (meta/v1, Status)."""
     body = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -103,7 +103,7 @@ def status_answer(code: int, reason: str, message: str, headers: Mapping[str, st
 
 
 def object_answer(informer: SharedInformer, key: ObjectKey, *, if_none_match: str = "") -> Answer:
-    """One object, byte for byte as the cache has it; 304 when the client has that version, 404 when there is none."""
+    """Return one object byte for byte; 304 if the client has that version, 404 if there is no such object."""
     obj = informer.indexer.get_by_key(key)
     if obj is None:
         if not informer.has_synced:
@@ -126,25 +126,25 @@ def list_answer(
     continue_from: str = "",
     if_none_match: str = "",
 ) -> Answer:
-    """The objects of a namespace (or of all) that a selector selects, as the list an API server would answer with.
+    """Return the objects of a namespace (or of all) that a selector selects, as an API server lists them.
 
-    Its `resourceVersion`, and its ETag, is the version that the whole cache has come to: everything up to it is in the
-    answer, and single objects may be newer.
+    Its `resourceVersion`, and its ETag, is the version of the whole cache: everything up to it is in the answer, and
+    single objects may be newer.
 
     Args:
         informer: whose cache.
         namespace: `None` or "" for all.
         selector: of labels, as kubectl takes it; as text at most 4,096 characters, 64 requirements and values.
-        limit: how many at most, sorted by namespace and name; 0 for all, in no particular order.
-        continue_from: `metadata.continue` of an answer with a limit: what comes after it. Each page is of the moment
-            at which it is asked for; the cache keeps no earlier ones.
+        limit: the most objects, sorted by namespace and name; 0 for all, in no particular order.
+        continue_from: `metadata.continue` of an earlier answer with a limit; the answer begins after it. Each page
+            shows the cache at the moment of its request.
         if_none_match: the header of that name.
     """
     if not informer.has_synced:
         return _not_yet(informer)
     if namespace and not informer.resource.namespaced:
         return status_answer(400, "BadRequest", f"{informer.resource.qualified} are in no namespace")
-    # Read before the objects are, so that in whichever thread this is the objects do not fall behind it.
+    # The version is read before the objects, so that the objects are never older than it, also in a thread.
     version = informer.resource_version
     tag = f'W/"{version}"' if version else ""
     headers = _validators(tag)
@@ -180,16 +180,16 @@ def list_answer(
 def health_answer(
     informers: Mapping[str, SharedInformer], *, ready: bool, max_age: float | None = None, running: bool = True
 ) -> Answer:
-    """Whether the caches can be relied on: 200 or 503, with the reasons.
+    """Return 200 or 503 and the reasons: whether the caches can be relied on.
 
-    Alive is a process whose informers are at work, whatever the server does: one that has given up or failed is healed
-    by a new process, and a server that is away is not. Ready is one whose caches have been whole once.
+    A process is alive while its informers work, whatever the server does. An informer that gave up or failed needs a
+    new process; a server that is away does not. A process is ready if its caches have synced once.
 
     Args:
         informers: by name.
-        ready: whether the question is about being ready.
-        max_age: seconds; ready means also that each cache is known to be no older. By default an API server that is
-            away makes nobody unready: a cache that is a little old answers better than no service at all.
+        ready: whether to check readiness, not liveness.
+        max_age: seconds; no cache may be older for readiness. By default an API server that is
+            away does not make it unready, because a cache that is a little old answers better than no service.
         running: whether the application runs its informers; without them it is not ready.
     """
     reasons: list[str] = ["the informers are not running"] if ready and not running else []
@@ -205,7 +205,7 @@ def health_answer(
             reasons.append(f"{name}: not in sync yet{because}")
         elif ready and max_age is not None and not informer.is_fresh(max_age):
             silent = f"{status.silent_for:.0f} s" if status.silent_for is not None else "ever"
-            reasons.append(f"{name}: nothing heard of the server for {silent}{because}")
+            reasons.append(f"{name}: the server has been silent for {silent}{because}")
         states[name] = {
             "health": str(health),
             "state": str(status.state),
@@ -228,12 +228,12 @@ def _not_yet(informer: SharedInformer) -> Answer:
 
 
 def _validators(tag: str) -> dict[str, str]:
-    # "no-cache" is: ask each time whether it has changed.
+    # "no-cache" makes a browser ask each time whether it has changed.
     return {"cache-control": "private, no-cache"} | ({"etag": tag} if tag else {})
 
 
 def _has(tag: str, if_none_match: str) -> bool:
-    """Whether If-None-Match names the tag; compared weakly, as RFC 9110, 13.1.2 says."""
+    """Return whether If-None-Match names the tag, compared weakly (RFC 9110, 13.1.2)."""
     if not tag or not if_none_match:
         return False
     wanted = tag.removeprefix("W/")

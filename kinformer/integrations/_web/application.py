@@ -1,4 +1,4 @@
-"""The informers of a web application: made and started with it, stopped with it, found by its endpoints."""
+"""The informers of a web application: they start and stop with it, and its endpoints find them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InformerRequest:
-    """What an application asks its factory for when it starts; checked as soon as it is made.
+    """An informer that an application needs from its factory when it starts; checked at once.
 
     Attributes:
         resource: the resource.
@@ -72,7 +72,7 @@ def _behind(found: SharedInformer | TypedInformer[Any]) -> SharedInformer:
 
 
 class Application:
-    """The informers, and the controllers, of a web application: what is the same in FastAPI and Starlette.
+    """The informers, and the controllers, of a web application, for FastAPI and Starlette alike.
 
     Args:
         make: makes the factory of a client; the place for its options, for handlers and for indexers.
@@ -104,10 +104,10 @@ class Application:
 
     @property
     def factory(self) -> SharedInformerFactory:
-        """The factory, while the application runs.
+        """Return the factory, while the application runs.
 
         Raises:
-            NotStartedError: it does not.
+            NotStartedError: the application does not run.
         """
         if self._factory is None:
             raise NotStartedError(_NOT_RUNNING)
@@ -115,7 +115,7 @@ class Application:
 
     @property
     def running(self) -> bool:
-        """Whether the application runs, that is, whether its lifespan has been entered and not left."""
+        """Return whether the lifespan of the application has been entered and not left."""
         return self._factory is not None
 
     @property
@@ -125,10 +125,10 @@ class Application:
 
     @property
     def client(self) -> Client:
-        """The client of the informers, while the application runs.
+        """Return the client of the informers, while the application runs.
 
-        Use it for writes and for other reads: the caches are kept up with what is written through it
-        (`SharedInformer.caught_up`), which holds for no second client.
+        Use it for writes and for other reads. The caches follow writes through this client
+        (`SharedInformer.caught_up`), and not those through a second one.
 
         Raises:
             NotStartedError: the application does not run.
@@ -141,12 +141,12 @@ class Application:
     async def lifespan(self, app: Any) -> AsyncGenerator[None, None]:  # noqa: ARG002 - what a lifespan is called with
         """Run the informers while the application runs: `FastAPI(lifespan=informers.lifespan)`.
 
-        It connects, makes the factory and its informers, starts them, and lets the application start once all caches
-        have synced, or after `sync_timeout` all the same. In the end it stops them and leaves nothing behind. Each time
-        it is entered, everything is made anew.
+        It connects, makes the factory and its informers, and starts them. The application starts when all caches have
+        synced, at the latest after `sync_timeout`. At the end the informers stop, and nothing is left behind. Each
+        entry makes everything anew.
 
         Raises:
-            ConfigError: where the API server is cannot be told.
+            ConfigError: no configuration says where the API server is.
             AlreadyStartedError: these informers run already, for another application.
         """
         if self._factory is not None:
@@ -177,8 +177,8 @@ class Application:
     ) -> Callable[[A], AbstractAsyncContextManager[S]]:
         """A lifespan around the application's own: `FastAPI(lifespan=informers.around(mine))`.
 
-        The informers are there before yours begins, and until it has ended; what yours yields (Starlette's lifespan
-        state) is passed on. The other way round, use `async with informers.lifespan(app):` in yours.
+        The informers run before yours begins and until it has ended. The value that yours yields (Starlette's lifespan
+        state) is passed on. For the other order, use `async with informers.lifespan(app):` in yours.
         """
 
         @contextlib.asynccontextmanager
@@ -197,7 +197,7 @@ class Application:
         return request
 
     def found(self, request: InformerRequest) -> SharedInformer | TypedInformer[Any]:
-        """Return what was asked for, while the application runs.
+        """Return the informer of a request, or its typed view, while the application runs.
 
         Raises:
             NotStartedError: it does not run.
@@ -210,11 +210,11 @@ class Application:
         return found
 
     def informer_of(self, request: InformerRequest) -> SharedInformer:
-        """Return the informer behind what was asked for; see `found`."""
+        """Return the informer of a request itself; see `found`."""
         return _behind(self.found(request))
 
     def named(self) -> dict[str, SharedInformer]:
-        """All informers by name; none while the application does not run."""
+        """Return all informers by name; none while the application does not run."""
         if self._factory is None:
             return {}
         return {informer.name: informer for informer in self._factory.informers.values()}

@@ -1,16 +1,16 @@
 """A cache's events as server-sent events (HTML, 9.2), which a browser reads with `EventSource`.
 
-    event: reset            forget what you know (not when resuming)
+    event: reset            forget all objects (not when resuming)
     event: added            data: the object
     event: updated          data: the object
     event: deleted          data: apiVersion, kind, metadata with name, namespace and uid
-    event: synced           what was there (or was missed) has been told, what follows is news
-    id: 12345               everything up to this resource version has been told
+    event: synced           all that existed (or was missed) has been sent; news follows
+    id: 12345               everything up to this resource version has been sent
 
-An id comes by itself, after the events it is about. A browser that comes back says it in `Last-Event-ID`, and is told
-what has changed since: at least everything it has missed, possibly something it knows. Events are upserts by name.
+An id comes by itself, after its events. A browser that reconnects sends it in `Last-Event-ID`, and receives the changes
+since then: everything that it missed, possibly also something that it knows. Events are upserts by name.
 
-A reader that is slower than the events is told the newest state per object, so what waits for it is bounded.
+A reader that is slower than the events receives the newest state of each object, so its backlog is bounded.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["event_source"]
 
 _MOST_DELETIONS: Final = 10_000
-"""How many deletions are remembered for those who come back; who has missed more is told everything anew."""
+"""The most deletions that are remembered for reconnecting readers; after more of them, everything is sent anew."""
 
 
 _LONGEST_VERSION: Final = 20
@@ -56,7 +56,7 @@ _LONGEST_VERSION: Final = 20
 
 
 class _Journal:
-    """Which objects of a cache have changed since a version, from the moment on when it was begun."""
+    """The objects of a cache that changed since a version, from the start of the journal on."""
 
     def __init__(self, informer: SharedInformer) -> None:
         self._informer = weakref.ref(informer)
@@ -69,22 +69,22 @@ class _Journal:
         )
 
     async def caught_up(self) -> None:
-        """Wait until it knows of everything that has happened up to this call."""
+        """Wait until the journal has all events up to this call."""
         while self._registration.waiting and not self._registration.removed:  # noqa: ASYNC110 - others' turn, no wait
             await asyncio.sleep(0)
 
     def reaches_back_to(self, version: int, now: int) -> bool:
-        """Whether it knows everything that happened between that version and now."""
+        """Return whether the journal has everything between that version and now."""
         return self._since <= version <= now
 
     def touched_since(self, version: int) -> Iterator[tuple[ObjectKey, bool]]:
-        """Objects that have changed and have not gone, and whether they came since."""
+        """Yield the objects that changed and still exist, and whether they were created since."""
         for key, (at, came) in [*self._touched.items()]:
             if at >= version:
                 yield key, came >= version
 
     def gone_since(self, version: int) -> Iterator[tuple[ObjectKey, str]]:
-        """Keys and uids of objects that have gone."""
+        """Yield keys and uids of deleted objects."""
         for key, (at, uid) in [*self._gone.items()]:
             if at >= version:
                 yield key, uid
@@ -93,8 +93,8 @@ class _Journal:
         informer = self._informer()
         if informer is None or (isinstance(event, Added) and event.initial):
             return
-        # Never too low, or a client would not be told; if it is too high, it is told twice. A deletion that only a list
-        # showed has no version of its own: it happened before that list's.
+        # If it were too low, a client would miss the event; if it is too high, the client receives it twice. A deletion
+        # that only a list showed has no version of its own: it happened before that of the list.
         unseen = isinstance(event, Deleted) and not event.final_state_known
         position = informer.status.received_version if unseen else informer.resource_version
         at = max(version_number(position), version_number(event.obj.resource_version))
@@ -130,17 +130,17 @@ async def event_source(
     heartbeat: float = HEARTBEAT_SECONDS,
     render: Callable[[KubeObject], bytes] | None = None,
 ) -> AsyncGenerator[bytes, None]:
-    """The stream, in pieces of some 64 KiB at most, or of one event.
+    """Yield the stream, in pieces of about 64 KiB or of one event.
 
-    It ends when the informer has ended.
+    The stream ends when the informer has ended.
 
     Args:
-        informer: whose events; until its cache has synced, the stream is kept alive and says nothing.
-        ending: ends it before that.
-        selection: of which objects. One that leaves it by a change is told as deleted.
-        last_event_id: what the client has been told already; "" if nothing.
-        heartbeat: seconds of silence at most.
-        render: from an object to the JSON that is sent of it; by default the whole object as the cache has it.
+        informer: the source of the events. Until its cache has synced, the stream only sends signs of life.
+        ending: ends the stream earlier.
+        selection: the objects to send. An object that leaves it by a change is sent as deleted.
+        last_event_id: the version up to which the client has everything; "" if it has nothing.
+        heartbeat: the longest silence in seconds.
+        render: returns the JSON to send of an object; by default the whole object.
     """
     write = _Frames(informer.resource, render or _whole, selection)
     yield RETRY
@@ -157,7 +157,7 @@ async def event_source(
     except StoppedError:
         return
     async with stream:
-        # In the same turn of the loop: the stream of all that follows, and what is there.
+        # In the same turn of the loop: the stream of all later events, and a snapshot of the cache.
         there = informer.snapshot()
         version = there.resource_version
         journal = _journal_of(informer)
@@ -178,10 +178,10 @@ async def event_source(
             except StopAsyncIteration:
                 return
             except TimeoutError:
-                # In silence, too, the version goes on.
+                # The version also advances in silence.
                 version = informer.resource_version
                 continue
-            # In one turn of the loop: all that waits, and the version up to which that is everything.
+            # In one turn of the loop: all waiting events, and the version up to which they are complete.
             events = [first, *stream.take_waiting()]
             version = informer.resource_version
             async for piece in _in_pieces((frame for event in events for frame in write.event(event)), ending):
@@ -189,7 +189,7 @@ async def event_source(
 
 
 class _Frames:
-    """What is written of each event."""
+    """Writes the frames of each event."""
 
     def __init__(self, resource: Resource, render: Callable[[KubeObject], bytes], selection: Selection) -> None:
         self._resource = resource
@@ -197,7 +197,7 @@ class _Frames:
         self._selection = selection
 
     def all(self, objects: Iterable[KubeObject]) -> Iterator[bytes]:
-        """Everything in the cache."""
+        """Yield everything in the cache."""
         yield RESET
         for obj in objects:
             if self._selection.has(obj):
@@ -205,19 +205,19 @@ class _Frames:
         yield SYNCED
 
     def missed(self, journal: _Journal, since: int, informer: SharedInformer) -> Iterator[bytes]:
-        """What has changed since a version."""
+        """Yield the changes since a version."""
         for key, uid in journal.gone_since(since):
             if self._selection.has_key(key):
                 yield self._deleted(key, uid)
         for key, is_new in journal.touched_since(since):
             obj = informer.indexer.get_by_key(key)
             if obj is None or not self._selection.has_key(key):
-                continue  # Gone just now: that is news, and comes next.
+                continue  # Deleted just now: that event comes next.
             yield self._now(b"added" if is_new else b"updated", obj) if self._selection.has(obj) else self._left(obj)
         yield SYNCED
 
     def event(self, event: Event) -> Iterator[bytes]:
-        """One event, as it is for those who see the selection only."""
+        """Yield one event as a reader of the selection sees it."""
         has = self._selection.has
         match event:
             case Added(obj):

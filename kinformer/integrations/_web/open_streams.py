@@ -1,8 +1,8 @@
 """The event streams that are open, and their end when the server shuts down.
 
-A web server that is told to stop waits for the responses that are under way, and only then tells the application
-(uvicorn does, for ever by default). A response without an end must therefore learn of the signal itself. So while any
-stream is open, SIGTERM and SIGINT pass through here on their way to whoever handles them.
+A web server that is stopped waits for open responses first, and stops the application afterwards (uvicorn waits for
+ever by default). A response without an end must therefore notice the signal itself. So while any stream is open, this
+module handles SIGTERM and SIGINT first, and passes them on to the handler that was there before.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ MOST_STREAMS: Final = 1000
 """The most event streams that one event loop serves at a time; further requests are answered 503."""
 
 STALL_SECONDS: Final = 30.0
-"""How long a reader may take nothing of what is sent to it. Then its stream ends, and what waits for it is freed.
+"""The longest time in seconds that a reader may take nothing. Then its stream ends, and its backlog is freed.
 
-A browser comes back by itself, with the version that it knows."""
+A browser reconnects by itself, with the version that it knows."""
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -49,7 +49,7 @@ class Ending:
     def end(self) -> None:
         """End the stream."""
         self.due = True
-        # One that has just run out can be changed no more, and need not be.
+        # A timeout that has just expired cannot be rescheduled, and need not be.
         if self._wait is not None and not self._wait.expired():
             self._wait.reschedule(0.0)
 
@@ -118,7 +118,7 @@ class OpenStreams:
 
     def _set_aside(self, token: object) -> None:
         self._stalled.add(token)
-        # Later, when the stream has let go of what it held.
+        # Later, when the stream has released its backlog.
         asyncio.get_running_loop().call_later(_SETTLE, self._give_back)
 
     def _give_back(self) -> None:
@@ -138,7 +138,7 @@ class OpenStreams:
                 end()
 
     def _listen(self) -> None:
-        # Only the main thread may; a server that runs in another one gets no signals either.
+        # Only the main thread may set handlers; a server in another thread gets no signals either.
         if threading.current_thread() is not threading.main_thread():
             return
         loop = asyncio.get_running_loop()
@@ -152,7 +152,7 @@ class OpenStreams:
 
         for number in _SIGNALS:
             before = signal.getsignal(number)
-            # Where the signal simply ends the process, or is ignored, there is no server that would wait.
+            # If the signal ends the process or is ignored, no server waits.
             if callable(before) and before is not signal.default_int_handler:
                 self._passed_on[number] = before
                 signal.signal(number, pass_on)

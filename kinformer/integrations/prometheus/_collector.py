@@ -6,7 +6,7 @@
     controller = Controller("web", reconcile, metrics=metrics)
     prometheus_client.start_http_server(9090, addr="127.0.0.1")
 
-Nothing is paid per event: what informers, handlers and queues know anyway is read when somebody scrapes. The names of
+Events cost nothing: a scrape reads the counts that informers, handlers and queues keep anyway. The names of
 work queues, controllers and client requests are those of client-go and controller-runtime, so that dashboards made for
 them work; informers have names of their own (`kinformer_informer_…`, `kinformer_handler_…`), for client-go has none.
 
@@ -51,9 +51,9 @@ SCRAPE_PATIENCE: Final = 2.0
 class PrometheusMetrics:
     """Give it to clients, factories, informers, queues and controllers as `metrics=`; one for all of them.
 
-    Scrapes may come from any thread. What they read is read on the event loop, between two of its turns; if the loop
-    does not get round to it within two seconds, it is read from the scraping thread all the same, so that a stuck loop
-    can be seen: then figures may not fit together to the last one.
+    Scrapes may come from any thread. The event loop reads the figures between two of its turns. If it does not do so
+    within two seconds, the scraping thread reads them itself, so that a blocked loop can be seen; then figures may not
+    fit together exactly.
 
     Args:
         registry: where it is registered; prometheus_client's own by default, `None` for nowhere: it is a collector.
@@ -72,7 +72,7 @@ class PrometheusMetrics:
         if registry is not None:
             registry.register(self)
 
-    # What is told
+    # Events
 
     def informer_started(self, informer: Any) -> None:
         """An informer has been started; it is read from now on."""
@@ -80,7 +80,7 @@ class PrometheusMetrics:
         self._informers.started(informer)
 
     def informer_stopped(self, informer: Any) -> None:
-        """An informer has ended; what it counted stays, the informer itself is let go of."""
+        """Keep the counts of an informer that has ended, and release the informer."""
         self._informers.stopped(informer)
 
     def listed(self, informer: str, *, objects: int, reason: str, seconds: float) -> None:
@@ -120,7 +120,7 @@ class PrometheusMetrics:
         """A request is repeated by its client."""
         self._retries[code, method, host] += 1
 
-    # What is asked
+    # Scrapes
 
     def describe(self) -> Iterable[Metric]:
         """The families, without a sample: for the registry, which looks for names that are taken."""
@@ -174,7 +174,7 @@ class PrometheusMetrics:
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
-            # Queues and controllers may be made before the loop runs; an informer will tell.
+            # Queues and controllers may be made before the loop runs; an informer brings it later.
             return
 
 

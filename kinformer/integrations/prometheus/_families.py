@@ -43,6 +43,6 @@ def histograms(name: str, text: str, labels: Labels, values: Mapping[Labels, His
     family = HistogramMetricFamily(name, text, labels=labels)
     for key, histogram in values.items():
         bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
-        # Counted per bucket, told cumulatively.
+        # Counted per bucket, reported cumulatively.
         family.add_metric(key, [*zip(bounds, accumulate(histogram.counts), strict=True)], histogram.total)
     return family

@@ -32,7 +32,7 @@ _LEFT_OUT: Final = (DecodeError.__name__, TransformError.__name__, IndexFunction
 _Totals: TypeAlias = "Counter[tuple[str, ...]]"
 
 _COUNTERS: Final = {
-    "changes": ("Objects added to, updated in and deleted from the cache; what handlers are told of.", ("type",)),
+    "changes": ("Objects added to, updated in and deleted from the cache; handlers are called for these.", ("type",)),
     "watch_events": ("Events that watches brought, also those that changed nothing.", ()),
     "lists": ("Lists finished, by why they were made.", ("reason",)),
     "watches": ("Watches the API server answered.", ()),
@@ -59,7 +59,7 @@ class InformerSeries:
         self._live[id(informer)] = informer
 
     def stopped(self, informer: SharedInformer) -> None:
-        """Keep what it counted, and nothing else of it."""
+        """Keep the counts of an informer, and release the informer."""
         if self._live.pop(id(informer), None) is not None:
             self._ended[informer.name].update(_totals_of(informer))
 
@@ -77,7 +77,7 @@ class InformerSeries:
         for name, counted in totals.items():
             shown = self._shown[name]
             for key, count in counted.items():
-                # Read beside a stuck loop, parts may not fit together; what goes back would look like a restart.
+                # Read beside a blocked loop, parts may not fit together; a counter that goes back looks like a restart.
                 shown[key] = max(count, shown[key])
         for family, (text, labels) in _COUNTERS.items():
             yield counters(
@@ -101,7 +101,7 @@ class InformerSeries:
 
 
 def _totals_of(informer: SharedInformer) -> _Totals:
-    """What an informer has counted, by family and label."""
+    """Return the counts of an informer, by family and label."""
     status = informer.status
     totals: _Totals = Counter({("watch_events",): status.events, ("watches",): status.watches})
     for family, counted in (
@@ -117,7 +117,7 @@ def _totals_of(informer: SharedInformer) -> _Totals:
 
 
 def _state(live: list[SharedInformer]) -> Iterator[Metric]:
-    """What is so now; of informers of one name the sum, or the worst."""
+    """Yield the present state; for informers of one name the sum, or the worst."""
     objects: Counter[tuple[str, ...]] = Counter()
     pending: Counter[tuple[str, ...]] = Counter()
     whole: Counter[tuple[str, ...]] = Counter()
@@ -163,7 +163,7 @@ def _state(live: list[SharedInformer]) -> Iterator[Metric]:
     yield gauges(f"{name}_resource_version", "The version the cache has been brought to.", one, versions)
     yield gauges(
         f"{name}_staleness_seconds",
-        "Seconds since the API server was last heard of: an event, a bookmark, or the answer to a list or a watch.",
+        "Seconds since the API server's last sign of life: an event, a bookmark, or the answer to a list or a watch.",
         one,
         silences,
     )

@@ -37,7 +37,7 @@ _RESULTS: Final[tuple[ReconcileResult, ...]] = ("success", "error", "requeue", "
 
 
 class QueueSeries:
-    """What one work queue counts."""
+    """The counts of one work queue."""
 
     def __init__(self, read: QueueGauges) -> None:
         self.read = read
@@ -64,7 +64,7 @@ class QueueSeries:
 
 
 class ControllerSeries:
-    """What one controller counts."""
+    """The counts of one controller."""
 
     def __init__(self, read: ControllerGauges) -> None:
         self.read = read
@@ -141,7 +141,7 @@ def _queues(queues: dict[tuple[str, ...], QueueSeries]) -> Iterator[Metric]:
     )
     yield gauges(
         "workqueue_unfinished_work_seconds",
-        "Seconds that the keys being processed have been so, together: large values tell of reconciles that hang.",
+        "Seconds that the keys being processed have been so, together: large values show reconciles that hang.",
         labels,
         {key: queue.read.unfinished_work() for key, queue in queues.items()},
     )
@@ -210,7 +210,7 @@ def _controllers(controllers: dict[tuple[str, ...], ControllerSeries]) -> Iterat
     )
     yield counters(
         "kinformer_own_write_waits",
-        "How often a key had to wait until the caches showed what was written for it.",
+        "How often a key had to wait until the caches showed the write for it.",
         labels,
         each(lambda controller: controller.read.own_write_waits),
     )

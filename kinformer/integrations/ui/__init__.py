@@ -1,13 +1,13 @@
-"""A page that shows informers at work: their health, their objects, and what changes.
+"""A page that shows informers: their health, their objects, and the changes.
 
     app.mount("/informers", Dashboard(informers))      # FastAPI or Starlette, and their Informers; or a factory
 
-`kinformer ui` serves the same on its own. The page is read-only, and what Secrets hold never leaves the server. It
-needs no build step and loads nothing from elsewhere.
+`kinformer ui` serves the same on its own. The page is read-only, and values of Secrets never leave the server. It needs
+no build step and loads nothing from elsewhere.
 
-dashboard   the ASGI application and its paths          guard         who may read it
-stats       each informer's figures, once a second      changes       what has changed of late, within a budget
-rows        a cache as a live table                     presentation  objects as YAML, without what is confidential
+dashboard   the ASGI application and its paths          guard         refuses foreign sites
+stats       each informer's figures, once a second      changes       latest changes, within a budget
+rows        a cache as a live table                     presentation  objects as YAML, without values of Secrets
 """
 
 from __future__ import annotations

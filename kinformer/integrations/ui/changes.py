@@ -1,4 +1,4 @@
-"""What has changed of late: the last states of objects, within a budget of memory."""
+"""Latest changes: the last states of objects, within a budget of memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["BUDGET_BYTES", "Change", "Changes"]
 
 BUDGET_BYTES: Final = 32 * 1024 * 1024
-"""How much JSON of earlier states is kept, for all informers together; the oldest changes are forgotten first."""
+"""The most bytes of earlier states, for all informers together; the oldest changes go first."""
 
 
 _LOOKED_THROUGH: Final = 400
@@ -36,7 +36,7 @@ class Change:
         kind: "added", "updated" or "deleted".
         old: the state before; `None` for one that was added.
         new: the state after; `None` for one that was deleted.
-        summary: what happened, in a few words; `None` until somebody asked for it.
+        summary: the change in a few words; `None` until it is computed on demand.
     """
 
     number: int
@@ -48,7 +48,7 @@ class Change:
     _difference: list[list[str]] | None = field(default=None, init=False)
 
     def event(self) -> Event:
-        """As a handler was told of it."""
+        """Return the event that a handler received."""
         if self.old is None or self.new is None:
             return Added(self.new) if self.new is not None else Deleted(self._state)
         return Updated(self.old, self.new)
@@ -61,21 +61,21 @@ class Change:
 
     @property
     def resource(self) -> Resource:
-        """What it is an object of."""
+        """Return the resource of the object."""
         return self._state.resource
 
     @property
     def resource_version(self) -> str:
-        """Of the state after, or of the last one."""
+        """Return the version of the state after, or of the last state."""
         return self._state.resource_version
 
     @property
     def size(self) -> int:
-        """The JSON it keeps, in bytes."""
+        """Return the size of the states in bytes."""
         return sum(len(obj.raw) for obj in (self.old, self.new) if obj is not None)
 
     def difference(self) -> list[list[str]]:
-        """What changed; worked out when somebody looks."""
+        """Return the difference, computed on demand."""
         if self._difference is None:
             self._difference = difference(self.old, self.new) if self.kind == "updated" else []
         return self._difference
@@ -93,22 +93,22 @@ class Changes:
 
     @property
     def kept_bytes(self) -> int:
-        """The JSON that is kept."""
+        """Return the size of all kept states in bytes."""
         return self._kept
 
     def listen_to(self, informer: SharedInformer) -> None:
-        """Remember what changes in a cache from now on."""
+        """Remember the changes of a cache from now on."""
         name = informer.name
         informer.add_event_handler(
             lambda event: self._record(name, event), resync=0, name="changes for kinformer.integrations.ui"
         )
 
     def of(self, informer: str, key: ObjectKey) -> list[Change]:
-        """What is known of an object, the latest first."""
+        """Return the changes of an object, the latest first."""
         return [*reversed(self._of.get((informer, key), ()))]
 
     def recent(self, most: int, *, of_one: int = 4) -> list[tuple[str, ObjectKey, Change]]:
-        """The latest, the latest first: of each object one, and of each informer a few, so that all have their say."""
+        """Return the latest changes, newest first: one of each object, a few of each informer."""
         found: list[tuple[str, ObjectKey, Change]] = []
         # Two informers may cover one object.
         objects: set[tuple[Resource, ObjectKey]] = set()
@@ -148,5 +148,5 @@ class Changes:
 
 
 def _fresh(obj: KubeObject | None) -> KubeObject | None:
-    """Another view, without what handlers have decoded of theirs."""
+    """Return another view, without the parts that handlers have decoded."""
     return None if obj is None else obj.view()

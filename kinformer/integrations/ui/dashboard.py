@@ -1,4 +1,4 @@
-"""The page as an ASGI application, and what it asks for."""
+"""The page as an ASGI application, with the data that it requests."""
 
 from __future__ import annotations
 
@@ -51,17 +51,16 @@ _SETTLE: Final = 0.25
 class Dashboard:
     """A read-only page about informers; an ASGI application to be served or mounted.
 
-    Rates and changes are known from the moment on when it is first opened, or `watch` is called.
+    Rates and changes begin when the page is first opened, or `watch` is called.
 
     Args:
         of: a factory, or the `Informers` of a FastAPI or Starlette application.
-        title: what the page is about, such as the cluster's name.
+        title: the heading of the page, such as the name of the cluster.
         columns: the columns of a resource's table; by default kubectl's.
         describe: what happened according to an event, in a few words, without the values of a Secret; by default as in
             `kinformer ui`: "Pending → Running", "2/3 → 3/3 ready". `None` for nothing.
-        hosts: names that may stand in a request's `Host`, besides loopback addresses and localhost; `None` for any,
-            where something in front of it sees to that. Without such a check, a page from elsewhere could read this
-            one by DNS rebinding.
+        hosts: names that may stand in a request's `Host`, besides loopback; `None` for any, if a proxy in front checks
+            them. Without this check, a page on the internet could read this one by DNS rebinding.
     """
 
     def __init__(
@@ -105,7 +104,7 @@ class Dashboard:
         return {informer.name: informer for informer in self._factory.informers.values()}
 
     async def watch(self) -> None:
-        """Take the figures once a second, also while nobody looks; until cancelled."""
+        """Take the figures once a second, also while no page is open; until cancelled."""
         while True:
             self._look()
             await asyncio.sleep(INTERVAL)
@@ -127,7 +126,7 @@ class Dashboard:
         return Response(html, media_type="text/html", headers={"cache-control": "no-cache"})
 
     async def _status(self, request: Request) -> Response:
-        """What `kinformer top` asks for."""
+        """Answer `kinformer top`."""
         del request
         body = msgspec.json.encode(status_of(*self.informers.values()))
         return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
@@ -180,7 +179,7 @@ class Dashboard:
         if change.summary is None:
             change.summary = ""
             if self._describe is not None:
-                # An object that its description cannot cope with is told without one.
+                # If the description fails, the change is shown without one.
                 with contextlib.suppress(Exception):
                     change.summary = self._describe(change.event())
         return change.summary
@@ -195,7 +194,7 @@ class Dashboard:
         except StoppedError:
             return
         async with stream:
-            # What happened before the stream was there; afterwards it tells.
+            # Changes from before the stream was open; later ones come by it.
             yield frame("object", self._shown(informer, key))
             while not ending.due:
                 try:

@@ -1,4 +1,4 @@
-"""Objects as they are shown: YAML, with sizes in place of what is confidential."""
+"""Objects on the page: as YAML, with sizes in place of values of Secrets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def as_yaml(obj: KubeObject) -> str:
 
 
 def difference(old: KubeObject | None, new: KubeObject | None) -> list[list[str]]:
-    """What changed between two states, as lines of YAML: `[" ", line]`, `["-", line]`, `["+", line]`, `["@", place]`.
+    """Return the changes between two states as YAML: `[" ", line]`, `["-", line]`, `["+", line]`, `["@", place]`.
 
     Of a Secret it shows which values changed, and their sizes.
     """

@@ -1,4 +1,4 @@
-"""A cache as a live table: its rows in batches, then what changes of them, several times a second at most."""
+"""A cache as a live table: its rows in batches, then their changes, several times a second at most."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BATCH: Final = 250
 
 
 class RowCache:
-    """Rows as they were worked out last, so that who opens a table of 20,000 again need not wait."""
+    """Rows as they were computed last, so that a table of 20,000 opens at once the next time."""
 
     def __init__(self, informer: SharedInformer, columns: Sequence[Column]) -> None:
         self.columns = [column for column in columns if column.title != "NAME"]
@@ -51,11 +51,11 @@ class RowCache:
         return row
 
     def forget(self, key: ObjectKey) -> None:
-        """The object has gone."""
+        """Forget a deleted object."""
         self._rows.pop(key, None)
 
     def keep_only(self, keys: Iterable[ObjectKey]) -> None:
-        """Forget what has gone while nobody looked."""
+        """Forget objects that were deleted while no table was open."""
         for gone in self._rows.keys() - set(keys):
             del self._rows[gone]
 
@@ -98,7 +98,7 @@ async def row_source(cache: RowCache, ending: Ending) -> AsyncGenerator[bytes, N
                 yield ALIVE
                 continue
             await asyncio.sleep(SETTLE)
-            # Of an object that went and came again, what is said last holds.
+            # Of an object that was deleted and created again, the last event holds.
             latest = {event.key: event for event in [first, *stream.take_waiting()]}
             gone = [key for key, event in latest.items() if isinstance(event, Deleted)]
             for key in gone:

@@ -24,7 +24,7 @@ HISTORY_SECONDS: Final = 120
 
 
 class _Series:
-    """One informer's."""
+    """The rates of one informer."""
 
     def __init__(self) -> None:
         self.rates: deque[int] = deque(maxlen=HISTORY_SECONDS)
@@ -32,14 +32,14 @@ class _Series:
 
 
 class Stats:
-    """What is known of all informers."""
+    """The figures of all informers."""
 
     def __init__(self) -> None:
         self._series: dict[str, _Series] = {}
         self._looked_at = float("-inf")
 
     def look(self, informers: Mapping[str, SharedInformer]) -> None:
-        """Take the figures, if that was not done within the last second; several may ask for it."""
+        """Take the figures, unless that was done within the last second; several pages may ask for it."""
         now = asyncio.get_running_loop().time()
         if now - self._looked_at < 0.9 * INTERVAL:
             return
@@ -56,7 +56,7 @@ class Stats:
             series.events = status.events
 
     def report(self, informers: Mapping[str, SharedInformer]) -> dict[str, Any]:
-        """What the page is told."""
+        """Return the data of the overview."""
         rows = [self._of(name, informer) for name, informer in informers.items()]
         return {"informers": rows, "historySeconds": HISTORY_SECONDS}
 
@@ -98,7 +98,7 @@ class Stats:
 
 
 def _said(error: BaseException | None) -> str | None:
-    """Our own errors' texts have nothing confidential in them; of others only the class is told."""
+    """Return the text of an error of ours, which is not confidential; of others only the class."""
     if error is None:
         return None
     return str(error) if isinstance(error, KinformerError) else class_of(error)

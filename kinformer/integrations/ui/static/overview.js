@@ -60,7 +60,7 @@ export class Overview {
     $("tile-live").dataset.health = totals.live === informers.length ? "live" : "failing";
     say($("tile-bytes"), bytes(totals.bytes));
     say($("tile-bytes-more"), totals.objects ? `${bytes(Math.round(totals.bytes / totals.objects))} per object` : "");
-    draw($("tile-spark"), sum, { span, width: 400, height: 46 });
+    draw($("tile-spark"), sum, { span, width: 400, height: 64 });
     this.#recent(recent);
   }
 
