@@ -440,7 +440,7 @@ QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in pa
 NOT_METRICS = {
     *("sum", "rate", "increase", "max", "count", "histogram_quantile", "vector", "by", "or", "label_values"),
     *("informer", "type", "error", "reason", "state", "handler", "controller", "result", "name", "priority", "le"),
-    *("method", "code", "verb", "job", "instance"),
+    *("method", "code", "verb", "job", "instance", "health"),
 }
 
 
