@@ -676,34 +676,45 @@ def _statements(source: str) -> list[ast.stmt]:
 
 
 def killed_by(mutant: Mutant) -> str | None:
-    """The test that fails for a mutant, or `None` when all pass.
+    """Return the test that fails for a mutant and passes without it, or `None` if all pass.
 
     Raises:
-        ValueError: the mutant says nothing.
+        ValueError: the mutant changes nothing, or a test fails without it as well.
     """
     with tempfile.TemporaryDirectory(prefix="mutant-") as directory:
         copy = Path(directory)
-        for part in ("kinformer", "tests", "examples"):
+        for part in ("kinformer", "tests", "examples", "docs"):
             shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copy)
         target = copy / "kinformer" / mutant.file
-        target.write_text(mutated(mutant, target.read_text()))
+        source = target.read_text()
+        target.write_text(mutated(mutant, source))
         for tests in TESTS:
-            done = subprocess.run(
-                [sys.executable, "-m", "pytest", "-q", "-x", "-n", "2", "-p", "no:cacheprovider", tests],
-                cwd=copy,
-                env={"PYTHONPATH": str(copy), "PATH": "/usr/bin:/bin", "KINFORMER_SCHEDULES": "2000"},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-                if failed:
-                    return failed[0].partition(" - ")[0].removeprefix("FAILED ")
-                # It hung, and pytest-timeout ended the process.
-                return (done.stdout + done.stderr).strip()[-300:] or f"pytest ended with {done.returncode}"
+            ended, output = _run(copy, tests)
+            if ended:
+                failed = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
+                if not failed:
+                    # It hung, and pytest-timeout ended the process.
+                    return output.strip()[-300:] or f"pytest ended with {ended}"
+                test = failed[0].partition(" - ")[0].partition(" ")[2]
+                target.write_text(source)
+                if _run(copy, test)[0]:
+                    raise ValueError(f"{test} fails without the mutant {mutant.name!r}, too: mend it first")
+                return test
     return None
+
+
+def _run(copy: Path, tests: str) -> tuple[int, str]:
+    """Run tests of a copy of the tree; return pytest's exit code and output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-n", "2", "-p", "no:cacheprovider", tests],
+        cwd=copy,
+        env={"PYTHONPATH": str(copy), "PATH": "/usr/bin:/bin", "KINFORMER_SCHEDULES": "2000"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
 
 
 def main(names: list[str]) -> int:

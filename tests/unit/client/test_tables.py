@@ -45,9 +45,9 @@ def test_the_recorded_watch_is_read_with_its_columns() -> None:
     events = told(batches)
     assert [(kind.name, name, version) for kind, name, version, _ in events] == [
         ("ADDED", "late", "209"),
-        ("MODIFIED", "late", "210"),
-        ("MODIFIED", "late", "211"),
-        ("MODIFIED", "late", "212"),
+        ("UPDATED", "late", "210"),
+        ("UPDATED", "late", "211"),
+        ("UPDATED", "late", "212"),
         ("DELETED", "late", "213"),
     ]
     assert events[3][3][:3] == ["late", "0/1", "Terminating"]

@@ -198,7 +198,10 @@ def test_a_status_that_no_event_is_around_is_the_error_of_the_stream(indent: int
         (b'{"type":"ADDED"}\n', None),
         (b'{"type":"BOOKMARK","object":{}}\n', None),
         (b"[1, 2]\n", None),
-        (b'{"type":"ADDED","object":{"metadata":{"name":"deep"},"spec":' + b"[" * 5000 + b"]" * 5000 + b"}}\n", None),
+        (
+            b'{"type":"ADDED","object":{"metadata":{"name":"deep"},"spec":' + b"[" * 200_000 + b"]" * 200_000 + b"}}\n",
+            None,
+        ),
     ],
 )
 def test_a_bad_line_is_reported_and_the_events_around_it_arrive(bad: bytes, key: str | None) -> None:
