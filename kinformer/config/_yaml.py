@@ -104,6 +104,7 @@ def read_yaml(data: bytes) -> Any:
         except UnicodeDecodeError:
             raise YamlError("is not UTF-8 text") from None
     try:
+        _check_depth(data)
         loader = _Loader(data)
         try:
             value = loader.get_data() if loader.check_data() else None
@@ -123,6 +124,30 @@ def read_yaml(data: bytes) -> Any:
         at = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
         msg = f"is not YAML{at}"
         raise YamlError(msg) from None
+
+
+def _check_depth(data: bytes) -> None:
+    """Go through the events of the first document, which needs no recursion.
+
+    Building the values does, and PyYAML up to 6.0.2 ends the process with a segmentation fault when they are nested
+    deeply.
+    """
+    loader = _Loader(data)
+    depth = 0
+    try:
+        while loader.check_event():
+            event = loader.get_event()
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            elif isinstance(event, yaml.DocumentEndEvent):
+                return
+            if depth > MAX_DEPTH:
+                msg = f"is nested more than {MAX_DEPTH} levels deep"
+                raise YamlError(msg)
+    finally:
+        loader.dispose()
 
 
 def _plain(value: Any, left: list[int], depth: int) -> Any:
