@@ -1,32 +1,32 @@
-"""Every exception kinformer raises, in one tree.
+"""All exceptions of kinformer, in one tree.
 
     KinformerError
-    ├── ConfigError (ValueError)                   where the API server is, or who we are, cannot be told
-    ├── MissingDependencyError (ImportError)       an extra that is asked for and not installed
+    ├── ConfigError (ValueError)                   the server's address, its trust or the credentials cannot be used
+    ├── MissingDependencyError (ImportError)       a package of an extra is not installed
     ├── SelectorError (ValueError)                 a label or field selector that does not parse
     ├── UnknownResourceError (LookupError)         no such resource, built in or on the server
-    ├── LifecycleError (RuntimeError)              something asked at the wrong time
-    │   ├── AlreadyStartedError                    started twice, or changed after the start
-    │   ├── NotStartedError                        asked before the start
-    │   └── StoppedError                           used after the stop
+    ├── LifecycleError (RuntimeError)              a call at the wrong time
+    │   ├── AlreadyStartedError                    a second start, or a change after the start
+    │   ├── NotStartedError                        a call before the start
+    │   └── StoppedError                           a call after the stop
     ├── LeadershipLostError                        the lease could not be kept
     ├── AlreadyOwnedError                          an object has a controller already
     ├── IndexerError
-    │   ├── UnknownIndexError (LookupError)        an index nobody added
-    │   └── IndexConflictError (ValueError)        an index name taken already
+    │   ├── UnknownIndexError (LookupError)        an index that was not added
+    │   └── IndexConflictError (ValueError)        an index name that exists
     ├── ObjectError                                one object that cannot be used; names its key
     │   ├── DecodeError (ValueError)               not the JSON of a Kubernetes object
     │   ├── TransformError                         the transform raised
     │   └── IndexFunctionError                     an index function raised
     ├── CacheSyncError (TimeoutError)              caches that are not in sync; names each and its last error
-    ├── WaitTimeoutError (TimeoutError)            what was waited for did not come in time
-    ├── TransportError                             no answer, or half of one
+    ├── WaitTimeoutError (TimeoutError)            the awaited state did not come in time
+    ├── TransportError                             no answer, or a part of one
     │   ├── ConnectError (ConnectionError)         refused, reset, no such host
-    │   ├── TLSError (ConnectionError)             the two ends do not trust each other
+    │   ├── TLSError (ConnectionError)             the TLS handshake failed
     │   ├── TransportTimeoutError (TimeoutError)   silence for too long
     │   ├── StreamBrokenError (ConnectionError)    the connection was lost in the middle of an answer
-    │   └── ProtocolError                          an answer that is not what was asked for
-    └── ApiError                                   the API server said no; one class per HTTP status
+    │   └── ProtocolError                          an answer of another kind than asked for
+    └── ApiError                                   the API server refused; a class per HTTP status
         ├── BadRequestError (ValueError)           400
         ├── UnauthorizedError (PermissionError)    401
         ├── ForbiddenError (PermissionError)       403
@@ -34,7 +34,7 @@
         ├── MethodNotAllowedError                  405
         ├── ConflictError                          409
         │   ├── AlreadyExistsError                 409, reason AlreadyExists
-        │   └── ApplyConflictError                 409, fields that others manage; names them
+        │   └── ApplyConflictError                 409, fields of other managers; names them
         ├── ExpiredError                           410
         ├── UnsupportedMediaTypeError              415
         ├── InvalidError (ValueError)              422
@@ -44,8 +44,9 @@
             └── ServerTimeoutError (TimeoutError)  504
                 └── ResourceVersionTooLargeError   504, cause ResourceVersionTooLarge
 
-An exception with a standard-library sibling is also that sibling, so that `except TimeoutError` does what it says.
-No message carries a token, the data of a Secret or the body of an object.
+The class in brackets is a second base class, so `except TimeoutError` catches kinformer's timeouts, too. No message
+carries a token, the data of a Secret, the body of an object or the output of an exec plugin. The cause and the remedy
+of each error are in docs/reference/errors.md.
 """
 
 from __future__ import annotations
@@ -105,15 +106,15 @@ __all__ = [
 
 
 class KinformerError(Exception):
-    """The root: `except KinformerError` catches all that kinformer raises on purpose."""
+    """The root of all errors that kinformer raises on purpose."""
 
 
 class ConfigError(KinformerError, ValueError):
-    """Where the API server is, or who we are, cannot be told: no kubeconfig, no such context, an exec plugin failed."""
+    """The server's address, the trust in it or the credentials cannot be used; the message names file and reason."""
 
 
 class MissingDependencyError(KinformerError, ImportError):
-    """Something was asked for that needs a package which is not installed; the message says which extra brings it."""
+    """A feature needs a package that is not installed; the message names the extra that installs it."""
 
 
 class SelectorError(KinformerError, ValueError):
@@ -121,27 +122,27 @@ class SelectorError(KinformerError, ValueError):
 
 
 class UnknownResourceError(KinformerError, LookupError):
-    """No such resource, neither built in nor served by the API server."""
+    """The resource is neither built in nor served by the API server."""
 
 
 class LifecycleError(KinformerError, RuntimeError):
-    """Something was asked at the wrong time."""
+    """A call came at the wrong time."""
 
 
 class AlreadyStartedError(LifecycleError):
-    """Started a second time, or changed where only the time before the start allows it."""
+    """A second start, or a change that is allowed only before the start."""
 
 
 class NotStartedError(LifecycleError):
-    """Asked of something that has not been started."""
+    """A call needs a start first."""
 
 
 class StoppedError(LifecycleError):
-    """Used after it was stopped; informers, factories and queues are never restarted."""
+    """A call came after the stop; informers, factories and queues are never restarted."""
 
 
 class LeadershipLostError(KinformerError):
-    """The lease could not be renewed in time, or somebody else has it; the work was cancelled.
+    """The Lease could not be renewed in time, or another process holds it; the work was cancelled.
 
     Attributes:
         lease: "namespace/name" of the Lease.
@@ -153,7 +154,7 @@ class LeadershipLostError(KinformerError):
 
 
 class AlreadyOwnedError(KinformerError):
-    """The object has a controller already, and cannot have two.
+    """The object has a controller, and cannot have two.
 
     Attributes:
         owner: the reference to the controller it has (`kinformer.operators.owners.OwnerReference`).
@@ -165,7 +166,7 @@ class AlreadyOwnedError(KinformerError):
 
 
 class IndexerError(KinformerError):
-    """The indexer was asked for something it cannot do."""
+    """The indexer cannot do what a call asks for."""
 
 
 class UnknownIndexError(IndexerError, LookupError):
@@ -177,10 +178,10 @@ class IndexConflictError(IndexerError, ValueError):
 
 
 class ObjectError(KinformerError):
-    """One object cannot be used. It is left out and reported; everything else goes on.
+    """One object cannot be used. It is left out and reported; all others are not affected.
 
     Attributes:
-        key: `namespace/name` of the object, or `None` when not even that could be read.
+        key: `namespace/name` of the object, or `None` when it cannot be read.
         resource: the resource's full name, such as `pods.v1`.
     """
 
@@ -205,10 +206,10 @@ class IndexFunctionError(ObjectError):
 
 
 class CacheSyncError(KinformerError, TimeoutError):
-    """Caches that did not come into sync in time.
+    """Caches were not in sync in time.
 
     Attributes:
-        causes: for each cache (its name), the last error it met, or `None` when it met none and is only slow.
+        causes: the last error of each cache, by its name; `None` for a cache without an error, which is only slow.
     """
 
     def __init__(self, message: str, causes: Mapping[str, BaseException | None]) -> None:
@@ -217,11 +218,11 @@ class CacheSyncError(KinformerError, TimeoutError):
 
 
 class WaitTimeoutError(KinformerError, TimeoutError):
-    """An object was not as it was waited for, or a list did not come, in time; the cache goes on."""
+    """The awaited state of an object, or a list, did not come in time; the cache goes on."""
 
 
 class TransportError(KinformerError):
-    """The request was not answered, or only half."""
+    """The request got no answer, or only a part of one."""
 
 
 class ConnectError(TransportError, ConnectionError):
@@ -233,7 +234,7 @@ class TLSError(TransportError, ConnectionError):
 
 
 class TransportTimeoutError(TransportError, TimeoutError):
-    """Nothing was heard for longer than the time allowed."""
+    """The server was silent for longer than allowed."""
 
 
 class StreamBrokenError(TransportError, ConnectionError):
@@ -241,7 +242,7 @@ class StreamBrokenError(TransportError, ConnectionError):
 
 
 class ProtocolError(TransportError):
-    """The answer is not what was asked for: HTML from a proxy, a Table, a list without a version."""
+    """The answer is of another kind than asked for: HTML from a proxy, a Table, a list without items."""
 
 
 class ApiError(KinformerError):
@@ -250,7 +251,7 @@ class ApiError(KinformerError):
     Attributes:
         status: the HTTP status code, such as 409.
         reason: the Status's machine-readable reason, such as `AlreadyExists`; empty when there is none.
-        message: what the server said.
+        message: the server's message.
         details: the Status's `details`, decoded; empty when there are none.
         retry_after: seconds that the server asks us to wait (`Retry-After` or `details.retryAfterSeconds`), at most
             `MAX_RETRY_AFTER`; `None` where it does not ask.
@@ -266,7 +267,7 @@ class ApiError(KinformerError):
         retry_after: float | None = None,
         doing: str = "",
     ) -> None:
-        """`doing` says what was refused ("list pods in namespace web"), and leads the text."""
+        """`doing` names the refused action ("list pods in namespace web"), and leads the text."""
         said = message or reason or "no message"
         text = f"{status} {reason}".strip()
         super().__init__(f"cannot {doing}: {said} ({text})" if doing else f"{said} ({text})")
@@ -282,15 +283,15 @@ class BadRequestError(ApiError, ValueError):
 
 
 class UnauthorizedError(ApiError, PermissionError):
-    """401: the server does not know who we are."""
+    """401: the server does not accept the credentials."""
 
 
 class ForbiddenError(ApiError, PermissionError):
-    """403: the server knows who we are, and RBAC does not allow it."""
+    """403: the server accepts the credentials, and RBAC does not allow the request."""
 
 
 class NotFoundError(ApiError, LookupError):
-    """404: no such object, or no such resource."""
+    """404: there is no such object, or no such resource."""
 
 
 class MethodNotAllowedError(ApiError):
@@ -302,16 +303,16 @@ class ConflictError(ApiError):
 
 
 class AlreadyExistsError(ConflictError):
-    """409, reason AlreadyExists: an object of that name is there."""
+    """409, reason AlreadyExists: there is an object of that name."""
 
 
 class FieldConflict(NamedTuple):
-    """One field that a server-side apply wanted to set, and that somebody else manages.
+    """A field of a server-side apply that another manager owns.
 
     Attributes:
-        manager: who manages it, by the name he writes under, such as "kubectl-edit".
-        field: which one, as the server writes it: ".spec.replicas".
-        message: the server's words, which may say more of the manager: subresource, version, time.
+        manager: the name of that manager, such as "kubectl-edit".
+        field: the field as the server writes it: ".spec.replicas".
+        message: the server's message, which may have the manager's subresource, version and time.
     """
 
     manager: str
@@ -320,10 +321,10 @@ class FieldConflict(NamedTuple):
 
 
 class ApplyConflictError(ConflictError):
-    """409: a server-side apply met fields that others manage. `force=True` takes them over.
+    """409: another manager owns some of the fields of a server-side apply. `force=True` takes them over.
 
     Attributes:
-        conflicts: each of them, in the server's order.
+        conflicts: these fields, in the server's order.
     """
 
     def __init__(self, message: str, **rest: Any) -> None:
@@ -349,7 +350,7 @@ class InvalidError(ApiError, ValueError):
 
 
 class TooManyRequestsError(ApiError):
-    """429: the server asks for patience; see `retry_after`."""
+    """429: the server limits requests; see `retry_after`."""
 
 
 class ServerError(ApiError):
@@ -357,15 +358,15 @@ class ServerError(ApiError):
 
 
 class ServiceUnavailableError(ServerError):
-    """503: the server is not ready, or something between us and it is not."""
+    """503: the server, or a proxy in front of it, is not ready."""
 
 
 class ServerTimeoutError(ServerError, TimeoutError):
-    """504: the server gave up on the request."""
+    """504: the server did not finish the request in time."""
 
 
 class ResourceVersionTooLargeError(ServerTimeoutError):
-    """504, cause ResourceVersionTooLarge: this server has not yet seen the version asked for."""
+    """504, cause ResourceVersionTooLarge: this server has not yet seen the requested version."""
 
 
 MAX_RETRY_AFTER: Final = 60.0
@@ -421,7 +422,7 @@ def api_error(
         body: the decoded Status, if the answer was one.
         text: the answer's text when it was no Status; at most 200 characters of it are shown.
         retry_after: seconds from the `Retry-After` header; else `details.retryAfterSeconds` is taken.
-        doing: what was refused, for the message.
+        doing: the refused action, for the message.
     """
     body = body or {}
     raw_details = body.get("details")

@@ -47,7 +47,7 @@ class NamedExtension(_Part, frozen=True):
 
 
 class Cluster(_Part, frozen=True):
-    """How to reach and verify an API server."""
+    """The address of an API server, and the rules by which it is verified."""
 
     server: str | None = None
     tls_server_name: str | None = None
@@ -254,7 +254,7 @@ def _explained(complaint: str, content: Any) -> str:
         entries = content.get(entry[1]) if isinstance(content, Mapping) else None
         values = entries[int(entry[2])] if isinstance(entries, list) else None
         name = values.get("name") if isinstance(values, Mapping) else None
-        # A name that is no text is what is wrong, so it is not a name yet.
+        # Where the name itself has a wrong type, the entry is named by its place.
         whose = f"{entry[1].removesuffix('s')} {name!r}" if isinstance(name, str) else f"{entry[1]}[{entry[2]}]"
         field = field.removeprefix(f"{entry[1].removesuffix('s')}.")
         field = f"{whose}: {field}" if field else whose
