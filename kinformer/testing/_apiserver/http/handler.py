@@ -44,6 +44,9 @@ class RequestRecord(NamedTuple):
         namespace: the namespace; "" for all, or none.
         query: the query.
         user: the name of the user.
+        group: the API group; "" for the core group.
+        subresource: "status", "scale", ...; "" for the object itself.
+        name: the name of the object; "" for all of a kind.
     """
 
     verb: str
@@ -51,6 +54,17 @@ class RequestRecord(NamedTuple):
     namespace: str
     query: dict[str, str]
     user: str
+    group: str = ""
+    subresource: str = ""
+    name: str = ""
+
+    @property
+    def right(self) -> tuple[str, str, str]:
+        """Return the right that the request needs, as a rule of RBAC names it.
+
+        These are the verb, the API group and the resource: `("patch", "example.com", "sites/status")`.
+        """
+        return self.verb, self.group, f"{self.resource}/{self.subresource}".removesuffix("/")
 
 
 class Handler:
@@ -133,7 +147,10 @@ class Handler:
             self._access.authorize_path(user, request.method.lower(), path)
             raise
         verb = _verb(request.method, target, query)
-        self.requests.append(RequestRecord(verb, target.kind.plural, target.namespace, query, user))
+        kind = target.kind
+        self.requests.append(
+            RequestRecord(verb, kind.plural, target.namespace, query, user, kind.group, target.subresource, target.name)
+        )
         intercepted = await self._faults.intercept(request, verb, target.kind.plural)
         if intercepted is not None:
             return intercepted
