@@ -23,9 +23,7 @@ WITHOUT_TESTS = {"__init__", "__main__", "_version"}
 ELSEWHERE: dict[str, tuple[str, ...]] = {
     "_display/": ("tests/unit/display", "tests/unit/cli/test_printers.py", "tests/integrations/test_ui.py"),
     "_own_writes/": ("tests/unit/own_writes", "tests/wire/test_own_writes.py"),
-    "_recent.py": ("tests/unit/cache/compact/test_compact_storage.py", "tests/integrations/test_event_source.py"),
     "_tasks.py": ("tests/unit/informer", "tests/unit/controller"),
-    "backoff.py": ("tests/unit/reflector/test_state_machine.py",),
     "cache/": ("tests/unit/cache", "tests/properties/test_indexer_machine.py"),
     "cache/_compact/": ("tests/unit/cache/compact", "tests/properties/test_indexer_machine.py"),
     "cache/_process_deltas.py": ("tests/unit/informer/test_shared_informer.py", "tests/properties/test_pipeline.py"),
