@@ -88,7 +88,7 @@ Owners: TypeAlias = "tuple[OwnerReference, ...]"
 Finalizers: TypeAlias = tuple[str, ...]
 
 
-class Metadata(msgspec.Struct, gc=False, rename="camel"):
+class Metadata(msgspec.Struct, gc=False, rename="camel", eq=False):
     """The head: what is decoded of every object. No reference cycles can be made of it, so the collector skips it.
 
     Attributes:
@@ -116,8 +116,19 @@ class Metadata(msgspec.Struct, gc=False, rename="camel"):
     finalizers: Finalizers = ()
     annotations: msgspec.Raw | msgspec.UnsetType | None = None
 
+    def __eq__(self, other: object) -> bool:
+        """Compare what is decoded; the annotations are only a place."""
+        if not isinstance(other, Metadata):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in _DECODED)
 
-class _HeadAsSent(Metadata, gc=False, rename="camel"):
+    __hash__ = None  # type: ignore[assignment]
+
+
+_DECODED: Final = tuple(name for name in Metadata.__struct_fields__ if name != "annotations")
+
+
+class _HeadAsSent(Metadata, gc=False, rename="camel", eq=False):
     """A head as it is decoded; what is `Raw` or of any type is replaced before anybody sees it."""
 
     # msgspec knows no "JSON or nothing", hence the defaults.

@@ -144,6 +144,7 @@ async def _cut(body: bytes, start: int, stop: int, separator: bytes, resource: R
     items: list[KubeObject] = []  # the last one first
     rfind, decode, add = body.rfind, KubeObject.from_json, items.append
     done = 0
+    await give_way()
     end, slice_end = stop, stop - _SLICE_BYTES
     while end > start:
         candidate = rfind(separator, start, end)

@@ -70,6 +70,29 @@ def test_an_object_with_nothing_to_cut_is_kept_itself() -> None:
     assert Trim()(mentioned) is mentioned
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"metadata":{"name":"a","managedFields":[{"f":[1]}],"uid":"u"},"spec":{"managedFields":[1]}}',
+        b'{"spec":{"x":1,"managedFields":[1]},"metadata":{"name":"a","managedFields":[{}]}}',
+        b'{"metadata":{"name":"a","labels":{"x":"y","managedFields":"z"},"managedFields":[]},"data":{}}',
+        b'{"metadata":{"managedFields":[{"manager":"x]"}],"name":"a"}}',
+        b'{"metadata":{"name":"a","managedFields":[{"manager":"],"}],"uid":"u"}}',
+        b'{"metadata":{"name":"a","x":","managedFields":[]","managedFields":null}}',
+        b'{"x":{"a":1,"managedFields":[7]},"metadata":{"name":"a"}}',
+    ],
+)
+def test_only_the_field_of_the_metadata_is_cut_in_any_spelling(raw: bytes) -> None:
+    obj = KubeObject.from_json(raw, PODS)
+    expected = json.loads(raw)
+    expected["metadata"].pop("managedFields", None)
+    left = Trim()(obj)
+    assert json.loads(left.raw) == expected
+    # What is read of it is found in what is left, and nothing holds the bytes that were cut.
+    assert dict(left) == {"kind": "Pod", "apiVersion": "v1"} | expected
+    assert left.places is None or left.places is not obj.places or left is obj
+
+
 def test_only_what_is_asked_for_is_cut() -> None:
     metadata = {"name": "a", "managedFields": [{}], "annotations": {"x": "1", "y": "2", LAST_APPLIED: "{}"}}
     obj = made({"metadata": metadata})
