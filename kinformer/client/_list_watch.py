@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 from kinformer._own_writes.feed import WriteFeed
 from kinformer.client._decoding.lists import ListCutter, decode_page
 from kinformer.client._decoding.watches import Decoder, WatchDecoder, WatchStream
+from kinformer.client._http.errors import too_large
+from kinformer.client._http.limits import LIST_OBJECT_LIMIT
 from kinformer.errors import ProtocolError
 from kinformer.labels import FieldSelector, LabelSelector
 from kinformer.objects import KubeObject
@@ -164,7 +166,8 @@ class HttpListerWatcher:
 
         Raises:
             ApiError: the server refused; `ExpiredError` when the continue token is too old.
-            TransportError: a page did not come as a whole, or is no list.
+            TransportError: a page did not come as a whole, is no list, repeats the one before, or holds more than the
+                client's `max_answer_bytes` that cannot be cut into objects.
             ConfigError: there are no credentials to be had.
         """
         transport = self._transport()
@@ -178,6 +181,7 @@ class HttpListerWatcher:
         headers = {"Accept": self._accept(whole_list=True)}
         clock = asyncio.get_running_loop().time
         token = ""
+        listed = 0
         while True:
             params = [*self._params, ("continue", token)] if token else first
             if limit:
@@ -188,14 +192,24 @@ class HttpListerWatcher:
                 cutter = self._cutter(doing)
                 hurry_at = clock() + _UNHURRIED
                 async for piece in incoming.pieces:
+                    if cutter.held + len(piece) > transport.max_answer_bytes:
+                        raise too_large(transport.max_answer_bytes, doing)
                     if (part := await cutter.take(piece)) is not None:
+                        listed += len(part.items)
                         parts = [self._share_of_page(part)]
                         del part
                         yield parts.pop()
                         if clock() > hurry_at:
                             cutter.cuts = False
             page = self._share_of_page(await cutter.finish())
+            if token and page.continue_token == token:
+                msg = f"cannot {doing}: the server gives the same page again and again (its continue token repeats)"
+                raise ProtocolError(msg)
             token = page.continue_token
+            listed += len(page.items) or 1
+            if listed > LIST_OBJECT_LIMIT:
+                msg = f"cannot {doing}: the list has no end; {LIST_OBJECT_LIMIT:,} objects have come"
+                raise ProtocolError(msg)
             pages = [page]
             del page
             # Not kept here, either, while the consumer asks for the next one.

@@ -156,6 +156,19 @@ class TableDecoder:
         """Whether an ERROR event has ended the stream."""
         return self._inner.ended
 
+    @property
+    def behind(self) -> bool:
+        """Never: tables are for the command line, and small."""
+        return False
+
+    def go_on(self) -> list[WatchBatch]:
+        """Nothing is left for later."""
+        return []
+
+    def begin(self, data: Pieces | bytes) -> list[WatchBatch]:
+        """As `feed`."""
+        return self.feed(data)
+
     def feed(self, data: Pieces | bytes) -> list[WatchBatch]:
         """Take what one read brought.
 

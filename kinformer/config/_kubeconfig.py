@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from urllib.parse import quote
 
 from kinformer.config._credentials import (
     Credentials,
@@ -315,7 +316,9 @@ def impersonation(user: Entry[AuthInfo]) -> dict[str, list[str]]:
     if values.as_groups:
         headers["Impersonate-Group"] = [group or "" for group in values.as_groups]
     for key, extra in (values.as_user_extra or {}).items():
-        headers[f"Impersonate-Extra-{key}"] = [value or "" for value in extra or ()]
+        # A header's name has fewer characters than a key, such as "example.com/project" (client-go: headerKeyEscape).
+        escaped = quote(key, safe="!#$&'*+-.^_`|~")
+        headers[f"Impersonate-Extra-{escaped}"] = [value or "" for value in extra or ()]
     if headers and not values.as_user:
         msg = f"{user.where}: as-uid, as-groups and as-user-extra need `as`, the user's name"
         raise ConfigError(msg)

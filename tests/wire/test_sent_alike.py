@@ -131,6 +131,11 @@ CASES = [
         user={"as": "jane", "as-user-extra": {"scopes": ["view", "edit"]}},
         expected=(b"Impersonate-Extra-scopes: view", b"Impersonate-Extra-scopes: edit"),
     ),
+    Case(
+        name="extras with odd keys",
+        user={"as": "jane", "as-user-extra": {"example.com/project": ["p1"], "Reason %41": ["é"]}},
+        expected=(b"Impersonate-Extra-example.com%2Fproject: p1", "Impersonate-Extra-Reason%20%2541: é".encode()),
+    ),
     Case(name="a kubeconfig's token", user={"token": "T0KEN", "as": "jane"}),
     Case(name="a user name and password", user={"username": "jané", "password": "pä:ss"}),
     Case(name="no compression", user={}, cluster={"disable-compression": True}),

@@ -208,6 +208,11 @@ class ListCutter:
         self._separator = b""
         self._version = ""
 
+    @property
+    def held(self) -> int:
+        """How many bytes wait to be cut, or for the end of the body."""
+        return self._came
+
     async def take(self, piece: bytes) -> ListPage | None:
         """Take some of the body, in its order; returns a part of the page when there is one.
 

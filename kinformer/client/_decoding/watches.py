@@ -10,11 +10,14 @@ the object, and nothing but the object, shows in its decoding as one JSON value.
 
 from __future__ import annotations
 
+import asyncio
+import re
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
 from kinformer.client._http.errors import NOT_JSON
+from kinformer.client._http.limits import EVENT_LIMIT
 from kinformer.client._http.response_parser import Pieces, whole
 from kinformer.errors import ApiError, DecodeError, ProtocolError, StreamBrokenError, api_error
 from kinformer.listwatch import Delta, DeltaType, WatchBatch
@@ -46,8 +49,16 @@ _OPENINGS: Final = {
 }
 _PARTIAL: Final = b'{"kind":"PartialObjectMetadata",'
 
-# A Status that no event is around, pretty-printed, is given up on when it has not ended after this many bytes.
-_DOCUMENT_LIMIT: Final = 1 << 20
+# A pretty-printed Status on a stream, with no event around it, is refused when it has not ended after so many bytes.
+_DOCUMENT_LIMIT: Final = 64 * 1024
+_DOCUMENT_END: Final = re.compile(rb"\n\}[ \t\r]{0,8}\n")
+
+# Lines taken in one turn of the loop, beside those that come in chunks of their own: 10 µs each where they are garbage.
+_LINES_PER_TURN: Final = 512
+
+# Pieces taken in one turn of the loop: 5 µs each where they are small events. A read brings some 500 of them, unless
+# they become small all at once.
+_PIECES_PER_TURN: Final = 2048
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -85,13 +96,15 @@ class WatchDecoder:
     """
 
     __slots__ = (
+        "_backlog",
         "_batches",
+        "_behind",
         "_document",
         "_doing",
         "_events",
         "_failures",
+        "_line",
         "_metadata_only",
-        "_pieces",
         "_resource",
         "_started",
         "_version",
@@ -103,9 +116,11 @@ class WatchDecoder:
         self._resource = resource
         self._doing = doing
         self._metadata_only = metadata_only
-        self._pieces: list[bytes] = []  # of a line that has not ended; joined once, when it does
+        self._line = bytearray()  # that has not ended
+        self._behind: tuple[bytes, int, int] | None = None  # for later: text, first line's begin, last's end
+        self._backlog = b""  # of bytes that came after those lines
         self._started = False
-        self._document: list[bytes] | None = None
+        self._document: bytearray | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -121,14 +136,49 @@ class WatchDecoder:
             What it completed: no batch, one, or more where the end of a streaming list lies in it.
 
         Raises:
-            ProtocolError: this is no watch: a Table, whole objects where metadata was asked for, HTML.
+            ProtocolError: this is no watch: a Table, whole objects where metadata was asked for, HTML; or an event is
+                larger than its bound.
         """
+        batches = self.begin(data)
+        while self.behind:
+            batches += self.go_on()
+        return batches
+
+    def begin(self, data: Pieces | bytes) -> list[WatchBatch]:
+        """As `feed`, for at most as many lines as one turn of the loop should take; `behind` says whether more wait."""
         buffer, spans = whole(data) if isinstance(data, bytes) else data
+        if len(spans) > _PIECES_PER_TURN:
+            self._backlog = Pieces(buffer, spans[_PIECES_PER_TURN:]).join()
+            spans = spans[:_PIECES_PER_TURN]
         position = 0
         while (position := self._take_usual(buffer, spans, position)) < len(spans):
-            start, end = spans[position]
-            self._take_piece(buffer[start:end])
-            position += 1
+            first, position = position, position + 1
+            # Pieces too small to be events are put together, as there may be thousands of them.
+            while position < len(spans) and spans[position][1] - spans[position][0] < _OPENING:
+                position += 1
+            self._take_piece(Pieces(buffer, spans[first:position]).join())
+            if self._behind is not None:
+                self._backlog = Pieces(buffer, spans[position:]).join() + self._backlog
+                break
+        return self._finish()
+
+    @property
+    def behind(self) -> bool:
+        """Whether lines wait for `go_on`; nothing may be fed before."""
+        return (self._behind is not None or bool(self._backlog)) and not self.ended
+
+    def go_on(self) -> list[WatchBatch]:
+        """Take more of the lines that wait.
+
+        Raises:
+            ProtocolError: as `feed`.
+        """
+        behind, self._behind = self._behind, None
+        if behind is not None:
+            self._take_lines(*behind)
+        if self._backlog and self._behind is None:
+            backlog, self._backlog = self._backlog, b""
+            self._take_piece(backlog)
         return self._finish()
 
     def close(self) -> list[WatchBatch]:
@@ -138,13 +188,12 @@ class WatchDecoder:
             StreamBrokenError: the stream ended in the middle of a line, which is left out.
             ProtocolError: as `feed`.
         """
-        line = b"".join(self._pieces)
-        self._pieces = []
+        line, self._line = bytes(self._line), bytearray()
         document, self._document = self._document, None
         if self.ended:
             return []
         if document is not None:
-            self._unwrapped(b"\n".join([*document, line]))
+            self._unwrapped(bytes(document + line))
         elif line.strip():
             try:
                 _decode_event(line)
@@ -153,7 +202,7 @@ class WatchDecoder:
                     raise self._not_events() from None
                 msg = f"cannot {self._doing}: the stream ended in the middle of an event"
                 raise StreamBrokenError(msg) from None
-            self._take_lines(line + b"\n", len(line))
+            self._take_lines(line + b"\n", 0, len(line))
         return self._finish()
 
     def _take_usual(self, buffer: Buffer, spans: Sequence[tuple[int, int]], position: int) -> int:
@@ -161,7 +210,7 @@ class WatchDecoder:
 
         Returns the position of the first that is not.
         """
-        if self._pieces or self._document is not None or self.ended:
+        if self._line or self._document is not None or self.ended:
             return position
         # This loop runs for each event of each watch: hence the local names, and no call that is not needed.
         openings, opening, resource, decode = _OPENINGS, _OPENING, self._resource, decode_head
@@ -195,30 +244,39 @@ class WatchDecoder:
         """Take bytes that may be a part of a line, or several lines."""
         end = data.rfind(b"\n")
         if end < 0:
-            self._pieces.append(data)
+            self._line += data
+            if len(self._line) > EVENT_LIMIT:
+                msg = f"cannot {self._doing}: the server sends an event of more than {EVENT_LIMIT >> 20} MiB"
+                raise ProtocolError(msg)
             return
-        if self._pieces:
-            self._pieces.append(data[: end + 1])
-            rest = data[end + 1 :]
-            data = b"".join(self._pieces)
+        rest = data[end + 1 :]
+        if self._line:
+            self._line += data[: end + 1]
+            data = bytes(self._line)
             end = len(data) - 1
-            self._pieces = [rest] if rest else []
-        elif end + 1 < len(data):
-            self._pieces = [data[end + 1 :]]
-        self._take_lines(data, end)
+        if self._line or rest:
+            self._line = bytearray(rest)
+        self._take_lines(data, 0, end)
 
-    def _take_lines(self, data: bytes, last: int) -> None:
-        """Take the lines of `data`, the last of which ends at `last`."""
+    def _take_lines(self, data: bytes, position: int, last: int) -> None:
+        """Take lines of `data` from a position on, the last of which ends at `last`; after many leave the rest."""
+        if self._document is not None:
+            self._take_document(data[position : last + 1])
+            return
         find, startswith, endswith = data.find, data.startswith, data.endswith
         starts, resource, decode = _STARTS, self._resource, KubeObject.from_json
         special = self._metadata_only
         add = self._events.append
-        position = 0
         version = ""
+        left = _LINES_PER_TURN
         while position <= last and not self.ended:
+            if not left:
+                self._behind = (data, position, last)
+                break
+            left -= 1
             end = find(b"\n", position)
             known = starts.get(data[position + _KIND_AT]) if end - position > _KIND_AT else None
-            if known is not None and self._document is None:
+            if known is not None:
                 start, kind = known
                 if startswith(start, position) and endswith(b"}}", position, end):
                     at = position + len(start)
@@ -239,14 +297,14 @@ class WatchDecoder:
             self._take_unusual(data[position:end])
             add = self._events.append
             position = end + 1
+            if self._document is not None:
+                self._take_document(data[position : last + 1])
+                break
         if version:
             self._version = version
 
     def _take_unusual(self, line: bytes) -> None:
         """Take a line that is not an ADDED, MODIFIED or DELETED in the usual spelling."""
-        if self._document is not None:
-            self._take_document_line(line)
-            return
         line = line.strip()
         if not line:
             return
@@ -257,7 +315,7 @@ class WatchDecoder:
                 if line.startswith(b"<"):
                     raise self._not_events() from None
                 if line == b"{":
-                    self._document = [line]
+                    self._document = bytearray(b"{\n")
                     return
             self._fail(f"what came is not an event: {error}", b"")
             return
@@ -313,12 +371,16 @@ class WatchDecoder:
         self.ended = True
         self._seal(error=api_error(code if isinstance(code, int) else 500, status, doing=self._doing))
 
-    def _take_document_line(self, line: bytes) -> None:
+    def _take_document(self, lines: bytes) -> None:
+        """Take lines of a document; its end is a bracket on a line of its own."""
         assert self._document is not None
-        self._document.append(line)
-        if line.rstrip() == b"}" or sum(map(len, self._document)) > _DOCUMENT_LIMIT:
-            document, self._document = self._document, None
-            self._unwrapped(b"\n".join(document))
+        document = self._document
+        searched = max(len(document) - 12, 0)
+        document += lines
+        end = _DOCUMENT_END.search(document, searched)
+        if end is not None or len(document) > _DOCUMENT_LIMIT:
+            self._document = None
+            self._unwrapped(bytes(document[: end.end()] if end is not None else document))
 
     def _unwrapped(self, document: bytes) -> None:
         """Take a JSON document over several lines: some proxies and servers put a pretty-printed Status on a stream."""
@@ -371,8 +433,17 @@ class Decoder(Protocol):
         """Whether an ERROR event has ended the stream."""
         ...
 
-    def feed(self, data: Pieces | bytes) -> list[WatchBatch]:
-        """Take what one read brought, and give what it completed."""
+    @property
+    def behind(self) -> bool:
+        """Whether `go_on` has more to give before anything else is fed."""
+        ...
+
+    def begin(self, data: Pieces | bytes) -> list[WatchBatch]:
+        """Take what one read brought, and give what it completed, as far as one turn of the loop should go."""
+        ...
+
+    def go_on(self) -> list[WatchBatch]:
+        """Give more of what the last read completed."""
         ...
 
     def close(self) -> list[WatchBatch]:
@@ -401,13 +472,16 @@ class WatchStream:
         while not self._ready:
             if self._eof or self._decoder.ended:
                 raise StopAsyncIteration
-            if not await self._body.read(self._take):
+            if self._decoder.behind:
+                await asyncio.sleep(0)
+                self._ready = self._decoder.go_on()[::-1]
+            elif not await self._body.read(self._take):
                 self._eof = True
                 self._ready = self._decoder.close()[::-1]
         return self._ready.pop()
 
     def _take(self, pieces: Pieces) -> None:
-        self._ready = self._decoder.feed(pieces)[::-1] + self._ready
+        self._ready = self._decoder.begin(pieces)[::-1] + self._ready
 
 
 def readable_key(metadata: Any) -> str | None:

@@ -33,7 +33,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-__all__ = ["NOT_JSON", "WIRE_ERRORS", "is_lost_connection", "redirected", "refusal", "retry_after", "transport_error"]
+__all__ = [
+    "NOT_JSON",
+    "WIRE_ERRORS",
+    "is_lost_connection",
+    "redirected",
+    "refusal",
+    "retry_after",
+    "too_large",
+    "transport_error",
+]
 
 # What msgspec raises for bytes that are not the JSON wanted; the last for what is nested a thousand deep.
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -84,10 +93,7 @@ def transport_error(
         case CodingError():
             return ProtocolError(f"{start}the answer of {server} cannot be read: {error}")
         case BodyTooLargeError():
-            return ProtocolError(
-                f"{start}the answer of {server} has more than {error.args[0]} bytes; "
-                "list it in pages, or allow more with Client(max_answer_bytes=...)"
-            )
+            return too_large(error.args[0], doing)
         case aiohttp.ClientResponseError() | HttpProcessingError() | HttpFormatError():
             return ProtocolError(f"{start}{server} answers with something that is not HTTP: {_said(error)}")
         case aiohttp.ClientConnectorError():
@@ -120,6 +126,14 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str], *, doing: str)
     if not said and not text.strip():
         text = _phrase(status)
     return api_error(status, said, text=text, retry_after=retry_after(headers), doing=doing)
+
+
+def too_large(limit: int, doing: str) -> ProtocolError:
+    """The error for a response of which more would have to be in memory at once than is allowed."""
+    return ProtocolError(
+        f"cannot {doing}: the answer has more than {limit:,} bytes that have to be in memory at once; "
+        "ask for it in pages, or allow more with Client(max_answer_bytes=...)"
+    )
 
 
 def redirected(status: int, headers: Mapping[str, str], *, server: str, doing: str) -> ProtocolError:

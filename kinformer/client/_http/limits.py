@@ -8,6 +8,7 @@ __all__ = [
     "ANSWER_LIMIT",
     "CHUNK_LINE_LIMIT",
     "ERROR_BODY_LIMIT",
+    "EVENT_LIMIT",
     "HEADER_LIMIT",
     "HEAD_LIMIT",
     "LIST_OBJECT_LIMIT",
@@ -25,15 +26,18 @@ HEADER_LIMIT: Final = 128
 CHUNK_LINE_LIMIT: Final = 256
 """Bytes of the line that gives a chunk's size, extensions included. API servers send at most 10."""
 
+EVENT_LIMIT: Final = 16 * 1024 * 1024
+"""Bytes of one event of a watch: client-go's bound (apimachinery, streaming.NewDecoder). etcd takes 1.5 MiB."""
+
 ERROR_BODY_LIMIT: Final = 1024 * 1024
 """Bytes of a refusal's body that are read. A Status that names 5,000 invalid fields is below 1 MiB; of a longer body
 the rest is left unread, and the connection is closed."""
 
-ANSWER_LIMIT: Final = 512 * 1024 * 1024
+ANSWER_LIMIT: Final = 256 * 1024 * 1024
 """Bytes of one answer, decompressed, that may have to be in memory at once; `Client(max_answer_bytes=...)` sets it.
 
-A list is decoded while it arrives, so that this does not limit its length. It does where a list cannot be cut into
-items. 50,000 pods of 9 KB in one page, from a server that ignores `limit`, are 450 MB.
+A list is decoded while it arrives, so that this bounds not its length, but what cannot be cut into objects while it
+comes: one object, a table, a list of another form, and the rest of a page whose reader takes longer than 20 seconds.
 """
 
 LIST_OBJECT_LIMIT: Final = 10_000_000

@@ -128,6 +128,8 @@ class RawStream(asyncio.BufferedProtocol):
             OSError: the connection was lost.
             HttpFormatError: what came is not HTTP.
         """
+        if self.parser.held_back:
+            await asyncio.sleep(0)
         while not self._hand_over(take):
             if self.parser.complete or (self._ended and self.parser.close()):
                 return False
@@ -208,16 +210,22 @@ class RawStream(asyncio.BufferedProtocol):
 
     def _hand_over(self, take: Callable[[Pieces], object]) -> bool:
         """Let the consumer have what has come of the body; returns whether there was something."""
+        if self.parser.held_back:
+            copied, self._copied = b"".join(self._copied), []
+            if copied:
+                take(whole(copied))
+            take(self.parser.feed(b""))
+            return True
         if not self._waiting:
             return False
-        copied, self._copied = whole(b"".join(self._copied)), []
+        first, self._copied = whole(b"".join(self._copied)), []
         try:
-            if copied.spans:
-                take(copied)
+            if first.spans:
+                take(first)
             pieces = (
-                self.parser.feed(self._buffer, self._filled) if self._filled and self._buffer is not None else copied
+                self.parser.feed(self._buffer, self._filled) if self._filled and self._buffer is not None else first
             )
-            if pieces.spans and pieces is not copied:
+            if pieces.spans and pieces is not first:
                 size = self._filled // len(pieces.spans)
                 self._room = max(_LEAST_READ, min(_BUFFER_SIZE, size * _PIECES_PER_READ))
                 take(pieces)
@@ -229,7 +237,7 @@ class RawStream(asyncio.BufferedProtocol):
             if self._paused and self._transport is not None:
                 self._paused = False
                 self._transport.resume_reading()
-        return bool(copied.spans or pieces.spans)
+        return bool(first.spans or pieces.spans)
 
     async def _wait(self) -> None:
         self._waiter = self._loop.create_future()

@@ -42,6 +42,9 @@ _NAME: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED: Final = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t \x21-\x7e])*"'
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;" + _NAME + rb"(?:=(?:" + _NAME + rb"|" + _QUOTED + rb"))?)*")
 
+# Pieces that one call gives at most: below a millisecond of work, also where each has one byte.
+_MOST_PIECES: Final = 4096
+
 # Lines that give the size of a chunk, and the size with the line break after it. Few differ in a stream.
 _MAX_KNOWN: Final = 4096
 _known_sizes: dict[bytes, int] = {}
@@ -80,15 +83,28 @@ class ResponseParser:
         reason: the reason phrase.
         headers: the header fields, whatever the case of their names.
         complete: whether the body has come to the end that the server announced.
+        held_back: whether there are more pieces in what was fed, which `feed(b"")` gives.
     """
 
-    __slots__ = ("_chunked", "_head_room", "_in_trailer", "_left", "_rest", "complete", "headers", "reason", "status")
+    __slots__ = (
+        "_chunked",
+        "_head_room",
+        "_in_trailer",
+        "_left",
+        "_rest",
+        "complete",
+        "headers",
+        "held_back",
+        "reason",
+        "status",
+    )
 
     def __init__(self) -> None:
         self.status = 0
         self.reason = ""
         self.headers: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
         self.complete = False
+        self.held_back = False
         self._rest = b""  # of a head or of a chunk's framing that is not whole yet
         self._head_room = HEAD_LIMIT  # for what is left of heads and trailers
         self._chunked = False
@@ -112,6 +128,7 @@ class ResponseParser:
         if self._rest:
             data, self._rest = self._rest + data[:size], b""
             size = len(data)
+            self.held_back = False
         position = 0
         if not self.status:
             data = data[:size]
@@ -198,6 +215,9 @@ class ResponseParser:
         find, add, known = data.find, spans.append, _known_sizes
         left = self._left  # of the present chunk, with the line break after it
         while True:
+            if len(spans) == _MOST_PIECES:
+                self._rest, self._left, self.held_back = data[position:size], left, position < size
+                return
             if left:
                 end = position + left
                 if end > size:

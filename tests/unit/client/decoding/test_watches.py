@@ -269,13 +269,13 @@ def test_metadata_only_takes_partial_objects_and_refuses_whole_ones() -> None:
 
 def test_a_line_of_megabytes_in_small_pieces_is_put_together_in_linear_time() -> None:
     taking = decoder()
-    data = line("ADDED", pod("big", 1, data="x" * 20_000_000))
+    data = line("ADDED", pod("big", 1, data="x" * 15_000_000))
     batches: list[WatchBatch] = []
     # With a concatenation per piece these would be 300 times 10 MB on average: seconds instead of milliseconds.
     for start in range(0, len(data), 65_536):
         batches += taking.feed(data[start : start + 65_536])
     (batch,) = batches
-    assert len(batch.events[0].object.raw) > 20_000_000
+    assert len(batch.events[0].object.raw) > 15_000_000
 
 
 def test_the_object_is_a_copy_that_does_not_keep_the_read_alive() -> None:

@@ -128,3 +128,28 @@ def test_some_answers_have_no_body(status: bytes) -> None:
 def test_what_is_not_http_is_refused(nonsense: bytes) -> None:
     with pytest.raises(HttpFormatError):
         ResponseParser().feed(nonsense)
+
+
+def test_no_call_gives_more_than_a_few_thousand_pieces_and_none_is_lost() -> None:
+    parser = ResponseParser()
+    pieces = parser.feed(CHUNKED + b"1\r\nx\r\n" * 10_000 + b"0\r\n\r\n")
+    counts = [len(pieces.spans)]
+    while parser.held_back:
+        counts.append(len(parser.feed(b"").spans))
+    assert counts == [4096, 4096, 1808]
+    assert parser.complete
+
+
+def test_informational_responses_without_end_are_refused() -> None:
+    parser = ResponseParser()
+    with pytest.raises(HttpFormatError, match="more than 64 KiB"):
+        for _ in range(10_000):
+            parser.feed(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def test_trailers_without_end_are_refused() -> None:
+    parser = ResponseParser()
+    parser.feed(CHUNKED + b"0\r\n")
+    with pytest.raises(HttpFormatError, match="more than 64 KiB"):
+        for _ in range(20_000):
+            parser.feed(b"A: b\r\n")
