@@ -13,9 +13,11 @@ from aiohttp import web
 
 from kinformer.testing._apiserver.http.access import Access
 from kinformer.testing._apiserver.http.handler import Handler
+from kinformer.testing._apiserver.http.pod_streams import PodScripts
 from kinformer.testing._apiserver.http.pod_subresources import bind_pod
 from kinformer.testing._apiserver.rules.life_cycle import DeleteOptions
 from kinformer.testing._apiserver.rules.patches import apply_merge_patch
+from kinformer.testing._apiserver.rules.rbac import BOOTSTRAP
 from kinformer.testing._apiserver.rules.registry import Registry, Write
 from kinformer.testing._apiserver.store.catalog import Catalog
 from kinformer.testing._apiserver.store.storage import Store
@@ -24,7 +26,7 @@ from kinformer.testing.faults import Faults
 if TYPE_CHECKING:
     import ssl
     from collections import deque
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from kinformer.testing._apiserver.http.handler import RequestRecord
     from kinformer.testing._apiserver.http.watches import OpenWatch
@@ -66,8 +68,13 @@ class ApiServer:
         allowed_hosts: host names that requests may be for, beside IP addresses, names without a dot, and the names of
             services in a cluster; "*" for all. A request for another name, or from a web page of another origin, is
             answered with 403.
+        rbac: whether Roles and bindings decide what users may do. The roles that each cluster has are there from the
+            start: `cluster-admin`, `admin`, `edit`, `view`, and those for discovery. Without it, a user may do all that
+            is not denied.
+        groups: the groups of users by name, beside `system:authenticated`; a user in `system:masters` may do all.
 
     Attributes:
+        pods: the answers that pods are scripted to give: `server.pods.logs("web-0", "hello")`.
         faults: the faults that can be injected.
     """
 
@@ -82,6 +89,8 @@ class ApiServer:
         ssl_context: ssl.SSLContext | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         allowed_hosts: Collection[str] = (),
+        rbac: bool = False,
+        groups: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._host = host
         self._port = port
@@ -90,7 +99,8 @@ class ApiServer:
         self._store = Store(history=history)
         self._catalog = Catalog()
         self._registry = Registry(self._store, self._catalog, clock=clock, on_gone=self._end_watches_of)
-        self._access = Access(tokens)
+        self._access = Access(tokens, self._store, groups=groups, rbac=rbac)
+        self.pods = PodScripts()
         self.faults = Faults(self._store, lambda: self.open_watches, stop=self.stop, start=self.start)
         self._handler = Handler(
             self._registry,
@@ -99,11 +109,14 @@ class ApiServer:
             clock=clock,
             bookmark_interval=bookmark_interval,
             allowed_hosts={*allowed_hosts, host},
+            pods=self.pods,
         )
         self._runner: web.ServerRunner | None = None
         self._server: web.Server | None = None
         for namespace in _SYSTEM_NAMESPACES:
             self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        for manifest in BOOTSTRAP if rbac else ():
+            self.create(manifest)
 
     def __repr__(self) -> str:
         where = self.url if self._runner is not None else "not running"

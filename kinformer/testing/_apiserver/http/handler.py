@@ -11,11 +11,13 @@ from aiohttp import web
 
 from kinformer.testing._apiserver.http.answers import json_answer, list_answer, object_answer
 from kinformer.testing._apiserver.http.documents import document, is_document
+from kinformer.testing._apiserver.http.pod_streams import answer_stream, is_stream
 from kinformer.testing._apiserver.http.reads import Lists
-from kinformer.testing._apiserver.http.requests import ListOptions, Target, find_target, is_true, view_of
+from kinformer.testing._apiserver.http.requests import ListOptions, Target, decode_body, find_target, is_true, view_of
+from kinformer.testing._apiserver.http.reviews import Reviews
 from kinformer.testing._apiserver.http.trust import check_trust, read_body
 from kinformer.testing._apiserver.http.watches import OpenWatch
-from kinformer.testing._apiserver.http.writes import Writes
+from kinformer.testing._apiserver.http.writes import Writes, manager_of
 from kinformer.testing._apiserver.rules.scale import read_scale
 from kinformer.testing._apiserver.store import status
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kinformer.testing._apiserver.http.access import Access
+    from kinformer.testing._apiserver.http.pod_streams import PodScripts
     from kinformer.testing._apiserver.rules.registry import Registry
     from kinformer.testing._apiserver.store.storage import Storage
     from kinformer.testing.faults import Faults
@@ -77,6 +80,7 @@ class Handler:
         clock: the time.
         bookmark_interval: seconds between the bookmarks of a watch.
         allowed_hosts: host names that are taken beside the usual ones.
+        pods: the scripted answers of pods.
 
     Attributes:
         requests: the last 100,000 requests.
@@ -91,6 +95,7 @@ class Handler:
         clock: Callable[[], datetime],
         bookmark_interval: float,
         allowed_hosts: Collection[str],
+        pods: PodScripts,
     ) -> None:
         self.requests: deque[RequestRecord] = deque(maxlen=100_000)
         self._registry = registry
@@ -100,7 +105,9 @@ class Handler:
         self._clock = clock
         self._bookmark_interval = bookmark_interval
         self._allowed_hosts = allowed_hosts
+        self._pods = pods
         self._lists = Lists(registry.store, faults)
+        self._reviews = Reviews(registry, access)
         self._writes = Writes(registry, clock)
         self._watches: dict[OpenWatch, None] = {}
 
@@ -133,10 +140,11 @@ class Handler:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         check_trust(request, self._allowed_hosts)
         path = request.path.rstrip("/") or "/"
-        user = self._access.user(request.headers.get("Authorization", ""), _certified(request))
+        user = self._access.user(request.headers.get("Authorization", ""), _certified(request), now=self._clock())
+        user = self._access.impersonated(user, request.headers)
         query = dict(request.query)
         if is_document(path):
-            self.requests.append(RequestRecord("get", "", "", query, user))
+            self.requests.append(RequestRecord("get", "", "", query, user.name))
             self._access.authorize_path(user, request.method.lower(), path)
             intercepted = await self._faults.intercept(request, "get", "")
             return intercepted or document(request, path, self._catalog)
@@ -147,25 +155,29 @@ class Handler:
             self._access.authorize_path(user, request.method.lower(), path)
             raise
         verb = _verb(request.method, target, query)
-        kind = target.kind
-        self.requests.append(
-            RequestRecord(verb, kind.plural, target.namespace, query, user, kind.group, target.subresource, target.name)
-        )
+        kind, named = target.kind, (target.kind.group, target.subresource, target.name)
+        self.requests.append(RequestRecord(verb, kind.plural, target.namespace, query, user.name, *named))
         intercepted = await self._faults.intercept(request, verb, target.kind.plural)
         if intercepted is not None:
             return intercepted
         self._access.authorize(user, verb, target)
-        if not target.subresource and verb not in target.kind.verbs:
+        if verb not in _verbs_of(target):
             raise status.method_not_allowed()
+        if is_stream(target):
+            return answer_stream(self._registry, self._pods, target, query)
         match verb:
             case "watch":
-                return await self._watch(request, target, query, user)
+                return await self._watch(request, target, query, user.name)
             case "list":
                 items, metadata = self._lists.page(target, self._options(query))
                 return list_answer(request, target.kind, items, metadata, now=self._clock())
             case "get":
                 return self._get(request, target)
-        return self._writes.answer(request, target, verb, await read_body(request))
+        body = await read_body(request)
+        if verb == "create" and Reviews.is_review(target):
+            given = decode_body(body, request.headers.get("Content-Type", ""), target.kind.kind)
+            return json_answer(self._reviews.answer(target, given, user, manager_of(request), self._clock()), code=201)
+        return self._writes.answer(request, target, verb, body)
 
     def _get(self, request: web.BaseRequest, target: Target) -> web.Response:
         stored = self._registry.get(target.kind, target.namespace, target.name)
@@ -207,6 +219,13 @@ def _certified(request: web.BaseRequest) -> str:
             if name == "commonName":
                 return str(value)
     return ""
+
+
+def _verbs_of(target: Target) -> Collection[str]:
+    """The verbs that a target has, by discovery."""
+    if not target.subresource:
+        return target.kind.verbs
+    return target.kind.subresources[target.subresource].get("verbs") or ()
 
 
 def _verb(method: str, target: Target, query: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kinformer.testing._apiserver.rules.bodies import of_kind
 from kinformer.testing._apiserver.rules.life_cycle import PODS, DeleteOptions
+from kinformer.testing._apiserver.rules.selectors import selects_labels
 from kinformer.testing._apiserver.store import status
 from kinformer.testing._apiserver.store.structure import builtin_type
 
@@ -63,10 +64,59 @@ def bind_pod(registry: Registry, pods: ResourceType, namespace: str, name: str, 
 
 def _evict(registry: Registry, target: Target, options: DeleteOptions) -> None:
     pod = registry.get(target.kind, target.namespace, target.name).manifest
+    _take_from_budget(registry, target, pod, dry_run=options.dry_run)
     if not options.dry_run:
         why = {"reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}
         registry.put(target.kind, target.namespace, _with_condition(registry, pod, "DisruptionTarget", **why))
     registry.delete(target.kind, target.namespace, target.name, options)
+
+
+def _take_from_budget(registry: Registry, target: Target, pod: dict[str, Any], *, dry_run: bool) -> None:
+    """Let the disruption budget of a pod allow its eviction (pkg/registry/core/pod/storage/eviction.go).
+
+    Raises:
+        Refusal: 429 if it does not; 500 if the pod has several budgets.
+    """
+    phase = (pod.get("status") or {}).get("phase")
+    if phase in {"Succeeded", "Failed", "Pending"} or pod["metadata"].get("deletionTimestamp"):
+        return
+    labels = pod["metadata"].get("labels") or {}
+    budgets = [
+        (key, stored.manifest)
+        for key, stored in registry.store.listed(("policy", "poddisruptionbudgets"))
+        if key[0] == target.namespace and _selects(stored.manifest, labels)
+    ]
+    if not budgets:
+        return
+    if len(budgets) > 1:
+        raise status.failed(
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+        )
+    key, budget = budgets[0]
+    state = budget.get("status") or {}
+    if state.get("observedGeneration", 0) < budget["metadata"].get("generation", 1):
+        raise _budget_refuses(f"The disruption budget {key[1]} is still being processed by the server.")
+    if state.get("disruptionsAllowed", 0) <= 0:
+        healthy, wanted = state.get("currentHealthy", 0), state.get("desiredHealthy", 0)
+        raise _budget_refuses(
+            f"The disruption budget {key[1]} needs {wanted} healthy pods and has {healthy} currently", retry=0
+        )
+    if not dry_run:
+        disrupted = (state.get("disruptedPods") or {}) | {target.name: registry.now()}
+        taken = state | {"disruptionsAllowed": state["disruptionsAllowed"] - 1, "disruptedPods": disrupted}
+        kind = registry.catalog.versions_of(("policy", "poddisruptionbudgets"))[0]
+        registry.put(kind, key[0], budget | {"status": taken})
+
+
+def _selects(budget: dict[str, Any], labels: dict[str, str]) -> bool:
+    selector = (budget.get("spec") or {}).get("selector")
+    return selector is not None and selects_labels(selector, labels)
+
+
+def _budget_refuses(why: str, *, retry: int = 10) -> status.Refusal:
+    message = "Cannot evict pod as it would violate the pod's disruption budget."
+    details: dict[str, Any] = {"causes": [{"reason": "DisruptionBudget", "message": why}]}
+    return status.Refusal(429, message, "TooManyRequests", details | ({"retryAfterSeconds": retry} if retry else {}))
 
 
 def _with_condition(registry: Registry, pod: dict[str, Any], kind: str, **more: str) -> dict[str, Any]:

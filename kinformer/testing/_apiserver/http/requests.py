@@ -69,7 +69,7 @@ def find_target(path: str, catalog: Catalog) -> Target:
         raise status.no_such_resource() if catalog.knows(group, version) else status.page_not_found()
     name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 else ""
-    if len(rest) > 3 or (subresource and subresource not in kind.subresources):
+    if (len(rest) > 3 and subresource != "proxy") or (subresource and subresource not in kind.subresources):
         raise status.no_such_resource()
     if namespace and not kind.namespaced:
         raise status.no_such_resource()

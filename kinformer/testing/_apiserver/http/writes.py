@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.rules.registry import Registry
     from kinformer.testing._apiserver.store.storage import Stored
 
-__all__ = ["Writes"]
+__all__ = ["Writes", "manager_of"]
 
 _APPLY: Final = {"application/apply-patch+yaml"}
 _LONGEST_MANAGER: Final = 128
@@ -57,7 +57,7 @@ class Writes:
             raise status.dry_run_unknown(verb, query["dryRun"])
         if verb in {"delete", "deletecollection"}:
             return self._delete(request, target, verb, body)
-        write = Write(_manager(request), target.subresource, dry_run=bool(query.get("dryRun")))
+        write = Write(manager_of(request), target.subresource, dry_run=bool(query.get("dryRun")))
         content_type = request.headers.get("Content-Type", "")
         if verb == "create":
             return self._create(request, target, decode_body(body, content_type, target.kind.kind), write)
@@ -135,7 +135,7 @@ class Writes:
         return list_answer(request, kind, [stored for _, stored in chosen], metadata, now=self._clock())
 
 
-def _manager(request: web.BaseRequest) -> str:
+def manager_of(request: web.BaseRequest) -> str:
     """The name of the manager: that of the query, or the first part of the User-Agent."""
     agent = request.headers.get("User-Agent", "unknown")
     return request.query.get("fieldManager") or agent.partition("/")[0][:_LONGEST_MANAGER] or "unknown"

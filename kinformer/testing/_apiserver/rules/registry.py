@@ -53,6 +53,20 @@ _CREATED_BY_UPDATE: Final = {
 }
 """The resources of which a PUT creates an absent object (AllowCreateOnUpdate of their strategies)."""
 
+_UPDATED_BY_VERSION: Final = {
+    ("node.k8s.io", "runtimeclasses"),
+    *(("storage.k8s.io", plural) for plural in ("csidrivers", "csinodes")),
+    CRDS,
+    ("coordination.k8s.io", "leases"),
+    ("policy", "poddisruptionbudgets"),
+    *(
+        ("admissionregistration.k8s.io", plural)
+        for plural in ("mutatingwebhookconfigurations", "validatingwebhookconfigurations")
+    ),
+    ("apiregistration.k8s.io", "apiservices"),
+}
+"""The built-in resources that are replaced only with their version (AllowUnconditionalUpdate of their strategies)."""
+
 # The fields of metadata that only the server sets.
 _SERVER_FIELDS: Final = (
     *("name", "namespace", "uid", "creationTimestamp", "resourceVersion", "generation", "generateName", "selfLink"),
@@ -464,13 +478,13 @@ def _check_identity(
             # Two checks find it; the message names it once.
             refusal.details["causes"] *= 2
         raise refusal
-    if not version and kind.custom and not applied:
+    if not version and not applied and (kind.custom or kind.storage in _UPDATED_BY_VERSION):
         cause = (
             "FieldValueInvalid",
             "Invalid value: 0: must be specified for an update",
             "metadata.resourceVersion",
         )
-        raise status.invalid(kind.kind, name, [cause], kind.group)
+        raise status.invalid(kind.plural, name, [cause], kind.group)
 
 
 def _refuse_new_finalizers(kind: ResourceType, name: str, before: dict[str, Any], after: dict[str, Any]) -> None:

@@ -91,6 +91,23 @@ def parse_label_selector(text: str) -> Callable[[Mapping[str, str]], bool] | Non
     return lambda labels: all(condition(labels) for condition in conditions)
 
 
+def selects_labels(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Report whether a LabelSelector selects labels; an empty one selects all."""
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    for term in selector.get("matchExpressions") or ():
+        key, values = term.get("key", ""), term.get("values") or ()
+        holds = {
+            "In": key in labels and labels[key] in values,
+            "NotIn": labels.get(key) not in values,
+            "Exists": key in labels,
+            "DoesNotExist": key not in labels,
+        }
+        if not holds.get(term.get("operator", ""), False):
+            return False
+    return True
+
+
 def _requirement(reader: _Reader) -> Callable[[Mapping[str, str]], bool]:
     if reader.peek() == "!":
         reader.take()

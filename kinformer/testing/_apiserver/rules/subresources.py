@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
+
+from kinformer.testing._apiserver.rules.pod_defaults import fill_in_pod_spec
 
 __all__ = ["changed_part"]
 
@@ -14,13 +17,20 @@ def changed_part(current: dict[str, Any], wanted: dict[str, Any], subresource: s
         case "ephemeralcontainers":
             added = {name: new[name] for name in ("ephemeralContainers",) if name in new}
             kept = {name: value for name, value in spec.items() if name != "ephemeralContainers"}
-            return current | {"spec": kept | added}
+            return current | {"spec": _filled_in(kept | added)}
         case "resize":
-            return current | {"spec": spec | _resized(spec, new)}
+            return current | {"spec": _filled_in(spec | _resized(spec, new))}
         case "finalize":
             return current | {"spec": new}
     changed = {name: value for name, value in current.items() if name != "status"}
     return changed | ({"status": wanted["status"]} if "status" in wanted else {})
+
+
+def _filled_in(spec: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a pod's spec with its defaults."""
+    copy = deepcopy(spec)
+    fill_in_pod_spec(copy)
+    return copy
 
 
 def _resized(spec: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

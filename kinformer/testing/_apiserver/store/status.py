@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import ResourceType
@@ -41,6 +41,34 @@ class Refusal(Exception):  # noqa: N818 - what the server does, not what went wr
     def retry_after(self) -> int | None:
         """Seconds for the `Retry-After` header."""
         return (self.details or {}).get("retryAfterSeconds")
+
+
+class Asked(Protocol):
+    """A request in the terms of authorization."""
+
+    @property
+    def verb(self) -> str:
+        """The verb."""
+
+    @property
+    def group(self) -> str:
+        """The API group."""
+
+    @property
+    def resource(self) -> str:
+        """The plural."""
+
+    @property
+    def subresource(self) -> str:
+        """The subresource, or ""."""
+
+    @property
+    def namespace(self) -> str:
+        """The namespace, or ""."""
+
+    @property
+    def name(self) -> str:
+        """The name, or ""."""
 
 
 class TextRefusal(Exception):  # noqa: N818
@@ -151,15 +179,19 @@ def failed(message: str) -> Refusal:
     return Refusal(500, message, "")
 
 
-def forbidden(user: str, verb: str, kind: ResourceType, namespace: str, name: str, subresource: str = "") -> Refusal:
+def forbidden_to(user: str, attributes: Asked) -> Refusal:
     """403, in the words of the RBAC authorizer."""
-    what = f"{kind.plural}/{subresource}" if subresource else kind.plural
-    where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
-    subject = f'{qualified(kind)} "{name}"' if name else qualified(kind)
+    plural, group = attributes.resource, attributes.group
+    subject = f"{plural}.{group}" if group else plural
+    what = f"{plural}/{attributes.subresource}" if attributes.subresource else plural
+    where = f'in the namespace "{attributes.namespace}"' if attributes.namespace else "at the cluster scope"
+    named = f'{subject} "{attributes.name}"' if attributes.name else subject
     message = (
-        f'{subject} is forbidden: User "{user}" cannot {verb} resource "{what}" in API group "{kind.group}" {where}'
+        f'{named} is forbidden: User "{user}" cannot {attributes.verb} resource "{what}" in API group "{group}" {where}'
     )
-    return Refusal(403, message, "Forbidden", details_of(kind, name))
+    details: dict[str, Any] = {"name": attributes.name} if attributes.name else {}
+    details |= ({"group": group} if group else {}) | {"kind": plural}
+    return Refusal(403, message, "Forbidden", details)
 
 
 def forbidden_path(user: str, verb: str, path: str) -> Refusal:
@@ -220,12 +252,6 @@ def json_patch_failed() -> Refusal:
 def internal(message: str) -> Refusal:
     """500 without a reason, as a watch with a bad version is answered."""
     return Refusal(500, message)
-
-
-def too_many_requests(retry_after: int) -> Refusal:
-    """429 as priority and fairness sends it."""
-    message = "too many requests, please try again later"
-    return Refusal(429, message, "TooManyRequests", {"retryAfterSeconds": retry_after})
 
 
 def success(kind: ResourceType, name: str, uid: str) -> dict[str, Any]:

@@ -12,12 +12,15 @@ import pytest
 from kinformer.testing import ApiServer, Refusal
 from kinformer.testing._apiserver.http.access import ANONYMOUS, Access
 from kinformer.testing._apiserver.http.requests import Target
+from kinformer.testing._apiserver.rules.rbac import User
 from kinformer.testing._apiserver.store.catalog import Catalog
+from kinformer.testing._apiserver.store.storage import Store
 from tests.paths import RECORDINGS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+STORE = Store(history=1)
 TOKEN = "s3cret-of-alice"
 MAPS = "/api/v1/namespaces/default/configmaps"
 BODY = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
@@ -115,30 +118,30 @@ async def test_when_the_last_token_is_taken_away_nobody_is_let_in(
 
 
 def test_without_tokens_everybody_is_an_administrator_whatever_they_send() -> None:
-    access = Access(None)
+    access = Access(None, STORE)
     for authorization in ("", "Bearer x", "Basic y"):
-        assert access.user(authorization) == "kubernetes-admin"
+        assert access.user(authorization).name == "kubernetes-admin"
     access.tokens["x"] = "alice"
-    assert access.user("Bearer x") == "alice"
-    assert access.user("") == ANONYMOUS
+    assert access.user("Bearer x").name == "alice"
+    assert access.user("").name == ANONYMOUS
 
 
 def test_an_empty_list_of_tokens_lets_nobody_in() -> None:
     with pytest.raises(Refusal) as refused:
-        Access({}).user("Bearer x")
+        Access({}, STORE).user("Bearer x")
     assert refused.value.code == 401
-    assert Access({}).user("") == ANONYMOUS
+    assert Access({}, STORE).user("").name == ANONYMOUS
 
 
 def test_the_name_in_a_client_certificate_wins_over_any_token() -> None:
-    access = Access({TOKEN: "alice"})
+    access = Access({TOKEN: "alice"}, STORE)
     for authorization in ("", f"Bearer {TOKEN}", "Bearer wrong"):
-        assert access.user(authorization, "carol") == "carol"
+        assert access.user(authorization, "carol").name == "carol"
 
 
 def test_the_callers_tokens_are_not_changed() -> None:
     given = {TOKEN: "alice"}
-    Access(given).tokens.clear()
+    Access(given, STORE).tokens.clear()
     assert given == {TOKEN: "alice"}
 
 
@@ -179,18 +182,18 @@ async def test_a_denied_write_writes_nothing(http: aiohttp.ClientSession, server
 def test_a_denial_is_told_in_the_words_of_a_kube_apiserver(name: str, verb: str) -> None:
     recorded = json.loads(json.loads((RECORDINGS / f"{name}.json").read_text())["response"]["body"])
     user = recorded["message"].split('User "')[1].split('"')[0]
-    access = Access(None)
+    access = Access(None, STORE)
     access.deny(user, verb, "pods")
     with pytest.raises(Refusal) as refused:
-        access.authorize(user, verb, target("pods", namespace="rec"))
+        access.authorize(User(user), verb, target("pods", namespace="rec"))
     assert refused.value.body == recorded
 
 
 def test_a_denial_names_the_object_and_the_group() -> None:
-    access = Access(None)
+    access = Access(None, STORE)
     access.deny("alice", "get", "deployments.apps")
     with pytest.raises(Refusal) as refused:
-        access.authorize("alice", "get", target("deployments", "apps", name="web"))
+        access.authorize(User("alice"), "get", target("deployments", "apps", name="web"))
     assert refused.value.message == (
         'deployments.apps "web" is forbidden: User "alice" cannot get resource "deployments" in API group "apps" '
         'in the namespace "default"'
@@ -199,10 +202,10 @@ def test_a_denial_names_the_object_and_the_group() -> None:
 
 
 def test_a_cluster_wide_denial_says_so() -> None:
-    access = Access(None)
+    access = Access(None, STORE)
     access.deny("alice", "list", "nodes")
     with pytest.raises(Refusal, match="at the cluster scope$"):
-        access.authorize("alice", "list", target("nodes", namespace=""))
+        access.authorize(User("alice"), "list", target("nodes", namespace=""))
 
 
 PODS, DEPLOYMENTS = target("pods"), target("deployments", "apps")
@@ -228,13 +231,13 @@ PODS, DEPLOYMENTS = target("pods"), target("deployments", "apps")
 def test_a_denial_covers_what_it_says(
     denial: tuple[str, ...], user: str, verb: str, asked_for: Target, passes: bool
 ) -> None:
-    access = Access(None)
+    access = Access(None, STORE)
     access.deny(*denial)
     if passes:
-        access.authorize(user, verb, asked_for)
+        access.authorize(User(user), verb, asked_for)
     else:
         with pytest.raises(Refusal):
-            access.authorize(user, verb, asked_for)
+            access.authorize(User(user), verb, asked_for)
 
 
 @pytest.mark.parametrize(
