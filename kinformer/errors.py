@@ -79,6 +79,7 @@ __all__ = [
     "KinformerError",
     "LeadershipLostError",
     "LifecycleError",
+    "MalformedStreamError",
     "MethodNotAllowedError",
     "MissingDependencyError",
     "NotFoundError",
@@ -98,6 +99,7 @@ __all__ = [
     "TransportError",
     "TransportTimeoutError",
     "UnauthorizedError",
+    "UnexpectedError",
     "UnknownIndexError",
     "UnknownResourceError",
     "UnsupportedMediaTypeError",
@@ -241,8 +243,19 @@ class StreamBrokenError(TransportError, ConnectionError):
     """The connection was lost in the middle of an answer."""
 
 
+class MalformedStreamError(StreamBrokenError):
+    """A line of a watch is no event: it is not JSON, or names no object. The watch is opened again from before it."""
+
+
 class ProtocolError(TransportError):
     """The answer is of another kind than asked for: HTML from a proxy, a Table, a list without items."""
+
+
+class UnexpectedError(KinformerError):
+    """Something raised that must not: a callback, a custom source of objects, or a part of kinformer (a defect).
+
+    `__cause__` is the exception. What raised is tried again, or left out; nothing ends by it.
+    """
 
 
 class ApiError(KinformerError):

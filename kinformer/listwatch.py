@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from kinformer.errors import ApiError, ObjectError
+    from kinformer.errors import KinformerError, ObjectError
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
@@ -78,14 +78,15 @@ class WatchBatch(NamedTuple):
             it says nothing of it.
         initial_events_end: the bookmark that ends a streaming list (annotation `k8s.io/initial-events-end`, KEP-3157)
             is the last thing in this batch; what came after it in the same read follows in a batch of its own.
-        error: an ERROR event. It is the last thing in its batch, and the stream ends after it.
+        error: an ERROR event, or `MalformedStreamError` for a line that is no event. It is the last thing in its batch,
+            and the stream ends after it. The watch is opened again from the last version before it.
         failures: events whose object could not be decoded; they are left out of `events`.
     """
 
     events: Sequence[Delta]
     resource_version: str = ""
     initial_events_end: bool = False
-    error: ApiError | None = None
+    error: KinformerError | None = None
     failures: Sequence[ObjectError] = ()
 
 

@@ -148,6 +148,10 @@ class StatusRecord:
     state: InformerState = InformerState.NEW
     since: float = 0.0
     last_contact: float | None = None
+    opened_at: float = 0.0
+    """When the watch that is or was open last was answered."""
+    well_after: float = SHORT_WATCH_SECONDS
+    """Seconds that it must be open until the failures before it count as over."""
     last_error: BaseException | None = None
     last_error_at: float | None = None
     failures: int = 0
@@ -185,11 +189,17 @@ class StatusRecord:
         """A watch has ended: cleanly, by an error, or for another reason."""
         self.watch_ends[class_of(why) if isinstance(why, BaseException) else why or "closed"] += 1
 
+    def is_well(self, now: float) -> bool:
+        """Return whether a watch is open, and no failure before it counts any more."""
+        if self.state is not InformerState.WATCHING:
+            return False
+        return not self.failures or now - self.opened_at >= self.well_after
+
     def snapshot(
         self, now: float, *, has_synced: bool, resource_version: str, storage: StorageStatus, changes: Changes
     ) -> InformerStatus:
         """Return the status as it is now."""
-        well = self.state is InformerState.WATCHING and now - self.since >= SHORT_WATCH_SECONDS
+        well = self.is_well(now)
         return InformerStatus(
             state=self.state,
             since=self.since,

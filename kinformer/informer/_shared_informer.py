@@ -229,8 +229,12 @@ class SharedInformer:
 
     @property
     def is_live(self) -> bool:
-        """Whether a watch is open at this moment, and the cache follows the server."""
-        return self._record.state is InformerState.WATCHING
+        """Whether a watch is open at this moment, and the cache follows the server.
+
+        After watches that failed and brought nothing, a new one counts only when it brings something, or has been open
+        for longer than any of them was.
+        """
+        return self._record.is_well(self._clock())
 
     def is_fresh(self, max_age: float) -> bool:
         """Whether the cache is known to be no older than so many seconds.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
+from kinformer._survivable import is_survivable
 from kinformer._time_slice import TimeSlice
 from kinformer.errors import TransformError
 from kinformer.listwatch import Delta, DeltaType
@@ -170,7 +171,9 @@ class Intake:
             if manifest is None:
                 return None
             made = KubeObject.from_dict(manifest, resource)
-        except Exception as cause:  # noqa: BLE001 - a user's function; it must not stop the others' objects
+        except BaseException as cause:
+            if not is_survivable(cause):
+                raise
             reason = f"the transform raised {type(cause).__name__}; left out of the cache"
             error = TransformError(reason, key=str(obj.key), resource=resource.full_name)
             error.__cause__ = cause

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Final
 
+from kinformer._survivable import is_survivable
 from kinformer._time_slice import TimeSlice
 from kinformer.errors import (
     ExpiredError,
@@ -19,6 +20,7 @@ from kinformer.errors import (
     ProtocolError,
     StreamBrokenError,
     TransportTimeoutError,
+    UnexpectedError,
 )
 from kinformer.metrics import NO_METRICS
 from kinformer.objects import version_number
@@ -40,8 +42,12 @@ __all__ = ["STREAM_DEADLINE", "Reflector"]
 
 _log = logging.getLogger(__name__)
 
-STREAM_DEADLINE: Final = 30.0
-"""Seconds that a streaming list may go on without an object that is new, and without its end."""
+STREAM_DEADLINE: Final = 20.0
+"""Seconds that a streaming list may go on without a new object and without its end."""
+
+OPENING_DEADLINE: Final = 20.0
+"""Seconds that the server may take to answer a watch. After that a list is made: behind a gateway that holds the answer
+back until there is an event, the cache is right all the same."""
 
 _QUEUED_PER_SLICE: Final = 1000
 
@@ -101,6 +107,7 @@ class Reflector:
         self._listing = False
         self._relist_reason = ""
         self._last_error: KinformerError | None = None
+        self._no_success_since: float | None = None  # neither a list nor a watch worked since then
 
     @property
     def resource_version(self) -> str:
@@ -141,9 +148,7 @@ class Reflector:
             if self._relist_reason:
                 machine.relist(self._relist_reason)
                 self._relist_reason = ""
-            status.failures = machine.failures
-            if not machine.failures:
-                status.failing_since = None
+            self._went_well()
 
     def relist(self, reason: str = "asked for") -> None:
         """List anew: at once, or when a list that is under way has ended."""
@@ -172,11 +177,11 @@ class Reflector:
 
     def _gives_up(self, next_try: float) -> bool:
         """Whether the budget of failure is used up before the next try."""
-        since = self._status.failing_since
+        since = self._no_success_since
         if self._give_up_after is None or since is None or next_try - since <= self._give_up_after:
             return False
         if self._on_give_up(self._last_error):
-            self._status.failing_since = next_try
+            self._no_success_since = next_try
             return False
         return True
 
@@ -223,9 +228,10 @@ class Reflector:
                     self._intake.report(page.failures)
                     status.listed = len(kept)
                     del page  # megabytes, which need not be there while the next page comes
-        except KinformerError as error:
-            machine.list_failed(error, pages=pages)
-            self._failed(error, "list")
+        except BaseException as error:  # noqa: BLE001 - a last line of defence
+            failure = self._as_failure(error, "list")
+            machine.list_failed(failure, pages=pages)
+            self._failed(failure, "list")
             return
         if not self._refused(version):
             await self._listed(step, kept, version, pages, began)
@@ -240,11 +246,8 @@ class Reflector:
         failure: KinformerError | None = None
         why: KinformerError | str | None = "interrupted"
         try:
-            async with self._source.watch(
-                resource_version=step.resource_version,
-                timeout_seconds=step.timeout_seconds,
-                send_initial_events=True,
-            ) as batches:
+            async with AsyncExitStack() as stack:
+                batches = await self._open(stack, step)
                 opened = True
                 began = clock()
                 self._opened(asked, began)
@@ -260,12 +263,12 @@ class Reflector:
                     del kept
                     failure = await self._follow(batches)
             why = failure
-        except KinformerError as error:
-            why = failure = error
+        except BaseException as error:  # noqa: BLE001 - a last line of defence
+            why = failure = self._as_failure(error, "watch" if ended else "streaming list")
         finally:
             self._closed(why, opened=opened)
         if ended:
-            self._watch_over(failure, clock() - began)
+            self._watch_over(failure, lasted=clock() - began, opening=0.0)
         else:
             assert failure is not None
             machine.stream_failed(failure, opened=opened, hung=isinstance(failure, _HungError))
@@ -311,19 +314,48 @@ class Reflector:
         failure: KinformerError | None = None
         why: KinformerError | str | None = "interrupted"
         try:
-            async with self._source.watch(
-                resource_version=step.resource_version, timeout_seconds=step.timeout_seconds
-            ) as batches:
+            async with AsyncExitStack() as stack:
+                batches = await self._open(stack, step)
                 began = clock()
                 opened = True
                 self._opened(asked, began)
                 failure = await self._follow(batches)
             why = failure
-        except KinformerError as error:
-            why = failure = error
+        except BaseException as error:  # noqa: BLE001 - a last line of defence
+            why = failure = self._as_failure(error, "watch")
         finally:
             self._closed(why, opened=opened)
-        self._watch_over(failure, clock() - began)
+        # A refusal lasted 0 s, however long the server took for it.
+        now = clock()
+        self._watch_over(failure, lasted=now - began if opened else 0.0, opening=(began if opened else now) - asked)
+
+    async def _open(self, stack: AsyncExitStack, step: StreamStep | WatchStep) -> AsyncIterator[WatchBatch]:
+        """Open a watch that ends with the stack."""
+        watch = self._source.watch(
+            resource_version=step.resource_version,
+            timeout_seconds=step.timeout_seconds,
+            send_initial_events=isinstance(step, StreamStep),
+        )
+        limit = asyncio.timeout(OPENING_DEADLINE)
+        try:
+            async with limit:
+                return await stack.enter_async_context(watch)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            msg = f"the server has not answered the watch of {self._name} after {OPENING_DEADLINE:g} s"
+            raise TransportTimeoutError(msg) from None
+
+    def _as_failure(self, error: BaseException, doing: str) -> KinformerError:
+        """Return an error of the server or the source as a failure, or raise it if it must end this task."""
+        if isinstance(error, KinformerError):
+            return error
+        if not is_survivable(error):
+            raise error
+        _log.error("%s: unexpected %s in a %s", self._name, type(error).__name__, doing, exc_info=error)
+        failure = UnexpectedError(f"the {doing} of {self._name} failed with an unexpected {type(error).__name__}")
+        failure.__cause__ = error
+        return failure
 
     async def _follow(self, batches: AsyncIterator[WatchBatch]) -> KinformerError | None:
         """Queue what an open watch brings, to its end; returns the ERROR event that ended it, if one did."""
@@ -341,8 +373,7 @@ class Reflector:
                 status.last_event_at = now
             if batch.events or batch.resource_version:
                 machine.progressed(batch.resource_version)
-                status.failures = 0
-                status.failing_since = None
+                self._went_well()
                 status.received_version = machine.resource_version
                 self._intake.reached(version_number(machine.resource_version))
                 self._fifo.mark(machine.resource_version, self.lists)
@@ -352,8 +383,11 @@ class Reflector:
 
     def _opened(self, asked: float, now: float) -> None:
         """A watch was answered."""
-        self._status.heard(now)
-        self._status.watches += 1
+        status = self._status
+        status.heard(now)
+        status.watches += 1
+        status.opened_at = now
+        status.well_after = self._machine.well_after
         self._metrics.watch_opened(self._name, seconds=now - asked)
 
     def _closed(self, why: KinformerError | str | None, *, opened: bool) -> None:
@@ -361,11 +395,13 @@ class Reflector:
         if opened:
             self._status.watch_ended(why)
 
-    def _watch_over(self, failure: KinformerError | None, lasted: float) -> None:
+    def _watch_over(self, failure: KinformerError | None, *, lasted: float, opening: float) -> None:
+        if lasted >= self._machine.well_after:
+            self._no_success_since = None
         if failure is None:
-            failure = self._machine.watch_ended(lasted=lasted)
+            failure = self._machine.watch_ended(lasted=lasted, opening=opening)
         else:
-            self._machine.watch_failed(failure, lasted=lasted)
+            self._machine.watch_failed(failure, lasted=lasted, opening=opening)
         if failure is not None:
             self._failed(failure, "watch")
 
@@ -399,8 +435,8 @@ class Reflector:
         machine.listed(version, pages=pages)
         self.lists += 1
         self._fifo.mark(version, self.lists)
-        status.failures = 0
-        status.failing_since = None
+        self._no_success_since = None
+        self._went_well()
         status.lists[step.reason] += 1
         self._intake.reached(version_number(version))
         seconds = asyncio.get_running_loop().time() - asked
@@ -414,6 +450,14 @@ class Reflector:
             if kept:
                 await asyncio.sleep(0)
 
+    def _went_well(self) -> None:
+        """Write down what failures are left: those of watches go on when a list works."""
+        status = self._status
+        status.failures = self._machine.failures
+        if not status.failures:
+            status.failing_since = None
+            self._no_success_since = None
+
     def _left_out(self, error: ObjectError) -> None:
         self._status.left_out += 1
         _log.warning("%s: left out: %s", self._name, error)
@@ -425,6 +469,8 @@ class Reflector:
         if failures == 1 or (failures and status.failing_since is None):
             # The first of a row; before it, something had gone well, if only a watch that had nothing to bring.
             status.failing_since = asyncio.get_running_loop().time()
+        if failures and self._no_success_since is None:
+            self._no_success_since = asyncio.get_running_loop().time()
         self._last_error = error
         # A version expires in the normal course of things, after a quiet hour or a restart of the API server.
         level = logging.INFO if isinstance(error, ExpiredError) else logging.WARNING

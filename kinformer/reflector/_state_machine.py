@@ -1,16 +1,23 @@
-"""What a reflector does next: stream, list, watch or wait. A pure state machine; `reflector` is the I/O around it.
+"""Decides what a reflector does next: stream, list, watch or wait. Pure; `_reflector` is the I/O around it.
 
     start ──▶ STREAM ──end bookmark──▶ the same stream goes on as WATCH ──ended──▶ WATCH ...
-                │ not offered, or no end in sight                         │
+                │ not offered, or it fails                                │
                 ▼                                                         │
               LIST ────────────────────ok──────────────────▶ WATCH        │
                 ▲                                              │          │
-                └── (or STREAM) ◀── 410, relist ◀──────────────┴──────────┘      WAIT before any of them, when it failed
+                └── (or STREAM) ◀── 410, barren watches, relist┴──────────┘    WAIT before any of them, after a failure
 
-The rules are client-go's (tools/cache/reflector.go), with
-these differences: success resets the backoff, a version that expired under a healthy watch relists at once, a
-watch that ends at once again and again backs off, transient watch errors are answered by watching again, not by a list,
-and a list older than what was seen is refused.
+The rules are those of client-go (tools/cache/reflector.go), with these differences:
+
+- The progress of a watch is what it brought: events or a bookmark of a newer version. How long it lasted says nothing.
+  A watch that brought nothing is barren. After `WATCHES_BEFORE_LIST` barren watches, or `BLIND_SECONDS` of them, the
+  next step is a list. While lists work, one begins at the latest `LIST_WITHIN_SECONDS` after the last, if a watch does
+  not stay open for longer than that. So whatever ails the watches, the cache is at most some 30 s old.
+- Success starts the backoff anew, and a version that expired under a watch that worked is answered by a list at once.
+- Clean ends of short watches, again and again, back off.
+- A list older than the received version is refused.
+
+docs/design/0010-watches-that-bring-nothing.md has the reasons and the figures.
 """
 
 from __future__ import annotations
@@ -28,6 +35,7 @@ from kinformer.errors import (
     ExpiredError,
     ForbiddenError,
     InvalidError,
+    MalformedStreamError,
     MethodNotAllowedError,
     NotFoundError,
     ProtocolError,
@@ -63,12 +71,25 @@ PAGE_SIZE: Final = 500
 MIN_WATCH_SECONDS: Final = 300
 """The shortest `timeoutSeconds` of a watch; the longest is twice that (client-go defaultMinWatchTimeout)."""
 
-WATCH_FAILURES_BEFORE_LIST: Final = 5
-"""So many failed watches in a row, and a fresh list is made: perhaps the version itself is what is refused."""
+WATCHES_BEFORE_LIST: Final = 3
+"""After so many watches in a row that brought nothing, or that ended at a malformed line, a list is made."""
 
+BLIND_SECONDS: Final = 12.0
+"""A list is made before that, when barren watches and the pauses after them have taken so long."""
+
+LIST_WITHIN_SECONDS: Final = 22.0
+"""While lists work, no pause after a failed watch goes beyond so many seconds after the last list."""
+
+LIVED_SECONDS: Final = 25.0
+"""A watch that was open for so long and brought nothing may well be that of a quiet resource, ended by a proxy. It
+counts as barren, but neither as a failure nor as time without sight of the server."""
+
+MAX_RETRY_AFTER: Final = 50.0
+"""The longest `Retry-After` that is obeyed, in seconds. With a list after it, the cache is right within a minute of the
+end of any failure."""
 
 STREAM_ATTEMPTS: Final = 3
-"""So many streaming lists in a row that came to no end, and this resource is listed by pages from then on."""
+"""After so many streaming lists in a row that failed, this resource is listed by pages only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +155,7 @@ class StreamingMemory:
 
 @dataclass(slots=True)
 class ReflectorMachine:
-    """Told what came of each step, it says what the next one is.
+    """Given the outcome of each step, returns the next step.
 
     Call `next_step`, carry the step out, and report its outcome with exactly one of `listed`, `list_failed`,
     `list_refused`, `stream_failed`, `watch_ended` and `watch_failed` (none for a `WaitStep`); report `progressed` as a
@@ -154,26 +175,44 @@ class ReflectorMachine:
     rng: random.Random = field(default_factory=random.Random)
     streaming: StreamingMemory = field(default_factory=lambda: StreamingMemory("not asked for"))
     resource_version: str = ""
-    """The version the cache has been brought to; "" before the first list."""
-    failures: int = 0
-    """Failures in a row; any success sets it to 0."""
+    """The version up to which everything was received; "" before the first list."""
+    well_after: float = SHORT_WATCH_SECONDS
+    """Seconds that a watch must be open before earlier failures count as over: longer than any watch that failed since
+    the last progress. So watches that always fail after some seconds are never well."""
+    _list_failures: int = 0
+    _watch_failures: int = 0
     _list_reason: str = "initial"
     _quorum: bool = False
     _paged_always: bool = False
     _unpaged: bool = False
     _expirations: int = 0
+    _brought: bool = False  # by the present watch
+    _barren: int = 0  # watches that brought nothing, since one did, or since the last list
+    _blind: float = 0.0  # seconds of such watches and the pauses after them
+    _took: float = 0.0  # seconds of the last of them
+    _malformed: int = 0  # watches that ended at a line that is no event, since the last list
     _short_watches: int = 0
-    _brought: bool = False
+    _watch_timeout: float = 0.0
     _streams_failed: int = 0
     _by_pages: bool = False
     _wait: WaitStep | None = None
 
+    @property
+    def failures(self) -> int:
+        """Failures in a row. A list ends those of lists; those of watches end when a watch brings something or lives.
+
+        A cache that is kept right by lists alone is not well, because it learns of a change late.
+        """
+        return self._list_failures + self._watch_failures
+
     def next_step(self) -> Step:
-        """What to do now."""
+        """Return the next step."""
         if self._wait is not None:
             wait, self._wait = self._wait, None
             return wait
         timeout = self.rng.randint(self.watch_seconds, 2 * self.watch_seconds)
+        self._brought = False
+        self._watch_timeout = timeout
         if not self._list_reason:
             return WatchStep(self.resource_version, timeout)
         if self.streaming.off or self._by_pages:
@@ -201,7 +240,7 @@ class ReflectorMachine:
         return not self._quorum and self.is_older(resource_version)
 
     def listed(self, resource_version: str, *, pages: int) -> None:
-        """The list is in the cache, of so many pages; 0 for one that was streamed."""
+        """Report that a list is queued; it had so many pages, 0 if it was streamed."""
         if pages > 1 and self._list_version() == "0":
             # The watch cache is off: it would have answered "0" in one piece. So a limit costs nothing.
             self._paged_always = True
@@ -210,28 +249,32 @@ class ReflectorMachine:
         self._quorum = False
         self._unpaged = False
         self._by_pages = False
-        self._streams_failed = 0
-        self._short_watches = 0
-        self.failures = 0
+        self._list_failures = 0
+        self._barren = 0
+        self._blind = 0.0
+        self._malformed = 0
+        if not pages:
+            self._streams_failed = 0
+            self._brought = True  # the stream goes on as a watch, which has brought the whole list
 
     def list_refused(self, error: KinformerError) -> None:
         """The list was older than what the cache has; the next one is a quorum read, which cannot be."""
         self._quorum = True
-        self._back_off(error)
+        self._list_failures += 1
+        self._pause(error)
 
     def list_failed(self, error: KinformerError, *, pages: int = 0) -> None:
-        """The list could not be had, or not beyond so many pages."""
+        """Report that the list failed, after so many pages."""
+        self._list_failures += 1
         if isinstance(error, ExpiredError) and pages and not self._unpaged:
             # The continue token outlived the server's history: ask for the whole in one piece (as client-go does).
             self._unpaged = True
-            self.failures += 1
             return
         if isinstance(error, ExpiredError | ResourceVersionTooLargeError) and self._list_version() != "":
             # This server cannot serve that version. It can always serve its newest, so ask for that at once.
             self._quorum = True
-            self.failures += 1
             return
-        self._back_off(error)
+        self._pause(error)
 
     def stream_failed(self, error: KinformerError, *, opened: bool, hung: bool = False) -> None:
         """A streaming list came to nothing.
@@ -241,102 +284,156 @@ class ReflectorMachine:
             opened: the server had agreed to it.
             hung: nothing new came for longer than may be, and no end bookmark.
         """
+        self._list_failures += 1
         if (
             isinstance(error, ExpiredError | ResourceVersionTooLargeError)
             and self.resource_version
             and not self._quorum
         ):
             self._quorum = True
-            self.failures += 1
             return
         if hung or (not opened and isinstance(error, _NOT_OFFERED)):
-            # A server without it says so in many ways; an old one ignores the question, and never sends the bookmark.
-            self._stream_no_more(error)
+            # A server without streaming lists refuses in many ways; an old one ignores the parameter, and never sends
+            # the bookmark.
+            self.streaming.off = str(error)
             return
         if isinstance(error, ForbiddenError) and not opened:
-            # Perhaps only watching is forbidden. A list tells, and is more than nothing.
+            # Perhaps only watching is forbidden.
             self._by_pages = True
-            self.failures += 1
             return
         if opened or not isinstance(error, _NOT_OF_STREAMING):
             self._streams_failed += 1
+            # Whatever ails watches may leave lists working.
+            self._by_pages = True
             if self._streams_failed >= STREAM_ATTEMPTS:
-                self._stream_no_more(error)
+                self.streaming.off = str(error)
                 return
-        self._back_off(error)
-
-    def _stream_no_more(self, error: KinformerError) -> None:
-        self.streaming.off = str(error)
-        self.failures += 1
+        elif self._list_failures > 1:
+            # Lists would have failed as well, if this error is not of watches alone.
+            self._by_pages = True
+        self._pause(error)
 
     def progressed(self, resource_version: str) -> None:
-        """The watch brought events or a bookmark, and the cache is at that version now."""
-        if resource_version and not self.is_older(resource_version):
+        """Report that the watch brought events or a bookmark, which are queued. Old news is no progress."""
+        if resource_version:
+            if resource_version == self.resource_version or self.is_older(resource_version):
+                return
             self.resource_version = resource_version
-        self.failures = 0
+        self._brought = True
+        self._watch_failures = 0
+        self._list_failures = 0
         self._expirations = 0
+        self._barren = 0
+        self._blind = 0.0
+        self.well_after = SHORT_WATCH_SECONDS
         # Streams that end at once but bring something are slowed down a little, not ever more.
         self._short_watches = min(self._short_watches, 1)
-        self._brought = True
 
-    def watch_ended(self, *, lasted: float) -> KinformerError | None:
-        """The server ended the stream, as it does every few minutes; `lasted` is in seconds.
+    def watch_ended(self, *, lasted: float, opening: float = 0.0) -> KinformerError | None:
+        """Report that the server ended the stream cleanly.
+
+        Args:
+            lasted: seconds from the answer to the end.
+            opening: seconds from the request to the answer.
 
         Returns:
-            What is wrong, when it does so at once, again and again, and brings nothing.
+            The failure, when watches end early again and again and bring nothing.
         """
-        if lasted >= SHORT_WATCH_SECONDS:
-            self.failures = 0
-            self._short_watches = 0
-            self._expirations = 0
+        if lasted >= self._watch_timeout - 1:
+            # Its full time. Perhaps it brought nothing because nothing changed.
+            self._watch_failures = self._short_watches = self._expirations = 0
+            return None
+        if self._brought:
+            self._short_watches = self._short_watches + 1 if lasted < SHORT_WATCH_SECONDS else 0
+            if self._short_watches > 1:
+                # Not a failure, and yet a reason not to hurry.
+                self._wait = WaitStep(self.backoff.delay(self._short_watches - 1), None)
+            return None
+        self._was_barren(lasted, opening)
+        if lasted >= LIVED_SECONDS:
+            self._watch_failures = self._short_watches = self._expirations = 0
+            self._list_if_due()
             return None
         self._short_watches += 1
-        brought, self._brought = self._brought, False
         if self._short_watches <= 1:
+            self._list_if_due()
             return None
-        if brought:
-            # Not a failure, and yet a reason not to hurry.
-            self._wait = WaitStep(self.backoff.delay(self._short_watches - 1), None)
-            return None
-        self.failures = self._short_watches - 1
-        count = self._short_watches
+        self._watch_failures += 1
         error = StreamBrokenError(
-            f"the server ends each watch at once: {count} in a row, the last after {lasted:.2f} s"
+            f"the server ends watches early, and they bring nothing: {self._short_watches} in a row, the last after "
+            f"{lasted:.2f} s"
         )
-        self._wait = WaitStep(self.backoff.delay(self.failures), error)
+        self._pause(error)
+        self._list_if_due()
         return error
 
-    def watch_failed(self, error: KinformerError, *, lasted: float) -> None:
-        """The watch was refused, reported an error, or broke."""
-        self._brought = False
+    def watch_failed(self, error: KinformerError, *, lasted: float, opening: float = 0.0) -> None:
+        """Report that the watch was refused (it lasted 0 s then), reported an error, or broke."""
+        is_new_row = lasted >= self.well_after
+        if not self._brought:
+            self._was_barren(lasted, opening)
+        if isinstance(error, MalformedStreamError):
+            self._malformed += 1
         if isinstance(error, ExpiredError):
-            self._expirations += 1
+            self._expirations = 1 if lasted >= LIVED_SECONDS else self._expirations + 1
             self._list_reason = "expired"
             if self._expirations > 1:
-                self.failures = self._expirations - 1
-                self._wait = WaitStep(self.backoff.delay(self.failures), error)
+                self._watch_failures += 1
+                self._pause(error)
             return
         if isinstance(error, TransportTimeoutError) and lasted >= SHORT_WATCH_SECONDS:
-            # It was open and fell silent; the next one may well work, and waiting longer helps nobody.
+            # It was open and fell silent. The next one may well work, and a longer pause helps nobody.
             if self.failures == 0:
-                self.failures = 1
+                self._watch_failures = 1
+                self._list_if_due()
                 return
-        elif lasted >= SHORT_WATCH_SECONDS:
-            self.failures = 0
-        self._back_off(error)
+        elif is_new_row:
+            self._watch_failures = 0
+        self._watch_failures += 1
+        pause = self._pause(error)
         if _needs_list(error):
-            self._list_reason = "watch refused"
-        elif self.failures >= WATCH_FAILURES_BEFORE_LIST:
-            self._list_reason = "failed watches"
+            self._list_instead("watch refused")
+        elif self._malformed >= WATCHES_BEFORE_LIST:
+            self._list_instead("malformed events")
+        else:
+            self._list_if_due(error, pause)
 
-    def _back_off(self, error: KinformerError) -> None:
-        self.failures += 1
-        retry_after = error.retry_after if isinstance(error, ApiError) else None
-        seconds = self.backoff.delay(self.failures, retry_after=retry_after)
+    def _was_barren(self, lasted: float, opening: float) -> None:
+        """Count a watch that brought nothing, however long it lasted."""
+        self._barren += 1
+        if lasted < LIVED_SECONDS:
+            self._took = opening + lasted
+            self._blind += self._took
+            self.well_after = max(self.well_after, lasted + SHORT_WATCH_SECONDS)
+
+    def _list_if_due(self, error: KinformerError | None = None, pause: float = 0.0) -> None:
+        """Make the next step a list, when watches have not brought anything for too long."""
+        if isinstance(error, TooManyRequestsError | ConnectError):
+            # The whole server has too much to do, or is away: no list before it is needed (client-go, too, watches on).
+            due = self._blind + max(pause, self._took) >= LIST_WITHIN_SECONDS
+        else:
+            due = self._barren >= WATCHES_BEFORE_LIST or self._blind >= BLIND_SECONDS
+        if due and self._barren:
+            self._list_instead("failed watches")
+
+    def _list_instead(self, reason: str) -> None:
+        self._list_reason = reason
+        self._by_pages = True  # a streaming list is a watch, too
+
+    def _pause(self, error: KinformerError) -> float:
+        """Wait before the next step; return the seconds."""
+        seconds = self.backoff.delay(self.failures)
         if isinstance(error, NotFoundError):
             # The resource is not there. It may come (a CRD posted later), but not within the second.
             seconds = max(seconds, self.backoff.maximum * (1 - self.backoff.jitter * self.rng.random()))
+        if not self._list_failures:
+            # As far as is known, lists work.
+            seconds = min(seconds, max(LIST_WITHIN_SECONDS - self._blind, self.backoff.initial))
+        if isinstance(error, ApiError) and error.retry_after is not None:
+            seconds = max(seconds, min(error.retry_after, MAX_RETRY_AFTER))
+        self._blind += seconds
         self._wait = WaitStep(seconds, error)
+        return seconds
 
     def _list_version(self) -> str:
         return "" if self._quorum else self.resource_version or "0"

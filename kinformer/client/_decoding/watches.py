@@ -19,7 +19,14 @@ import msgspec
 from kinformer.client._http.errors import NOT_JSON
 from kinformer.client._http.limits import EVENT_LIMIT
 from kinformer.client._http.response_parser import Pieces, whole
-from kinformer.errors import ApiError, DecodeError, ProtocolError, StreamBrokenError, api_error
+from kinformer.errors import (
+    DecodeError,
+    KinformerError,
+    MalformedStreamError,
+    ProtocolError,
+    StreamBrokenError,
+    api_error,
+)
 from kinformer.listwatch import Delta, DeltaType, WatchBatch
 from kinformer.objects import KubeObject, ObjectKey, decode_head
 
@@ -317,7 +324,7 @@ class WatchDecoder:
                 if line == b"{":
                     self._document = bytearray(b"{\n")
                     return
-            self._fail(f"what came is not an event: {error}", b"")
+            self._malformed(f"a line is not JSON ({error})")
             return
         self._started = True
         match event.type:
@@ -343,7 +350,8 @@ class WatchDecoder:
         except DecodeError as error:
             if _kind_of(raw) == "Table":
                 raise self._wrong_kind("Table") from None
-            self._fail(error.reason, raw)
+            if not self._fail(error.reason, raw):
+                self._malformed(f"an event names no object ({error.reason})")
             return
         self._events.append(Delta(kind, thing))
         self._version = thing.metadata.resource_version or self._version
@@ -354,7 +362,7 @@ class WatchDecoder:
         except NOT_JSON as error:
             if _kind_of(raw) == "Table":
                 raise self._wrong_kind("Table") from None
-            self._fail(f"a bookmark cannot be decoded: {error}", b"")
+            self._malformed(f"a bookmark cannot be decoded ({error})")
             return
         self._version = metadata.resource_version or self._version
         # KEP-3157, "Watch list": this bookmark says that the present state has been sent.
@@ -394,17 +402,28 @@ class WatchDecoder:
         if kind is not None and kind != "PartialObjectMetadata":
             raise self._wrong_kind(kind)
 
-    def _fail(self, reason: str, raw: bytes) -> None:
-        """Report an event that cannot be used, with what can still be read of it."""
+    def _malformed(self, reason: str) -> None:
+        """End the stream here: what the line said is unknown, so the watch must be opened again from before it."""
+        self.ended = True
+        self._seal(error=MalformedStreamError(f"cannot {self._doing}: {reason}; the watch is opened again"))
+
+    def _fail(self, reason: str, raw: bytes) -> bool:
+        """Report an event that cannot be used; return whether its key can be read.
+
+        The cache leaves that object out, until its next event.
+        """
         try:
             metadata = _decode_any(raw).get("metadata") if raw else None
         except (*NOT_JSON, AttributeError):
             metadata = None
-        self._failures.append(DecodeError(reason, key=readable_key(metadata), resource=self._resource.full_name))
+        key = readable_key(metadata)
+        self._failures.append(DecodeError(reason, key=key, resource=self._resource.full_name))
         if isinstance(metadata, dict) and isinstance(version := metadata.get("resourceVersion"), str) and version:
-            self._version = version
+            # Without a key nothing is left out of the cache, so the version is not reached.
+            self._version = version if key is not None else self._version
+        return key is not None
 
-    def _seal(self, *, initial_events_end: bool = False, error: ApiError | None = None) -> None:
+    def _seal(self, *, initial_events_end: bool = False, error: KinformerError | None = None) -> None:
         """End the batch here."""
         self._batches.append(WatchBatch(self._events, self._version, initial_events_end, error, self._failures))
         self._events, self._failures, self._version = [], [], ""

@@ -17,6 +17,7 @@ from kinformer.errors import (
     IndexFunctionError,
     KinformerError,
     StoppedError,
+    UnexpectedError,
     UnknownIndexError,
     api_error,
 )
@@ -684,13 +685,34 @@ async def test_stopping_cancels_handlers_and_leaves_no_task() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_defect_of_the_informer_itself_is_never_silent() -> None:
+async def test_a_source_that_raises_what_it_must_not_is_reported_and_tried_again() -> None:
     class Broken(FakeSource):
-        def watch(self, **_: Any) -> Any:
-            msg = "a bug"
-            raise ZeroDivisionError(msg)
+        def watch(self, **arguments: Any) -> Any:
+            if now() < 60:
+                msg = "a bug"
+                raise ZeroDivisionError(msg)
+            return super().watch(**arguments)
 
-    pods = SharedInformer(Broken())
+    source = Broken(pod("a"))
+    errors: list[KinformerError] = []
+    async with SharedInformer(source, on_error=lambda error, _: errors.append(error)) as pods:
+        await pods.synced(timeout=1)
+        await asyncio.sleep(30)
+        assert isinstance(errors[0], UnexpectedError)
+        assert isinstance(errors[0].__cause__, ZeroDivisionError)
+        assert pods.status.failures > 1
+        assert not pods.is_live
+        await asyncio.sleep(60)
+        assert pods.is_live
+
+
+async def test_a_defect_of_the_informer_itself_is_never_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: object) -> None:
+        msg = "a bug"
+        raise ZeroDivisionError(msg)
+
+    monkeypatch.setattr("kinformer.reflector._state_machine.ReflectorMachine.next_step", broken)
+    pods = SharedInformer(FakeSource())
     pods.start()
     await asyncio.sleep(1)
     assert pods.status.state is InformerState.FAILED

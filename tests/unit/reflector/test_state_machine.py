@@ -13,6 +13,7 @@ from kinformer.errors import (
     ApiError,
     ConnectError,
     KinformerError,
+    MalformedStreamError,
     ProtocolError,
     StreamBrokenError,
     TLSError,
@@ -39,6 +40,7 @@ INVALID = api_error(422, {"reason": "Invalid"})
 UNAVAILABLE = api_error(503)
 REFUSED = ConnectError("refused")
 BROKEN = StreamBrokenError("broken")
+MALFORMED = MalformedStreamError("no JSON")
 SILENT = TransportTimeoutError("silent")
 HTML = ProtocolError("HTML")
 OLD_LIST = ProtocolError("older than what was seen")
@@ -69,6 +71,15 @@ def ended(lasted: float = 300, progress: str = "") -> Outcome:
         machine.watch_ended(lasted=lasted)
 
     return report
+
+
+def slow_refusal(seconds: float) -> Outcome:
+    """The server took its time to refuse the watch."""
+    return lambda machine: machine.watch_failed(api_error(500), lasted=0, opening=seconds)
+
+
+def broken(lasted: float) -> Outcome:
+    return watch_failed(BROKEN, lasted)
 
 
 def watch_failed(error: KinformerError, lasted: float = 0.01, progress: str = "") -> Outcome:
@@ -121,20 +132,26 @@ TABLE = [
     ),
     Case(
         "streams that end at once, again and again",
-        [listed("7"), *[ended(0.1)] * 8],
-        [START, "watch 7", "watch 7"]
-        + [
-            step
-            for seconds in ("0.8", "1.6", "3.2", "6.4", "12.8", "25.6", "30")
-            for step in (f"wait {seconds} StreamBrokenError", "watch 7")
+        [listed("7"), *[ended(0.1)] * 3, listed("8"), ended(0.1), ended(0.1), listed("8"), ended(0.1), listed("8")],
+        [
+            *[START, "watch 7", "watch 7", "wait 0.8 StreamBrokenError", "watch 7"],
+            *["wait 1.6 StreamBrokenError", "list 7 limit 0: failed watches", "watch 8"],
+            *["wait 3.2 StreamBrokenError", "watch 8", "wait 6.4 StreamBrokenError", "watch 8", "watch 8"],
+            *["wait 12.8 StreamBrokenError", "list 8 limit 0: failed watches", "watch 8"],
         ],
     ),
     Case(
         "a stream that lives after some that did not",
-        [listed("7"), *[ended(0.1)] * 3, ended(), ended(0.1)],
-        [START, "watch 7", "watch 7"]
-        + [s for wait in ("0.8", "1.6") for s in (f"wait {wait} StreamBrokenError", "watch 7")]
-        + ["watch 7", "watch 7"],
+        [listed("7"), *[ended(0.1)] * 2, ended(600), ended(0.1)],
+        [
+            START,
+            "watch 7",
+            "watch 7",
+            "wait 0.8 StreamBrokenError",
+            "watch 7",
+            "watch 7",
+            "list 7 limit 0: failed watches",
+        ],
     ),
     Case(
         "streams that bring something and end at once: slowed down, but not ever more",
@@ -282,8 +299,28 @@ FAILURES = [
     ),
     Case(
         "a server that says it of a watch",
-        [listed("7"), watch_failed(patience(90)), watch_failed(patience(7, 503))],
-        [START, "watch 7", "wait 90 TooManyRequestsError", "watch 7", "wait 7 ServiceUnavailableError", "watch 7"],
+        [listed("7"), watch_failed(patience(9)), watch_failed(patience(7, 503))],
+        [
+            START,
+            "watch 7",
+            "wait 9 TooManyRequestsError",
+            "watch 7",
+            "wait 7 ServiceUnavailableError",
+            "list 7 limit 0: failed watches",
+        ],
+    ),
+    Case(
+        "a server that never wants to be asked again is asked again within a minute",
+        [list_failed(patience(1e9)), listed("7"), watch_failed(patience(1e9)), listed("8")],
+        [
+            START,
+            "wait 50 TooManyRequestsError",
+            START,
+            "watch 7",
+            "wait 50 TooManyRequestsError",
+            "list 7 limit 0: failed watches",
+            "watch 8",
+        ],
     ),
     Case(
         "a resource that is not served (a CRD posted later)",
@@ -293,27 +330,131 @@ FAILURES = [
     Case(
         "a resource that ceases to be served",
         [listed("7"), watch_failed(NOT_FOUND)],
-        [START, "watch 7", "wait 30 NotFoundError", "list 7 limit 0: watch refused"],
+        [START, "watch 7", "wait 21.99 NotFoundError", "list 7 limit 0: watch refused"],
     ),
     *(
         Case(
-            f"{type(error).__name__} on a watch: another one, without a list, until five in a row have failed",
-            [listed("7"), *[watch_failed(error)] * 5, listed("9")],
+            f"{type(error).__name__} on a watch: another one, without a list, until three in a row have failed",
+            [listed("7"), *[watch_failed(error)] * 3, listed("9")],
             [START, "watch 7"]
-            + [s for wait in ("0.8", "1.6", "3.2", "6.4") for s in (f"wait {wait} {type(error).__name__}", "watch 7")]
-            + [f"wait 12.8 {type(error).__name__}", "list 7 limit 0: failed watches", "watch 9"],
+            + [s for wait in ("0.8", "1.6") for s in (f"wait {wait} {type(error).__name__}", "watch 7")]
+            + [f"wait 3.2 {type(error).__name__}", "list 7 limit 0: failed watches", "watch 9"],
         )
-        for error in (REFUSED, BROKEN, FORBIDDEN, UNAVAILABLE, TOO_LARGE, TLSError("unknown authority"), api_error(500))
+        for error in (BROKEN, FORBIDDEN, UNAVAILABLE, TOO_LARGE, TLSError("unknown authority"), api_error(500))
+    ),
+    Case(
+        "no connection: watch again, and list only when the cache would be too old",
+        [listed("7"), *[watch_failed(REFUSED)] * 5, listed("9")],
+        [START, "watch 7"]
+        + [s for wait in ("0.8", "1.6", "3.2", "6.4") for s in (f"wait {wait} ConnectError", "watch 7")]
+        + ["wait 9.95 ConnectError", "list 7 limit 0: failed watches", "watch 9"],
+    ),
+    Case(
+        "watches that fail for ever, though lists work: a list every 22 s",
+        [
+            listed("7"),
+            *([watch_failed(FORBIDDEN)] * 3),
+            listed("8"),
+            watch_failed(FORBIDDEN),
+            watch_failed(FORBIDDEN),
+            *([listed("8"), watch_failed(FORBIDDEN)] * 2),
+        ],
+        [
+            START,
+            "watch 7",
+            "wait 0.8 ForbiddenError",
+            "watch 7",
+            "wait 1.6 ForbiddenError",
+            "watch 7",
+            "wait 3.2 ForbiddenError",
+            "list 7 limit 0: failed watches",
+            "watch 8",
+            "wait 6.4 ForbiddenError",
+            "watch 8",
+            "wait 12.8 ForbiddenError",
+            "list 8 limit 0: failed watches",
+            "watch 8",
+            "wait 21.99 ForbiddenError",
+            "list 8 limit 0: failed watches",
+            "watch 8",
+            "wait 21.99 ForbiddenError",
+            "list 8 limit 0: failed watches",
+        ],
+    ),
+    *(
+        Case(
+            f"watches that are {how} after {seconds} s and bring nothing",
+            [
+                listed("7"),
+                *[(slow_refusal if how == "refused" else ended if how == "ended" else broken)(seconds)] * times,
+            ],
+            steps,
+        )
+        for how, seconds, times, steps in (
+            ("refused", 10, 1, [START, "watch 7", "wait 0.8 ServerError", "watch 7"]),
+            ("refused", 13, 1, [START, "watch 7", "wait 0.8 ServerError", "list 7 limit 0: failed watches"]),
+            ("broken", 13, 1, [START, "watch 7", "wait 0.8 StreamBrokenError", "list 7 limit 0: failed watches"]),
+            (
+                "ended",
+                2,
+                3,
+                [
+                    START,
+                    *(["watch 7"] * 2),
+                    "wait 0.8 StreamBrokenError",
+                    "watch 7",
+                    "wait 1.6 StreamBrokenError",
+                    "list 7 limit 0: failed watches",
+                ],
+            ),
+            ("ended", 60, 3, [START, *["watch 7"] * 3, "list 7 limit 0: failed watches"]),
+        )
+    ),
+    Case(
+        "lines that are no events: the watch is opened again, and after three a list is made, whatever else they bring",
+        [listed("7"), *[watch_failed(MALFORMED, 0.1, version) for version in ("8", "9", "10")], listed("10")],
+        [
+            START,
+            "watch 7",
+            "wait 0.8 MalformedStreamError",
+            "watch 8",
+            "wait 0.8 MalformedStreamError",
+            "watch 9",
+            "wait 0.8 MalformedStreamError",
+            "list 10 limit 0: malformed events",
+            "watch 10",
+        ],
+    ),
+    Case(
+        "old news is no progress",
+        [listed("7"), *[watch_failed(BROKEN, 0.1, "7")] * 3],
+        [
+            START,
+            "watch 7",
+            "wait 0.8 StreamBrokenError",
+            "watch 7",
+            "wait 1.6 StreamBrokenError",
+            "watch 7",
+            "wait 3.2 StreamBrokenError",
+            "list 7 limit 0: failed watches",
+        ],
     ),
     Case(
         "failures between which a watch moved on are not in a row",
-        [listed("7"), *[watch_failed(BROKEN, 0.1, "8")] * 6],
-        [START, "watch 7"] + [s for _ in range(6) for s in ("wait 0.8 StreamBrokenError", "watch 8")],
+        [listed("7"), *[watch_failed(BROKEN, 0.1, str(version)) for version in range(8, 14)]],
+        [START, "watch 7"] + [s for v in range(8, 14) for s in ("wait 0.8 StreamBrokenError", f"watch {v}")],
     ),
     Case(
-        "streams that break after a while are not failures in a row",
-        [listed("7"), *[watch_failed(BROKEN, 60)] * 6],
-        [START, "watch 7"] + [s for _ in range(6) for s in ("wait 0.8 StreamBrokenError", "watch 7")],
+        "streams that break after a while are not failures in a row, but a list makes sure of what they did not bring",
+        [listed("7"), *[watch_failed(BROKEN, 60)] * 3, listed("9")],
+        [
+            START,
+            "watch 7",
+            *(["wait 0.8 StreamBrokenError", "watch 7"] * 2),
+            "wait 0.8 StreamBrokenError",
+            "list 7 limit 0: failed watches",
+            "watch 9",
+        ],
     ),
     *(
         Case(
@@ -328,13 +469,13 @@ FAILURES = [
         [listed("7"), watch_failed(SILENT, 60), watch_failed(SILENT, 60), watch_failed(SILENT, 60)],
         [
             *[START, "watch 7", "watch 7", "wait 1.6 TransportTimeoutError", "watch 7"],
-            *["wait 3.2 TransportTimeoutError", "watch 7"],
+            *["wait 3.2 TransportTimeoutError", "list 7 limit 0: failed watches"],
         ],
     ),
     Case(
         "silence after news is forgiven each time",
-        [listed("7"), *[watch_failed(SILENT, 60, "8")] * 3],
-        [START, "watch 7", "watch 8", "watch 8", "watch 8"],
+        [listed("7"), *[watch_failed(SILENT, 60, version) for version in ("8", "9", "10")]],
+        [START, "watch 7", "watch 8", "watch 9", "watch 10"],
     ),
     Case(
         "a watch that is not even opened in time",
@@ -385,56 +526,76 @@ STREAMING = [
         [STREAM, START, "watch 7", "list 7 limit 0: expired"],
     ),
     Case(
-        "streams that break before their end: three times, then pages",
-        [stream_failed(BROKEN, True)] * 3,
-        [STREAM, "wait 0.8 StreamBrokenError", STREAM, "wait 1.6 StreamBrokenError", STREAM, START],
+        "a stream that breaks before its end is followed by pages, and after the third time always",
+        [*[stream_failed(BROKEN, True), listed("7"), watch_failed(EXPIRED, 400, "8")] * 3],
+        [
+            STREAM,
+            "wait 0.8 StreamBrokenError",
+            START,
+            "watch 7",
+            "stream 8: expired",
+            "wait 0.8 StreamBrokenError",
+            "list 8 limit 0: expired",
+            "watch 7",
+            "stream 8: expired",
+            "list 8 limit 0: expired",
+            "watch 7",
+            "list 8 limit 0: expired",
+        ],
     ),
     Case(
-        "a server that fails at streaming: three times, then pages",
-        [stream_failed(SERVER_ERROR)] * 3,
-        [STREAM, "wait 0.8 ServerError", STREAM, "wait 1.6 ServerError", STREAM, START],
+        "a server that fails at streaming may list",
+        [stream_failed(SERVER_ERROR)],
+        [STREAM, "wait 0.8 ServerError", START],
     ),
     Case(
         "an error event like 422 may be the moment's",
-        [stream_failed(INVALID, True)],
-        [STREAM, "wait 0.8 InvalidError", STREAM],
+        [stream_failed(INVALID, True), listed("7"), watch_failed(EXPIRED, 400, "8")],
+        [STREAM, "wait 0.8 InvalidError", START, "watch 7", "stream 8: expired"],
     ),
     Case(
-        "success forgets broken streams",
+        "a streamed list forgets broken streams",
         [
-            stream_failed(BROKEN, True),
-            stream_failed(BROKEN, True),
-            listed("7", 0),
-            watch_failed(EXPIRED, 400),
-            stream_failed(BROKEN, True),
-            stream_failed(BROKEN, True),
+            *[stream_failed(BROKEN, True), listed("7"), watch_failed(EXPIRED, 400, "8")] * 2,
+            *[listed("9", 0), watch_failed(EXPIRED, 400, "10"), stream_failed(BROKEN, True)],
+            *[listed("11"), watch_failed(EXPIRED, 400, "12")],
         ],
         [
             STREAM,
             "wait 0.8 StreamBrokenError",
-            STREAM,
-            "wait 1.6 StreamBrokenError",
-            STREAM,
+            START,
             "watch 7",
-            "stream 7: expired",
+            "stream 8: expired",
             "wait 0.8 StreamBrokenError",
-            "stream 7: expired",
-            "wait 1.6 StreamBrokenError",
-            "stream 7: expired",
+            "list 8 limit 0: expired",
+            "watch 7",
+            "stream 8: expired",
+            "watch 9",
+            "stream 10: expired",
+            "wait 0.8 StreamBrokenError",
+            "list 10 limit 0: expired",
+            "watch 11",
+            "stream 12: expired",
         ],
     ),
     *(
         Case(
-            f"what pages would meet as well: {type(error).__name__}",
-            [stream_failed(error)] * 4,
-            [STREAM] + [s for wait in waits for s in (f"wait {wait} {type(error).__name__}", STREAM)],
+            f"pages would meet this as well, except where only watches do: {type(error).__name__}",
+            [*[stream_failed(error)] * 2, list_failed(error), listed("7"), watch_failed(EXPIRED, 400, "8")],
+            [STREAM]
+            + [
+                s
+                for wait, step in zip(waits, (STREAM, START, START), strict=True)
+                for s in (f"wait {wait} {type(error).__name__}", step)
+            ]
+            + ["watch 7", "stream 8: expired"],
         )
         for error, waits in (
-            (REFUSED, ("0.8", "1.6", "3.2", "6.4")),
-            (UNAVAILABLE, ("0.8", "1.6", "3.2", "6.4")),
-            (patience(9), ("9", "9", "9", "9")),
-            (TLSError("who are you?"), ("0.8", "1.6", "3.2", "6.4")),
-            (NOT_FOUND, ("30", "30", "30", "30")),
+            (REFUSED, ("0.8", "1.6", "3.2")),
+            (UNAVAILABLE, ("0.8", "1.6", "3.2")),
+            (patience(9), ("9", "9", "9")),
+            (TLSError("who are you?"), ("0.8", "1.6", "3.2")),
+            (NOT_FOUND, ("30", "30", "30")),
         )
     ),
     Case("a watch that is forbidden leaves a list", [stream_failed(FORBIDDEN)], [STREAM, START]),

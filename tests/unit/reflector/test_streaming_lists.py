@@ -123,8 +123,8 @@ async def test_the_versions_of_the_objects_are_not_the_version_of_the_list() -> 
         it.source.stream.added(pod("a", 9999))
         it.source.stream.fail(StreamBrokenError("broken"))
         await asyncio.sleep(1)
-        # A list of which the end never came says nothing about progress (client-go reflector.go, watchList).
-        assert it.source.stream.resource_version == ""
+        # A list without an end says nothing about the version that was reached (client-go reflector.go, watchList).
+        assert [version for _, version, _ in it.source.lists] == ["0"]
 
 
 async def test_a_relist_never_starts_below_the_highest_version_seen() -> None:
@@ -175,17 +175,17 @@ async def test_unchanged_objects_of_a_relist_are_not_held_twice_nor_transformed_
 async def test_a_list_that_makes_no_progress_is_given_up_for_pages_and_that_is_remembered_with_the_reason() -> None:
     async with Streamed(pod("a", 3)) as it:
         it.source.stream.added(pod("a", 3))
-        await asyncio.sleep(29)
+        await asyncio.sleep(19)
         # Changes of what is known and plain bookmarks are no progress: an old server sends them for ever.
         it.source.stream.modified(pod("a", 4))
         it.source.stream.bookmark(5)
         await asyncio.sleep(0.9)
         assert it.source.lists == []
         await asyncio.sleep(0.2)
-        assert [at for at, *_ in it.source.lists] == [pytest.approx(30, abs=0.1)]
+        assert [at for at, *_ in it.source.lists] == [pytest.approx(20, abs=0.1)]
         assert it.informer.has_synced
         reason = it.informer.status.streaming_off
-        assert "no end bookmark, and nothing new for 30 s after 1 objects" in reason
+        assert "no end bookmark, and nothing new for 20 s after 1 objects" in reason
         await it.source.watched()
         it.source.stream.error(EXPIRED)
         await settled()
@@ -229,19 +229,23 @@ async def test_a_server_that_does_not_stream_lists_is_asked_once_and_gives_pages
     ],
     ids=["closed", "broken", "error event"],
 )
-async def test_after_three_streams_that_come_to_no_end_pages_are_asked_for(
+async def test_a_stream_that_comes_to_no_end_is_followed_by_pages_and_after_three_always(
     failure: Callable[[Stream], None],
 ) -> None:
     async with Streamed(pod("a")) as it:
-        for _ in range(3):
+        for number in range(1, 4):
             failure(await it.source.watched())
             await asyncio.sleep(5)
-        assert [stream.initial for stream in it.source.streams] == [True, True, True, False]
-        # With backoff in between: 0.8 s and 1.6 s.
-        assert [stream.opened_at for stream in it.source.streams[:2]] == [0, pytest.approx(0.8, abs=0.01)]
-        assert len(it.source.lists) == 1
-        assert it.names == ["a"]
-        assert it.informer.status.streaming_off
+            assert len(it.source.lists) == number
+            assert it.names == ["a"]
+            assert bool(it.informer.status.streaming_off) == (number == 3)
+            it.source.version = 10 * number + 5
+            it.source.stream.added(pod("a", it.source.version))
+            it.source.stream.error(EXPIRED)
+            await settled()
+        assert [stream.initial for stream in it.source.streams] == [True, False, True, False, True, False, False]
+        # With a pause in between.
+        assert it.source.lists[0][0] == pytest.approx(0.8, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -250,16 +254,19 @@ async def test_after_three_streams_that_come_to_no_end_pages_are_asked_for(
     ids=["refused", "429", "503", "401", "404"],
 )
 async def test_what_pages_would_meet_as_well_says_nothing_against_streaming(error: KinformerError) -> None:
-    source = FakeSource()
+    source = FakeSource(pod("a"))
     source.streaming = True
-    source.watch_errors = [error] * 8
+    source.watch_errors = [error] * 2
+    source.list_errors = [error] * 3
     async with SharedInformer(source, backoff=Backoff(jitter=0)) as informer:
         stream = await source.watched()
-        assert (len(source.streams), stream.initial) == (9, True)
+        # After two failures pages are asked for, in case that only watches fail.
+        assert [(stream.initial, stream.closed) for stream in source.streams] == [(True, True)] * 2 + [(False, False)]
+        assert len(source.lists) == 4
         assert informer.status.streaming_off == ""
-        assert source.lists == []
-        stream.end_bookmark(3)
-        await informer.synced(timeout=1)
+        stream.error(EXPIRED)
+        await settled()
+        assert source.stream.initial
 
 
 async def test_a_forbidden_watch_still_leaves_a_list() -> None:

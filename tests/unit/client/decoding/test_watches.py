@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kinformer.client._decoding.watches import WatchDecoder
 from kinformer.client._http.response_parser import Pieces
-from kinformer.errors import ExpiredError, ForbiddenError, ProtocolError, StreamBrokenError
+from kinformer.errors import ExpiredError, ForbiddenError, MalformedStreamError, ProtocolError, StreamBrokenError
 from kinformer.listwatch import DeltaType, WatchBatch
 from kinformer.objects import KubeObject
 from kinformer.resources import PODS
@@ -188,20 +188,10 @@ def test_a_status_that_no_event_is_around_is_the_error_of_the_stream(indent: int
 @pytest.mark.parametrize(
     ("bad", "key"),
     [
-        (b"what is this\n", None),
-        (b'{"type":"ADDED"\n', None),
-        (b'{"type":"ADDED","object":{"metadata":{"namespace":"web"}}}\n', None),
         (b'{"type":"ADDED","object":{"metadata":{"name":"odd","namespace":"web","labels":{"a":1}}}}\n', "web/odd"),
         (b'{"type":"ADDED","object":{"metadata":{"name":"odd","labels":["x"]}}}\n', "odd"),
         (b'{"type":"SHOUTED","object":{"metadata":{"name":"odd","namespace":"web"}}}\n', "web/odd"),
-        (b'{"type":"ADDED","object":[1]}\n', None),
-        (b'{"type":"ADDED"}\n', None),
-        (b'{"type":"BOOKMARK","object":{}}\n', None),
-        (b"[1, 2]\n", None),
-        (
-            b'{"type":"ADDED","object":{"metadata":{"name":"deep"},"spec":' + b"[" * 200_000 + b"]" * 200_000 + b"}}\n",
-            None,
-        ),
+        (b'{"type":"SHOUTED"}\n', None),
     ],
 )
 def test_a_bad_line_is_reported_and_the_events_around_it_arrive(bad: bytes, key: str | None) -> None:
@@ -211,6 +201,35 @@ def test_a_bad_line_is_reported_and_the_events_around_it_arrive(bad: bytes, key:
     assert failure.key == key
     assert failure.resource == PODS.full_name
     assert batch.resource_version == "2"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"what is this\n",
+        b'{"type":"ADDED"\n',
+        b'{"type":"ADDED","object":{"metadata":{"namespace":"web"}}}\n',
+        b'{"type":"ADDED","object":{"metadata":{"name":"a/b","labels":5}}}\n',
+        b'{"type":"ADDED","object":[1]}\n',
+        b'{"type":"ADDED"}\n',
+        b'{"type":"BOOKMARK","object":{}}\n',
+        b"[1, 2]\n",
+        line("ADDED", pod("b", 2))[:60] + b"\n",
+        line("ADDED", pod("b", 2))[:-1] + line("ADDED", pod("c", 3)),
+        line("ADDED", pod("b", 2))[:30] + b"\0" + line("ADDED", pod("b", 2))[30:],
+        b"<html><body>504 Gateway Time-out</body></html>\n",
+        b'{"type":"ADDED","object":{"metadata":{"name":"deep"},"spec":' + b"[" * 200_000 + b"]" * 200_000 + b"}}\n",
+    ],
+)
+def test_a_line_that_is_no_event_ends_the_stream_after_the_events_before_it(bad: bytes) -> None:
+    # What it said is unknown, so the watch must be opened again from the version before it.
+    data = line("ADDED", pod("a", 1)) + bad + line("ADDED", pod("d", 4))
+    for cuts in ([], list(range(0, len(data), 7))):
+        batches = decoded(data, cuts)
+        assert [e.object.name for batch in batches for e in batch.events] == ["a"]
+        assert [batch.resource_version for batch in batches if batch.resource_version] == ["1"]
+        assert isinstance(batches[-1].error, MalformedStreamError)
+        assert [failure.key for batch in batches for failure in batch.failures] in ([], [None])
 
 
 def test_a_bad_object_still_moves_the_version_on_so_that_a_resumed_watch_does_not_meet_it_again() -> None:
@@ -287,15 +306,15 @@ def test_the_object_is_a_copy_that_does_not_keep_the_read_alive() -> None:
 
 
 @pytest.mark.parametrize("spec", ["tru", "01", '"x', '{"a":1]', '{"a":1}}', '{"a" 1}', "\x01", '{"a":"\\q"}', "1,", ""])
-def test_an_event_that_is_no_json_behind_its_head_is_left_out_and_reported(spec: str) -> None:
+def test_an_event_that_is_no_json_behind_its_head_ends_the_stream(spec: str) -> None:
     # Whatever is done for speed, nothing is stored or handed out that has not been gone over to its end.
     head = '{"kind":"Pod","apiVersion":"v1","metadata":{"name":"b","namespace":"web","resourceVersion":"5"}'
     broken = f'{{"type":"MODIFIED","object":{head},"spec":{spec}}}}}\n'.encode()
     (batch,) = decoder().feed(line("ADDED", pod("a", 4)) + broken + line("ADDED", pod("c", 6)))
-    assert [event.object.name for event in batch.events] == ["a", "c"]
-    assert len(batch.failures) == 1
+    assert [event.object.name for event in batch.events] == ["a"]
+    assert isinstance(batch.error, MalformedStreamError)
     pieces = b"".join((line("ADDED", pod("a", 4)), broken, line("ADDED", pod("c", 6))))
     ends = [position + 1 for position, byte in enumerate(pieces) if byte == 10]
     (batch,) = decoder().feed(Pieces(pieces, list(pairwise([0, *ends]))))
-    assert [event.object.name for event in batch.events] == ["a", "c"]
-    assert len(batch.failures) == 1
+    assert [event.object.name for event in batch.events] == ["a"]
+    assert isinstance(batch.error, MalformedStreamError)

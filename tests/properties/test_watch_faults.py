@@ -1,0 +1,68 @@
+"""The watch is as good as the list: whatever ails watches, and for whatever time, the cache learns of each change.
+
+200 schedules here; `make soak` plays 20,000 (KINFORMER_WATCH_FAULTS). See `tests.properties.watch_faults`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+
+from tests.properties.watch_faults import Fault, run, schedules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TOTAL = int(os.environ.get("KINFORMER_WATCH_FAULTS", "200"))
+PARTS = 2
+"""So that they can be spread over processes."""
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_any_change_is_in_the_cache_in_time_and_the_status_says_when_it_is_not(part: int) -> None:
+    @seed(part if TOTAL <= 2000 else None)
+    @settings(
+        max_examples=TOTAL // PARTS,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(schedules)
+    def check(schedule: Any) -> None:
+        run(schedule)
+
+    check()
+
+
+SLOW = (0.0, 2.0, 10.0, 19.0)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("seconds", SLOW)
+@pytest.mark.parametrize("how", ["403", "500", "504", "no connection", "reset", "401", "404", "429"])
+def test_a_watch_that_is_refused_for_ever_fast_or_slowly(how: str, seconds: float, streams: bool) -> None:
+    run(([Fault(120, ("refuse", seconds, how), (0.0, ""))], streams, 1))
+
+
+@pytest.mark.parametrize("seconds", SLOW)
+@pytest.mark.parametrize("end", ["clean", "reset", "error 500", "error 403", "error 410", "malformed"])
+@pytest.mark.parametrize("brings", ["nothing", "old bookmark", "old event"])
+def test_a_watch_that_opens_and_brings_nothing_new(brings: str, end: str, seconds: float) -> None:
+    run(([Fault(120, ("stream", 0.0, seconds, brings, end), (0.0, ""))], False, 1))
+
+
+def test_a_watch_that_is_never_answered() -> None:
+    run(([Fault(120, ("hang",), (0.0, ""))], False, 1))
+    run(([Fault(120, ("hang",), (0.0, ""))], True, 1))

@@ -1,0 +1,291 @@
+"""Random mixes of faults, by time and by answer, and the two promises about the age of the cache.
+
+Each fault lasts for some time and decides how lists and watches are answered in that time: at once or slowly, with a
+refusal, with a stream that fails in the middle, with a stream that leaves changes out. The promises:
+
+1. While lists work, any change is in the cache within `LISTS_WORK` seconds, whatever ails the watches.
+2. Whatever the fault was, the cache equals the server within `AFTER_THE_END` seconds of its end; and for as long as the
+   cache was older than `LISTS_WORK` seconds, `status` said that something was wrong.
+
+Two faults are not among these, because nothing tells them from a quiet resource: a watch that is open and silent for
+longer than `LIVED_SECONDS` though there are changes, and a server that asks for patience by `Retry-After`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import looptime
+from hypothesis import strategies as st
+
+from kinformer.backoff import Backoff
+from kinformer.errors import (
+    ConnectError,
+    MalformedStreamError,
+    ProtocolError,
+    StreamBrokenError,
+    TLSError,
+    TransportTimeoutError,
+    api_error,
+)
+from kinformer.informer import SharedInformer
+from kinformer.listwatch import Delta, DeltaType, ListPage, WatchBatch
+from kinformer.objects import KubeObject
+from kinformer.resources import CONFIGMAPS, Resource
+from kinformer.status import Health, health_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+    from kinformer.errors import KinformerError
+    from kinformer.informer import SharedInformer as Informer
+
+LISTS_WORK = 30.0
+AFTER_THE_END = 60.0
+CHANGE_EVERY = 7.0
+"""Seconds between two changes at the server."""
+
+REFUSALS: dict[str, Callable[[], KinformerError]] = {
+    "400": lambda: api_error(400),
+    "401": lambda: api_error(401),
+    "403": lambda: api_error(403),
+    "404": lambda: api_error(404),
+    "410": lambda: api_error(410, {"reason": "Expired"}),
+    "429": lambda: api_error(429, retry_after=3),
+    "500": lambda: api_error(500),
+    "503": lambda: api_error(503, text="<html>"),
+    "504": lambda: api_error(504, text="<html>"),
+    "too large": lambda: api_error(504, {"reason": "Timeout", "message": "Too large resource version"}),
+    "no connection": lambda: ConnectError("refused"),
+    "tls": lambda: TLSError("unknown authority"),
+    "reset": lambda: StreamBrokenError("reset"),
+    "timeout": lambda: TransportTimeoutError("no answer"),
+    "html": lambda: ProtocolError("HTML"),
+    "foreign": lambda: ZeroDivisionError(),  # type: ignore[return-value, dict-item]
+}
+
+ENDS = ["clean", "reset", "error 500", "error 403", "error 410", "malformed", "foreign"]
+
+Answer: TypeAlias = tuple[Any, ...]
+"""How watches are answered: ("refuse", seconds, how); ("hang",); ("stream", seconds before the head, seconds open, what
+it brings, how it ends); ("work",)."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    seconds: float
+    watches: Answer
+    lists: tuple[float, str]
+    """Seconds until a list is answered, and how it is refused, or ""."""
+
+
+_slow = st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 9.0, 14.0, 19.0])
+_watches = st.one_of(
+    st.tuples(st.just("refuse"), _slow, st.sampled_from([*REFUSALS])),
+    st.just(("hang",)),
+    st.tuples(
+        st.just("stream"),
+        st.sampled_from([0.0, 0.1, 2.0]),
+        st.sampled_from([0.0, 0.01, 0.5, 0.99, 1.5, 2.0, 5.0, 11.0, 20.0]),
+        st.sampled_from(["nothing", "old bookmark", "old event", "first change only"]),
+        st.sampled_from(ENDS),
+    ),
+    st.just(("work",)),
+)
+_faults = st.builds(
+    Fault,
+    st.sampled_from([0.5, 3.0, 20.0, 70.0, 200.0]),
+    _watches,
+    st.one_of(
+        st.tuples(st.sampled_from([0.0, 0.0, 1.0]), st.just("")),
+        st.tuples(_slow, st.sampled_from([*REFUSALS])),
+    ),
+)
+schedules = st.tuples(st.lists(_faults, min_size=1, max_size=5), st.booleans(), st.integers(0, 1000))
+"""Faults one after the other; whether the server streams lists; the seed of the jitter."""
+
+WELL = Fault(0, ("work",), (0.0, ""))
+
+
+@dataclass(eq=False)
+class FaultySource:
+    """One object, which changes every few seconds, behind a server with the present fault."""
+
+    streams_lists: bool = False
+    fault: Fault = WELL
+    version: int = 10
+    changed_at: dict[int, float] = field(default_factory=dict)
+    queues: set[asyncio.Queue[WatchBatch | None]] = field(default_factory=set)
+
+    @property
+    def resource(self) -> Resource:
+        return CONFIGMAPS
+
+    def covers(self, obj: KubeObject) -> bool | None:
+        return True
+
+    def as_listed(self, obj: KubeObject) -> KubeObject:
+        return obj
+
+    def obj(self, version: int) -> KubeObject:
+        metadata = {"name": "a", "namespace": "default", "uid": "u", "resourceVersion": str(version)}
+        return KubeObject.from_dict({"metadata": metadata}, CONFIGMAPS)
+
+    def change(self) -> None:
+        self.version += 1
+        self.changed_at[self.version] = asyncio.get_running_loop().time()
+        for queue in self.queues:
+            queue.put_nowait(self._batch(self.version))
+
+    def begin(self, fault: Fault) -> None:
+        """Let a fault begin: what is open breaks."""
+        self.fault = fault
+        if fault.watches != ("work",):
+            for queue in self.queues:
+                queue.put_nowait(None)
+
+    def _batch(self, version: int) -> WatchBatch:
+        return WatchBatch([Delta(DeltaType.UPDATED, self.obj(version))], str(version))
+
+    async def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:
+        seconds, refusal = self.fault.lists
+        await asyncio.sleep(seconds)
+        if refusal:
+            raise REFUSALS[refusal]()  # noqa: RSE102 - it makes an error
+        yield ListPage([self.obj(self.version)], str(self.version))
+
+    @asynccontextmanager
+    async def watch(
+        self, *, resource_version: str, timeout_seconds: int, send_initial_events: bool = False
+    ) -> AsyncIterator[AsyncIterator[WatchBatch]]:
+        match self.fault.watches:
+            case "refuse", seconds, how:
+                await asyncio.sleep(seconds)
+                raise REFUSALS[how]()  # noqa: RSE102 - it makes an error
+            case ("hang",):
+                await asyncio.sleep(1e6)
+            case "stream", head, seconds, brings, end:
+                await asyncio.sleep(head)
+                yield self._bad_stream(int(resource_version or 0), seconds, brings, end)
+                return
+        queue: asyncio.Queue[WatchBatch | None] = asyncio.Queue()
+        if send_initial_events:
+            queue.put_nowait(self._batch(self.version)._replace(resource_version=""))
+            queue.put_nowait(WatchBatch((), str(self.version), initial_events_end=True))
+        else:
+            for version in range(int(resource_version) + 1, self.version + 1):
+                queue.put_nowait(self._batch(version))
+        self.queues.add(queue)
+        try:
+            yield self._good_stream(queue, timeout_seconds)
+        finally:
+            self.queues.discard(queue)
+
+    async def _good_stream(
+        self, queue: asyncio.Queue[WatchBatch | None], timeout: float
+    ) -> AsyncGenerator[WatchBatch, None]:
+        until = asyncio.get_running_loop().time() + timeout
+        while True:
+            try:
+                async with asyncio.timeout_at(until):
+                    batch = await queue.get()
+            except TimeoutError:
+                return
+            if batch is None:
+                raise StreamBrokenError("broken")
+            yield batch
+
+    async def _bad_stream(self, since: int, seconds: float, brings: str, end: str) -> AsyncGenerator[WatchBatch, None]:
+        match brings:
+            case "old bookmark":
+                yield WatchBatch((), str(since))
+            case "old event":
+                yield self._batch(since)
+            case "first change only" if since and since < self.version:
+                yield self._batch(since + 1)
+        await asyncio.sleep(seconds)
+        match end:
+            case "reset":
+                raise StreamBrokenError("reset")
+            case "malformed":
+                yield WatchBatch((), error=MalformedStreamError("no JSON"))
+            case "foreign":
+                raise ZeroDivisionError
+            case "error 500" | "error 403" | "error 410":
+                yield WatchBatch((), error=api_error(int(end[-3:])))
+
+
+class Observer:
+    """Looks at cache and status each second."""
+
+    def __init__(self, source: FaultySource, informer: Informer) -> None:
+        self.source = source
+        self.informer = informer
+        self.problems: list[str] = []
+        self.lists_work_since = 0.0
+        self.ended_at: float | None = None
+
+    def look(self) -> None:
+        now = asyncio.get_running_loop().time()
+        source = self.source
+        cached = self.informer.lister.get("a", "default")
+        seen = 0 if cached is None else int(cached.resource_version)
+        missed = [at for version, at in source.changed_at.items() if version > seen]
+        age = now - min(missed) if missed else 0.0
+        if self.ended_at is not None:
+            if now - self.ended_at > AFTER_THE_END and age > 1:
+                self.problems.append(f"{now:g}: a change of {age:g} s ago is unknown, {now - self.ended_at:g} s after")
+        elif not source.fault.lists[1] and missed and now - max(min(missed), self.lists_work_since) > LISTS_WORK:
+            self.problems.append(f"{now:g}: a change of {age:g} s ago is unknown, though lists work")
+        if age > LISTS_WORK and health_of(self.informer.status) is Health.LIVE:
+            self.problems.append(f"{now:g}: the cache is {age:g} s old, and the status says that all is well")
+
+
+async def play(schedule: tuple[list[Fault], bool, int]) -> None:
+    faults, streams, seed = schedule
+    source = FaultySource(streams_lists=streams)
+    informer = SharedInformer(source, backoff=Backoff(rng=random.Random(seed)))
+    informer._reflector._machine.rng = random.Random(seed)
+    async with informer:
+        await informer.synced(timeout=5)
+        watch = Observer(source, informer)
+        clock = asyncio.get_running_loop().time
+
+        async def pass_time(seconds: float) -> None:
+            until = clock() + seconds
+            while clock() < until:
+                await asyncio.sleep(min(1.0, until - clock()))
+                if clock() - max(source.changed_at.values(), default=0) >= CHANGE_EVERY:
+                    source.change()
+                watch.look()
+
+        await pass_time(10)
+        for fault in faults:
+            had_worked = not source.fault.lists[1]
+            source.begin(fault)
+            source.change()
+            if fault.lists[1]:
+                watch.lists_work_since = float("inf")
+            elif not had_worked:
+                # A pause that began while lists failed may be at its longest.
+                watch.lists_work_since = clock() + LISTS_WORK
+            await pass_time(fault.seconds)
+        source.begin(WELL)
+        watch.ended_at = clock()
+        await pass_time(AFTER_THE_END + 20)
+        assert watch.problems == [], watch.problems[:3]
+        await asyncio.sleep(30)
+        assert informer.is_live
+        assert informer.status.failures == 0
+    running = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    assert not running, running
+
+
+def run(schedule: tuple[list[Fault], bool, int]) -> None:
+    """Play a schedule on virtual time."""
+    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0)) as runner:
+        runner.run(play(schedule))
