@@ -17,7 +17,7 @@ The rules are those of client-go (tools/cache/reflector.go), with these differen
 - Clean ends of short watches, again and again, back off.
 - A list older than the received version is refused.
 
-docs/design/0010-watches-that-bring-nothing.md has the reasons and the figures.
+docs/design/0011-watches-that-bring-nothing.md has the reasons and the figures.
 """
 
 from __future__ import annotations
