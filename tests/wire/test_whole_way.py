@@ -257,7 +257,7 @@ async def test_401_and_403_name_verb_resource_namespace_and_what_the_server_said
     async with ApiServer(tokens={"good": "bob"}) as server:
         server.deny("bob", "*", "pods")
         for token, expected, words in (
-            ("wrong", UnauthorizedError, ["watch pods in namespace web", "Unauthorized"]),
+            ("wrong", UnauthorizedError, ["list pods in namespace web", "Unauthorized"]),
             ("good", ForbiddenError, ["list pods in namespace web", 'User "bob" cannot list resource "pods"']),
         ):
             async with Client(ClusterConfig.for_server(server.url, token=token)) as client:
