@@ -65,9 +65,13 @@ class Shard:
         return self.index * _ALL // self.of, (self.index + 1) * _ALL // self.of
 
     def has(self, obj: KubeObject) -> bool:
-        """Return whether an object belongs to the share."""
+        """Whether an object is in the share."""
+        return self.covers(obj.uid if self.by == "uid" else obj.namespace)
+
+    def covers(self, text: str) -> bool:
+        """Return whether a uid is in the share; with `by="namespace"`, whether a namespace is."""
         low, high = self.bounds
-        return low <= _hashed(obj.uid if self.by == "uid" else obj.namespace) < high
+        return low <= _hashed(text) < high
 
     @property
     def name(self) -> str:

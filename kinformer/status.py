@@ -102,6 +102,9 @@ class InformerStatus:
         left_out: how many objects could not be decoded, transformed or indexed.
         handler_failures: how often a handler raised.
         storage: how much the cache holds, and how.
+        sharding: where a shard is filtered: by the "server" (feature gate ShardedListAndWatch), "here", or "unknown" as
+            long as too few objects came to tell; "" without a shard.
+        foreign_events: number of objects and events of other shards that the server has sent.
     """
 
     state: InformerState
@@ -129,6 +132,8 @@ class InformerStatus:
     left_out: int
     handler_failures: int
     storage: StorageStatus
+    sharding: str = ""
+    foreign_events: int = 0
 
     @property
     def relists(self) -> int:
@@ -196,7 +201,15 @@ class StatusRecord:
         return not self.failures or now - self.opened_at >= self.well_after
 
     def snapshot(
-        self, now: float, *, has_synced: bool, resource_version: str, storage: StorageStatus, changes: Changes
+        self,
+        now: float,
+        *,
+        has_synced: bool,
+        resource_version: str,
+        storage: StorageStatus,
+        changes: Changes,
+        sharding: str = "",
+        foreign_events: int = 0,
     ) -> InformerStatus:
         """Return the status as it is now."""
         well = self.is_well(now)
@@ -226,6 +239,8 @@ class StatusRecord:
             left_out=self.left_out,
             handler_failures=self.handler_failures,
             storage=storage,
+            sharding=sharding,
+            foreign_events=foreign_events,
         )
 
 

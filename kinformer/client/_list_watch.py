@@ -12,6 +12,7 @@ from kinformer.client._decoding.lists import ListCutter, decode_page
 from kinformer.client._decoding.watches import Decoder, WatchDecoder, WatchStream
 from kinformer.client._http.errors import too_large
 from kinformer.client._http.limits import LIST_OBJECT_LIMIT
+from kinformer.client._shard_filter import ShardFilter
 from kinformer.errors import ProtocolError
 from kinformer.labels import FieldSelector, LabelSelector
 from kinformer.objects import KubeObject
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
     from kinformer._own_writes.feed import Write
     from kinformer.client._http.transport import Transport
+    from kinformer.client._shard_filter import Sharding
     from kinformer.listwatch import ListPage, WatchBatch
+    from kinformer.objects import ObjectKey
     from kinformer.resources import Resource
     from kinformer.scope import Shard
 
@@ -55,8 +58,8 @@ class HttpListerWatcher:
         ValueError: a namespace for a cluster-scoped resource, or a resource that cannot be listed.
     """
 
-    __slots__ = ("_fields", "_labels", "_params", "_path", "_resource", "_transport", "_writes", "field_selector",
-                 "label_selector", "metadata_only", "namespace", "shard")  # fmt: skip
+    __slots__ = ("_fields", "_filter", "_labels", "_params", "_path", "_resource", "_transport", "_writes",
+                 "field_selector", "label_selector", "metadata_only", "namespace", "shard")  # fmt: skip
 
     def __init__(
         self,
@@ -78,6 +81,7 @@ class HttpListerWatcher:
         self.field_selector = field_selector
         self.metadata_only = metadata_only
         self.shard = shard
+        self._filter = None if shard is None else ShardFilter(shard)
         self._path = resource.path(self.namespace)
         self._params = selection(label_selector, field_selector)
         if shard is not None:
@@ -116,6 +120,37 @@ class HttpListerWatcher:
             for field, operator, value in self._fields.requirements
         }
         return False if False in answers else None if None in answers else True
+
+    @property
+    def sharding(self) -> Sharding:
+        """Where the shard is filtered: by the "server", "here", or "unknown" so far; "" without a shard."""
+        return "" if self._filter is None else self._filter.sharding
+
+    @property
+    def foreign_events(self) -> int:
+        """Number of objects and events of other shards that the server has sent."""
+        return 0 if self._filter is None else self._filter.foreign
+
+    async def find(self, key: ObjectKey) -> KubeObject | None:
+        """Read the metadata of one object from the server, of whichever shard; `None` if there is none.
+
+        It is a list of one name, so that it needs no right but that to list.
+
+        Raises:
+            ApiError: the server refused.
+            TransportError: no complete answer came.
+        """
+        whole = HttpListerWatcher(
+            self._transport,
+            self._resource,
+            namespace=key.namespace or None,
+            field_selector=f"metadata.name={key.name}",
+            metadata_only=True,
+        )
+        found = None
+        async for page in whole.list():
+            found = page.items[0] if page.items else found
+        return found
 
     def as_listed(self, obj: KubeObject) -> KubeObject:
         """A whole object, as lists and watches would bring it: where they bring metadata only, that."""
@@ -273,7 +308,7 @@ class HttpListerWatcher:
         )
         async with streaming as body:
             stream = WatchStream(body, self._decoder(doing))
-            yield stream if self.shard is None else _share_of(stream, self.shard)
+            yield stream if self._filter is None else _share_of(stream, self._filter)
 
     # In which form objects come, and how they are read: others may want another (`_tables`).
 
@@ -288,7 +323,7 @@ class HttpListerWatcher:
         )
 
     def _share_of_page(self, page: ListPage) -> ListPage:
-        return page if self.shard is None else page._replace(items=[*filter(self.shard.has, page.items)])
+        return page if self._filter is None else page._replace(items=[*filter(self._filter.keeps, page.items)])
 
     async def _decode_page(self, body: bytes, doing: str) -> ListPage:
         return await decode_page(body, self._resource, doing=doing, metadata_only=self.metadata_only)
@@ -297,10 +332,10 @@ class HttpListerWatcher:
         return WatchDecoder(self._resource, doing=doing, metadata_only=self.metadata_only)
 
 
-async def _share_of(stream: AsyncIterator[WatchBatch], shard: Shard) -> AsyncGenerator[WatchBatch, None]:
+async def _share_of(stream: AsyncIterator[WatchBatch], kept: ShardFilter) -> AsyncGenerator[WatchBatch, None]:
     """What a watch brings of a share: a server without the feature gate sends everything."""
     async for batch in stream:
-        yield batch._replace(events=[event for event in batch.events if shard.has(event.object)])
+        yield batch._replace(events=[event for event in batch.events if kept.keeps(event.object)])
 
 
 def place(resource: Resource, namespace: str | None, name: str = "") -> str:

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import logging
-import math
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, overload
 
@@ -24,7 +22,9 @@ import anyio
 
 from kinformer._own_writes.gate import DEFAULT_WAIT, WriteGate
 from kinformer._tasks import BackgroundTask
-from kinformer.controller._event_mapping import EventMapping, Filter, Keys, OwnerKeys, Source, own_key
+from kinformer.controller._arguments import check_callable, check_figures, check_hook, check_reconcile, untyped
+from kinformer.controller._event_mapping import EventMapping, Filter, Keys, Source, TypedSource, own_key
+from kinformer.controller._ownership import OwnerKeys, Ownership
 from kinformer.controller._workers import Reconcile, Workers
 from kinformer.controller.reconcile import Requeue, TerminalError
 from kinformer.controller.status import ControllerState, ControllerStatus, in_a_line
@@ -124,29 +124,21 @@ class Controller(Generic[K]):
         own_writes: float = DEFAULT_WAIT,
         metrics: WorkMetrics | None = None,
     ) -> None:
-        if not name:
-            raise ValueError("a controller needs a name; its logs and tasks go by it")
-        if not callable(reconcile):
-            msg = f"controller {name!r}: reconcile must be a coroutine function, not {type(reconcile).__name__}"
-            raise TypeError(msg)
-        if workers < 1:
-            msg = f"controller {name!r}: workers={workers}; at least 1 is needed to get anything done"
-            raise ValueError(msg)
-        for what, seconds in (("timeout", timeout), ("sync_timeout", sync_timeout)):
-            if seconds is not None and not seconds > 0:
-                msg = f"controller {name!r}: {what}={seconds}; expected seconds above 0, or None for no limit"
-                raise ValueError(msg)
-        if grace is not None and not grace >= 0:
-            msg = f"controller {name!r}: grace={grace}; expected 0 seconds or more, or None for no limit"
-            raise ValueError(msg)
-        if not (own_writes >= 0 and math.isfinite(own_writes)):
-            msg = f"controller {name!r}: own_writes={own_writes}; expected 0 seconds or more, 0 for not to wait"
-            raise ValueError(msg)
+        check_reconcile(name, reconcile)
+        check_figures(
+            name, workers=workers, timeout=timeout, sync_timeout=sync_timeout, grace=grace, own_writes=own_writes
+        )
         self.name = name
+        self._watches_nothing_on_purpose = queue is not None
         # Not `queue or ...`: an empty queue is false.
         self.queue: RateLimitingQueue[K] = RateLimitingQueue(name=name, metrics=metrics) if queue is None else queue
         self._gate: WriteGate[K] = WriteGate(name, self.queue.release, timeout=own_writes)
-        self._workers = Workers(name, self.queue, reconcile, workers, timeout, recording=self._gate.recording)
+        self._ownership: Ownership[K] = Ownership(name)
+        self._workers = Workers(
+            *(name, self.queue, reconcile, workers, timeout),
+            recording=self._gate.recording,
+            ownership=self._ownership,
+        )
         self.queue.hold_back(self._must_wait)
         self._sync_timeout = sync_timeout
         self._grace = grace
@@ -167,7 +159,7 @@ class Controller(Generic[K]):
     @overload
     def watches(
         self: Controller[ObjectKey],
-        informer: Source,
+        informer: Source | TypedSource,
         map: None = None,
         filter: Filter | None = None,
         *,
@@ -177,7 +169,7 @@ class Controller(Generic[K]):
     @overload
     def watches(
         self,
-        informer: Source,
+        informer: Source | TypedSource,
         map: Callable[[KubeObject], Keys[K]],
         filter: Filter | None = None,
         *,
@@ -186,7 +178,7 @@ class Controller(Generic[K]):
 
     def watches(
         self,
-        informer: Source,
+        informer: Source | TypedSource,
         map: Callable[[KubeObject], Any] | None = None,  # noqa: A002 - the name everybody expects
         filter: Filter | None = None,  # noqa: A002 - the name everybody expects
         *,
@@ -211,14 +203,19 @@ class Controller(Generic[K]):
             AlreadyStartedError: the controller runs, or has run.
         """
         self._check_not_started("watch another informer")
-        keys_of = own_key if map is None else map
-        self._mappings.append(EventMapping(informer, keys_of, filter, self.queue, self._debounce, priority))
+        source = untyped(self.name, informer, call="watches()")
+        check_callable(self.name, "map", map)
+        if map is None:
+            self._ownership.add_primary(source)
+        else:
+            self._ownership.add_other(source, None)
+        self._listen(source, own_key if map is None else map, filter, priority)
         return self
 
     def owns(
         self: Controller[ObjectKey],
-        informer: Source,
-        owner: Resource | Source,
+        informer: Source | TypedSource,
+        owner: Resource | Source | TypedSource,
         filter: Filter | None = None,  # noqa: A002 - the name everybody expects
         *,
         priority: int | None = None,
@@ -241,15 +238,32 @@ class Controller(Generic[K]):
             AlreadyStartedError: the controller runs, or has run.
             ValueError: the owners live in namespaces and the owned do not, which Kubernetes does not allow.
         """
-        owners = owner if isinstance(owner, Resource) else owner.resource
-        owned = informer.resource
+        self._check_not_started("watch another informer")
+        source = untyped(self.name, informer, call="owns()")
+        owner_source: Source | None = None
+        if isinstance(owner, Resource):
+            owners = owner
+        else:
+            owner_source = untyped(self.name, owner, call="owns(owner=...)")
+            owners = owner_source.resource
+        owned = source.resource
         if owners.namespaced and not owned.namespaced:
             msg = (
                 f"controller {self.name!r}: {owned.qualified} are cluster-scoped and cannot be owned by "
                 f"{owners.qualified}, which live in namespaces; use watches(..., map=...)"
             )
             raise ValueError(msg)
-        return self.watches(informer, OwnerKeys(owners), filter, priority=priority)
+        self._ownership.add_other(source, owners, owner_source)
+        self._listen(source, OwnerKeys(owners, self._ownership), filter, priority)
+        return self
+
+    def _listen(
+        self, source: Source, keys_of: Callable[[KubeObject], Any], admit: Filter | None, priority: int | None
+    ) -> None:
+        check_callable(self.name, "filter", admit)
+        on_deleted = self._ownership.deleted if keys_of is own_key else None
+        mapping = EventMapping(source, keys_of, admit, self.queue, self._debounce, priority, on_deleted)
+        self._mappings.append(mapping)
 
     def before_reconcile(self, hook: Hook[K]) -> Self:
         """Have a function asked before each reconcile of a key whether something must happen first.
@@ -274,12 +288,7 @@ class Controller(Generic[K]):
             TypeError: `hook` is a coroutine function: it would never answer `None`.
         """
         self._check_not_started("be given another hook")
-        if inspect.iscoroutinefunction(hook):
-            msg = (
-                f"controller {self.name!r}: a hook is a plain function that returns None, or an awaitable when there "
-                "is something to wait for; a coroutine function would be waited for again and again"
-            )
-            raise TypeError(msg)
+        check_hook(self.name, hook)
         self._workers.before.hooks.append(hook)
         return self
 
@@ -332,6 +341,7 @@ class Controller(Generic[K]):
             results=dict(workers.outcomes.results),
             own_write_waits=self.own_write_waits,
             own_write_timeouts=self.own_write_timeouts,
+            not_ours=self._ownership.not_ours,
         )
 
     async def __aenter__(self) -> Self:
@@ -345,6 +355,11 @@ class Controller(Generic[K]):
             StoppedError: an informer has been stopped.
         """
         self._check_not_started("start again")
+        if not (self._mappings or self._watches_nothing_on_purpose or len(self.queue) or self.queue.delayed):
+            message = (
+                "controller %s watches nothing: only controller.queue.add(key) brings work; see watches() and owns()"
+            )
+            _log.warning(message, self.name)
         self._state = ControllerState.WAITING_FOR_CACHES
         try:
             handler = f"controller {self.name}"

@@ -13,16 +13,15 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from kinformer._tasks import is_survivable
-from kinformer.events import Added, Event, Updated
-from kinformer.objects import KubeObject, ObjectKey
-from kinformer.operators.owners import owners_of
+from kinformer.events import Added, Deleted, Event, Updated
 from kinformer.workqueue import DEFAULT_PRIORITY, LOW_PRIORITY
 
 if TYPE_CHECKING:
+    from kinformer.objects import KubeObject, ObjectKey
     from kinformer.resources import Resource
     from kinformer.workqueue import Debounce, RateLimitingQueue
 
-__all__ = ["EventMapping", "Filter", "Keys", "OwnerKeys", "Registration", "Source", "own_key"]
+__all__ = ["EventMapping", "Filter", "Keys", "Registration", "Source", "TypedSource", "own_key"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -56,6 +55,15 @@ class Source(Protocol):
         ...
 
 
+class TypedSource(Protocol):
+    """A typed informer; the controller listens to the untyped informer below it."""
+
+    @property
+    def informer(self) -> Source:
+        """The untyped informer."""
+        ...
+
+
 Keys: TypeAlias = K | list[K] | AbstractSet[K] | Iterator[K] | None
 Filter: TypeAlias = Callable[[Event], bool]
 
@@ -71,22 +79,6 @@ def _as_keys(mapped: Any) -> Iterable[Any]:
 def own_key(obj: KubeObject) -> ObjectKey:
     """An object concerns itself."""
     return obj.key
-
-
-class OwnerKeys:
-    """Maps an object to the key of the owner that controls it, if that is of the given resource."""
-
-    def __init__(self, owner: Resource) -> None:
-        self._owner = owner
-
-    def __call__(self, obj: KubeObject) -> list[ObjectKey]:
-        """The owner's key; nothing where another one, or nobody, controls the object."""
-        namespace = obj.namespace if self._owner.namespaced else ""
-        return [
-            ObjectKey(namespace, owner.name)
-            for owner in owners_of(obj)
-            if owner.controller and owner.is_of(self._owner)
-        ]
 
 
 def _priority_of(event: Event) -> int:
@@ -107,6 +99,7 @@ class EventMapping(Generic[K]):
         queue: where the keys go.
         debounce: how long keys wait for the events to calm down; not at all when it is `None`.
         priority: of all its keys; by the event when it is `None`.
+        on_deleted: called with the keys of deleted objects, before they are queued.
     """
 
     def __init__(
@@ -117,6 +110,7 @@ class EventMapping(Generic[K]):
         queue: RateLimitingQueue[K],
         debounce: Debounce | None = None,
         priority: int | None = None,
+        on_deleted: Callable[[Any], None] | None = None,
     ) -> None:
         self.source = source
         self.queue = queue
@@ -124,6 +118,7 @@ class EventMapping(Generic[K]):
         self._admit = admit
         self._debounce = debounce
         self._priority = priority
+        self._on_deleted = on_deleted
 
     def keys_of(self, obj: KubeObject) -> Iterable[K]:
         """The keys an object concerns."""
@@ -147,6 +142,8 @@ class EventMapping(Generic[K]):
             raise RuntimeError(msg) from error
         priority = _priority_of(event) if self._priority is None else self._priority
         for key in keys:
+            if self._on_deleted is not None and isinstance(event, Deleted):
+                self._on_deleted(key)
             self._add(key, priority)
 
     def _add(self, key: K, priority: int) -> None:

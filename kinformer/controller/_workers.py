@@ -22,6 +22,7 @@ from kinformer.errors import StoppedError
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from kinformer.controller._ownership import Ownership
     from kinformer.metrics import FailureCause
     from kinformer.operators.leader_election import Leadership
     from kinformer.workqueue import RateLimitingQueue
@@ -46,6 +47,7 @@ class Workers(Generic[K]):
         count: number of workers.
         timeout: seconds for one reconcile; `None` for no limit.
         recording: returns a context in which the writes of the body belong to a key.
+        ownership: which keys belong to this replica.
 
     Attributes:
         count: as given.
@@ -63,16 +65,19 @@ class Workers(Generic[K]):
         timeout: float | None,
         *,
         recording: Callable[[K], AbstractContextManager[None]],
+        ownership: Ownership[K],
     ) -> None:
         self.count = count
         self.outcomes: Outcomes[K] = Outcomes(name, queue)
         self.before: BeforeReconcile[K] = BeforeReconcile(name, queue, self.outcomes)
+        self.before.hooks.append(ownership.unknown)
         self.in_progress: dict[K, float] = {}
         self._name = name
         self._queue = queue
         self._reconcile = reconcile
         self._timeout = timeout
         self._recording = recording
+        self._ownership = ownership
         self._leadership: Leadership | None = None
         self._runner: asyncio.Task[Any] | None = None
         self._leadership_is_over = False
@@ -150,6 +155,9 @@ class Workers(Generic[K]):
         try:
             if self._discarding or not (self._leadership is None or self._leadership.is_leader):
                 return False
+            if self._ownership.drops(key):
+                self._queue.forget(key)
+                return True
             aside = self.before.put_aside(key, group)
             if not aside:
                 await self._process(key)
@@ -193,6 +201,7 @@ class Workers(Generic[K]):
             outcomes.failed(key, f"took longer than {self._timeout} s" if limit.expired() else "failed", error)
         else:
             outcomes.succeeded(key, outcome)
+            self._ownership.ended_well(key)
         finally:
             current_reconcile.reset(token)
             del self.in_progress[key]

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from kinformer.reflector._ingest import Transform
     from kinformer.reflector.trim import Trim
     from kinformer.resources import Resource
+    from kinformer.scope import Shard
     from kinformer.status import InformerStatus
 
 __all__ = ["SharedInformer"]
@@ -273,7 +274,24 @@ class SharedInformer:
             resource_version=dispatcher.resource_version,
             storage=self._indexer.storage_status,
             changes=dispatcher.changes,
+            sharding=getattr(self._source, "sharding", ""),
+            foreign_events=getattr(self._source, "foreign_events", 0),
         )
+
+    @property
+    def shard(self) -> Shard | None:
+        """The share of the objects that it covers; `None` if it covers all."""
+        return getattr(self._source, "shard", None)
+
+    async def find(self, key: ObjectKey) -> KubeObject | None:
+        """Read the metadata of one object from the server, also if another shard covers it; `None` if there is none.
+
+        Raises:
+            ApiError: the server refused.
+            TransportError: no complete answer came.
+        """
+        find: Callable[[ObjectKey], Awaitable[KubeObject | None]] | None = getattr(self._source, "find", None)
+        return self._indexer.get_by_key(key) if find is None else await find(key)
 
     @property
     def handlers(self) -> tuple[HandlerRegistration, ...]:

@@ -600,7 +600,7 @@ async def test_what_runs_longer_than_the_grace_is_cancelled(caplog: pytest.LogCa
 @pytest.mark.parametrize(("grace", "until"), [(0, 1), (30, 21), (None, 21)])
 @pytest.mark.looptime
 async def test_the_grace_may_be_nothing_or_without_end(grace: float | None, until: float) -> None:
-    async with by_hand(lambda key: asyncio.sleep(20), grace=grace) as controller:
+    async with by_hand(Recorder(lambda key: asyncio.sleep(20)), grace=grace) as controller:
         await asyncio.sleep(1)
         add(controller, ["web"])
         await asyncio.sleep(0)
