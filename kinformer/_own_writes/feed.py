@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
-from kinformer._tasks import is_survivable
+from kinformer._survivable import is_survivable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ import logging
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from kinformer._own_writes.pending import PendingWrite, PendingWrites, listening
-from kinformer._tasks import is_survivable
+from kinformer._survivable import is_survivable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Hashable
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
-from kinformer._tasks import is_survivable
+from kinformer._survivable import is_survivable
 
 if TYPE_CHECKING:
     import asyncio

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, MappingView
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
-from kinformer._tasks import is_survivable
+from kinformer._survivable import is_survivable
 from kinformer.events import Added, Deleted, Event, Updated
 from kinformer.workqueue import DEFAULT_PRIORITY, LOW_PRIORITY
 

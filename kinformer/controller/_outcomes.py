@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from kinformer._tasks import is_survivable
+from kinformer._survivable import is_survivable
 from kinformer.controller._retry_after import Patience, retry_after_of
 from kinformer.controller.status import KeyFailure, in_a_line
 from kinformer.metrics import SinkGuard

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from kinformer._tasks import is_survivable
+from kinformer._survivable import is_survivable
 from kinformer.controller._before_reconcile import BeforeReconcile
 from kinformer.controller._outcomes import PAUSE_AFTER_BUG, MisuseError, Outcomes
 from kinformer.controller.reconcile import ReconcileContext, Requeue, TerminalError, current_reconcile

@@ -1,4 +1,4 @@
-"""Kubernetes Events: what `kubectl describe` shows about an object, told by a controller.
+"""Kubernetes Events: the lines that `kubectl describe` shows about an object, written by a controller.
 
     async with EventRecorder(client, "shop-operator") as events:
         events.normal(shop, "Created", "created the deployment web")
@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import anyio
 
+from kinformer._survivable import is_survivable
 from kinformer._tasks import BackgroundTask
 from kinformer.errors import (
     AlreadyExistsError,
     AlreadyStartedError,
+    ApiError,
     ConfigError,
     KinformerError,
     NotFoundError,
@@ -55,6 +57,11 @@ SECONDS_BETWEEN_TRIES: Final = 10.0
 
 # client-go gives up at any answer of the server's; these say that the next one may be another.
 _PASSING: Final = (TransportError, ServerError, TooManyRequestsError, ConfigError, TimeoutError)
+
+
+_NOT_ENTERED: Final = (
+    "%s: Events are recorded, but the recorder was not entered: none is written before `async with recorder:`"
+)
 
 
 class EventClient(Protocol):
@@ -162,7 +169,7 @@ class EventRecorder:
         if self._entered:
             raise AlreadyStartedError("this event recorder has been entered before; make a new one")
         self._entered = True
-        self._writer.start(self._write_all())
+        self._writer.start(self._write_all(), on_end=self._writer_ended)
         return self
 
     async def __aexit__(
@@ -179,11 +186,21 @@ class EventRecorder:
                 self._queue.clear()
                 self._drop(left, "the recorder was closed before they could be written")
 
+    def _writer_ended(self) -> None:
+        """Say it loudly if the writer ended by a defect."""
+        failure = self._writer.failure
+        if failure is not None and not self._closed:
+            self._closed = True
+            message = "%s: the event recorder has failed, and no Event is written any more"
+            _log.critical(message, self.component, exc_info=failure)
+
     def _record(self, obj: Mapping[str, Any], kind: EventType, reason: str, message: str, action: str) -> None:
         try:
             if self._closed:
                 self._drop(1, "the recorder is closed")
                 return
+            if not self._entered and not self._queue:
+                _log.warning(_NOT_ENTERED, self.component)
             series = self._correlator.take(
                 Subject.of(obj),
                 *(kind, str(reason), str(message), action),
@@ -194,8 +211,11 @@ class EventRecorder:
                 self._drop(1, "there are too many about one object", level=logging.DEBUG)
             elif not series.queued:
                 self._enqueue(series)
-        except Exception as failure:  # noqa: BLE001 - telling of something is no reason to fail
-            self._drop(1, f"{type(failure).__name__}: {failure}")
+        except BaseException as failure:
+            # An Event is no reason for a controller to fail.
+            if not is_survivable(failure):
+                raise
+            self._drop(1, f"{type(failure).__name__}: {_text(failure)}")
 
     def _enqueue(self, series: EventSeries) -> None:
         if len(self._queue) >= MAX_QUEUED:
@@ -223,8 +243,11 @@ class EventRecorder:
                 await self._write(series)
             except KinformerError as error:
                 self._drop(1, str(error))
-            except Exception:  # noqa: BLE001 - one Event is no reason to write no other
-                _log.exception("%s: an Event could not be written", self.component)
+            except BaseException as error:
+                # One Event is no reason to write no other.
+                if not is_survivable(error):
+                    raise
+                _log.error("%s: an Event could not be written", self.component, exc_info=error)
                 self._drop(1, "see the traceback")
 
     async def _write(self, series: EventSeries) -> None:
@@ -234,12 +257,13 @@ class EventRecorder:
             except _PASSING as error:
                 if tries == MAX_TRIES:
                     raise
+                asked = (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
                 _log.debug("%s: an Event could not be written, and is tried again: %s", self.component, error)
             else:
                 return
-            # The first pause is a random part, lest all that were cut off come back at once.
+            # The first pause is a random part, so that recorders that were cut off do not all come back at once.
             share = self._rng.random() if tries == 1 else 1.0
-            await asyncio.sleep(SECONDS_BETWEEN_TRIES * share)
+            await asyncio.sleep(max(SECONDS_BETWEEN_TRIES * share, asked))
 
     async def _send(self, series: EventSeries) -> None:
         namespace = series.subject.event_namespace
@@ -256,3 +280,10 @@ class EventRecorder:
             # Created by a try whose answer was lost.
             await self._client.patch(EVENTS, series.name, series.change(), namespace=namespace)
         series.stored = True
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a user's exception class
+        return "its text cannot be read"
