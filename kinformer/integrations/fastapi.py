@@ -21,12 +21,14 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Unpack, overload
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
 
 from kinformer.cache.lister import Lister
 from kinformer.events import T
 from kinformer.informer import SharedInformer
 from kinformer.informer.factory import InformerSettings
 from kinformer.informer.typed import TypedInformer, TypedLister
+from kinformer.integrations._fastapi_schemas import Health, Status, list_model, object_model
 from kinformer.integrations._web.application import Application, InformerRequest
 from kinformer.integrations.starlette import (
     CacheResponse,
@@ -38,6 +40,7 @@ from kinformer.integrations.starlette import (
     list_response_in_turn,
     object_response,
     path_of_one,
+    selector_error,
     servable,
     synced,
 )
@@ -51,18 +54,32 @@ __all__ = [
     "event_response",
     "list_response",
     "object_response",
+    "selector_error",
 ]
 
 _Namespace = Annotated[str, Query(description="Only objects of this namespace.")]
 _LabelSelector = Annotated[
     str, Query(alias="labelSelector", description="Only objects with such labels: app=web,tier!=cache.")
 ]
+_FieldSelector = Annotated[
+    str,
+    Query(
+        alias="fieldSelector",
+        description="Only objects with such fields: metadata.name, metadata.namespace, and those of which the informer "
+        "has an index of the same name: spec.nodeName=node-1.",
+    ),
+]
 _Limit = Annotated[int, Query(ge=0, description="How many at most, sorted; 0 for all.")]
 _Continue = Annotated[str, Query(alias="continue", description="metadata.continue of the page before.")]
 
-_UNAVAILABLE: Final[dict[int | str, dict[str, Any]]] = {503: {"description": "The cache is not in sync yet."}}
+_UNAVAILABLE: Final[dict[int | str, dict[str, Any]]] = {
+    503: {"description": "The cache is not in sync yet.", "model": Status}
+}
 _UNCHANGED: Final[dict[int | str, dict[str, Any]]] = {304: {"description": "Unchanged since the ETag."}}
-_HEALTH: Final[dict[int | str, dict[str, Any]]] = {503: {"description": "Not so; the reasons are in the body."}}
+_HEALTH: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"model": Health},
+    503: {"description": "No; the reasons are in the body.", "model": Health},
+}
 
 
 class Informers(Application):
@@ -163,12 +180,12 @@ class Informers(Application):
         """
         router = APIRouter(tags=["health"])
 
-        @router.get("/healthz", response_class=CacheResponse, status_code=200, responses=_HEALTH)
+        @router.get("/healthz", response_class=JSONResponse, status_code=200, responses=_HEALTH)
         async def healthz() -> Response:
             """Report whether the informers work; 503 if one has ended for good."""
             return health_response(self.named(), ready=False)
 
-        @router.get("/readyz", response_class=CacheResponse, status_code=200, responses=_HEALTH)
+        @router.get("/readyz", response_class=JSONResponse, status_code=200, responses=_HEALTH)
         async def readyz() -> Response:
             """Report whether each cache has synced; 503 if one has not."""
             return health_response(self.named(), ready=True, max_age=max_age, running=self.running)
@@ -201,9 +218,16 @@ class Informers(Application):
             f"/watch/{plural}",
             tags=[*tags],
             name=f"watch_{plural}",
-            summary=f"{kind}: what happens, as server-sent events",
+            summary=f"{kind}: changes, as server-sent events",
             response_class=EventStreamResponse,
             status_code=200,
+            responses={
+                200: {
+                    "description": "The events `reset`, `added`, `updated`, `deleted` and `synced`, with JSON as data."
+                },
+                400: {"description": "The selector does not parse, or exceeds its bounds."},
+                503: {"description": "Too many event streams are open."},
+            },
         )
         async def watched(
             request: Request, namespace: _Namespace = "", label_selector: _LabelSelector = ""
@@ -216,15 +240,24 @@ class Informers(Application):
             f"/{plural}",
             tags=[*tags],
             name=f"list_{plural}",
-            summary=f"{kind}: all there are",
-            response_class=CacheResponse,
+            summary=f"{kind}: list",
+            response_class=JSONResponse,
             status_code=200,
-            responses=_UNAVAILABLE | _UNCHANGED | {400: {"description": "A selector does not parse."}},
+            responses=_UNAVAILABLE
+            | _UNCHANGED
+            | {
+                200: {"model": list_model(of.resource)},
+                400: {
+                    "description": "A selector or `continue` does not parse, or exceeds its bounds.",
+                    "model": Status,
+                },
+            },
         )
         async def listed(
             request: Request,
             namespace: _Namespace = "",
             label_selector: _LabelSelector = "",
+            field_selector: _FieldSelector = "",
             limit: _Limit = 0,
             continue_from: _Continue = "",
         ) -> Response:
@@ -233,6 +266,7 @@ class Informers(Application):
                 request,
                 namespace=namespace,
                 selector=label_selector,
+                field_selector=field_selector,
                 limit=limit,
                 continue_from=continue_from,
                 allow_secrets=True,
@@ -250,8 +284,13 @@ class Informers(Application):
             path_of_one(of.resource),
             tags=[*tags],
             name=f"read_{plural}",
-            summary=f"{kind}: one of them",
-            response_class=CacheResponse,
+            summary=f"{kind}: one object",
+            response_class=JSONResponse,
             status_code=200,
-            responses=_UNAVAILABLE | _UNCHANGED | {404: {"description": "There is none of that name."}},
+            responses=_UNAVAILABLE
+            | _UNCHANGED
+            | {
+                200: {"model": object_model(of.resource)},
+                404: {"description": "No object has that name.", "model": Status},
+            },
         )(in_namespace if of.resource.namespaced else in_cluster)

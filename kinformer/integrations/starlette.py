@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from kinformer.labels import SelectorInput
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
+    from kinformer.scope import FieldSelectorInput
 
 __all__ = [
     "CacheResponse",
@@ -74,6 +75,7 @@ __all__ = [
     "health_response",
     "list_response",
     "object_response",
+    "selector_error",
     "synced_lister",
 ]
 
@@ -208,6 +210,7 @@ def list_response(
     *,
     namespace: str | None = None,
     selector: SelectorInput = None,
+    field_selector: FieldSelectorInput = None,
     limit: int = 0,
     continue_from: str = "",
     allow_secrets: bool = False,
@@ -222,6 +225,8 @@ def list_response(
         request: for its `If-None-Match`.
         namespace: `None` or "" for all.
         selector: of labels, as kubectl takes it.
+        field_selector: of metadata.name, metadata.namespace, and of fields with an index: for spec.nodeName that is
+            `add_indexers({"spec.nodeName": lambda pod: [pod.at("spec.nodeName", "")]})`.
         limit: how many at most, sorted by namespace and name; 0 for all, unsorted.
         continue_from: `metadata.continue` of an answer that the limit cut short.
         allow_secrets: whether Secrets may be served.
@@ -234,6 +239,7 @@ def list_response(
         informer,
         namespace=namespace,
         selector=selector,
+        field_selector=field_selector,
         limit=limit,
         continue_from=continue_from,
         if_none_match=request.headers.get("if-none-match", ""),
@@ -299,6 +305,14 @@ def event_response(
         ),
         owner=informer,
     )
+
+
+async def selector_error(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature
+    """Answer 400 when an endpoint of yours raises `SelectorError`, as the routes of `Informers` do.
+
+    app.add_exception_handler(SelectorError, selector_error)
+    """
+    return CacheResponse(status_answer(400, "BadRequest", str(error)))
 
 
 def health_response(
@@ -400,7 +414,7 @@ class Informers(Application):
     ) -> list[Route]:
         """Routes that serve whole caches: `/pods`, `/pods/{namespace}/{name}`, and `/watch/pods` for `EventSource`.
 
-        Query parameters: `namespace`, `labelSelector`, and for lists `limit` and `continue`.
+        Query parameters: `namespace`, `labelSelector`, and for lists `fieldSelector`, `limit` and `continue`.
 
         Args:
             *resources: what to serve.
@@ -428,6 +442,7 @@ class Informers(Application):
                 request,
                 namespace=query.get("namespace"),
                 selector=query.get("labelSelector"),
+                field_selector=query.get("fieldSelector"),
                 limit=limit,
                 continue_from=query.get("continue", ""),
                 allow_secrets=True,

@@ -439,6 +439,6 @@ async def test_the_routes_are_in_the_applications_openapi(connect: Callable[[], 
         *("/healthz", "/readyz"),
     }
     listed = {one["name"] for one in paths["/cache/pods"]["get"]["parameters"]}
-    assert listed == {"namespace", "labelSelector", "limit", "continue"}
+    assert listed == {"namespace", "labelSelector", "fieldSelector", "limit", "continue"}
     assert "application/json" in paths["/cache/pods"]["get"]["responses"]["200"]["content"]
     assert "text/event-stream" in paths["/cache/watch/pods"]["get"]["responses"]["200"]["content"]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from kinformer.errors import SelectorError
-from kinformer.integrations._web.selection import bounded_selector
+from kinformer.integrations._web.selection import bounded_fields, bounded_selector, selected
 from kinformer.objects import ObjectKey
 from kinformer.status import Health, error_name, health_of
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kinformer.labels import SelectorInput
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
+    from kinformer.scope import FieldSelectorInput
 
 __all__ = ["PIECE_BYTES", "Answer", "health_answer", "list_answer", "object_answer", "refuse_secrets", "status_answer"]
 
@@ -122,6 +123,7 @@ def list_answer(
     *,
     namespace: str | None = None,
     selector: SelectorInput = None,
+    field_selector: FieldSelectorInput = None,
     limit: int = 0,
     continue_from: str = "",
     if_none_match: str = "",
@@ -135,6 +137,7 @@ def list_answer(
         informer: whose cache.
         namespace: `None` or "" for all.
         selector: of labels, as kubectl takes it; as text at most 4,096 characters, 64 requirements and values.
+        field_selector: of metadata.name, metadata.namespace, and of indexed fields; see `selected`.
         limit: the most objects, sorted by namespace and name; 0 for all, in no particular order.
         continue_from: `metadata.continue` of an earlier answer with a limit; the answer begins after it. Each page
             shows the cache at the moment of its request.
@@ -151,7 +154,7 @@ def list_answer(
     if _has(tag, if_none_match):
         return Answer(304, (), headers)
     try:
-        objects = informer.lister.list(namespace, bounded_selector(selector))
+        objects = selected(informer, namespace, bounded_selector(selector), bounded_fields(field_selector))
         after = _key_of(continue_from) if continue_from else None
     except (SelectorError, ValueError) as error:
         return status_answer(400, "BadRequest", str(error))
