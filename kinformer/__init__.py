@@ -97,7 +97,8 @@ if TYPE_CHECKING:
     from kinformer.operators.conflicts import retry_on_conflict
     from kinformer.operators.event_recorder import EventRecorder
     from kinformer.operators.finalizers import Finalizer
-    from kinformer.operators.leader_election import LeaderElector, Leadership
+    from kinformer.operators.leader_election import LeaderElector
+    from kinformer.operators.leadership import Leadership
     from kinformer.operators.owners import owned_by
     from kinformer.operators.status_conditions import StatusCondition
     from kinformer.reflector.trim import Trim
@@ -278,7 +279,7 @@ _HOME = {
     "HandlerRegistration": "informer.registration",
     "Resource": "resources",
     "LeaderElector": "operators.leader_election",
-    "Leadership": "operators.leader_election",
+    "Leadership": "operators.leadership",
     "EventFilter": "filters",
     "StorageStatus": "cache.storage",
     "Finalizer": "operators.finalizers",

@@ -1,10 +1,10 @@
-"""Which exceptions of foreign code the calling task must survive."""
+"""Exceptions of foreign code: which ones the calling task must survive, and their text."""
 
 from __future__ import annotations
 
 import asyncio
 
-__all__ = ["is_survivable"]
+__all__ = ["is_survivable", "text_of"]
 
 
 def is_survivable(error: BaseException) -> bool:
@@ -26,3 +26,11 @@ def is_survivable(error: BaseException) -> bool:
     if isinstance(error, asyncio.CancelledError):
         return task is None or not task.cancelling()
     return True
+
+
+def text_of(error: BaseException) -> str:
+    """Return the text of an exception, also if its class cannot make one."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a user's exception class
+        return "its text cannot be read"

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from kinformer.controller._before_reconcile import Hook
     from kinformer.metrics import WorkMetrics
     from kinformer.objects import KubeObject, ObjectKey
-    from kinformer.operators.leader_election import Leadership
+    from kinformer.operators.leadership import Leadership
     from kinformer.workqueue import Debounce
 
 __all__ = ["Controller", "Requeue", "TerminalError"]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from kinformer.controller._ownership import Ownership
     from kinformer.metrics import FailureCause
-    from kinformer.operators.leader_election import Leadership
+    from kinformer.operators.leadership import Leadership
     from kinformer.workqueue import RateLimitingQueue
 
 __all__ = ["Reconcile", "Workers"]

@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from kinformer._survivable import text_of
 from kinformer.status import class_of
 
 if TYPE_CHECKING:
@@ -104,9 +105,6 @@ class ControllerStatus(Generic[K]):
 
 def in_a_line(error: BaseException) -> str:
     """An exception for a table: its class, and the first line of what it says."""
-    try:
-        lines = str(error).strip().splitlines()
-    except Exception:  # noqa: BLE001 - a user's exception class; its name says enough
-        lines = []
+    lines = text_of(error).strip().splitlines()
     text = f"{class_of(error)}: {lines[0]}" if lines else class_of(error)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -1,7 +1,7 @@
-"""Hearing of a Lease's renewals as they happen, for those who wait to lead.
+"""Watches the renewals of a Lease, for candidates.
 
-It only makes them quicker: they go on looking by themselves, and decide by what they read. An event that is late, or
-old, or never comes, costs time and nothing else: a renewal that is heard of later lets its holder be.
+It only makes them quicker: they go on reading by themselves, and decide by their reads. An event that is late, or old,
+or never comes, costs time and nothing else: a renewal that is seen later only keeps its holder for longer.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from kinformer._survivable import is_survivable
 from kinformer.errors import ForbiddenError, KinformerError, LifecycleError
 from kinformer.objects import version_number
 from kinformer.resources import LEASES
@@ -28,7 +29,7 @@ _WATCH_SECONDS = 300
 
 @runtime_checkable
 class LeaseWatcher(Protocol):
-    """What a client of an elector may have beside the verbs; `kinformer.Client` has it."""
+    """A client of an elector that can also watch; `kinformer.Client` is one."""
 
     def list_watch(self, resource: Resource, /, *, namespace: str, field_selector: str) -> Any:
         """A source (`kinformer.listwatch.ListerWatcher`) of the Lease."""
@@ -41,17 +42,17 @@ async def watch_lease(
     namespace: str,
     *,
     known: Callable[[], dict[str, Any] | None],
-    heard: Callable[[dict[str, Any] | None], None],
+    changed: Callable[[dict[str, Any] | None], None],
     pause: Callable[[], float],
 ) -> None:
-    """Tell of each change of a Lease, until cancelled; ends by itself if that is forbidden or cannot be done.
+    """Report each change of a Lease, until cancelled; end if watching is forbidden or impossible.
 
     Args:
         client: opens the watch.
         name: the Lease's name.
         namespace: the Lease's namespace.
-        known: the Lease as known so far; changes after that are told. While there is none, there is nothing to watch.
-        heard: told of the Lease as it is now; `None` when it was deleted.
+        known: returns the Lease as known so far; later changes are reported. Without one, there is nothing to watch.
+        changed: called with the Lease as it is now; `None` when it was deleted.
         pause: seconds between two beginnings of the watch, at least.
     """
     clock = asyncio.get_running_loop().time
@@ -67,7 +68,7 @@ async def watch_lease(
                         for event in batch.events:
                             if _is_news(event.object.resource_version, known()):
                                 gone = event.type.name == "DELETED"
-                                heard(None if gone else event.object.to_dict())
+                                changed(None if gone else event.object.to_dict())
                         if batch.error is not None:
                             raise batch.error  # noqa: TRY301 - answered like any other
         except ForbiddenError as error:
@@ -75,16 +76,19 @@ async def watch_lease(
             _log.info(text, namespace, name, error)
             return
         except LifecycleError:
-            # The client is closed, which who reads with it will be told, too.
+            # The client is closed; the next read reports that.
             return
         except KinformerError as error:
             _log.debug("the watch of the lease %s/%s ended: %s", namespace, name, error)
-        except Exception:  # noqa: BLE001 - a client of the user's own; who waits looks by himself
-            _log.exception("the lease %s/%s cannot be watched", namespace, name)
+        except BaseException as error:
+            # A user's own client. Candidates go on reading.
+            if not is_survivable(error):
+                raise
+            _log.error("the lease %s/%s cannot be watched", namespace, name, exc_info=error)
             return
         await asyncio.sleep(max(0.0, began + pause() - clock()))
 
 
 def _is_news(version: str, known: dict[str, Any] | None) -> bool:
-    """Whether an event is newer than what was read meanwhile."""
+    """Return whether an event is newer than the last read."""
     return known is None or version_number(version) > version_number(known["metadata"]["resourceVersion"])

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import anyio
 
-from kinformer._survivable import is_survivable
+from kinformer._survivable import is_survivable, text_of
 from kinformer._tasks import BackgroundTask
 from kinformer.errors import (
     AlreadyExistsError,
@@ -215,7 +215,7 @@ class EventRecorder:
             # An Event is no reason for a controller to fail.
             if not is_survivable(failure):
                 raise
-            self._drop(1, f"{type(failure).__name__}: {_text(failure)}")
+            self._drop(1, f"{type(failure).__name__}: {text_of(failure)}")
 
     def _enqueue(self, series: EventSeries) -> None:
         if len(self._queue) >= MAX_QUEUED:
@@ -280,10 +280,3 @@ class EventRecorder:
             # Created by a try whose answer was lost.
             await self._client.patch(EVENTS, series.name, series.change(), namespace=namespace)
         series.stored = True
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - a user's exception class
-        return "its text cannot be read"

@@ -276,7 +276,7 @@ class Process:
         fault = self.faults.pop(0) if self.faults and resource != LEASES else ""
         loop = asyncio.get_running_loop()
         there = self.rng.choice([0.0, self.line.latency]) + max(self.line.frozen_until - loop.time(), 0.0)
-        term = self.elector._leadership.transitions if self.elector and self.elector._leadership else 0
+        term = self.elector._term.election.transitions if self.elector and self.elector._term else 0
         arrived: asyncio.Future[dict[str, Any] | KinformerError] = loop.create_future()
 
         def arrive() -> None:

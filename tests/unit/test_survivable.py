@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from kinformer._survivable import is_survivable
-from tests.failures import each_kind, foreign
+from kinformer._survivable import is_survivable, text_of
+from tests.failures import UnspeakableError, each_kind, foreign
 
 
 @each_kind
@@ -40,3 +40,8 @@ async def test_the_cancellation_of_the_task_itself_is_not_survived() -> None:
 def test_without_a_loop_only_an_exception_is_survived() -> None:
     assert is_survivable(ValueError())
     assert not is_survivable(GeneratorExit())
+
+
+def test_every_exception_has_a_text() -> None:
+    assert text_of(ValueError("five")) == "five"
+    assert text_of(UnspeakableError()) == "its text cannot be read"

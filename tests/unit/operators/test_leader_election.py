@@ -30,7 +30,7 @@ from kinformer.errors import (
 )
 from kinformer.listwatch import Delta, DeltaType, WatchBatch
 from kinformer.objects import KubeObject
-from kinformer.operators import leader_election
+from kinformer.operators import _lease_keeper
 from kinformer.operators.leader_election import LeaderElector, LeadershipLostError
 from kinformer.resources import LEASES
 
@@ -554,13 +554,13 @@ async def test_a_cancellation_from_outside_at_the_same_moment_is_not_taken_for_o
     assert task is not None
     with pytest.raises(asyncio.CancelledError):
         async with elector(line) as leadership:
-            leadership._end("as it happens")
+            leadership._term.lose("as it happens")
             task.cancel()
             await asyncio.sleep(60)
     assert task.uncancel() == 0
     with pytest.raises(asyncio.CancelledError):
         async with elector(line, "b") as leadership:
-            leadership._end("as it happens")
+            leadership._term.lose("as it happens")
             task.cancel()
     assert task.uncancel() == 0
     await asyncio.sleep(1)
@@ -570,11 +570,11 @@ async def test_a_cancellation_from_outside_at_the_same_moment_is_not_taken_for_o
 async def test_a_body_that_ends_at_the_moment_of_loss_leaves_no_cancellation_behind(line: Line) -> None:
     e = elector(line)
     async with e as leadership:
-        leadership._end("as it happens")
+        leadership._term.lose("as it happens")
     await asyncio.sleep(1)
     with pytest.raises(ZeroDivisionError):
         async with e as leadership:
-            leadership._end("as it happens")
+            leadership._term.lose("as it happens")
             raise ZeroDivisionError
     await asyncio.sleep(1)
 
@@ -717,7 +717,7 @@ async def test_a_suspended_machine_leads_no_more_though_the_loops_clock_stood_st
         async with elector(line) as leadership:
             await asyncio.sleep(1)
             assert leadership.is_leader
-            monkeypatch.setattr(leader_election, "_seconds_suspended", lambda: 3600.0)
+            monkeypatch.setattr(_lease_keeper, "seconds_suspended", lambda: 3600.0)
             # No time passes on the loop: this is the first line that runs after waking up.
             assert not leadership.is_leader
             with pytest.raises(LeadershipLostError):
