@@ -13,7 +13,7 @@ from kinformer.operators.event_recorder import EventRecorder
 from kinformer.operators.finalizers import Finalizer
 from kinformer.operators.owners import controller_of, is_owned_by, owned_by
 from kinformer.operators.status_conditions import StatusCondition, find_condition, is_condition, write_conditions
-from kinformer.resources import CONFIGMAPS, DEPLOYMENTS, EVENTS
+from kinformer.resources import CONFIGMAPS, DEPLOYMENTS, EVENTS, PODDISRUPTIONBUDGETS
 from kinformer.testing import ApiServer
 
 if TYPE_CHECKING:
@@ -77,9 +77,10 @@ async def test_an_object_waits_for_its_finalizer_and_conflicts_are_no_matter(
     await finalizer.remove(marked)
 
 
-async def test_conditions_are_written_once_and_beside_others(
-    server: ApiServer, client: Client, web: KubeObject
-) -> None:
+async def test_conditions_are_written_once_and_beside_others(server: ApiServer, client: Client) -> None:
+    # Its conditions are `metav1.Condition`, with the generation; those of a Deployment are older and have none.
+    budget = {"metadata": {"name": "web", "namespace": "default"}, "spec": {"selector": {"matchLabels": {"a": "b"}}}}
+    web = await client.create(PODDISRUPTIONBUDGETS, budget)
     await write_conditions(client, web, StatusCondition("Progressing", "True", "Started"))
     ready = StatusCondition("Ready", False, "NotYet", "0 of 1")
     written = await write_conditions(client, web, ready)

@@ -10,6 +10,8 @@ from aiohttp import web
 
 from kinformer.testing._apiserver.http.requests import view_of
 from kinformer.testing._apiserver.http.views import list_bytes, object_bytes
+from kinformer.testing._apiserver.schemas import protobuf
+from kinformer.testing._apiserver.schemas.go_types import Types
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,16 +20,37 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import ResourceType
     from kinformer.testing._apiserver.store.storage import Stored
 
-__all__ = ["json_answer", "list_answer", "object_answer"]
+__all__ = ["in_protobuf", "json_answer", "list_answer", "object_answer", "raw_json_answer"]
 
 _HEADERS: Final = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
 _GZIP_FROM: Final = 128 * 1024
 """Shorter answers are never compressed (apiserver handlers/responsewriters, defaultGzipThresholdBytes)."""
 
 
+def in_protobuf(answer: web.Response) -> web.Response:
+    """Return a JSON answer as protobuf; the answer itself if it is no JSON, or of a kind without protobuf form."""
+    body = answer.body
+    if answer.content_type != "application/json" or not isinstance(body, bytes):
+        return answer
+    plain = gzip.decompress(body) if answer.headers.get("Content-Encoding") == "gzip" else body
+    value = msgspec.json.decode(plain)
+    encoded = protobuf.encode(value, Types.of()) if isinstance(value, dict) else None
+    if encoded is None:
+        return answer
+    dropped = {"Content-Encoding", "Content-Length", "Content-Type"}
+    made = web.Response(body=encoded, status=answer.status, headers={"Content-Type": protobuf.MEDIA_TYPE})
+    made.headers.extend((name, text) for name, text in answer.headers.items() if name not in dropped)
+    return made
+
+
 def json_answer(value: Any, *, code: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """A JSON document."""
     return web.Response(body=msgspec.json.encode(value) + b"\n", status=code, headers=_HEADERS | (headers or {}))
+
+
+def raw_json_answer(body: bytes) -> web.Response:
+    """A JSON document that is encoded already."""
+    return web.Response(body=body, headers=_HEADERS)
 
 
 def object_answer(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from kinformer.testing._apiserver.http import openapi
-from kinformer.testing._apiserver.http.answers import json_answer
+from kinformer.testing._apiserver.http.answers import json_answer, raw_json_answer
 from kinformer.testing._apiserver.http.requests import wants_aggregated
 from kinformer.testing._apiserver.store import status
 
@@ -58,9 +58,9 @@ def document(request: web.BaseRequest, path: str, catalog: Catalog) -> web.Respo
         case "/version":
             return web.Response(body=json.dumps(_VERSION, indent=2), headers={"Content-Type": "application/json"})
         case "/openapi/v2" if openapi.PROTOBUF_V2 in accept:
-            return web.Response(body=openapi.v2_protobuf(catalog), headers={"Content-Type": openapi.PROTOBUF_V2_SENT})
+            return web.Response(body=openapi.v2_protobuf(), headers={"Content-Type": openapi.PROTOBUF_V2_SENT})
         case "/openapi/v2":
-            return json_answer(openapi.v2_document(catalog))
+            return raw_json_answer(openapi.v2_json())
         case "/openapi/v3":
             return json_answer(openapi.v3_index(catalog))
         case "/api" | "/apis" if wants_aggregated(accept):
@@ -78,10 +78,10 @@ def document(request: web.BaseRequest, path: str, catalog: Catalog) -> web.Respo
     found = _discovery(parts, catalog)
     if found is None:
         raise status.page_not_found()
-    return json_answer(found)
+    return raw_json_answer(found) if isinstance(found, bytes) else json_answer(found)
 
 
-def _discovery(parts: list[str], catalog: Catalog) -> dict[str, Any] | None:
+def _discovery(parts: list[str], catalog: Catalog) -> bytes | dict[str, Any] | None:
     match parts:
         case ["openapi", "v3", *rest]:
             return openapi.v3_document(catalog, "/".join(rest))

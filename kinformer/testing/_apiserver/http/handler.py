@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiohttp import web
 
-from kinformer.testing._apiserver.http.answers import json_answer, list_answer, object_answer
+from kinformer.testing._apiserver.http.answers import in_protobuf, json_answer, list_answer, object_answer
 from kinformer.testing._apiserver.http.documents import document, is_document
 from kinformer.testing._apiserver.http.pod_streams import answer_stream, is_stream
 from kinformer.testing._apiserver.http.reads import Lists
-from kinformer.testing._apiserver.http.requests import ListOptions, Target, decode_body, find_target, is_true, view_of
+from kinformer.testing._apiserver.http.requests import (
+    ListOptions,
+    Target,
+    decode_body,
+    find_target,
+    is_true,
+    view_of,
+    wants_protobuf,
+)
 from kinformer.testing._apiserver.http.reviews import Reviews
 from kinformer.testing._apiserver.http.trust import check_trust, read_body
 from kinformer.testing._apiserver.http.watches import OpenWatch
@@ -124,6 +132,12 @@ class Handler:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; a refusal is an answer, too."""
+        answer = await self._answered(request)
+        if isinstance(answer, web.Response) and wants_protobuf(request.headers.get("Accept", "")):
+            return in_protobuf(answer)
+        return answer
+
+    async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._answer(request)
         except status.Refusal as refusal:
@@ -200,6 +214,7 @@ class Handler:
             query=query,
             user=user,
             view=view_of(request.headers.get("Accept", "")),
+            in_protobuf=not target.kind.custom and wants_protobuf(request.headers.get("Accept", "")),
             bookmark_interval=self._bookmark_interval,
             clock=self._clock,
             faults=self._faults,

@@ -1,155 +1,155 @@
-"""What kubectl wants to read before it writes: OpenAPI v2 and v3, as little of it as is true.
+"""OpenAPI documents: those of a real server for built-in kinds, and those of the schemas of CRDs.
 
-There are paths, with the parameters kubectl looks for (`dryRun`, `fieldValidation`), and no schemas: kubectl then
-leaves validation to the server, and merges by the Go types it was compiled with. kubectl up to 1.26 asks for version 2
-as protobuf (gnostic's messages, plain enough to be written by hand), later ones for version 3 as JSON.
+The documents of the built-in kinds are kept as a real kube-apiserver sent them. Version 2 has the built-in kinds alone;
+version 3 has a document for each group version of a CRD as well.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+import zlib
+from typing import TYPE_CHECKING, Any, Final
+
+from kinformer.testing._apiserver.schemas.archive import Archive
 
 if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import Catalog, ResourceType
 
-__all__ = ["PROTOBUF_V2", "PROTOBUF_V2_SENT", "v2_document", "v2_protobuf", "v3_document", "v3_index"]
+__all__ = ["PROTOBUF_V2", "PROTOBUF_V2_SENT", "v2_json", "v2_protobuf", "v3_document", "v3_index"]
 
-PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-"""What clients ask for; it is no valid media type, so the answer names itself a little differently."""
+PROTOBUF_V2: Final = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+"""The media type that clients ask for; it is not valid, so the answer names itself a little differently."""
 
-PROTOBUF_V2_SENT = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+PROTOBUF_V2_SENT: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
-_TITLE = "Kubernetes"
-_VERSION = "v1.36.0"
-
-
-def _gvk(kind: ResourceType) -> dict[str, str]:
-    return {"group": kind.group, "version": kind.version, "kind": kind.kind}
+_OBJECT_META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+_LIST_META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta"
+_STATUS: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
+_REF: Final = "#/components/schemas/"
 
 
-def _collection_path(kind: ResourceType) -> str:
-    prefix = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
-    return f"{prefix}/namespaces/{{namespace}}/{kind.plural}" if kind.namespaced else f"{prefix}/{kind.plural}"
+def v2_json() -> bytes:
+    """Return `/openapi/v2` as JSON."""
+    return Archive.of().read("openapi/v2.json") or b"{}"
 
 
-def v2_document(catalog: Catalog) -> dict[str, Any]:
-    """`/openapi/v2` as JSON."""
-    parameters = [
-        {"name": name, "in": "query", "type": "string", "uniqueItems": True} for name in ("dryRun", "fieldValidation")
-    ]
-    paths = {}
-    for kind in catalog.all_types():
-        patch = {
-            "operationId": f"patch{kind.version}{kind.kind}",
-            "parameters": parameters,
-            "responses": {"200": {"description": "OK"}},
-            "x-kubernetes-group-version-kind": _gvk(kind),
-            "x-kubernetes-action": "patch",
-        }
-        paths[_collection_path(kind) + "/{name}"] = {"patch": patch}
-    return {
-        "swagger": "2.0",
-        "info": {"title": _TITLE, "version": _VERSION},
-        "paths": paths,
-        "definitions": {},
-    }
+def v2_protobuf() -> bytes:
+    """Return `/openapi/v2` as protobuf: gnostic's `openapi.v2.Document`."""
+    return Archive.of().read("openapi/v2.pb") or b""
 
 
 def v3_index(catalog: Catalog) -> dict[str, Any]:
-    """`/openapi/v3`: where the document of each group version is."""
-    places = {
-        (f"apis/{kind.group}/{kind.version}" if kind.group else f"api/{kind.version}") for kind in catalog.all_types()
+    """Return `/openapi/v3`: where the document of each group version is."""
+    hashes = dict(Archive.of().places)
+    for place in {_place(kind) for kind in catalog.all_types() if kind.custom}:
+        document = json.dumps(_custom_document(catalog, place)).encode()
+        hashes[place] = f"{zlib.crc32(document):08X}"
+    return {
+        "paths": {place: {"serverRelativeURL": f"/openapi/v3/{place}?hash={hashes[place]}"} for place in sorted(hashes)}
     }
-    return {"paths": {place: {"serverRelativeURL": f"/openapi/v3/{place}?hash=0"} for place in sorted(places)}}
 
 
-def v3_document(catalog: Catalog, place: str) -> dict[str, Any] | None:
-    """`/openapi/v3/apis/GROUP/VERSION` and `/openapi/v3/api/v1`."""
-    types = [
-        kind
-        for kind in catalog.all_types()
-        if place == (f"apis/{kind.group}/{kind.version}" if kind.group else f"api/{kind.version}")
-    ]
-    if not types:
+def v3_document(catalog: Catalog, place: str) -> bytes | dict[str, Any] | None:
+    """Return the document of a place, as `apis/apps/v1`; `None` where there is none."""
+    return Archive.of().openapi_v3(place) or _custom_document(catalog, place)
+
+
+def _place(kind: ResourceType) -> str:
+    return f"apis/{kind.group}/{kind.version}" if kind.group else f"api/{kind.version}"
+
+
+def _custom_document(catalog: Catalog, place: str) -> dict[str, Any] | None:
+    kinds = [kind for kind in catalog.all_types() if kind.custom and kind.served and _place(kind) == place]
+    if not kinds:
         return None
     paths: dict[str, Any] = {}
-    for kind in types:
+    schemas = _meta_schemas()
+    for kind in kinds:
+        schemas |= _schemas_of(kind)
+        paths |= _paths_of(kind)
+    info = {"title": "Kubernetes CRD Swagger", "version": "v0.1.0"}
+    return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
+
+
+def _meta_schemas() -> dict[str, Any]:
+    """The schemas of metadata, with the schemas that they refer to."""
+    known = json.loads(Archive.of().openapi_v3("api/v1") or b"{}")["components"]["schemas"]
+    found: dict[str, Any] = {}
+    wanted = [_OBJECT_META, _LIST_META, _STATUS]
+    while wanted:
+        name = wanted.pop()
+        if name not in found:
+            found[name] = known[name]
+            wanted += [text.partition('"')[0] for text in json.dumps(known[name]).split(_REF)[1:]]
+    return found
+
+
+def _name(kind: ResourceType) -> str:
+    """The name of the schema of a kind: com.example.v1.Widget of widgets.example.com."""
+    return ".".join([*reversed(kind.group.split(".")), kind.version, kind.kind])
+
+
+def _gvk(kind: ResourceType, suffix: str = "") -> dict[str, str]:
+    return {"group": kind.group, "version": kind.version, "kind": kind.kind + suffix}
+
+
+def _schemas_of(kind: ResourceType) -> dict[str, Any]:
+    assert kind.definition is not None
+    given = (kind.definition.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"}
+    named = {
+        "apiVersion": {"type": "string", "description": "The version of the schema of this object."},
+        "kind": {"type": "string", "description": "The resource that this object represents."},
+        "metadata": {"description": "Standard object's metadata.", "allOf": [{"$ref": _REF + _OBJECT_META}]},
+    }
+    whole = given | {
+        "properties": named | (given.get("properties") or {}) | {"metadata": named["metadata"]},
+        "x-kubernetes-group-version-kind": [_gvk(kind)],
+    }
+    items = {"type": "array", "items": {"$ref": _REF + _name(kind)}}
+    listed = {
+        "type": "object",
+        "description": f"A list of {kind.kind}.",
+        "required": ["items"],
+        "properties": {
+            "apiVersion": named["apiVersion"],
+            "kind": named["kind"],
+            "metadata": {"allOf": [{"$ref": _REF + _LIST_META}]},
+            "items": items,
+        },
+        "x-kubernetes-group-version-kind": [_gvk(kind, "List")],
+    }
+    return {_name(kind): whole, _name(kind) + "List": listed}
+
+
+def _paths_of(kind: ResourceType) -> dict[str, Any]:
+    collection = f"/{_place(kind)}/namespaces/{{namespace}}/{kind.plural}"
+    if not kind.namespaced:
+        collection = f"/{_place(kind)}/{kind.plural}"
+    body = {"content": {"application/json": {"schema": {"$ref": _REF + _name(kind)}}}}
+    answer = {"200": {"description": "OK", **body}}
+
+    def operation(action: str, *parameters: str) -> dict[str, Any]:
         query = [
-            {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}}
-            for name in ("dryRun", "fieldManager", "fieldValidation", "force")
+            {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}} for name in parameters
         ]
-        operation = {
+        return {
+            "operationId": f"{action}{kind.version}{kind.kind}",
             "parameters": query,
-            "responses": {"200": {"description": "OK"}},
+            "responses": answer,
+            "x-kubernetes-action": action,
             "x-kubernetes-group-version-kind": _gvk(kind),
         }
-        paths[_collection_path(kind)] = {"post": operation | {"x-kubernetes-action": "post"}}
-        paths[_collection_path(kind) + "/{name}"] = {
-            "put": operation | {"x-kubernetes-action": "put"},
-            "patch": operation | {"x-kubernetes-action": "patch"},
-        }
+
+    written = ("dryRun", "fieldManager", "fieldValidation")
     return {
-        "openapi": "3.0.0",
-        "info": {"title": _TITLE, "version": _VERSION},
-        "paths": paths,
-        "components": {"schemas": {}},
+        collection: {
+            "get": operation("list", "labelSelector", "fieldSelector", "limit", "continue", "resourceVersion"),
+            "post": operation("post", *written) | {"requestBody": body},
+        },
+        f"{collection}/{{name}}": {
+            "get": operation("get"),
+            "put": operation("put", *written) | {"requestBody": body},
+            "patch": operation("patch", *written, "force"),
+            "delete": operation("delete", "dryRun", "gracePeriodSeconds", "propagationPolicy"),
+        },
     }
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def _field(number: int, content: bytes | str) -> bytes:
-    """A length-delimited field of a protobuf message."""
-    data = content.encode() if isinstance(content, str) else content
-    return _varint(number << 3 | 2) + _varint(len(data)) + data
-
-
-def _message(*fields: bytes) -> bytes:
-    return b"".join(fields)
-
-
-def _named_any(name: str, yaml: str) -> bytes:
-    """Gnostic `NamedAny`: name = 1, value = 2 (`Any`: value = 1, yaml = 2)."""
-    return _message(_field(1, name), _field(2, _field(2, yaml)))
-
-
-def v2_protobuf(catalog: Catalog) -> bytes:
-    """`/openapi/v2` as protobuf: gnostic's openapi.v2.Document.
-
-    Field numbers are those of openapiv2/OpenAPIv2.proto: Document {swagger = 1, info = 2, paths = 8},
-    Info {title = 1, version = 2}, Paths {path = 2}, NamedPathItem {name = 1, value = 2}, PathItem {patch = 8},
-    Operation {parameters = 8, responses = 9, vendor_extension = 13}.
-    """
-    paths = b"".join(_field(2, _named_path(kind)) for kind in catalog.all_types())
-    return _message(
-        _field(1, "2.0"),
-        _field(2, _message(_field(1, _TITLE), _field(2, _VERSION))),
-        _field(8, paths),
-    )
-
-
-def _named_path(kind: ResourceType) -> bytes:
-    """The PATCH of an object, with the parameter `dryRun`, which kubectl looks for before it sends one.
-
-    ParametersItem {parameter = 1}, Parameter {non_body_parameter = 2}, NonBodyParameter
-    {query_parameter_sub_schema = 3}, QueryParameterSubSchema {in = 2, name = 4, type = 6}; Responses
-    {response_code = 1}, NamedResponseValue {name = 1, value = 2}, ResponseValue {response = 1}, Response
-    {description = 1}.
-    """
-    parameters = b"".join(
-        _field(8, _field(1, _field(2, _field(3, _message(_field(2, "query"), _field(4, name), _field(6, "string"))))))
-        for name in ("dryRun", "fieldValidation")
-    )
-    response = _message(_field(1, "200"), _field(2, _field(1, _field(1, "OK"))))
-    extension = _named_any(
-        "x-kubernetes-group-version-kind", "".join(f"{name}: {value!r}\n" for name, value in _gvk(kind).items())
-    )
-    operation = _message(parameters, _field(9, _field(1, response)), _field(13, extension))
-    return _message(_field(1, _collection_path(kind) + "/{name}"), _field(2, _field(8, operation)))

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import yaml
 
+from kinformer.testing._apiserver.schemas import protobuf
+from kinformer.testing._apiserver.schemas.go_types import Types
 from kinformer.testing._apiserver.store import status
 
 if TYPE_CHECKING:
@@ -28,8 +30,10 @@ __all__ = [
     "media_type",
     "view_of",
     "wants_aggregated",
+    "wants_protobuf",
 ]
 
+_MEDIA: Final = {"application/json", "*/*", "application/*", "text/html", "application/yaml", protobuf.MEDIA_TYPE}
 _INTEGER: Final = re.compile(r"-?[0-9]+")
 _VERSION: Final = re.compile(r"[0-9]+")
 _SHOWN: Final = 1024
@@ -182,7 +186,7 @@ def view_of(accept: str) -> str:
     """
     for part in accept.split(",") if accept else ("*/*",):
         media, *parameters = (piece.strip() for piece in part.split(";"))
-        if media not in {"application/json", "*/*", "application/*", "text/html", "application/yaml"}:
+        if media not in _MEDIA:
             continue
         given = dict(parameter.partition("=")[::2] for parameter in parameters)
         wanted = given.get("as", "")
@@ -198,6 +202,17 @@ def view_of(accept: str) -> str:
         "application/vnd.kubernetes.protobuf"
     )
     raise status.Refusal(406, message, "NotAcceptable", {})
+
+
+def wants_protobuf(accept: str) -> bool:
+    """Report whether an Accept header asks for protobuf before JSON; tables have no protobuf form."""
+    for part in accept.split(","):
+        media, _, parameters = part.strip().partition(";")
+        if media.strip() == protobuf.MEDIA_TYPE and "as=Table" not in parameters:
+            return True
+        if media.strip() in _MEDIA:
+            return False
+    return False
 
 
 def wants_aggregated(accept: str) -> bool:
@@ -238,6 +253,11 @@ def decode_body(body: bytes, content_type: str, kind: str) -> Any:
             return _plain(yaml.load(body, Loader=_Yaml))  # noqa: S506 - a SafeLoader with fewer types
         if media in {"", "application/json"} or media.endswith("+json"):
             return msgspec.json.decode(body)
+        if media == protobuf.MEDIA_TYPE:
+            return protobuf.decode(body, Types.of())
+    except protobuf.ProtobufError as error:
+        msg = f"the object provided is unrecognized (must be of type {kind}): {error} ({_summary(body)})"
+        raise status.bad_request(msg) from None
     except (msgspec.DecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
         why = "unexpected end of JSON input" if not body or "truncated" in str(error) else str(error)
         msg = (

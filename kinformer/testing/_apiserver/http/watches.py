@@ -11,6 +11,8 @@ from aiohttp import web
 
 from kinformer.testing._apiserver.http.reads import selection_of
 from kinformer.testing._apiserver.http.views import bookmark_bytes, object_bytes
+from kinformer.testing._apiserver.schemas import protobuf
+from kinformer.testing._apiserver.schemas.go_types import Types
 from kinformer.testing._apiserver.store import status
 from kinformer.testing._apiserver.store.storage import Change, Stored, encode
 
@@ -49,6 +51,7 @@ class OpenWatch:
         query: dict[str, str],
         user: str,
         view: str,
+        in_protobuf: bool = False,
         bookmark_interval: float,
         clock: Callable[[], datetime],
         faults: Faults,
@@ -65,6 +68,7 @@ class OpenWatch:
         self._kind = target.kind
         self._options = options
         self._view = view
+        self._in_protobuf = in_protobuf and view != "Table"
         self._clock = clock
         self._faults = faults
         self._bookmark_interval = bookmark_interval
@@ -122,7 +126,7 @@ class OpenWatch:
 
     def refuse(self, refusal: status.Refusal) -> None:
         """Send an ERROR event, and end."""
-        self._waiting.append(b'{"type":"ERROR","object":%s}\n' % msgspec.json.encode(refusal.body))
+        self._waiting.append(self._frame("ERROR", msgspec.json.encode(refusal.body)))
         self.end()
 
     def bookmark(self) -> None:
@@ -137,9 +141,8 @@ class OpenWatch:
         loop = asyncio.get_running_loop()
         lasting = self._options.timeout_seconds
         deadline = loop.time() + (lasting or random.uniform(MIN_TIMEOUT, 2 * MIN_TIMEOUT))  # noqa: S311
-        response = web.StreamResponse(
-            headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
-        )
+        media = f"{protobuf.MEDIA_TYPE};stream=watch" if self._in_protobuf else "application/json"
+        response = web.StreamResponse(headers={"Content-Type": media, "Cache-Control": "no-cache, private"})
         response.enable_chunked_encoding()
         try:
             await response.prepare(request)
@@ -228,8 +231,7 @@ class OpenWatch:
         stored = self._faults.disguised(self._kind.plural, key, stored, custom=self._kind.custom)
         body = object_bytes(self._kind, stored, self._view, now=self._clock(), first=self._first)
         self._first = False
-        line = b'{"type":"%s","object":%s}\n' % (kind.encode(), body)
-        self._waiting.extend([line] * self._faults.times_sent)
+        self._waiting.extend([self._frame(kind, body)] * self._faults.times_sent)
         self._sent = stored.revision
         self._wakeup.set()
 
@@ -240,4 +242,12 @@ class OpenWatch:
             return
         self._bookmarked = revision
         body = bookmark_bytes(self._kind, revision, self._view, ends_initial=ends_initial, now=self._clock())
-        self._waiting.append(b'{"type":"BOOKMARK","object":%s}\n' % body)
+        self._waiting.append(self._frame("BOOKMARK", body))
+
+    def _frame(self, kind: str, body: bytes) -> bytes:
+        """One event as it is sent: a line of JSON, or a message of protobuf with its length in front."""
+        if self._in_protobuf:
+            encoded = protobuf.encode(msgspec.json.decode(body), Types.of())
+            if encoded is not None:
+                return protobuf.encode_watch_event(kind, encoded)
+        return b'{"type":"%s","object":%s}\n' % (kind.encode(), body)

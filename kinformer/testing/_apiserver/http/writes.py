@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from kinformer.testing._apiserver.http.answers import json_answer, list_answer, object_answer
+from kinformer.testing._apiserver.http.duplicate_fields import duplicate_fields
 from kinformer.testing._apiserver.http.pod_subresources import post_to_pod
 from kinformer.testing._apiserver.http.reads import selection_of
 from kinformer.testing._apiserver.http.requests import ListOptions, decode_body, is_true, media_type
-from kinformer.testing._apiserver.rules.bodies import check_object, type_fault
+from kinformer.testing._apiserver.rules.bodies import as_object, read_built_in
 from kinformer.testing._apiserver.rules.json_patch import apply_json_patch
 from kinformer.testing._apiserver.rules.life_cycle import DeleteOptions
 from kinformer.testing._apiserver.rules.patches import apply_merge_patch, apply_strategic_patch
 from kinformer.testing._apiserver.rules.registry import Write
 from kinformer.testing._apiserver.rules.scale import applied_scale, read_scale, written_scale
+from kinformer.testing._apiserver.schemas.reading import ReadError
 from kinformer.testing._apiserver.store import status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from aiohttp import web
@@ -57,15 +57,29 @@ class Writes:
             raise status.dry_run_unknown(verb, query["dryRun"])
         if verb in {"delete", "deletecollection"}:
             return self._delete(request, target, verb, body)
-        write = Write(manager_of(request), target.subresource, dry_run=bool(query.get("dryRun")))
         content_type = request.headers.get("Content-Type", "")
+        validation = _validation(verb, query)
+        doubled = [] if validation == "Ignore" else duplicate_fields(body, media_type(content_type))
+        write = Write(
+            manager_of(request),
+            target.subresource,
+            dry_run=bool(query.get("dryRun")),
+            patched=verb == "patch" and media_type(content_type) not in _APPLY,
+            field_validation=validation,
+            faults=[f'duplicate field "{path}"' for path in doubled],
+        )
         if verb == "create":
-            return self._create(request, target, decode_body(body, content_type, target.kind.kind), write)
-        if verb == "patch" and media_type(content_type) in _APPLY:
-            return self._apply(request, target, decode_body(body, content_type, target.kind.kind), write)
-        if verb == "patch":
-            return self._patch(request, target, body, write)
-        return self._update(request, target, decode_body(body, content_type, target.kind.kind), write)
+            made = self._create(request, target, decode_body(body, content_type, target.kind.kind), write)
+        elif verb == "patch" and media_type(content_type) in _APPLY:
+            made = self._apply(request, target, decode_body(body, content_type, target.kind.kind), write)
+        elif verb == "patch":
+            made = self._patch(request, target, body, write)
+        else:
+            made = self._update(request, target, decode_body(body, content_type, target.kind.kind), write)
+        if validation == "Warn":
+            for fault in write.faults:
+                made.headers.add("Warning", f"299 - {_quoted(fault)}")
+        return made
 
     def _object(
         self, request: web.BaseRequest, target: Target, stored: Stored, *, is_new: bool = False
@@ -107,11 +121,12 @@ class Writes:
         wanted = _patched(before, body, request.headers.get("Content-Type", ""), target)
         if target.subresource == "scale":
             wanted = written_scale(kind, current.manifest, wanted)
-        elif not kind.custom and (fault := type_fault(wanted, kind.structure, kind.kind)):
-            raise _unreadable(wanted, fault)
-        check_object(kind, wanted, target.namespace)
-        patched = Write(write.manager, write.subresource, dry_run=write.dry_run, patched=True)
-        stored, _ = self._registry.update(kind, target.namespace, target.name, wanted, patched)
+        elif not kind.custom:
+            try:
+                read_built_in(kind, as_object(wanted, kind.kind), [])
+            except ReadError as error:
+                raise status.unreadable_patch(wanted, str(error)) from None
+        stored, _ = self._registry.update(kind, target.namespace, target.name, wanted, write)
         return self._object(request, target, stored)
 
     def _delete(self, request: web.BaseRequest, target: Target, verb: str, body: bytes) -> web.Response:
@@ -139,6 +154,33 @@ def manager_of(request: web.BaseRequest) -> str:
     """The name of the manager: that of the query, or the first part of the User-Agent."""
     agent = request.headers.get("User-Agent", "unknown")
     return request.query.get("fieldManager") or agent.partition("/")[0][:_LONGEST_MANAGER] or "unknown"
+
+
+_VALIDATIONS: Final = ("", "Ignore", "Strict", "Warn")
+_OPTIONS: Final = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
+
+
+def _validation(verb: str, query: Mapping[str, str]) -> str:
+    """What is done with undeclared fields: "Warn" if the query does not say (KEP-2885).
+
+    Raises:
+        Refusal: 422, no such way.
+    """
+    given = query.get("fieldValidation", "")
+    if given not in _VALIDATIONS:
+        shown = ", ".join(f'"{way}"' for way in _VALIDATIONS)
+        cause = (
+            "FieldValueNotSupported",
+            f'Unsupported value: "{given}": supported values: {shown}',
+            "fieldValidation",
+        )
+        raise status.invalid(_OPTIONS[verb], "", [cause], group="meta.k8s.io")
+    return given or "Warn"
+
+
+def _quoted(text: str) -> str:
+    """A quoted string of HTTP (RFC 9110, section 5.6.4)."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _place(target: Target) -> str:
@@ -177,9 +219,3 @@ def _patch_of(body: bytes, media: str, kind: str) -> dict[str, Any]:
             raise status.bad_request(why)
         raise status.bad_request("Invalid JSON Patch" if patch is None else f"error decoding patch: {why}")
     return patch
-
-
-def _unreadable(wanted: dict[str, Any], fault: str) -> status.Refusal:
-    """422 for a patch whose result has fields of other types."""
-    shown = msgspec.json.encode(msgspec.json.encode(wanted).decode()).decode()
-    return status.invalid("", "", [("FieldValueInvalid", f"Invalid value: {shown}: {fault}", "patch")])

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from kinformer.testing._apiserver.schemas.go_types import Types
+from kinformer.testing._apiserver.schemas.reading import Reader, ReadError
 from kinformer.testing._apiserver.store import status
 from kinformer.testing._apiserver.store.structure import builtin_type
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import ResourceType
     from kinformer.testing._apiserver.store.structure import Structure
 
-__all__ = ["as_object", "check_object", "check_types", "of_kind", "of_type", "type_fault"]
+__all__ = ["as_object", "check_object", "check_types", "of_kind", "of_type", "read_built_in", "type_fault"]
 
 _GO_WORDS: Final[dict[type, str]] = {
     **dict.fromkeys((int, float), "number"),
@@ -219,8 +221,39 @@ def _check_named(kind: ResourceType, given: dict[str, Any]) -> None:
             raise status.bad_request(f"the object provided is unrecognized (must be of type {kind.kind}): {why}")
 
 
-def check_object(kind: ResourceType, manifest: Any, namespace: str) -> dict[str, Any]:
+def read_built_in(kind: ResourceType, given: dict[str, Any], unknown: list[str]) -> dict[str, Any]:
+    """Return an object of a built-in kind as Go reads it: without unknown fields, nulls and empty options.
+
+    Args:
+        kind: the kind.
+        given: the object.
+        unknown: receives the paths of the fields that the kind does not have.
+
+    Raises:
+        ReadError: a field has another type than that of the kind.
+    """
+    struct = Types.of().kind(kind.api_version, kind.kind)
+    if struct is None:
+        if fault := type_fault(given, kind.structure, kind.kind):
+            raise ReadError(fault)
+        return given
+    reader = Reader(fill=False)
+    read = reader.read(struct, given)
+    unknown += reader.unknown
+    return read
+
+
+def check_object(
+    kind: ResourceType, manifest: Any, namespace: str, *, unknown: list[str] | None = None, applied: bool = False
+) -> dict[str, Any]:
     """The body of a write to a resource, if it is an object of that kind for that place.
+
+    Args:
+        kind: the kind.
+        manifest: the body.
+        namespace: the namespace of the request; "" of a cluster-scoped kind.
+        unknown: receives the paths of the fields that a built-in kind does not have; the object loses them.
+        applied: the body is a configuration to be applied, of which nothing is left out and nothing filled in.
 
     Raises:
         Refusal: 400.
@@ -233,8 +266,14 @@ def check_object(kind: ResourceType, manifest: Any, namespace: str) -> dict[str,
         # The schema of a CRD is judged later, with all its faults at once; its metadata is read here.
         checked = {name: given[name] for name in ("kind", "apiVersion", "metadata") if name in given}
         check_types(checked, kind.kind, kind.version, structure)
-    else:
+    elif applied:
         check_types(given, kind.kind, kind.version, structure)
+    else:
+        try:
+            given = read_built_in(kind, given, [] if unknown is None else unknown)
+        except ReadError as error:
+            msg = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {error}'
+            raise status.bad_request(msg) from None
     metadata = dict(given.get("metadata") or {})
     if kind.namespaced and metadata.get("namespace") not in {None, "", namespace}:
         raise status.bad_request(

@@ -116,10 +116,16 @@ def _childrencheck_schema(value: Any, schema: dict[str, Any], path: str) -> list
     return causes
 
 
-def pruned(value: Any, schema: dict[str, Any]) -> Any:
+def pruned(value: Any, schema: dict[str, Any], path: str = "", unknown: list[str] | None = None) -> Any:
     """A copy without the fields that the schema does not declare, and with its defaults.
 
     A null in a field that is not nullable counts as absent.
+
+    Args:
+        value: the value.
+        schema: its schema.
+        path: where the value stands, as `spec.items[0]`.
+        unknown: receives the paths of the fields that were left out.
     """
     keep_unknown = bool(schema.get("x-kubernetes-preserve-unknown-fields"))
     if isinstance(value, dict):
@@ -131,17 +137,19 @@ def pruned(value: Any, schema: dict[str, Any]) -> Any:
             if below is not None and child is None and not below.get("nullable"):
                 continue
             if below is not None:
-                result[name] = pruned(child, below)
+                result[name] = pruned(child, below, f"{path}.{name}".lstrip("."), unknown)
             elif isinstance(extra, dict):
-                result[name] = pruned(child, extra)
+                result[name] = pruned(child, extra, f"{path}.{name}".lstrip("."), unknown)
             elif keep_unknown or extra is True or schema.get("x-kubernetes-embedded-resource"):
                 result[name] = copied(child)
+            elif unknown is not None:
+                unknown.append(f"{path}.{name}".lstrip("."))
         for name, below in properties.items():
             if name not in result and "default" in below:
                 result[name] = pruned(below["default"], below)
         return result
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
-        return [pruned(child, schema["items"]) for child in value]
+        return [pruned(child, schema["items"], f"{path}[{at}]", unknown) for at, child in enumerate(value)]
     return copied(value)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -84,6 +84,8 @@ class Write:
         dry_run: nothing is stored.
         any_size: the limits on the size of objects do not hold.
         patched: the new state is a patched object, so that its uid counts as a field and not as a precondition.
+        field_validation: what happens to undeclared fields: "Strict" refuses them, "Warn" and "Ignore" drop them.
+        faults: the undeclared and the duplicate fields that were found, as `unknown field "spec.foo"`.
     """
 
     manager: str = "unknown"
@@ -91,6 +93,27 @@ class Write:
     dry_run: bool = False
     patched: bool = False
     any_size: bool = False
+    field_validation: str = "Warn"
+    faults: list[str] = field(default_factory=list)
+
+    def checked(self, kind: ResourceType, body: Any, namespace: str) -> dict[str, Any]:
+        """Read the body of a write; note undeclared fields, or refuse them.
+
+        Raises:
+            Refusal: 400; 422 for a patch.
+        """
+        unknown: list[str] = []
+        read = check_object(kind, body, namespace, unknown=unknown)
+        if kind.custom:
+            read = prune(kind, read, unknown)
+        self.faults.extend(f'unknown field "{path}"' for path in unknown)
+        if self.field_validation == "Strict" and self.faults:
+            why = f"strict decoding error: {', '.join(self.faults)}"
+            if self.patched:
+                raise status.unreadable_patch(body, why)
+            msg = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {why}'
+            raise status.bad_request(msg)
+        return read if kind.custom else prune(kind, read)
 
     def of(self, kind: ResourceType) -> Manager:
         """The manager, for objects of a kind."""
@@ -141,7 +164,7 @@ class Registry:
         Raises:
             Refusal: 400, 403, 404 (no such namespace), 409, 422.
         """
-        manifest = prune(kind, check_object(kind, body, namespace))
+        manifest = write.checked(kind, body, namespace)
         metadata = manifest["metadata"]
         version = metadata.get("resourceVersion") or ""
         if version.isdecimal() and int(version):
@@ -236,7 +259,7 @@ class Registry:
             check_types(given, kind.kind, kind.version, kind.structure)
             given = given | {"metadata": {"name": name} | (given.get("metadata") or {})}
             return self.create(kind, namespace, given, write), True
-        manifest = check_object(kind, body, namespace)
+        manifest = write.checked(kind, body, namespace)
         return self._replace(kind, namespace, name, manifest, write), False
 
     def _replace(
@@ -319,7 +342,7 @@ class Registry:
         given = as_object(body, kind.kind)
         if not (given.get("apiVersion") and given.get("kind")):
             raise status.bad_request(f"invalid object type: /, Kind={given.get('kind') or ''}")
-        applied = check_object(kind, given, namespace)
+        applied = check_object(kind, given, namespace, applied=True)
         if applied["metadata"].get("managedFields"):
             raise status.bad_request("metadata.managedFields must be nil")
         applied["metadata"].setdefault("name", name)

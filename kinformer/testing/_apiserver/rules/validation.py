@@ -107,18 +107,19 @@ def _workload(spec: dict[str, Any]) -> list[Cause]:
     return causes + _containers(template.get("spec") or {}, "spec.template.spec")
 
 
-def prune(kind: ResourceType, manifest: dict[str, Any]) -> dict[str, Any]:
+def prune(kind: ResourceType, manifest: dict[str, Any], unknown: list[str] | None = None) -> dict[str, Any]:
     """A manifest as it is read before it is judged: a copy that shares nothing with the given one.
 
     Of a built-in resource, nulls and empty maps are dropped, which Go reads as absence. A custom resource loses the
-    fields that its schema does not know, and gets the schema's defaults.
+    fields that its schema does not know, and gets the schema's defaults; `unknown` receives the paths of these fields.
     """
     if kind.definition is None:
         read: dict[str, Any] = _read(manifest, kind.structure)
         return read
     schema = (kind.definition.get("schema") or {}).get("openAPIV3Schema") or {}
     kept = {name: copied(manifest[name]) for name in ("kind", "apiVersion", "metadata")}
-    judged: dict[str, Any] = pruned({name: value for name, value in manifest.items() if name not in kept}, schema)
+    given = {name: value for name, value in manifest.items() if name not in kept}
+    judged: dict[str, Any] = pruned(given, schema, "", unknown)
     return kept | judged
 
 

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import zipfile
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -50,12 +50,15 @@ class Archive:
             except KeyError:
                 return None
 
-    @property
-    def places(self) -> list[str]:
-        """The places of the OpenAPI v3 documents, as `apis/apps/v1`."""
+    @cached_property
+    def places(self) -> dict[str, str]:
+        """The places of the OpenAPI v3 documents, as `apis/apps/v1`, each with a hash of its document."""
         with zipfile.ZipFile(self._path) as archive:
-            names = archive.namelist()
-        return [name.removeprefix(_PREFIX).removesuffix(".json") for name in names if name.startswith(_PREFIX)]
+            return {
+                info.filename.removeprefix(_PREFIX).removesuffix(".json"): f"{info.CRC:08X}"
+                for info in archive.infolist()
+                if info.filename.startswith(_PREFIX)
+            }
 
     def openapi_v3(self, place: str) -> bytes | None:
         """Return the OpenAPI v3 document of a place as JSON, or `None` for a place that Kubernetes does not have."""

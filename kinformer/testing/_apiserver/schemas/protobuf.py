@@ -279,7 +279,8 @@ def encode(obj: dict[str, Any], types: Types) -> bytes | None:
     """Return an object or a list as a protobuf body; `None` if its kind has no protobuf form."""
     api_version, kind = str(obj.get("apiVersion", "")), str(obj.get("kind", ""))
     found = types.kind(api_version, kind)
-    if found is None:
+    if found is None or kind == "Table":
+        # The cells of a table are of any type, which protobuf has not.
         return None
     meta = _put(1, _BYTES, api_version.encode()) + _put(2, _BYTES, kind.encode())
     return MAGIC + _put(1, _BYTES, meta) + _put(2, _BYTES, _put_message(found, obj))

@@ -31,11 +31,16 @@ class ReadError(ValueError):
 class Reader:
     """Reads one body; use a new one for each.
 
+    Args:
+        fill: write the fields that Go writes even if they are not set, such as the `resources: {}` of a container.
+            Without it a field that the body does not have stays away, so that defaults can be filled in.
+
     Attributes:
         unknown: the paths of the fields that the type does not have, as `spec.containers[0].foo`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, fill: bool = True) -> None:
+        self._fill = fill
         self.unknown: list[str] = []
         self._mismatch: str | None = None
         self._fields: list[str] = []
@@ -63,7 +68,7 @@ class Reader:
             self._fields.append(name)
             given[name] = self._value(field.type, content, prefix + name, struct)
             self._fields.pop()
-        return _written(struct, given)
+        return _written(struct, given, fill=self._fill)
 
     def _value(self, type_: GoType, value: Any, path: str, within: Struct) -> Any:
         if type_.form == "pointer":
@@ -190,27 +195,27 @@ def zero(type_: GoType) -> Any:
     return None
 
 
-def _written(struct: Struct, given: dict[str, Any]) -> dict[str, Any]:
+def _written(struct: Struct, given: dict[str, Any], *, fill: bool = True) -> dict[str, Any]:
     """Write a struct as Go does: every field in order, optional ones only where they are not empty."""
     out: dict[str, Any] = {}
     for field in struct.fields:
-        _write(field, given, out)
+        _write(field, given, out, fill=fill)
     return out
 
 
-def _write(field: Field, given: dict[str, Any], out: dict[str, Any]) -> None:
+def _write(field: Field, given: dict[str, Any], out: dict[str, Any], *, fill: bool) -> None:
     if field.inline:
         inlined = field.type.target.struct
         if inlined is not None and not (field.type.form == "pointer" and not inlined.by_name.keys() & given.keys()):
             for one in inlined.fields:
-                _write(one, given, out)
+                _write(one, given, out, fill=fill)
         return
     if not field.name or field.name == "-":
         return
     value = given.get(field.name, _ABSENT)
     form = field.type.form
     if value is _ABSENT:
-        if field.omit_empty and form != "struct":
+        if not fill or (field.omit_empty and form != "struct"):
             return
         value = zero(field.type)
         if field.omit_zero and form == "struct":

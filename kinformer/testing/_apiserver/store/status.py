@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import ResourceType
 
@@ -242,6 +244,12 @@ def method_not_allowed() -> Refusal:
 def unsupported_media_type() -> Refusal:
     """415, as a patch of an unknown type is answered."""
     return Refusal(415, "415: Unsupported Media Type", "UnsupportedMediaType", {})
+
+
+def unreadable_patch(wanted: Any, why: str) -> Refusal:
+    """422 for a patch whose result is no object of the kind."""
+    shown = msgspec.json.encode(msgspec.json.encode(wanted).decode()).decode()
+    return invalid("", "", [("FieldValueInvalid", f"Invalid value: {shown}: {why}", "patch")])
 
 
 def json_patch_failed() -> Refusal:

@@ -132,8 +132,10 @@ func main() {
 		visit(t)
 		kinds[apiVersion+" "+kind] = key(t)
 	}
-	for _, t := range []any{metav1.Status{}, metav1.Table{}, metav1.PartialObjectMetadata{}, metav1.WatchEvent{}} {
-		visit(reflect.TypeOf(t))
+	for _, meta := range []any{metav1.Table{}, metav1.PartialObjectMetadata{}, metav1.PartialObjectMetadataList{}} {
+		t := reflect.TypeOf(meta)
+		visit(t)
+		kinds["meta.k8s.io/v1 "+t.Name()] = key(t)
 	}
 	encoder := json.NewEncoder(os.Stdout)
 	if err := encoder.Encode(map[string]any{"kinds": kinds, "types": types}); err != nil {
