@@ -1,8 +1,8 @@
-# Every target makes .venv and installs what it needs when it is missing.
+# Every target creates .venv and installs missing packages.
 #   make demo    the informers at work on the embedded API server, no cluster needed
 #   make test    the tests            make test-real   the scenarios on a real etcd and kube-apiserver
-#   make check   format, lint, types, layers, manual, tests: what CI runs
-#   make bench   the benchmarks (bench-quick: in two minutes)    make docs   the manual      make clean   remove what was built
+#   make check   format, lint, types, layers, manual, tests: as in CI
+#   make bench   the benchmarks (bench-quick: in two minutes)    make docs   the manual      make clean   remove all built files
 #   make ui      the page in the browser, with a demo cluster    make screenshots   its pictures in the manual, taken anew
 #   make soak    for a quarter of an hour under faults           make mutants   deliberate bugs, all to be caught
 #   make wheel-test   the built wheel in an environment of its own runs the demo and every program of the manual
@@ -65,7 +65,7 @@ bench: $(VENV)/.installed-bench
 bench-quick: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks --quick
 
-# Has something become slower? Ratios against bounds that are committed.
+# Is anything slower? Ratios against committed bounds.
 guard: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.guard
 
@@ -84,8 +84,8 @@ soak: $(VENV)/.installed-bench $(VENV)/.installed-test
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-# What a user gets: the built wheel in an environment of its own, with the extras, running the demo and the whole manual
-# (whose "before" programs need the clients they migrate from).
+# The view of a user: the built wheel in a separate environment, with the extras, runs the demo and the whole manual
+# (whose "before" programs need the clients that they migrate from).
 wheel-test: $(VENV)/.installed-test
 	rm -rf dist build
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

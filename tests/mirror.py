@@ -52,6 +52,8 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "informer/_mailbox.py": ("tests/properties/test_mailbox_machine.py", "tests/unit/informer/test_dispatcher.py"),
     "informer/_typed_mailbox.py": ("tests/unit/informer/test_typed.py",),
     "informer/_api_groups.py": ("tests/unit/informer/test_factory.py", "tests/wire/test_discovery.py"),
+    "integrations/": ("tests/integrations",),
+    "integrations/_server_thread.py": ("tests/wire/test_pytest_plugin.py", "tests/wire/test_settled.py"),
     "integrations/_web/": (
         "tests/integrations/test_fastapi.py",
         "tests/integrations/test_starlette.py",
