@@ -20,11 +20,13 @@
     │   └── IndexFunctionError                     an index function raised
     ├── CacheSyncError (TimeoutError)              caches that are not in sync; names each and its last error
     ├── WaitTimeoutError (TimeoutError)            the awaited state did not come in time
+    ├── UnexpectedError                            a callback, a source or kinformer itself raised
     ├── TransportError                             no answer, or a part of one
     │   ├── ConnectError (ConnectionError)         refused, reset, no such host
     │   ├── TLSError (ConnectionError)             the TLS handshake failed
     │   ├── TransportTimeoutError (TimeoutError)   silence for too long
     │   ├── StreamBrokenError (ConnectionError)    the connection was lost in the middle of an answer
+    │   │   └── MalformedStreamError               a line of a watch that is no event
     │   └── ProtocolError                          an answer of another kind than asked for
     └── ApiError                                   the API server refused; a class per HTTP status
         ├── BadRequestError (ValueError)           400
@@ -244,7 +246,7 @@ class StreamBrokenError(TransportError, ConnectionError):
 
 
 class MalformedStreamError(StreamBrokenError):
-    """A line of a watch is no event: it is not JSON, or names no object. The watch is opened again from before it."""
+    """A line of a watch is no event: it is not JSON, or names no object. The watch resumes from before it."""
 
 
 class ProtocolError(TransportError):

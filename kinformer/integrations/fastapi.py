@@ -20,8 +20,11 @@ import builtins
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Unpack, overload
 
-from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.responses import JSONResponse
+from kinformer._extras import from_extra
+
+with from_extra("fastapi", __name__):
+    from fastapi import APIRouter, Path, Query, Request, Response
+    from fastapi.responses import JSONResponse
 
 from kinformer.cache.lister import Lister
 from kinformer.events import T

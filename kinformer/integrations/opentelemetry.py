@@ -14,8 +14,11 @@ import functools
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from opentelemetry import trace
-from opentelemetry.trace import Status, StatusCode
+from kinformer._extras import from_extra
+
+with from_extra("opentelemetry", __name__):
+    from opentelemetry import trace
+    from opentelemetry.trace import Status, StatusCode
 
 from kinformer._version import __version__
 from kinformer.controller import Requeue

@@ -23,9 +23,12 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, overload
 
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
-from starlette.routing import Route
+from kinformer._extras import from_extra
+
+with from_extra("starlette", __name__):
+    from starlette.exceptions import HTTPException
+    from starlette.responses import Response
+    from starlette.routing import Route
 
 from kinformer.errors import SelectorError
 from kinformer.informer.factory import checked_settings

@@ -13,6 +13,10 @@ rows        a cache as a live table                     presentation  objects as
 from __future__ import annotations
 
 from kinformer._display.columns import Column
-from kinformer.integrations.ui.dashboard import Dashboard
+from kinformer._extras import from_extra
+
+with from_extra("ui", __name__):
+    from kinformer.integrations.ui.dashboard import Dashboard
+
 
 __all__ = ["Column", "Dashboard"]
