@@ -1,11 +1,13 @@
 """Kubernetes API servers for tests and demos: one of our own in this process, and the real one beside it.
 
-    ApiServer ── server     HTTP: routes, answers            watches   streams, bookmarks, their end
-              ── access     who asks, and what they may      reads     lists, pages, selectors
-              ── requests   paths, queries, headers          registry  the rules of writing
-              ── views      whole, metadata, tables          storage   objects, one revision, history
-              ── faults     what can be made to go wrong     catalog   resources and discovery
-              ── build      manifests of common objects
+    ApiServer ── server     its life, calls without HTTP     watches     streams, bookmarks, their end
+              ── handler    one request and its answer       reads       lists, pages, selectors
+              ── access     users and their permissions      writes      create, update, patch, apply, delete
+              ── requests   paths, queries, bodies           registry    the rules of writing
+              ── views      whole, metadata, tables          life_cycle  deletion, owners, namespaces
+              ── reviews    access reviews, tokens           storage     objects, one revision, history
+              ── faults     faults to inject                 catalog     resources and discovery
+              ── build      manifests of common objects      structure   the types of fields, the keys of lists
 
     ControlPlane ── control_plane        a real etcd and kube-apiserver on loopback: start, kill, restart, compact
                  ── control_plane_files  where the programs are, certificates, tokens

@@ -5,8 +5,8 @@
     server.create(build.pod("web-0", node="node-1", phase="Running"))
     server.create(build.deployment("web", replicas=3, labels={"tier": "front"}))
 
-Each function returns a fresh dict, yours to change. What it does not name can be given as `spec` and `status`, which
-are merged over what is there (dicts deeply, everything else replaced), and as `metadata`, `finalizers` for example.
+Each function returns a fresh dict, yours to change. Other fields can be given as `spec` and `status`, which are merged
+over the made ones (dicts deeply, everything else replaced), and as `metadata`, `finalizers` for example.
 The namespace is "default" unless one is named; cluster-scoped objects have none.
 """
 
@@ -57,7 +57,7 @@ def pod(
         namespace: its namespace.
         image: of its container.
         node: where it is scheduled; "" for nowhere yet.
-        phase: its `status.phase`; with "Running" it is ready, too. A server sets "Pending" on what is created, so a
+        phase: its `status.phase`; with "Running" it is ready, too. A server sets "Pending" on a new pod, so a
             phase takes a second write, to the status.
         labels: its labels, beside `app: <name>`.
         annotations: its annotations.
@@ -293,7 +293,7 @@ def owner_reference(owner: Mapping[str, Any], *, controller: bool = True) -> Man
 
     Args:
         owner: an object as the server returned it: the reference needs its uid.
-        controller: whether it controls what it owns.
+        controller: whether it controls the objects that it owns.
 
     Raises:
         ValueError: the manifest has no uid, so it was never created.
@@ -338,7 +338,7 @@ def _part(name: str, made: Manifest, given: Part) -> Manifest:
 
 
 def _merged(made: Mapping[str, Any], given: Mapping[str, Any]) -> Manifest:
-    """What was given over what was made: dicts deeply, everything else replaced."""
+    """The given fields over the made ones: dicts deeply, everything else replaced."""
     both = {name for name in given if isinstance(made.get(name), dict) and isinstance(given[name], dict)}
     return {**made, **given, **{name: _merged(made[name], given[name]) for name in both}}
 

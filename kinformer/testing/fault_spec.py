@@ -132,7 +132,7 @@ def _corrupt(
 
 
 FAULTS: Final[dict[str, tuple[Callable[..., Awaitable[None] | None], str]]] = {
-    "down": (_down, "nobody listens for so many seconds"),
+    "down": (_down, "the server does not listen for so many seconds"),
     "drop": (_drop, "open watches are cut, as a network does"),
     "end": (_end, "open watches end cleanly, as at a restart"),
     "cut": (_cut, "open watches are cut in the middle of an event"),
@@ -154,7 +154,7 @@ FAULTS: Final[dict[str, tuple[Callable[..., Awaitable[None] | None], str]]] = {
     "lag": (_lag, "lists come from the state so many writes ago"),
     "corrupt": (_corrupt, "an object cannot be decoded (how=labels or metadata)"),
 }
-"""Each fault by name: what does it, and what it is."""
+"""Each fault by name: the function, and a description."""
 
 
 _CHOICES: Final = {

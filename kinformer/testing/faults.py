@@ -1,10 +1,10 @@
-"""What can be made to go wrong, from a test: `server.faults`.
+"""Faults of the server and of the network, injected from a test: `server.faults`.
 
-drop_watches  end_watches  cut_mid_line  freeze_watches  refuse_watches  expire    what happens to open watches
-fail_next  answer_next  hang  delay  down                                          what happens to requests
+drop_watches  end_watches  cut_mid_line  freeze_watches  refuse_watches  expire    faults of open watches
+fail_next  answer_next  hang  delay  down                                          faults of requests
 close_watches_at_once  without_streaming_lists  without_shards
-without_end_bookmark  repeat_events  lag  corrupt                                  what kind of a server it is
-clear                                                                              everything is right again
+without_end_bookmark  repeat_events  lag  corrupt                                  kinds of servers
+clear                                                                              the end of all faults
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Corruption: TypeAlias = Literal["labels", "metadata"]
 """Which part of an object is not as it should be."""
 
 _BROKEN: Final[dict[Corruption, Callable[[dict[str, Any]], dict[str, Any]]]] = {
-    # The key can still be read, so whoever reports it can name it.
+    # The key can still be read, so that a report can name it.
     "labels": lambda manifest: manifest | {"metadata": manifest["metadata"] | {"labels": ["not", "a", "map"]}},
     "metadata": lambda manifest: {name: value for name, value in manifest.items() if name != "metadata"},
 }
@@ -43,7 +43,7 @@ _BROKEN: Final[dict[Corruption, Callable[[dict[str, Any]], dict[str, Any]]]] = {
 
 @dataclass(slots=True)
 class _Answer:
-    """What the next requests are answered with, in place of what they ask for."""
+    """The answer to the next requests, in place of their own."""
 
     left: int | None
     verb: str | None
@@ -119,7 +119,7 @@ class Faults:
         return self._each(resource, lambda watch: watch.freeze())
 
     def expire(self, resource: str | None = None) -> int:
-        """Forget the history, and tell open watches that their version is too old (410); returns how many were told.
+        """Forget the history, and refuse open watches because their version is too old (410); returns their number.
 
         A watch from an earlier version than the present one is answered with 410, too, and so are the later pages of
         lists that are under way.
@@ -198,7 +198,7 @@ class Faults:
 
     @contextlib.asynccontextmanager
     async def down(self) -> AsyncIterator[None]:
-        """While inside, nobody listens: connections are refused, and those that were open are cut. Nothing is lost."""
+        """While inside, do not listen: connections are refused, and open ones are cut. No object is lost."""
         await self._stop()
         try:
             yield
@@ -256,10 +256,10 @@ class Faults:
         self.streaming_lists = self.shards = self.end_bookmarks = True
         self.times_sent = 1
 
-    # What the server asks
+    # For the server
 
     async def intercept(self, request: web.BaseRequest, verb: str, resource: str) -> web.StreamResponse | None:
-        """What a request is answered with if it is to go wrong; asked before anything else is done."""
+        """Return the faulty answer to a request, or `None`; called before anything else is done."""
         if self._delay:
             await asyncio.sleep(self._delay)
         answer = next((a for a in self._answers if a.covers(verb, resource)), None)

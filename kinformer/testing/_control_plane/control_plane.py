@@ -57,7 +57,7 @@ class ControlPlane:
     Each starts with an empty cluster of its own, on free ports of 127.0.0.1, with certificates and tokens made for it.
     RBAC decides; the user `kubernetes-admin` may do everything. Nothing else runs: no scheduler, no kubelet and no
     controllers. So pods stay Pending, nothing is collected that lost its owner, and a deleted namespace stays
-    Terminating until somebody removes its finalizer (`spec.finalizers`, by the `finalize` subresource).
+    Terminating until a client removes its finalizer (`spec.finalizers`, by the `finalize` subresource).
 
     It needs the programs `etcd` and `kube-apiserver`; see `Binaries.find` for where they are looked for. A start takes
     some seconds, so share one among tests: the fixture `control_plane` of kinformer's pytest plugin does.
@@ -66,7 +66,7 @@ class ControlPlane:
     a method is cancelled, no server is left half started: what did not come up is killed. It is bound to no event loop.
 
     The data is kept in memory where there is room for it (/dev/shm), and etcd does not wait for the disk. It survives
-    `kill`, as the kernel has it; not the machine's end. etcd asks nobody who he is: put no true secret into it.
+    `kill`, as the kernel has it; not the end of the machine. etcd runs without authentication: store no real secrets.
 
     Args:
         users: groups by user name; each of them gets a token, as does `kubernetes-admin`.
@@ -113,11 +113,11 @@ class ControlPlane:
             return "<ControlPlane not running>"
         return f"<ControlPlane {self.url} {self.version or 'starting'}>"
 
-    # Where it is, and who may talk to it
+    # Its place, and its users
 
     @property
     def folder(self) -> Path:
-        """Where its files are: data, certificates, logs.
+        """The folder of its files: data, certificates, logs.
 
         Raises:
             RuntimeError: it does not run.
@@ -151,10 +151,10 @@ class ControlPlane:
         return self.folder / "kubeconfig"
 
     def kubeconfig(self, user: str = ADMIN) -> dict[str, Any]:
-        """A kubeconfig of a user, with his token.
+        """A kubeconfig of a user, with its token.
 
         Raises:
-            KeyError: he has none.
+            KeyError: there is no such user.
         """
         return self._secrets.kubeconfig(self.url, user)
 
@@ -162,7 +162,7 @@ class ControlPlane:
         """Write a kubeconfig of a user to a file that only its owner may read.
 
         Raises:
-            KeyError: he has no token.
+            KeyError: the user has no token.
         """
         write_private(Path(path), self.kubeconfig(user))
 
@@ -170,8 +170,8 @@ class ControlPlane:
         """Issue a client certificate; returns its file and that of its key (PEM), both in `folder`.
 
         Args:
-            user: any name; he needs no token.
-            group: the one group he is in, besides system:authenticated.
+            user: any name; the user needs no token.
+            group: the one group of the user, besides system:authenticated.
         """
         return self._secrets.client_certificate(user, group)
 
@@ -186,8 +186,8 @@ class ControlPlane:
     async def start(self) -> None:
         """Start what does not run, and wait until the API server is ready.
 
-        The first time, an empty cluster is made; after `kill` or `kill_api_server` it goes on with what was stored, at
-        the same address. If it fails or is cancelled the first time, nothing is left behind; later, both are killed.
+        The first time, an empty cluster is made. After `kill` or `kill_api_server` it goes on with the stored objects,
+        at the same address. If it fails or is cancelled the first time, nothing is left behind; later, both are killed.
 
         Raises:
             BinariesNotFoundError: etcd or kube-apiserver is not on this machine.
@@ -202,7 +202,7 @@ class ControlPlane:
                 try:
                     await self._start()
                 except ControlPlaneError:
-                    # Somebody else was given one of our ports between our look and the server's start.
+                    # Another process was given one of our ports between our look and the start of the server.
                     if not first or attempt == _ATTEMPTS or not self._lost_a_port():
                         raise
                     self._clean_up()
@@ -220,7 +220,7 @@ class ControlPlane:
         self._clean_up()
 
     async def kill(self) -> None:
-        """Kill both servers at once, as kill -9 does; `start` brings them back with what was stored."""
+        """Kill both servers at once, as kill -9 does; `start` brings them back with the stored objects."""
         self._kill_both()
 
     async def kill_api_server(self) -> None:
@@ -230,7 +230,7 @@ class ControlPlane:
             self._api_server.kill()
 
     async def restart(self, *, gracefully: bool = False) -> None:
-        """End both servers and start them anew, with what was stored and at the same address.
+        """End both servers and start them anew, with the stored objects and at the same address.
 
         Args:
             gracefully: let the API server end its watches and requests first; else it is killed.
@@ -324,7 +324,7 @@ class ControlPlane:
         url = f"http://127.0.0.1:{self._etcd_port}"
         return {
             "name": "kinformer",
-            "initial-cluster": "kinformer=http://localhost:2380",  # its own address, which nobody calls
+            "initial-cluster": "kinformer=http://localhost:2380",  # its own address, which is not used
             "data-dir": str(self.folder / "etcd"),
             "listen-client-urls": url,
             "advertise-client-urls": url,
@@ -341,7 +341,7 @@ class ControlPlane:
             "etcd-compaction-interval": "0",
             "bind-address": "127.0.0.1",
             "advertise-address": "127.0.0.1",
-            # The address of the service `kubernetes` must not be loopback, and nobody needs it.
+            # The address of the service `kubernetes` must not be loopback; it is not used.
             "endpoint-reconciler-type": "none",
             "secure-port": str(self._port),
             "cert-dir": str(self.folder),
@@ -452,7 +452,7 @@ def _command(program: Path, flags: Mapping[str, str]) -> list[str]:
 
 
 def _roomy_folder() -> str | None:
-    """Where to keep the data: in memory if there is room, else where temporary files are."""
+    """The folder to keep the data in: in memory if there is room, else where temporary files are."""
     with suppress(OSError):
         if os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free > _ROOM:
             return str(_IN_MEMORY)

@@ -1,4 +1,4 @@
-"""Where etcd and kube-apiserver are found on a machine, and what they need on disk: certificates, keys, tokens."""
+"""The programs etcd and kube-apiserver on this machine, and their files: certificates, keys, tokens."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Binaries(NamedTuple):
 
 
 def cache_folder() -> Path:
-    """Where `make apiserver-assets` keeps what it builds, a folder per version: under XDG_CACHE_HOME, or ~/.cache."""
+    """The folder of what `make apiserver-assets` builds, one per version: under XDG_CACHE_HOME, or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kinformer" / "apiserver"
 
 
@@ -91,10 +91,10 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 class Credentials:
-    """Throwaway certificates, keys and tokens in a folder, for the servers and for those who talk to them.
+    """Throwaway certificates, keys and tokens in a folder, for the servers and their clients.
 
     Args:
-        folder: where they are written; nobody else should be able to read it.
+        folder: the folder to write to; other users must not be able to read it.
         users: groups by user name; each user gets a bearer token.
 
     Raises:
@@ -111,7 +111,7 @@ class Credentials:
         self.service_account_key = folder / "service-account-key.pem"
         self.token_file = folder / "tokens.csv"
         self._authority.cert_pem.write_to_path(str(self.ca_file))
-        # The names a pod would use as well: a client may be told to ask for one of them.
+        # The names a pod would use as well: a client may ask for one of them.
         server = self._authority.issue_cert("127.0.0.1", "localhost", "kubernetes.default.svc")
         server.private_key_pem.write_to_path(str(self.server_key))
         self.server_certificate.write_bytes(b"".join(blob.bytes() for blob in server.cert_chain_pems))
@@ -125,7 +125,7 @@ class Credentials:
     def client_certificate(self, user: str, group: str) -> tuple[Path, Path]:
         """Issue one; returns its file and that of its key."""
         self._certificates += 1
-        # Go refuses a certificate without any name to connect to; a group there must be, and in this one is everybody.
+        # Go refuses a certificate without any name to connect to; a group is needed, and every user is in this one.
         issued = self._authority.issue_cert(
             "client.invalid", common_name=user, organization_name=group or "system:authenticated"
         )

@@ -23,7 +23,7 @@ __all__ = ["guard"]
 
 
 def guard(folder: str, lines: Iterable[str]) -> None:
-    """Follow what is started, until the lines end or say that all is done."""
+    """Follow the started processes, until the lines end or say that all is done."""
     running: set[int] = set()
     for line in lines:
         what, pid = line[0], line[1:].strip()
@@ -45,7 +45,7 @@ def guard(folder: str, lines: Iterable[str]) -> None:
 
 
 if __name__ == "__main__":
-    # What is meant for the test run (Ctrl-C, the end of a terminal) is not meant for us: we end after it.
+    # A signal for the test run (Ctrl-C, the end of a terminal) is not for this process, which ends after it.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     guard(sys.argv[1], sys.stdin)

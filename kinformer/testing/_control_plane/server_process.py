@@ -28,7 +28,7 @@ _TURN: Final = 0.02
 
 
 class ServerProcess:
-    """One server, started as often as need be with the same command; what it says goes to one log.
+    """One server, started as often as need be with the same command; its output goes to one log.
 
     Bound to no event loop: a fixture may start it in one and a test kill it in another.
 
@@ -134,7 +134,7 @@ class Guardian:
         self._tell(f"+{pid}\n")
 
     def ended(self, pid: int) -> None:
-        """Let it go: it has been waited for, and its id may be anybody's."""
+        """Let it go: it has been waited for, and its id may belong to another process."""
         self._tell(f"-{pid}\n")
 
     def dismiss(self) -> None:
@@ -154,7 +154,7 @@ class Guardian:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens now. Somebody else may take it: try again then."""
+    """A free port of 127.0.0.1. Another process may take it: try again then."""
     for port in random.sample(_PORTS, 100):
         with socket.socket() as probe:
             # As servers bind: connections of an earlier server that are still closing do not count.

@@ -1,1 +1,1 @@
-"""What it hears and answers."""
+"""HTTP: requests and answers."""

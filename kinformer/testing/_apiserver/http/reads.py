@@ -1,4 +1,4 @@
-"""Lists: what is selected, at which version, page by page."""
+"""Lists: the selected objects, at a version, page by page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Lists", "selection_of"]
 
 
 class _Scope(NamedTuple):
-    """What a list or a watch is of: a namespace, and what the selectors select of it."""
+    """The scope of a list or a watch: a namespace, and the selectors."""
 
     namespace: str
     selects: Selection | None
@@ -34,7 +34,7 @@ class _Scope(NamedTuple):
 
 
 def selection_of(target: Target, options: ListOptions) -> _Scope:
-    """What is selected.
+    """The objects that a list or a watch selects.
 
     Raises:
         Refusal: a selector does not parse.
@@ -141,7 +141,7 @@ class Lists:
 
 
 def _place(key: Key, namespace: str) -> str:
-    """Where an object stands in a list, as continue tokens say it: relative to the list's own place in etcd."""
+    """The place of an object in a list, as continue tokens have it: relative to the place of the list in etcd."""
     return key[1] if namespace or not key[0] else f"{key[0]}/{key[1]}"
 
 

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["age", "to_table"]
 
 _Cell: TypeAlias = Callable[[dict[str, Any], datetime], Any]
-# name, type, format, priority (0: always shown, 1: with -o wide), what is in it
+# name, type, format, priority (0: always shown, 1: with -o wide), its content
 _Column: TypeAlias = tuple[str, str, str, int, _Cell]
 
 
 def age(since: Any, now: datetime) -> str:
-    """How long ago, as kubectl says it (apimachinery util/duration, HumanDuration)."""
+    """The time since a moment, as kubectl writes it (apimachinery util/duration, HumanDuration)."""
     if not isinstance(since, str) or not since:
         return "<unknown>"
     try:

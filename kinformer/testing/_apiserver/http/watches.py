@@ -37,9 +37,9 @@ class OpenWatch:
     """One watch that is open.
 
     Attributes:
-        target: what is watched.
+        target: the resource or object that is watched.
         query: the request's query.
-        user: who watches.
+        user: the name of the user.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class OpenWatch:
         clock: Callable[[], datetime],
         faults: Faults,
     ) -> None:
-        """Validate, and collect what is there to send; nothing is missed from here on.
+        """Validate, and collect the present state to send; nothing is missed from here on.
 
         Raises:
             Refusal: it cannot be opened.
@@ -111,7 +111,7 @@ class OpenWatch:
         self._moving.clear()
 
     def thaw(self) -> None:
-        """Go on, with what has waited."""
+        """Go on, with the events that have waited."""
         self._moving.set()
 
     def cut_mid_line(self) -> None:
@@ -130,7 +130,7 @@ class OpenWatch:
         self.end()
 
     def bookmark(self) -> None:
-        """Send a bookmark of the present version now, if the client takes bookmarks and was not told of it by one."""
+        """Send a bookmark of the present version now, if the client takes bookmarks and has had none of it."""
         if self._options.bookmarks and self._bookmarked < self._store.revision:
             self._bookmark()
             self._wakeup.set()
@@ -174,7 +174,7 @@ class OpenWatch:
             elif not self._dropped:
                 await response.write_eof()
         except ConnectionError:
-            # The client has gone, or we cut the connection; there is nobody left to tell.
+            # The client has gone, or a fault cut the connection.
             pass
         finally:
             self._stop_listening()
@@ -236,7 +236,7 @@ class OpenWatch:
         self._wakeup.set()
 
     def _bookmark(self, *, ends_initial: bool = False) -> None:
-        """Tell how far the watch has come; nothing is told twice."""
+        """Send a bookmark of the version that the watch has reached; no version is sent twice."""
         revision = self._store.revision
         if not ends_initial and revision <= self._start:
             return

@@ -1,1 +1,1 @@
-"""What a write may do."""
+"""The rules of writing."""

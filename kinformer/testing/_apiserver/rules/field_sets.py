@@ -50,7 +50,7 @@ def _sorted(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def from_fields_v1(tree: Any) -> FieldSet:
-    """The set of fields that `fieldsV1` nests; empty for what is no such tree."""
+    """The set of fields that `fieldsV1` nests; empty for any other value."""
 
     def walk(node: Any, path: Path) -> Iterator[Path]:
         if not isinstance(node, dict):

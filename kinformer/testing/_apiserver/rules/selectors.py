@@ -1,4 +1,4 @@
-"""Label and field selectors as the API server understands them, with its own words for what it does not."""
+"""Label and field selectors as the API server reads them, with its own words for its refusals."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class _Reader:
 
 
 def parse_label_selector(text: str) -> Callable[[Mapping[str, str]], bool] | None:
-    """What a label selector selects; `None` when that is everything.
+    """Parse a label selector; returns `None` for one that selects everything.
 
     Raises:
         Refusal: 400, it does not parse.
@@ -170,7 +170,7 @@ def _comparison(key: str, operator: str, bound: str) -> Callable[[Mapping[str, s
 
 
 def parse_field_selector(text: str, kind: ResourceType) -> Selection | None:
-    """What a field selector selects of a resource; `None` when that is everything.
+    """Parse a field selector for a resource; returns `None` for one that selects everything.
 
     Raises:
         Refusal: 400, it does not parse, or a field cannot be selected.
@@ -225,7 +225,7 @@ _SHARD = re.compile(
 
 
 def parse_shard_selector(text: str) -> tuple[Selection, str]:
-    """What a shard selector (KEP-5866) selects, and how it is echoed in a list's metadata.
+    """Parse a shard selector (KEP-5866); also returns its echo in the metadata of a list.
 
     An object belongs to a shard when the 64-bit FNV-1a hash of its uid or namespace is in one of its ranges.
 

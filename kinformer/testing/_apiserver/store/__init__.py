@@ -1,1 +1,1 @@
-"""What it keeps."""
+"""Objects, their history, and the resources that they are of."""

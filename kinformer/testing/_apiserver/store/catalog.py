@@ -78,7 +78,7 @@ class ResourceType:
 
     @cached_property
     def head(self) -> bytes:
-        """What is put before the stored bytes of a built-in object, whose lists leave kind and version out."""
+        """The bytes in front of a stored built-in object, whose lists leave kind and version out."""
         return b'{"kind":"%s","apiVersion":"%s",' % (self.kind.encode(), self.api_version.encode())
 
     @property
@@ -112,7 +112,7 @@ def _version_order(version: str) -> tuple[int, int, int, str]:
 
 
 class Catalog:
-    """All resource types, and the discovery documents that tell of them."""
+    """All resource types, and their discovery documents."""
 
     def __init__(self) -> None:
         data = json.loads(files("kinformer.testing").joinpath("data/discovery.json").read_text())
@@ -202,7 +202,7 @@ class Catalog:
         return types
 
     def remove_crd(self, name: str) -> list[ResourceType]:
-        """Serve it no longer; returns what was defined."""
+        """Serve it no longer; returns the versions that it defined."""
         types = self._crds.pop(name, [])
         for gone in types:
             self._types.pop((gone.group, gone.version, gone.plural), None)
@@ -236,11 +236,11 @@ class Catalog:
         return head | {"groupVersion": types[0].api_version, "resources": listed}
 
     def aggregated_core(self) -> dict[str, Any]:
-        """`/api` for those who ask for aggregated discovery (KEP-3352)."""
+        """`/api` as aggregated discovery (KEP-3352)."""
         return _discovery_list(self._core)
 
     def aggregated_groups(self) -> dict[str, Any]:
-        """`/apis` for those who ask for aggregated discovery."""
+        """`/apis` as aggregated discovery."""
         return _discovery_list(self._all_groups())
 
     def _all_groups(self) -> list[dict[str, Any]]:

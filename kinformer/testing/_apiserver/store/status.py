@@ -1,4 +1,4 @@
-"""What a kube-apiserver answers when it refuses: `Status` objects (meta/v1), message for message as recorded."""
+"""The refusals of a kube-apiserver: `Status` objects (meta/v1), message for message as recorded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Refusal", "TextRefusal"]
 
 
-class Refusal(Exception):  # noqa: N818 - what the server does, not what went wrong in it
+class Refusal(Exception):  # noqa: N818 - an answer of the server, not an error in it
     """A request is refused; carries the HTTP status and the Status object."""
 
     def __init__(self, code: int, message: str, reason: str = "", details: dict[str, Any] | None = None) -> None:
@@ -74,7 +74,7 @@ class Asked(Protocol):
 
 
 class TextRefusal(Exception):  # noqa: N818
-    """A request is refused with plain text, as paths are that nobody serves."""
+    """A request is refused with plain text, as one for a path that is not served."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)

@@ -1,4 +1,4 @@
-"""What the server keeps: objects, one revision for all of them, and the history of changes, as etcd does.
+"""Objects, one revision for all of them, and the history of changes, as etcd has them.
 
 Pure and synchronous. A manifest that is stored is never changed: a write stores a new one, with its JSON beside it, so
 that lists and watches of many clients send bytes that were made once.
@@ -74,7 +74,7 @@ class Store:
     """Objects by resource and key, and what happened to them.
 
     Args:
-        history: how many changes are kept; what is older can no longer be watched from.
+        history: the number of changes that are kept; a watch cannot start before them.
         first_revision: where the count begins, so that versions look like those of a cluster that has lived.
     """
 

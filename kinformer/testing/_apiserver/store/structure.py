@@ -30,7 +30,7 @@ class Structure:
         go_package: the package of a struct in Go.
         item: the structure of the values of a map, or of the items of a list.
         atomic: the value is one field for server-side apply, whatever it contains.
-        keys: the fields that tell the items of a list apart; empty for a set of values.
+        keys: the fields by which the items of a list differ; empty for a set of values.
         key_defaults: the values of absent key fields.
         merge_key: by which field a strategic merge patch merges the list: "" for a list of values, `None` if it
             replaces the list.
