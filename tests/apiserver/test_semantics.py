@@ -296,3 +296,16 @@ async def test_reviews_of_access_say_what_the_asker_may_do(ask: Ask) -> None:
     assert (code, review["status"]["allowed"]) == (201, True)
     assert (await ask("POST", path, {"spec": {}}))[0] == 422
     assert (await ask("GET", path))[0] == 405
+
+
+async def test_an_unknown_field_is_dropped_with_a_warning_or_refused(ask: Ask, cluster: Cluster) -> None:
+    body = deployment(replicass=1)
+    code, answer = await ask("POST", f"{DEPLOYMENTS}?fieldValidation=Strict", body)
+    why = 'strict decoding error: unknown field "spec.replicass"'
+    message = f'Deployment in version "v1" cannot be handled as a Deployment: {why}'
+    assert (code, answer["message"]) == (400, message)
+    url = DEPLOYMENTS.replace("{ns}", f"namespaces/{cluster.namespace}")
+    async with cluster.http() as http, http.post(url, json=body) as made:
+        assert made.headers.getall("Warning") == ['299 - "unknown field \\"spec.replicass\\""']
+        assert "replicass" not in (await made.json())["spec"]
+    assert (await ask("POST", f"{DEPLOYMENTS}?fieldValidation=Foo", body))[0] == 422

@@ -130,7 +130,8 @@ def _tolerate_node_failures(spec: dict[str, Any]) -> None:
 
 
 def _quality(spec: dict[str, Any]) -> str:
-    resources = [container.get("resources") or {} for container in spec.get("containers", ())]
+    counted = (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
+    resources = [container.get("resources") or {} for container in counted]
     if not any(resource.get("requests") or resource.get("limits") for resource in resources):
         return "BestEffort"
     guaranteed = all(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -208,10 +209,11 @@ class Registry:
         if _makes_status(kind):
             manifest.pop("status", None)
         before_defaults = _given_spec(manifest)
+        given_status = deepcopy(manifest.get("status"))
         fill_in(kind, manifest, number=self.store.revision)
         if not applied:
             # The fields that admission adds, and the server's own status, have no owner.
-            owned = _without_admission(kind, manifest, before_defaults)
+            owned = _without_admission(kind, manifest, before_defaults, given_status)
             managed = record_update(
                 *(None, owned),
                 structure=kind.structure,
@@ -544,7 +546,9 @@ def _given_spec(manifest: dict[str, Any]) -> dict[str, Any]:
     return dict(spec) if isinstance(spec, dict) else {}
 
 
-def _without_admission(kind: ResourceType, manifest: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def _without_admission(
+    kind: ResourceType, manifest: dict[str, Any], given: dict[str, Any], given_status: Any
+) -> dict[str, Any]:
     """The manifest without the fields that have no manager: those of admission, and the server's own status."""
     owned = {name: value for name, value in manifest.items() if name != "status" or not _makes_status(kind)}
     if kind.storage == PODS:
@@ -557,6 +561,12 @@ def _without_admission(kind: ResourceType, manifest: dict[str, Any], given: dict
         owned["spec"] = {name: value for name, value in manifest["spec"].items() if name not in allocated}
     if kind.storage == NAMESPACES:
         owned = {name: value for name, value in owned.items() if name != "spec"}
+    if kind.storage in _CREATED_WITH_STATUS:
+        owned = {name: value for name, value in owned.items() if name != "status"}
+        owned |= {"status": given_status} if given_status else {}
+    if kind.plural == "events":
+        # Go writes empty texts and times into an empty Event, too.
+        owned = {name: value for name, value in owned.items() if value is not None and value != ""}
     return owned
 
 

@@ -125,7 +125,8 @@ def conflict(kind: ResourceType, name: str, why: str = "") -> Refusal:
 def precondition_failed(kind: ResourceType, name: str, why: str) -> Refusal:
     """409 for a uid or a version named by a delete; the only one that goes by the kind."""
     details = {"name": name, **({"group": kind.group} if kind.group else {}), "kind": kind.kind}
-    return Refusal(409, f'Operation cannot be fulfilled on {kind.kind} "{name}": {why}', "Conflict", details)
+    named = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
+    return Refusal(409, f'Operation cannot be fulfilled on {named} "{name}": {why}', "Conflict", details)
 
 
 Cause = tuple[str, str, str]
