@@ -161,7 +161,7 @@ _OPTIONS: Final = {"create": "CreateOptions", "update": "UpdateOptions", "patch"
 
 
 def _validation(verb: str, query: Mapping[str, str]) -> str:
-    """What is done with undeclared fields: "Warn" if the query does not say (KEP-2885).
+    """The treatment of undeclared fields: "Warn" if the query names none (KEP-2885).
 
     Raises:
         Refusal: 422, no such way.
