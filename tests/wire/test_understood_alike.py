@@ -353,3 +353,17 @@ async def test_what_comes_before_a_pause_in_a_compressed_watch_is_handed_on_befo
             if len(names) == 5:
                 break
     assert names == [json.loads(line)["object"]["metadata"]["name"] for line in events]
+
+
+async def test_a_malformed_chunk_after_many_small_ones_is_an_error_and_no_wait_for_ever() -> None:
+    # aiohttp 3.14 never wakes the reader of such a body; its own time limits are off by then.
+    sent = head(TE) + chunk(b"x" * 50) * 4_000 + b"zz\r\n"
+
+    def respond(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(sent)
+
+    async with connected(respond, timeout=1) as (_, client):
+        with pytest.raises(KinformerError):
+            await client.list(PODS)
+        with pytest.raises(KinformerError):
+            await client.delete_collection(PODS, namespace="d")

@@ -215,5 +215,11 @@ def _tls_failure(error: BaseException | None) -> str | None:
 
 
 def _said(error: BaseException) -> str:
-    text = (isinstance(error, OSError) and error.strerror) or str(error)
-    return " ".join(str(text).split()) or type(error).__name__
+    """The text of an error on one line, without the bytes of the response that aiohttp's parser puts into its own."""
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "Server disconnected"
+    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
+        text = str(error.message).partition("\n")[0].rstrip(": ")
+    else:
+        text = (isinstance(error, OSError) and error.strerror) or str(error)
+    return " ".join(str(text).split())[:200] or type(error).__name__

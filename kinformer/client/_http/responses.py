@@ -134,11 +134,17 @@ class Response(abc.ABC):
 
 
 class PlainResponse(Response):
-    """A response that aiohttp takes apart."""
+    """A response that aiohttp takes apart.
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    Args:
+        response: aiohttp's.
+        silence: seconds that may pass without a byte of the body.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, silence: float | None) -> None:
         super().__init__()
         self._response = response
+        self._silence = silence
 
     @property
     def status(self) -> int:
@@ -149,7 +155,9 @@ class PlainResponse(Response):
         return self._response.headers
 
     async def _read_some(self) -> bytes:
-        return await self._response.content.readany()
+        # Not left to aiohttp: where a malformed chunk comes while it has paused reading, its reader waits for ever.
+        async with asyncio.timeout(self._silence):
+            return await self._response.content.readany()
 
     def fail(self, error: Exception) -> None:
         self._response.content.set_exception(error)

@@ -146,7 +146,7 @@ class HttpSession:
             ssl=context,
             server_hostname=self._config.tls.server_name if self._contexts is not None else None,
         )
-        response = WatchResponse(reply) if isinstance(reply, WatchReply) else PlainResponse(reply)
+        response = WatchResponse(reply) if isinstance(reply, WatchReply) else PlainResponse(reply, silence or total)
         self._open.add(response)
         return response
 
