@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from kinformer._survivable import is_survivable
 from kinformer.cache.storage import StorageStatus
 from kinformer.errors import IndexConflictError, IndexFunctionError, UnknownIndexError
 from kinformer.objects import KubeObject
@@ -299,7 +300,9 @@ class Indexer:
                 # As nearly always.
                 return index.alone.get(found[0]) or (found[0],)
             return _checked(found)
-        except Exception as cause:  # noqa: BLE001 - a user's function; nothing it does may stop the cache
+        except BaseException as cause:  # a user's function; nothing it raises may stop the cache
+            if not is_survivable(cause):
+                raise
             error = IndexFunctionError(
                 f"index function {name!r} raised {type(cause).__name__}; left out of that index",
                 key=str(obj.key),

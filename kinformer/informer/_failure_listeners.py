@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
+from kinformer._survivable import is_survivable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -52,7 +54,9 @@ class FailureListeners(Generic[I]):
         for on_error in tuple(self._on_error):
             try:
                 on_error(error, self._informer)
-            except Exception:  # noqa: BLE001 - a user's function; the informer goes on
+            except BaseException as raised:  # a user's function; the informer goes on
+                if not is_survivable(raised):
+                    raise
                 _log.exception("%s: on_error raised", self._name)
 
     def go_on_after(self, error: KinformerError | None, failures: int) -> bool:
@@ -61,7 +65,9 @@ class FailureListeners(Generic[I]):
         if self._on_give_up is not None:
             try:
                 go_on = bool(self._on_give_up(error, self._informer))
-            except Exception:  # noqa: BLE001 - a user's function; what it cannot answer is no
+            except BaseException as raised:  # a user's function; no answer means no
+                if not is_survivable(raised):
+                    raise
                 _log.exception("%s: on_give_up raised", self._name)
         if not go_on:
             _log.error("%s: giving up after %s failures in a row: %s", self._name, failures, error)

@@ -25,11 +25,13 @@ from kinformer.errors import (
     NotStartedError,
     StoppedError,
     UnauthorizedError,
+    UnexpectedError,
     WaitTimeoutError,
 )
 from kinformer.informer._dispatcher import Dispatcher
 from kinformer.informer._failure_listeners import FailureListeners
 from kinformer.informer._mailbox import make_mailbox
+from kinformer.informer._waiters import holds
 from kinformer.informer.event_stream import EventStream
 from kinformer.informer.registration import HandlerRegistration, handler_of, name_of
 from kinformer.metrics import NO_METRICS, guarded
@@ -187,6 +189,7 @@ class SharedInformer:
         self._own_writes = OwnWrites(source, self._dispatcher.pending_writes, self._reflector.observe)
         self._background = BackgroundTask(f"kinformer informer {self._name}")
         self._clock: Callable[[], float] = lambda: 0.0
+        self._ending = False
         self._refusal: KinformerError | None = None
         self._relists: list[tuple[int, asyncio.Future[None]]] = []
 
@@ -366,6 +369,7 @@ class SharedInformer:
             resync=self._resync if resync is None else _checked_resync(resync),
             forget=self._dispatcher.forget,
             failed=self._handler_failed,
+            ending=lambda: self._ending,
         )
         self._dispatcher.register(registration)
         return registration
@@ -495,7 +499,7 @@ class SharedInformer:
         wanted = predicate or _is_there
         self._refuse_unless_running("there is nothing to wait for")
         now = self._indexer.get_by_key(where)
-        if (now is not None or self._dispatcher.has_synced) and wanted(now):
+        if (now is not None or self._dispatcher.has_synced) and holds(wanted, now):
             return now
         try:
             async with asyncio.timeout(timeout):
@@ -625,14 +629,28 @@ class SharedInformer:
         try:
             async with asyncio.TaskGroup() as group:
                 # The handlers' tasks first, then what feeds them.
-                group.create_task(self._dispatcher.run(group), name=f"kinformer cache {self._name}")
-                group.create_task(self._reflect(), name=f"kinformer reflector {self._name}")
+                parts = {"cache": self._dispatcher.run(group), "reflector": self._reflect()}
                 if self._compact is not None:
-                    group.create_task(self._compact.upkeep(), name=f"kinformer storage {self._name}")
+                    parts["storage"] = self._compact.upkeep()
+                tasks = [group.create_task(part, name=f"kinformer {name} {self._name}") for name, part in parts.items()]
+                try:
+                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    # From here on a cancellation of a handler's task is the informer's end.
+                    self._ending = True
+                if self._record.state is not InformerState.GAVE_UP:
+                    # A part that ends by cancellation, or returns, leaves half of an informer.
+                    ended = ", ".join(task.get_name() for task in tasks if task.done())
+                    msg = f"{ended} ended, though nothing had asked it to"
+                    raise UnexpectedError(msg)
         except BaseExceptionGroup as error:
             self._record.failed(error, self._clock())
             self._record.enter(InformerState.FAILED, self._clock())
             _log.critical("%s: the informer failed by a defect of its own", self._name, exc_info=error)
+            failure = UnexpectedError(f"informer {self._name} failed by a defect of its own")
+            failure.__cause__ = error
+            self._metrics.failed(self._name, failure)
+            self._listeners.tell(failure)
             raise
 
     async def _reflect(self) -> None:

@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from kinformer._survivable import is_survivable
+from kinformer.errors import UnexpectedError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from kinformer.objects import KubeObject, ObjectKey
 
-__all__ = ["Predicate", "Waiters"]
+__all__ = ["Predicate", "Waiters", "holds"]
 
 Predicate: TypeAlias = Callable[["KubeObject | None"], object]
 """Takes an object, or `None` where there is none; what it returns is true when the wait is over."""
@@ -83,7 +86,26 @@ class _Waiter:
         if self.met.done():
             return
         try:
-            if self.predicate(obj):
+            if holds(self.predicate, obj):
                 self.met.set_result(obj)
         except Exception as error:  # noqa: BLE001 - a user's function; it fails the wait, and nothing else
             self.met.set_exception(error)
+
+
+def holds(predicate: Predicate, obj: KubeObject | None) -> bool:
+    """Return whether a predicate holds for an object.
+
+    Raises:
+        UnexpectedError: the predicate raised an exception that cannot travel through a future, or would look like the
+            end of something else: `StopIteration` out of `next(...)`, `CancelledError`, another `BaseException`.
+        Exception: any other exception of the predicate.
+    """
+    try:
+        return bool(predicate(obj))
+    except BaseException as error:
+        if not is_survivable(error):
+            raise
+        if isinstance(error, Exception) and not isinstance(error, StopIteration | StopAsyncIteration):
+            raise
+        msg = f"the predicate raised {type(error).__name__}"
+        raise UnexpectedError(msg) from error

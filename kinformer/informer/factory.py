@@ -20,6 +20,7 @@ from kinformer.metrics import NO_METRICS
 from kinformer.reflector._state_machine import MIN_WATCH_SECONDS, StreamingMemory
 from kinformer.resources import Resource, find_resource
 from kinformer.scope import Scope, ScopedResource, ScopeSettings
+from kinformer.status import InformerState
 
 if TYPE_CHECKING:
     import builtins
@@ -324,8 +325,17 @@ class SharedInformerFactory(ApiGroups):
             raise AlreadyStartedError(msg)
         asyncio.get_running_loop()
         self._started = True
-        for informer in self._informers.values():
-            informer.start()
+        try:
+            for informer in self._informers.values():
+                # One that was started by itself goes on, and ends with the factory.
+                if informer.status.state is InformerState.NEW:
+                    informer.start()
+        except BaseException:
+            # A factory that fails half way leaves no informer running.
+            self._stopped = True
+            for informer in self._informers.values():
+                informer.request_stop()
+            raise
 
     async def stop(self) -> None:
         """Stop all informers and wait for their end: no task and no watch is left. Stopping twice does no harm.

@@ -7,6 +7,7 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Final
 
+from kinformer._survivable import is_survivable
 from kinformer._time_slice import TimeSlice
 from kinformer.errors import StoppedError
 from kinformer.events import Added, Deleted, Updated
@@ -89,6 +90,7 @@ class HandlerRegistration:
         resync: float,
         forget: Callable[[HandlerRegistration], None],
         failed: Callable[[str, BaseException], None],
+        ending: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name = name
         self.resync = resync
@@ -110,6 +112,7 @@ class HandlerRegistration:
         self._mailbox = mailbox
         self._forget = forget
         self._failed = failed
+        self._ending = ending
         self._wakeup = asyncio.Event()
         self._has_synced = False
         self._settled = asyncio.Event()
@@ -222,10 +225,23 @@ class HandlerRegistration:
         self._settled.set()
 
     async def _run(self) -> None:
+        while True:
+            try:
+                return await self._deliver()
+            except asyncio.CancelledError as error:
+                # Where the whole loop ends, the informer is cancelled in the same turn.
+                if not self._ending() and not self._closing:
+                    self._take_back_cancellations()
+                    await asyncio.sleep(0)
+                if self._ending() or self._closing:
+                    raise
+                _log.error("handler %s left its task cancelled; its next events are delivered all the same", self.name)
+                self._count(error)
+
+    async def _deliver(self) -> None:
         loop = asyncio.get_running_loop()
         clock = loop.time
         time_slice = TimeSlice()
-        task = asyncio.current_task()
         take = self._mailbox.take
         while not (self._closing and not len(self._mailbox)):
             self._parked = True
@@ -242,11 +258,8 @@ class HandlerRegistration:
                         result = self.handler(item)
                         if result is not None and inspect.isawaitable(result):
                             await result
-                    except Exception as error:  # noqa: BLE001 - a user's handler; the next event goes on
-                        self._report(item, error)
-                    except asyncio.CancelledError as error:
-                        # Either we are told to end, or the handler let the end of something of its own through.
-                        if task is not None and task.cancelling():
+                    except BaseException as error:  # a user's handler; the next event goes on
+                        if not self._survives(error):
                             raise
                         self._report(item, error)
                     if self.pace.lagging:
@@ -257,6 +270,33 @@ class HandlerRegistration:
             if self.behind_since is not None:
                 self.catch_ups.observe(clock() - self.behind_since)
                 self.behind_since = None
+
+    def _survives(self, error: BaseException) -> bool:
+        """Return whether the handler's task goes on after an exception of the handler.
+
+        A cancellation that is not the end of the informer is the handler's own: the end of something that it awaits, or
+        a library's time limit that cancels the task and does not take that back.
+        """
+        if isinstance(error, asyncio.CancelledError):
+            if self._ending() or self._closing:
+                return False
+            self._take_back_cancellations()
+            return True
+        if isinstance(error, Exception):
+            self._take_back_cancellations()
+        return is_survivable(error)
+
+    def _take_back_cancellations(self) -> None:
+        task = asyncio.current_task()
+        if self._ending() or self._closing:
+            return
+        while task is not None and task.cancelling():
+            task.uncancel()
+
+    def _count(self, error: BaseException) -> None:
+        self.failures += 1
+        self.last_failure = error
+        self._failed(self.name, error)
 
     def _report(self, event: Event, error: BaseException) -> None:
         self.failures += 1
