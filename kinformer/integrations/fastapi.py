@@ -24,6 +24,7 @@ from kinformer._extras import from_extra
 
 with from_extra("fastapi", __name__):
     from fastapi import APIRouter, Path, Query, Request, Response
+    from fastapi.encoders import ENCODERS_BY_TYPE
     from fastapi.responses import JSONResponse
 
 from kinformer.cache.lister import Lister
@@ -43,10 +44,12 @@ from kinformer.integrations.starlette import (
     list_response_in_turn,
     object_response,
     path_of_one,
+    running,
     selector_error,
     servable,
     synced,
 )
+from kinformer.objects import ObjectKey
 from kinformer.resources import Resource
 
 __all__ = [
@@ -59,6 +62,9 @@ __all__ = [
     "object_response",
     "selector_error",
 ]
+
+# An endpoint may return a key, as it may return an object; both are JSON then.
+ENCODERS_BY_TYPE[ObjectKey] = str
 
 _Namespace = Annotated[str, Query(description="Only objects of this namespace.")]
 _LabelSelector = Annotated[
@@ -136,6 +142,7 @@ class Informers(Application):
 
         # A coroutine function, because FastAPI runs plain functions in threads.
         async def lister() -> Any:
+            running(self, request)
             return synced(self.found(request)).lister
 
         return lister
@@ -170,6 +177,7 @@ class Informers(Application):
         request = self.ask_for(resource, settings, type)
 
         async def informer() -> Any:
+            running(self, request)
             return self.found(request)
 
         return informer
@@ -236,7 +244,7 @@ class Informers(Application):
             request: Request, namespace: _Namespace = "", label_selector: _LabelSelector = ""
         ) -> Response:
             return event_response(
-                self.informer_of(of), request, namespace=namespace, selector=label_selector, allow_secrets=True
+                running(self, of), request, namespace=namespace, selector=label_selector, allow_secrets=True
             )
 
         @router.get(
@@ -265,7 +273,7 @@ class Informers(Application):
             continue_from: _Continue = "",
         ) -> Response:
             return await list_response_in_turn(
-                self.informer_of(of),
+                running(self, of),
                 request,
                 namespace=namespace,
                 selector=label_selector,
@@ -278,10 +286,10 @@ class Informers(Application):
         async def in_namespace(
             request: Request, namespace: Annotated[str, Path()], name: Annotated[str, Path()]
         ) -> Response:
-            return object_response(self.informer_of(of), request, name, namespace, allow_secrets=True)
+            return object_response(running(self, of), request, name, namespace, allow_secrets=True)
 
         async def in_cluster(request: Request, name: Annotated[str, Path()]) -> Response:
-            return object_response(self.informer_of(of), request, name, allow_secrets=True)
+            return object_response(running(self, of), request, name, allow_secrets=True)
 
         router.get(
             path_of_one(of.resource),

@@ -30,7 +30,7 @@ with from_extra("starlette", __name__):
     from starlette.responses import Response
     from starlette.routing import Route
 
-from kinformer.errors import SelectorError
+from kinformer.errors import NotStartedError, SelectorError, StoppedError
 from kinformer.informer.factory import checked_settings
 from kinformer.integrations._web.answers import (
     Answer,
@@ -332,6 +332,18 @@ def health_response(
     return CacheResponse(health_answer(informers, ready=ready, max_age=max_age, running=running))
 
 
+def running(application: Application, request: InformerRequest) -> SharedInformer:
+    """Return the informer of a request, if the application runs.
+
+    Raises:
+        HTTPException: 503, it does not run: no server runs its lifespan, or it is about to end.
+    """
+    try:
+        return application.informer_of(request)
+    except (NotStartedError, StoppedError) as error:
+        raise HTTPException(status_code=503, detail=str(error), headers={"Retry-After": "1"}) from error
+
+
 def synced(informer: Found) -> Found:
     """Return the informer, if its cache has synced.
 
@@ -441,7 +453,7 @@ class Informers(Application):
             except ValueError:
                 return CacheResponse(status_answer(400, "BadRequest", "limit is not a number"))
             return await list_response_in_turn(
-                self.informer_of(what),
+                running(self, what),
                 request,
                 namespace=query.get("namespace"),
                 selector=query.get("labelSelector"),
@@ -454,13 +466,13 @@ class Informers(Application):
         async def one(request: Request) -> Response:
             path = request.path_params
             return object_response(
-                self.informer_of(what), request, path["name"], path.get("namespace"), allow_secrets=True
+                running(self, what), request, path["name"], path.get("namespace"), allow_secrets=True
             )
 
         async def watched(request: Request) -> Response:
             query = request.query_params
             return event_response(
-                self.informer_of(what),
+                running(self, what),
                 request,
                 namespace=query.get("namespace"),
                 selector=query.get("labelSelector"),

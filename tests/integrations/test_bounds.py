@@ -197,6 +197,10 @@ async def test_an_application_whose_lifespan_did_not_run_is_not_ready(
         status, _, body = await served.get("/readyz")
         assert status == 503
         assert b"the informers are not running" in body
+        for path in ("/configmaps", "/configmaps/default/a", "/watch/configmaps"):
+            status, headers, body = await served.get(path)
+            assert (status, headers["retry-after"]) == (503, "1"), path
+            assert b"lifespan=informers.lifespan" in body
         async with informers.lifespan(app):
             assert (await served.get("/readyz"))[0] == 200
         assert (await served.get("/readyz"))[0] == 503

@@ -117,6 +117,25 @@ async def test_a_selector_of_a_request_is_a_bad_request_in_an_endpoint_of_ones_o
         Status.model_validate_json(body)
 
 
+async def test_an_endpoint_may_return_objects_and_keys(api: ApiServer, connect: Callable[[], Client]) -> None:
+    api.create(build.pod("web-0"))
+    informers = fastapi.Informers(client=connect)
+    pods = informers.informer("pods")
+    app = FastAPI(lifespan=informers.lifespan)
+
+    @app.get("/objects", response_model=None)
+    async def objects() -> Any:
+        return (await pods()).lister.list()
+
+    @app.get("/keys", response_model=None)
+    async def keys() -> Any:
+        return [pod.key for pod in (await pods()).lister]
+
+    async with serving(app) as served:
+        assert [pod["metadata"]["name"] for pod in await served.json("/objects")] == ["web-0"]
+        assert await served.json("/keys") == ["default/web-0"]
+
+
 async def test_pages_of_what_is_selected_are_whole(served: Served) -> None:
     query, found, pages = {"fieldSelector": "spec.nodeName!=node-1", "limit": "3"}, [], 0
     while True:
