@@ -1,15 +1,15 @@
-"""Which events bring work: filters that know what kind of event they see.
+"""Filters (predicates): which events bring work. They distinguish the kinds of events.
 
     Controller("web", reconcile).watches(deployments, filter=generation_changed | labels_changed)
     Controller("dns", reconcile).watches(services, filter=matches("app=dns") & ~annotations_changed)
 
-A filter answers yes, no, or that such an event is none of its business: whether labels have changed is a question about
-updates, and a deletion is not one. What is nobody's business passes. So a deletion always passes, however filters are
-combined and negated, and so does the update with which a deletion begins (an object that has finalizers stays, with a
+A filter answers yes, no, or "no opinion": whether labels have changed is a question about updates, and a deletion is
+no update. An event on which no filter has an opinion passes. So a deletion always passes, however filters are combined
+and negated, and so does the update with which a deletion begins (an object that has finalizers stays, with a
 `deletionTimestamp`, until they are done): a controller that missed it would never clean up.
 
-Combining follows from that (Kleene's logic, with "none of its business" for "unknown"): `&` refuses what one side
-refuses, `|` what both refuse, and `~` turns yes and no around and leaves the third answer alone.
+Combining follows from that (Kleene's logic, with "no opinion" for "unknown"): `&` refuses an event that one side
+refuses, `|` one that both refuse, and `~` swaps yes and no and leaves "no opinion" alone.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class EventFilter:
     Args:
         answer: from an event to `True`, `False`, or `None` for an event it has no opinion on. It is not asked about
             deletions, nor about updates with which a deletion begins.
-        name: what `repr` shows.
+        name: the text of `repr`.
     """
 
     __slots__ = ("_answer", "_name")
@@ -63,7 +63,7 @@ class EventFilter:
         return self._name
 
     def __call__(self, event: Event) -> bool:
-        """Whether the event counts."""
+        """Return whether the event counts."""
         return self.answer(event) is not False
 
     def answer(self, event: Event) -> Answer:
@@ -113,7 +113,7 @@ def _of_updates(changed: Callable[[KubeObject, KubeObject], Answer], name: str) 
 
 def _generation_changed(old: KubeObject, new: KubeObject) -> Answer:
     before, now = old.generation, new.generation
-    # Resources without a generation (ConfigMaps, Secrets, Nodes, ...) do not say whether what is wanted has changed.
+    # Resources without a generation (ConfigMaps, Secrets, Nodes, ...) do not say whether the desired state has changed.
     return None if before is None and now is None else before != now
 
 
@@ -129,7 +129,7 @@ def _part_changed(path: str | Sequence[str | int]) -> Callable[[KubeObject, Kube
 
 
 generation_changed: Final = _of_updates(_generation_changed, "generation_changed")
-"""Updates of what is wanted (`metadata.generation`), and not of the status. It has no opinion on resources that have no
+"""Updates of the desired state (`metadata.generation`), and not of the status. It has no opinion on resources without a
 generation, so that their updates pass (controller-runtime's GenerationChangedPredicate swallows those)."""
 
 resource_version_changed: Final = _of_updates(
@@ -155,11 +155,11 @@ finalizers_changed: Final = _of_updates(
 """Updates that changed `metadata.finalizers`."""
 
 is_initial: Final = EventFilter(lambda event: event.initial if isinstance(event, Added) else None, "is_initial")
-"""Of additions, those of what was there already; `~is_initial` leaves these out."""
+"""Of additions, those of objects that existed already; `~is_initial` leaves these out."""
 
 
 def field_changed(path: str | Sequence[str | int]) -> EventFilter:
-    """Updates that changed a part of the object. What is missing equals what is empty.
+    """Updates that changed a part of the object. A missing part equals an empty one.
 
     Args:
         path: as for `KubeObject.at`: "spec.replicas", or a sequence where a name has dots in it.
@@ -171,7 +171,7 @@ def where(condition: Callable[[KubeObject], bool]) -> EventFilter:
     """Additions of objects that fulfil a condition, and updates of those that do or did: leaving counts as well.
 
     Args:
-        condition: from an object to whether it is meant. What it raises is a failure of the informer's handler.
+        condition: from an object to whether it is selected. Its exceptions count as failures of the informer's handler.
     """
 
     def answer(event: Event) -> Answer:

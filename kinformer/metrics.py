@@ -1,4 +1,4 @@
-"""What is counted: a Protocol with a do-nothing default, so that the core depends on no metrics library."""
+"""Metrics: Protocols with defaults that do nothing, so that the core depends on no metrics library."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _log = logging.getLogger(__name__)
 
 
 class Histogram:
-    """Counts values by size; what it costs is one `bisect`, so that it can be kept whether anybody asks or not.
+    """Counts values by size. Each value costs one `bisect`, so that the counts can always be kept.
 
     Args:
-        bounds: the upper bounds of the buckets, rising, each included in its bucket; there is one more for the rest.
+        bounds: the upper bounds of the buckets, rising, each included in its bucket; one more bucket has the rest.
 
     Attributes:
         bounds: as given.
-        counts: how many values there were in each bucket, and last those above all bounds.
+        counts: number of values in each bucket; the last entry counts those above all bounds.
         total: the sum of all values.
     """
 
@@ -63,10 +63,10 @@ class Histogram:
 
 
 class Metrics(Protocol):
-    """What an informer tells. Calls are synchronous, on the event loop, and must not raise.
+    """The reports of an informer. Calls are synchronous, on the event loop, and should not raise.
 
-    Nothing is told per event: an informer counts that in its `status`, which can be read at any moment. `informer` is
-    the informer's name (its resource and scope): a small, bounded set of values.
+    Events are not reported: an informer counts them in its `status`, which can be read at any moment. `informer` is the
+    name of the informer (its resource and scope): a small, bounded set of values.
     """
 
     def informer_started(self, informer: Any) -> None:
@@ -95,7 +95,7 @@ class Metrics(Protocol):
 
 
 class RequestMetrics(Protocol):
-    """What a client tells. Calls are synchronous, on the event loop, and must not raise."""
+    """The reports of a client. Calls are synchronous, on the event loop, and should not raise."""
 
     def requested(self, method: str, host: str, code: str, seconds: float) -> None:
         """A request was answered, or failed.
@@ -120,7 +120,7 @@ class RequestMetrics(Protocol):
 
 
 class NoMetrics:
-    """Counts nothing. A base for what wants to know of a few things only."""
+    """Counts nothing. A base for sinks that need a few reports only."""
 
     def informer_started(self, informer: Any) -> None:
         """Do nothing."""
@@ -220,10 +220,10 @@ def guarded(metrics: Metrics) -> Metrics:
 
 
 class QueueGauges(Protocol):
-    """What can be read of a work queue at any moment, for what is collected when somebody asks."""
+    """The figures of a work queue that can be read at any moment, for metrics that are collected on demand."""
 
     def depth(self) -> Mapping[int, int]:
-        """How many keys wait for a worker, by priority. Priorities in which none waits may be missing."""
+        """Return the number of keys that wait for a worker, by priority. Priorities without keys may be missing."""
         ...
 
     def unfinished_work(self) -> float:
@@ -236,7 +236,7 @@ class QueueGauges(Protocol):
 
 
 class QueueMetrics(Protocol):
-    """What one work queue tells as it happens. Calls are synchronous, on the event loop, and must not raise."""
+    """The reports of one work queue. Calls are synchronous, on the event loop, and should not raise."""
 
     def added(self) -> None:
         """A key was added that did not wait already."""
@@ -256,26 +256,26 @@ class QueueMetrics(Protocol):
 
 
 class ControllerGauges(Protocol):
-    """What can be read of a controller at any moment, for what is collected when somebody asks."""
+    """The figures of a controller that can be read at any moment, for metrics that are collected on demand."""
 
     @property
     def workers(self) -> int:
-        """How many reconciles may run at once."""
+        """Maximum number of reconciles at once."""
         ...
 
     @property
     def active_workers(self) -> int:
-        """How many reconciles run now."""
+        """Number of reconciles that run now."""
         ...
 
     @property
     def own_write_waits(self) -> int:
-        """How often a key had to wait until the caches showed what was written for it; only grows."""
+        """Number of times that a key had to wait until the caches showed the writes for it; only grows."""
         ...
 
     @property
     def own_write_timeouts(self) -> int:
-        """How often that took too long; only grows."""
+        """Number of times that this took too long; only grows."""
         ...
 
 
@@ -287,7 +287,7 @@ FailureCause: TypeAlias = Literal["raised", "terminal", "timeout", "cancelled"]
 
 
 class ControllerMetrics(Protocol):
-    """What one controller tells as it happens. Calls are synchronous, on the event loop, and must not raise."""
+    """The reports of one controller. Calls are synchronous, on the event loop, and should not raise."""
 
     def reconciled(self, result: ReconcileResult, seconds: float, cause: FailureCause | None = None) -> None:
         """A reconcile has ended after so many seconds; `cause` is given with the result "error" only."""
@@ -295,7 +295,7 @@ class ControllerMetrics(Protocol):
 
 
 class WorkMetrics(Protocol):
-    """Where work queues and controllers get what they count with, each once, when it is made.
+    """A source of metrics for work queues and controllers. Each asks once, when it is made.
 
     Names are a small, bounded set of values. A second queue or controller of the same name takes the place of the
     first one, which has been shut down.

@@ -48,7 +48,7 @@ class ShardFilter:
 
     @property
     def sharding(self) -> Sharding:
-        """Where the shard is filtered, as far as the received objects show it."""
+        """The place that filters the shard, as far as the received objects show it."""
         if self.foreign:
             return "here"
         return "server" if len(self._seen) >= _ENOUGH and self.shard.of > 1 else "unknown"

@@ -1,4 +1,4 @@
-"""Checks of what a controller is given: a wrong argument is refused where it is given, with the remedy."""
+"""Checks of the arguments of a controller: a wrong one is refused at once, with the remedy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OF_AN_INFORMER = ("resource", "add_event_handler", "synced")
 
 
 def check_reconcile(name: str, reconcile: object) -> None:
-    """Refuse what is no coroutine function.
+    """Refuse anything but a coroutine function.
 
     A callable object or a decorated function is taken, as only its call can show whether it returns an awaitable.
 

@@ -23,7 +23,7 @@ Hook: TypeAlias = Callable[[K], Awaitable[object] | None]
 
 
 class BeforeReconcile(Generic[K]):
-    """Asks the hooks of a controller, and awaits what they return, outside of the workers.
+    """Asks the hooks of a controller, and awaits their awaitables, outside of the workers.
 
     Args:
         name: name of the controller, for tasks.

@@ -1,13 +1,13 @@
-"""Workers awaiting `reconcile(key)`: what turns caches that change into work.
+"""Controllers: workers that await `reconcile(key)` for changes of caches.
 
     informer ──event──▶ filter ──▶ map: which keys? ──▶ RateLimitingQueue ──▶ N workers: reconcile(key)
                                                                 ▲                   │
                                                                 └─ after a while ───┘ raised, Requeue
 
-A reconcile is given a key, not an event: it reads what is so now from the caches, and makes the world fit. Events that
-come close together are one piece of work, and no key is ever with two workers at once. Nor is one called before the
-caches show what this program wrote for it (`kinformer._own_writes.gate`): a reconcile never does again what it has
-just done.
+A reconcile gets a key, not an event: it reads the present state from the caches, and makes the world fit. Events that
+come close together are one piece of work, and no key is ever with two workers at once. A key is not reconciled before
+the caches show the writes of this program for it (`kinformer._own_writes.gate`): a reconcile never repeats its last
+work.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ DEFAULT_GRACE: Final = 30.0
 
 
 class Controller(Generic[K]):
-    """Workers that call `reconcile(key)` for whatever the watched informers say.
+    """Workers that call `reconcile(key)` for the events of the watched informers.
 
         async def reconcile(key: ObjectKey) -> Requeue | None:
             deployment = deployments.lister.get(key.name, namespace=key.namespace)
@@ -69,12 +69,12 @@ class Controller(Generic[K]):
     and the key comes again after that time. When it raises, the key and the traceback are logged, and the key comes
     again after the queue's rate limiter's time; after a `TerminalError` it does not.
 
-    Own writes are seen: what a reconcile wrote through the `Client` of the informers, and what was written elsewhere in
-    the program to an object that the watches map to the key, is in the caches when reconcile is called for that key the
-    next time. Usually that takes no time; where it does, the key waits and others go on.
+    Own writes are seen: the writes of a reconcile through the `Client` of the informers, and writes elsewhere in the
+    program to an object that the watches map to the key, are in the caches when reconcile is called for that key the
+    next time. Usually that takes no time; otherwise the key waits and others go on.
 
-    A controller runs once, beside any number of others. It needs no Kubernetes: without `watches`, what brings work is
-    `controller.queue.add(key)`.
+    A controller runs once, beside any number of others. It needs no Kubernetes: without `watches`, the calls of
+    `controller.queue.add(key)` bring work.
 
     With `leader`, only the replica that leads works. Given a `LeaderElector`, entering the controller fills the caches,
     waits until we lead, and then begins; leaving it gives the lease back. Given a `Leadership`, as when several
@@ -91,13 +91,13 @@ class Controller(Generic[K]):
         sync_timeout: seconds to wait for the caches; `None` for ever.
         grace: seconds that reconciles which are under way at the end are given before they are cancelled; `None` for
             as long as they take.
-        drain: whether what is queued at the end is worked off in that time, too. What is delayed is dropped, and what
-            fails then is not tried again.
+        drain: whether keys that are queued at the end are worked off in that time, too. Delayed keys are dropped, and
+            keys that fail then are not tried again.
         debounce: how long events are waited for to calm down before their keys are queued; not at all when left out.
         leader: works only while this replica leads.
-        own_writes: seconds that a key waits at most until the caches show what was written for it; then it goes on with
-            what they have, and a warning. 0 for not at all.
-        metrics: told of each reconcile, and of the queue, unless that was given and has its own.
+        own_writes: maximum seconds that a key waits until the caches show the writes for it; then it goes on with a
+            warning. 0 for no wait.
+        metrics: gets the reports of reconciles, and of the queue unless it was given and has its own.
 
     Attributes:
         name: as given.
@@ -179,8 +179,8 @@ class Controller(Generic[K]):
     def watches(
         self,
         informer: Source | TypedSource,
-        map: Callable[[KubeObject], Any] | None = None,  # noqa: A002 - the name everybody expects
-        filter: Filter | None = None,  # noqa: A002 - the name everybody expects
+        map: Callable[[KubeObject], Any] | None = None,  # noqa: A002 - the usual name
+        filter: Filter | None = None,  # noqa: A002 - the usual name
         *,
         priority: int | None = None,
     ) -> Any:
@@ -216,7 +216,7 @@ class Controller(Generic[K]):
         self: Controller[ObjectKey],
         informer: Source | TypedSource,
         owner: Resource | Source | TypedSource,
-        filter: Filter | None = None,  # noqa: A002 - the name everybody expects
+        filter: Filter | None = None,  # noqa: A002 - the usual name
         *,
         priority: int | None = None,
     ) -> Controller[ObjectKey]:
@@ -226,7 +226,7 @@ class Controller(Generic[K]):
         API group are those of `owner`; other objects bring no work.
 
         Args:
-            informer: the informer of what is owned; the controller waits for its cache before it calls reconcile.
+            informer: the informer of the owned objects; the controller waits for its cache before it calls reconcile.
             owner: the owners' resource, or their informer (for its resource: it is not itself watched).
             filter: as for `watches`.
             priority: as for `watches`.
@@ -269,9 +269,9 @@ class Controller(Generic[K]):
         """Have a function asked before each reconcile of a key whether something must happen first.
 
         It is called by the worker that has taken the key. If it returns `None`, reconcile is called. If it returns an
-        awaitable, the key is put aside while that is awaited, and the worker goes on with other keys: nobody else is
-        held up, whatever it takes. Then the key is queued again with its priority, and all hooks are asked anew, so
-        that what they promise is so in the very moment reconcile begins. A hook must therefore bound its waiting
+        awaitable, the key is put aside while that is awaited, and the worker goes on with other keys: no other key is
+        delayed. Then the key is queued again with its priority, and all hooks are asked anew, so that their conditions
+        hold at the very moment at which reconcile begins. A hook must therefore bound its waiting
         itself, and answer `None` in the end. Events of a key that is aside neither bring it back sooner nor twice.
 
         What the hook or its awaitable raises is a failure of the key like one of reconcile. When the controller stops,
@@ -294,27 +294,27 @@ class Controller(Generic[K]):
 
     @property
     def workers(self) -> int:
-        """How many reconciles may run at once."""
+        """Maximum number of reconciles at once."""
         return self._workers.count
 
     @property
     def active_workers(self) -> int:
-        """How many reconciles run now."""
+        """Number of reconciles that run now."""
         return len(self._workers.in_progress)
 
     @property
     def own_write_waits(self) -> int:
-        """How often a key had to wait until the caches showed what was written for it."""
+        """Number of times that a key had to wait until the caches showed the writes for it."""
         return self._gate.waits
 
     @property
     def own_write_timeouts(self) -> int:
-        """How often that took too long, and reconcile was called with caches that were behind."""
+        """Number of times that this took too long, and reconcile was called with caches that were behind."""
         return self._gate.given_up
 
     @property
     def status(self) -> ControllerStatus[K]:
-        """How the controller is now.
+        """The status of the controller at this moment.
 
         Raises:
             RuntimeError: no event loop is running.
@@ -384,7 +384,7 @@ class Controller(Generic[K]):
     ) -> None:
         """Take no more work, give the reconciles under way `grace` seconds, then cancel them.
 
-        What is still queued is dropped, unless the controller drains: the next start finds it in the caches. If
+        Queued keys are dropped, unless the controller drains: the next start finds their objects in the caches. If
         cancelled meanwhile, the reconciles are cancelled at once. Nothing of the controller runs any more when this has
         returned or raised. Then the elector, if there is one, gives the lease back.
 
@@ -412,7 +412,7 @@ class Controller(Generic[K]):
         async with self:
             await self._background.join()
             if self._leadership is not None:
-                # An elector that only tells has cancelled nobody.
+                # With `on_loss` other than "cancel", this task has not been cancelled.
                 self._leadership.check()
 
     def _must_wait(self, key: K) -> bool:
@@ -466,7 +466,7 @@ class Controller(Generic[K]):
                 async with asyncio.timeout(self._grace):
                     await self._background.join()
         except TimeoutError:
-            _log.warning("controller %s: cancelling what is still under way after %s s", self.name, self._grace)
+            _log.warning("controller %s: cancelling the reconciles under way after %s s", self.name, self._grace)
         finally:
             try:
                 await self._background.stop()
@@ -475,7 +475,7 @@ class Controller(Generic[K]):
                 await self._discard()
 
     async def _discard(self) -> None:
-        """Begin nothing any more, and hear of nothing any more."""
+        """Begin no reconcile and take no event any more."""
         self._workers.discard()
         self._gate.close()
         self._workers.outcomes.patience.close()

@@ -2,7 +2,7 @@
 
     event ──▶ filter: does it count? ──▶ map: which keys does it concern? ──▶ queue, with a priority
 
-What was there already when the controller began, and what a resync repeats, comes with a low priority: a start with
+Objects that exist when the controller begins, and those that a resync repeats, come with a low priority: a start with
 100,000 objects must not delay the one that changes just then.
 """
 
@@ -27,7 +27,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Registration(Protocol):
-    """What an informer returns for a handler."""
+    """The registration of a handler with an informer."""
 
     async def remove(self) -> None:
         """Take the handler away; it is not called again."""
@@ -35,15 +35,15 @@ class Registration(Protocol):
 
 
 class Source(Protocol):
-    """What a controller can watch; a `SharedInformer` is one."""
+    """A source of events that a controller can watch; a `SharedInformer` is one."""
 
     @property
     def resource(self) -> Resource:
-        """What its events are about."""
+        """The resource of its objects."""
         ...
 
     def add_event_handler(self, *, on_event: Callable[[Event], None], name: str) -> Registration:
-        """Have the function called with each event, beginning with an `Added` for all that is there."""
+        """Call the function with each event, beginning with an `Added` for each object in the cache."""
         ...
 
     async def synced(self, timeout: float | None = None) -> None:
@@ -77,7 +77,7 @@ def _as_keys(mapped: Any) -> Iterable[Any]:
 
 
 def own_key(obj: KubeObject) -> ObjectKey:
-    """An object concerns itself."""
+    """The default mapping: an object is mapped to its own key."""
     return obj.key
 
 
@@ -90,7 +90,7 @@ def _priority_of(event: Event) -> int:
 
 
 class EventMapping(Generic[K]):
-    """One informer a controller listens to: which events count, which keys they concern, how urgent they are.
+    """One informer of a controller: its filter, its mapping to keys, and the priority of the keys.
 
     Args:
         source: the informer.
@@ -121,7 +121,7 @@ class EventMapping(Generic[K]):
         self._on_deleted = on_deleted
 
     def keys_of(self, obj: KubeObject) -> Iterable[K]:
-        """The keys an object concerns."""
+        """Return the keys that an object is mapped to."""
         return _as_keys(self._map(obj))
 
     def on_event(self, event: Event) -> None:

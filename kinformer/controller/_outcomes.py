@@ -1,4 +1,4 @@
-"""What follows from the end of a reconcile: the key is done, comes again later, or failed; counts and logs."""
+"""The consequences of a reconcile: the key is done, comes again later, or failed; counts and logs."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ class Ownership(Generic[K]):
             self._claimed.add(key)
 
     def ended_well(self, key: K) -> None:
-        """Forget what was noted of a key whose reconcile needs no other attempt."""
+        """Forget the notes about a key whose reconcile needs no other attempt."""
         if self._shard is not None:
             self._ours.discard(cast("ObjectKey", key))
             self._claimed.discard(cast("ObjectKey", key))

@@ -120,7 +120,7 @@ class Workers(Generic[K]):
 
     @property
     def _must_end(self) -> bool:
-        """Whether a cancellation of a worker is ours, and not that of a reconcile that cancels its own task."""
+        """True if a cancellation of a worker is ours, and not that of a reconcile that cancels its own task."""
         return self._leadership_is_over or (self._runner is not None and self._runner.cancelling() > 0)
 
     async def _work(self, group: asyncio.TaskGroup) -> None:
@@ -208,7 +208,7 @@ class Workers(Generic[K]):
         outcomes.count(outcome, cause, asyncio.get_running_loop().time() - began)
 
     async def _called(self, key: K) -> Requeue | None:
-        """Call reconcile and check what it returns."""
+        """Call reconcile and check the result."""
         call: Any = self._reconcile(key)
         if not inspect.isawaitable(call):
             msg = (

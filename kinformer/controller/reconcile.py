@@ -1,4 +1,4 @@
-"""What a reconcile may answer, and what it and its log records may know about the call they belong to."""
+"""The results of a reconcile, and the context of the call for it and its log records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ReconcileContext", "ReconcileLogFilter", "Requeue", "TerminalError",
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """What a reconcile returns to be called again.
+    """The result of a reconcile that wants to be called again.
 
     Args:
         after: seconds to wait; 0 is as soon as a worker is free, without any backoff.
@@ -65,7 +65,7 @@ current_reconcile: Final[ContextVar[ReconcileContext | None]] = ContextVar("kinf
 
 
 class ReconcileLogFilter(logging.Filter):
-    """Puts `controller`, `key` and `attempt` into each log record made within a reconcile, whoever makes it.
+    """Puts `controller`, `key` and `attempt` into each log record made within a reconcile, by any code.
 
         handler.addFilter(ReconcileLogFilter())
         handler.setFormatter(logging.Formatter("%(levelname)s %(controller)s %(key)s %(message)s"))

@@ -1,4 +1,4 @@
-"""How a controller is: what `Controller.status` returns, for dashboards and health checks."""
+"""The status of a controller, for dashboards and health checks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LONGEST: Final = 300
 
 
 class ControllerState(enum.StrEnum):
-    """Where a controller is in its life."""
+    """The stages in the life of a controller."""
 
     NEW = "new"
     WAITING_FOR_CACHES = "waiting for caches"
@@ -42,11 +42,11 @@ class KeyFailure:
     """A key whose last reconcile failed. Times are the event loop's (`loop.time()`, seconds).
 
     Attributes:
-        failures: how many there were in a row.
-        error: the class of the last exception and what it says, in a line of 300 characters at most; the whole of it,
-            with its traceback, is in the log.
-        since: when the first of them was.
-        at: when the last of them was.
+        failures: number of failures in a row.
+        error: the class and text of the last exception, in a line of 300 characters at most; the log has the whole
+            text and the traceback.
+        since: time of the first of them.
+        at: time of the last of them.
         terminal: whether it was a `TerminalError`: the key is not tried again before its next event.
     """
 
@@ -63,21 +63,22 @@ class ControllerStatus(Generic[K]):
 
     Attributes:
         name: the controller's name.
-        state: where it is in its life.
-        taken_at: when this status was taken.
-        workers: how many reconciles may run at once.
-        depth: how many keys wait for a worker, by priority.
-        delayed: how many keys wait for their time: a retry, a `Requeue`, events that are to calm down.
-        aside: how many keys wait for what `before_reconcile` asked for.
+        state: the stage of its life.
+        taken_at: time of this status.
+        workers: maximum number of reconciles at once.
+        depth: number of keys that wait for a worker, by priority.
+        delayed: number of keys that wait for their time: a retry, a `Requeue`, events that are to calm down.
+        aside: number of keys that wait for a hook of `before_reconcile`, for own writes, or for the time that a server
+            has asked for.
         in_progress: the keys being reconciled, and for how many seconds.
         failing: the keys whose last reconcile failed.
-        last_error: what went wrong last, as in `KeyFailure.error`, also when it has been overcome; "" if nothing did.
-        last_error_key: with which key; `None` if nothing did.
-        last_error_at: when; `None` if nothing did.
-        results: how many reconciles have ended how.
-        own_write_waits: how often a key had to wait until the caches showed what was written for it.
-        own_write_timeouts: how often that took too long, and reconcile was called with caches that were behind.
-        not_ours: how many keys were dropped because another shard owns them.
+        last_error: the last failure, as in `KeyFailure.error`, also when it has been overcome; "" if there was none.
+        last_error_key: its key; `None` if there was none.
+        last_error_at: its time; `None` if there was none.
+        results: number of reconciles by result.
+        own_write_waits: number of times that a key had to wait until the caches showed the writes for it.
+        own_write_timeouts: number of times that this took too long; reconcile was called with caches that were behind.
+        not_ours: number of keys that were dropped because another shard owns them.
     """
 
     name: str
@@ -99,12 +100,12 @@ class ControllerStatus(Generic[K]):
 
     @property
     def queued(self) -> int:
-        """How many keys wait for a worker."""
+        """Number of keys that wait for a worker."""
         return sum(self.depth.values())
 
 
 def in_a_line(error: BaseException) -> str:
-    """An exception for a table: its class, and the first line of what it says."""
+    """Return an exception for a table: its class, and the first line of its text."""
     lines = text_of(error).strip().splitlines()
     text = f"{class_of(error)}: {lines[0]}" if lines else class_of(error)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -1,1 +1,1 @@
-"""What operators need beside reconcile: leadership, finalizers, owners, conditions, Events."""
+"""Leadership, finalizers, owners, conditions and Events: the needs of operators beside reconcile."""

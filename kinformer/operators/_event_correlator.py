@@ -1,11 +1,11 @@
-"""Which Kubernetes Events become one, and which are too many: no I/O, and told the time.
+"""Combines repeated Kubernetes Events and drops excess ones. No I/O; the caller passes the time.
 
     the same once more              ──▶ the Event counts one up
     similar: same object and reason ──▶ from the tenth text within ten minutes on, one Event for them all
     too many about one object       ──▶ dropped: 25 at once, then one each five minutes
 
-The rules and figures are client-go's (tools/record/events_cache.go, EventCorrelator), where what is dropped is counted
-in its Event all the same, and shows with the next one that is not.
+The rules and figures are client-go's (tools/record/events_cache.go, EventCorrelator). There a dropped occurrence is
+counted in its Event all the same, and shows with the next one that is written.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ EventType = Literal["Normal", "Warning"]
 
 
 class Subject(NamedTuple):
-    """What an Event is about (core/v1, ObjectReference)."""
+    """The object of an Event (core/v1, ObjectReference)."""
 
     api_version: str
     kind: str
@@ -71,7 +71,7 @@ class Subject(NamedTuple):
 
     @property
     def event_namespace(self) -> str:
-        """Where Events about it are kept."""
+        """The namespace of Events about it."""
         return self.namespace or "default"
 
 
@@ -89,9 +89,9 @@ class EventSeries:
     last: datetime
     count: int = 1
     stored: bool = False
-    """Whether the server has it, as far as we know."""
+    """Whether the server has it, as far as is known."""
     queued: bool = False
-    """Whether there is something the server has not been told, and somebody is to tell it."""
+    """Whether it waits to be written."""
 
     def manifest(self, component: str, instance: str) -> dict[str, Any]:
         """The Event (core/v1)."""
@@ -119,7 +119,7 @@ class EventSeries:
         return made
 
     def change(self) -> dict[str, Any]:
-        """What a repetition changes, as a merge patch."""
+        """Return the changes of a repetition, as a merge patch."""
         return {"count": self.count, "lastTimestamp": _time(self.last), "message": self.message}
 
 
@@ -130,7 +130,7 @@ class _Similar:
 
 
 class EventCorrelator:
-    """Decides what becomes of each occurrence.
+    """Decides about each occurrence: a new Event, a repetition, or dropped.
 
     Keeps at least the 4096 objects, series and groups of similar ones each that were used last, at most twice as many.
 

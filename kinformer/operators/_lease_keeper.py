@@ -87,7 +87,7 @@ class LeaseKeeper:
 
     @property
     def can_watch(self) -> bool:
-        """Whether the client can watch the Lease."""
+        """True if the client can watch the Lease."""
         return isinstance(self._client, LeaseWatcher)
 
     def now(self) -> float:

@@ -1,6 +1,6 @@
-"""What one replica may believe about a Lease, and may write into it: leader election without any I/O.
+"""Leader election without I/O: the beliefs of one replica about a Lease, and the specs that it may write.
 
-The rules are told in `kinformer.operators.leader_election`, which does the reading, writing and waiting.
+`kinformer.operators.leader_election` explains the rules. `_lease_keeper` reads and writes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["Election"]
 
 
 class Election:
-    """What one replica knows of a Lease, what it may believe, and what it may write. Pure: it is told the time.
+    """The knowledge of one replica about a Lease. Pure: the caller passes the time.
 
     All times are seconds on one clock of this replica that never goes back; the wall clock is only written, for people.
 
@@ -36,21 +36,21 @@ class Election:
         self._changed_at = -math.inf
 
     def leads(self, now: float) -> bool:
-        """Whether we may believe that we lead."""
+        """Return whether this replica may believe that it leads."""
         return now < self.valid_until
 
     @property
     def holder(self) -> str:
-        """Who has the lease, as last seen; "" for nobody. A lease that ran out still names who had it."""
+        """The holder of the lease, as last seen; "" if there is none. A lease that ran out still names its holder."""
         return self._record.get("holderIdentity") or ""
 
     @property
     def transitions(self) -> int:
-        """How often the lease has changed hands."""
+        """Number of times that the lease has changed hands."""
         return self._record.get("leaseTransitions") or 0
 
     def free_at(self) -> float:
-        """When the lease may be taken, if nothing changes: minus infinity for at once."""
+        """Return when the lease may be taken, if nothing changes: minus infinity for at once."""
         if self.holder in {"", self.identity}:
             return -math.inf
         return self._changed_at + (self._record.get("leaseDurationSeconds") or self._lease_duration)
@@ -68,13 +68,13 @@ class Election:
             self.stand_down()
 
     def proposal(self, now: float, wall: datetime) -> dict[str, Any] | None:
-        """The spec to write in order to take or renew the lease, or `None` while it is somebody else's."""
+        """The spec to write in order to take or renew the lease, or `None` while another replica holds it."""
         if now < self.free_at():
             return None
         ours = self.holder == self.identity
         stamp = wall
         if ours:
-            # Others judge by whether the record changes, and the server does not even store what is equal.
+            # Others judge by whether the record changes, and the server does not even store an equal one.
             renewed = _parsed(self._record.get("renewTime"))
             stamp = wall if renewed is None else max(wall, renewed + timedelta(microseconds=1))
         taken = self._record.get("acquireTime") if ours else None

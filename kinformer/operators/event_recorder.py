@@ -65,7 +65,7 @@ _NOT_ENTERED: Final = (
 
 
 class EventClient(Protocol):
-    """What is needed of a client; `kinformer.Client` has it."""
+    """The client of a recorder; `kinformer.Client` is one."""
 
     async def create(self, resource: Resource, obj: Mapping[str, Any], /, *, namespace: str) -> KubeObject:
         """Create an Event; `AlreadyExistsError` where there is one of that name."""
@@ -77,26 +77,26 @@ class EventClient(Protocol):
 
 
 class EventRecorder:
-    """Tells of Events, in the background.
+    """Writes Events in the background.
 
     The same Event once more counts one up instead of making another; from the tenth different text about the same
     object and reason within ten minutes on, they are combined; about one object there are 25 at once and then one each
-    five minutes. What comes while an Event waits to be written is written with it. Events about different objects are
+    five minutes. Repetitions while an Event waits to be written are written with it. Events about different objects are
     written in the order in which they first came.
 
-    When the server does not answer, an Event is tried twelve times, ten seconds apart, and given up; what it refuses is
-    given up at once. Up to 1000 Events wait meanwhile, and more are dropped. Whatever is dropped or given up is counted
+    When the server does not answer, an Event is tried twelve times, ten seconds apart, and given up; an Event that it
+    refuses is given up at once. Up to 1000 Events wait meanwhile, and more are dropped. Each dropped Event is counted
     and logged. It asks for the verbs create and patch on events (of the core group).
 
-    What is recorded before `async with` is entered waits for that; what is recorded after it was left is dropped.
-    Leaving writes what is still waiting, for `drain` seconds at most.
+    An Event that is recorded before `async with` is entered waits for that; one that is recorded afterwards is dropped.
+    Leaving writes the waiting Events, for `drain` seconds at most.
 
     Args:
         client: speaks to the server.
-        component: who tells, such as "shop-operator".
+        component: the reporting component, such as "shop-operator".
         instance: which of its replicas; the host's name when left out.
-        drain: seconds that leaving may take; 0 drops what waits.
-        correlator: what becomes one, and what is too many.
+        drain: seconds that leaving may take; 0 drops the waiting Events.
+        correlator: combines and drops Events.
         wall_clock: the time written into Events.
         rng: the source of randomness of the first pause.
 
@@ -116,7 +116,7 @@ class EventRecorder:
         rng: random.Random | None = None,
     ) -> None:
         if not component:
-            raise ValueError("an event recorder needs the name of the component that tells, such as 'shop-operator'")
+            raise ValueError("an event recorder needs the name of the reporting component, such as 'shop-operator'")
         if not drain >= 0:
             msg = f"drain={drain}; expected 0 seconds or more"
             raise ValueError(msg)
@@ -141,23 +141,23 @@ class EventRecorder:
 
     @property
     def dropped(self) -> int:
-        """How many occurrences were not written, or Events given up, so far."""
+        """Number of occurrences that were not written, and of Events given up, so far."""
         return self._dropped
 
     def normal(self, obj: Mapping[str, Any], reason: str, message: str, *, action: str = "") -> None:
-        """Tell that something happened as it should.
+        """Record that something happened as it should.
 
         Args:
             obj: the object it is about, or a manifest with `apiVersion`, `kind` and `metadata`.
             reason: why, as one CamelCase word for programs, such as "Created".
-            message: what happened, for people. Whoever may read Events reads it: no secrets. At most 1024 characters
+            message: what happened, for people. All readers of Events can read it: no secrets. At most 1024 characters
                 are kept.
-            action: what was done, as one word; may be left out.
+            action: the action, as one word; may be left out.
         """
         self._record(obj, "Normal", reason, message, action)
 
     def warning(self, obj: Mapping[str, Any], reason: str, message: str, *, action: str = "") -> None:
-        """Tell that something went wrong; as `normal`."""
+        """Record that something went wrong; as `normal`."""
         self._record(obj, "Warning", reason, message, action)
 
     async def __aenter__(self) -> Self:
@@ -237,7 +237,7 @@ class EventRecorder:
                 self._something.clear()
                 await self._something.wait()
             series = self._queue.popleft()
-            # From here on, what comes is to be written again.
+            # A repetition from here on is to be written again.
             series.queued = False
             try:
                 await self._write(series)

@@ -1,8 +1,8 @@
 """Cleaning up before an object goes: finalizers.
 
 An object with a finalizer is not deleted but marked (`metadata.deletionTimestamp`), and goes when the last finalizer is
-taken off. Whoever makes something in the world because of an object puts his finalizer on it before, and takes it off
-when that something is gone:
+taken off. A controller that makes something outside because of an object puts its finalizer on it before, and takes it
+off when that thing is gone:
 
     not deleted, without ours ──▶ put it on ──▶ apply
     not deleted, with ours    ──▶ apply
@@ -38,7 +38,7 @@ _NAME: Final = re.compile(
 
 
 class FinalizerClient(ReadingClient, Protocol):
-    """What is needed of a client; `kinformer.Client` has it."""
+    """The client of a finalizer; `kinformer.Client` is one."""
 
     async def patch(
         self, resource: Resource, name: str, patch: Mapping[str, Any], /, *, namespace: str | None
@@ -56,7 +56,7 @@ class Finalizer:
             shop = shops.lister.get(key)
             return await finalizer.reconcile(shop, apply=create, cleanup=drop) if shop else None
 
-    What it writes goes to the version that was read. After a conflict it reads the object anew and decides anew, up to
+    Its writes name the version that was read. After a conflict it reads the object anew and decides anew, up to
     ten times with a growing pause; so another's finalizers are never lost, and none is put on an object that is being
     deleted (which the API refuses) or on another object of the same name.
 
@@ -64,10 +64,10 @@ class Finalizer:
 
     - `apply` is called only when the finalizer was stored.
     - The finalizer is taken off only after `cleanup` has returned `None`.
-    - Cancelled or killed at any await, calling `reconcile` again completes what was begun.
+    - Cancelled or killed at any await, calling `reconcile` again completes the work.
 
-    What it needs: `apply` and `cleanup` may be called again after they have succeeded, and `cleanup` where nothing was
-    ever made. The object may come from a cache; one that is far behind, and shows an object that is long gone, has
+    Requirements: `apply` and `cleanup` may be called again after they have succeeded, and `cleanup` where nothing had
+    ever been made. The object may come from a cache; one that is far behind, and shows an object that is long gone, has
     `apply` called once more for it. It asks for the verbs get and patch.
 
     Args:
@@ -89,7 +89,7 @@ class Finalizer:
         return f"<Finalizer {self.name}>"
 
     def is_on(self, obj: KubeObject) -> bool:
-        """Whether the object has it."""
+        """Return whether the object has it."""
         return self.name in _finalizers(obj)
 
     async def reconcile(
@@ -98,21 +98,21 @@ class Finalizer:
         apply: Callable[[KubeObject], Awaitable[T]],
         cleanup: Callable[[KubeObject], Awaitable[T | None]],
     ) -> T | None:
-        """Do for an object what its state asks for.
+        """Apply or clean up, as the state of an object demands.
 
         Args:
             obj: the object, as the cache or the server has it.
             apply: makes the world as the object wants it. Called with the object that has the finalizer.
-            cleanup: undoes it. What it returns other than `None`, such as a `Requeue`, means that it is not yet done,
+            cleanup: undoes it. A result other than `None`, such as a `Requeue`, means that it is not yet done,
                 and the finalizer stays.
 
         Returns:
-            What `apply` or `cleanup` returned; `None` when neither was called.
+            The result of `apply` or `cleanup`; `None` when neither was called.
 
         Raises:
             ApiError: the server refused, as when conflicts would not end (`ConflictError`).
             TransportError: no whole answer came.
-            Exception: what `apply` or `cleanup` raises; the finalizer stays.
+            Exception: an exception of `apply` or `cleanup`; the finalizer stays.
         """
         if not _is_deleted(obj):
             protected = await self.add(obj)

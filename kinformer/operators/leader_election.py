@@ -90,7 +90,7 @@ class LeaderElector:
         renew_deadline: seconds without a successful renewal after which leadership is lost.
         retry_period: seconds between renewals; a candidate without news reads after 1 to 2.2 times that, at random.
         release: whether to give the lease back at the end.
-        on_loss: "cancel" the body, or only "tell" it, through `leadership.lost()` and `is_leader`; then leaving raises
+        on_loss: "cancel" cancels the body; `"tell"` only ends `leadership.lost()` and `is_leader`, and leaving raises
             nothing.
         on_new_leader: called with an identity when the leader has changed, the first one and this replica included. A
             plain function; its exceptions are logged.
@@ -132,7 +132,7 @@ class LeaderElector:
             )
             raise ValueError(msg)
         if on_loss not in {"cancel", "tell"}:
-            msg = f"on_loss is 'cancel' or 'tell', not {on_loss!r}"
+            msg = f"on_loss is 'cancel' or `tell`, not {on_loss!r}"
             raise ValueError(msg)
         self.identity = identity
         self.name = name
@@ -166,7 +166,7 @@ class LeaderElector:
 
     @property
     def is_leader(self) -> bool:
-        """Whether this replica leads at this very moment."""
+        """True if this replica leads at this very moment."""
         return self._term is not None and self._term.is_valid
 
     @property

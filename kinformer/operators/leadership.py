@@ -37,7 +37,7 @@ class Term:
 
     @property
     def is_valid(self) -> bool:
-        """Whether this replica leads at this moment."""
+        """True while this replica leads."""
         return not self.over.is_set() and self.election.leads(self._now())
 
     @property
@@ -84,7 +84,7 @@ class Leadership:
 
     @property
     def is_leader(self) -> bool:
-        """Whether this replica leads at this very moment. The clock is read, so it is right also after a standstill.
+        """True if this replica leads at this very moment. The clock is read, so it is right also after a standstill.
 
         A process that was stopped for a while (SIGSTOP, a suspended machine) may run a few lines before its tasks are
         cancelled. Code that must not run twice asks just before.

@@ -1,7 +1,7 @@
-"""Who owns an object: `metadata.ownerReferences`.
+"""The owners of an object: `metadata.ownerReferences`.
 
-When the last owner goes, Kubernetes' garbage collector deletes what it owned. One of the owners may be the controller:
-the one that `Controller.owns` finds, and that alone manages the object.
+When the last owner goes, the garbage collector of Kubernetes deletes the owned object. One of the owners may be the
+controller: the one that `Controller.owns` finds, and that alone manages the object.
 
     manifest = owned_by({"metadata": {"name": "web"}, "spec": ...}, shop)
     await client.create(DEPLOYMENTS, manifest, namespace=shop.namespace)
@@ -42,7 +42,7 @@ def controller_of(obj: Mapping[str, Any]) -> OwnerReference | None:
 
 
 def is_owned_by(obj: Mapping[str, Any], owner: Mapping[str, Any], *, controller: bool = False) -> bool:
-    """Whether this very object (by UID, not by name) is an owner.
+    """Return whether this very object (by UID, not by name) is an owner.
 
     Args:
         obj: an object or manifest.
@@ -56,7 +56,7 @@ def is_owned_by(obj: Mapping[str, Any], owner: Mapping[str, Any], *, controller:
 def owned_by(
     manifest: Mapping[str, Any], owner: Mapping[str, Any], *, controller: bool = True, block_owner_deletion: bool = True
 ) -> dict[str, Any]:
-    """A copy of a manifest with an owner. One who was an owner before has his entry replaced, also if recreated since.
+    """Return a copy of a manifest with an owner. It replaces an existing entry of the owner, also if recreated since.
 
     Args:
         manifest: the object that is to be owned. If it names no namespace, it is taken to be in the owner's.
@@ -94,7 +94,7 @@ def owned_by(
 
 
 def disowned_by(manifest: Mapping[str, Any], owner: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a manifest without this owner (by UID); an object that nobody owns any more stays when he goes."""
+    """Return a copy of a manifest without this owner (by UID). Without owners, an object outlives them."""
     made = manifest.to_dict() if isinstance(manifest, KubeObject) else dict(manifest)
     head = dict(_metadata(made))
     uid = _metadata(owner).get("uid")

@@ -1,11 +1,11 @@
-"""`status.conditions`: what a controller says about an object, in the form that kubectl, Argo CD and people read.
+"""`status.conditions`: statements of a controller about an object, in the form that kubectl, Argo CD and people read.
 
     ready = StatusCondition("Ready", "True", "AllReplicasUp", "3 of 3 replicas are up")
     await write_conditions(client, shop, ready)
 
-A condition has a type, of which a list has one entry; `lastTransitionTime` says since when its *status* is what it is,
-and changes with nothing else; `observedGeneration` says which `metadata.generation` was looked at. The rules are those
-of apimachinery (pkg/api/meta/conditions.go) and of the API conventions.
+A condition has a type, of which a list has one entry; `lastTransitionTime` says since when its *status* has its
+value, and changes with nothing else; `observedGeneration` names the observed `metadata.generation`. The
+rules are those of apimachinery (pkg/api/meta/conditions.go) and of the API conventions.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ _LONGEST_MESSAGE: Final = 32768
 
 @dataclass(frozen=True, slots=True)
 class StatusCondition:
-    """What is to be said.
+    """One condition to write.
 
     Args:
-        type: what it is about, in CamelCase, such as "Ready", or with a domain: "example.com/Ready".
+        type: its subject, in CamelCase, such as "Ready", or with a domain: "example.com/Ready".
         status: "True", "False" or "Unknown"; `True` and `False` are taken as well.
         reason: why, as one word for programs.
         message: why, for people. Longer than 32768 characters it is cut, which is what the API takes.
@@ -82,7 +82,7 @@ class StatusCondition:
 
 
 class ConditionClient(ReadingClient, Protocol):
-    """What is needed of a client; `kinformer.Client` has it."""
+    """The client of `write_conditions`; `kinformer.Client` is one."""
 
     async def patch_status(
         self, resource: Resource, name: str, patch: Mapping[str, Any], /, *, namespace: str | None
@@ -103,7 +103,7 @@ def is_condition(
     *,
     current: bool = False,
 ) -> bool:
-    """Whether an object has a condition of this type and status; for `wait_for`, too.
+    """Return whether an object has a condition of this type and status; for `wait_for`, too.
 
     Args:
         obj: an object or manifest; `None` has no conditions.
@@ -130,7 +130,7 @@ def with_conditions(
 
     Args:
         obj: the object, with its generation and its conditions so far.
-        changes: what is to be said; of two of the same type the later one counts.
+        changes: the conditions; of two of the same type the later one counts.
         remove: types that nothing is to be said about any more.
         now: the present; from the clock if left out. Kubernetes keeps whole seconds.
     """
@@ -158,15 +158,15 @@ async def write_conditions(
 ) -> KubeObject | None:
     """Write conditions into an object's status, if that changes anything: without a change, no request is made.
 
-    What is written goes to the version that was read. After a conflict the object is read anew, so that conditions of
-    others are never lost, up to ten times with a growing pause. A generation that is not given is that of `obj`, which
-    is what was looked at, also when the object has changed meanwhile. Cancelled, it may or may not have been written.
+    The write names the version that was read. After a conflict the object is read anew, so that conditions of
+    others are never lost, up to ten times with a growing pause. A generation that is not given is that of `obj`, the
+    observed object, also when the object has changed meanwhile. Cancelled, it may or may not have been written.
 
     Returns:
         The object as it is then; `None` when it is gone, or another one has its name.
 
     Raises:
-        ConflictError: somebody changed the object each time.
+        ConflictError: another writer changed the object each time.
         ApiError: the server refused. A custom resource needs the subresource `status`.
         TransportError: no whole answer came.
     """

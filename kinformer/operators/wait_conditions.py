@@ -5,9 +5,9 @@
     await deployments.wait_for("web", rolled_out(), 120, namespace="shop")
     await pods.wait_for(pod.key, phase("Running") & condition_true("Ready") | deleted(pod), 60)
 
-A condition is a function from an object, or `None` where there is none, to whether it is so; any function can be one,
-and `&`, `|` and `~` take plain functions, too. What these here know beside is why something is not so: when time is up,
-the error says it. No value of a Secret is ever shown.
+A condition takes an object (or `None` if it does not exist) and returns a bool. Any function can be one, and `&`, `|`
+and `~` take plain functions, too. The conditions here can also explain why they do not hold: the error of a timeout
+says it. It never shows a value of a Secret.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ class Condition:
         return f"<Condition {self.name}>"
 
     def __call__(self, obj: KubeObject | None) -> bool:
-        """Whether it is so."""
+        """Return whether the condition holds."""
         return not self._why_not(obj)
 
     def why_not(self, obj: KubeObject | None) -> str:
-        """Why it is not so; "" if it is."""
+        """Return the reason why the condition does not hold; "" if it holds."""
         return self._why_not(obj)
 
     def __and__(self, other: Callable[[KubeObject | None], object]) -> Condition:
@@ -163,7 +163,7 @@ def field_equals(path: str | Sequence[str | int], value: Any) -> Condition:
 
     Args:
         path: as `KubeObject.at` takes it: "spec.nodeName", or a sequence where names contain dots.
-        value: what it must be; `None` also where there is no such field.
+        value: the expected value; `None` also where there is no such field.
     """
     where = path if isinstance(path, str) else ".".join(map(str, path))
 

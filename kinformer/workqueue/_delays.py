@@ -1,4 +1,4 @@
-"""Keys whose time comes later, each once, at a moment that can be put forward, put off or given up."""
+"""Keys whose time comes later, each once, at a moment that can be moved forward, put off or cancelled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RELEASED_PER_TURN: Final = 1000
 
 
 class _Entry(NamedTuple):
-    """When a key is due, and with which priority; the number tells entries of one key apart."""
+    """The due time and priority of a key; the number distinguishes entries of one key."""
 
     due: float
     number: int
@@ -49,7 +49,7 @@ class Delays(Generic[K]):
         return key in self._entries
 
     def due_by(self, moment: float) -> int:
-        """How many keys are due at the loop's time `moment` or before."""
+        """Return the number of keys that are due at the loop's time `moment` or before."""
         return sum(entry.due <= moment for entry in self._entries.values())
 
     def put(self, key: K, due: float, priority: int, *, replace: bool = False) -> None:
@@ -57,9 +57,9 @@ class Delays(Generic[K]):
 
         Args:
             key: the key.
-            due: when. Of several moments of a key the earliest counts.
-            priority: what it is released with. Of several priorities of a key the highest counts.
-            replace: forget the moment and the priority the key had before.
+            due: the moment. Of several moments of a key the earliest counts.
+            priority: the priority at the release. Of several priorities of a key the highest counts.
+            replace: forget the earlier moment and priority of the key.
         """
         known = None if replace else self._entries.get(key)
         if known is not None and known.due <= due:
@@ -75,7 +75,7 @@ class Delays(Generic[K]):
         self._set_timer()
 
     def priority(self, key: K) -> int | None:
-        """With which priority a key will be released; `None` for a key that is not there."""
+        """Return the priority with which a key will be released; `None` for a key that is not there."""
         entry = self._entries.get(key)
         return None if entry is None else entry.priority
 
@@ -83,7 +83,7 @@ class Delays(Generic[K]):
         """Forget a key; return whether it was there."""
         if self._entries.pop(key, None) is None:
             return False
-        # What is outdated stays in the heap until its turn, or until there is too much of it; a timer may ring in vain.
+        # Outdated entries stay in the heap until their turn, or until there are too many; a timer may ring in vain.
         if not self._entries:
             self.clear()
         return True

@@ -1,7 +1,7 @@
-"""How long keys wait and are worked on: what a work queue that is measured tells its metrics.
+"""The reports of a measured work queue: how long keys wait, and how long workers have them.
 
-A queue without metrics has none of this, and never looks at a clock. The figures are client-go's (util/workqueue/
-metrics.go), with what is a gauge there read when somebody asks instead of written each half second.
+A queue without metrics has none of this, and never reads a clock. The figures are those of client-go (util/workqueue/
+metrics.go). Its gauges, which it writes each half second, are read on demand here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 def _now() -> float | None:
-    """The loop's time; `None` where none is running: what was added then has no time of waiting."""
+    """The loop's time; `None` where none is running: a key that is added then has no waiting time."""
     try:
         return asyncio.get_running_loop().time()
     except RuntimeError:
@@ -52,7 +52,7 @@ class WorkTimes(Generic[K]):
         self._metrics = metrics.queue(name, self)
 
     def depth(self) -> Mapping[int, int]:
-        """How many keys wait for a worker, by priority."""
+        """Return the number of keys that wait for a worker, by priority."""
         return self._depth()
 
     def unfinished_work(self) -> float:
@@ -102,5 +102,5 @@ class WorkTimes(Generic[K]):
             # It must not, but a queue that loses keys because of its metrics would be worse. Logged once, not per key.
             if not self._broken:
                 self._broken = True
-                message = "work queue %s: its metrics raised; what they say may be wrong from now on"
+                message = "work queue %s: its metrics raised; its figures may be wrong from now on"
                 _log.error(message, self._name, exc_info=error)

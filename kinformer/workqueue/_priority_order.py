@@ -1,10 +1,10 @@
-"""Which of the keys that wait is next: by priority, among equals in turn, and now and then whoever has waited longest.
+"""The order of the keys that wait: by priority, equal ones in turn, and now and then the key that has waited longest.
 
 Priority alone starves: as long as work of a higher priority keeps coming, the lower one never has its turn. So while
 keys of several priorities wait, each `oldest_every`-th one handed out is the one that has waited longest, whatever its
 priority. That is the bound: a key before which `k` keys were waiting when it came is handed out as one of the next
 `oldest_every * (k + 1)`, however many come after it, and however urgent they are. It counts keys and not seconds, so it
-needs no clock, and what is urgent gives up at most one turn in `oldest_every`.
+needs no clock, and urgent keys give up at most one turn in `oldest_every`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class WorkOrder(Generic[K]):
         return key in self._ages
 
     def depth(self) -> dict[int, int]:
-        """How many wait, by priority."""
+        """Return the number of keys by priority."""
         return {priority: len(self._levels[priority]) for priority in self._priorities}
 
     def push(self, key: K, priority: int) -> None:

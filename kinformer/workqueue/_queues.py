@@ -7,13 +7,13 @@ A key is in at most one of three states, and may be marked once more while it is
     release │ │ └──────done─────┘
             held (hold_back)
 
-So however often a key is added, it waits once; no two workers ever have the same key; and what is added while a
-worker has it comes round again when that worker is done. Higher priorities come out first, keys of one priority in
-the order in which they went in, and none waits for ever (`kinformer.workqueue._priority_order` has the bound).
+So however often a key is added, it waits once; no two workers ever have the same key; and a key that is added while a
+worker has it comes again when that worker is done. Higher priorities come out first, keys of one priority in the order
+in which they went in, and none waits for ever (`kinformer.workqueue._priority_order` has the bound).
 
 The rules are client-go's (util/workqueue: queue.go, delaying_queue.go, rate_limiting_queue.go), those of priorities
-controller-runtime's (pkg/controller/priorityqueue). The differences: `done` of a key nobody has is an error (there it
-may queue the key a second time); a draining shutdown also waits for what is still queued (there only for what is being
+controller-runtime's (pkg/controller/priorityqueue). The differences: `done` of a key that no worker has is an error
+(there it may queue the key a second time); a draining shutdown also waits for queued keys (there only for those being
 processed, so that it may return before the work has begun); a delayed key can be cancelled or put off; and of two
 priorities the lower one does not starve.
 
@@ -64,8 +64,8 @@ class WorkQueue(Generic[K]):
     `len(queue)` is the number of keys that wait for a worker, without those being processed.
 
     Args:
-        name: what it is measured under.
-        metrics: told of what happens in the queue; nothing is measured when left out.
+        name: the name in metrics.
+        metrics: gets the reports of the queue; without it nothing is measured.
         oldest_every: while keys of several priorities wait, of how many keys one is the one that has waited longest,
             whatever its priority. A key before which `k` keys waited is one of the next `oldest_every * (k + 1)`.
 
@@ -79,7 +79,7 @@ class WorkQueue(Generic[K]):
     def __init__(self, *, name: str = "", metrics: WorkMetrics | None = None, oldest_every: int = OLDEST_EVERY) -> None:
         self.name = name
         self._order: WorkOrder[K] = WorkOrder(oldest_every)
-        # Priorities: of what workers have, and of what was added again while one has it.
+        # Priorities of the keys that workers have, and of those that were added again meanwhile.
         self._processing: dict[K, int] = {}
         self._again: dict[K, int] = {}
         # Keys that `must_wait` holds back, with their priorities: neither queued nor processing.
@@ -99,12 +99,12 @@ class WorkQueue(Generic[K]):
 
     @property
     def shutting_down(self) -> bool:
-        """Whether `shut_down` was called."""
+        """True after a call of `shut_down`."""
         return self._shutting_down
 
     @property
     def idle(self) -> bool:
-        """Whether no key is queued, held back or being processed. Delayed keys do not count."""
+        """True if no key is queued, held back or being processed. Delayed keys do not count."""
         return not self._order and not self._processing and not self._held
 
     @property
@@ -119,18 +119,18 @@ class WorkQueue(Generic[K]):
 
     @property
     def depth(self) -> dict[int, int]:
-        """How many keys wait for a worker, by priority; only priorities in which some do."""
+        """Number of keys that wait for a worker, by priority; priorities without keys are missing."""
         return self._order.depth()
 
     def priority(self, key: K) -> int | None:
-        """With which priority a key was taken by the worker that has it; `None` for a key nobody has."""
+        """Return the priority with which a worker took a key; `None` for a key that no worker has."""
         return self._processing.get(key)
 
     def add(self, key: K, *, priority: int = DEFAULT_PRIORITY) -> None:
         """Ask for work on a key.
 
         A key that waits already is not queued twice; one that is being processed is queued again when it is done.
-        After `shut_down` the key is ignored, so that late events disturb nobody.
+        After `shut_down` the key is ignored, so that late events do no harm.
 
         Args:
             key: the key.
@@ -279,7 +279,7 @@ class WorkQueue(Generic[K]):
     def give_back(self, key: K) -> None:
         """Be done with a key without having worked on it: it is queued again, with the priority it had or a higher one.
 
-        This also holds after `shut_down`: what was handed out is never lost.
+        This also holds after `shut_down`: a key that was handed out is never lost.
 
         Raises:
             ValueError: the key is not being processed.
@@ -303,7 +303,7 @@ class WorkQueue(Generic[K]):
             self.done(key)
 
     async def shut_down(self, *, drain: bool = False) -> None:
-        """Accept no more keys. What is queued is still handed out; then `get` raises `StoppedError`.
+        """Accept no more keys. Queued keys are still handed out; then `get` raises `StoppedError`.
 
         May be called more than once. If cancelled while draining, the queue stays shut down.
 
@@ -334,7 +334,7 @@ class WorkQueue(Generic[K]):
 
 @dataclass(frozen=True, slots=True)
 class Debounce:
-    """How long a key waits for its events to calm down.
+    """The time that a key waits for its events to calm down.
 
     Args:
         quiet: seconds without another event after which the key is queued.
@@ -377,16 +377,16 @@ class RateLimitingQueue(WorkQueue[K]):
         self._limiter: RateLimiter[K] = default_rate_limiter() if limiter is None else limiter
         self._delays: Delays[K] = Delays(self._add)
         # Apart from the delayed ones: a retry is not put off by an event, and an event not until the retry.
-        self._unquiet: Delays[K] = Delays(self._calm)
-        self._unquiet_since: dict[K, float] = {}
+        self._debounced: Delays[K] = Delays(self._end_debounce)
+        self._debounced_since: dict[K, float] = {}
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]} delayed={self.delayed}>"
 
     @property
     def delayed(self) -> int:
-        """How many entries wait for their time, debounced ones included; a key may have one of either kind."""
-        return len(self._delays) + len(self._unquiet)
+        """Number of entries that wait for their time, debounced ones included; a key may have one of either kind."""
+        return len(self._delays) + len(self._debounced)
 
     def add_after(self, key: K, delay: float, *, priority: int = DEFAULT_PRIORITY, replace: bool = False) -> None:
         """Add a key when a time has passed.
@@ -396,7 +396,7 @@ class RateLimitingQueue(WorkQueue[K]):
         entry of the same key stays and adds it once more in its time (client-go delaying_queue.go), unless it is
         replaced.
 
-        After `shut_down` the key is ignored; what was delayed until then is dropped.
+        After `shut_down` the key is ignored; delayed keys are dropped by it.
 
         Args:
             key: the key.
@@ -439,17 +439,17 @@ class RateLimitingQueue(WorkQueue[K]):
         if self._shutting_down:
             return
         now = asyncio.get_running_loop().time()
-        since = self._unquiet_since.setdefault(key, now)
-        before = self._unquiet.priority(key)
+        since = self._debounced_since.setdefault(key, now)
+        before = self._debounced.priority(key)
         due = min(now + debounce.quiet, since + debounce.max_wait)
-        self._unquiet.put(key, due, priority if before is None else max(priority, before), replace=True)
+        self._debounced.put(key, due, priority if before is None else max(priority, before), replace=True)
 
     def add_debounced_now(self) -> None:
         """Add all keys at once that wait for their events to calm down."""
-        self._unquiet.release_all()
+        self._debounced.release_all()
 
-    def _calm(self, key: K, priority: int) -> None:
-        del self._unquiet_since[key]
+    def _end_debounce(self, key: K, priority: int) -> None:
+        del self._debounced_since[key]
         self._add(key, priority)
 
     def cancel_delayed(self, key: K) -> bool:
@@ -486,23 +486,23 @@ class RateLimitingQueue(WorkQueue[K]):
         self._limiter.forget(key)
 
     def num_requeues(self, key: K) -> int:
-        """How often the key was added with `add_rate_limited` since it was forgotten."""
+        """Return how often the key was added with `add_rate_limited` since it was forgotten."""
         return self._limiter.num_requeues(key)
 
     def due_within(self, seconds: float) -> int:
-        """How many entries, delayed and debounced ones, come due within so many seconds.
+        """Return the number of entries, delayed and debounced ones, that come due within so many seconds.
 
         Raises:
             RuntimeError: no event loop is running.
         """
         moment = asyncio.get_running_loop().time() + seconds
-        return self._delays.due_by(moment) + self._unquiet.due_by(moment)
+        return self._delays.due_by(moment) + self._debounced.due_by(moment)
 
     async def shut_down(self, *, drain: bool = False) -> None:
         """As `WorkQueue.shut_down`; keys whose time has not come are dropped, but debounced ones drained."""
         self._delays.clear()
         if drain:
             self.add_debounced_now()
-        self._unquiet.clear()
-        self._unquiet_since.clear()
+        self._debounced.clear()
+        self._debounced_since.clear()
         await super().shut_down(drain=drain)

@@ -1,6 +1,6 @@
-"""How long a key that failed has to wait before it is tried again; used by `RateLimitingQueue`.
+"""Rate limiters: the wait of a key that failed before it is tried again; used by `RateLimitingQueue`.
 
-A limiter has no clock: it is told the loop's time. Those that count failures do so per key, for ever, until `forget`.
+A limiter has no clock: the caller passes the loop's time. Those that count failures do so per key, until `forget`.
 The rules and constants are client-go's (util/workqueue/default_rate_limiters.go).
 """
 
@@ -28,7 +28,7 @@ K_contra = TypeVar("K_contra", bound=Hashable, contravariant=True)
 
 
 class RateLimiter(Protocol[K_contra]):
-    """Says how long a key that failed has to wait. Has no clock of its own: it is told the time."""
+    """Returns the wait of a key that failed. It has no clock of its own: the caller passes the time."""
 
     def when(self, key: K_contra, now: float) -> float:
         """Count one more failure of the key, at the loop's time `now` (seconds); return the seconds to wait from it."""
@@ -39,7 +39,7 @@ class RateLimiter(Protocol[K_contra]):
         ...
 
     def num_requeues(self, key: K_contra) -> int:
-        """How many failures of the key are counted."""
+        """Return the number of counted failures of the key."""
         ...
 
 
@@ -60,7 +60,7 @@ class _Failures:
         self._failures.pop(key, None)
 
     def num_requeues(self, key: Hashable) -> int:
-        """How many failures of the key are counted."""
+        """Return the number of counted failures of the key."""
         return self._failures.get(key, 0)
 
 
@@ -195,7 +195,7 @@ class MaxWait(Generic[K_contra]):
         self._limiter.forget(key)
 
     def num_requeues(self, key: K_contra) -> int:
-        """How many failures of the key are counted."""
+        """Return the number of counted failures of the key."""
         return self._limiter.num_requeues(key)
 
 
@@ -231,12 +231,12 @@ class Jittered(Generic[K_contra]):
         self._limiter.forget(key)
 
     def num_requeues(self, key: K_contra) -> int:
-        """How many failures of the key are counted."""
+        """Return the number of counted failures of the key."""
         return self._limiter.num_requeues(key)
 
 
 def default_rate_limiter() -> MaxOf[Hashable]:
-    """What controllers use in client-go: 5 ms doubling to 1,000 s per key, and 10 a second with 100 at once for all.
+    """Return the default of client-go: 5 ms doubling to 1,000 s per key, and 10 a second, 100 at once, for all.
 
     default_rate_limiters.go, DefaultTypedControllerRateLimiter.
     """

@@ -592,7 +592,7 @@ async def test_what_runs_longer_than_the_grace_is_cancelled(caplog: pytest.LogCa
         await asyncio.sleep(1)
     assert ended == [(4, "short"), (6, "long")]
     assert [record.getMessage() for record in caplog.records] == [
-        "controller test: cancelling what is still under way after 5 s",
+        "controller test: cancelling the reconciles under way after 5 s",
         "controller test: reconcile of long was cancelled",
     ]
 

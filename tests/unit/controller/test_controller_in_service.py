@@ -219,7 +219,7 @@ async def test_draining_that_takes_longer_than_the_grace_is_cancelled(caplog: py
         await settle()
     assert reconcile.keys == [*"ab"]
     assert now() == 5.001
-    assert "cancelling what is still under way after 5 s" in caplog.text
+    assert "cancelling the reconciles under way after 5 s" in caplog.text
     assert reconcile.running.total() == 0
 
 

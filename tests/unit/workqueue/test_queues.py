@@ -957,7 +957,7 @@ async def test_metrics_that_raise_lose_no_key_and_are_reported_once(caplog: pyte
     queue.add_after("bar", 1)
     assert await arrivals(queue, 2) == [(1, "foo"), (1, "bar")]
     assert [record.getMessage() for record in caplog.records] == [
-        "work queue test: its metrics raised; what they say may be wrong from now on"
+        "work queue test: its metrics raised; its figures may be wrong from now on"
     ]
 
 
