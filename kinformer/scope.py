@@ -65,7 +65,7 @@ class Shard:
         return self.index * _ALL // self.of, (self.index + 1) * _ALL // self.of
 
     def has(self, obj: KubeObject) -> bool:
-        """Whether an object is in the share."""
+        """Return whether an object is in the share."""
         return self.covers(obj.uid if self.by == "uid" else obj.namespace)
 
     def covers(self, text: str) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, ca
 
 from kinformer._survivable import is_survivable
 from kinformer.events import Added, Deleted, Event, Updated
+from kinformer.status import class_of
 from kinformer.workqueue import DEFAULT_PRIORITY, LOW_PRIORITY
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class EventMapping(Generic[K]):
             if not is_survivable(error):
                 raise
             # The informer's own task must not take it for its end.
-            msg = f"the filter or map of a controller raised {type(error).__name__}"
+            msg = f"the filter or map of a controller raised {class_of(error)}"
             raise RuntimeError(msg) from error
         priority = _priority_of(event) if self._priority is None else self._priority
         for key in keys:
