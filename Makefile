@@ -4,6 +4,7 @@
 #   make check   format, lint, types, layers, manual, tests: as in CI
 #   make bench   the benchmarks (bench-quick: in two minutes)    make docs   the manual      make clean   remove all built files
 #   make ui      the page in the browser, with a demo cluster    make screenshots   its pictures in the manual, taken anew
+#   make lowest  the unit and wire tests with the lowest versions of the dependencies
 #   make soak    for a quarter of an hour under faults           make mutants   deliberate bugs, all to be caught
 #   make wheel-test   the built wheel in an environment of its own runs the demo and every program of the manual
 
@@ -11,8 +12,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 FOR    ?= 20
+LOWEST_TESTS ?= tests/unit tests/wire
 
-.PHONY: demo ui screenshots test test-real apiserver-assets check lint types layers format bench bench-quick guard mutants soak docs clean wheel-test
+.PHONY: demo ui screenshots test test-real apiserver-assets check lint types layers format bench bench-quick guard mutants soak docs clean lowest wheel-test
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -94,6 +96,18 @@ wheel-test: $(VENV)/.installed-test
 		httpx2 kopf kubernetes pytest pytest-asyncio
 	build/wheel/bin/kinformer demo --for 5
 	KINFORMER_SNIPPET_PYTHON=$(CURDIR)/build/wheel/bin/python $(BIN)/pytest -q -n auto tests/docs/test_snippets.py
+
+# The lowest versions of the direct dependencies that pyproject.toml allows, in an environment of their own.
+lowest:
+	rm -rf build/lowest
+	$(PYTHON) -m venv build/lowest
+	build/lowest/bin/python -m pip install --quiet uv
+	build/lowest/bin/uv pip install --quiet --python build/lowest/bin/python --resolution lowest-direct \
+		".[cli,compact,fastapi,opentelemetry,prometheus,starlette,testing,ui]"
+	build/lowest/bin/uv pip freeze --quiet --python build/lowest/bin/python | grep -v ^kinformer > build/lowest/constraints.txt
+	build/lowest/bin/uv pip install --quiet --python build/lowest/bin/python --constraint build/lowest/constraints.txt \
+		hatchling httptools httpx hypothesis looptime opentelemetry-sdk pytest pytest-asyncio pytest-timeout pytest-xdist uvloop
+	build/lowest/bin/python -m pytest -q -n auto $(LOWEST_TESTS)
 
 clean:
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
