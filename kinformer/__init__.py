@@ -27,7 +27,7 @@ from kinformer._version import __version__
 
 if TYPE_CHECKING:
     from kinformer._time_slice import set_time_slice
-    from kinformer.backoff import Backoff
+    from kinformer.backoff import Backoff, RetryPolicy
     from kinformer.cache.delta_fifo import DeltaFIFO
     from kinformer.cache.indexer import Indexer
     from kinformer.cache.lister import Lister
@@ -166,6 +166,7 @@ __all__ = [
     "Requeue",
     "Resource",
     "ResourceVersionTooLargeError",
+    "RetryPolicy",
     "SelectorError",
     "ServerError",
     "ServerTimeoutError",
@@ -254,6 +255,7 @@ _HOME = {
         "errors",
     ),
     "Backoff": "backoff",
+    "RetryPolicy": "backoff",
     "Client": "client",
     "ClusterConfig": "config",
     "Controller": "controller",

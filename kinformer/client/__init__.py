@@ -1,13 +1,12 @@
 """Speaks HTTP to the API server: the verbs a controller needs, discovery, and lists and watches for informers.
 
-_client       Client: the verbs
-_requests     what the verbs send, checked
-_list_watch   HttpListerWatcher: fulfils kinformer.listwatch
-_listing      the bytes of a list to objects        _watching    the bytes of a watch to batches
-_tables       the same for the rows a server would show
-_discovery    which resources there are
-_transport    the session: connections, time limits, authorization
-_wire_errors  what went wrong, as kinformer's errors
+_client        Client: the verbs
+_requests      contents of their requests, checked        _written      the state that a write left behind
+_list_watch    HttpListerWatcher: fulfils kinformer.listwatch
+_tables        the same for the rows that a server would show
+_discovery     the resources of a server
+_decoding      from bytes of lists and watches to objects and batches
+_http          requests and responses: connections, headers, codings, credentials, retries, bounds, errors
 """
 
 from __future__ import annotations

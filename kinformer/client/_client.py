@@ -52,9 +52,9 @@ class Client:
 
     Without a configuration, entering finds one: in-cluster, else KUBECONFIG, else `~/.kube/config`
     (`ClusterConfig.load`). Nothing can be asked before entering or after leaving; a client is entered once. Leaving
-    closes every connection, and fails what is still in flight with `StoppedError`.
+    closes every connection, and fails requests in flight with `StoppedError`.
 
-    Every verb raises, besides what it says itself:
+    Every verb raises, besides the errors of its own:
 
     - `ValueError` for wrong arguments, before anything is sent;
     - an `ApiError` where the server refused, naming verb, resource and namespace;
@@ -62,23 +62,23 @@ class Client:
     - `ConfigError` where there are no credentials to be had, as when an exec plugin fails;
     - `LifecycleError` outside of `async with`.
 
-    A 401 renews the credentials and tries once more. Beyond that, `retry` decides what is repeated: by default what
-    client-go repeats, a request that the server refused with 429 or 5xx and a `Retry-After`, and a read whose
+    A 401 renews the credentials and tries once more. Beyond that, `retry` decides which requests are repeated: by
+    default, as in client-go, a request that the server refused with 429 or 5xx and a `Retry-After`, and a read whose
     connection was lost; within `timeout`. A 429 also holds back the client's other requests of its kind (reads, writes,
     watches) for as long as the server asks, a minute at most. A cancelled request that writes may or may not have been
     carried out.
 
-    The informers that list with this client are told what was written, before the verb returns: see
+    The informers that list with this client learn of each write before the verb returns: see
     `SharedInformer.caught_up`.
 
     Args:
-        config: where the server is, and who we are.
+        config: the API server and the credentials.
         timeout: seconds that a request may take, and that a watch may take to be answered. For lists, which may be
             long, it limits the silence instead of the whole. The server itself gives up after 60.
         connect_timeout: seconds that making a connection may take, the TLS handshake included.
         page_size: objects asked for at a time by `list`; 0 for all at once.
-        user_agent: who asks, put in front of kinformer's own User-Agent.
-        metrics: the sink for the number and the duration of requests. What it raises is logged.
+        user_agent: name of the program, put in front of kinformer's own User-Agent.
+        metrics: the sink for the number and the duration of requests. Its exceptions are logged.
         retry: which requests are repeated; `None` for none.
         max_answer_bytes: bytes of one answer, decompressed, that may have to be in memory at once. Lists are decoded
             while they come, so this does not bound their length.
@@ -173,12 +173,12 @@ class Client:
 
     @property
     def closed(self) -> bool:
-        """Whether the client was left."""
+        """Return whether the client was left."""
         return self._transport is not None and self._transport.closed
 
     @property
     def status(self) -> ClientStatus:
-        """How many requests were sent and repeated, and which are held back because the server asked for patience."""
+        """The numbers of requests and repetitions, and the kinds of request that a 429 holds back now."""
         return ClientStatus() if self._transport is None else self._transport.status
 
     def list_watch(
@@ -317,7 +317,7 @@ class Client:
             obj: the object; `apiVersion` and `kind` are filled in.
             namespace: where to create it; the object's own namespace by default.
             subresource: such as "eviction" or "binding", of the object that `obj` names.
-            field_manager: who writes.
+            field_manager: the name under which the fields are written.
             dry_run: let the server check everything, and keep nothing.
 
         Returns:
@@ -359,11 +359,11 @@ class Client:
             obj: the whole object, with its name.
             namespace: its namespace; the object's own by default.
             subresource: such as "status": then only that part is replaced.
-            field_manager: who writes.
+            field_manager: the name under which the fields are written.
             dry_run: let the server check everything, and keep nothing.
 
         Raises:
-            ConflictError: somebody else changed it meanwhile.
+            ConflictError: another client changed it meanwhile.
             NotFoundError: there is none.
         """
         made = requests.manifest(resource, obj, subresource=subresource)
@@ -413,15 +413,15 @@ class Client:
             patch: what to change, in the form of the type.
             namespace: its namespace.
             type: "merge" (RFC 7396), "json" (RFC 6902, a list of operations), "strategic" (built-in resources only) or
-                "apply" (server-side apply: the fields named are to be as said, and are ours; creates what is missing).
+                "apply" (server-side apply: sets the fields named, and owns them; creates a missing object).
             subresource: such as "status".
-            field_manager: who writes; needed for apply.
-            force: apply only: take fields over that are somebody else's, instead of a `ConflictError`.
+            field_manager: the name under which the fields are written; needed for apply.
+            force: apply only: take over fields that other managers own, instead of a `ConflictError`.
             dry_run: let the server check everything, and keep nothing.
 
         Raises:
             NotFoundError: there is none (never for apply).
-            ConflictError: apply met fields of somebody else, or the patch names a version that is not the present one.
+            ConflictError: apply met fields of another manager, or the patch names another version than the present one.
             InvalidError: the result is not valid, or a JSON patch's test failed.
         """
         if force and type != "apply":
@@ -451,13 +451,13 @@ class Client:
         force: bool = False,
         dry_run: bool = False,
     ) -> KubeObject:
-        """Server-side apply: have the fields of `obj` as they are there, whoever else writes to the object.
+        """Server-side apply: set the fields of `obj` and own them, beside other writers of the object.
 
             await client.apply(DEPLOYMENTS, manifest, field_manager="shop-operator", force=True)
 
-        Creates what does not exist. The server remembers whose each field is: what was applied before under the same
-        name and is not in `obj` any more is taken out, and fields of others stay. So `obj` holds the fields that are to
-        be ours, and no more; it is written out anew each time, and not taken from a read. Applying the same again
+        Creates what does not exist. The server remembers the manager of each field: a field that was applied before
+        under the same name and is not in `obj` any more is removed, and fields of other managers stay. So `obj` holds
+        exactly the fields to own; write it out anew each time, and do not take it from a read. Applying the same again
         changes nothing, and makes no event. Cancelled, it may or may not have been carried out.
 
         Args:
@@ -466,11 +466,11 @@ class Client:
             field_manager: under whose name; each controller has its own, the same at each apply.
             namespace: its namespace; the object's own by default.
             subresource: such as "status".
-            force: take fields over that somebody else manages. Controllers do, as they know no other way on.
+            force: take over fields that other managers own. Controllers do, as they have no other way to go on.
             dry_run: let the server check everything, and keep nothing.
 
         Raises:
-            ApplyConflictError: fields are somebody else's; `conflicts` names him and them.
+            ApplyConflictError: other managers own some fields; `conflicts` names both.
             ConflictError: `obj` names a version or UID that is not the present one.
             InvalidError: the result is not valid.
             ValueError: no field manager, no name, or an object that was read (it has `managedFields`).
@@ -537,7 +537,7 @@ class Client:
             resource: its resource.
             name: its name, or an object that has it (and its namespace).
             namespace: its namespace.
-            propagation_policy: what becomes of what it owns; the server decides by default.
+            propagation_policy: the fate of its dependents; the server decides by default.
             grace_period_seconds: how long a pod has to end; 0 takes it out at once.
             uid: delete it only if it has this UID.
             resource_version: delete it only in this version.
@@ -583,12 +583,12 @@ class Client:
             namespace: their namespace; needed for a namespaced resource, as the API deletes in one at a time.
             label_selector: as kubectl takes it.
             field_selector: as kubectl takes it.
-            propagation_policy: what becomes of what they own.
+            propagation_policy: the fate of their dependents.
             grace_period_seconds: how long pods have to end.
             dry_run: let the server check everything, and delete nothing.
 
         Returns:
-            What was deleted, as it was.
+            The deleted objects, as they were.
         """
         if resource.namespaced and not namespace:
             msg = f"{resource.qualified} live in namespaces; say in which one to delete them"
@@ -660,7 +660,7 @@ class Client:
         dry_run: bool,
         content_type: str = "application/json",
     ) -> KubeObject:
-        """Send a request that writes and is answered with what is stored then; tell who keeps a cache."""
+        """Send a request that writes and returns the stored object; report the write to the caches."""
         answer = await self._object(method, path, resource, doing, params=params, body=body, content_type=content_type)
         write = None if dry_run else answers.stored(answer)
         if write is not None:
@@ -684,7 +684,7 @@ class Client:
             headers["Content-Type"] = content_type
         answer = await self._open().request(method, path, doing=doing, params=params, headers=headers, body=body)
         require_json(answer.content_type, doing)
-        # Not KubeObject.from_json: what is only answered, and not kept (reviews, evictions), has no name.
+        # Not KubeObject.from_json: a response that is not kept (a review, an eviction) has no name.
         raw = answer.body.strip()
         envelope = _head(raw, doing)
         metadata = envelope.metadata

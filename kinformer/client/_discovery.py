@@ -41,7 +41,7 @@ _AT_A_TIME: Final = 10
 
 
 class ServerVersion(msgspec.Struct, frozen=True, rename="camel"):
-    """What `/version` says.
+    """The content of `/version`.
 
     Attributes:
         major: such as "1".
@@ -57,7 +57,7 @@ class ServerVersion(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def number(self) -> tuple[int, int]:
-        """Major and minor as numbers, to compare; 0 for what is no number."""
+        """Major and minor as numbers, to compare; 0 where a part is no number."""
         major, minor = ("".join(c for c in part if c.isdigit()) for part in (self.major, self.minor))
         return (int(major or 0), int(minor or 0))
 
@@ -96,7 +96,6 @@ class _AggregatedGroup(msgspec.Struct):
 
 class _PlainVersion(msgspec.Struct, rename="camel"):
     version: str = ""
-    group_version: str = ""
 
 
 class _PlainGroup(msgspec.Struct, rename="camel"):
@@ -106,7 +105,7 @@ class _PlainGroup(msgspec.Struct, rename="camel"):
 
 
 class _Root(msgspec.Struct):
-    """What `/api` and `/apis` answer: any of three kinds."""
+    """The response of `/api` and `/apis`: any of three kinds."""
 
     kind: str = ""
     items: list[_AggregatedGroup] | None = None
@@ -158,7 +157,7 @@ class Discovery:
         return await self._document("/version", ServerVersion, "ask for the server's version")
 
     async def _ask_again(self, unless_after: float) -> Sequence[Resource]:
-        """What the server has, asked for unless it is known from after that time."""
+        """Return the resources of the server, asked for unless they are known from after that time."""
         async with self._asking:
             if self._known is None or self._asked_at < unless_after:
                 asked = asyncio.get_running_loop().time()
@@ -230,7 +229,7 @@ class Discovery:
         try:
             return msgspec.json.decode(answer.body, type=kind)
         except NOT_JSON as error:
-            msg = f"cannot {doing}: the answer is not what it should be: {error}"
+            msg = f"cannot {doing}: the answer does not have the expected form: {error}"
             raise ProtocolError(msg) from error
 
     def _unknown(self, name: str) -> UnknownResourceError:
@@ -290,7 +289,7 @@ def _resource(
     categories: Sequence[str] | None,
     verbs: Sequence[str],
 ) -> Resource | None:
-    """What discovery says of one resource; `None` for a subresource, and for what could not be asked for anyway."""
+    """Make one resource of its discovery data; `None` for a subresource, and for what could not be asked for anyway."""
     if "/" in plural:
         return None
     try:

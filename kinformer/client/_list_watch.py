@@ -45,8 +45,8 @@ class HttpListerWatcher:
     Any number of lists and watches may run at the same time, each watch on a connection of its own.
 
     Args:
-        transport: gives the open transport of a client; asked with each request, so it may open later.
-        writes: tells what is written through the client.
+        transport: returns the open transport of a client; called for each request, so that it may open later.
+        writes: the feed of writes made through the client.
         resource: what to list and watch.
         namespace: the namespace; `None` or "" for all of them.
         label_selector: as kubectl takes it; the server selects.
@@ -91,18 +91,18 @@ class HttpListerWatcher:
 
     @property
     def resource(self) -> Resource:
-        """What is listed and watched."""
+        """The resource that is listed and watched."""
         return self._resource
 
     @property
     def streams_lists(self) -> bool:
-        """Always: whether the server does, shows when it is asked."""
+        """Always true: only a request shows whether the server streams lists."""
         return True
 
     def covers(self, obj: KubeObject) -> bool | None:
-        """Whether lists and watches would have this object.
+        """Return whether lists and watches would have this object.
 
-        `None` where only the server could tell: of an object's fields, only name and namespace are looked at here.
+        `None` where only the server knows: of an object's fields, only name and namespace are looked at here.
         """
         if self.namespace is not None and obj.namespace != self.namespace:
             return False
@@ -123,7 +123,7 @@ class HttpListerWatcher:
 
     @property
     def sharding(self) -> Sharding:
-        """Where the shard is filtered: by the "server", "here", or "unknown" so far; "" without a shard."""
+        """Place where the shard is filtered: by the "server", "here", or "unknown" so far; "" without a shard."""
         return "" if self._filter is None else self._filter.sharding
 
     @property
@@ -277,7 +277,7 @@ class HttpListerWatcher:
             ConnectError, TLSError: no connection.
             StreamBrokenError: the stream ended in the middle of something.
             TransportTimeoutError: silence for too long.
-            ProtocolError: what came is no watch.
+            ProtocolError: the response is no watch.
             ConfigError: there are no credentials to be had.
         """
         transport = self._transport()
@@ -333,13 +333,13 @@ class HttpListerWatcher:
 
 
 async def _share_of(stream: AsyncIterator[WatchBatch], kept: ShardFilter) -> AsyncGenerator[WatchBatch, None]:
-    """What a watch brings of a share: a server without the feature gate sends everything."""
+    """Keep the events of a share: a server without the feature gate sends everything."""
     async for batch in stream:
         yield batch._replace(events=[event for event in batch.events if kept.keeps(event.object)])
 
 
 def place(resource: Resource, namespace: str | None, name: str = "") -> str:
-    """What a request is about, as errors say it: `pods "web-0" in namespace web`."""
+    """Name the target of a request for errors: `pods "web-0" in namespace web`."""
     where = f" in namespace {namespace}" if namespace else ""
     if not where and resource.namespaced and not name:
         where = " in all namespaces"

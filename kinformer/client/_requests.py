@@ -1,4 +1,4 @@
-"""What the verbs send: targets, bodies and options, checked before anything goes over the wire."""
+"""Contents of the requests of the verbs: targets, bodies and options, checked before anything goes over the wire."""
 
 from __future__ import annotations
 

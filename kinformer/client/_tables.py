@@ -38,7 +38,7 @@ class TableColumn(NamedTuple):
 
     Attributes:
         name: its title, as the server writes it: "Ready".
-        priority: 0 for what is always shown, more for what is shown when there is room (`-o wide`).
+        priority: 0 for a column that is always shown, more for one that needs room (`-o wide`).
     """
 
     name: str
@@ -137,9 +137,9 @@ class TableDecoder:
     """As `WatchDecoder`, for a watch of tables.
 
     Args:
-        resource: what is watched.
+        resource: the watched resource.
         doing: what this is, for errors.
-        on_columns: told of the columns, where the server names them.
+        on_columns: called with the columns, where the server names them.
     """
 
     __slots__ = ("_inner", "_on_columns", "_rest")
@@ -153,7 +153,7 @@ class TableDecoder:
 
     @property
     def ended(self) -> bool:
-        """Whether an ERROR event has ended the stream."""
+        """Return whether an ERROR event has ended the stream."""
         return self._inner.ended
 
     @property
@@ -170,7 +170,7 @@ class TableDecoder:
         return self.feed(data)
 
     def feed(self, data: Pieces | bytes) -> list[WatchBatch]:
-        """Take what one read brought.
+        """Take the bytes of one read.
 
         Raises:
             ProtocolError: this is no watch.

@@ -1,4 +1,4 @@
-"""What the answer to a request that writes says about what is stored now."""
+"""The stored state after a write, as the response to it shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["collected", "deleted", "stored"]
 
 
 def stored(answer: KubeObject) -> Write | None:
-    """What a create, update or patch did; `None` where the answer does not say (a review, an eviction)."""
+    """Return the write of a create, update or patch; `None` where the response shows none (a review, an eviction)."""
     version = version_number(answer.resource_version)
     if not version or not answer.name:
         return None
@@ -26,12 +26,12 @@ def stored(answer: KubeObject) -> Write | None:
     if whole and _is_gone(view):
         # The last finalizer was taken off: there is no event of this change, only of the end.
         return Write(answer.resource, answer.key, answer.uid, after=version, gone=True, obj=answer)
-    # A Scale has the metadata of what is scaled.
+    # A Scale has the metadata of the scaled object.
     return Write(answer.resource, answer.key, answer.uid, version, obj=answer if whole else None)
 
 
 def deleted(resource: Resource, key: ObjectKey, answer: KubeObject) -> Write:
-    """What a deletion did: the answer is the object, marked or as it was last, or a Status."""
+    """Return the write of a deletion: the response is the object, marked or in its last state, or a Status."""
     view = answer.view()
     if view["kind"] == "Status":
         return Write(resource, key, str(view.at("details.uid", "")), gone=True)
@@ -42,14 +42,14 @@ def deleted(resource: Resource, key: ObjectKey, answer: KubeObject) -> Write:
 
 
 def collected(obj: KubeObject) -> Write:
-    """What became of one of a collection that was deleted; it comes as it was before."""
+    """Return the write of one object of a deleted collection; the object comes as it was before."""
     version = version_number(obj.resource_version)
-    # Whether it is gone or only marked cannot be told from this, but it is not as it was.
+    # The response does not show whether it is gone or only marked, but it has changed.
     return Write(obj.resource, obj.key, obj.uid, after=version, gone=True, past=version, obj=obj)
 
 
 def _is_gone(obj: Mapping[str, Any]) -> bool:
-    """Whether nothing keeps it any more (apiserver registry/generic/registry/store.go, ShouldDeleteDuringUpdate)."""
+    """Return whether nothing keeps the object any more (apiserver registry/store.go, ShouldDeleteDuringUpdate)."""
     metadata = obj["metadata"]
     return bool(
         metadata.get("deletionTimestamp")

@@ -1,4 +1,4 @@
-"""Whose name a request is sent under: asked for each request, renewed when the server refuses it."""
+"""The identity of each request: looked up before it is sent, renewed when the server refuses it."""
 
 from __future__ import annotations
 

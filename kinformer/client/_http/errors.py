@@ -1,4 +1,4 @@
-"""What went wrong on the wire, in kinformer's errors: no exception of aiohttp, ssl or a socket gets past here."""
+"""Failures on the wire as kinformer's errors: no exception of aiohttp, ssl or a socket gets past here."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ WIRE_ERRORS = (
 def transport_error(
     error: BaseException, *, server: str, doing: str, answered: bool, limit: str = ""
 ) -> TransportError:
-    """The error for what aiohttp, ssl or the socket layer raised.
+    """The error for an exception of aiohttp, ssl or the socket layer.
 
     Args:
-        error: what was raised; to be chained as the cause.
+        error: the exception; to be chained as the cause.
         server: the server's address.
-        doing: what was tried ("list pods in namespace web").
+        doing: the request in words ("list pods in namespace web").
         answered: whether the head of an answer had come: then a lost connection broke a stream.
         limit: the time limit that applied, for people ("30 seconds").
     """
@@ -113,7 +113,7 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str], *, doing: str)
         status: the HTTP status.
         body: a Status object, or any text.
         headers: the answer's.
-        doing: what was refused.
+        doing: the request in words.
     """
     said: dict[str, Any] | None = None
     try:
@@ -154,7 +154,7 @@ def redirected(status: int, headers: Mapping[str, str], *, server: str, doing: s
 
 
 def is_lost_connection(error: BaseException) -> bool:
-    """Whether a connection broke before a response came (client-go: IsConnectionReset, IsProbableEOF)."""
+    """Return whether a connection broke before a response came (client-go: IsConnectionReset, IsProbableEOF)."""
     cause = error.__cause__
     if isinstance(cause, aiohttp.ClientConnectorError):
         return False

@@ -1,4 +1,4 @@
-"""How much of an answer is accepted: the bound of each part, and the reason for it."""
+"""Bounds of each part of a response, and the reason for each."""
 
 from __future__ import annotations
 

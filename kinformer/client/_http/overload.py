@@ -1,4 +1,4 @@
-"""Manners under overload: one 429 holds back every request of its kind, and what is safe to repeat is repeated."""
+"""The gate of overload: one 429 holds back every request of its kind."""
 
 from __future__ import annotations
 

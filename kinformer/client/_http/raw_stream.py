@@ -49,7 +49,7 @@ class _Buffers(threading.local):
         self._spare: list[mmap.mmap] = []
 
     def take(self) -> mmap.mmap:
-        """One that nobody else has."""
+        """Return a buffer that no other stream uses."""
         return self._spare.pop() if self._spare else mmap.mmap(-1, _BUFFER_SIZE)
 
     def give_back(self, buffer: mmap.mmap) -> None:
@@ -75,7 +75,7 @@ class RawStream(asyncio.BufferedProtocol):
         self._buffer: mmap.mmap | None = None
         self._filled = 0  # of the buffer
         self._room = _LEAST_READ  # for the next read
-        self._copied: list[bytes] = []  # what came before it: with the head, for example
+        self._copied: list[bytes] = []  # earlier bytes: those read together with the head, for example
         self._waiting = 0  # how many bytes that is in all
         self._transport: asyncio.Transport | None = None
         self._before: asyncio.BaseProtocol | None = None
@@ -87,7 +87,7 @@ class RawStream(asyncio.BufferedProtocol):
         self._gone = asyncio.Event()
 
     def take_over(self, transport: asyncio.Transport, before: asyncio.BaseProtocol) -> None:
-        """Read from now on what comes on a connection; the protocol before learns only of its end.
+        """Read the bytes of a connection from now on; the protocol before learns only of its end.
 
         Args:
             transport: the connection, on which the request has been written.
@@ -104,7 +104,7 @@ class RawStream(asyncio.BufferedProtocol):
 
         Raises:
             ConnectionError: the connection was lost before it came.
-            HttpFormatError: what came is not HTTP.
+            HttpFormatError: the response is not HTTP.
         """
         while not self.parser.status:
             if self._error is not None:
@@ -114,19 +114,19 @@ class RawStream(asyncio.BufferedProtocol):
             await self._wait()
 
     async def read(self, take: Callable[[Pieces], object], silence: float) -> bool:
-        """Give what has come of the body, at least a piece, to its consumer; false when it has come to its end.
+        """Give the body received so far, at least a piece, to its consumer; false when it has ended.
 
         If cancelled, nothing is lost: the next call goes on.
 
         Args:
-            take: called with pieces that are good until it returns. What it raises goes on to the caller.
+            take: called with pieces that are good until it returns. Its exceptions go on to the caller.
             silence: seconds without a byte after which to give up.
 
         Raises:
             TimeoutError: nothing came for that long.
             EOFError: the connection ended in the middle.
             OSError: the connection was lost.
-            HttpFormatError: what came is not HTTP.
+            HttpFormatError: the response is not HTTP.
         """
         if self.parser.held_back:
             await asyncio.sleep(0)
@@ -167,7 +167,7 @@ class RawStream(asyncio.BufferedProtocol):
     # What asyncio calls
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to put what comes."""
+        """Return the place for the next bytes."""
         del sizehint
         if self._buffer is None:
             self._buffer = _buffers.take()
@@ -209,7 +209,7 @@ class RawStream(asyncio.BufferedProtocol):
         self._wake()
 
     def _hand_over(self, take: Callable[[Pieces], object]) -> bool:
-        """Let the consumer have what has come of the body; returns whether there was something."""
+        """Give the body received so far to the consumer; returns whether there was something."""
         if self.parser.held_back:
             copied, self._copied = b"".join(self._copied), []
             if copied:
@@ -251,7 +251,7 @@ class RawStream(asyncio.BufferedProtocol):
             self._waiter.set_result(None)
 
     def _look_for_silence(self, silence: float) -> None:
-        # What has come meanwhile has woken the reader, so this is the silence it was set for.
+        # Bytes in the meantime would have woken the reader, so this is the silence that the timer is for.
         if not self._waiting and not self.parser.complete:
             self._error = self._error or TimeoutError(f"nothing came for {silence:g} seconds")
             self._wake()

@@ -1,4 +1,4 @@
-"""What is sent: the URL and the headers of every request, one place for lists, watches and verbs. Pure.
+"""The URL and the headers of every request: one place for lists, watches and verbs. Pure.
 
 aiohttp writes the request. Checked here is what aiohttp would write as it is, or refuse with an error that does not say
 where the value came from.
@@ -25,7 +25,7 @@ __all__ = ["RequestHeads"]
 # RFC 9110, 5.6.2.
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
-# RFC 9110, 5.5: no control characters but the tab. What is beyond ASCII goes out as UTF-8, as from client-go.
+# RFC 9110, 5.5: no control characters but the tab. Text beyond ASCII goes out as UTF-8, as from client-go.
 _UNSENDABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
 # Decided by the request itself, whatever the configuration says: two values of one of these contradict each other.

@@ -1,4 +1,4 @@
-"""How many requests a client sent and what became of them: for its metrics sink, and for `Client.status`."""
+"""Counts of the requests of a client: for its metrics sink, and for `Client.status`."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ For watches only: aiohttp copies the chunks of a response into a buffer, from wh
 nothing is copied: a piece of the body is a place in the buffer. An API server sends each event as a chunk of its own,
 and so an event is one piece.
 
-What llhttp refuses, this parser refuses, so that no proxy on the way can see another response than we do. A test
-compares the two over thousands of responses, whole and damaged.
+This parser refuses every response that llhttp refuses, so that no proxy on the way can see another response than we do.
+A test compares the two over thousands of responses, whole and damaged.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from kinformer.client._http.limits import CHUNK_LINE_LIMIT, HEAD_LIMIT, HEADER_L
 __all__ = ["Buffer", "HttpFormatError", "Pieces", "ResponseParser", "whole"]
 
 Buffer: TypeAlias = bytes | mmap.mmap
-"""What is read into. Of both kinds a slice is a copy, made in one step."""
+"""A buffer for reads. Of both kinds a slice is a copy, made in one step."""
 
 _CARRIAGE_RETURN: Final = 13
 _LINE_FEED: Final = 10
 _END_OF_HEAD: Final = b"\r\n\r\n"
 
-# RFC 9112, 4. What begins with another protocol ("HTTP/2.0", "ICY") is refused.
+# RFC 9112, 4. Another protocol ("HTTP/2.0", "ICY") is refused.
 _STATUS_LINE: Final = re.compile(r"HTTP/1\.[01] ([1-9][0-9]{2})(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?")
 
 # RFC 9110, 5.5 and 5.6.2. A header folded over two lines (obsolete since RFC 7230) is refused.
@@ -37,7 +37,7 @@ _NOT_IN_TRAILER: Final = frozenset({"content-length", "transfer-encoding"})
 
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
 
-# RFC 9112, 7.1: a size, and extensions that nobody uses.
+# RFC 9112, 7.1: a size, and extensions, which no known server uses.
 _NAME: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED: Final = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t \x21-\x7e])*"'
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;" + _NAME + rb"(?:=(?:" + _NAME + rb"|" + _QUOTED + rb"))?)*")
@@ -51,14 +51,14 @@ _known_sizes: dict[bytes, int] = {}
 
 
 class HttpFormatError(Exception):
-    """What came is not HTTP."""
+    """The received bytes are not HTTP."""
 
 
 class Pieces(NamedTuple):
     """Parts of a buffer, one after the other; good until the buffer is read into again.
 
     Attributes:
-        buffer: what they are parts of.
+        buffer: the buffer that has them.
         spans: where each begins, and where it has ended.
     """
 
@@ -83,7 +83,7 @@ class ResponseParser:
         reason: the reason phrase.
         headers: the header fields, whatever the case of their names.
         complete: whether the body has come to the end that the server announced.
-        held_back: whether there are more pieces in what was fed, which `feed(b"")` gives.
+        held_back: whether the bytes fed have more pieces, which `feed(b"")` gives.
     """
 
     __slots__ = (
@@ -114,7 +114,7 @@ class ResponseParser:
     def feed(self, data: Buffer, size: int = -1) -> Pieces:
         """Take some bytes; returns the pieces of the body in them, which are parts of `data` wherever they can be.
 
-        What comes after the end of the response is left out.
+        Bytes after the end of the response are left out.
 
         Args:
             data: the bytes.
@@ -211,7 +211,7 @@ class ResponseParser:
         spans.append((position, size))
 
     def _take_chunks(self, data: Buffer, position: int, size: int, spans: list[tuple[int, int]]) -> None:
-        # This loop runs for each event of each watch: hence the local names. What is unusual is done elsewhere.
+        # This loop runs for each event of each watch: hence the local names. Unusual cases are handled elsewhere.
         find, add, known = data.find, spans.append, _known_sizes
         left = self._left  # of the present chunk, with the line break after it
         while True:
@@ -245,7 +245,7 @@ class ResponseParser:
                 left = 0
 
     def _take_cut_chunk(self, data: Buffer, position: int, size: int, end: int, spans: list[tuple[int, int]]) -> None:
-        """Take what has come of a chunk that goes on. The line break at its end is not for the reader; so it waits."""
+        """Take the first part of a chunk that goes on. The line break at its end is not for the reader; so it waits."""
         upto = max(position, min(size, end - 2))
         if upto > position:
             spans.append((position, upto))

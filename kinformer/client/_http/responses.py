@@ -75,7 +75,7 @@ class Response(abc.ABC):
         """Give the connection back, or close it where something is left to be read."""
 
     def decoder(self) -> ContentDecoder | None:
-        """What decompresses the body; `None` where it is plain.
+        """Return the decompressor of the body; `None` where it is plain.
 
         Raises:
             CodingError: nothing here can.
@@ -170,7 +170,7 @@ class PlainResponse(Response):
 
 
 class WatchReply(aiohttp.ClientResponse):
-    """What aiohttp makes of a response to a watch: it hands the connection over, once the request is written.
+    """The response to a watch, as aiohttp has it: it hands the connection over once the request is written.
 
     Its `start` may return before the head has come, as some servers send that with the first event only.
     """
@@ -190,7 +190,7 @@ class WatchReply(aiohttp.ClientResponse):
             async with asyncio.timeout(_STALE_SHOWS_WITHIN):
                 await self.stream.head()
         except TimeoutError:
-            pass  # Not lost: who reads waits for it again.
+            pass  # Not lost: the reader waits for it again.
         except ConnectionResetError as error:
             raise aiohttp.ServerDisconnectedError from error
         except OSError as error:
@@ -219,7 +219,7 @@ class WatchResponse(Response):
         await self._stream.head()
 
     async def read(self, take: Callable[[Pieces], object], silence: float) -> bool:
-        """Give what has come of the body to a function, as `RawStream.read`; decompressed, in pieces of 256 KiB."""
+        """Give the body received so far to a function, as `RawStream.read`; decompressed, in pieces of 256 KiB."""
         if self.decoder() is None:
             return await self._stream.read(take, silence)
         self._silence = silence

@@ -77,7 +77,7 @@ class HttpSession:
         self._watching = _session(self._connector, WatchReply)
 
     async def close(self) -> None:
-        """Close every connection. What is in flight fails. Closing twice does nothing."""
+        """Close every connection. Requests in flight fail. Closing twice does nothing."""
         self.closed = True
         connector, self._connector = self._connector, None
         for response in self._open:

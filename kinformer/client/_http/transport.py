@@ -115,12 +115,12 @@ class Transport:
 
     @property
     def closed(self) -> bool:
-        """Whether `close` was called."""
+        """Return whether `close` was called."""
         return self._session.closed
 
     @property
     def status(self) -> ClientStatus:
-        """How many requests were sent, and which are held back."""
+        """The numbers of requests, and the kinds that are held back."""
         tally = self._tally
         return ClientStatus(
             requests=dict(tally.requests), retries=dict(tally.retries), waits=tally.waits, held=self._gate.held()
@@ -137,7 +137,7 @@ class Transport:
         await self._session.open()
 
     async def close(self) -> None:
-        """Close every connection. What is in flight fails with `StoppedError`. Closing twice does nothing."""
+        """Close every connection. Requests in flight fail with `StoppedError`. Closing twice does nothing."""
         await self._session.close()
 
     async def request(
@@ -386,7 +386,7 @@ class WatchBody:
 
     Args:
         transport: whose errors are raised.
-        request: what was sent.
+        request: the request.
         response: the response; its head may be missing.
         silence: seconds without a byte after which the stream is given up.
         check: called with the media type when a missing head has come.
@@ -411,7 +411,7 @@ class WatchBody:
         self._headless = not response.status
 
     async def read(self, take: Callable[[Pieces], object]) -> bool:
-        """Give what has come meanwhile to a function; waits for some.
+        """Give the bytes received meanwhile to a function; waits for some.
 
         If cancelled, nothing is lost: the next call goes on.
 
