@@ -78,7 +78,7 @@ def test_an_object_with_nothing_to_cut_is_kept_itself() -> None:
         b'{"metadata":{"name":"a","labels":{"x":"y","managedFields":"z"},"managedFields":[]},"data":{}}',
         b'{"metadata":{"managedFields":[{"manager":"x]"}],"name":"a"}}',
         b'{"metadata":{"name":"a","managedFields":[{"manager":"],"}],"uid":"u"}}',
-        b'{"metadata":{"name":"a","x":","managedFields":[]","managedFields":null}}',
+        b'{"metadata":{"name":"a","x":",\\"managedFields\\":[]","managedFields":null}}',
         b'{"x":{"a":1,"managedFields":[7]},"metadata":{"name":"a"}}',
     ],
 )
