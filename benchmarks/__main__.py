@@ -39,6 +39,7 @@ REPORT: Final = Path("docs/benchmarks.md")
 QUESTIONS: Final = (
     "peers",
     "ingest",
+    "handlers",
     "sync",
     "memory",
     "relist",

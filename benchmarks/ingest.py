@@ -61,7 +61,7 @@ async def ingest(url: str, *, reading: bool = False) -> float:
 
     def handler(event: Any) -> None:
         nonlocal seen, began, ended
-        assert event.obj.at("status.phase") if reading else event.obj.name
+        assert event.obj["status"]["phase"] if reading else event.obj.name
         seen += 1
         if seen == OBJECTS:
             began = time.process_time()
@@ -73,7 +73,7 @@ async def ingest(url: str, *, reading: bool = False) -> float:
         factory = SharedInformerFactory(client)
         pods = factory.core.v1.pods
         if reading:
-            pods.add_indexers({"node": lambda obj: [obj.at("spec.nodeName", "")]})
+            pods.add_indexers({"node": lambda obj: [obj["spec"].get("nodeName", "")]})
         else:
             pods.add_indexers({"by-namespace": lambda obj: [obj.namespace]})
         pods.add_event_handler(handler)
@@ -133,7 +133,7 @@ def main() -> list[Row]:
         Row("… of the scan limit", f"{cost / limit:.2f} ×", "≤ 2.5 ×", cost / limit <= 2.5, cost / limit),
         Row("… events per second on one core", f"{1e6 / cost:,.0f}"),
         Row("… on uvloop", faster, number=on_uvloop),
-        Row("… the handler reads status.phase, an index spec.nodeName", f"{reading:.1f} µs", number=reading),
+        Row("… handler and index read obj['status']['phase'], obj['spec']", f"{reading:.1f} µs", number=reading),
     ]
 
 

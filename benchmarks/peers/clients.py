@@ -52,14 +52,14 @@ async def kinformer(measured: Measurement, storage: Storage = "plain") -> None:
 
     def added(pod: KubeObject) -> None:
         nonlocal left
-        assert pod.at("status.phase") if measured.reads else pod.name
+        assert pod["status"]["phase"] if measured.reads else pod.name
         left -= 1
         if left == 0:
             listed.set()
 
     def updated(old: KubeObject, new: KubeObject) -> None:
         del old
-        if measured.event(new.at("status.phase") if measured.reads else new.name):
+        if measured.event(new["status"]["phase"] if measured.reads else new.name):
             done.set()
 
     measured.start()
@@ -67,7 +67,7 @@ async def kinformer(measured: Measurement, storage: Storage = "plain") -> None:
         factory = SharedInformerFactory(client, storage=storage)
         pods = factory.core.v1.pods
         if measured.reads:
-            pods.add_indexers({"node": lambda pod: [pod.at("spec.nodeName", "")]})
+            pods.add_indexers({"node": lambda pod: [pod["spec"].get("nodeName", "")]})
         pods.add_event_handler(on_add=added, on_update=updated)
         async with factory:
             await listed.wait()
