@@ -35,6 +35,7 @@ from kinformer.resources import PODS, REPLICASETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from kinformer.objects import KubeObject
 
@@ -189,13 +190,13 @@ def main() -> list[Row]:
     total = int(events * (1 + WARM_UP)) + 1
     costs: dict[str, float] = {}
     limit = float("inf")
+    why = ""
     step(0, 1, "rendering, building client-go")
     try:
-        program, encoded = go.built(), go.encoded(OBJECTS, total)
-        why = ""
+        program: Path | None = go.built()
+        encoded: Path | None = go.encoded(OBJECTS, total)
     except go.MissingError as error:
-        program = encoded = None
-        why = str(error)
+        program, encoded, why = None, None, str(error)
     with serving(OBJECTS, total, encoded) as url:
         for turn in range(ROUNDS):
             for place, name in enumerate([*HANDLERS, "client-go"]):

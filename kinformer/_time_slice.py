@@ -100,14 +100,18 @@ class TimeSlice:
         """Whether the budget of this turn is used up; then the task must `begin` again before it goes on."""
         return self._clock() >= self._budget.until
 
-    async def begin(self) -> None:
+    async def begin(self) -> float:
         """Begin a slice: at once where the budget of this turn suffices, else in a later turn of the loop.
 
         If cancelled, the task has no slice, and others are not delayed.
+
+        Returns:
+            The end of the slice, in the loop's time: to be compared where `over` would cost too much. It is also past
+            after a wait for something else, in which the turn has become another.
         """
         budget = self._budget
         if not budget.waiting and not budget.returned and budget.admits(self._loop):
-            return
+            return budget.until
         queue = budget.waiting
         while True:
             waiter = self._loop.create_future()
@@ -115,7 +119,7 @@ class TimeSlice:
             budget.wake_later(self._loop)
             await waiter
             if budget.admits(self._loop):
-                return
+                return budget.until
             queue = budget.returned
 
 

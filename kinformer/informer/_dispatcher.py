@@ -11,7 +11,7 @@ from kinformer._own_writes.pending import PendingWrites
 from kinformer._time_slice import TimeSlice
 from kinformer.cache._process_deltas import apply_changes
 from kinformer.events import Updated
-from kinformer.informer._pace import Pace, drop_decoded
+from kinformer.informer._pace import Pace
 from kinformer.informer._waiters import Waiters
 from kinformer.status import Changes
 
@@ -118,19 +118,20 @@ class Dispatcher:
         for registration in self._registrations:
             self._start(registration, group)
         fifo, indexer = self._fifo, self._indexer
+        clock = asyncio.get_running_loop().time
         time_slice = TimeSlice()
         while True:
             await fifo.wait()
             more = True
             while more:
-                await time_slice.begin()
+                until = await time_slice.begin()
                 events: list[Event] = []
                 changes: list[Delta | Deltas] = []
                 while more:
                     changes, initial = fifo.take(_KEYS_PER_CLOCK)
                     self.deletions += apply_changes(changes, indexer, events, initial=initial)
                     more = len(fifo) > 0
-                    if time_slice.over:
+                    if clock() >= until:
                         break
                 self._tell(events)
                 del events, changes
@@ -158,16 +159,17 @@ class Dispatcher:
     def _tell(self, events: list[Event]) -> None:
         if events:
             self.told += len(events)
-            pace = self._pace
-            pace.lagging = (
+            registrations, streams = self._registrations, self._streams
+            lagging = (
                 len(events) > _SHARED
-                or any(registration.waiting for registration in self._registrations)
-                or any(stream.waiting for stream in self._streams)
+                or any(registration.waiting for registration in registrations)
+                or any(stream.waiting for stream in streams)
             )
-            if pace.lagging:
+            if lagging and len(self._indexer.index_names) > 1:
                 # They will wait: what index functions decoded of them is not to wait with them.
                 for event in events:
-                    drop_decoded(event)
+                    event.source.drop_decoded()
+            self._pace.lagging = lagging and len(registrations) + len(streams) > 1
             for registration in self._registrations:
                 registration.put(events)
             for stream in tuple(self._streams):

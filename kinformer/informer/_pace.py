@@ -8,10 +8,9 @@ lags behind, each listener drops what was decoded of an event when it is done wi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from kinformer.events import Updated
-from kinformer.objects import KubeObject
 
 if TYPE_CHECKING:
     from kinformer.events import Event
@@ -23,7 +22,8 @@ class Pace:
     """Shared by the dispatcher of an informer and its listeners.
 
     Attributes:
-        lagging: whether events were waiting for some listener when the newest came, or very many came at once.
+        lagging: whether there are several listeners, and one of them has events waiting. Then each drops what was
+            decoded of an event when it is done with it.
     """
 
     __slots__ = ("lagging",)
@@ -34,8 +34,9 @@ class Pace:
 
 def drop_decoded(event: Event) -> None:
     """Let the objects of an event hold bytes only; what is read of them later is decoded again."""
-    event.source.drop_decoded()
-    if isinstance(event, Updated):
-        old = cast("object", event.old)
-        if isinstance(old, KubeObject):  # not an object of a class of the user's
-            old.drop_decoded()
+    if type(event) is Updated:
+        event.new.drop_decoded()
+        event.old.drop_decoded()
+    else:
+        # Also an event of a typed listener, whose old state is an object of a class of the user's.
+        event.source.drop_decoded()

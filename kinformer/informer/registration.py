@@ -242,13 +242,14 @@ class HandlerRegistration:
         loop = asyncio.get_running_loop()
         clock = loop.time
         time_slice = TimeSlice()
+        pace = self.pace
         take = self._mailbox.take
         while not (self._closing and not len(self._mailbox)):
             self._parked = True
             await self._wakeup.wait()
             self._parked = False
             self._wakeup.clear()
-            await time_slice.begin()
+            until = await time_slice.begin()
             while (item := take()) is not None:
                 if isinstance(item, SyncMark):
                     self._has_synced = True
@@ -262,11 +263,12 @@ class HandlerRegistration:
                         if not self._survives(error):
                             raise
                         self._report(item, error)
-                    if self.pace.lagging:
+                    if pace.lagging:
                         drop_decoded(item)
-                item = result = None  # nothing of it is alive while others have their turn
-                if time_slice.over:
-                    await time_slice.begin()
+                if clock() >= until:
+                    item = result = None  # nothing of it is alive while others have their turn
+                    until = await time_slice.begin()
+            item = result = None
             if self.behind_since is not None:
                 self.catch_ups.observe(clock() - self.behind_since)
                 self.behind_since = None
