@@ -28,7 +28,8 @@ from benchmarks.peers.measurement import WARM_UP, Measurement
 from benchmarks.progress import is_quick, step
 from benchmarks.table import Row, plain
 from kinformer import Client, ClusterConfig, SharedInformerFactory
-from kinformer.controller._event_mapping import EventMapping, OwnerKeys, own_key
+from kinformer.controller._event_mapping import EventMapping, own_key
+from kinformer.controller._ownership import OwnerKeys, Ownership
 from kinformer.events import Updated
 from kinformer.filters import annotations_changed, generation_changed, labels_changed
 from kinformer.resources import PODS, REPLICASETS
@@ -95,6 +96,9 @@ class _Discarding:
     def add(self, key: object, **how: object) -> None:
         """Take a key."""
 
+    def hold_back(self, key: object) -> None:
+        """Take a key that waits for a write."""
+
 
 def _conditions(pod: KubeObject) -> str:
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
@@ -119,7 +123,7 @@ HANDLERS: Final[dict[str, tuple[str, Callable[[Any, Any], str]]]] = {
     "paths": ('obj.at("status.phase")', lambda _, new: new.at("status.phase")),
     "three": ("conditions, owner and node, from three sections", lambda _, new: _conditions(new)),
     "to_dict": ("obj.to_dict()", lambda _, new: new.to_dict()["status"]["phase"]),
-    "owns": ("Controller.owns", _mapped(keys_of=OwnerKeys(REPLICASETS))),
+    "owns": ("Controller.owns", _mapped(keys_of=OwnerKeys(REPLICASETS, Ownership("benchmark")))),
     "generation": ("generation_changed", _mapped(admit=generation_changed)),
     "labels": ("labels_changed", _mapped(admit=labels_changed)),
     "annotations": ("annotations_changed", _mapped(admit=annotations_changed)),

@@ -98,7 +98,7 @@ class Indexer:
             indexes; it is back in this one with the first change for which the function works.
     """
 
-    __slots__ = ("_by_namespace", "_indexes", "_json_bytes", "_objects", "_on_error")
+    __slots__ = ("_by_namespace", "_indexes", "_json_bytes", "_objects", "_on_error", "freed_bytes")
 
     def __init__(
         self,
@@ -110,6 +110,8 @@ class Indexer:
         self._by_namespace: dict[str, dict[ObjectKey, None]] = {}
         self._indexes: dict[str, _Index] = {}
         self._json_bytes = 0
+        self.freed_bytes = 0
+        """How much JSON has been deleted since the last time that free memory was given back to the system."""
         self._on_error = on_error
         if indexers:
             self.add_indexers(indexers)
@@ -189,7 +191,9 @@ class Indexer:
                 del self._by_namespace[key.namespace]
             for index in self._indexes.values():
                 index.remove(key)
+            held = self._json_bytes
             self._dropped(before)
+            self.freed_bytes += held - self._json_bytes
         return before
 
     def replace(self, objects: Iterable[KubeObject]) -> None:

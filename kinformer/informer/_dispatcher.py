@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from kinformer._own_writes.pending import PendingWrites
 from kinformer._time_slice import TimeSlice
+from kinformer.cache._compact.malloc_trim import give_back_free_memory
 from kinformer.cache._process_deltas import apply_changes
 from kinformer.events import Updated
 from kinformer.informer._pace import Pace
@@ -30,6 +31,11 @@ _log = logging.getLogger(__name__)
 
 # How many keys are taken between two looks at the clock: some 50 µs, unless index functions are slow.
 _KEYS_PER_CLOCK: Final = 32
+
+# The C library keeps freed memory that lies between blocks in use. After so many bytes of deletions it is made to give
+# it back, which takes some milliseconds per 100 MB; and a little later, when the events of the deletions are handled.
+_WORTH_GIVING_BACK: Final = 32 << 20
+_SETTLING_SECONDS: Final = 1.0
 
 # So many events at once may wait with what index functions decoded of them. Of a larger batch most would wait for long:
 # their memory would be cold when it is read, and full of what the garbage collector walks over.
@@ -189,6 +195,10 @@ class Dispatcher:
         if self.pending_writes:
             self.pending_writes.changed({event.key for event in events})
             self.pending_writes.progressed()
+        if self._indexer.freed_bytes >= _WORTH_GIVING_BACK:
+            self._indexer.freed_bytes = 0
+            # Handlers are still at work on what was deleted.
+            asyncio.get_running_loop().call_later(_SETTLING_SECONDS, give_back_free_memory)
         if mark is not None and mark.lists > self.lists:
             self.lists = mark.lists
             self._on_listed(mark.lists)

@@ -9,7 +9,7 @@ import pytest
 
 from kinformer.errors import StoppedError, api_error
 from kinformer.events import Added, Deleted, Event, Updated
-from kinformer.informer import SharedInformer
+from kinformer.informer import SharedInformer, _dispatcher
 from kinformer.informer.factory import SharedInformerFactory
 from kinformer.resources import NODES, PODS, Resource
 from tests.sources import FakeSource, pod, settled
@@ -254,3 +254,23 @@ async def test_how_far_a_handler_is_behind_is_known_while_it_is_and_counted_when
         counts = dict(zip((*times.bounds, "more"), times.counts, strict=True))
         assert (counts[0.5], counts[1.0], sum(times.counts)) == (1, 1, 2)
         assert times.total == pytest.approx(0.9, abs=0.02)
+
+
+async def test_after_large_deletions_free_memory_is_given_back_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_back: list[float] = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(_dispatcher, "give_back_free_memory", lambda: given_back.append(loop.time()))
+    monkeypatch.setattr(_dispatcher, "_WORTH_GIVING_BACK", 10_000)
+    source = FakeSource(*(pod(f"p{number}", data={"text": "x" * 1000}) for number in range(15)))
+    async with SharedInformer(source):
+        await source.watched()
+        began = loop.time()
+        for number in range(15):
+            source.streams[-1].modified(pod(f"p{number}", 100 + number, data={"text": "y" * 1000}))
+        await asyncio.sleep(5)
+        assert given_back == [], "updates free as much as they take"
+        for number in range(15):
+            source.streams[-1].deleted(pod(f"p{number}", 200 + number))
+        await asyncio.sleep(5)
+        # Late enough for handlers to be done with the deletions, and not once for each of them.
+        assert [at - began for at in given_back] == [6.0]
