@@ -43,7 +43,7 @@ HANDLERS: Final[dict[str, Callable[[Event], object]]] = {
     "to_dict": lambda event: event.source.to_dict(),
 }
 
-# What is read, how many handlers, informers, objects in all, and events in all.
+# The handler, then the numbers of handlers, informers, objects in all, and events in all.
 RUNS: Final = (
     ("names", 1, 1, OBJECTS, EVENTS),
     ("status", 1, 1, OBJECTS, EVENTS),

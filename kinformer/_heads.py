@@ -1,8 +1,8 @@
-"""The head of an object: what one pass over its JSON decodes, and where that pass found the rest.
+"""The head of an object: the fields that one pass over its JSON decodes, and the places of its large sections.
 
 The pass has to go over all of the JSON anyway, to prove that it is JSON. It decodes the few fields that nearly every
 handler, index or filter asks for, and notes the places of the large sections, so that nothing looks for them again.
-What many objects have in common (labels, owners, finalizers) is decoded once and shared.
+Values that many objects have in common (labels, owners, finalizers) are decoded once and shared.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class OwnerReference(msgspec.Struct, frozen=True, gc=False):
         return self.api_version.rpartition("/")[0]
 
     def is_of(self, resource: Resource) -> bool:
-        """Whether the owner is of this resource, in whatever version."""
+        """Return whether the owner is of this resource, in any version."""
         return (self.group, self.kind) == (resource.group, resource.kind)
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ Finalizers: TypeAlias = tuple[str, ...]
 
 
 class Metadata(msgspec.Struct, gc=False, rename="camel", eq=False):
-    """The head: what is decoded of every object. No reference cycles can be made of it, so the collector skips it.
+    """The head: the decoded fields of every object. It cannot be part of a reference cycle, so the collector skips it.
 
     Attributes:
         name: `metadata.name`.
@@ -102,7 +102,7 @@ class Metadata(msgspec.Struct, gc=False, rename="camel", eq=False):
         owner_references: `metadata.ownerReferences`.
         finalizers: `metadata.finalizers`.
         annotations: the JSON of `metadata.annotations`; `None` where there are none, `UNSET` where only the object's
-            own JSON knows (compact storage keeps no places of what it has compressed).
+            own JSON knows (compact storage keeps no places in JSON that it has compressed).
     """
 
     name: str = ""
@@ -117,7 +117,7 @@ class Metadata(msgspec.Struct, gc=False, rename="camel", eq=False):
     annotations: msgspec.Raw | msgspec.UnsetType | None = None
 
     def __eq__(self, other: object) -> bool:
-        """Compare what is decoded; the annotations are only a place."""
+        """Compare the decoded fields; the annotations are only a place."""
         if not isinstance(other, Metadata):
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in _DECODED)
@@ -129,7 +129,7 @@ _DECODED: Final = tuple(name for name in Metadata.__struct_fields__ if name != "
 
 
 class _HeadAsSent(Metadata, gc=False, rename="camel", eq=False):
-    """A head as it is decoded; what is `Raw` or of any type is replaced before anybody sees it."""
+    """A head as it is decoded; `decode_head` replaces each `Raw` and each value of unknown type."""
 
     # msgspec knows no "JSON or nothing", hence the defaults.
     labels: msgspec.Raw = None  # type: ignore[assignment]
@@ -141,7 +141,7 @@ class _HeadAsSent(Metadata, gc=False, rename="camel", eq=False):
 
 
 class Places(msgspec.Struct, gc=False):
-    """Where in the JSON of an object its large sections are; `ABSENT` for one that it does not have."""
+    """The places of the large sections in the JSON of an object; `ABSENT` for a section that it does not have."""
 
     spec: msgspec.Raw = ABSENT
     status: msgspec.Raw = ABSENT
@@ -223,7 +223,7 @@ def decode_head(raw: bytes) -> Envelope:
 
 
 def decode_answer_head(raw: bytes) -> AnswerEnvelope:
-    """As `decode_head`, of an object that may lack metadata and a name: what is answered, and not kept (reviews)."""
+    """Decode as `decode_head`, but an object that may lack metadata and a name: answers that are not kept (reviews)."""
     envelope = _decode_answer_envelope(raw)
     _complete(envelope.metadata)
     return envelope

@@ -133,7 +133,7 @@ _equal: Final = dict.__eq__
 
 
 def decode_lazily(text: msgspec.Raw | bytes) -> Any:
-    """Decode JSON; an object becomes a `LazyDict`, everything else what it is."""
+    """Decode JSON: an object into a `LazyDict`, any other value as a whole."""
     try:
         return LazyDict(_decode_fields(text))
     except msgspec.ValidationError:

@@ -1,7 +1,7 @@
 """One budget of time per turn of the event loop, for all tasks of kinformer together.
 
-A task that always has something to do never waits, and would never let others have their turn. So each task works in
-slices. The slices of all tasks share one budget: however many informers and handlers are busy, the loop is held for the
+A task that always has work never waits, and would never let others have their turn. So each task works in slices.
+ The slices of all tasks share one budget: however many informers and handlers are busy, the loop is held for the
 budget once per turn, and not once per task. Tasks that find the budget used up wait in a queue, first come first
 served.
 
@@ -44,7 +44,7 @@ class _Budget:
         self.returned: deque[asyncio.Future[None]] = deque()
 
     def admits(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Whether a task may go on at this moment. The first one of a turn begins its budget."""
+        """Return whether a task may go on now. The first task of a turn begins the budget."""
         if not self.fresh:
             return loop.time() < self.until
         # That the turn is over cannot be seen on the clock: a thread that was not scheduled looks like a loop at rest.
@@ -97,7 +97,7 @@ class TimeSlice:
 
     @property
     def over(self) -> bool:
-        """Whether the budget of this turn is used up; then the task must `begin` again before it goes on."""
+        """True if the budget of this turn is used up; then the task must `begin` again before it goes on."""
         return self._clock() >= self._budget.until
 
     async def begin(self) -> float:

@@ -3,7 +3,7 @@
 The head (name, namespace, uid, resource version, labels, generation, owners, ...) is decoded once, when an object
 arrives; the same pass notes where the large sections are. Everything else is decoded when a reader first asks for it,
 field by field, and lives as long as the reader: the cache and the queues hold bytes and places only. So a handler that
-looks at names and labels pays nothing for a 9 KB pod, and changing what one got never changes the cache.
+looks at names and labels pays nothing for a 9 KB pod, and changing a view never changes the cache.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _IN_HEAD: Final = {
 
 
 class ObjectKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=True):
-    """What identifies an object among those of its resource; the namespace of a cluster-scoped object is "".
+    """The identity of an object within its resource; the namespace of a cluster-scoped object is "".
 
     `str(key)` is client-go's form, "namespace/name" or "name" (client-go store.go, MetaNamespaceKeyFunc). Keys can be
     hashed, sorted by namespace and name, and taken apart: `namespace, name = key`.
@@ -96,7 +96,7 @@ class _AllSections(dict[str, Any]):
 
 
 class _Path(msgspec.Struct, frozen=True):
-    """How to find what is at a path of an object's JSON, skipping the rest. See `_path_of`."""
+    """The finders of the value at a path of an object's JSON; they skip the rest. See `_path_of`."""
 
     section: str
     in_object: Callable[[bytes], Any]
@@ -105,7 +105,7 @@ class _Path(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=1024)
 def _path_of(path: str) -> _Path | None:
-    """How to find what is at a path: in a third of the time of decoding the section.
+    """Return the finders of the value at a path: they take a third of the time of decoding the section.
 
     Where the path leads nowhere, the finders return `UNSET`; where it leads through a list or a string, they raise
     `msgspec.ValidationError`. `None`: such a path has to be walked.
@@ -140,7 +140,7 @@ def _finder(steps: list[str]) -> Callable[[bytes | msgspec.Raw], Any]:
 
 
 def version_number(resource_version: str) -> int:
-    """A resource version as the integer it is (KEP-5504); what is no number counts as 0, older than everything."""
+    """Return a resource version as an integer (KEP-5504); text that is no number counts as 0, older than everything."""
     try:
         return int(resource_version)
     except ValueError:
@@ -150,7 +150,7 @@ def version_number(resource_version: str) -> int:
 if TYPE_CHECKING:
 
     class _Base(Mapping[str, Any]):
-        """What type checkers are told: a `Mapping`, whose constructor takes the fields."""
+        """The class that type checkers see: a `Mapping` whose constructor takes the fields."""
 
         def __init__(
             self, raw: bytes, metadata: Metadata, resource: Resource, key: ObjectKey, places: Places | None = None
@@ -261,7 +261,7 @@ class KubeObject(_Base, eq=False, gc=False):
         return MappingProxyType(found) if isinstance(found, dict) else _NOTHING
 
     def has_annotations_of(self, other: KubeObject) -> bool:
-        """Whether another object or state has equal annotations. They are decoded only where their JSON differs."""
+        """Return whether another object or state has equal annotations. They are decoded only if their JSON differs."""
         mine, its = self._annotations_json(), other._annotations_json()
         if mine is None or its is None:
             return self.annotations == other.annotations
@@ -269,7 +269,7 @@ class KubeObject(_Base, eq=False, gc=False):
 
     @property
     def generation(self) -> int | None:
-        """`metadata.generation`: the server counts it up when what is wanted changes, and not with the status.
+        """`metadata.generation`: the server counts it up when the wanted state changes, and not with the status.
 
         `None` for resources that have none (ConfigMaps, Secrets, Nodes, ...).
         """
@@ -282,7 +282,7 @@ class KubeObject(_Base, eq=False, gc=False):
 
     @property
     def finalizers(self) -> tuple[str, ...]:
-        """`metadata.finalizers`: who has to do something before the object can go."""
+        """`metadata.finalizers`: the names of those that have to clean up before the object can go."""
         return self.metadata.finalizers
 
     @property
@@ -309,12 +309,12 @@ class KubeObject(_Base, eq=False, gc=False):
         return self.resource.api_version
 
     def drop_decoded(self) -> None:
-        """Forget what was decoded of the view; it is decoded again when it is read again."""
+        """Drop the decoded sections of the view; they are decoded again when they are read again."""
         self._sections = None
 
     def _annotations_json(self) -> msgspec.Raw | None:
         text = self.metadata.annotations
-        # Unknown of what was compressed: its head keeps no place in a text that is not there.
+        # Unknown for a compressed object: its head keeps no place in a text that is not there.
         return decode_head(self.raw).metadata.annotations if isinstance(text, msgspec.UnsetType) else text
 
     def _all_sections(self) -> dict[str, Any]:
@@ -350,8 +350,8 @@ class KubeObject(_Base, eq=False, gc=False):
     def _before_spec(self) -> bytes | None:
         """The object without its `spec` and `status`, if they are its last fields, as API servers write them.
 
-        Whoever decodes this has the proof: if it is a JSON object by itself, the cut lies between two fields, and what
-        was cut off is the two sections. Else it is a DecodeError, or this returns `None`.
+        Decoding it is the proof: if it is a JSON object by itself, the cut lies between two fields, and only the two
+        sections were cut off. Else it is a DecodeError, or this returns `None`.
         """
         places = self.places
         if places is None:
@@ -562,5 +562,5 @@ class KubeObject(_Base, eq=False, gc=False):
 
 
 if not TYPE_CHECKING:
-    # So that isinstance and match statements know it for what it is.
+    # So that isinstance and match statements know it as a mapping.
     Mapping.register(KubeObject)

@@ -1,9 +1,9 @@
-"""Whether the listeners of an informer keep up with its events, and what follows for what they decode.
+"""The pace of the listeners of an informer, which decides how long decoded sections are kept.
 
-All listeners of an informer are given the same view of an object: what an index function or the first handler decodes
-of it is there for the others. But a listener that lags behind has thousands of events waiting, and they must hold bytes
-only: decoded sections take several times the memory, and the garbage collector walks over them. So as long as one
-lags behind, each listener drops what was decoded of an event when it is done with it.
+All listeners of an informer are given the same view of an object: the sections that an index function or the first
+handler decodes are there for the others. But a listener that lags behind has thousands of events
+waiting, and they must hold bytes only: decoded sections take several times the memory, and the garbage collector walks over them. So as long as one
+lags behind, each listener drops the decoded sections of an event when it is done with it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Pace:
     """Shared by the dispatcher of an informer and its listeners.
 
     Attributes:
-        lagging: whether there are several listeners, and one of them has events waiting. Then each drops what was
-            decoded of an event when it is done with it.
+        lagging: whether there are several listeners, and one of them has events waiting. Then each drops the
+            decoded sections of an event when it is done with it.
     """
 
     __slots__ = ("lagging",)
@@ -33,7 +33,7 @@ class Pace:
 
 
 def drop_decoded(event: Event) -> None:
-    """Let the objects of an event hold bytes only; what is read of them later is decoded again."""
+    """Let the objects of an event hold bytes only; a later read decodes them again."""
     if type(event) is Updated:
         event.new.drop_decoded()
         event.old.drop_decoded()

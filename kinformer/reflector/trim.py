@@ -1,7 +1,7 @@
-"""Cutting out of objects what nobody reads, without decoding what is kept.
+"""Cutting unread parts out of objects, without decoding the rest.
 
-A third to a half of a pod, as the API server sends it, is `managedFields`: who owns which field, of interest to
-server-side apply alone. What `kubectl apply` has made is there a second time, in an annotation.
+A third to a half of a pod, as the API server sends it, is `managedFields`: the owner of each field, of interest to
+server-side apply alone. `kubectl apply` keeps its whole manifest a second time, in an annotation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["LAST_APPLIED", "Trim"]
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
-"""The annotation in which `kubectl apply` (client-side) keeps the whole of what was applied."""
+"""The annotation in which `kubectl apply` (client-side) keeps the whole manifest."""
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _check = msgspec.json.Decoder(msgspec.Raw).decode
@@ -30,13 +30,13 @@ _OPENING: Final = b',"managedFields":['
 
 @dataclass(frozen=True, slots=True)
 class Trim:
-    """What is cut out of each object before it is stored; `obj.raw` is then what is left of the JSON.
+    """The parts to cut out of each object before it is stored; `obj.raw` is then the rest of the JSON.
 
     The parts that are kept are not decoded, and stay byte for byte as the server sent them. An object of which nothing
     is to be cut is kept as it is.
 
     Args:
-        managed_fields: cut `metadata.managedFields`. Do not when what is cached is sent back by server-side apply.
+        managed_fields: cut `metadata.managedFields`. Do not if cached objects are sent back by server-side apply.
         annotations: the names of annotations to cut.
     """
 
@@ -44,7 +44,7 @@ class Trim:
     annotations: tuple[str, ...] = (LAST_APPLIED,)
 
     def __call__(self, obj: KubeObject) -> KubeObject:
-        """The object without what is to be cut."""
+        """Return the object without the parts to cut."""
         left = _without_managed_fields(obj) if self.managed_fields else obj
         annotations = left.metadata.annotations
         if self.annotations and isinstance(annotations, msgspec.Raw):
@@ -70,7 +70,7 @@ def _without_managed_fields(obj: KubeObject) -> KubeObject:
     """The object without `metadata.managedFields`, cut out of the bytes.
 
     In the usual spelling they are one list with no other list in it, so its end is the next bracket. That it is, and
-    that the list is a field of the metadata and of nothing else, shows when what is before it and the list itself are
+    that the list is a field of the metadata and of nothing else, shows when the text before it and the list itself are
     decoded: each must be JSON, and the metadata must be what the cut opens.
     """
     raw = obj.raw

@@ -62,7 +62,7 @@ def test_many_busy_tasks_hold_the_loop_no_longer_than_one(tasks: int) -> None:
         assert len(done) == 7 * tasks, "all of it was done"
         per_turn = [sum(turn == seen for seen, _ in done) for turn in {turn for turn, _ in done}]
         assert max(per_turn) * STEP <= DEFAULT_SLICE_SECONDS + STEP
-        # Not needlessly little, either: turns in which nobody works are for waking the next.
+        # Not needlessly little, either: in the turns between, tasks are woken.
         assert len(per_turn) <= 7 * tasks * STEP / DEFAULT_SLICE_SECONDS + 1
 
     run(main())

@@ -48,7 +48,7 @@ def require_zstd() -> Any:
 
 
 class Dictionary:
-    """Compresses and decompresses. What it has compressed, only it can decompress: keep it as long as its frames.
+    """Compresses and decompresses. Only it can decompress its frames: keep it as long as them.
 
     `decompress` may be called from any number of threads at once, `compress` from one at a time.
 
@@ -65,7 +65,7 @@ class Dictionary:
         self.size = len(zstd_dict)
         self._zstd_dict = zstd_dict
         parameter = zstd.CompressionParameter
-        # A frame says neither which dictionary it needs, for whoever holds it knows that, nor its own checksum.
+        # A frame says neither which dictionary it needs, which its holder knows, nor its own checksum.
         options = {parameter.compression_level: LEVEL, parameter.checksum_flag: 0, parameter.dict_id_flag: 0}
         self._new_compressor = functools.partial(
             zstd.ZstdCompressor, options=options, zstd_dict=zstd_dict.as_digested_dict
@@ -86,7 +86,7 @@ class Dictionary:
         return frame
 
     def decompress(self, frame: bytes) -> bytes:
-        """What was compressed.
+        """Return the bytes that were compressed.
 
         Raises:
             ValueError: this is no frame of this dictionary.

@@ -1,7 +1,7 @@
 """`storage="compact"`: the cache with its objects compressed.
 
 Objects are held as they came until there are enough of them to make a dictionary of. From then on each is compressed
-as it arrives, and what was there before is compressed in the background, in slices. When the objects have become
+as it arrives, and the objects before it are compressed in the background, in slices. When the objects have become
 others than those the dictionary was made of, or many more, a new one is tried; if it is clearly better, everything is
 moved over to it, also in slices. An object always knows the dictionary it can be read with, so nothing has to wait for
 that, and an old dictionary goes when the last view that needs it has gone.
@@ -42,15 +42,15 @@ _LONGEST_WAIT: Final = 1 << 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompactPolicy:
-    """When what is done. The defaults are measured (docs/design/0006); tests have others, to see it happen.
+    """The moments of compression. The defaults are measured (docs/design/0006); tests have others, to see it happen.
 
     Attributes:
         first_bytes: make the first dictionary when so many bytes of JSON are held uncompressed. What works with a
             dictionary takes 0.7 MB: for less than that, none is worth it.
         look_every: see whether a new dictionary is due after so many compressions.
         growth: it is when the cache has so many times as many objects as when the last one was made.
-        decay: it is when what arrives compresses so many times worse than it did at first.
-        gain: take a new one if it makes a sample of the cache smaller than this, of what it is with the present one.
+        decay: it is when new objects compress so many times worse than the first ones did.
+        gain: take a new one if it makes a sample of the cache smaller than this part of its size with the present one.
         worth: hold an object compressed if it is smaller than this, of its JSON.
     """
 
@@ -63,7 +63,7 @@ class CompactPolicy:
 
 
 class CompactIndexer(Indexer):
-    """An `Indexer` that holds objects compressed; what it hands out, and when, is the same.
+    """An `Indexer` that holds objects compressed; it hands out the same objects at the same moments.
 
     Args:
         indexers: see `Indexer`.
@@ -123,7 +123,7 @@ class CompactIndexer(Indexer):
 
     @property
     def storage_status(self) -> StorageStatus:
-        """What is held, kept count of as it comes and goes; may be asked from any thread."""
+        """The sizes of the cache, counted as objects come and go; may be asked from any thread."""
         dictionary = self._dictionary
         return StorageStatus(
             storage="compact",
@@ -148,7 +148,7 @@ class CompactIndexer(Indexer):
         return packed
 
     async def upkeep(self) -> None:
-        """Make dictionaries and compress what is not yet, in time slices, as it becomes due; for ever."""
+        """Make dictionaries and compress objects when it is due, in time slices; never return."""
         time_slice = TimeSlice()
         while True:
             await self._wakeup.wait()
@@ -164,12 +164,12 @@ class CompactIndexer(Indexer):
             give_back_free_memory()
 
     def list_has_come(self) -> None:
-        """A whole list is in the cache, and what it took on the way is free, or soon will be."""
+        """Note that a whole list is in the cache, and that the memory it took on the way is free, or will be soon."""
         self._list_has_come = True
         self._wakeup.set()
 
     def work(self) -> Iterator[None]:
-        """Do what is due now, in steps of a millisecond or two; between them the cache may change."""
+        """Do the work that is due now, in steps of a millisecond or two; between them the cache may change."""
         if not self._due:
             return
         self._due = False
@@ -181,7 +181,7 @@ class CompactIndexer(Indexer):
                 return
             yield
             self._trials += 1
-            # What is in the dictionary itself says nothing of how well it does.
+            # A sample that is in the dictionary says nothing about the others.
             self._take(make_dictionary(samples[::2], 1), samples[1::2] or samples)
         else:
             self._made_of = len(self._objects)
@@ -214,7 +214,7 @@ class CompactIndexer(Indexer):
         self._ratio = self._ratio_at_first = _compressed(dictionary, some) / max(sum(map(len, some)), 1)
 
     def _move_over(self) -> Iterator[None]:
-        """Compress with the present dictionary what is not; keys keep their places."""
+        """Compress all other objects with the present dictionary; keys keep their places."""
         objects = self._objects
         dictionary = self._dictionary
         assert dictionary is not None
@@ -289,7 +289,7 @@ class CompactIndexer(Indexer):
         self._wakeup.set()
 
     def _look(self) -> None:
-        """Whether a new dictionary is due."""
+        """Note that a new dictionary is due, if it is."""
         self._look_at = self._kept + self._wait
         policy = self._policy
         if self._dictionary is None:
@@ -299,7 +299,7 @@ class CompactIndexer(Indexer):
 
 
 def _json_of(stored: KubeObject) -> bytes | None:
-    """What is stored, as JSON, without making it larger; `None` where it is damaged, which its readers are told."""
+    """Return a stored object as JSON, without making it larger; `None` if it is damaged."""
     if type(stored) is not PackedObject:
         return stored.raw
     try:
@@ -313,5 +313,5 @@ def _size(stored: KubeObject) -> int:
 
 
 def _compressed(dictionary: Dictionary, raws: Sequence[bytes]) -> int:
-    """How long these are, compressed."""
+    """Return the length of all of these when they are compressed."""
     return sum(len(dictionary.compress(raw)) for raw in raws)

@@ -1,4 +1,4 @@
-"""What the heads of many objects have in common, held once.
+"""Sharing of values that the heads of many objects have in common.
 
 Equal sets of labels are one already when they are decoded (`objects`). Here are the namespaces, and what a new state of
 an object has in common with the one before it.
@@ -22,7 +22,7 @@ _NAMESPACES: Final = 2048
 
 
 class HeadSharing:
-    """Makes heads that share with others what is equal."""
+    """Makes heads that share equal values with others."""
 
     __slots__ = ("_namespaces",)
 

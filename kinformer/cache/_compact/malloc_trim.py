@@ -1,8 +1,8 @@
 """Giving memory that was freed back to the system.
 
-glibc gives back what is free at the end of the heap, and keeps what is free between blocks that are in use. When a list
-has come in, its pages lay among what was made of them: a cache of 20,000 compressed pods took 40 % more memory than
-what was in it. To give that back takes less than a millisecond (docs/design/0006).
+glibc gives back free memory at the end of the heap, and keeps free memory between blocks that are in use. When a list
+has come in, its pages lay among the objects that were made of them: a cache of 20,000 compressed pods took
+40 % more memory than its objects. To give that back takes less than a millisecond (docs/design/0006).
 """
 
 from __future__ import annotations

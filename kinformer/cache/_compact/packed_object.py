@@ -23,8 +23,8 @@ class PackedObject(KubeObject, eq=False, gc=False):
     is never read itself, so it stays small.
     """
 
-    # The field `raw` of a KubeObject holds the frame here; then what it is read with, and from the first read on what
-    # was read. One assignment changes it, so two threads that read one view do so twice at worst.
+    # The field `raw` of a KubeObject holds the frame here; `_source` the dictionary, and from the first read on the
+    # JSON. One assignment changes it, so two threads that read one view do so twice at worst.
     _source: Dictionary | bytes | None = None
 
     if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class PackedObject(KubeObject, eq=False, gc=False):
 
     @property
     def dictionary(self) -> Dictionary | None:
-        """What it is decompressed with; `None` once this view has been."""
+        """The dictionary to decompress it with; `None` once this view is decompressed."""
         source = self._source
         return None if isinstance(source, bytes) else source
 
@@ -66,7 +66,7 @@ class PackedObject(KubeObject, eq=False, gc=False):
         """The JSON, decompressed for the caller alone: the view stays as small as it is.
 
         Raises:
-            DecodeError: what is held is damaged.
+            DecodeError: the compressed form is damaged.
         """
         source = self._source
         if source is None or isinstance(source, bytes):

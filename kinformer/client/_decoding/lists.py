@@ -104,7 +104,7 @@ async def decode_page(body: bytes, resource: Resource, *, doing: str, metadata_o
 
     Args:
         body: the answer's body.
-        resource: what was listed.
+        resource: the resource that was listed.
         doing: what this is, for errors ("list pods in namespace web").
         metadata_only: the items must be PartialObjectMetadata.
 
@@ -173,15 +173,15 @@ class ListCutter:
     """Takes the body of a list as it arrives, and gives the items that have come as a whole.
 
     A list need not come in pages of a sensible size: API servers answer one from their cache (version "0", or one
-    without a limit) in one piece, 450 MB for 50,000 pods. What is cut out of it while it comes need never be in memory
-    at once. What cannot be cut is kept until all has come.
+    without a limit) in one piece, 450 MB for 50,000 pods. Items that are cut out of it while it comes are never
+    in memory at once. What cannot be cut is kept until all has come.
 
     Args:
-        decode: makes a page of a whole body, in the end of what has not been given before.
-        resource: what is listed.
+        decode: makes a page of a whole body, at the end of the items that were not given before.
+        resource: the resource that is listed.
         doing: what this is, for errors ("list pods in namespace web").
         metadata_only: the items must be PartialObjectMetadata.
-        cuts: whether to cut at all; what has another form than a list comes as one page.
+        cuts: whether to cut at all; a body of another form than a list comes as one page.
     """
 
     __slots__ = ("_came", "_decode", "_doing", "_enough", "_head", "_metadata_only", "_pieces", "_resource",
@@ -210,7 +210,7 @@ class ListCutter:
 
     @property
     def held(self) -> int:
-        """How many bytes wait to be cut, or for the end of the body."""
+        """The number of bytes that wait to be cut, or for the end of the body."""
         return self._came
 
     async def take(self, piece: bytes) -> ListPage | None:
@@ -256,7 +256,7 @@ class ListCutter:
         return await self._decode(body)
 
     def _begin(self, body: bytes) -> int:
-        """Where the first item begins; if that cannot be told, nothing will be cut."""
+        """Return the place at which the first item begins; if it cannot be found, nothing will be cut."""
         opening = body.find(b'"items":[')
         start = opening + len(b'"items":[')
         first = _ITEM_START.match(body, start) if opening >= 0 else None
@@ -276,7 +276,7 @@ class ListCutter:
 
 
 async def _decode_whole(body: bytes, resource: Resource, doing: str, metadata_only: bool) -> ListPage:
-    """Decode any list; what is slow about it is that msgspec goes over all of it at once."""
+    """Decode any list. It is slow because msgspec goes over all of it at once."""
     texts: Iterable[bytes]
     try:
         envelope = _decode_envelope(body)

@@ -46,7 +46,7 @@ _TYPES: Final = {"MODIFIED": DeltaType.UPDATED, "ADDED": DeltaType.ADDED, "DELET
 _STARTS: Final = {ord(name[0]): (b'{"type":"%s","object":' % name.encode(), kind) for name, kind in _TYPES.items()}
 _KIND_AT: Final = len('{"type":"')
 
-# The same with as much of the object as makes all of them equally long, so that one look tells where the object begins,
+# The same with as much of the object as makes all of them equally long, so that one look shows where the object begins,
 # and the type. Another first field is no less right, but goes the slower way.
 _OPENING: Final = len(b'{"type":"MODIFIED","object":{"')
 _OPENINGS: Final = {
@@ -97,7 +97,7 @@ class WatchDecoder:
     """Takes the bytes of one watch, in any pieces, and gives its batches.
 
     Args:
-        resource: what is watched.
+        resource: the resource that is watched.
         doing: what this is, for errors ("watch pods in namespace web").
         metadata_only: each object must be a PartialObjectMetadata.
     """
@@ -137,10 +137,10 @@ class WatchDecoder:
         self._batches: list[WatchBatch] = []
 
     def feed(self, data: Pieces | bytes) -> list[WatchBatch]:
-        """Take what one read brought, in the pieces in which it came; a whole line in a piece of its own goes fastest.
+        """Take the bytes of one read, in the pieces in which they came; a whole line in its own piece goes fastest.
 
         Returns:
-            What it completed: no batch, one, or more where the end of a streaming list lies in it.
+            The batches that it completed: none, one, or more where the end of a streaming list lies in it.
 
         Raises:
             ProtocolError: this is no watch: a Table, whole objects where metadata was asked for, HTML; or an event is
@@ -171,7 +171,7 @@ class WatchDecoder:
 
     @property
     def behind(self) -> bool:
-        """Whether lines wait for `go_on`; nothing may be fed before."""
+        """True if lines wait for `go_on`; nothing may be fed before."""
         return (self._behind is not None or bool(self._backlog)) and not self.ended
 
     def go_on(self) -> list[WatchBatch]:
@@ -339,7 +339,7 @@ class WatchDecoder:
             case "" if event.kind:
                 raise self._wrong_kind(event.kind)
             case _:
-                self._fail("what came is no event of a known type", bytes(event.object))
+                self._fail("this is no event of a known type", bytes(event.object))
 
     def _take_object(self, kind: DeltaType, raw: bytes) -> None:
         raw = raw.strip()
@@ -445,20 +445,20 @@ class WatchDecoder:
 
 
 class Decoder(Protocol):
-    """What a `WatchStream` needs of a decoder."""
+    """The part of a decoder that a `WatchStream` uses."""
 
     @property
     def ended(self) -> bool:
-        """Whether an ERROR event has ended the stream."""
+        """True if an ERROR event has ended the stream."""
         ...
 
     @property
     def behind(self) -> bool:
-        """Whether `go_on` has more to give before anything else is fed."""
+        """True if `go_on` has more to give before anything else is fed."""
         ...
 
     def begin(self, data: Pieces | bytes) -> list[WatchBatch]:
-        """Take what one read brought, and give what it completed, as far as one turn of the loop should go."""
+        """Take the bytes of one read, and give the completed batches, as many as one turn of the loop should take."""
         ...
 
     def go_on(self) -> list[WatchBatch]:
@@ -473,7 +473,7 @@ class Decoder(Protocol):
 class WatchStream:
     """The batches of an open watch, as an asynchronous iterator.
 
-    Nothing is awaited per event. When cancelled in `__anext__`, what had been read is not lost: the next call goes on.
+    Nothing is awaited per event. When cancelled in `__anext__`, no read bytes are lost: the next call goes on.
     """
 
     __slots__ = ("_body", "_decoder", "_eof", "_ready")

@@ -1,4 +1,4 @@
-"""What waits for a listener that lags behind holds bytes only, whoever has read it before."""
+"""Events that wait for a listener that lags behind hold bytes only, also if others have read them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_a_backlog_holds_bytes_only() -> None:
         gate.set()
         await settled()
         assert len(slow) == 21
-        # The newest is what came before anybody could lag behind it; the oldest is what was handled at once.
+        # The first two came before a listener lagged behind; the last one was read last.
         assert [event.key for event in slow[2:-1] if decoded(event)] == []
         assert [event.source["spec"]["nodeName"] for event in slow] == read
 
