@@ -6,8 +6,8 @@ stands client-go with protobuf, whose handler and index read the same fields: it
 case, so one figure stands for all. The runs are interleaved and the least of three counts; "× scan" is the multiple of
 the time in which msgspec skips over the event once, in the same run.
 
-Its bias: events come as fast as they are taken, in large batches. Single events cost several times as much in each client
-(see `latency`).
+Its bias: events come as fast as they are taken, in large batches. Single events cost several times as much in each
+client (see `latency`).
 """
 
 from __future__ import annotations

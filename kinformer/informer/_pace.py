@@ -1,9 +1,9 @@
 """The pace of the listeners of an informer, which decides how long decoded sections are kept.
 
 All listeners of an informer are given the same view of an object: the sections that an index function or the first
-handler decodes are there for the others. But a listener that lags behind has thousands of events
-waiting, and they must hold bytes only: decoded sections take several times the memory, and the garbage collector walks over them. So as long as one
-lags behind, each listener drops the decoded sections of an event when it is done with it.
+handler decodes are there for the others. But a listener that lags behind has thousands of events waiting, and they
+must hold bytes only: decoded sections take several times the memory, and the garbage collector walks over them. So
+while one listener lags behind, each listener drops the decoded sections of an event when it is done with it.
 """
 
 from __future__ import annotations
