@@ -28,7 +28,7 @@ __all__ = ["USERS", "Cluster", "Embedded", "Real", "pod"]
 
 ADMIN: Final = "kubernetes-admin"
 USERS: Final = ("alice", "bob")
-"""Users who may do nothing until they are granted it."""
+"""Users that may do nothing until they are granted it."""
 
 _BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False)
 _TOKENS: Final = "/api/v1/namespaces/default/serviceaccounts"
@@ -68,12 +68,12 @@ class Cluster(abc.ABC):
     @property
     @abc.abstractmethod
     def url(self) -> str:
-        """Where it is, also after a restart."""
+        """The URL, also after a restart."""
 
     @property
     @abc.abstractmethod
     def ca_file(self) -> Path:
-        """Who signed its certificate."""
+        """The authority that signed its certificate."""
 
     @property
     @abc.abstractmethod
@@ -86,7 +86,7 @@ class Cluster(abc.ABC):
         return int(self.url.rpartition(":")[2])
 
     def config(self, token: str = "", url: str = "") -> ClusterConfig:
-        """For a client: of the administrator, or of whoever has a token; maybe by way of a proxy."""
+        """For a client: of the administrator, or of the owner of a token; maybe by way of a proxy."""
         return ClusterConfig.for_server(url or self.url, token=token or self.token, ca_file=self.ca_file)
 
     def client(self, token: str = "", url: str = "", *, connect_timeout: float = 10.0) -> Client:
@@ -160,11 +160,11 @@ class Cluster(abc.ABC):
 
     @abc.abstractmethod
     async def token_for(self, user: str) -> Token:
-        """A new token that can be made to expire, of a user named so, who may do everything."""
+        """A new token that can be made to expire, of a user of that name, which may do everything."""
 
     @abc.abstractmethod
     def client_certificate(self, user: str) -> tuple[Path, Path]:
-        """A certificate that says who its owner is, and its key."""
+        """A certificate that names its owner, and its key."""
 
 
 def version_of(manifest: dict[str, Any]) -> str:
@@ -172,7 +172,7 @@ def version_of(manifest: dict[str, Any]) -> str:
 
 
 def versions(objects: list[KubeObject]) -> dict[str, str]:
-    """What a cache has, in the form of `Cluster.truth`."""
+    """The content of a cache, in the form of `Cluster.truth`."""
     return {f"{o.namespace}/{o.name}": o.resource_version for o in objects}
 
 

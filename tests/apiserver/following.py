@@ -1,4 +1,4 @@
-"""What a handler is told, held against what must be true of it."""
+"""The events of a handler, compared with the facts that must hold of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Follower", "caught_up", "versions"]
 
 
 def versions(informer: SharedInformer) -> dict[str, str]:
-    """What a cache has, in the form of `Cluster.truth`."""
+    """The versions that a cache has."""
     return {f"{o.namespace}/{o.name}": o.resource_version for o in informer.lister.list()}
 
 
@@ -27,7 +27,7 @@ async def caught_up(
     """Wait until every cache has what the store has, and return that. Nothing may be written meanwhile.
 
     Raises:
-        TimeoutError: a minute has passed; says what is different.
+        TimeoutError: a minute has passed; names the difference.
     """
     truth = await cluster.truth(resource, namespace=namespace, **query)
     different: dict[str, Any] = {}
@@ -50,15 +50,15 @@ def _difference(truth: dict[str, str], cache: dict[str, str]) -> dict[str, tuple
 
 
 class Follower:
-    """A handler that keeps a picture of the world by what it is told, and refuses to be told what cannot be.
+    """A handler that keeps a picture of the world by its events, and refuses events that cannot be.
 
     Attributes:
-        told: what it was told of each object, in order.
-        objects: the picture: what there is now.
+        events_of: the events of each object, in order.
+        objects: the picture: the present objects.
     """
 
     def __init__(self, informer: SharedInformer) -> None:
-        self.told: dict[str, list[Event]] = defaultdict(list)
+        self.events_of: dict[str, list[Event]] = defaultdict(list)
         self.objects: dict[str, KubeObject] = {}
         self._wrong: list[str] = []
         self._informer = informer
@@ -66,7 +66,7 @@ class Follower:
 
     def _on_event(self, event: Event) -> None:
         key = f"{event.obj.namespace}/{event.obj.name}"
-        self.told[key].append(event)
+        self.events_of[key].append(event)
         have = self.objects.get(key)
         match event:
             case Added(obj):
@@ -75,7 +75,7 @@ class Follower:
                 self.objects[key] = obj
             case Updated(old, new):
                 if have is None or (have.uid, have.resource_version) != (old.uid, old.resource_version):
-                    self._wrong.append(f"{key} was updated from a state that nobody was told of")
+                    self._wrong.append(f"{key} was updated from a state that no event had")
                 if int(new.resource_version) <= int(old.resource_version):
                     self._wrong.append(f"{key} went back from {old.resource_version} to {new.resource_version}")
                 self.objects[key] = new
@@ -85,14 +85,14 @@ class Follower:
                 self.objects.pop(key, None)
 
     def check(self) -> None:
-        """It was told nothing that cannot be, and all that it must be told: its picture is the cache."""
+        """Assert that no event was impossible and none is missing: its picture is the cache."""
         assert self._wrong == []
         assert {key: obj.resource_version for key, obj in self.objects.items()} == versions(self._informer)
 
     def deletions(self) -> dict[str, Deleted]:
         """The last deletion of each object that was deleted."""
         found = {}
-        for key, events in self.told.items():
+        for key, events in self.events_of.items():
             for event in events:
                 if isinstance(event, Deleted):
                     found[key] = event

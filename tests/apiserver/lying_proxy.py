@@ -39,13 +39,13 @@ class LyingProxy:
 
     @property
     def url(self) -> str:
-        """Where clients find it."""
+        """The URL for clients."""
         assert self._server is not None
         return f"https://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     @property
     def open(self) -> int:
-        """How many connections there are now."""
+        """The number of connections now."""
         return len(self._connections)
 
     def cut(self) -> int:

@@ -63,7 +63,7 @@ def node(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
 
 
 def key_defaults(keys: list[str], items: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
-    """The defaults of the fields that tell the items of a list apart."""
+    """The defaults of the fields by which the items of a list differ."""
     target = schemas[items["allOf"][0]["$ref"].rpartition("/")[2]]["properties"]
     defaults = {key: target[key]["default"] for key in keys if target[key].get("default")}
     return {"defaults": defaults} if defaults else {}

@@ -84,7 +84,7 @@ async def test_caches_of_two_thousand_pods_stay_equal_to_the_store_through_five_
             follower.check()
             assert versions(informer) == truth
             # The watch has never been interrupted: it brought each single write, and nothing that was never written.
-            told = {(e.obj.name, e.obj.uid, e.obj.resource_version) for es in follower.told.values() for e in es}
+            told = {(e.obj.name, e.obj.uid, e.obj.resource_version) for es in follower.events_of.values() for e in es}
             assert written <= told
             assert informer.status.watches == 1
             assert sum(informer.status.lists.values()) == 1

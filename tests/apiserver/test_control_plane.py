@@ -1,4 +1,4 @@
-"""What ControlPlane promises: on a real etcd and kube-apiserver."""
+"""The promises of ControlPlane: on a real etcd and kube-apiserver."""
 
 from __future__ import annotations
 

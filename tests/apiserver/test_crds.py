@@ -150,7 +150,7 @@ async def test_posted_after_its_informer_started_deleted_and_posted_again_in_ano
         assert {obj.name: obj["spec"]["size"] for obj in of_v1.lister.list()} == {"a": 1, "b": 2}
         assert not of_v2.has_synced
 
-        # It goes, with all there is of it: each of them is told to have gone.
+        # It goes, with all there is of it: each has its deletion event.
         await gadgets.drop()
         await until(lambda: not of_v1.lister.list() and of_v1.status.failures)
         await until(lambda: set(follower.deletions()) == {f"{cluster.namespace}/a", f"{cluster.namespace}/b"})
@@ -192,7 +192,7 @@ async def test_a_custom_resource_is_found_by_the_names_kubectl_takes(
     await gadgets.define("v1")
     async with asyncio.timeout(60):
         while True:
-            # What is served is in discovery a moment later.
+            # A served version is in discovery a moment later.
             async with cluster.client() as fresh:
                 if any(found.group == gadgets.group for found in await fresh.resources()):
                     break

@@ -143,7 +143,7 @@ async def test_a_token_from_an_exec_plugin_expires_and_is_renewed(
             second = await cluster.token_for("robot")
             token_file.write_text(second.value)
             await first.expire()
-            # Of a watch that is open nobody asks for a token any more.
+            # An open watch is not asked for a token again.
             await write(client, cluster, "seen")
             await caught_up(cluster, CONFIGMAPS, maps)
             assert calls.read_text().count("called") == 1
@@ -210,7 +210,7 @@ async def test_a_client_certificate_is_replaced_on_disk(
             await failing_with(maps, ForbiddenError)
             await cluster.grant("bob")
             await write(client, cluster, "not-seen-yet")
-            # Still alice: a connection that was made with her certificate stays hers.
+            # Still alice: a connection keeps the certificate that it was made with.
             assert "alice" in str(maps.status.last_error)
             replace_files(cluster.client_certificate("bob"), places)
             await caught_up(cluster, CONFIGMAPS, maps)

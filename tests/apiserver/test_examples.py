@@ -102,7 +102,7 @@ def shop(replicas: int = 2) -> dict[str, Any]:
 
 
 async def roll_out(client: Client, deployment: KubeObject) -> None:
-    """What Kubernetes' own controllers make of a Deployment."""
+    """Do what Kubernetes' own controllers do for a Deployment."""
     replicas = deployment.at("spec.replicas")
     counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), replicas)
     status = {"observedGeneration": deployment.at("metadata.generation"), **counts}
@@ -127,7 +127,7 @@ async def test_a_shop_has_one_deployment_as_long_as_it_lives(cluster: Cluster, c
         await roll_out(client, deployment)
         await shops.wait_for(made.key, condition_true("Ready", current=True), 20)
 
-        # Changed by hand, and by whom it belongs to.
+        # Changed by hand, and by its owner.
         await client.patch(DEPLOYMENTS, deployment, {"spec": {"replicas": 7}})
         await deployments.wait_for(made.key, field_equals("spec.replicas", 2), 20)
         await client.patch(shop_operator.SHOPS, made, {"spec": {"replicas": 3, "image": "shop:2"}})
@@ -201,7 +201,7 @@ async def test_when_the_leader_is_killed_another_replica_goes_on_within_a_lease(
         await until(lambda: settled("corner"), NotFoundError)
         assert two.stderr is not None
         async with asyncio.timeout(30):
-            # It waits, and has seen who leads.
+            # It waits, and has seen the leader.
             while b"two sees that one leads" not in await two.stderr.readline():
                 pass
         # Long enough for its watch to be open.
@@ -263,7 +263,7 @@ async def test_namespaces_are_labelled_as_the_config_map_says(cluster: Cluster, 
         await namespaces.wait_for(key, has(tier="gold"), 20)
         await client.replace(CONFIGMAPS, config(f"{name}: billing=teams"))
         await namespaces.wait_for(key, has(billing="teams", tier=None, by="hand"), 20)
-        # Whose a label is: it is left to him, and the others are set all the same.
+        # A label that has an owner stays as it is, and the others are set all the same.
         await client.replace(CONFIGMAPS, config(f"{name}: by=rule, billing=others"))
         await namespaces.wait_for(key, has(by="hand", billing="others"), 20)
         # A namespace that is made later.
@@ -277,7 +277,7 @@ async def test_namespaces_are_labelled_as_the_config_map_says(cluster: Cluster, 
 
 
 async def is_running(client: Client, pod: KubeObject | str, namespace: str) -> None:
-    """What a kubelet makes of a pod."""
+    """Do what a kubelet does for a pod."""
     ready = {"type": "Ready", "status": "True"}
     status = {"phase": "Running", "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}], "conditions": [ready]}
     await client.patch_status(PODS, pod, {"status": status}, namespace=namespace)

@@ -47,7 +47,7 @@ def site_operator(tmp_path: Path) -> ModuleType:
 
 @pytest.fixture
 async def operators_client(cluster: Cluster, client: Client) -> AsyncIterator[Client]:
-    """A client of a user who has what rbac.yaml grants; the definition of sites is there as long."""
+    """A client of a user with the rights of rbac.yaml; the definition of sites is there as long."""
     await client.create(CUSTOMRESOURCEDEFINITIONS, yaml.safe_load(FILES["crd.yaml"]))
     made: list[tuple[Resource, str, str | None]] = []
     for role in yaml.safe_load_all(FILES["rbac.yaml"]):
@@ -126,7 +126,7 @@ async def test_the_controller_of_the_how_to_works_with_the_rights_of_its_page(
         up = {"status": {"replicas": 2, "readyReplicas": 2, "availableReplicas": 2}}
         await client.patch_status(DEPLOYMENTS, "shop", up, **where)
         await until(lambda: is_ready("True"))
-        # What somebody else changes is put right, and then it rests: applying what is so already changes no version.
+        # A change by another client is put right, and then it rests: applying the same state changes no version.
         await client.patch(DEPLOYMENTS, "shop", {"spec": {"replicas": 7}}, **where)
         await until(lambda: has_replicas("shop", 2))
         await until(rests)

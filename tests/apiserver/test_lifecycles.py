@@ -1,4 +1,4 @@
-"""How objects come, change and go: what handlers are told of it."""
+"""The life of objects, and the events that handlers get."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ async def factory(cluster: Cluster, client: Client) -> AsyncIterator[SharedInfor
 
 
 def story(follower: Follower, key: str) -> list[str]:
-    """What was told of an object, briefly."""
-    return [type(event).__name__ for event in follower.told[key]]
+    """The events of an object, briefly."""
+    return [type(event).__name__ for event in follower.events_of[key]]
 
 
 async def test_objects_enter_and_leave_a_label_selector(
@@ -69,8 +69,8 @@ async def test_objects_enter_and_leave_a_label_selector(
     space = cluster.namespace
     assert story(follower, f"{space}/always") == ["Added", "Deleted", "Added", "Updated"]
     assert story(follower, f"{space}/comes") == ["Added", "Deleted"]
-    assert f"{space}/never" not in follower.told
-    left = follower.told[f"{space}/comes"][-1]
+    assert f"{space}/never" not in follower.events_of
+    left = follower.events_of[f"{space}/comes"][-1]
     # The state it was selected in last, at the version at which it left.
     assert isinstance(left, Deleted)
     assert left.final_state_known
@@ -100,9 +100,9 @@ async def test_objects_enter_and_leave_a_field_selector(
         while len(story(follower, f"{cluster.namespace}/web")) < 2:
             await asyncio.sleep(0.01)
     assert story(follower, f"{cluster.namespace}/web") == ["Added", "Deleted"]
-    assert follower.told[f"{cluster.namespace}/web"][-1].obj.at("status.phase") == "Running"
-    assert set(follower.told) == {f"{cluster.namespace}/web"}
-    assert set(of_one.told) == {f"{cluster.namespace}/one"}
+    assert follower.events_of[f"{cluster.namespace}/web"][-1].obj.at("status.phase") == "Running"
+    assert set(follower.events_of) == {f"{cluster.namespace}/web"}
+    assert set(of_one.events_of) == {f"{cluster.namespace}/one"}
 
 
 async def test_a_selector_the_server_does_not_know_is_refused_with_its_words(
@@ -156,7 +156,7 @@ async def test_a_namespace_comes_and_goes(cluster: Cluster, client: Client) -> N
         of_inside.check()
     assert story(follower, f"/{name}")[0] == "Added"
     assert story(follower, f"/{name}")[-1] == "Deleted"
-    gone = of_inside.told[f"{name}/c"][-1]
+    gone = of_inside.events_of[f"{name}/c"][-1]
     assert isinstance(gone, Deleted)
     assert gone.final_state_known
 
@@ -189,7 +189,7 @@ async def test_a_finalizer_holds_an_object_until_it_is_taken_away(
         await client.delete(CONFIGMAPS, "held", namespace=space)
         marked = await client.get(CONFIGMAPS, "held", namespace=space)
         assert marked.at("metadata.deletionTimestamp") is not None
-        # Once it is marked, nobody may add another.
+        # Once it is marked, no finalizer can be added.
         more = {"metadata": {"finalizers": ["example.com/a", "example.com/b", "example.com/c"]}}
         with pytest.raises((InvalidError, ForbiddenError)):
             await client.patch(CONFIGMAPS, "held", more, namespace=space)
@@ -202,7 +202,7 @@ async def test_a_finalizer_holds_an_object_until_it_is_taken_away(
             while story(follower, f"{space}/held")[-1:] != ["Deleted"]:
                 await asyncio.sleep(0.01)
         follower.check()
-    events = follower.told[f"{space}/held"]
+    events = follower.events_of[f"{space}/held"]
     assert [type(event).__name__ for event in events] == ["Added", "Updated", "Updated", "Deleted"]
     # The write that takes the last one away is never stored: the deletion shows the state before it.
     assert [len(event.obj.at("metadata.finalizers", default=[])) for event in events] == [2, 2, 1, 1]
@@ -224,7 +224,7 @@ async def test_a_pod_on_a_node_is_given_its_time_to_end(
         marked = await client.delete(PODS, "on-node", namespace=space)
         assert marked is not None
         assert marked.at("metadata.deletionGracePeriodSeconds") == 40
-        # Nobody has begun to run it, so nobody is waited for.
+        # It does not run yet, so the deletion does not wait.
         await client.delete(PODS, "waiting", namespace=space)
         with pytest.raises(NotFoundError):
             await client.get(PODS, "waiting", namespace=space)
@@ -266,7 +266,7 @@ async def test_the_same_name_again_is_another_object(
         await caught_up(cluster, CONFIGMAPS, maps)
         follower.check()
     assert versions(maps) == {f"{space}/c": second.resource_version}
-    events = follower.told[f"{space}/c"]
+    events = follower.events_of[f"{space}/c"]
     assert [(type(event).__name__, event.obj.uid) for event in events] == [
         ("Added", first.uid),
         ("Deleted", first.uid),
@@ -290,5 +290,5 @@ async def test_what_changes_nothing_is_no_event(
         assert changed.resource_version != made.resource_version
         await caught_up(cluster, CONFIGMAPS, maps)
         follower.check()
-    told = follower.told[f"{space}/c"]
+    told = follower.events_of[f"{space}/c"]
     assert [type(event) for event in told] == [Added, Updated]

@@ -54,7 +54,7 @@ class World:
                 await self._writer.delete(CONFIGMAPS, f"c-{number - 1}", namespace=space)
 
     async def equal(self) -> None:
-        """All caches are equal to the store, and nobody was told anything wrong on the way there."""
+        """Assert that all caches equal the store, and that no event was wrong on the way there."""
         await caught_up(self.cluster, CONFIGMAPS, *self.informers)
         for follower in self.followers:
             follower.check()
@@ -88,7 +88,7 @@ async def far_world(
 
 
 def broken_or_not_connected(errors: list[KinformerError]) -> bool:
-    """What a cut is: the end of a stream, or (where it hits one that is just being opened) no connection."""
+    """Report whether all errors are those of a cut: a stream that ended, or one that was just being opened."""
     kinds = {type(error) for error in errors}
     return StreamBrokenError in kinds and kinds <= {StreamBrokenError, ConnectError}
 

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from kinformer import Client
     from tests.apiserver.clusters import Cluster
 
-# An API server that starts refuses for a moment what it will know: RBAC has no roles yet, tokens nobody to check them.
+# An API server that starts refuses requests for a moment: its roles and its keys for tokens are not there yet.
 _MEANWHILE = (TransportError, ServerError, ServiceUnavailableError, TooManyRequestsError, UnauthorizedError)
 
 QUICK = Backoff(initial=0.05, maximum=0.5)
 
 
 class Writers:
-    """Writers who never give up: each has names of its own, and says in every object which write it is.
+    """Writers that never give up: each has names of its own, and says in every object which write it is.
 
     Attributes:
         attempted: every content that was ever sent, by name: what a server may show, whether or not it answered.
@@ -93,7 +93,7 @@ class Writers:
 
 
 def check_nothing_is_invented(follower: Follower, writers: Writers) -> None:
-    for key, events in follower.told.items():
+    for key, events in follower.events_of.items():
         for event in events:
             assert event.obj["data"]["write"] in writers.attempted[key.partition("/")[2]]
 
@@ -183,11 +183,11 @@ async def test_what_happened_while_the_watch_was_cut_is_told_when_it_is_back(
             proxy.join()
             await caught_up(cluster, CONFIGMAPS, maps)
             async with asyncio.timeout(60):
-                while relisted and not follower.told[f"{space}/exchanged"][2:]:
+                while relisted and not follower.events_of[f"{space}/exchanged"][2:]:
                     await asyncio.sleep(0.01)
             follower.check()
             lists = dict(maps.status.lists)
-            told = {name: follower.told[f"{space}/{name}"] for name in (*NAMES, "comes", "flits")}
+            told = {name: follower.events_of[f"{space}/{name}"] for name in (*NAMES, "comes", "flits")}
     stories = {name: [type(event).__name__ for event in events] for name, events in told.items()}
     assert stories["stays"] == ["Added", "Updated"]
     assert stories["exchanged"] == ["Added", "Deleted", "Added"]
@@ -205,7 +205,7 @@ async def test_what_happened_while_the_watch_was_cut_is_told_when_it_is_back(
         assert exchanged.final_state_known
         assert gone.obj["data"]["a"] == "last"
         return
-    # The past is gone: only what is there now can be told, and that something is not there any more.
+    # The past is gone: events can only give the present objects, and the absence of others.
     assert sum(lists.values()) == 2
     assert stories["changes"] == ["Added", "Updated"]
     changed = told["changes"][-1]

@@ -140,7 +140,7 @@ QUESTIONS: dict[str, list[Question]] = {
         f"{PODS}?watch=1&resourceVersionMatch=NotOlderThan&timeoutSeconds=1",
         *(f"{PODS}?watch=1&labelSelector=a%20in", f"{PODS}?watch=1&shardSelector=x"),
     ),
-    "what is not taken": [
+    "refused": [
         ("POST", MAPS, {"metadata": {}}, JSON),
         new(metadata={"namespace": "other"}),
         new(metadata={"name": "X"}),
@@ -171,7 +171,7 @@ QUESTIONS: dict[str, list[Question]] = {
         change(f"{MAPS}/settings", {"data": {"b": "1"}}),
         change(f"{MAPS}/absent", {"data": {"b": "1"}}),
         change(f"{MAPS}/settings", {"a": 1}, JSON),
-        # When nobody has a field any more, nothing is kept track of.
+        # When no field has an owner any more, no owners are kept track of.
         change(f"{MAPS}/settings", {"data": None}),
         change(f"{MAPS}/settings", {"metadata": {"labels": {"x": "y"}}}, STRATEGIC),
         change(f"{MAPS}/settings", [{"op": "add", "path": "/data", "value": {"q": "r"}}], JSON_PATCH),
@@ -206,7 +206,7 @@ QUESTIONS: dict[str, list[Question]] = {
     "workloads": [
         change(WEB, {"spec": {"replicas": 5}}),
         post(TWO),
-        # What is new in a list stands in front, in the order of the patch.
+        # New items of a list stand in front, in the order of the patch.
         change(
             f"{PLACES['Deployment']}/two",
             {
@@ -256,7 +256,7 @@ async def test_each_question_is_answered_as_a_real_server_answered_it(cluster: C
 
 
 async def test_what_cannot_be_changed_is_refused(cluster: Cluster) -> None:
-    """The real server also shows what was changed, which the embedded one does not."""
+    """The real server also shows the change, which the embedded one does not."""
     space = cluster.namespace
     selector = {"matchLabels": {"app": "other"}}
     template = {"metadata": {"labels": {"app": "other"}}}

@@ -309,3 +309,9 @@ async def test_an_unknown_field_is_dropped_with_a_warning_or_refused(ask: Ask, c
         assert made.headers.getall("Warning") == ['299 - "unknown field \\"spec.replicass\\""']
         assert "replicass" not in (await made.json())["spec"]
     assert (await ask("POST", f"{DEPLOYMENTS}?fieldValidation=Foo", body))[0] == 422
+
+
+async def test_the_path_of_one_object_is_read_and_not_watched(ask: Ask) -> None:
+    await ask("POST", MAPS, {"metadata": {"name": "m"}})
+    code, read = await ask("GET", f"{MAPS}/m?watch=1&timeoutSeconds=1")
+    assert (code, read["kind"]) == (200, "ConfigMap")

@@ -1,4 +1,4 @@
-"""What is said on the wire: the same questions to both servers, by plain HTTP, with the same answers."""
+"""The wire: the same questions to both servers, by plain HTTP, with the same answers."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
 class Play:
-    """Sends the recorded requests, with what they need before them, and keeps the answers."""
+    """Sends the recorded requests, after the requests that they need, and keeps the answers."""
 
     def __init__(self, server: ApiServer, session: aiohttp.ClientSession) -> None:
         self.server = server
@@ -206,7 +206,7 @@ def form(message: str) -> str:
 
 
 def summary(body: str, content_type: str) -> dict[str, Any]:
-    """What is compared of an answer."""
+    """The compared parts of an answer."""
     if "json" not in content_type:
         return {"text": body}
     lines = body.splitlines()
@@ -252,7 +252,7 @@ def events(documents: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def differences(name: str, answer: dict[str, Any]) -> dict[str, str]:
-    """What differs, by what it is about."""
+    """The differences, by subject."""
     recorded = ALL[name]["response"]
     body = recorded["body"] if "body" in recorded else "".join(line for _, line in recorded["lines"])
     theirs, ours = dict(recorded["headers"]), dict(answer["headers"])

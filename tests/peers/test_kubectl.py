@@ -201,7 +201,7 @@ async def kinformer(kubectl: Kubectl, *arguments: str) -> str:
 
 
 def _without_ages(table: str) -> list[list[str]]:
-    """The cells of a table; what is seconds old may be a second older in the next."""
+    """The cells of a table; an age in seconds may be one second more in the next."""
     return [
         [re.sub(r"^\d+s$", "?", cell) for cell in re.split(r"\s{2,}", line.rstrip())] for line in table.splitlines()
     ]

@@ -1,4 +1,4 @@
-"""What the builders make is taken by the server as it is, and is what one would have written by hand."""
+"""The manifests of the builders are taken by the server as they are, and equal those written by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_server_takes_it_and_changes_nothing_that_was_said(manifest: dict[st
 
 
 def _is_within(wanted: Any, found: Any) -> None:
-    """Whether everything wanted is there; servers fill in more."""
+    """Report whether everything wanted is there; servers fill in more."""
     if isinstance(wanted, dict):
         for name, value in wanted.items():
             _is_within(value, found[name])

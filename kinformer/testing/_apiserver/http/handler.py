@@ -250,9 +250,10 @@ def _verb(method: str, target: Target, query: Mapping[str, str]) -> str:
         Refusal: 405.
     """
     if method == "GET":
-        if is_true(query.get("watch")) and not target.subresource:
-            return "watch"
-        return "get" if target.name else "list"
+        if target.name:
+            # As on a cluster: `watch=1` on the path of one object is not looked at.
+            return "get"
+        return "watch" if is_true(query.get("watch")) else "list"
     if method == "DELETE":
         return "delete" if target.name else "deletecollection"
     if method == "POST" and target.name and not target.subresource:

@@ -46,9 +46,6 @@ def selection_of(target: Target, options: ListOptions) -> _Scope:
     if by_labels is not None:
         tests.append(lambda manifest: by_labels(manifest["metadata"].get("labels") or {}))
     tests += [test for test in (by_fields, by_shard) if test is not None]
-    if target.name:
-        # A watch of one object by its path, as old clients do.
-        tests.append(lambda manifest: manifest["metadata"]["name"] == target.name)
     if not tests:
         return _Scope(target.namespace, None, shard)
     selects = tests[0] if len(tests) == 1 else lambda manifest: all(test(manifest) for test in tests)

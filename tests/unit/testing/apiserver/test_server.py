@@ -1,4 +1,4 @@
-"""What a test does to the embedded server by hand, beside what goes over HTTP."""
+"""The methods of the embedded server, beside its HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a control plane does when its servers do not: with programs that fail, as real processes."""
+"""A control plane whose servers fail: with programs that fail, as real processes."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def alive(pid_file: Path) -> bool:
 
 @pytest.fixture
 def on_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Where control planes keep their files in this test, and nobody else does."""
+    """The folder for the files of control planes in this test alone."""
     monkeypatch.setattr("kinformer.testing._control_plane.control_plane._IN_MEMORY", tmp_path)
     return tmp_path
 

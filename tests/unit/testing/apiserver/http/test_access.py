@@ -1,4 +1,4 @@
-"""Who may do what on the embedded server: tokens, and denials verb by verb."""
+"""Permissions on the embedded server: tokens, and denials verb by verb."""
 
 from __future__ import annotations
 

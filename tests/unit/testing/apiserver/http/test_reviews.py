@@ -90,7 +90,9 @@ async def test_a_group_and_a_cluster_role_give_it_everywhere(server: ApiServer, 
     assert await code(http, NODES, "jo", "system:masters") == 200
 
 
-async def test_names_subresources_and_wildcards_are_told_apart(server: ApiServer, http: aiohttp.ClientSession) -> None:
+async def test_names_subresources_and_wildcards_each_cover_their_own(
+    server: ApiServer, http: aiohttp.ClientSession
+) -> None:
     one = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["mine"], "verbs": ["*"]}
     scales = {"apiGroups": ["apps"], "resources": ["*/scale"], "verbs": ["get"]}
     server.create(role("narrow", one, scales))

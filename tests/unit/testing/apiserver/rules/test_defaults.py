@@ -1,4 +1,4 @@
-"""What the embedded server fills in, and the order in which it writes fields."""
+"""Defaults of the embedded server, and the order in which it writes fields."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ async def test_defaults_are_part_of_what_is_applied_over_http(server: ApiServer)
                 answers.append(await response.json())
     assert answers[0]["spec"]["replicas"] == 1
     (entry,) = answers[0]["metadata"]["managedFields"]
-    assert "f:replicas" not in entry["fieldsV1"]["f:spec"], "a default belongs to nobody"
+    assert "f:replicas" not in entry["fieldsV1"]["f:spec"], "a default has no owner"
     assert answers[0] == answers[1]
 
 

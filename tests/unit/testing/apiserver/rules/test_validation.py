@@ -1,4 +1,4 @@
-"""What the embedded server refuses to store, and in which words."""
+"""Objects that the embedded server refuses, and its words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which resources the embedded server has, as discovery tells and as custom resource definitions come and go."""
+"""Which resources the embedded server has, by discovery, and as custom resource definitions come and go."""
 
 from __future__ import annotations
 

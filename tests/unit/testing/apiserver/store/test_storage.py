@@ -229,7 +229,7 @@ def test_a_token_is_what_a_kube_apiserver_makes() -> None:
     paged.put("ns/a", "ns/b")
     token = paged.page(limit="1")[1]["continue"]
     decoded = json.loads(base64.urlsafe_b64decode(token + "=="))
-    # list-page-1.json: the start is behind the last name, and of selected lists nothing else is told.
+    # list-page-1.json: the start is behind the last name, and selected lists say no more.
     assert decoded["v"] == "meta.k8s.io/v1"
     assert decoded["rv"] == 3
     assert decoded["start"].removeprefix("/") == "a\0"
