@@ -347,3 +347,22 @@ async def test_the_function_that_holds_keys_back_may_raise_anything(kind: str) -
     queue.hold_back(must_wait)
     queue.add("a")
     assert await queue.get() == "a"
+
+
+@each_kind
+async def test_a_key_whose_reconcile_raised_comes_again(kind: str) -> None:
+    calls = 0
+
+    async def reconcile(key: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise foreign(kind)
+
+    async with Controller("test", reconcile, queue=quick()) as controller:
+        controller.queue.add("web")
+        await asyncio.sleep(0.05)
+        assert controller.status.failing["web"].failures == 1
+        await asyncio.sleep(5)
+        assert not controller.status.failing
+    assert calls == 2
