@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["bind_pod", "post_to_pod"]
 
 _BODIES = {
-    "binding": ("Binding", "v1", "core.v1.Binding"),
-    "eviction": ("Eviction", "policy/v1", "policy.v1.Eviction"),
+    "binding": ("Binding", "v1", "core/v1.Binding"),
+    "eviction": ("Eviction", "policy/v1", "policy/v1.Eviction"),
 }
 
 

@@ -79,7 +79,7 @@ def of_kind(body: Any, kind: str, api_version: str, structure: Structure) -> dic
 
 
 def of_type(body: Any, name: str) -> dict[str, Any]:
-    """The body as a type of the table, such as `meta.v1.DeleteOptions`, which may be sent in any version.
+    """The body as a type of the table, such as `apis/meta/v1.DeleteOptions`, which may be sent in any version.
 
     Raises:
         Refusal: 400.

@@ -68,7 +68,7 @@ class DeleteOptions(msgspec.Struct, frozen=True):
         Raises:
             Refusal: 400 for other types, 422 for values that make no sense.
         """
-        given = of_type(body, "meta.v1.DeleteOptions")
+        given = of_type(body, "apis/meta/v1.DeleteOptions")
         query = query or {}
         grace = given.get("gracePeriodSeconds")
         if query.get("gracePeriodSeconds"):

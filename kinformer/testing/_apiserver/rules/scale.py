@@ -40,7 +40,7 @@ def written_scale(kind: ResourceType, manifest: dict[str, Any], body: Any) -> di
     Raises:
         Refusal: 400 for a body that is no Scale, 422 for a number of replicas that makes no sense.
     """
-    scale = of_kind(body, "Scale", _API_VERSION, builtin_type("autoscaling.v1.Scale"))
+    scale = of_kind(body, "Scale", _API_VERSION, builtin_type("autoscaling/v1.Scale"))
     given, name = scale.get("metadata") or {}, manifest["metadata"]["name"]
     if not given.get("name"):
         msg = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
@@ -59,7 +59,7 @@ def applied_scale(kind: ResourceType, name: str, body: Any) -> dict[str, Any]:
     Raises:
         Refusal: 400 for a body that is no Scale, 422 for a number of replicas that makes no sense.
     """
-    scale = of_kind(body, "Scale", _API_VERSION, builtin_type("autoscaling.v1.Scale"))
+    scale = of_kind(body, "Scale", _API_VERSION, builtin_type("autoscaling/v1.Scale"))
     empty = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": name}}
     return _with_replicas(kind, empty, _checked_replicas(scale, name))
 

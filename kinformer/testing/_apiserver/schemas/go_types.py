@@ -112,11 +112,13 @@ class Struct:
         key: its package and name, as "core/v1.PodSpec".
         fields: its fields in the order of the Go source.
         custom: it writes itself as JSON (Time, Quantity, IntOrString, …).
+        atomic: server-side apply treats it as one value.
     """
 
     key: str
     fields: list[Field] = field(default_factory=list)
     custom: bool = False
+    atomic: bool = False
     _by_name: dict[str, Field] = field(default_factory=dict)
     _by_number: dict[int, Field] = field(default_factory=dict)
 
@@ -184,7 +186,7 @@ class Types:
         if found is None:
             row = self._table["types"][key]
             # Known before its fields are read: a struct may contain itself.
-            found = self._structs[key] = Struct(key, custom=row.get("custom", False))
+            found = self._structs[key] = Struct(key, custom=row.get("custom", False), atomic=row.get("atomic", False))
             found.fields = [self._field(one) for one in row.get("fields", ())]
         return found
 

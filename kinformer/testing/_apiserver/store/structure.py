@@ -1,16 +1,16 @@
 """The structure of objects: the type of each field, the keys of each list, the parts that are one field.
 
-Built-in kinds have theirs in `data/structures.json`, written by `tests/apiserver/record_structures.py` from the OpenAPI
-documents of a real kube-apiserver. Custom resources have theirs in the schema of their CRD.
+Built-in kinds have theirs in the generated table of Go types (`schemas`). Custom resources have theirs in the schema of
+their CRD.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from kinformer.testing._apiserver.schemas.go_types import Field, GoType, Struct, Types
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +59,7 @@ class Structure:
             found = self._made.get(name)
             if found is None and name in self._fields:
                 spec = self._fields[name]
-                found = self._made[name] = spec if isinstance(spec, Structure) else _built(spec)
+                found = self._made[name] = spec if isinstance(spec, Structure) else _of_field(spec)
             return ANY if found is None else found
         return ANY if self.item is None else self.item
 
@@ -94,56 +94,80 @@ ATOM: Final = Structure("any", atomic=True)
 """A value of any shape that is one field."""
 
 
-@cache
-def _table() -> dict[str, Any]:
-    table: dict[str, Any] = json.loads(files("kinformer.testing").joinpath("data/structures.json").read_text())
-    return table
-
-
-@cache
-def builtin_type(name: str, *, value: bool = False) -> Structure:
-    """A type of the table by its short name, such as `meta.v1.DeleteOptions`."""
-    entry = _table()["types"][name]
-    return Structure(
-        "struct",
-        go_type=name.rpartition(".")[2],
-        go_package=name.split(".")[-2],
-        atomic=entry.get("atomic", False),
-        value=value,
-        always=tuple(entry.get("always", ())),
-        _fields=entry["fields"],
-    )
+def builtin_type(key: str) -> Structure:
+    """Return a type of the table by its key, such as `apis/meta/v1.DeleteOptions`."""
+    return _of_struct(Types.of().struct(key))
 
 
 def builtin(api_version: str, kind: str) -> Structure:
     """The structure of a built-in kind; `ANY` for a kind that the table does not have."""
-    name = _table()["kinds"].get(f"{api_version} {kind}")
-    return ANY if name is None else builtin_type(name)
+    struct = Types.of().kind(api_version, kind)
+    return ANY if struct is None else _of_struct(struct)
 
 
-def _built(spec: Any) -> Structure:
-    """A structure from its entry in the table."""
-    if isinstance(spec, str):
-        return ATOM if spec == "any" else _scalar(spec)
-    if "ref" in spec:
-        return builtin_type(spec["ref"], value=spec.get("value", False))
-    if "map" in spec:
-        item = _built(spec["map"])
-        return Structure("map", item=item, atomic=spec.get("atomic", False))
-    item = _built(spec["list"])
+@cache
+def _of_struct(struct: Struct, *, atomic: bool = False, value: bool = False) -> Structure:
     return Structure(
-        "list",
-        item=item,
-        atomic="type" not in spec,
-        keys=tuple(spec.get("keys", ())),
-        key_defaults=spec.get("defaults", {}),
-        merge_key=spec.get("merge"),
+        "struct",
+        go_type=struct.name,
+        go_package=struct.key.rpartition("/")[2].partition(".")[0],
+        atomic=atomic or struct.atomic,
+        value=value,
+        always=tuple(one.name for one in struct.by_name.values() if one.type.form == "slice" and not one.omit_empty),
+        _fields=struct.by_name,
     )
+
+
+def _of_field(field: Field) -> Structure:
+    """The structure of a field, which says how its list or map is merged."""
+    target = field.type.target
+    if target.form == "slice":
+        return Structure(
+            "list",
+            item=_of_type(target.element),
+            atomic=field.list_type not in {"map", "set"},
+            keys=field.list_keys,
+            key_defaults=_key_defaults(field.list_keys, target.element),
+            merge_key=field.merge_key if "merge" in field.patch else None,
+        )
+    return _of_type(field.type, atomic=field.atomic)
+
+
+def _key_defaults(keys: tuple[str, ...], element: GoType) -> dict[str, Any]:
+    """The defaults of the fields by which the items of a list differ."""
+    struct = element.target.struct
+    fields = {} if struct is None else struct.by_name
+    return {key: fields[key].default for key in keys if key in fields and fields[key].default}
+
+
+def _of_type(type_: GoType, *, atomic: bool = False) -> Structure:
+    target = type_.target
+    match target.form:
+        case "struct":
+            assert target.struct is not None
+            if target.struct.custom:
+                return _SELF_WRITTEN.get(target.struct.name) or ATOM
+            return _of_struct(target.struct, atomic=atomic, value=type_.form == "struct")
+        case "slice":
+            return Structure("list", item=_of_type(target.element), atomic=True)
+        case "map":
+            return Structure("map", item=_of_type(target.element), atomic=atomic)
+        case "any":
+            return ATOM
+    return _scalar({"int": f"int{target.bits}", "float": "double", "bytes": "byte"}.get(target.form, target.form))
 
 
 @cache
 def _scalar(go_type: str) -> Structure:
     return Structure("scalar", go_type)
+
+
+_SELF_WRITTEN: Final = {
+    "Time": _scalar("date-time"),
+    "MicroTime": _scalar("date-time"),
+    "Quantity": _scalar("quantity"),
+    "IntOrString": _scalar("int-or-string"),
+}
 
 
 def of_schema(schema: Mapping[str, Any], *, top: bool = True) -> Structure:
@@ -163,7 +187,7 @@ def of_schema(schema: Mapping[str, Any], *, top: bool = True) -> Structure:
         fields: dict[str, Any] = {name: of_schema(inner, top=False) for name, inner in properties.items()}
         if top or schema.get("x-kubernetes-embedded-resource"):
             fields |= {"apiVersion": _scalar("string"), "kind": _scalar("string")}
-            fields["metadata"] = builtin_type("meta.v1.ObjectMeta")
+            fields["metadata"] = builtin_type("apis/meta/v1.ObjectMeta")
         return Structure("struct", atomic=atomic, keeps_unknown=keeps, _fields=fields)
     if isinstance(extra, dict):
         return Structure("map", item=of_schema(extra, top=False), atomic=atomic)

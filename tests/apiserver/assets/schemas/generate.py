@@ -81,10 +81,16 @@ def add_openapi(table: dict[str, Any], found: dict[str, bytes]) -> None:
     for member, content in found.items():
         if member.startswith("openapi/v3/"):
             schemas |= json.loads(content).get("components", {}).get("schemas", {})
-    for key, row in table["types"].items():
+    types = table["types"]
+    for key, row in types.items():
         schema = schemas.get(openapi_name(key), {})
         properties = schema.get("properties", {})
-        for field in row.get("fields", ()):
+        if schema.get("x-kubernetes-map-type") == "atomic":
+            row["atomic"] = True
+        # The fields of a struct that only others inline, as EphemeralContainerCommon, are known by these.
+        inlined = [field["type"].lstrip("*@") for field in row.get("fields", ()) if field.get("inline")]
+        hidden = [types[name] for name in inlined if name in types and openapi_name(name) not in schemas]
+        for field in [one for source in (row, *hidden) for one in source.get("fields", ())]:
             one = properties.get(field["json"])
             if one is None:
                 continue

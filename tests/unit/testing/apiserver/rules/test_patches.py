@@ -208,5 +208,5 @@ def test_strategic_merging_goes_by_the_first_key_of_a_list_alone() -> None:
     # patchMergeKey of topologySpreadConstraints is topologyKey; only apply goes by both of its map keys.
     current = {"topologySpreadConstraints": [{"topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]}
     patch = {"topologySpreadConstraints": [{"topologyKey": "zone", "maxSkew": 2}]}
-    merged = apply_strategic_patch(current, patch, builtin_type("core.v1.PodSpec"))["topologySpreadConstraints"]
+    merged = apply_strategic_patch(current, patch, builtin_type("core/v1.PodSpec"))["topologySpreadConstraints"]
     assert merged == [{"topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "maxSkew": 2}]
