@@ -83,10 +83,10 @@ class BackgroundTask:
     async def stop(self) -> None:
         """Cancel the coroutine and wait until it has ended.
 
-        If the caller is cancelled while it waits, the coroutine is cancelled all the same. The cancellation of an anyio
-        scope around the caller is delivered after the end: anyio cancels every wait in such a scope, also those that
-        clean up, and `with anyio.move_on_after(5): async with factory: ...` would leave tasks behind. Called inside the
-        coroutine itself, it only cancels, because a task cannot await itself.
+        If the caller is cancelled while it waits, the coroutine is still cancelled. The cancellation of an anyio scope
+        around the caller is delivered after the end. Without that, anyio would cancel every wait in its scope, also
+        those that clean up, and `with anyio.move_on_after(5): async with factory: ...` would leave tasks behind. Inside
+        of the coroutine itself, this method only cancels, because a task cannot await itself.
 
         Raises:
             BaseException: the exception of the coroutine, if it failed.
@@ -104,19 +104,19 @@ class BackgroundTask:
 
 
 async def whole(making: Coroutine[Any, Any, T], undo: Callable[[T], Awaitable[None]]) -> T:
-    """Run a coroutine to its end, also when the caller is cancelled meanwhile; then undo its result at once.
+    """Run a coroutine to its end; if the caller is cancelled meanwhile, undo the result.
 
-    For work that leaves something half done when it is cancelled, as starting a process does. However often the caller
-    is cancelled, the result is undone before the cancellation goes on.
+    Use it for work that must not stop half way, such as the start of a process. However often the caller is cancelled,
+    the result is undone before the cancellation is raised.
 
     Raises:
-        BaseException: the exception of the coroutine; if cancelled, the cancellation, after the undoing.
+        BaseException: the exception of the coroutine; if the caller was cancelled, the cancellation, after `undo`.
     """
     task = asyncio.get_running_loop().create_task(making)
     try:
         await asyncio.wait([task])
     except asyncio.CancelledError:
-        # Cancelled once more, it is to be raised all the same.
+        # A second cancellation must not replace the first.
         with contextlib.suppress(asyncio.CancelledError):
             await _done(task)
         if not task.cancelled() and task.exception() is None:
@@ -129,10 +129,10 @@ async def whole(making: Coroutine[Any, Any, T], undo: Callable[[T], Awaitable[No
 async def ended(work: Coroutine[Any, Any, object]) -> None:
     """Run a coroutine to its end, however often the caller is cancelled meanwhile.
 
-    For cleaning up that is short and must not be left half done.
+    Use it for a short clean-up that must not stop half way.
 
     Raises:
-        BaseException: the exception of the coroutine; if cancelled, the cancellation, after the end.
+        BaseException: the exception of the coroutine; if the caller was cancelled, the cancellation, after the end.
     """
     task = asyncio.get_running_loop().create_task(work)
     await _done(task)

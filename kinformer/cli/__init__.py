@@ -1,16 +1,18 @@
 """The command line: `kinformer demo | watch | get | top | ui | bench | serve-api`.
 
 _app          the commands and their options (typer)      _session     errors, signals and the exit code of a command
-_connect      which server a command talks to             _signals     Ctrl-C and SIGTERM
-_watch        watch and get                               _columns     what a table shows where the server shows nothing
-_printers     the forms in which objects are printed      _diff, _jsonpath, _secrets   parts of those
-_top          how a running program is                    _completion  what Tab offers
-_bench        what informers of a cluster cost           _bench_view  shows it
-_demo         the demo from beginning to end              _tally       what the demo counts
-_live         the demo's view in a terminal (rich)        _plain       the same as lines of text
-_ui           the page in the browser
-_changes      what changed, in a few words                _compare     is each cache equal to the server?
-_cluster      writes a simulation to the embedded server  _simulation, _manifests   what happens in it
+_options      the options that commands share             _connect     the server that a command uses
+_get          kinformer get                               _watch       kinformer watch
+_query        the objects to print, and the form          _selection   namespaces and selectors
+_printers     the forms in which objects are printed      _jsonpath    templates of kubectl's dialect
+_top          the status of a running program             _completion  the words that the shell offers for Tab
+_bench        measures the cost of informers              _bench_view  shows the measurement
+_ui           the page in the browser                     _serve       the embedded API server alone
+_escapes      control characters of foreign text          _units       sizes in words
+_signals      Ctrl-C and SIGTERM
+
+_simulated/   the demo: a simulated cluster (simulation, manifests), written to the embedded server (cluster), counted
+              (tally), drawn (live, plain, view) and compared with its caches (compare)
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ _EXTRA = {
 
 
 def main() -> None:
-    """The entry point of `kinformer` and `python -m kinformer`; ends the process."""
+    """Run `kinformer` or `python -m kinformer`; ends the process."""
     try:
         from kinformer.cli._app import run
 
@@ -41,6 +43,6 @@ def main() -> None:
             raise
         sys.exit(f"kinformer: the command line needs {missing}; pip install 'kinformer[{_EXTRA[missing]}]'")
     except KeyboardInterrupt:
-        # Ctrl-C before a command has begun to look for it itself.
+        # Ctrl-C before the command has installed its own handlers.
         code = 130
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""The commands and their options. Their work is in other modules, imported when a command runs."""
+"""The commands and their options. Other modules do the work; a command imports them when it runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kinformer.cli._escapes import escaped, survive_any_encoding
 
 if TYPE_CHECKING:
     from kinformer.cli._connect import ServerChoice
-    from kinformer.cli._question import Question
+    from kinformer.cli._query import Query
 
 __all__ = ["app", "run"]
 
@@ -141,37 +141,41 @@ def _kinformer(
 
 @app.command("demo")
 def _demo(
-    seconds: Annotated[float, typer.Option("--for", metavar="SECONDS", min=1.0, help="How long it lasts.")] = 20.0,
-    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="To see the same again.")] = None,
-    pods: Annotated[int, typer.Option("--pods", metavar="N", min=0, max=20_000, help="About how many.")] = 300,
-    nodes: Annotated[int, typer.Option("--nodes", metavar="N", min=1, max=1_000, help="How many.")] = 6,
-    plain: Annotated[bool, typer.Option("--plain", help="Lines of text, as without a terminal.")] = False,
+    seconds: Annotated[float, typer.Option("--for", metavar="SECONDS", min=1.0, help="Duration of the demo.")] = 20.0,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="Random seed; the same seed repeats a run.")
+    ] = None,
+    pods: Annotated[
+        int, typer.Option("--pods", metavar="N", min=0, max=20_000, help="Number of pods, approximately.")
+    ] = 300,
+    nodes: Annotated[int, typer.Option("--nodes", metavar="N", min=1, max=1_000, help="Number of nodes.")] = 6,
+    plain: Annotated[bool, typer.Option("--plain", help="Print lines of text, as without a terminal.")] = False,
     picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE", hidden=True)] = None,
     verbose: options.Verbose = False,
 ) -> int:
-    """Show informers at work on a simulated cluster, and prove in the end that their caches are right.
+    """Show informers at work on a simulated cluster, and compare their caches with the server at the end.
 
-    An embedded API server, with nodes, deployments that roll out, pods that come and go, and a custom resource. In the
-    middle the server cuts all watches and forgets its history. In the end each cache is compared with the server,
-    object by object: the exit code is 1 when they differ.
+    The cluster is an embedded API server with nodes, deployments that roll out, pods and a custom resource. In the
+    middle of the demo the server cuts all watches and forgets its history. At the end, each cache is compared with the
+    server, object by object; the exit code is 1 if they differ.
     """
     import random
 
-    from kinformer.cli._session import conduct
+    from kinformer.cli._session import run_command
 
     chosen = random.SystemRandom().randrange(1, 100_000) if seed is None else seed
 
     async def command() -> int:
         from kinformer.cli._simulated.demo import DemoPlan, demo
-        from kinformer.cli._simulated.view import album, view
+        from kinformer.cli._simulated.view import recorder, view
 
         plan = DemoPlan(seconds, chosen, pods, nodes)
         chosen_view = view(plain=plain or verbose)
         chosen_view.say(f"kinformer demo: {pods} pods on {nodes} nodes for {seconds:g} s, seed {chosen}")
-        with album(picture) as pictures:
+        with recorder(picture) as pictures:
             return await demo(plan, chosen_view, pictures)
 
-    return conduct(command, verbose=verbose)
+    return run_command(command, verbose=verbose)
 
 
 @app.command("watch", epilog=_WATCH_EXAMPLES)
@@ -196,22 +200,22 @@ def _watch(
 ) -> int:
     """Print the objects of a resource, then each change, until Ctrl-C.
 
-    Objects that were there already are marked with "-", changes with ADDED, MODIFIED and DELETED. In a terminal, the
-    cells that an update changed stand out. When the connection breaks, it goes on from where it was.
+    Objects that existed before the start are marked with "-", changes with ADDED, MODIFIED or DELETED. In a terminal,
+    changed cells are highlighted. After a broken connection, the watch resumes where it was.
     """
-    from kinformer.cli._session import conduct
+    from kinformer.cli._session import run_command
 
     async def command() -> int:
         from kinformer.cli._watch import watch
 
         return await watch(
-            _question(
+            _query(
                 resource, name, namespace, all_namespaces, selector, field_selector, output, show_secrets, diff=diff
             ),
             _server_choice(kubeconfig, context, server, token_file, certificate_authority, insecure, demo),
         )
 
-    return conduct(command, verbose=verbose)
+    return run_command(command, verbose=verbose)
 
 
 @app.command("get", epilog=_GET_EXAMPLES)
@@ -234,40 +238,42 @@ def _get(
     verbose: options.Verbose = False,
 ) -> int:
     """Print the objects of a resource, or one of them, once."""
-    from kinformer.cli._session import conduct
+    from kinformer.cli._session import run_command
 
     async def command() -> int:
         from kinformer.cli._get import get
 
         return await get(
-            _question(resource, name, namespace, all_namespaces, selector, field_selector, output, show_secrets),
+            _query(resource, name, namespace, all_namespaces, selector, field_selector, output, show_secrets),
             _server_choice(kubeconfig, context, server, token_file, certificate_authority, insecure, demo),
         )
 
-    return conduct(command, verbose=verbose)
+    return run_command(command, verbose=verbose)
 
 
 @app.command("top", epilog=_TOP_EXAMPLES)
 def _top(
-    url: Annotated[str, typer.Argument(help="Where the program serves its status: a URL, or host:port.")],
-    every: Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.1, help="How often to look.")] = 2.0,
-    once: Annotated[bool, typer.Option("--once", help="Look once, and print lines of text.")] = False,
+    url: Annotated[str, typer.Argument(help="The address of the program's status: a URL, or host:port.")],
+    every: Annotated[
+        float, typer.Option("--every", metavar="SECONDS", min=0.1, help="Seconds between two updates.")
+    ] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Print the status once, as lines of text.")] = False,
     picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE", hidden=True)] = None,
     verbose: options.Verbose = False,
 ) -> int:
     """Show the health of a running program's informers, live.
 
-    The program serves its status with kinformer.integrations.status_endpoint, in its web application or by a server of
-    its own.
+    The program serves its status with kinformer.integrations.status_endpoint: in its web application, or with a
+    StatusServer.
     """
-    from kinformer.cli._session import conduct
+    from kinformer.cli._session import run_command
 
     async def command() -> int:
         from kinformer.cli._top import top
 
         return await top(url, every=every, once=once, picture=picture)
 
-    return conduct(command, verbose=verbose)
+    return run_command(command, verbose=verbose)
 
 
 @app.command("bench")
@@ -276,7 +282,7 @@ def _bench(
         list[str] | None, typer.Argument(metavar="RESOURCE...", help="As kubectl names them; by default pods.")
     ] = None,
     seconds: Annotated[
-        float, typer.Option("--for", metavar="SECONDS", min=0, max=86_400, help="How long to watch; 0: only list.")
+        float, typer.Option("--for", metavar="SECONDS", min=0, max=86_400, help="Seconds to watch; 0 only lists.")
     ] = 30,
     namespace: options.Namespace = "",
     all_namespaces: options.AllNamespaces = False,
@@ -293,9 +299,9 @@ def _bench(
 ) -> int:
     """Measure the cost of informers of your own cluster's resources.
 
-    Reads only: each resource is listed once and then watched, as an informer does. Objects are not printed.
+    The measurement only reads: each resource is listed once and then watched, as by an informer. No object is printed.
     """
-    from kinformer.cli._session import conduct
+    from kinformer.cli._session import run_command
 
     async def command() -> int:
         from kinformer.cli._bench import BenchPlan
@@ -305,7 +311,7 @@ def _bench(
         chosen_server = _server_choice(kubeconfig, context, server, token_file, certificate_authority, insecure, demo)
         return await bench(plan, chosen_server, output)
 
-    return conduct(command, verbose=verbose)
+    return run_command(command, verbose=verbose)
 
 
 @app.command("ui", epilog=_UI_EXAMPLES)
@@ -322,9 +328,16 @@ def _ui(
     namespace: options.Namespace = "",
     all_namespaces: options.AllNamespaces = False,
     selector: options.LabelSelector = "",
-    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 for any free one.")] = 8585,
-    open_browser: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
-    pods: Annotated[int, typer.Option("--pods", metavar="N", min=0, max=20_000, help="About how many; --demo.")] = 300,
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="The port; 0 takes any free one.")
+    ] = 8585,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    pods: Annotated[
+        int,
+        typer.Option(
+            "--pods", metavar="N", min=0, max=20_000, help="Number of pods in the demo cluster, approximately."
+        ),
+    ] = 300,
     kubeconfig: options.KubeconfigFile = None,
     context: options.ContextName = None,
     server: options.ServerUrl = None,
@@ -336,38 +349,39 @@ def _ui(
 ) -> int:
     """Show informers and their objects on a page in the browser: health, live tables, YAML, and each change.
 
-    On 127.0.0.1 only, read-only, and without the values of Secrets.
+    The page is served on 127.0.0.1 only. It is read-only and hides the values of Secrets.
     """
-    from kinformer.cli._session import conduct
+    from kinformer.cli._session import run_command
 
-    # Not in the command, so that a missing package is reported as such.
-    from kinformer.cli._ui import Choice, ui
+    # Outside of the command, so that a missing package is reported with its extra.
+    from kinformer.cli._ui import PageOptions, ui
 
     async def command() -> int:
-        choice = Choice(resources or (), namespace, all_namespaces, selector, port, open_browser, pods)
+        page = PageOptions(resources or (), namespace, all_namespaces, selector, port, open_browser, pods)
         return await ui(
-            choice, _server_choice(kubeconfig, context, server, token_file, certificate_authority, insecure, demo)
+            page, _server_choice(kubeconfig, context, server, token_file, certificate_authority, insecure, demo)
         )
 
-    return conduct(command, verbose=verbose)
+    return run_command(command, verbose=verbose)
 
 
 @app.command("serve-api", epilog=_SERVE_EXAMPLES)
 def _serve_api(
-    port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 for any free one.")] = 0,
-    host: Annotated[str, typer.Option("--host", metavar="HOST", help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="The port; 0 takes any free one.")
+    ] = 0,
+    host: Annotated[str, typer.Option("--host", metavar="HOST", help="The address to listen on.")] = "127.0.0.1",
     write_kubeconfig: Annotated[
         Path | None,
-        typer.Option("--write-kubeconfig", metavar="FILE", help="By default a file that goes with the server."),
+        typer.Option("--write-kubeconfig", metavar="FILE", help="The file to write; by default a temporary one."),
     ] = None,
-    demo: Annotated[bool, typer.Option("--demo", help="With a simulated cluster in it.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Put a simulated cluster into the server.")] = False,
     fault: Annotated[
         list[str] | None,
         typer.Option(
             "--fault",
             metavar="FAULT",
-            help="Something that goes wrong, such as drop:every=5 or fail:status=503,verb=list; may be given again. "
-            "--fault help lists them.",
+            help="A fault to inject: drop:every=5, fail:status=503,verb=list; repeatable. '--fault help' lists all.",
             show_default=False,
         ),
     ] = None,
@@ -375,10 +389,10 @@ def _serve_api(
 ) -> int:
     """Run the embedded API server alone: for kubectl, and for tests in any language.
 
-    Prints its address and the `export KUBECONFIG=...` with which kubectl finds it. It keeps nothing when it ends, and
-    asks for no credentials.
+    The command prints the address and the `export KUBECONFIG=...` line for kubectl. The server stores nothing on disk.
+    It accepts requests without credentials.
     """
-    from kinformer.cli._session import conduct
+    from kinformer.cli._session import run_command
 
     if "help" in (fault or ()):
         from kinformer.testing.fault_spec import described
@@ -391,10 +405,10 @@ def _serve_api(
 
         return await serve(host=host, port=port, kubeconfig=write_kubeconfig, demo=demo, faults=fault or ())
 
-    return conduct(command, verbose=verbose)
+    return run_command(command, verbose=verbose)
 
 
-def _question(
+def _query(
     resource: str,
     name: str,
     namespace: str,
@@ -405,8 +419,8 @@ def _question(
     show_secrets: bool,
     *,
     diff: bool = False,
-) -> Question:
-    from kinformer.cli._question import Form, Question
+) -> Query:
+    from kinformer.cli._query import Form, Query
     from kinformer.cli._selection import Selection
     from kinformer.cli._session import UsageProblem
 
@@ -415,7 +429,7 @@ def _question(
         forms = ", ".join(f"{known}=TEMPLATE" if known is Form.JSONPATH else known for known in Form)
         msg = f"-o {output}: expected {forms}"
         raise UsageProblem(msg)
-    return Question(
+    return Query(
         resource=resource,
         name=name,
         selection=Selection(namespace, all_namespaces, selector, field_selector),
@@ -441,13 +455,13 @@ def _server_choice(
 
 
 for _command in app.registered_commands:
-    # The line breaks of a docstring are where the source needs them; a terminal has others.
+    # Join the lines of each paragraph: the terminal wraps them at its own width.
     _paragraphs = inspect.cleandoc(getattr(_command.callback, "__doc__", None) or "").split("\n\n")
     _command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in _paragraphs)
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code. Usage errors are reported in one line, too."""
+    """Run the command line and return the exit code. A usage error is reported in one line, too."""
     survive_any_encoding()
     try:
         code: Any = app(args=arguments, prog_name="kinformer", standalone_mode=False)
@@ -456,12 +470,12 @@ def run(arguments: list[str] | None = None) -> int:
     except typer.Abort:
         return 130
     except Exception as error:
-        # typer's usage errors. Their class is click's or typer's own, depending on typer's version.
+        # A usage error of typer. Its class is click's or typer's own, depending on typer's version.
         said = getattr(error, "format_message", None)
         if said is None:
             raise
         message = " ".join(said().split())
-        if message:  # Without any argument, help has been printed, and there is nothing to add.
+        if message:  # Empty if the help was printed already.
             command = getattr(getattr(error, "ctx", None), "command_path", "kinformer")
             print(f"kinformer: {escaped(message)} (try '{command} --help')", file=sys.stderr)
         return int(getattr(error, "exit_code", 2))

@@ -1,8 +1,8 @@
-"""`kinformer bench`: what informers of a cluster's own resources cost, measured there by listing and watching them.
+"""`kinformer bench`: the cost of informers on a cluster's own resources, measured by listing and watching them.
 
-One resource after the other gets its informer, with a handler that counts; then all are watched together. CPU time is
-that of this process, less what the measuring itself takes, which is measured first; "loop held" is by how much a timer
-was late that is due a hundred times a second.
+Each resource gets an informer with a counting handler, one after another; then all are watched together. CPU time is
+that of this process without the cost of the measurement, which is measured first. "Loop held" is the delay of a timer
+that is due a hundred times a second.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import msgspec
 
 from kinformer.cli._connect import connected
 from kinformer.cli._selection import Selection
-from kinformer.cli._session import UsageProblem, complain
+from kinformer.cli._session import UsageProblem, print_error
 from kinformer.errors import ApiError, ConfigError, ObjectError, StoppedError, TransportError
 from kinformer.informer import SharedInformer
 
@@ -35,31 +35,31 @@ if TYPE_CHECKING:
 __all__ = ["BenchPlan", "BenchReport", "BenchView", "ListFigures", "WatchFigures", "measure"]
 
 PROBE: Final = 0.01
-"""Seconds between two looks at whether the loop is late."""
+"""Seconds between two checks of the loop's delay."""
 
 CALIBRATION: Final = 0.3
-"""Seconds for which the measuring itself is measured."""
+"""Seconds for which the cost of the measurement is measured."""
 
 SHOW: Final = 0.25
-"""Seconds between two times of showing how far it is."""
+"""Seconds between two updates of the progress bar."""
 
 FEWEST: Final = 200
-"""With fewer objects or events, a figure per each of them says more about what is around them."""
+"""The least number of objects or events for a figure per object or event; below it, fixed costs dominate."""
 
 SAMPLE: Final = 2000
-"""Objects, at most, on which the scan limit is measured."""
+"""The largest number of objects on which the scan limit is measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class BenchPlan:
-    """What is to be measured.
+    """The resources to measure, and for how long.
 
     Attributes:
-        resources: as kubectl names them.
-        namespace: by default that of the context.
-        all_namespaces: whichever they are in.
-        label_selector: as kubectl takes it; the server selects.
-        seconds: for how long to watch; 0 for the first lists alone.
+        resources: names as in kubectl.
+        namespace: the namespace; by default that of the context.
+        all_namespaces: whether to read all namespaces.
+        label_selector: a selector as in kubectl; the server selects.
+        seconds: seconds to watch; 0 measures only the first lists.
 
     Raises:
         UsageProblem: two parts contradict each other.
@@ -75,7 +75,7 @@ class BenchPlan:
         _ = self.selection
         twice = sorted({name for name in self.resources if list(self.resources).count(name) > 1})
         if twice:
-            raise UsageProblem(f"{', '.join(twice)}: given twice; each is measured once")
+            raise UsageProblem(f"{', '.join(twice)}: given twice; each resource is measured once")
 
     @property
     def selection(self) -> Selection:
@@ -85,19 +85,19 @@ class BenchPlan:
 
 @dataclass(frozen=True, slots=True)
 class ListFigures:
-    """What the first list of a resource took.
+    """The cost of the first list of a resource.
 
     Attributes:
-        resource: its name, "deployments.apps".
+        resource: the resource, such as "deployments.apps".
         scope: the namespace, or "" for all.
-        streamed: whether the server streamed the list; else it came in pages.
-        objects: how many there are.
-        bytes: of their JSON, as it was sent.
-        seconds: from the request to the last call of the handler, on the clock.
+        streamed: whether the server streamed the list; otherwise it sent pages.
+        objects: number of objects.
+        bytes: size of their JSON, as sent.
+        seconds: seconds of wall-clock time from the request to the last call of the handler.
         cpu: seconds of CPU time.
-        scan: seconds of CPU time that skipping over the same bytes once takes, building nothing; 0 without objects.
-        memory: bytes by which this process has grown; `None` where the system does not tell.
-        held: the longest the event loop was held, in seconds.
+        scan: seconds of CPU time to skip over the same bytes once, building nothing; 0 without objects.
+        memory: bytes by which this process has grown; `None` if the system does not report memory.
+        held: the longest time, in seconds, for which the event loop was held.
     """
 
     resource: str
@@ -113,30 +113,30 @@ class ListFigures:
 
     @property
     def cpu_per_object(self) -> float | None:
-        """Seconds; `None` when there were too few to tell."""
+        """Seconds of CPU time per object; `None` for fewer than `FEWEST` objects."""
         return self.cpu / self.objects if self.objects >= FEWEST else None
 
     @property
     def of_the_scan_limit(self) -> float | None:
-        """CPU time as a multiple of what skipping over the bytes takes; `None` when there were too few to tell."""
+        """CPU time as a multiple of the scan limit; `None` for fewer than `FEWEST` objects."""
         return self.cpu / self.scan if self.objects >= FEWEST and self.scan else None
 
     @property
     def memory_per_object(self) -> float | None:
-        """Bytes; `None` when there were too few to tell, or the system does not."""
+        """Bytes per object; `None` for fewer than `FEWEST` objects, or if the system does not report memory."""
         return self.memory / self.objects if self.objects >= FEWEST and self.memory is not None else None
 
 
 @dataclass(frozen=True, slots=True)
 class WatchFigures:
-    """What watching all of them took.
+    """The cost of watching all resources together.
 
     Attributes:
-        seconds: for how long.
-        events: how many came.
+        seconds: duration of the watch.
+        events: number of events.
         cpu: seconds of CPU time.
-        held: the longest the event loop was held, in seconds.
-        failures: how often something went wrong and was tried again.
+        held: the longest time, in seconds, for which the event loop was held.
+        failures: number of failures that were retried.
     """
 
     seconds: float
@@ -147,13 +147,13 @@ class WatchFigures:
 
     @property
     def cpu_per_event(self) -> float | None:
-        """Seconds; `None` when there were too few to tell."""
+        """Seconds of CPU time per event; `None` for fewer than `FEWEST` events."""
         return self.cpu / self.events if self.events >= FEWEST else None
 
 
 @dataclass(frozen=True, slots=True)
 class BenchReport:
-    """All that was measured; `watch` is `None` where nothing was watched."""
+    """The whole measurement; `watch` is `None` if nothing was watched."""
 
     server: str
     lists: list[ListFigures]
@@ -161,18 +161,18 @@ class BenchReport:
 
 
 class BenchView(Protocol):
-    """Shows how far it is. Calls are short, for they are on the loop that is measured."""
+    """Shows the progress. Its calls must be short, because they run on the measured loop."""
 
     def begin(self, text: str) -> None:
-        """Say what is about to be done."""
+        """Announce the measurement."""
         ...
 
     def listing(self, resource: str, objects: int) -> None:
-        """So many objects have come."""
+        """Show the number of objects received so far."""
         ...
 
     def watching(self, seconds: float, of: float, events: int) -> None:
-        """So many seconds have passed, of so many."""
+        """Show the seconds passed, out of `of`, and the events so far."""
         ...
 
 
@@ -189,7 +189,7 @@ class _Measured:
 
 
 class _Probe:
-    """Notes by how much a timer is late, and what that and the showing cost; shows how far it is, now and then."""
+    """Measures the delay of a timer, and its own cost; calls `show` every `SHOW` seconds."""
 
     def __init__(self) -> None:
         self.show: Callable[[], None] = _nothing
@@ -200,11 +200,11 @@ class _Probe:
         self._handle: asyncio.TimerHandle | None = None
 
     def own(self, seconds: float) -> float:
-        """CPU seconds that measuring and showing have taken since `start`, so many seconds ago."""
+        """Return the CPU seconds of the measurement itself since `start`, which was `seconds` ago."""
         return self._own + self._looking * seconds
 
     def start(self) -> None:
-        """Begin to measure something: what held the loop up to now is not part of it."""
+        """Begin a measurement; delays before this call do not count."""
         self.longest = self._own = 0.0
         if self._handle is not None:
             self._handle.cancel()
@@ -219,13 +219,13 @@ class _Probe:
             began = time.process_time()
             self.show()
             self._own += time.process_time() - began
-            # Showing holds the loop, too, but is not what is measured.
+            # The display holds the loop, too, but is no part of the measurement.
             now = self._shown_at = loop.time()
         self._handle = loop.call_at(now + PROBE, self._look, now + PROBE)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Look, a hundred times a second, until the context is left; first measure what that costs."""
+        """Check a hundred times a second until the context is left; first measure the cost of the checks."""
         loop = asyncio.get_running_loop()
         self._look(loop.time())
         try:
@@ -239,16 +239,16 @@ class _Probe:
 
 
 def _nothing() -> None:
-    """There is nothing to show yet."""
+    """Show nothing: no measurement has begun."""
 
 
 async def measure(plan: BenchPlan, server: ServerChoice, view: BenchView) -> BenchReport:
-    """Measure it.
+    """Measure the plan on a server.
 
     Raises:
-        UsageProblem: a resource cannot be watched, or lives in no namespace.
-        ApiError, TransportError, ConfigError: the server refuses or cannot be reached, before all lists were there.
-            Later failures are tried again, and counted.
+        UsageProblem: a resource cannot be watched, or is cluster-scoped while a namespace was given.
+        ApiError, TransportError, ConfigError: the server refuses or cannot be reached before all lists are complete.
+            Later failures are retried and counted.
     """
     probe = _Probe()
     async with connected(server) as client, contextlib.AsyncExitStack() as stack:
@@ -269,7 +269,7 @@ async def _prepared(client: Client, plan: BenchPlan, name: str) -> _Measured:
 
     def failed(error: KinformerError, informer: SharedInformer) -> None:
         if isinstance(error, ObjectError):
-            complain(f"left out: {error}")
+            print_error(f"left out: {error}")
             return
         one.failures += 1
         if not informer.has_synced and isinstance(error, ApiError | TransportError | ConfigError):
@@ -351,11 +351,11 @@ async def _watched(all_of_them: list[_Measured], seconds: float, probe: _Probe, 
 
 
 class _Skipped(msgspec.Struct):
-    """Has no fields, so that a decoder goes over everything and builds nothing."""
+    """A struct without fields: its decoder skips all values and builds nothing."""
 
 
 def _scan(raws: Sequence[bytes]) -> float:
-    """CPU seconds to skip over all of these bytes, judged by a sample of them."""
+    """Return the CPU seconds to skip over all these bytes, extrapolated from a sample."""
     sample = raws[:SAMPLE]
     size = sum(map(len, sample))
     if not size:
@@ -371,7 +371,7 @@ def _scan(raws: Sequence[bytes]) -> float:
 
 
 def _resident() -> int | None:
-    """Resident memory of this process, in bytes; `None` where there is no /proc."""
+    """Return the resident memory of this process in bytes; `None` without /proc."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):

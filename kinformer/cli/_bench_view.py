@@ -1,4 +1,4 @@
-"""What `kinformer bench` shows: a progress bar on a terminal, and in the end a table, or JSON for programs."""
+"""The output of `kinformer bench`: a progress bar on a terminal, then a table, or JSON for programs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kinformer._version import __version__
 from kinformer.cli._bench import FEWEST, BenchPlan, BenchReport, ListFigures, WatchFigures, measure
-from kinformer.cli._session import UsageProblem, complain, write
+from kinformer.cli._session import UsageProblem, print_error, write
 from kinformer.cli._units import byte_size
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ __all__ = ["bench"]
 
 
 async def bench(plan: BenchPlan, server: ServerChoice, output: str) -> int:
-    """Measure, and print what was found; returns the exit code."""
+    """Measure, print the result, and return the exit code."""
     if output not in {"table", "json"}:
         raise UsageProblem(f"-o {output}: expected table, json")
     with _Progress() as view:
@@ -31,14 +31,14 @@ async def bench(plan: BenchPlan, server: ServerChoice, output: str) -> int:
 
 
 class _Progress:
-    """A bar on standard error where that is a terminal; else one line at the beginning."""
+    """A bar on standard error if that is a terminal; otherwise one line at the start."""
 
     def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
         shown = sys.stderr.isatty() and os.environ.get("TERM") not in {None, "", "dumb"}
-        # Drawn when told to, not by a thread of rich's own, whose time would count as the informers'.
+        # Drawn only on request: the CPU time of rich's own thread would count as that of the informers.
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -52,15 +52,15 @@ class _Progress:
         self._what = ""
 
     def begin(self, text: str) -> None:
-        """Say what is about to be done."""
-        complain(text)
+        """Announce the measurement."""
+        print_error(text)
 
     def listing(self, resource: str, objects: int) -> None:
-        """So many objects have come; how many there are, nobody knows."""
+        """Show the number of objects received so far; the total is unknown."""
         self._show(f"listing {resource}", None, 0.0, f"{objects:,} objects")
 
     def watching(self, seconds: float, of: float, events: int) -> None:
-        """So many seconds have passed, of so many."""
+        """Show the seconds passed, out of `of`, and the events so far."""
         self._show("watching", of, seconds, f"{events:,} events, {max(of - seconds, 0):.0f} s to go")
 
     def _show(self, what: str, total: float | None, completed: float, count: str) -> None:
@@ -81,7 +81,7 @@ class _Progress:
 
 
 def _json(report: BenchReport) -> str:
-    """One line; times in the units their names say, `null` for what could not be told."""
+    """Return one line of JSON; the names give the units, and `null` is an unknown figure."""
     value: dict[str, Any] = {
         "server": report.server,
         "kinformer": __version__,
@@ -156,7 +156,7 @@ def _table(report: BenchReport) -> str:
         for row in rows
     ]
     if any(figures.objects < FEWEST for figures in report.lists):
-        lines.append(f"-: with fewer than {FEWEST} objects, figures per object mean little")
+        lines.append(f"-: with fewer than {FEWEST} objects, fixed costs dominate, so there is no figure per object")
     if report.watch is not None:
         lines += ["", _watch_line(report.watch)]
     return "".join(f"{line}\n" for line in lines)
@@ -164,10 +164,10 @@ def _table(report: BenchReport) -> str:
 
 def _watch_line(figures: WatchFigures) -> str:
     each = figures.cpu_per_event
-    cost = "too few to say what one costs" if each is None else f"{each * 1e6:.1f} µs CPU each"
-    failures = f"; {figures.failures} failures, tried again" if figures.failures else ""
+    cost = "too few for a cost per event" if each is None else f"{each * 1e6:.1f} µs CPU each"
+    failures = f"; {figures.failures} failures, retried" if figures.failures else ""
     return (
         f"Watched for {figures.seconds:.0f} s: {figures.events:,} events, {figures.events / figures.seconds:,.1f}/s, "
-        f"{cost}; {figures.cpu / figures.seconds:.2%} of a core; loop held for {figures.held * 1e3:.1f} ms at most"
+        f"{cost}; {figures.cpu / figures.seconds:.2%} of a core; loop held for at most {figures.held * 1e3:.1f} ms"
         f"{failures}"
     )

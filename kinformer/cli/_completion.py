@@ -1,8 +1,7 @@
-"""What the shell offers when Tab is pressed: resources, names of objects, namespaces, contexts, forms.
+"""Completion in the shell: resources, names of objects, namespaces, contexts, forms.
 
-Built-in resources are known without asking. For everything else the API server is asked, briefly: who presses Tab
-waits, so what does not come within a second and a half is left out. An error offers nothing, and says nothing: in the
-middle of a command line it would help nobody.
+Built-in resources are known without a request. Everything else comes from the API server, within 1.5 seconds: the user
+waits for it. An error offers nothing and prints nothing, because its text would appear inside the command line.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import typer  # noqa: TC002 - typer looks at the annotations of these functions
+import typer  # noqa: TC002 - typer reads the annotations of these functions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -22,13 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["complete_context", "complete_form", "complete_name", "complete_namespace", "complete_resource"]
 
-PATIENCE: Final = 1.5
+TIMEOUT: Final = 1.5
 """Seconds within which the API server must answer, unless `KINFORMER_COMPLETION_SECONDS` gives another number."""
 
 _MOST: Final = 500
 _FORMS: Final = (
     ("table", "the columns of kubectl get"),
-    ("wide", "and those of less importance"),
+    ("wide", "more columns"),
     ("yaml", "a document per object"),
     ("json", "a JSON value per line"),
     ("name", "pod/web-0"),
@@ -37,12 +36,12 @@ _FORMS: Final = (
 
 
 def complete_form(incomplete: str) -> list[tuple[str, str]]:
-    """The forms in which objects are printed."""
+    """Return the forms in which objects are printed."""
     return [(form, said) for form, said in _FORMS if form.startswith(incomplete)]
 
 
 def complete_resource(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Resources: the built-in ones, and those the server has beside them; `pods/` goes on with the names of pods."""
+    """Return resources: the built-in ones, then those of the server; after `pods/`, the names of pods."""
     resource, slash, begun = incomplete.partition("/")
     if slash:
         return [(f"{resource}/{name}", "") for name in _names(ctx, resource, begun)]
@@ -61,12 +60,12 @@ def complete_resource(ctx: typer.Context, incomplete: str) -> list[tuple[str, st
 
 
 def complete_name(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The names of the objects there are of the resource."""
+    """Return the names of the resource's objects."""
     return _names(ctx, str(ctx.params.get("resource") or ""), incomplete)
 
 
 def complete_namespace(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The namespaces there are."""
+    """Return the names of the namespaces."""
     from kinformer.resources import NAMESPACES
 
     async def namespaces(client: Client) -> Iterable[str]:
@@ -77,7 +76,7 @@ def complete_namespace(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def complete_context(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The contexts of the kubeconfig."""
+    """Return the contexts of the kubeconfig."""
     from kinformer.config._environment import kubeconfig_paths
     from kinformer.config._kubeconfig import Kubeconfig
     from kinformer.errors import ConfigError
@@ -85,7 +84,7 @@ def complete_context(ctx: typer.Context, incomplete: str) -> list[str]:
     given = ctx.params.get("kubeconfig")
     names: list[str] = []
     for path in [Path(str(given))] if given else kubeconfig_paths() or [Path("~/.kube/config")]:
-        # Each by itself: a broken file must not hide the contexts of the others.
+        # Each file separately: a broken file must not hide the contexts of the others.
         with contextlib.suppress(ConfigError):
             names += Kubeconfig.read([path.expanduser()]).contexts()
     return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]
@@ -100,7 +99,7 @@ def _names(ctx: typer.Context, resource: str, incomplete: str) -> list[str]:
         selection = Selection(str(params.get("namespace") or ""), bool(params.get("all_namespaces")))
         found, namespace = await selection.resolved(client, resource, strict=False)
         source = client.list_watch(found, namespace=namespace, metadata_only=True)
-        # One page is enough to choose from.
+        # One page offers enough choices.
         async for page in source.list(limit=_MOST):
             return [obj.name for obj in page.items]
         return []
@@ -112,8 +111,8 @@ async def _custom_resources(client: Client) -> Iterable[str]:
     return [f"{found.plural}.{found.group}" for found in await client.resources() if found.group]
 
 
-def _asked(ctx: typer.Context, question: Callable[[Client], Awaitable[Iterable[str]]]) -> list[str]:
-    """What the server of the command line says; nothing if it does not say it soon."""
+def _asked(ctx: typer.Context, query: Callable[[Client], Awaitable[Iterable[str]]]) -> list[str]:
+    """Return the answer of the server that the command line names; nothing if it does not come in time."""
     from kinformer.cli._connect import ServerChoice, connected
     from kinformer.cli._session import UsageProblem
     from kinformer.errors import KinformerError
@@ -129,9 +128,9 @@ def _asked(ctx: typer.Context, question: Callable[[Client], Awaitable[Iterable[s
             params.get("certificate_authority"),
             bool(params.get("insecure")),
         )
-        patience = float(os.environ.get("KINFORMER_COMPLETION_SECONDS") or PATIENCE)
+        patience = float(os.environ.get("KINFORMER_COMPLETION_SECONDS") or TIMEOUT)
         async with asyncio.timeout(patience), connected(server) as client:
-            return [*await question(client)]
+            return [*await query(client)]
 
     try:
         return asyncio.run(ask())

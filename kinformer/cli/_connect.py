@@ -1,4 +1,4 @@
-"""The API server that a command uses: that of a kubeconfig, one at a URL, or an embedded one with a demo cluster."""
+"""The API server of a command: from a kubeconfig, at a URL, or embedded with a demo cluster."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ class ServerChoice:
         }
         alone = [name for name, is_given in trust.items() if is_given]
         if alone and self.server is None:
-            msg = f"{alone[0]} goes with --server only; a kubeconfig has its own rules of trust"
+            msg = f"{alone[0]} goes with --server only; a kubeconfig has its own settings for trust"
             raise UsageProblem(msg)
         if self.insecure and self.ca_file is not None:
-            msg = "--insecure trusts every server, so --certificate-authority means nothing; leave one out"
+            msg = "--insecure trusts every server, so --certificate-authority has no effect; leave one out"
             raise UsageProblem(msg)
 
 
 @contextlib.asynccontextmanager
 async def connected(choice: ServerChoice) -> AsyncIterator[Client]:
-    """Give a client of that server; with `demo`, the server lives as long as the client.
+    """Return a client of the server; with `demo`, the server runs as long as the client.
 
     Raises:
         ConfigError: no server is found, or its configuration cannot be used.
@@ -82,7 +82,7 @@ async def connected(choice: ServerChoice) -> AsyncIterator[Client]:
 
 @contextlib.asynccontextmanager
 async def _demo_client() -> AsyncIterator[Client]:
-    # Imported only here: a command for a cluster needs no server.
+    # Imported here: only this command needs the embedded server.
     from datetime import UTC, datetime
 
     from kinformer.cli._simulated.cluster import simulated_cluster

@@ -1,8 +1,8 @@
 r"""kubectl's JSONPath templates: `{.metadata.name}`, `{range .items[*]}{.metadata.name}{"\n"}{end}`.
 
-The dialect is that of kubectl (client-go util/jsonpath), which is none of the standard's: text with expressions in
-braces, of which the leading `$` may be left out, and what an expression finds is written one after the other, with
-blanks between.
+The dialect is that of kubectl (client-go util/jsonpath); it differs from RFC 9535. A template is text with expressions
+in braces. The leading `$` of an expression is optional. The results of an expression are written with blanks between
+them.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ __all__ = ["JsonPath", "JsonPathError"]
 
 
 class JsonPathError(ValueError):
-    """A template that does not parse; says where."""
+    """A template that does not parse; the message names the place."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    name: str  # "*" is any
+    name: str  # "*" matches any
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,13 @@ class _Union:
 @dataclass(frozen=True, slots=True)
 class _Filter:
     left: tuple[_Step, ...]
-    operator: str  # "" asks whether it is there
+    operator: str  # "" tests for existence
     right: Any
 
 
 @dataclass(frozen=True, slots=True)
 class _Anywhere:
-    """`..`: the value and everything in it."""
+    """`..`: the value and all values inside it."""
 
 
 _Step: TypeAlias = "_Field | _Slice | _Union | _Filter | _Anywhere"
@@ -73,7 +73,8 @@ class _Range:
 
 _Node: TypeAlias = "_Text | _Expression | _Range"
 
-# Anything but what ends a field in kubectl's lexer (util/jsonpath/parser.go, advance); a backslash takes it in.
+# All characters except those that end a field in kubectl's lexer (util/jsonpath/parser.go, advance); a backslash
+# escapes one.
 _NAME: Final = re.compile(r"(?:\\.|[^\s.\[\],<>=!~()}|&\\'\"])+")
 _QUOTED: Final = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
 _INDEX: Final = re.compile(r"(-?\d*)(?::(-?\d*))?(?::(-?\d*))?$")
@@ -89,13 +90,13 @@ _OPERATORS: Final[dict[str, Callable[[Any, Any], bool]]] = {
 
 
 class JsonPath:
-    """A template, ready to be filled in.
+    """A parsed template.
 
     Args:
-        template: as kubectl takes it; an expression alone may lack its braces.
+        template: the text, as in kubectl; a single expression may be given without braces.
 
     Raises:
-        JsonPathError: it does not parse.
+        JsonPathError: the template does not parse.
     """
 
     def __init__(self, template: str) -> None:
@@ -105,7 +106,7 @@ class JsonPath:
         self._nodes = _Parser(template).nodes()
 
     def fill_in(self, value: Any) -> str:
-        """The template with what its expressions find in a value; what is not there is written as nothing."""
+        """Return the template with the results of its expressions for a value; a missing field gives empty text."""
         return "".join(_filled(self._nodes, value, value))
 
 
@@ -165,7 +166,7 @@ def _passes(test: _Filter, element: Any) -> bool:
     try:
         return bool(found) and _OPERATORS[test.operator](found[0], wanted)
     except TypeError:
-        # Of different kinds: neither is smaller.
+        # Values of different types have no order.
         return False
 
 
@@ -182,7 +183,7 @@ def _written(value: Any) -> str:
 
 
 class _Parser:
-    """From text to nodes."""
+    """Parses the text of a template into nodes."""
 
     def __init__(self, template: str) -> None:
         self._text = template
@@ -221,7 +222,7 @@ class _Parser:
         return tuple(nodes)
 
     def _braced(self) -> str:
-        """What is between the brace here and the one that closes it; quotes may hold braces."""
+        """Return the text between this brace and its closing one; quoted text may contain braces."""
         at = self._at + 1
         while at < len(self._text):
             if self._text[at] in "'\"" and (quoted := _QUOTED.match(self._text, at)):
@@ -306,14 +307,14 @@ class _Parser:
         try:
             return json.loads(text)
         except ValueError:
-            raise self._wrong(f"{text!r} is nothing to compare with; text is put in quotes") from None
+            raise self._wrong(f"{text!r} cannot be compared with; put text in quotes") from None
 
     def _wrong(self, why: str) -> JsonPathError:
         return JsonPathError(f"jsonpath {self._text!r}: {why}")
 
 
 def _split(text: str) -> list[str]:
-    """At the commas that are not in quotes."""
+    """Split at the commas outside of quotes."""
     parts, at, start = [], 0, 0
     while at < len(text):
         if text[at] in "'\"" and (quoted := _QUOTED.match(text, at)):

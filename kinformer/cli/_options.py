@@ -1,4 +1,4 @@
-"""The options that commands share, each written once."""
+"""The options that several commands share."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ __all__ = [
 ResourceName = Annotated[
     str,
     typer.Argument(
-        help="As kubectl names it: pods, deploy, widgets.v1.example.com, pod/web-0.", autocompletion=complete_resource
+        help="A resource as in kubectl: pods, deploy, widgets.v1.example.com, pod/web-0.",
+        autocompletion=complete_resource,
     ),
 ]
 ObjectName = Annotated[

@@ -39,7 +39,7 @@ _COLORS: Final[dict[Mark, str]] = {"": "", "ADDED": "32", "MODIFIED": "36", "DEL
 _SIGN_COLORS: Final = {"+": "32", "-": "31", "~": "33"}
 _CHANGED: Final = "1;33"
 _DIM: Final = "2"
-_OF_TIME: Final = {"AGE", "LAST SEEN", "DURATION"}  # they change all the time, so they are not marked as changed
+_OF_TIME: Final = {"AGE", "LAST SEEN", "DURATION"}  # these change with every second, so they are not highlighted
 _NARROWEST: Final = 40
 
 
@@ -75,16 +75,16 @@ def _colored(text: str, color: str, *, on: bool) -> str:
 
 
 class TablePrinter:
-    """Columns below each other. They only become wider, because printed lines stay.
+    """Prints aligned columns. A column only becomes wider, because printed lines cannot change.
 
-    The columns are those of the server's own table, if it has one; else those of `kinformer._display.columns`.
+    The columns are those of the server's table if it has one, otherwise those of `kinformer._display.columns`.
 
     Args:
         resource: the resource of the objects.
-        columns: returns the server's columns, once a list has come.
-        marked: whether there is a column for the change.
-        namespaced: whether there is a column for the namespace.
-        wide: whether to show the columns of less importance, too.
+        columns: returns the server's columns, after the first list.
+        marked: whether to add a column for the change.
+        namespaced: whether to add a column for the namespace.
+        wide: whether to show the columns of lower priority, too.
         color: whether to color the change, and the cells that changed.
     """
 
@@ -108,7 +108,7 @@ class TablePrinter:
         self._widths: list[int] = []
 
     def lines(self, changes: Sequence[Change]) -> str:
-        """A line for each change, below the header."""
+        """Return a line for each change; the first call puts the header above."""
         now = datetime.now(UTC)
         rows: list[tuple[Mark, list[str], list[str]]] = []
         for mark, obj, old in changes:
@@ -119,7 +119,7 @@ class TablePrinter:
             rows.insert(0, ("", self._titles, self._titles))
             self._widths = [0] * len(self._titles)
             if self._marked:
-                # Room for changes that follow.
+                # Leave room for later changes.
                 self._widths[0] = max(map(len, _COLORS))
         for _, cells, _ in rows:
             self._widths = [max(width, len(cell)) for width, cell in zip(self._widths, cells, strict=True)]
@@ -168,7 +168,7 @@ class TablePrinter:
 
 
 def _cell(value: Any) -> str:
-    """A cell as kubectl prints it: of text the first line, of nothing nothing."""
+    """Return a cell as kubectl prints it: the first line of a text, "" for null."""
     match value:
         case None:
             return ""
@@ -182,7 +182,7 @@ def _cell(value: Any) -> str:
 
 
 class DiffPrinter:
-    """A table, and below each modification its differences, field by field.
+    """Prints a table, and below each modification the differences, field by field.
 
     Args:
         table: prints the line itself.
@@ -196,8 +196,8 @@ class DiffPrinter:
         self._color = color
 
     def lines(self, changes: Sequence[Change]) -> str:
-        """The lines of the table, with the differences between them."""
-        # All of them in one call, so that the columns are aligned; a header may come first.
+        """Return the lines of the table, with the differences below each."""
+        # One call for all rows, so that the columns are aligned; a header may come first.
         lines = self._table.lines(changes).splitlines(keepends=True)
         header = lines[: len(lines) - len(changes)]
         rows = zip(lines[len(header) :], changes, strict=True)
@@ -211,7 +211,7 @@ class DiffPrinter:
 
         found = differences(change.old, change.obj, show_secrets=self._show_secrets)
         if not found:
-            return f"    {_colored('nothing but its resource version', _DIM, on=self._color)}\n"
+            return f"    {_colored('only its resource version', _DIM, on=self._color)}\n"
         return "".join(self._lines(*difference, room) for difference in found)
 
     def _lines(self, sign: str, path: str, before: str, after: str, room: int) -> str:
@@ -219,7 +219,7 @@ class DiffPrinter:
         line = printable(f"    {sign} {path}" + (f": {said}" if said else ""))
         if sign != "~" or not room or len(line) <= room:
             return self._fitted(line, sign, room)
-        # Below each other, so that the end of neither is lost to the other.
+        # On separate lines, so that neither value is cut for the other.
         parts = [("~", f"    ~ {path}:"), ("-", f"        - {before}"), ("+", f"        + {after}")]
         return "".join(self._fitted(printable(text), color, room) for color, text in parts)
 
@@ -230,7 +230,7 @@ class DiffPrinter:
 
 
 class JsonPrinter:
-    """One JSON value per line: the object, or in a watch `{"type": ..., "object": ...}` as the API server has it.
+    """Prints one JSON value per line: the object, or in a watch `{"type": ..., "object": ...}` as the API server sends.
 
     Args:
         marked: whether to name the change.
@@ -242,7 +242,7 @@ class JsonPrinter:
         self._show_secrets = show_secrets
 
     def lines(self, changes: Sequence[Change]) -> str:
-        """A line for each object."""
+        """Return a line for each object."""
         return "".join(self._line(mark, obj) for mark, obj, _ in changes)
 
     def _line(self, mark: Mark, obj: KubeObject) -> str:
@@ -252,7 +252,7 @@ class JsonPrinter:
 
 
 class YamlPrinter:
-    """A YAML document per object; in a watch, with the change as a comment above it.
+    """Prints a YAML document per object; in a watch, a comment above it names the change.
 
     Args:
         marked: whether to name the change.
@@ -264,7 +264,7 @@ class YamlPrinter:
         self._show_secrets = show_secrets
 
     def lines(self, changes: Sequence[Change]) -> str:
-        """A document for each object."""
+        """Return a document for each object."""
         return "".join(self._document(mark, obj) for mark, obj, _ in changes)
 
     def _document(self, mark: Mark, obj: KubeObject) -> str:
@@ -274,7 +274,7 @@ class YamlPrinter:
         text = yaml_of(manifest, width=1_000)
         if escaped(text) != text or not _takes(text):
             text = yaml_of(manifest, width=1_000, ascii_only=True)
-        said = f"# {mark or 'THERE'} {printable(str(obj.key))}\n" if self._marked else ""
+        said = f"# {mark or 'EXISTING'} {printable(str(obj.key))}\n" if self._marked else ""
         return f"---\n{said}{text}"
 
 
@@ -288,10 +288,10 @@ def _takes(text: str) -> bool:
 
 
 class NamePrinter:
-    """`pod/web-0`, `deployment.apps/web`, as kubectl has it."""
+    """Prints names as kubectl does: `pod/web-0`, `deployment.apps/web`."""
 
     def lines(self, changes: Sequence[Change]) -> str:
-        """A line for each object."""
+        """Return a line for each object."""
         return "".join(f"{_name(obj)}\n" for _, obj, _ in changes)
 
 
@@ -301,13 +301,13 @@ def _name(obj: KubeObject) -> str:
 
 
 class JsonPathPrinter:
-    """A JSONPath template filled in with each object, a line each; or with all of them as a List, as kubectl does.
+    """Prints a JSONPath template, filled in for each object, or once for a List of all objects, as kubectl does.
 
-    Control characters are escaped, except line breaks and tabs; `-o json` writes each of them without a loss.
+    Control characters are escaped, except line breaks and tabs; `-o json` writes every character without loss.
 
     Args:
         template: the template.
-        as_list: whether it is filled in once, with `{"kind": "List", "items": [...]}`.
+        as_list: whether to fill it in once, with `{"kind": "List", "items": [...]}`.
         show_secrets: whether values of Secrets are shown.
     """
 
@@ -317,7 +317,7 @@ class JsonPathPrinter:
         self._show_secrets = show_secrets
 
     def lines(self, changes: Sequence[Change]) -> str:
-        """A line for each object, or one for all of them."""
+        """Return a line for each object, or one line for the List."""
         manifests = [shown(obj, show_secrets=self._show_secrets) for _, obj, _ in changes]
         filled = [{"apiVersion": "v1", "kind": "List", "items": manifests}] if self._as_list else manifests
         return "".join(f"{escaped(self._template.fill_in(manifest))}\n" for manifest in filled)

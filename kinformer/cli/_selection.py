@@ -1,4 +1,4 @@
-"""The objects that a command is about: a resource as kubectl names it, a namespace or all of them, selectors."""
+"""The objects of a command: a resource as kubectl names it, one or all namespaces, selectors."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Selection:
     """The options that select objects.
 
     Attributes:
-        namespace: by default that of the context.
+        namespace: the namespace; by default that of the context.
         all_namespaces: select from all namespaces.
-        label_selector: as kubectl takes it.
-        field_selector: as kubectl takes it.
+        label_selector: a selector as in kubectl.
+        field_selector: a selector as in kubectl.
 
     Raises:
         UsageProblem: a selector does not parse, or a namespace comes with `all_namespaces`.

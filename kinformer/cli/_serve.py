@@ -1,4 +1,4 @@
-"""`kinformer serve-api`: the embedded API server on its own, for kubectl and for programs in any language."""
+"""`kinformer serve-api`: the embedded API server alone, for kubectl and for programs in any language."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from kinformer.cli._session import UsageProblem, complain, write
+from kinformer.cli._session import UsageProblem, print_error, write
 from kinformer.cli._simulated.cluster import simulated_cluster
 from kinformer.cli._simulated.simulation import Simulation
 from kinformer.testing import ApiServer
@@ -28,17 +28,22 @@ _OURS = "kinformer"
 
 
 async def serve(*, host: str, port: int, kubeconfig: Path | None, demo: bool, faults: Sequence[str] = ()) -> int:
-    """Serve until a signal comes; prints where, and how kubectl finds it."""
+    """Print the address and the environment for kubectl, then serve until cancelled.
+
+    Raises:
+        UsageProblem: a fault does not parse, or the kubeconfig is a file of another program.
+        OSError: the port is in use, or the kubeconfig cannot be written.
+    """
     specs = [_fault(text) for text in faults]
     if kubeconfig is not None:
         _check_may_be_written(kubeconfig)
     if not _is_loopback(host):
-        complain(f"anybody who reaches {host} may read and write everything: there is no authentication")
+        print_error(f"without authentication, all clients that reach {host} may read and write everything")
     with _kubeconfig_file(kubeconfig) as path:
         async with _running(host=host, port=port, demo=demo) as server:
             server.write_kubeconfig(path)
             write(f"API server at {server.url}\nexport KUBECONFIG={shlex.quote(str(path.absolute()))}\n")
-            # Served on, even when nobody reads standard output any more: `serve-api | head -2` is fine.
+            # The server continues when standard output is closed: `serve-api | head -2` is allowed.
             async with asyncio.TaskGroup() as tasks:
                 for spec in specs:
                     tasks.create_task(spec.run(server.faults), name=f"kinformer fault {spec.name}")
@@ -47,10 +52,10 @@ async def serve(*, host: str, port: int, kubeconfig: Path | None, demo: bool, fa
 
 
 def _fault(text: str) -> FaultSpec:
-    """Read one `--fault`.
+    """Parse one `--fault`.
 
     Raises:
-        UsageProblem: it cannot be understood.
+        UsageProblem: the text does not parse.
     """
     try:
         return FaultSpec.parse(text)
@@ -71,7 +76,7 @@ async def _running(*, host: str, port: int, demo: bool) -> AsyncIterator[ApiServ
 
 @contextlib.contextmanager
 def _kubeconfig_file(wanted: Path | None) -> Iterator[Path]:
-    """The file that was asked for, or one that lives as long as the server."""
+    """Return the requested file, or a temporary one that is removed with the server."""
     if wanted is not None:
         yield wanted
         return
@@ -80,10 +85,10 @@ def _kubeconfig_file(wanted: Path | None) -> Iterator[Path]:
 
 
 def _check_may_be_written(path: Path) -> None:
-    """Refuse to overwrite anything but an earlier kubeconfig of ours.
+    """Refuse to overwrite any file except an earlier kubeconfig of serve-api.
 
     Raises:
-        UsageProblem: something else is there.
+        UsageProblem: the file has other content.
     """
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -94,7 +99,7 @@ def _check_may_be_written(path: Path) -> None:
     clusters = content.get("clusters") if isinstance(content, dict) else None
     if isinstance(clusters, list) and [c.get("name") for c in clusters if isinstance(c, dict)] == [_OURS]:
         return
-    msg = f"{path} exists, and is no kubeconfig that serve-api wrote; name another file, or remove it first"
+    msg = f"{path} exists and was not written by serve-api; name another file, or remove this one first"
     raise UsageProblem(msg)
 
 

@@ -1,4 +1,4 @@
-"""The frame of every command: errors in one line, exit codes, logging, and a standard output that may be closed."""
+"""The frame of every command: one line per error, exit codes, logging, and a standard output that may be closed."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from kinformer.errors import KinformerError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-__all__ = ["EXIT_FAILURE", "EXIT_USAGE", "UsageProblem", "complain", "conduct", "ending_with_reader", "write"]
+__all__ = ["EXIT_FAILURE", "EXIT_USAGE", "UsageProblem", "ending_with_reader", "print_error", "run_command", "write"]
 
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
 _EXIT_PIPE: Final = 141  # 128 + SIGPIPE: as a program in C ends
 
 
-class UsageProblem(Exception):  # noqa: N818 - it is the user's, not ours
-    """The command line makes no sense. The message says why, and what to write instead."""
+class UsageProblem(Exception):  # noqa: N818 - a mistake of the user, no defect
+    """A command line that cannot be carried out. The message gives the reason and the remedy."""
 
 
-class OutputClosed(Exception):  # noqa: N818 - no error: `| head` has seen enough
-    """The reader of standard output has gone."""
+class OutputClosed(Exception):  # noqa: N818 - no error: `| head` ends in this way
+    """Standard output was closed by its reader."""
 
 
-def conduct(command: Callable[[], Coroutine[Any, Any, int]], *, verbose: bool = False) -> int:
-    """Run a command; returns the exit code.
+def run_command(command: Callable[[], Coroutine[Any, Any, int]], *, verbose: bool = False) -> int:
+    """Run a command and return its exit code.
 
-    0 is success, 1 a failure (one line on standard error; with `verbose` its traceback, too), 2 a wrong command line,
-    130 and 143 the end by Ctrl-C and SIGTERM, 141 a reader that has gone.
+    0 means success, 2 a wrong command line, 130 and 143 an end by Ctrl-C and SIGTERM, 141 a standard output that was
+    closed. 1 means a failure, with one line on standard error; with `verbose` a traceback comes before it.
     """
     survive_any_encoding()
     _log_to_stderr(verbose=verbose)
@@ -45,15 +45,15 @@ def conduct(command: Callable[[], Coroutine[Any, Any, int]], *, verbose: bool = 
         return _signals.run(command)
     except BaseExceptionGroup as group:
         return _explained(_first_of(group), verbose=verbose)
-    except Exception as error:  # noqa: BLE001 - the last resort: it is reported
+    except Exception as error:  # noqa: BLE001 - the last resort: the error is reported
         return _explained(error, verbose=verbose)
 
 
 def write(text: str) -> None:
-    """Write to standard output, at once.
+    """Write to standard output and flush it.
 
     Raises:
-        OutputClosed: the reader has gone.
+        OutputClosed: standard output was closed by its reader.
     """
     try:
         sys.stdout.write(text)
@@ -62,15 +62,15 @@ def write(text: str) -> None:
         raise OutputClosed from error
 
 
-def complain(text: str) -> None:
-    """Write one line to standard error; it shows control characters and does not send them."""
+def print_error(text: str) -> None:
+    """Write one line to standard error, with control characters escaped."""
     with contextlib.suppress(BrokenPipeError):
         print(f"kinformer: {one_line(text)}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def ending_with_reader(stop: Callable[[], object]) -> Iterator[None]:
-    """Call `stop` as soon as the reader of standard output has gone, also while there is nothing to write."""
+    """Call `stop` as soon as standard output is closed by its reader, even if nothing is written."""
     loop = asyncio.get_running_loop()
     try:
         out = sys.stdout.fileno()
@@ -95,21 +95,21 @@ def ending_with_reader(stop: Callable[[], object]) -> Iterator[None]:
 
 def _explained(error: BaseException, *, verbose: bool) -> int:
     if isinstance(error, OutputClosed):
-        # The rest of the buffer must not fail once more when the interpreter ends.
+        # The rest of the buffer must not fail again when the interpreter exits.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _EXIT_PIPE
     if verbose:
         print(escaped("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     if isinstance(error, UsageProblem):
-        complain(str(error))
+        print_error(str(error))
         return EXIT_USAGE
     from kinformer.status import class_of
 
     if isinstance(error, KinformerError | OSError):
-        complain(str(error) or class_of(error))
+        print_error(str(error) or class_of(error))
     elif not verbose:
-        complain(f"failed by a defect of its own: {class_of(error)}: {error} (-v shows where)")
+        print_error(f"internal error: {class_of(error)}: {error} (-v shows where)")
     return EXIT_FAILURE
 
 
@@ -121,7 +121,7 @@ def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 class _Formatter(logging.Formatter):
-    """Log lines without control characters: names of objects and messages of servers are in them."""
+    """Formats log lines without control characters: they contain names of objects and messages of servers."""
 
     def format(self, record: logging.LogRecord) -> str:
         return escaped(super().format(record))
@@ -131,5 +131,5 @@ def _log_to_stderr(*, verbose: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.CRITICAL, handlers=[handler], force=True)
-    # The commands report in their own words which failures are tried again.
+    # The commands report retried failures themselves.
     logging.getLogger("asyncio").setLevel(logging.INFO if verbose else logging.ERROR)

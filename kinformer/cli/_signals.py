@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM: both cancel what runs, and nothing may take longer than a second to end.
+"""Ctrl-C and SIGTERM: both cancel the command, which must end within a second.
 
-The loop's own signal handling is not enough: it does nothing while a write to a full pipe blocks the process, and
-waits for threads that resolve a host name. So the handlers are Python's, and an alarm stands behind them.
+The loop's own signal handling is not enough: it cannot run while a write to a full pipe blocks the process, and it
+waits for threads that resolve a host name. So the handlers are Python's own, with an alarm behind them.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 GRACE: Final = 0.8
-"""Seconds that a cancelled command has to clean up."""
+"""Seconds for the clean-up of a cancelled command."""
 
 _SHOW_CURSOR: Final = b"\x1b[?25h"
 
 
 def run(command: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    """Run a command to its end, or to a signal; returns its exit code, or 128 + the signal's number.
+    """Run a command until it ends or a signal arrives; return its exit code, or 128 + the number of the signal.
 
-    A second signal, or 0.8 seconds after the first, ends the process where it stands.
+    A second signal, or 0.8 seconds after the first, ends the process immediately.
     """
     stopper = _Stopper()
     with stopper.listening(), asyncio.Runner() as runner:
@@ -56,7 +56,7 @@ class _Stopper:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Handle the signals meanwhile; only the main thread can."""
+        """Handle the signals inside of the context; only the main thread can do so."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -77,7 +77,7 @@ class _Stopper:
             self._give_up()
         self.signal = number
         if self.loop is not None and not self.loop.is_closed():
-            # Wakes the loop, too: this handler runs between two bytecodes, not inside of it.
+            # This also wakes the loop: the handler runs between two bytecodes, outside of the loop.
             self.loop.call_soon_threadsafe(self._cancel)
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, GRACE)

@@ -1,4 +1,4 @@
-"""`kinformer top`: how the informers of a running program are, live, from its status endpoint."""
+"""`kinformer top`: the informers of a running program, live, from its status endpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 
 from kinformer._display.columns import human_duration, printable
-from kinformer.cli._session import UsageProblem, complain, ending_with_reader, write
+from kinformer.cli._session import UsageProblem, ending_with_reader, print_error, write
 from kinformer.cli._simulated.plain import aligned
 from kinformer.cli._units import byte_size
 from kinformer.errors import ConnectError, ProtocolError
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 __all__ = ["Row", "rows_of", "top"]
 
 STATUS_PATH: Final = "/kinformer/status"
-_PATIENCE: Final = 5.0
-_SILENT: Final = 660.0  # a watch without an event hears of the server each 5 to 10 minutes
+_TIMEOUT: Final = 5.0
+_SILENT: Final = 660.0  # a watch without events is renewed every 5 to 10 minutes
 _BEHIND: Final = 30.0
 _HANGS: Final = 600.0
 _SIZE: Final = (118, 24)
 
 
 class Row(NamedTuple):
-    """One informer or controller, in words.
+    """The text of one informer or controller.
 
     Attributes:
-        cells: by the titles in `TITLES` or `CONTROLLER_TITLES`.
+        cells: the texts, in the order of `TITLES` or `CONTROLLER_TITLES`.
         level: "good", "busy" or "bad".
-        trouble: what is wrong with it; "" when nothing is.
+        trouble: the problem, in words; "" if there is none.
     """
 
     cells: tuple[str, ...]
@@ -69,16 +69,16 @@ _COLORS: Final = {"good": "green", "busy": "yellow", "bad": "red"}
 
 
 async def top(url: str, *, every: float, once: bool, picture: Path | None = None) -> int:
-    """Show it, again and again, until it is ended; once where standard output is no terminal.
+    """Show the status repeatedly until cancelled; once if standard output is no terminal.
 
     Args:
-        url: the program's; the status is at /kinformer/status unless the URL says otherwise.
-        every: seconds between two looks.
-        once: look once.
-        picture: where to write a picture of the second look (SVG), and end.
+        url: the URL of the program; without a path, the status is at /kinformer/status.
+        every: seconds between two requests.
+        once: show the status once.
+        picture: a file for a picture (SVG) of the second answer; the command then ends.
     """
     where = _status_url(url)
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PATIENCE)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT)) as session:
         before = await _ask(session, where)
         if once or not (sys.stdout.isatty() or picture):
             write(plain(before, None, every))
@@ -104,7 +104,7 @@ async def top(url: str, *, every: float, once: bool, picture: Path | None = None
                 try:
                     now = await _ask(session, where)
                 except (ConnectError, ProtocolError) as error:
-                    # What was so last stays to be seen, with what is wrong above it.
+                    # The last status stays on the screen, below the error.
                     live.update(_screen(where, before, None, every, str(error)), refresh=True)
                     continue
                 seconds, looked = loop.time() - looked, loop.time()
@@ -113,7 +113,7 @@ async def top(url: str, *, every: float, once: bool, picture: Path | None = None
 
 
 def _status_url(url: str) -> str:
-    """The URL of the status, of whatever part of it was given."""
+    """Return the URL of the status, completed from the given part."""
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         msg = f"{url!r} is no URL of a program; expected one such as http://127.0.0.1:8765"
@@ -126,7 +126,7 @@ async def _ask(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
         async with session.get(url, allow_redirects=False) as answer:
             body = await answer.read()
     except TimeoutError as error:
-        msg = f"{url} did not answer within {_PATIENCE:g} seconds"
+        msg = f"{url} did not answer within {_TIMEOUT:g} seconds"
         raise ConnectError(msg) from error
     except aiohttp.ClientError as error:
         msg = f"{url} does not answer: {error}"
@@ -140,12 +140,12 @@ async def _ask(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
         data = msgspec.json.decode(body)
         if isinstance(data, dict) and isinstance(data.get("informers"), list):
             return data
-    msg = f"{url} answers with something else than a status of kinformer"
+    msg = f"{url} answers with no status of kinformer"
     raise ProtocolError(msg)
 
 
 def rows_of(now: dict[str, Any], before: dict[str, Any] | None, seconds: float) -> list[Row]:
-    """A row for each informer; rates are what has come since the look before."""
+    """Return a row for each informer; rates are those since the answer before."""
     earlier = {} if before is None else {informer["name"]: informer["events"] for informer in before["informers"]}
     return [_row(informer, earlier.get(informer["name"]), seconds) for informer in now["informers"]]
 
@@ -159,12 +159,12 @@ def _row(informer: dict[str, Any], events_before: int | None, seconds: float) ->
     if informer["health"] in {"failing", "ended"}:
         level, trouble = "bad", str(informer["last_error"])
         if informer["retry_in_seconds"] is not None:
-            trouble += f"; tries again in {informer['retry_in_seconds']:.1f} s"
+            trouble += f"; next try in {informer['retry_in_seconds']:.1f} s"
     elif behind > _BEHIND:
         slowest = max(informer["handlers"], key=lambda handler: float(handler["behind_seconds"]))
         level, trouble = "busy", f"handler {slowest['name']} has been behind for {human_duration(behind)}"
     elif silent is not None and silent > _SILENT:
-        level, trouble = "bad", f"nothing was heard of the API server for {human_duration(silent)}"
+        level, trouble = "bad", f"no answer from the API server for {human_duration(silent)}"
     elif not informer["synced"]:
         level, trouble = "busy", f"listing: {informer['listed']} objects so far"
     cells = (
@@ -178,7 +178,7 @@ def _row(informer: dict[str, Any], events_before: int | None, seconds: float) ->
 
 
 def controllers_of(now: dict[str, Any], before: dict[str, Any] | None, seconds: float) -> list[Row]:
-    """A row for each controller; the rate is that of its reconciles."""
+    """Return a row for each controller; the rate is that of its reconciles."""
     earlier = {} if before is None else {each["name"]: sum(each["results"].values()) for each in before["controllers"]}
     return [_controller(each, earlier.get(each["name"]), seconds) for each in now["controllers"]]
 
@@ -202,12 +202,12 @@ def _controller(controller: dict[str, Any], before: int | None, seconds: float) 
 
 
 def _rate(now: int, before: int | None, seconds: float) -> str:
-    """How many a second; of a program that began anew, nothing."""
+    """Return events per second; 0 after a restart of the program, "" without an earlier answer."""
     return "" if before is None else f"{max(now - before, 0) / seconds:.1f}"
 
 
 def plain(now: dict[str, Any], before: dict[str, Any] | None, seconds: float) -> str:
-    """As lines of text."""
+    """Return the status as lines of text."""
     rows = rows_of(now, before, seconds)
     lines = aligned([TITLES, *(row.cells for row in rows)], numbers=_NUMBERS)
     controllers = controllers_of(now, before, seconds)
@@ -266,4 +266,4 @@ def _draw_to(file: Path, screen: RenderableType) -> None:
     console = Console(record=True, width=width, height=height, file=io.StringIO(), force_terminal=True)
     console.print(screen)
     console.save_svg(str(file), title="kinformer top")
-    complain(f"wrote {file}")
+    print_error(f"wrote {file}")

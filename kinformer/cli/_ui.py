@@ -1,4 +1,4 @@
-"""`kinformer ui`: a page about the caches of some resources, on loopback, until Ctrl-C."""
+"""`kinformer ui`: a page with the caches of some resources, on loopback, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ if TYPE_CHECKING:
 
     from kinformer.cli._simulated.cluster import SimulatedCluster
 
-__all__ = ["Choice", "ui"]
+__all__ = ["PageOptions", "ui"]
 
 HOST: Final = "127.0.0.1"
 
 _USUAL: Final = ("pods", "deployments", "replicasets", "statefulsets", "daemonsets", "jobs", "services", "configmaps",
                  "nodes", "events")  # fmt: skip
-"""What is watched when nothing is named; Secrets are not among it."""
+"""The resources that are watched by default; Secrets are not among them."""
 
 _BREAK_EVERY: Final = 45.0
-"""Seconds between two accidents of the demo's cluster, so that there is something to see of how informers come back."""
+"""Seconds between two outages of the demo cluster, which show the recovery of informers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """What is to be shown.
+class PageOptions:
+    """The resources to show, and the address of the page.
 
     Attributes:
-        resources: as kubectl names them; none for the usual ones.
-        namespace: by default that of the context.
-        all_namespaces: whichever they are in.
-        label_selector: as kubectl takes it.
-        port: where to listen; 0 for any free port.
-        open_browser: whether to open the page.
-        pods: how many the demo's cluster has, about.
+        resources: names as in kubectl; empty for the default resources.
+        namespace: the namespace; by default that of the context.
+        all_namespaces: whether to show all namespaces.
+        label_selector: a selector as in kubectl.
+        port: the port; 0 takes any free one.
+        open_browser: whether to open the page in the browser.
+        pods: approximate number of pods in the demo cluster.
 
     Raises:
         UsageProblem: the selector does not parse, or two parts contradict each other.
@@ -73,23 +73,23 @@ class Choice:
         return Selection(self.namespace, self.all_namespaces, self.label_selector)
 
 
-async def ui(choice: Choice, server: ServerChoice) -> int:
+async def ui(options: PageOptions, server: ServerChoice) -> int:
     """Serve the page until cancelled.
 
     Raises:
         UnknownResourceError: the server has no such resource.
-        OSError: the port cannot be had.
+        OSError: the port is in use.
     """
-    async with _client(choice, server) as (client, cluster), asyncio.TaskGroup() as tasks:
+    async with _client(options, server) as (client, cluster), asyncio.TaskGroup() as tasks:
         factory = SharedInformerFactory(client)
-        await _ask_for_informers(factory, client, choice, demo=cluster is not None)
+        await _ask_for_informers(factory, client, options, demo=cluster is not None)
         title = "demo cluster" if cluster is not None else client.config.server
         page = Dashboard(factory, title=title)
         async with factory:
             looking = tasks.create_task(page.watch(), name="kinformer ui")
             accidents = tasks.create_task(_accidents(cluster), name="kinformer ui demo") if cluster else None
             try:
-                await _serve(page, choice)
+                await _serve(page, options)
             finally:
                 looking.cancel()
                 if accidents is not None:
@@ -98,7 +98,7 @@ async def ui(choice: Choice, server: ServerChoice) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _client(choice: Choice, server: ServerChoice) -> AsyncIterator[tuple[Client, SimulatedCluster | None]]:
+async def _client(options: PageOptions, server: ServerChoice) -> AsyncIterator[tuple[Client, SimulatedCluster | None]]:
     if not server.demo:
         async with connected(server) as client:
             yield client, None
@@ -106,7 +106,7 @@ async def _client(choice: Choice, server: ServerChoice) -> AsyncIterator[tuple[C
     from kinformer.cli._simulated.cluster import simulated_cluster
     from kinformer.cli._simulated.simulation import Simulation
 
-    simulation = Simulation(seed=1, pods=choice.pods, nodes=6, started=datetime.now(UTC))
+    simulation = Simulation(seed=1, pods=options.pods, nodes=6, started=datetime.now(UTC))
     async with (
         simulated_cluster(simulation) as cluster,
         Client(ClusterConfig.for_server(cluster.server.url)) as client,
@@ -114,22 +114,24 @@ async def _client(choice: Choice, server: ServerChoice) -> AsyncIterator[tuple[C
         yield client, cluster
 
 
-async def _ask_for_informers(factory: SharedInformerFactory, client: Client, choice: Choice, *, demo: bool) -> None:
-    # The demo's cluster is there to be seen, so all of it is shown unless a namespace is given.
-    selection = choice.selection if choice.namespace or not demo else Selection("", True, choice.label_selector)
+async def _ask_for_informers(
+    factory: SharedInformerFactory, client: Client, options: PageOptions, *, demo: bool
+) -> None:
+    # Show the whole demo cluster unless a namespace is given.
+    selection = options.selection if options.namespace or not demo else Selection("", True, options.label_selector)
 
     async def ask(name: str) -> None:
-        strict = bool(choice.resources)
+        strict = bool(options.resources)
         resource, namespace = await selection.resolved(client, name, watched=True, strict=strict)
-        factory.informer(resource, namespace=namespace, label_selector=choice.label_selector)
+        factory.informer(resource, namespace=namespace, label_selector=options.label_selector)
 
-    if demo and not choice.resources:
+    if demo and not options.resources:
         for name in ("pods", "deployments", "replicasets", "nodes", f"backups.v1.{BACKUP_GROUP}", "namespaces"):
             await ask(name)
-        factory.informer("pods", namespace=choice.namespace or None, label_selector="tier=web")
+        factory.informer("pods", namespace=options.namespace or None, label_selector="tier=web")
         factory.informer("leases", namespace=NODE_LEASES)
         return
-    for name in choice.resources or _USUAL:
+    for name in options.resources or _USUAL:
         await ask(name)
 
 
@@ -140,27 +142,27 @@ async def _accidents(cluster: SimulatedCluster) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, without hands on the signals: those are the command's."""
+    """A uvicorn server without signal handlers: the command has its own."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-async def _serve(page: Dashboard, choice: Choice) -> None:
+async def _serve(page: Dashboard, options: PageOptions) -> None:
     config = uvicorn.Config(
         page,
         host=HOST,
-        port=choice.port,
+        port=options.port,
         log_level="warning",
         log_config=None,
         lifespan="off",
         ws="none",
         server_header=False,
-        # Who has stopped reading is not waited for.
+        # Do not wait for clients that have stopped reading.
         timeout_graceful_shutdown=1,
     )
-    sock = _bound(choice.port)
+    sock = _bound(options.port)
     server = _Server(config)
     url = f"http://{HOST}:{sock.getsockname()[1]}/"
     async with asyncio.TaskGroup() as tasks:
@@ -169,7 +171,7 @@ async def _serve(page: Dashboard, choice: Choice) -> None:
             while not (server.started or serving.done()):  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.01)
             write(f"kinformer ui at {url} (Ctrl-C ends it)\n")
-            if choice.open_browser:
+            if options.open_browser:
                 await asyncio.get_running_loop().run_in_executor(None, webbrowser.open, url)
             await asyncio.shield(serving)
         finally:
@@ -185,6 +187,6 @@ def _bound(port: int) -> socket.socket:
         sock.bind((HOST, port))
     except OSError as error:
         sock.close()
-        msg = f"port {port} cannot be had: {error.strerror}; --port 0 takes any free one"
+        msg = f"cannot listen on port {port}: {error.strerror}; --port 0 takes any free port"
         raise OSError(msg) from error
     return sock

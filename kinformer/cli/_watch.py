@@ -1,4 +1,4 @@
-"""`kinformer watch`: the objects of a resource, then each change."""
+"""`kinformer watch`: print the objects of a resource, then each change."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from kinformer.cli._connect import connected
 from kinformer.cli._printers import Change
-from kinformer.cli._question import hint_at_secrets, print_all, printer_of, say_nothing_found, source_of
-from kinformer.cli._session import complain, ending_with_reader, write
+from kinformer.cli._query import hint_at_secrets, print_all, printer_of, say_nothing_found, source_of
+from kinformer.cli._session import ending_with_reader, print_error, write
 from kinformer.errors import ApiError, ConfigError, ObjectError, StoppedError, TransportError
 from kinformer.events import Added, Deleted, Updated
 from kinformer.informer import SharedInformer
@@ -15,7 +15,7 @@ from kinformer.status import InformerState
 
 if TYPE_CHECKING:
     from kinformer.cli._connect import ServerChoice
-    from kinformer.cli._question import Question
+    from kinformer.cli._query import Query
     from kinformer.client import HttpListerWatcher
     from kinformer.errors import KinformerError
     from kinformer.events import Event
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["watch"]
 
 _BATCH: Final = 500
-"""Changes that are written at once at most."""
+"""The largest number of changes in one write."""
 
 
-async def watch(question: Question, server: ServerChoice) -> int:
-    """Print the objects, then each change, until cancelled or until the reader of standard output has gone."""
+async def watch(query: Query, server: ServerChoice) -> int:
+    """Print the objects, then each change, until cancelled or until standard output is closed."""
     async with connected(server) as client:
-        resource, namespace = await question.selection.resolved(client, question.resource, watched=True)
-        source = source_of(client, question, resource, namespace)
+        resource, namespace = await query.selection.resolved(client, query.resource, watched=True)
+        source = source_of(client, query, resource, namespace)
         outage = _Outage(resource)
         informer = SharedInformer(source, namespace=namespace or "", on_error=outage.failed)
         async with informer:
@@ -42,21 +42,21 @@ async def watch(question: Question, server: ServerChoice) -> int:
                     if outage.fatal is not None:
                         raise outage.fatal from None
                     return 0
-                await _print_changes(informer, question, source, namespace, outage)
+                await _print_changes(informer, query, source, namespace, outage)
     return 0
 
 
 async def _print_changes(
-    informer: SharedInformer, question: Question, source: HttpListerWatcher, namespace: str | None, outage: _Outage
+    informer: SharedInformer, query: Query, source: HttpListerWatcher, namespace: str | None, outage: _Outage
 ) -> None:
-    printer = printer_of(question, informer.resource, source, marked=True)
-    # The events that wait at this moment are the content of the cache; all others come after it.
+    printer = printer_of(query, informer.resource, source, marked=True)
+    # The events that wait now are the content of the cache; later ones are changes.
     events = informer.events()
     there = [(await anext(events)).obj for _ in range(events.waiting)]
-    if not there and question.form.is_table:
+    if not there and query.form.is_table:
         say_nothing_found(informer.resource, namespace)
     print_all(printer, there)
-    hint_at_secrets(question, informer.resource, there)
+    hint_at_secrets(query, informer.resource, there)
     async for event in events:
         batch = [event]
         while events.waiting and len(batch) < _BATCH:
@@ -66,7 +66,7 @@ async def _print_changes(
 
 
 class _Outage:
-    """Reports failures, each streak of them once. Before the first sync a refusal ends the command."""
+    """Reports each series of failures once. Before the first sync, a refusal ends the command."""
 
     def __init__(self, resource: Resource) -> None:
         self.fatal: KinformerError | None = None
@@ -75,18 +75,18 @@ class _Outage:
 
     def failed(self, error: KinformerError, informer: SharedInformer) -> None:
         if isinstance(error, ObjectError):
-            complain(f"left out: {error}")
+            print_error(f"left out: {error}")
         elif not informer.has_synced and isinstance(error, ApiError | TransportError | ConfigError):
             self.fatal = error
             informer.request_stop()
         elif not self._going_on:
             self._going_on = True
-            complain(f"{error}; trying again")
+            print_error(f"{error}; trying again")
 
     def look(self, informer: SharedInformer) -> None:
         if self._going_on and informer.status.state is InformerState.WATCHING:
             self._going_on = False
-            complain(f"watching {self._resource.qualified} again")
+            print_error(f"watching {self._resource.qualified} again")
 
 
 def _change(event: Event) -> Change:

@@ -145,7 +145,7 @@ async def test_what_does_not_serve_a_status_is_told_in_one_line(kube_api: ApiSer
     for url, said in (
         ("127.0.0.1:1", "does not answer"),
         (kube_api.url, "answers 404; the program serves its status with"),
-        (f"{kube_api.url}/version", "something else than a status of kinformer"),
+        (f"{kube_api.url}/version", "no status of kinformer"),
     ):
         code, out, err = await run(url)
         assert (code, out) == (1, "")
@@ -189,7 +189,7 @@ def informer(**changed: Any) -> dict[str, Any]:
     ("changed", "level", "trouble"),
     [
         ({}, "good", ""),
-        ({"silent_seconds": 1200.0}, "bad", "nothing was heard of the API server for 20m"),
+        ({"silent_seconds": 1200.0}, "bad", "no answer from the API server for 20m"),
         ({"synced": False, "listed": 500}, "busy", "listing: 500 objects so far"),
         ({"health": "ended", "state": "gave up", "last_error": "ForbiddenError: no"}, "bad", "ForbiddenError: no"),
         (

@@ -84,7 +84,7 @@ def test_it_says_what_is_wrong_in_one_line(kinformer: Callable[..., Outcome], se
         port = str(taken.getsockname()[1])
         outcome = kinformer("ui", "cm", "--server", served.url, "--port", port)
         assert (outcome.code, outcome.out) == (1, "")
-        assert f"port {port} cannot be had" in outcome.err
+        assert f"cannot listen on port {port}" in outcome.err
     for arguments, said in (
         (("widgets",), "widgets"),
         (("cm", "-n", "a", "-A"), "give one"),

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["SimulatedCluster", "simulated_cluster"]
 
 TICK: Final = 0.05
-"""Seconds between two looks at what the simulation does next."""
+"""Seconds between two steps of the simulation."""
 
 _AT_ONCE: Final = 8  # writes between two turns of the loop, some 3 ms
 
 
 class SimulatedCluster:
-    """Writes what happens in a simulation to an API server.
+    """Writes the changes of a simulation to an API server.
 
     Args:
-        server: where to.
-        simulation: what happens; nothing has been taken from it yet.
+        server: the API server.
+        simulation: the simulation, not started yet.
     """
 
     def __init__(self, server: ApiServer, simulation: Simulation) -> None:
@@ -42,12 +42,12 @@ class SimulatedCluster:
         self._now = 0.0
 
     async def open(self) -> None:
-        """Write what is there at the beginning."""
+        """Write the initial objects."""
         self._due.extend(self.simulation.opening())
         await self._write()
 
     async def run(self) -> None:
-        """Let things happen, until `rest`; where there is more to write than can be, time goes slower in there."""
+        """Run the simulation until `rest`. If the writes take too long, the time of the simulation slows down."""
         clock = asyncio.get_running_loop().time
         looked = clock()
         while not self._resting:
@@ -59,14 +59,17 @@ class SimulatedCluster:
         self._rested.set()
 
     async def rest(self) -> None:
-        """Let nothing more happen; returns when nothing does."""
+        """Stop the simulation; return after its last write."""
         self._resting = True
         await self._rested.wait()
 
     def break_everything(self) -> int:
-        """Cut all watches, let things happen unseen, and forget the history: only new lists help. Returns how many."""
+        """Cut all watches, apply changes that no watch sees, and forget the history; return the number of watches.
+
+        After this, an informer recovers only with a new list.
+        """
         cut = self.server.faults.drop_watches()
-        # In one turn of the loop, so that no watch can come back in between.
+        # In one turn of the loop, so that no watch can return in between.
         self._now += 2 * TICK
         self._due.extend(self.simulation.advance(self._now))
         while self._due:
@@ -75,7 +78,7 @@ class SimulatedCluster:
         return cut
 
     async def _write(self) -> None:
-        """Write what is due, in its order, in slices."""
+        """Write the pending changes in order, in slices."""
         while self._due:
             for _ in range(min(_AT_ONCE, len(self._due))):
                 self._apply(self._due.popleft())
@@ -112,10 +115,10 @@ class SimulatedCluster:
 async def simulated_cluster(
     simulation: Simulation, *, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[SimulatedCluster]:
-    """An API server in which a simulation goes on until the context is left.
+    """Return an API server in which a simulation runs until the context is left.
 
     Raises:
-        OSError: the port cannot be had.
+        OSError: the port is in use.
     """
     async with ApiServer(host=host, port=port) as server, asyncio.TaskGroup() as tasks:
         cluster = SimulatedCluster(server, simulation)

@@ -1,7 +1,7 @@
-"""Is a cache equal to the server? Object by object, field by field, against a list of its own.
+"""Compare a cache with the server, object by object and field by field.
 
-The list is fetched and decoded here with aiohttp and msgspec alone, so that a defect of the client that filled the
-cache cannot hide itself.
+The list of the server is fetched and decoded here with aiohttp and msgspec alone. So a defect of the client that filled
+the cache cannot hide.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _decode = msgspec.json.Decoder().decode
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a cache and the server have.
+    """The difference between a cache and the server.
 
     Attributes:
-        objects: how many the server has.
-        missing: keys that only the server has.
-        surplus: keys that only the cache has.
-        different: keys that both have, with other content.
+        objects: number of objects on the server.
+        missing: keys that are only on the server.
+        surplus: keys that are only in the cache.
+        different: keys in both, with different content.
     """
 
     objects: int
@@ -52,11 +52,11 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Whether there is no difference."""
+        """True if there is no difference."""
         return not (self.missing or self.surplus or self.different)
 
     def differences(self, most: int = 3) -> str:
-        """The keys that differ, and how; "" when none does."""
+        """Return the keys that differ, and the kind of difference; "" if none does."""
         parts = []
         for word, keys in (("missing", self.missing), ("surplus", self.surplus), ("different", self.different)):
             if keys:
@@ -76,7 +76,7 @@ def compare(cached: Mapping[ObjectKey, Mapping[str, Any]], there: Mapping[Object
 
 
 async def served(session: aiohttp.ClientSession, url: str, covered: ScopedResource) -> Manifests:
-    """What the server has of an informer's scope, by a quorum read, page by page.
+    """Read the objects of an informer's scope from the server, by a quorum read, page by page.
 
     Raises:
         aiohttp.ClientError: the server did not answer, or refused.
@@ -93,7 +93,7 @@ async def served(session: aiohttp.ClientSession, url: str, covered: ScopedResour
             response.raise_for_status()
             page = _decode(await response.read())
         for item in page["items"]:
-            # Items of a list come without these, and views show them all the same.
+            # Items of a list have no kind and apiVersion, but cached objects show them.
             manifest = {"kind": resource.kind, "apiVersion": resource.api_version} | item
             metadata = manifest["metadata"]
             found[ObjectKey(metadata.get("namespace", ""), metadata["name"])] = manifest
@@ -106,9 +106,9 @@ async def served(session: aiohttp.ClientSession, url: str, covered: ScopedResour
 async def compare_with_server(
     session: aiohttp.ClientSession, url: str, covered: ScopedResource, informer: SharedInformer, *, timeout: float
 ) -> Comparison:
-    """Wait until a cache has come to the server's versions, at most `timeout` seconds, then compare everything.
+    """Wait at most `timeout` seconds until a cache has the versions of the server, then compare all objects.
 
-    Nothing may be written meanwhile. A cache that does not get there in time is compared as it is.
+    Nothing may be written during this call. A cache that does not catch up in time is compared as it is.
 
     Raises:
         aiohttp.ClientError: the server did not answer, or refused.
@@ -125,7 +125,7 @@ async def compare_with_server(
 
 
 async def _caught_up(informer: SharedInformer, versions: Mapping[ObjectKey, str], timeout: float) -> None:
-    """Wait until a cache has these versions, or the time is up."""
+    """Wait until a cache has these versions, or until the timeout."""
     if _versions(informer.lister) == versions:
         return
     with contextlib.suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""`kinformer demo`: informers against a cluster at work, and in the end the proof that they missed nothing."""
+"""`kinformer demo`: informers on a simulated cluster, and a final comparison of their caches with the server."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 __all__ = ["DemoPlan", "Result", "View", "demo"]
 
 SYNC_TIMEOUT: Final = 30.0
-"""Seconds that the caches have to fill."""
+"""Seconds within which the caches must fill."""
 
 CATCH_UP_TIMEOUT: Final = 10.0
-"""Seconds that a cache has, once nothing happens any more, to come to the server's version."""
+"""Seconds within which a cache must reach the version of the server, after the last write."""
 
-_BREAK_AT: Final = 0.45  # of the whole time
+_BREAK_AT: Final = 0.45  # as part of the whole duration
 _PICTURE_AT: Final = 0.72
 _TICK: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class DemoPlan:
-    """What is to be shown.
+    """The size and duration of the demo.
 
     Attributes:
-        seconds: for how long.
-        seed: of the simulation.
-        pods: how many there are, about.
-        nodes: how many there are.
+        seconds: duration.
+        seed: seed of the simulation.
+        pods: approximate number of pods.
+        nodes: number of nodes.
     """
 
     seconds: float
@@ -59,7 +59,7 @@ class DemoPlan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one informer."""
+    """The final figures of one informer."""
 
     name: str
     comparison: Comparison
@@ -69,7 +69,7 @@ class Result:
 
 
 class View(Protocol):
-    """Shows scenes; `interval` is how many seconds apart it wants them."""
+    """Shows scenes, one every `interval` seconds."""
 
     @property
     def interval(self) -> float: ...
@@ -80,34 +80,34 @@ class View(Protocol):
     def __exit__(self, *exc_info: object) -> None: ...
 
 
-class Album(Protocol):
-    """Keeps one scene and the outcome, for a picture."""
+class Recorder(Protocol):
+    """Records one scene and the result for a picture."""
 
     def keep(self, scene: Scene) -> None: ...
     def finish(self, results: Sequence[Result]) -> None: ...
 
 
-async def demo(plan: DemoPlan, view: View, album: Album | None = None) -> int:
-    """Show it; returns the exit code: 0 when each cache ended equal to the server.
+async def demo(plan: DemoPlan, view: View, recorder: Recorder | None = None) -> int:
+    """Run the demo; return the exit code: 0 if each cache is equal to the server at the end.
 
     Raises:
-        CacheSyncError: the caches did not fill in time.
+        CacheSyncError: the caches did not fill within `SYNC_TIMEOUT` seconds.
     """
     simulation = Simulation(seed=plan.seed, pods=plan.pods, nodes=plan.nodes, started=datetime.now(UTC))
     async with (
         simulated_cluster(simulation) as cluster,
         Client(ClusterConfig.for_server(cluster.server.url)) as client,
     ):
-        return await _Demo(plan, view, album, cluster, client).run()
+        return await _Demo(plan, view, recorder, cluster, client).run()
 
 
 class _Demo:
     def __init__(
-        self, plan: DemoPlan, view: View, album: Album | None, cluster: SimulatedCluster, client: Client
+        self, plan: DemoPlan, view: View, recorder: Recorder | None, cluster: SimulatedCluster, client: Client
     ) -> None:
         self._plan = plan
         self._view = view
-        self._album = album
+        self._recorder = recorder
         self._cluster = cluster
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
@@ -137,27 +137,27 @@ class _Demo:
                 painter.cancel()
                 self._view.show(self._scene())
             self._view.finish(results)
-        if self._album is not None:
-            self._album.finish(results)
+        if self._recorder is not None:
+            self._recorder.finish(results)
         self._view.say(_verdict(results))
         return 0 if all(result.comparison.equal for result in results) else EXIT_FAILURE
 
     async def _ask_for_informers(self) -> None:
         factory = self._factory
         backups = await factory.discover(f"backups.v1.{BACKUP_GROUP}")
-        self._add("nodes", factory.core.v1.nodes, told=True)
-        self._add("deployments", factory.apps.v1.deployments, told=True)
+        self._add("nodes", factory.core.v1.nodes, shown=True)
+        self._add("deployments", factory.apps.v1.deployments, shown=True)
         self._add("replicasets", factory.apps.v1.replicasets)
-        self._add("pods", factory.core.v1.pods, told=True)
+        self._add("pods", factory.core.v1.pods, shown=True)
         self._add("pods -l tier=web", factory.informer("pods", label_selector="tier=web"), scoped=True)
         self._add(f"leases -n {NODE_LEASES}", factory.informer("leases", namespace=NODE_LEASES))
-        self._add(f"backups.{BACKUP_GROUP}", backups, told=True)
+        self._add(f"backups.{BACKUP_GROUP}", backups, shown=True)
 
-    def _add(self, name: str, informer: SharedInformer, *, told: bool = False, scoped: bool = False) -> None:
+    def _add(self, name: str, informer: SharedInformer, *, shown: bool = False, scoped: bool = False) -> None:
         self._informers[name] = informer
         if scoped:
             self._scoped.add(name)
-        informer.add_event_handler(self._tally.handler(name, told=told), name="demo")
+        informer.add_event_handler(self._tally.handler(name, shown=shown), name="demo")
 
     def _break(self) -> None:
         self._before = {
@@ -168,14 +168,14 @@ class _Demo:
         self._tally.say("bad", f"the server cuts all {cut} watches and forgets its history")
 
     def _look_for_recovery(self) -> None:
-        """Say when every informer watches again."""
+        """Report the moment at which all informers watch again."""
         if self._broken_at is None:
             return
         status = {name: informer.status for name, informer in self._informers.items()}
         if all(s.state is InformerState.WATCHING and s.watches > self._before[n][0] for n, s in status.items()):
             took = self._elapsed() - self._broken_at
             relisted = sum(s.relists > self._before[n][1] for n, s in status.items())
-            said = f"all {len(status)} informers are back after {took:.1f} s, {relisted} of them by a new list"
+            said = f"all {len(status)} informers watch again after {took:.1f} s, {relisted} of them with a new list"
             self._tally.say("good", said)
             self._broken_at = None
 
@@ -189,8 +189,8 @@ class _Demo:
                 self._next_frame = now + min(self._view.interval, 0.25)
                 scene = self._scene()
                 self._view.show(scene)
-                if self._album is not None and now >= self._plan.seconds * _PICTURE_AT:
-                    self._album.keep(scene)
+                if self._recorder is not None and now >= self._plan.seconds * _PICTURE_AT:
+                    self._recorder.keep(scene)
             await asyncio.sleep(_TICK)
 
     def _scene(self) -> Scene:

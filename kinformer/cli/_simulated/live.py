@@ -1,4 +1,4 @@
-"""The demo in a terminal: one screen, drawn anew eight times a second."""
+"""The view of the demo in a terminal: one screen, drawn eight times a second."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveView", "draw", "results_table"]
 
-# The terminal's own colours, for they fit its background, dark or light; and never colour alone.
+# The colours of the terminal fit its background. A sign goes with each colour, for readers without colours.
 _GOOD: Final = "green"
 _BUSY: Final = "magenta"
 _BAD: Final = "red"
@@ -34,17 +34,17 @@ _LEAST_CHANGES: Final = 3
 
 
 class LiveView:
-    """Draws scenes over each other, and in the end leaves only the outcome.
+    """Draws each scene over the one before; at the end only the result stays.
 
     Args:
-        console: where to draw.
+        console: the terminal.
     """
 
     interval: Final = 0.125
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        # Drawn from the event loop alone: rich's own thread would draw in between.
+        # Drawn from the event loop alone, not from a thread of rich.
         self._live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop")
 
     def show(self, scene: Scene) -> None:
@@ -52,7 +52,7 @@ class LiveView:
         self._live.update(draw(scene, self._console.height - 1), refresh=True)
 
     def finish(self, results: Sequence[Result]) -> None:
-        """Take the screen away, and print the outcome."""
+        """Remove the screen and print the result."""
         self._live.stop()
         self._console.print(results_table(results))
 
@@ -69,7 +69,7 @@ class LiveView:
 
 
 def draw(scene: Scene, height: int) -> RenderableType:
-    """A scene as a screen of that many lines."""
+    """Return a scene as a screen of `height` lines."""
     informers = _informers(scene.rows)
     room = height - len(scene.rows) - 10
     return Group(_header(scene), Text(), informers, Text(), _changes(scene, max(room, _LEAST_CHANGES)))
@@ -133,7 +133,7 @@ def _informers(rows: Sequence[Row]) -> Table:
 
 
 def _curve(counts: Counts) -> str:
-    """The rates of the last seconds as a small curve, relative to the highest of them."""
+    """Return the rates of the last seconds as a small curve, relative to their maximum."""
     top = max(*counts.rates, 1.0)
     return "".join(_LEVELS[min(len(_LEVELS) - 1, round(rate / top * (len(_LEVELS) - 1)))] for rate in counts.rates)
 
@@ -165,7 +165,7 @@ def _cells(change: ChangeLine) -> tuple[Text, Text, Text, Text]:
 
 
 def results_table(results: Sequence[Result]) -> Table:
-    """The outcome: each cache beside what the server has."""
+    """Return the result: each cache compared with the server."""
     table = _table(expand=False)
     table.add_column("INFORMER", no_wrap=True)
     for title in ("OBJECTS", "EVENTS", "LISTS", "WATCHES"):

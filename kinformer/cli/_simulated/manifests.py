@@ -1,6 +1,6 @@
-"""The manifests of the simulated cluster: what its controllers, scheduler and kubelets would write.
+"""The manifests of the simulated cluster, as its controllers, scheduler and kubelets write them.
 
-Only functions from a few facts to dicts; when what happens is the affair of `_simulation`.
+The functions are pure and return dicts. `simulation` decides when each of them is written.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ BACKUP_GROUP: Final = "demo.example.com"
 BACKUP_API: Final = f"{BACKUP_GROUP}/v1"
 """The `apiVersion` of its objects."""
 NODE_LEASES: Final = "kube-node-lease"
-"""Where the kubelets keep their leases (KEP-589)."""
+"""The namespace of the kubelets' leases (KEP-589)."""
 
 _REGISTRY: Final = "registry.example.com"
 
 
 def namespace(name: str) -> Manifest:
-    """A namespace."""
+    """Return a namespace."""
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
 def node(name: str, *, zone: str) -> Manifest:
-    """A node that has just registered."""
+    """Return a node that has just registered."""
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -64,7 +64,7 @@ def node(name: str, *, zone: str) -> Manifest:
 
 
 def node_status(name: str, *, address: str, now: str) -> Manifest:
-    """A patch of a node's status: what it has, and that it is ready."""
+    """Return a patch of a node's status: its capacity, and that it is ready."""
     capacity = {"cpu": "16", "memory": "65843292Ki", "pods": "110"}
     return {
         "status": {
@@ -78,7 +78,7 @@ def node_status(name: str, *, address: str, now: str) -> Manifest:
 
 
 def node_heartbeat(now: str) -> Manifest:
-    """A patch of a node's status: the kubelet has looked, and all is well."""
+    """Return a patch of a node's status: a heartbeat of a healthy kubelet."""
     return {"status": {"conditions": _node_conditions(now)}}
 
 
@@ -95,7 +95,7 @@ def _node_conditions(now: str) -> list[Manifest]:
 
 
 def lease(node_name: str, now: str) -> Manifest:
-    """The lease by which a kubelet says that it lives."""
+    """Return the lease that a kubelet renews as its heartbeat."""
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
@@ -129,7 +129,7 @@ def _workload_spec(labels: dict[str, str], replicas: int, app: str, image_tag: s
 
 
 def deployment(name: str, space: str, *, labels: dict[str, str], replicas: int, image_tag: str) -> Manifest:
-    """A deployment, not yet rolled out."""
+    """Return a deployment that is not rolled out yet."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -139,7 +139,7 @@ def deployment(name: str, space: str, *, labels: dict[str, str], replicas: int, 
 
 
 def replicaset(name: str, space: str, *, labels: dict[str, str], replicas: int, image_tag: str) -> Manifest:
-    """One revision of a deployment."""
+    """Return one revision of a deployment."""
     return {
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
@@ -149,7 +149,7 @@ def replicaset(name: str, space: str, *, labels: dict[str, str], replicas: int, 
 
 
 def pod(name: str, space: str, *, labels: dict[str, str], image_tag: str, once: bool = False) -> Manifest:
-    """A pod that nobody has scheduled yet; `once` is one that runs to its end."""
+    """Return a pod without a node; with `once` its containers run to completion."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -175,7 +175,7 @@ def _container(app: str, image_tag: str, *, ready: bool, restarts: int, state: M
 
 
 def container_creating(app: str, image_tag: str, now: str) -> Manifest:
-    """A patch of a pod's status: the kubelet has it, and pulls the image."""
+    """Return a patch of a pod's status: the kubelet pulls the image."""
     waiting = {"waiting": {"reason": "ContainerCreating"}}
     return {
         "status": {
@@ -188,7 +188,7 @@ def container_creating(app: str, image_tag: str, now: str) -> Manifest:
 
 
 def pod_running(app: str, image_tag: str, now: str, *, address: str, restarts: int = 0) -> Manifest:
-    """A patch of a pod's status: it runs, and it is ready."""
+    """Return a patch of a pod's status: running and ready."""
     running = {"running": {"startedAt": now}}
     return {
         "status": {
@@ -202,7 +202,7 @@ def pod_running(app: str, image_tag: str, now: str, *, address: str, restarts: i
 
 
 def pod_crashed(app: str, image_tag: str, now: str, *, restarts: int) -> Manifest:
-    """A patch of a pod's status: its container has died, and is started again after a while."""
+    """Return a patch of a pod's status: its container crashed and waits for a restart."""
     waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
     return {
         "status": {
@@ -214,7 +214,7 @@ def pod_crashed(app: str, image_tag: str, now: str, *, restarts: int) -> Manifes
 
 
 def finished(app: str, image_tag: str, now: str, *, phase: Literal["Succeeded", "Failed"]) -> Manifest:
-    """A patch of a pod's status: its container has ended."""
+    """Return a patch of a pod's status: its container has ended."""
     good = phase == "Succeeded"
     ended = {
         "terminated": {"exitCode": 0 if good else 1, "reason": "Completed" if good else "Error", "finishedAt": now}
@@ -229,7 +229,7 @@ def finished(app: str, image_tag: str, now: str, *, phase: Literal["Succeeded", 
 
 
 def backup_definition() -> Manifest:
-    """The custom resource of the demo: a backup that runs from time to time."""
+    """Return the custom resource definition of the demo: scheduled backups."""
     anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -260,7 +260,7 @@ def backup_definition() -> Manifest:
 
 
 def backup(name: str, space: str, *, source: str, schedule: str) -> Manifest:
-    """A backup that has not run yet."""
+    """Return a backup that has not run yet."""
     return {
         "apiVersion": BACKUP_API,
         "kind": "Backup",

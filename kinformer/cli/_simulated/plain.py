@@ -16,25 +16,25 @@ __all__ = ["PlainView", "aligned"]
 
 
 class PlainView:
-    """A line a second, and one for each notice.
+    """Prints a line each second, and one for each notice.
 
     Args:
-        out: writes text.
+        out: a function that writes text.
     """
 
     interval: Final = 1.0
 
     def __init__(self, out: Callable[[str], None] = write) -> None:
         self._out = out
-        self._told = 0
+        self._printed = 0
         self._shown: object = None
         self._line_at = 0.0
 
     def show(self, scene: Scene) -> None:
-        """Print what is new since the last time."""
-        for notice in scene.notices[self._told :]:
+        """Print the new notices, and once a second the totals."""
+        for notice in scene.notices[self._printed :]:
             self._write(f"{notice.at:5.1f} s  {'! ' if notice.level == 'bad' else ''}{notice.text}")
-        self._told = len(scene.notices)
+        self._printed = len(scene.notices)
         if scene.elapsed < self._line_at:
             return
         self._line_at = scene.elapsed + self.interval * 0.9
@@ -46,7 +46,7 @@ class PlainView:
         self._write(line)
 
     def finish(self, results: Sequence[Result]) -> None:
-        """Print the outcome."""
+        """Print the result."""
         rows = [("INFORMER", "OBJECTS", "EVENTS", "LISTS", "WATCHES", "EQUAL")]
         rows += [
             (
@@ -78,7 +78,7 @@ class PlainView:
 
 
 def aligned(rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = ()) -> list[str]:
-    """Rows as lines with columns below each other; `numbers`: which columns stand to the right."""
+    """Return rows as lines with aligned columns; the columns in `numbers` are aligned to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:

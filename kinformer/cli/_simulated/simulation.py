@@ -1,9 +1,9 @@
-"""What happens in the simulated cluster, and when: controllers, a scheduler, kubelets and people, all from one seed.
+"""The simulated cluster: controllers, a scheduler, kubelets and users, all from one seed.
 
-Pure: time is an argument, chance has a seed, and what comes out are `Change`s for somebody else to write to an API
-server (`_cluster`). Each actor is a generator that does something and yields how many seconds it waits then.
+The simulation is pure: time is an argument, random numbers come from a seed, and the results are `Change`s, which
+`cluster` writes to an API server. Each actor is a generator that does one step and yields the seconds until its next.
 
-    people ──▶ deployment ──▶ replica sets ──▶ pods ──▶ scheduler ──▶ kubelet          backups ──▶ pods that end
+    users  ──▶ deployment ──▶ replica sets ──▶ pods ──▶ scheduler ──▶ kubelet          backups ──▶ pods that end
     (release)   (rollout)     (count)          (Pending) (node)       (Running, crashed, gone)
 """
 
@@ -28,7 +28,7 @@ __all__ = ["SPACES", "Bind", "Change", "Create", "Patch", "Ref", "Remove", "Simu
 Actor: TypeAlias = "Generator[float, None, None]"
 
 SPACES: Final = ("shop", "data", "platform")
-"""The namespaces of the workloads; the first is where most of it happens."""
+"""The namespaces of the workloads; most changes happen in the first."""
 
 # name, namespace, tier, share of the pods
 _WORKLOADS: Final = (
@@ -48,16 +48,18 @@ _WORKLOADS: Final = (
 _ZONES: Final = ("eu-1a", "eu-1b", "eu-1c")
 _SCHEDULES: Final = ("hourly", "daily", "weekly")
 _BACKUPS: Final = 18
-_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"  # that of Kubernetes' generated names: spells no words
+_ALPHABET: Final = (
+    "bcdfghjklmnpqrstvwxz2456789"  # the alphabet of Kubernetes' generated names: without vowels, no words appear
+)
 _SPREAD: Final = 5_882_353  # a prime that the alphabet's size does not divide
 _THERE_ALREADY: Final = 0.6
-"""The share of the pods that run before anybody looks; the others come in the first seconds."""
+"""The share of the pods that run at the start; the others start in the first seconds."""
 _REVISIONS_KEPT: Final = 2
 _GRACE: Final = 30
 
 
 class Ref(NamedTuple):
-    """Which object."""
+    """The identity of an object."""
 
     api_version: str
     kind: str
@@ -67,21 +69,21 @@ class Ref(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Create an object; `owner` is to be made its controlling owner, once its uid is known."""
+    """Create an object; `owner` becomes its controlling owner."""
 
     manifest: Manifest
     owner: Ref | None = None
 
     @property
     def ref(self) -> Ref:
-        """Which object."""
+        """The identity of the object."""
         metadata = self.manifest["metadata"]
         return Ref(self.manifest["apiVersion"], self.manifest["kind"], metadata.get("namespace", ""), metadata["name"])
 
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Merge something into an object (RFC 7396), or into its status."""
+    """Merge a patch into an object (RFC 7396), or into its status."""
 
     ref: Ref
     patch: Manifest
@@ -151,12 +153,12 @@ class _Deployment:
 
 
 class Simulation:
-    """A small cluster at work.
+    """A simulation of a small cluster.
 
     Args:
-        seed: the same seed does the same things at the same times.
-        pods: how many pods the deployments have together, at least one each.
-        nodes: how many nodes there are.
+        seed: the random seed; the same seed gives the same changes at the same times.
+        pods: total number of pods of the deployments; each has at least one.
+        nodes: number of nodes.
         started: the wall-clock time of second 0, for the time stamps inside the objects.
     """
 
@@ -165,7 +167,7 @@ class Simulation:
             msg = f"a cluster has at least one node and no negative number of pods, not {nodes} and {pods}"
             raise ValueError(msg)
         self.now = 0.0
-        self._rng = random.Random(seed)  # noqa: S311 - a story, not a secret
+        self._rng = random.Random(seed)  # noqa: S311 - a simulation, no secret
         self._started = started or datetime(2026, 1, 1, tzinfo=UTC)
         self._changes: list[Change] = []
         self._actors: list[tuple[float, int, Actor]] = []
@@ -178,12 +180,12 @@ class Simulation:
 
     @property
     def planned_objects(self) -> int:
-        """How many objects there are, nearly, once the first seconds have passed."""
+        """The approximate number of objects after the first seconds."""
         pods = sum(deployment.replicas for deployment in self._deployments)
         return pods + 2 * len(self._deployments) + 2 * len(self._nodes) + _BACKUPS
 
     def opening(self) -> list[Change]:
-        """What is there before anybody looks, beside the namespaces a new cluster has. To be asked for once, first."""
+        """Return the initial objects, beside the namespaces of a new cluster. Call it once, before `advance`."""
         for space in SPACES:
             self._do(Create(manifests.namespace(space)))
         self._do(Create(manifests.backup_definition()))
@@ -209,7 +211,7 @@ class Simulation:
         return self._taken_changes()
 
     def advance(self, now: float) -> list[Change]:
-        """What happens from where we are up to second `now`, in order."""
+        """Return the changes up to second `now`, in order."""
         while self._actors and self._actors[0][0] <= now:
             self.now, _, actor = heapq.heappop(self._actors)
             pause = next(actor, None)
@@ -245,7 +247,7 @@ class Simulation:
     # The controllers.
 
     def _rollout(self, deployment: _Deployment) -> Actor:
-        """The deployment controller: brings new pods up and old ones down, a quarter more than wanted at a time."""
+        """The deployment controller: starts new pods and stops old ones, with a surge of a quarter."""
         surge = max(1, deployment.replicas // 4)
         while True:
             current, before = deployment.current, deployment.sets[:-1]
@@ -276,7 +278,7 @@ class Simulation:
             self._do(Patch(deployment.ref, {"status": status}, "status"))
 
     def _replicas(self, replicas: _ReplicaSet) -> Actor:
-        """The replica set controller: as many pods as wanted, a few at a time."""
+        """The replica set controller: creates or deletes pods, a few at a time, until the number is right."""
         while not replicas.removed:
             lack = replicas.desired - len(replicas.pods)
             at_once = max(1, abs(lack) // 8)
@@ -315,7 +317,7 @@ class Simulation:
             self._do(Remove(replicas.ref))
             deployment.sets.remove(replicas)
 
-    # A pod's life: scheduler and kubelet.
+    # The life of a pod: scheduler and kubelet.
 
     def _new_pod(self, replicas: _ReplicaSet) -> _Pod:
         name = f"{replicas.ref.name}-{self._word(5)}"
@@ -328,7 +330,7 @@ class Simulation:
         return pod
 
     def _life(self, pod: _Pod) -> Actor:
-        """Pending, scheduled, ContainerCreating, Running; unless it is deleted on the way."""
+        """Take a pod through Pending, scheduled, ContainerCreating and Running, unless it is deleted before."""
         yield self._rng.uniform(0.05, 0.25)
         if pod.leaving:
             return
@@ -350,7 +352,7 @@ class Simulation:
         self._do(Patch(pod.ref, status, "status"))
 
     def _delete(self, pod: _Pod) -> None:
-        """As the API server does: a pod that never got a node, or has ended, goes at once; others are given time."""
+        """Delete a pod as the API server does: at once if it has no node or has ended, otherwise with a grace period."""
         pod.leaving, pod.ready = True, False
         if not pod.node or pod.ended:
             self._do(Remove(pod.ref))
@@ -363,7 +365,7 @@ class Simulation:
         yield from ()
 
     def _kubelet(self, node: str) -> Actor:
-        """Renews its lease every 2 seconds (a real one: 10) and tells of its health at every fifth."""
+        """A kubelet: renews its lease every 2 seconds (a real one: 10) and reports its health every fifth time."""
         lease, ref = Ref("coordination.k8s.io/v1", "Lease", manifests.NODE_LEASES, node), Ref("v1", "Node", "", node)
         for beat in itertools.count(1):
             self._do(Patch(lease, {"spec": {"renewTime": self._stamp(micro=True)}}))
@@ -371,14 +373,14 @@ class Simulation:
                 self._do(Patch(ref, manifests.node_heartbeat(self._stamp()), "status"))
             yield self._rng.uniform(1.8, 2.2)
 
-    # What people do, and what befalls them.
+    # Releases and incidents.
 
     def _releases(self) -> Actor:
-        """Every few seconds somebody releases a new version of something."""
+        """Release a new version of a deployment every few seconds."""
         while True:
-            calm = [deployment for deployment in self._deployments if not deployment.rolling]
-            if calm:
-                deployment = self._rng.choice(calm)
+            settled = [deployment for deployment in self._deployments if not deployment.rolling]
+            if settled:
+                deployment = self._rng.choice(settled)
                 deployment.revision += 1
                 tag = f"v{deployment.revision}"
                 image = manifests.deployment(
@@ -390,7 +392,7 @@ class Simulation:
             yield self._rng.uniform(3, 5)
 
     def _incidents(self) -> Actor:
-        """A container dies, and is started again."""
+        """Let a container crash and restart."""
         while True:
             pod = self._pick(tier=None)
             if pod is not None:
@@ -407,15 +409,15 @@ class Simulation:
         yield from ()
 
     def _quarantine(self) -> Actor:
-        """Somebody takes a pod aside to look at it: it leaves its replica set, and any selector on its tier."""
+        """Put a pod into quarantine: it leaves its replica set and all selectors on its tier."""
         while True:
             pod = self._pick(tier="web")
             if pod is not None:
                 for deployment in self._deployments:
                     for replicas in deployment.sets:
                         replicas.pods.pop(pod.ref.name, None)
-                aside = {"labels": {"tier": "quarantine", "pod-template-hash": None}, "ownerReferences": None}
-                self._do(Patch(pod.ref, {"metadata": aside}))
+                quarantined = {"labels": {"tier": "quarantine", "pod-template-hash": None}, "ownerReferences": None}
+                self._do(Patch(pod.ref, {"metadata": quarantined}))
                 self._start(self._release_quarantined(pod), self._rng.uniform(2, 4))
             yield self._rng.uniform(2, 4)
 
@@ -424,7 +426,7 @@ class Simulation:
         yield from ()
 
     def _maintenance(self) -> Actor:
-        """A node is cordoned for a while."""
+        """Cordon a node for some seconds."""
         while True:
             node = self._rng.choice(self._nodes)
             self._cordoned.add(node)
@@ -435,7 +437,7 @@ class Simulation:
             yield self._rng.uniform(2, 4)
 
     def _backup(self, backup: Ref, source: str) -> Actor:
-        """The backup operator: runs a pod to its end, and tells how far it has come."""
+        """The backup operator: runs a pod to completion and writes the progress into the status."""
         while True:
             pod = _Pod(
                 Ref("v1", "Pod", backup.namespace, f"backup-{backup.name}-{self._word(5)}"), "backup", "v3",
@@ -444,27 +446,27 @@ class Simulation:
             labels = {"app": "backup", "tier": "worker", "source": source}
             manifest = manifests.pod(pod.ref.name, pod.ref.namespace, labels=labels, image_tag=pod.tag, once=True)
             self._do(Create(manifest, owner=backup))
-            self._tell(backup, phase="Running", progress=0, pod=pod.ref.name)
+            self._report(backup, phase="Running", progress=0, pod=pod.ref.name)
             yield from self._life(pod)
             fails = self._rng.random() < 0.2
             for progress in (25, 50, 75):
                 yield self._rng.uniform(0.3, 0.7)
-                self._tell(backup, progress=progress)
+                self._report(backup, progress=progress)
                 if fails and progress == 50:
                     break
             yield self._rng.uniform(0.1, 0.4)
             pod.ended, pod.ready = True, False
             outcome: Literal["Succeeded", "Failed"] = "Failed" if fails else "Succeeded"
             self._do(Patch(pod.ref, manifests.finished(pod.app, pod.tag, self._stamp(), phase=outcome), "status"))
-            self._tell(backup, phase=outcome, lastRun=self._stamp(), **({} if fails else {"progress": 100}))
+            self._report(backup, phase=outcome, lastRun=self._stamp(), **({} if fails else {"progress": 100}))
             yield self._rng.uniform(2, 4)
             self._delete(pod)
             yield self._rng.uniform(3, 9)
 
-    def _tell(self, backup: Ref, **status: object) -> None:
+    def _report(self, backup: Ref, **status: object) -> None:
         self._do(Patch(backup, {"status": status}, "status"))
 
-    # Small things.
+    # Details.
 
     def _pick(self, *, tier: str | None) -> _Pod | None:
         pods = [
@@ -487,7 +489,7 @@ class Simulation:
         return changes
 
     def _word(self, length: int) -> str:
-        """A word as in generated names, and never the same twice: a counter, spread over all words of five letters."""
+        """Return a unique word as in generated names: a counter, spread over all words of five letters."""
         letters = len(_ALPHABET)
         number = next(self._words) * _SPREAD % letters**5
         word = ""

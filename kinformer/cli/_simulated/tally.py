@@ -1,4 +1,4 @@
-"""What the demo counts, and the picture of one moment that its views draw."""
+"""The counts of the demo, and the scene that its views draw."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["ChangeLine", "Counts", "Notice", "Row", "Scene", "Tally", "Verdict", "row_of", "verdict_of"]
 
 RATE_WINDOW: Final = 2.0
-"""Seconds over which a rate is taken."""
+"""Seconds over which a rate is computed."""
 
 _HISTORY: Final = 10
-_PACE: Final = 0.14  # seconds between two changes shown: nobody reads a hundred lines a second
+_PACE: Final = 0.14  # seconds between two shown changes, so that they can be read
 _KEPT: Final = 60
-_DULL: Final = {"heartbeat", "renewed", "unchanged"}
+_UNINTERESTING: Final = {"heartbeat", "renewed", "unchanged"}
 
 Level: TypeAlias = Literal["good", "busy", "bad"]
 
@@ -40,7 +40,7 @@ _LEVELS: Final[dict[Health, Level]] = {
 
 @dataclass(frozen=True, slots=True)
 class ChangeLine:
-    """One change, for people."""
+    """The text of one change."""
 
     at: float
     mark: Literal["+", "~", "-"]
@@ -51,7 +51,7 @@ class ChangeLine:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something about the whole, at a time."""
+    """A message about the demo, with its time."""
 
     at: float
     level: Level
@@ -60,7 +60,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How an informer is."""
+    """The health of an informer, in words."""
 
     level: Level
     text: str
@@ -68,7 +68,7 @@ class Verdict:
 
 @dataclass(slots=True)
 class Counts:
-    """What one handler was told."""
+    """The number of events of one handler."""
 
     listed: int = 0
     added: int = 0
@@ -79,11 +79,11 @@ class Counts:
 
     @property
     def events(self) -> int:
-        """Changes, without what was there at the beginning."""
+        """Number of changes, without the initial objects."""
         return self.added + self.updated + self.deleted
 
     def sample(self, now: float) -> float:
-        """Events a second over the last two; to be asked regularly."""
+        """Return the events per second of the last two seconds; call it regularly."""
         samples = self._samples
         samples.append((now, self.events))
         while len(samples) > 1 and samples[1][0] <= now - RATE_WINDOW:
@@ -94,7 +94,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One informer at one moment."""
+    """The figures of one informer at one moment."""
 
     name: str
     objects: int
@@ -105,18 +105,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """All there is to show at one moment. Times are seconds since the beginning.
+    """The figures of all informers at one moment. Times are seconds since the start.
 
     Attributes:
-        url: the server's.
-        elapsed: how long it has been going.
-        duration: how long it is to go.
-        cached: objects in the caches that count towards `planned`.
-        planned: how many there are to be.
+        url: the URL of the server.
+        elapsed: seconds since the start.
+        duration: seconds of the whole demo.
+        cached: number of cached objects that count towards `planned`.
+        planned: expected number of objects.
         version: the server's resource version.
         rows: the informers.
         latest: some of the latest changes, the newest last.
-        notices: what was said about the whole, the newest last.
+        notices: messages about the demo, the newest last.
     """
 
     url: str
@@ -131,20 +131,20 @@ class Scene:
 
     @property
     def events(self) -> int:
-        """Events of all informers."""
+        """Number of events of all informers."""
         return sum(row.counts.events for row in self.rows)
 
     @property
     def rate(self) -> float:
-        """Events a second of all informers."""
+        """Events per second of all informers."""
         return sum(row.rate for row in self.rows)
 
 
 class Tally:
-    """Counts what handlers are told, and remembers some of it.
+    """Counts the events of handlers and keeps some of the latest.
 
     Args:
-        clock: seconds since the beginning.
+        clock: returns the seconds since the start.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -155,8 +155,8 @@ class Tally:
         self._next_line = 0.0
         self._next_history = 0.0
 
-    def handler(self, name: str, *, told: bool) -> Callable[[Event], None]:
-        """A handler that counts under a name; `told`: whether its changes are among the latest."""
+    def handler(self, name: str, *, shown: bool) -> Callable[[Event], None]:
+        """Return a handler that counts under a name; with `shown` its changes are among the latest."""
         counts = self.counts[name] = Counts()
 
         def handle(event: Event) -> None:
@@ -170,32 +170,32 @@ class Tally:
                     counts.deleted += 1
                 case _:
                     counts.updated += 1
-            if told:
-                self._tell(event)
+            if shown:
+                self._keep(event)
 
         return handle
 
     def say(self, level: Level, text: str) -> None:
-        """Note something about the whole."""
+        """Add a message about the demo."""
         self.notices.append(Notice(self._clock(), level, text))
 
     def rate(self, name: str, now: float) -> float:
-        """Events a second under a name."""
+        """Return the events per second under a name."""
         return self.counts[name].sample(now)
 
     def remember_rates(self, rates: dict[str, float], now: float) -> None:
-        """Keep the rates for their curves, twice a second."""
+        """Keep the rates for the curves, twice a second."""
         if now >= self._next_history:
             self._next_history = now + 0.5
             for name, rate in rates.items():
                 self.counts[name].rates.append(rate)
 
-    def _tell(self, event: Event) -> None:
+    def _keep(self, event: Event) -> None:
         now = self._clock()
         if now < self._next_line:
             return
         what = describe(event)
-        if what in _DULL:
+        if what in _UNINTERESTING:
             return
         self._next_line = now + _PACE
         obj = event.obj
@@ -224,6 +224,6 @@ def verdict_of(status: InformerStatus) -> Verdict:
 
 
 def row_of(name: str, informer: SharedInformer, tally: Tally, now: float) -> Row:
-    """An informer as it is now."""
+    """Return the present figures of an informer."""
     status = informer.status
     return Row(name, status.objects, tally.counts[name], tally.rate(name, now), verdict_of(status))

@@ -1,4 +1,4 @@
-"""Which view of the demo: a screen in a terminal, lines of text elsewhere; and a picture for the manual."""
+"""Choose the view of the demo: a screen in a terminal, otherwise lines of text; and a picture for the manual."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from kinformer.cli._simulated.demo import Album, Result, View
+    from kinformer.cli._simulated.demo import Recorder, Result, View
     from kinformer.cli._simulated.tally import Scene
 
-__all__ = ["album", "view"]
+__all__ = ["recorder", "view"]
 
 _WIDTH: Final = 100
 _HEIGHT: Final = 29
 
 
 def view(*, plain: bool) -> View:
-    """The view that fits standard output."""
+    """Return the view that fits standard output."""
     if plain or not sys.stdout.isatty() or os.environ.get("TERM") in {None, "", "dumb"}:
         return PlainView()
     from rich.console import Console
@@ -35,17 +35,17 @@ def view(*, plain: bool) -> View:
 
 
 @contextlib.contextmanager
-def album(file: Path | None) -> Iterator[Album | None]:
-    """Something that keeps a picture of the demo (SVG), written in the end."""
+def recorder(file: Path | None) -> Iterator[Recorder | None]:
+    """Return a recorder that writes a picture of the demo (SVG) at the end; `None` without a file."""
     if file is None:
         yield None
         return
-    pictures = _SvgAlbum()
+    pictures = _SvgRecorder()
     yield pictures
     pictures.save(file)
 
 
-class _SvgAlbum:
+class _SvgRecorder:
     def __init__(self) -> None:
         from rich.console import Console
 
@@ -53,7 +53,7 @@ class _SvgAlbum:
         self._kept = False
 
     def keep(self, scene: Scene) -> None:
-        """Keep the first scene that is offered."""
+        """Record the first scene."""
         from kinformer.cli._simulated.live import draw
 
         if not self._kept:
@@ -61,7 +61,7 @@ class _SvgAlbum:
             self._console.print(draw(scene, _HEIGHT))
 
     def finish(self, results: Sequence[Result]) -> None:
-        """Keep the outcome."""
+        """Record the result."""
         from kinformer.cli._simulated.live import results_table
 
         self._console.print()

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from kinformer.cli._escapes import escaped, one_line, survive_any_encoding
-from kinformer.cli._session import complain, conduct
+from kinformer.cli._session import print_error, run_command
 from kinformer.errors import ForbiddenError
 
 HOSTILE = "\x1b]0;owned\x07\x1b[31mred\x9b5m\x7f\u202egnp.exe\u2066"
@@ -47,7 +47,7 @@ def test_any_encoding_takes_any_text(encoding: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_messages_on_standard_error_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
-    complain(f"no {HOSTILE}")
+    print_error(f"no {HOSTILE}")
     assert CONTROLS.intersection(capsys.readouterr().err) == {"\n"}
 
 
@@ -60,7 +60,7 @@ def test_errors_and_logs_and_tracebacks_are_escaped(verbose: bool, capsys: pytes
     before = logging.getLogger().handlers[:]
     level = logging.getLogger().level
     try:
-        assert conduct(command, verbose=verbose) == 1
+        assert run_command(command, verbose=verbose) == 1
     finally:
         logging.getLogger().handlers[:] = before
         logging.getLogger().setLevel(level)

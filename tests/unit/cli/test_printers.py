@@ -98,7 +98,7 @@ def test_below_an_update_stands_what_it_changed() -> None:
     lines = printer.lines(changes).splitlines()
     assert [line.split()[0] for line in lines] == ["MODIFIED", "~", "MODIFIED", "nothing", "DELETED"]
     assert lines[1] == "    ~ spec.replicas: 1 → 2"
-    assert lines[3] == "    nothing but its resource version"
+    assert lines[3] == "    only its resource version"
 
 
 def test_with_differences_the_rows_stand_below_each_other() -> None:

@@ -1,4 +1,4 @@
-"""The question that `kinformer get` and `kinformer watch` answer: objects of a resource, in a form."""
+"""The query of `kinformer get` and `kinformer watch`: the objects to print, and the form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kinformer.cli._printers import (
     wants_color,
 )
 from kinformer.cli._selection import Selection
-from kinformer.cli._session import UsageProblem, complain, write
+from kinformer.cli._session import UsageProblem, print_error, write
 from kinformer.client import TableListerWatcher
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
-__all__ = ["Form", "Question", "hint_at_secrets", "print_all", "printer_of", "say_nothing_found", "source_of"]
+__all__ = ["Form", "Query", "hint_at_secrets", "print_all", "printer_of", "say_nothing_found", "source_of"]
 
 
 class Form(enum.StrEnum):
@@ -46,22 +46,22 @@ class Form(enum.StrEnum):
 
     @property
     def is_table(self) -> bool:
-        """Return whether it has columns."""
+        """Return whether the form has columns."""
         return self in {Form.TABLE, Form.WIDE}
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Query:
     """The objects to print, and the form.
 
     Attributes:
-        resource: as kubectl names it; "pods/web-0" names one object, too.
+        resource: a name as in kubectl; "pods/web-0" names one object.
         name: only the object of that name.
         selection: the namespace and the selectors.
         form: the form to print them in.
-        template: of the form jsonpath.
+        template: the template of the form jsonpath.
         show_secrets: whether the values of Secrets are shown.
-        diff: whether a table says below each modification what changed.
+        diff: whether a table shows the differences below each modification.
 
     Raises:
         UsageProblem: a template does not parse, or two parts contradict each other.
@@ -86,20 +86,20 @@ class Question:
         if self.name and self.selection.all_namespaces:
             raise UsageProblem(f"{self.name!r} is an object in one namespace; leave -A out")
         if self.name and (self.selection.label_selector or self.selection.field_selector):
-            raise UsageProblem(f"{self.name!r} names the object, so there is nothing to select; leave the selector out")
+            raise UsageProblem(f"{self.name!r} names the object, so a selector has nothing to select; leave it out")
         if self.diff and self.form is not Form.TABLE:
             raise UsageProblem(f"--diff goes with the table; leave -o {self.form} out")
         if self.form is Form.JSONPATH:
             _json_path(self.template)
 
 
-def source_of(client: Client, question: Question, resource: Resource, namespace: str | None) -> HttpListerWatcher:
-    """Return the source of the objects: rows of a table where rows are all that is shown, whole objects elsewhere."""
+def source_of(client: Client, query: Query, resource: Resource, namespace: str | None) -> HttpListerWatcher:
+    """Return the source of the objects: rows of a table if only rows are shown, otherwise whole objects."""
     from kinformer.labels import FieldSelector
 
-    selection = question.selection
-    fields = FieldSelector.parse({"metadata.name": question.name} if question.name else selection.field_selector)
-    if question.form.is_table and not question.diff:
+    selection = query.selection
+    fields = FieldSelector.parse({"metadata.name": query.name} if query.name else selection.field_selector)
+    if query.form.is_table and not query.diff:
         return client.table_watch(
             resource, namespace=namespace, label_selector=selection.label_selector, field_selector=str(fields)
         )
@@ -108,14 +108,14 @@ def source_of(client: Client, question: Question, resource: Resource, namespace:
         namespace=namespace,
         label_selector=selection.label_selector,
         field_selector=str(fields),
-        metadata_only=question.form is Form.NAME,
+        metadata_only=query.form is Form.NAME,
     )
 
 
-def printer_of(question: Question, resource: Resource, source: HttpListerWatcher, *, marked: bool) -> Printer:
-    """Return the printer for the form; `marked` makes it say what happened to each object."""
-    secrets = question.show_secrets
-    match question.form:
+def printer_of(query: Query, resource: Resource, source: HttpListerWatcher, *, marked: bool) -> Printer:
+    """Return the printer for the form; with `marked` it names the change of each object."""
+    secrets = query.show_secrets
+    match query.form:
         case Form.JSON:
             return JsonPrinter(marked=marked, show_secrets=secrets)
         case Form.YAML:
@@ -123,18 +123,18 @@ def printer_of(question: Question, resource: Resource, source: HttpListerWatcher
         case Form.NAME:
             return NamePrinter()
         case Form.JSONPATH:
-            as_list = not marked and not question.name
-            return JsonPathPrinter(_json_path(question.template), as_list=as_list, show_secrets=secrets)
+            as_list = not marked and not query.name
+            return JsonPathPrinter(_json_path(query.template), as_list=as_list, show_secrets=secrets)
     color = wants_color()
     table = TablePrinter(
         resource,
         columns=lambda: source.columns if isinstance(source, TableListerWatcher) else (),
         marked=marked,
-        namespaced=resource.namespaced and question.selection.all_namespaces,
-        wide=question.form is Form.WIDE,
+        namespaced=resource.namespaced and query.selection.all_namespaces,
+        wide=query.form is Form.WIDE,
         color=color,
     )
-    return DiffPrinter(table, show_secrets=secrets, color=color) if question.diff else table
+    return DiffPrinter(table, show_secrets=secrets, color=color) if query.diff else table
 
 
 def print_all(printer: Printer, objects: Iterable[KubeObject]) -> None:
@@ -143,18 +143,18 @@ def print_all(printer: Printer, objects: Iterable[KubeObject]) -> None:
 
 
 def say_nothing_found(resource: Resource, namespace: str | None) -> None:
-    """Say on standard error that there are no objects."""
-    complain(f"no {resource.qualified} found" + (f" in namespace {namespace}; -A looks in all" if namespace else ""))
+    """Report on standard error that there are no objects."""
+    print_error(f"no {resource.qualified} found" + (f" in namespace {namespace}; -A looks in all" if namespace else ""))
 
 
 _ABOUT_DATA: Final = re.compile(r"data\b")
 
 
-def hint_at_secrets(question: Question, resource: Resource, objects: Sequence[KubeObject]) -> None:
-    """Say once that values of Secrets are hidden, where a template asks for nothing else."""
-    asked = question.form is Form.JSONPATH and _ABOUT_DATA.search(question.template)
-    if asked and not question.show_secrets and any(map(is_secret, objects)):
-        complain(f"values of {resource.qualified} are hidden; --show-secrets shows them")
+def hint_at_secrets(query: Query, resource: Resource, objects: Sequence[KubeObject]) -> None:
+    """Report that values of Secrets are hidden, if a template asks for them."""
+    asked = query.form is Form.JSONPATH and _ABOUT_DATA.search(query.template)
+    if asked and not query.show_secrets and any(map(is_secret, objects)):
+        print_error(f"values of {resource.qualified} are hidden; --show-secrets shows them")
 
 
 def _json_path(template: str) -> JsonPath:
