@@ -307,7 +307,7 @@ class _Parser:
         try:
             return json.loads(text)
         except ValueError:
-            raise self._wrong(f"{text!r} cannot be compared with; put text in quotes") from None
+            raise self._wrong(f"{text!r} cannot be compared; put text in quotes") from None
 
     def _wrong(self, why: str) -> JsonPathError:
         return JsonPathError(f"jsonpath {self._text!r}: {why}")

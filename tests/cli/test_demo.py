@@ -27,7 +27,7 @@ def test_the_demo_ends_with_each_cache_equal_to_the_server(kinformer: Callable[.
     assert outcome.code == 0, outcome.err
     assert "caches in sync" in outcome.out
     assert "the server cuts all 7 watches and forgets its history" in outcome.out
-    assert "all 7 informers are back" in outcome.out
+    assert "all 7 informers watch again" in outcome.out
     assert outcome.out.splitlines()[-1].startswith("7 caches, ")
     assert outcome.out.splitlines()[-1].endswith("each cache is equal to the server.")
     assert "\x1b" not in outcome.out

@@ -166,7 +166,7 @@ async def test_trouble_is_told_below_the_row_and_colors_it(
     (row,) = rows_of(status, None, 1)
     assert row.level == "bad"
     assert row.trouble.startswith("ForbiddenError: ")
-    assert "; tries again in 0." in row.trouble
+    assert "; next try in 0." in row.trouble
     assert f"! pods.v1: {row.trouble}" in plain(status, None, 1)
 
 

@@ -352,7 +352,7 @@ class Simulation:
         self._do(Patch(pod.ref, status, "status"))
 
     def _delete(self, pod: _Pod) -> None:
-        """Delete a pod as the API server does: at once if it has no node or has ended, otherwise with a grace period."""
+        """Delete a pod as the API server does: at once without a node or after its end, else with a grace period."""
         pod.leaving, pod.ready = True, False
         if not pod.node or pod.ended:
             self._do(Remove(pod.ref))

@@ -80,7 +80,7 @@ def test_what_is_not_there_is_nothing(template: str) -> None:
         ("{.a}{end}", "{end} without {range}"),
         ("{.a[x]}", r"\[x\] is no index, range, name in quotes or filter"),
         ("{.a[1:x]}", r"\[1:x\] is no range"),
-        ("{.a[?(@.b==Ready)]}", "'Ready' is nothing to compare with; text is put in quotes"),
+        ("{.a[?(@.b==Ready)]}", "'Ready' cannot be compared; put text in quotes"),
         ("{.a.[0]}", "names no field"),
         ("{a b}", "a field begins with a dot"),
     ],

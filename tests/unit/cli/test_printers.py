@@ -96,7 +96,7 @@ def test_below_an_update_stands_what_it_changed() -> None:
         Change("DELETED", deployment(2, "4")),
     ]
     lines = printer.lines(changes).splitlines()
-    assert [line.split()[0] for line in lines] == ["MODIFIED", "~", "MODIFIED", "nothing", "DELETED"]
+    assert [line.split()[0] for line in lines] == ["MODIFIED", "~", "MODIFIED", "only", "DELETED"]
     assert lines[1] == "    ~ spec.replicas: 1 → 2"
     assert lines[3] == "    only its resource version"
 
