@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kinformer.cache.lister import Lister
     from kinformer.cache.snapshot import CacheSnapshot
     from kinformer.cache.storage import StorageStatus
-    from kinformer.client import Client
+    from kinformer.client import CachedClient, Client
     from kinformer.config import ClusterConfig
     from kinformer.controller import Controller, Requeue, TerminalError
     from kinformer.controller.status import ControllerState, ControllerStatus
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         ApiError,
         ApplyConflictError,
         BadRequestError,
+        CacheMissError,
         CacheSyncError,
         ConfigError,
         ConflictError,
@@ -116,8 +117,10 @@ __all__ = [
     "ApplyConflictError",
     "Backoff",
     "BadRequestError",
+    "CacheMissError",
     "CacheSnapshot",
     "CacheSyncError",
+    "CachedClient",
     "Client",
     "ClusterConfig",
     "ConfigError",
@@ -212,6 +215,7 @@ _HOME = {
             "ApiError",
             "ApplyConflictError",
             "BadRequestError",
+            "CacheMissError",
             "CacheSyncError",
             "ConfigError",
             "ConflictError",
@@ -256,6 +260,7 @@ _HOME = {
     ),
     "Backoff": "backoff",
     "RetryPolicy": "backoff",
+    "CachedClient": "client",
     "Client": "client",
     "ClusterConfig": "config",
     "Controller": "controller",

@@ -18,6 +18,7 @@
     │   ├── DecodeError (ValueError)               not the JSON of a Kubernetes object
     │   ├── TransformError                         the transform raised
     │   └── IndexFunctionError                     an index function raised
+    ├── CacheMissError (LookupError)               no cache can answer, and the server is not to be asked
     ├── CacheSyncError (TimeoutError)              caches that are not in sync; names each and its last error
     ├── WaitTimeoutError (TimeoutError)            the awaited state did not come in time
     ├── UnexpectedError                            a callback, a source or kinformer itself raised
@@ -66,6 +67,7 @@ __all__ = [
     "ApiError",
     "ApplyConflictError",
     "BadRequestError",
+    "CacheMissError",
     "CacheSyncError",
     "ConfigError",
     "ConflictError",
@@ -207,6 +209,18 @@ class TransformError(ObjectError):
 
 class IndexFunctionError(ObjectError):
     """An index function raised for this object; the object is in the cache, but not in that index."""
+
+
+class CacheMissError(KinformerError, LookupError):
+    """No cache can answer a question of a cached client that may not ask the server (`missing="error"`).
+
+    Attributes:
+        reasons: why it cannot, by the name of each informer that covers the question; empty if none does.
+    """
+
+    def __init__(self, message: str, reasons: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.reasons = dict(reasons)
 
 
 class CacheSyncError(KinformerError, TimeoutError):

@@ -38,6 +38,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "cli/_top.py": ("tests/cli/test_top.py",),
     "cli/_ui.py": ("tests/cli/test_ui.py",),
     "client/": ("tests/unit/client", "tests/wire/test_verbs.py", "tests/wire/test_list_and_watch.py"),
+    "client/_cached/": ("tests/unit/client/cached", "tests/wire/test_cached_client.py"),
     "client/_decoding/": ("tests/unit/client/decoding", "tests/wire/test_list_and_watch.py"),
     "client/_discovery.py": ("tests/wire/test_discovery.py",),
     "client/_http/": ("tests/unit/client/http", "tests/wire/test_trust.py", "tests/wire/test_large_streams.py"),

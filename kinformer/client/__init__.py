@@ -5,16 +5,31 @@ _requests      contents of their requests, checked        _written      the stat
 _list_watch    HttpListerWatcher: fulfils kinformer.listwatch
 _tables        the same for the rows that a server would show
 _discovery     the resources of a server
+_cached        CachedClient: the verbs, answered by the caches of informers
 _decoding      from bytes of lists and watches to objects and batches
 _http          requests and responses: connections, headers, codings, credentials, retries, bounds, errors
 """
 
 from __future__ import annotations
 
+from kinformer.client._cached.answers import AnsweredList, AnsweredObject, Origin
+from kinformer.client._cached.client import CachedClient, CachedClientStatus
 from kinformer.client._client import Client
 from kinformer.client._decoding.lists import ObjectList
 from kinformer.client._discovery import ServerVersion
 from kinformer.client._list_watch import HttpListerWatcher
 from kinformer.client._tables import TableColumn, TableListerWatcher
 
-__all__ = ["Client", "HttpListerWatcher", "ObjectList", "ServerVersion", "TableColumn", "TableListerWatcher"]
+__all__ = [
+    "AnsweredList",
+    "AnsweredObject",
+    "CachedClient",
+    "CachedClientStatus",
+    "Client",
+    "HttpListerWatcher",
+    "ObjectList",
+    "Origin",
+    "ServerVersion",
+    "TableColumn",
+    "TableListerWatcher",
+]

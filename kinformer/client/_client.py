@@ -10,6 +10,7 @@ from kinformer._own_writes.feed import WriteFeed
 from kinformer.backoff import RetryPolicy
 from kinformer.client import _requests as requests
 from kinformer.client import _written as answers
+from kinformer.client._cached.client import CachedClient
 from kinformer.client._decoding.lists import ObjectList, decode_page
 from kinformer.client._discovery import Discovery, ServerVersion
 from kinformer.client._http.errors import NOT_JSON
@@ -29,10 +30,13 @@ from kinformer.errors import (
 from kinformer.objects import KubeObject, ObjectKey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from kinformer._heads import AnswerEnvelope
+    from kinformer._own_writes.feed import Write
+    from kinformer.client._cached.caches import Caches, Content
+    from kinformer.client._cached.client import Missing
     from kinformer.client._requests import PatchType, PropagationPolicy, Target
     from kinformer.metrics import RequestMetrics
     from kinformer.resources import Resource
@@ -238,6 +242,44 @@ class Client:
             field_selector=field_selector,
             writes=self._writes,
         )
+
+    def on_write(self, listener: Callable[[Write], None]) -> Callable[[], None]:
+        """Call a function with each write that the server accepts from now on; return the function that stops this.
+
+        It is called in the task that wrote, before the verb returns.
+        """
+        return self._writes.listen(listener)
+
+    def cached(
+        self,
+        factory: Caches,
+        *,
+        missing: Missing = "fetch",
+        accept: Content = "whole",
+        max_age: float | None = None,
+        patience: float = 1.0,
+    ) -> CachedClient:
+        """Return a client whose `get` and `list` are answered by the informers of a factory, where they can be.
+
+            cached = client.cached(factory)
+            pod = await cached.get(PODS, "web-0", namespace="default")
+            pod.origin                      # "cache at version 4711", or "server"
+
+        Args:
+            factory: a `SharedInformerFactory` of this client.
+            missing: what to do with a question that no cache can answer: "fetch" asks the server, "error" raises
+                `CacheMissError`, and "start" starts an informer and asks the server only if that does not sync.
+            accept: the least of each object that is enough: the "whole" object, one that is "trimmed" by a `Trim`, or
+                the result of a transform, "transformed". By default `Trim` and transforms leave the server to answer,
+                because an object that is cut and then written back loses what was cut.
+            max_age: seconds; a cache whose last contact with the server is older does not answer, see
+                `SharedInformer.is_fresh`. By default a cache answers at any age, like a lister.
+            patience: seconds to wait at most until a cache shows a write of this client.
+
+        Raises:
+            ValueError: the factory lists with another client, or an argument makes no sense.
+        """
+        return CachedClient(self, factory, missing=missing, accept=accept, max_age=max_age, patience=patience)
 
     async def get(
         self, resource: Resource, name: Target, *, namespace: str | None = None, subresource: str = ""

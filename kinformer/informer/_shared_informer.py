@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from kinformer._own_writes.catch_up import OwnWrites
 from kinformer._own_writes.pending import Outcome
@@ -142,6 +142,9 @@ class SharedInformer:
     ) -> None:
         self._source = source
         self._sees_own_writes = own_writes
+        self._content: Literal["whole", "trimmed", "transformed"] = (
+            "transformed" if transform is not None else "whole" if trim is None else "trimmed"
+        )
         self._resource = source.resource
         self._name = name or source.resource.full_name
         self._resync = _checked_resync(resync)
@@ -215,6 +218,11 @@ class SharedInformer:
     def indexer(self) -> Indexer:
         """The cache itself; only the informer may write to it."""
         return self._indexer
+
+    @property
+    def content(self) -> Literal["whole", "trimmed", "transformed"]:
+        """How much of each object is in the cache: all, all but what a `Trim` cuts, or what a transform made of it."""
+        return self._content
 
     @property
     def pending_writes(self) -> PendingWrites:

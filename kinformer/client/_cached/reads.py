@@ -1,0 +1,320 @@
+"""Looks for a cache that can answer a question, and says why others cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import weakref
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from kinformer.client._cached.answers import AnsweredList, Origin, answered
+from kinformer.client._cached.caches import ACCEPTED
+from kinformer.client._cached.containment import NAME, contains, overlaps, selection_of
+from kinformer.client._cached.own_writes import OwnWriteLog, record_of
+from kinformer.errors import StoppedError, WaitTimeoutError
+from kinformer.labels import FieldSelector
+from kinformer.objects import KubeObject, version_number
+from kinformer.scope import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kinformer.client._cached.answers import AnsweredObject
+    from kinformer.client._cached.caches import Cache, Caches, Content, Verbs
+    from kinformer.client._cached.containment import Selection
+    from kinformer.client._cached.own_writes import Unsettled
+    from kinformer.objects import ObjectKey
+    from kinformer.resources import Resource
+    from kinformer.scope import ScopedResource
+
+__all__ = ["CacheReads", "Miss", "MissReason", "accepted_by", "question_for"]
+
+MissReason: TypeAlias = Literal[
+    "not covered", "not synced", "stopped", "too old", "not whole", "behind own writes", "behind version", "left out"
+]
+"""Why a cache cannot answer.
+
+- "not covered": no informer's scope contains the question, or only the server can select the answer.
+- "not synced", "stopped": the informer has no whole list yet, or it has ended.
+- "too old": the last contact with the server is older than `max_age`.
+- "not whole": the informer trims or transforms its objects, and the caller does not accept that.
+- "behind own writes", "behind version": the cache does not show a write of this client, or the version asked for.
+- "left out": it has no such object, but it could not decode or transform some.
+"""
+
+_EXPLAINED: Final[dict[MissReason, str]] = {
+    "not covered": "does not contain the question",
+    "not synced": "has not synced",
+    "stopped": "has stopped",
+    "too old": "is older than max_age",
+    "not whole": "trims or transforms its objects (see `accept`)",
+    "behind own writes": "does not show yet what this client wrote",
+    "behind version": "has not reached the version",
+    "left out": "left out objects that it could not read",
+}
+
+
+class Miss:
+    """No cache can answer.
+
+    Attributes:
+        reasons: for each informer whose scope contains the question, why it cannot answer.
+    """
+
+    __slots__ = ("reasons",)
+
+    def __init__(self, reasons: dict[str, MissReason]) -> None:
+        self.reasons = reasons
+
+    @property
+    def reason(self) -> MissReason:
+        """The reason of the last informer that contains the question; "not covered" if none does."""
+        return [*self.reasons.values()][-1] if self.reasons else "not covered"
+
+    def __str__(self) -> str:
+        if not self.reasons:
+            return "no informer of the factory contains the question"
+        return "; ".join(f"the informer of {name} {_EXPLAINED[reason]}" for name, reason in self.reasons.items())
+
+
+class _Follower:
+    """One informer, with the writes that it does not show for certain."""
+
+    __slots__ = ("cache", "content", "covered", "origin", "scope", "unsettled")
+
+    def __init__(self, covered: ScopedResource, cache: Cache, unsettled: Unsettled) -> None:
+        self.covered = covered
+        self.scope = covered.scope
+        self.cache = cache
+        self.content: Content = cache.content
+        self.unsettled = unsettled
+        self.origin = Origin("cache", cache.name, "")
+
+    def current_origin(self) -> Origin:
+        """Return the origin of an answer that this cache gives now."""
+        version = self.cache.resource_version
+        if self.origin.resource_version != version:
+            self.origin = Origin("cache", self.cache.name, version)
+        return self.origin
+
+    @property
+    def progress(self) -> int:
+        """The version up to which everything is in the cache."""
+        return version_number(self.cache.resource_version)
+
+
+class CacheReads:
+    """Reads of the caches of one factory, which show the writes of one client.
+
+    Args:
+        client: announces its writes.
+        caches: the factory.
+        patience: seconds to wait at most until a cache shows a write.
+    """
+
+    def __init__(self, client: Verbs, caches: Caches, patience: float) -> None:
+        self.log = OwnWriteLog()
+        self._caches = caches
+        self._patience = patience
+        self._followers: dict[ScopedResource, _Follower] = {}
+        self._plans: dict[tuple[Resource, str], tuple[_Follower, ...]] = {}
+        # The client holds the log, but not this object: a cached client that is dropped leaves nothing behind.
+        weakref.finalize(self, client.on_write(self.log.wrote))
+
+    def at_once(
+        self, resource: Resource, key: ObjectKey, accepted: frozenset[Content], max_age: float | None
+    ) -> AnsweredObject | None:
+        """Return one object if a cache has it and may answer at once; `None` says nothing."""
+        for follower in self._plans.get((resource, key.namespace), ()):
+            cache = follower.cache
+            if (
+                cache.stopped
+                or follower.content not in accepted
+                or not cache.has_synced
+                or (max_age is not None and not cache.is_fresh(max_age))
+                or (key in follower.unsettled and not follower.unsettled.shows(key, follower.progress))
+            ):
+                continue
+            obj = cache.indexer.get_by_key(key)
+            if obj is not None:
+                return answered(obj, follower.current_origin())
+        return None
+
+    async def one(
+        self, resource: Resource, key: ObjectKey, accepted: frozenset[Content], max_age: float | None
+    ) -> AnsweredObject | Origin | Miss:
+        """Return one object, or the origin of the answer that there is none, or why no cache can answer."""
+        question = question_for(key)
+        reasons: dict[str, MissReason] = {}
+        self._refresh()
+        if (resource, key.namespace) not in self._plans:
+            where = Scope(namespace=key.namespace)
+            able = [f for f in self._of(resource) if contains(f.scope, where)]
+            self._plans[resource, key.namespace] = tuple(able)
+        for follower in self._of(resource):
+            whole = contains(follower.scope, question)
+            if not whole and not overlaps(follower.scope, question):
+                continue
+            why = self._why_not(follower, accepted, max_age)
+            if why is None and not await self._shows(follower, key, wait=whole):
+                why = "behind own writes"
+            if why is None:
+                obj = follower.cache.indexer.get_by_key(key)
+                if obj is not None:
+                    return answered(obj, follower.current_origin())
+                if whole and not follower.cache.status.left_out:
+                    return follower.current_origin()
+                why = "left out"
+            if whole:
+                reasons[follower.cache.name] = why
+        return Miss(reasons)
+
+    async def many(
+        self,
+        resource: Resource,
+        question: Scope,
+        accepted: frozenset[Content],
+        max_age: float | None,
+        version: str,
+    ) -> AnsweredList | Miss:
+        """Return a list, or why no cache can answer."""
+        reasons: dict[str, MissReason] = {}
+        self._refresh()
+        for follower in self._of(resource):
+            if not contains(follower.scope, question):
+                continue
+            selection = selection_of(resource, follower.scope, question)
+            if selection is None:
+                continue
+            why = self._why_not(follower, accepted, max_age)
+            if why is None and selection.reads_content and follower.content == "transformed":
+                why = "not whole"
+            if why is None and not await self._reaches(follower, version):
+                why = "behind version"
+            if why is None and not await self._shows_all(follower, selection):
+                why = "behind own writes"
+            if why is None:
+                return _listed(follower, selection)
+            reasons[follower.cache.name] = why
+        return Miss(reasons)
+
+    def caches_of(self, resource: Resource) -> list[Cache]:
+        """Return the informers of a resource."""
+        self._refresh()
+        return [follower.cache for follower in self._of(resource)]
+
+    def _refresh(self) -> None:
+        """Follow the informers of the factory as they are now."""
+        informers = self._caches.informers
+        changed = False
+        for covered, follower in [*self._followers.items()]:
+            if informers.get(covered) is not follower.cache:
+                self.log.forget(covered.resource, follower.unsettled)
+                del self._followers[covered]
+                changed = True
+        for covered, cache in informers.items():
+            if covered not in self._followers:
+                unsettled = self.log.follow(covered.resource, cache.indexer.version_of)
+                for write in cache.pending_writes.all():
+                    if write.key not in unsettled:
+                        unsettled.add(write.key, record_of(write))
+                self._followers[covered] = _Follower(covered, cache, unsettled)
+                changed = True
+        if changed:
+            self._plans.clear()
+
+    def _of(self, resource: Resource) -> list[_Follower]:
+        return [follower for covered, follower in self._followers.items() if covered.resource == resource]
+
+    def _why_not(self, follower: _Follower, accepted: frozenset[Content], max_age: float | None) -> MissReason | None:
+        cache = follower.cache
+        if cache.stopped:
+            return "stopped"
+        if not cache.has_synced:
+            return "not synced"
+        if follower.content not in accepted:
+            return "not whole"
+        if max_age is not None and not cache.is_fresh(max_age):
+            return "too old"
+        return None
+
+    async def _shows(self, follower: _Follower, key: ObjectKey, *, wait: bool) -> bool:
+        """Wait until a cache shows the last write to one object; return whether it does."""
+        unsettled = follower.unsettled
+        if unsettled.shows(key, follower.progress):
+            return True
+        if not wait or not self._patience:
+            return False
+        with contextlib.suppress(WaitTimeoutError, StoppedError):
+            await follower.cache.caught_up(key, self._patience)
+        return not follower.cache.stopped and unsettled.shows(key, follower.progress)
+
+    async def _shows_all(self, follower: _Follower, selection: Selection) -> bool:
+        """Wait until a cache shows the last writes to all objects of a selection; return whether it does."""
+        hidden = [*_hidden(follower, selection)]
+        if hidden and self._patience:
+            with contextlib.suppress(TimeoutError, StoppedError):
+                async with asyncio.timeout(self._patience):
+                    for key in hidden:
+                        await follower.cache.caught_up(key, None)
+            hidden = [*_hidden(follower, selection)]
+        return not hidden and not follower.cache.stopped
+
+    async def _reaches(self, follower: _Follower, version: str) -> bool:
+        """Wait until everything up to a version is in a cache; return whether it is."""
+        if not version or follower.progress >= version_number(version):
+            return True
+        if self._patience:
+            with contextlib.suppress(WaitTimeoutError, StoppedError):
+                await follower.cache.caught_up(version, self._patience)
+        return follower.progress >= version_number(version)
+
+
+def question_for(key: ObjectKey) -> Scope:
+    """Return the question for one object."""
+    return Scope(namespace=key.namespace, field_selector=FieldSelector(((NAME, "=", key.name),)))
+
+
+def accepted_by(content: Content) -> frozenset[Content]:
+    """Return the contents of caches that a caller accepts.
+
+    Raises:
+        ValueError: there is no such content.
+    """
+    found = ACCEPTED.get(content)
+    if found is None:
+        msg = f"accept={content!r}: a cache has its objects {', '.join(map(repr, ACCEPTED))}"
+        raise ValueError(msg)
+    return found
+
+
+def _hidden(follower: _Follower, selection: Selection) -> Iterator[ObjectKey]:
+    scope = follower.scope
+
+    def concerns(key: ObjectKey) -> bool:
+        return (not selection.namespace or key.namespace == selection.namespace) and (
+            not selection.name or key.name == selection.name
+        )
+
+    def outside(obj: KubeObject) -> bool:
+        return (
+            not concerns(obj.key)
+            or not scope.label_selector.matches(obj.labels)
+            or (scope.shard is not None and not scope.shard.has(obj))
+            or not selection.keeps(obj)
+        )
+
+    return follower.unsettled.hidden(follower.progress, concerns, outside)
+
+
+def _listed(follower: _Follower, selection: Selection) -> AnsweredList:
+    origin = follower.current_origin()
+    found = selection.of(follower.cache.lister.list(selection.namespace, selection.labels))
+    items: list[Any] = [_metadata_of(obj) for obj in found] if selection.metadata_only else found
+    return AnsweredList(items, origin.resource_version, origin=origin)
+
+
+def _metadata_of(obj: KubeObject) -> KubeObject:
+    """Return an object as a list of metadata has it."""
+    manifest = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+    return KubeObject.from_dict(manifest, obj.resource)
