@@ -17,6 +17,7 @@ _simulated/   the demo: a simulated cluster (simulation, manifests), written to 
 
 from __future__ import annotations
 
+import gc
 import sys
 
 __all__ = ["main"]
@@ -33,6 +34,8 @@ _EXTRA = {
 
 def main() -> None:
     """Run `kinformer` or `python -m kinformer`; ends the process."""
+    # Imports make many objects and few cycles, so collections would be in vain. `run_command` turns them on again.
+    gc.disable()
     try:
         from kinformer.cli._app import run
 

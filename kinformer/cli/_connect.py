@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kinformer.cli._session import UsageProblem
-from kinformer.client import Client
 from kinformer.config import ClusterConfig
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 __all__ = ["ServerChoice", "connected"]
+
+
+@contextlib.contextmanager
+def _no_default_authorities() -> Iterator[None]:
+    """Let OpenSSL find no authorities of the system inside of the context.
+
+    aiohttp makes two TLS contexts when it is imported, which takes as long as the start of Python (50 ms). The client
+    never uses them: it makes a context from its configuration. Without authorities they are made at once, and trust no
+    server.
+    """
+    before = {name: os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
+    os.environ.update(dict.fromkeys(before, os.devnull))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+with _no_default_authorities():
+    from kinformer.client import Client
 
 _DEMO_SEED: Final = 1
 

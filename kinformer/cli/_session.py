@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import stat
@@ -41,6 +42,9 @@ def run_command(command: Callable[[], Coroutine[Any, Any, int]], *, verbose: boo
     """
     survive_any_encoding()
     _log_to_stderr(verbose=verbose)
+    # The modules stay: no collection needs to walk them.
+    gc.freeze()
+    gc.enable()
     try:
         return _signals.run(command)
     except BaseExceptionGroup as group:

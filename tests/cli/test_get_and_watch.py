@@ -317,7 +317,7 @@ def test_get_starts_without_the_informers_and_the_forms_that_it_does_not_need(se
         "from kinformer.cli._app import run\n"
         f"code = run(['get', 'cm', '--kubeconfig', {str(served.kubeconfig)!r}])\n"
         "heavy = ('kinformer.informer', 'kinformer.reflector', 'kinformer.testing', 'kinformer.cli._jsonpath',\n"
-        "         'kinformer._display.yaml_text', 'kubernetes_asyncio', 'rich', 'uvicorn', 'starlette')\n"
+        "         'kinformer._display.yaml_text', 'kubernetes_asyncio', 'rich', 'uvicorn', 'starlette', 'anyio')\n"
         "print(code, [name for name in heavy if name in sys.modules])\n"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -13,8 +13,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
-import anyio
-
+from kinformer._tasks import shielded
 from kinformer._time_slice import TimeSlice
 from kinformer.client._http.response_parser import HttpFormatError, Pieces, ResponseParser, whole
 
@@ -160,8 +159,8 @@ class RawStream(asyncio.BufferedProtocol):
     async def close(self) -> None:
         """Close the connection; returns when it is."""
         self.abort()
-        # Also when a cancelled anyio scope is being left, in which every unshielded wait ends at once.
-        with anyio.CancelScope(shield=True):
+        # Without the shield, a cancelled scope of anyio would end this wait at once.
+        with shielded():
             await self._gone.wait()
 
     # What asyncio calls

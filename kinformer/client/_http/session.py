@@ -11,8 +11,8 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
-import anyio
 
+from kinformer._tasks import shielded
 from kinformer.client._http.limits import HEAD_LIMIT
 from kinformer.client._http.responses import PlainResponse, Response, WatchReply, WatchResponse
 from kinformer.config import ContextCache
@@ -83,8 +83,8 @@ class HttpSession:
         for response in self._open:
             # A session that closes does not wake the readers of its responses.
             response.fail(aiohttp.ClientConnectionError("closed"))
-        # Also when a cancelled anyio scope is being left, in which every unshielded wait ends at once.
-        with anyio.CancelScope(shield=True):
+        # Without the shield, a cancelled scope of anyio would end this wait at once.
+        with shielded():
             if connector is not None:
                 # With it the sessions are closed. Closed by themselves they would fail an assertion in a request that
                 # aiohttp sends again because its connection was lost.
