@@ -4,7 +4,7 @@
 #   make check   format, lint, types, layers, manual, tests: as in CI
 #   make bench   the benchmarks (bench-quick: in two minutes)    make docs   the manual      make clean   remove all built files
 #   make ui      the page in the browser, with a demo cluster    make screenshots   its pictures in the manual, taken anew
-#   make lowest  the unit and wire tests with the lowest versions of the dependencies
+#   make lowest  the unit, wire and integration tests with the lowest versions of the dependencies
 #   make soak    for a quarter of an hour under faults           make mutants   deliberate bugs, all to be caught
 #   make wheel-test   the built wheel in an environment of its own runs the demo and every program of the manual
 
@@ -12,7 +12,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 FOR    ?= 20
-LOWEST_TESTS ?= tests/unit tests/wire
+LOWEST_TESTS ?= tests/unit tests/wire tests/integrations
 
 .PHONY: demo ui screenshots test test-real apiserver-assets check lint types layers format bench bench-quick guard mutants soak docs clean lowest wheel-test
 .DEFAULT_GOAL := test
