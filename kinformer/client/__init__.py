@@ -1,9 +1,11 @@
-"""Speaks HTTP to the API server: the verbs a controller needs, discovery, and lists and watches for informers.
+"""Requests to the API server: the verbs that a controller needs, discovery, and lists and watches for informers.
 
-_client        Client: the verbs
+_client        Client: construction, life cycle, discovery
+_reads         the verbs that read                        _writes       the verbs that write
+_verbs         requests that are answered with an object: the base of both
 _requests      contents of their requests, checked        _written      the state that a write left behind
 _list_watch    HttpListerWatcher: fulfils kinformer.listwatch
-_tables        the same for the rows that a server would show
+_tables        the same for the rows of a server-side table
 _discovery     the resources of a server
 _cached        CachedClient: the verbs, answered by the caches of informers
 _decoding      from bytes of lists and watches to objects and batches

@@ -35,9 +35,12 @@ def shown(entry: str) -> dict[str, Any]:
 
 
 def members(owner: type) -> dict[str, Any]:
+    """The public members of a class and of its bases in the package."""
+    bases = [base for base in reversed(owner.__mro__) if base.__module__.startswith("kinformer.")]
     return {
         name: member
-        for name, member in vars(owner).items()
+        for base in bases
+        for name, member in vars(base).items()
         if not name.startswith("_")
         and (inspect.isfunction(member) or isinstance(member, property | classmethod | staticmethod))
     }

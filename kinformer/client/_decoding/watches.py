@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kinformer.client._http.response_parser import Buffer
-    from kinformer.client._http.transport import WatchBody
+    from kinformer.client._http.watch_body import WatchBody
     from kinformer.errors import ObjectError
     from kinformer.resources import Resource
 

@@ -1,37 +1,31 @@
-"""Requests to one API server: renewed credentials, repetitions, time limits, and errors in kinformer's terms."""
+"""The three forms of a request: read as a whole, read as it comes, and the stream of a watch."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import platform
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from kinformer._version import __version__
-from kinformer.backoff import RetryPolicy
-from kinformer.client._http.authorization import Authorization
-from kinformer.client._http.errors import WIRE_ERRORS, is_lost_connection, redirected, refusal, transport_error
-from kinformer.client._http.limits import ANSWER_LIMIT, ERROR_BODY_LIMIT
-from kinformer.client._http.overload import Gate, RequestKind
+from kinformer.client._http.exchange import NO_RETRY, Exchange, OutgoingRequest
+from kinformer.client._http.limits import ANSWER_LIMIT
 from kinformer.client._http.request_head import RequestHeads
 from kinformer.client._http.request_tally import ClientStatus, RequestTally
 from kinformer.client._http.responses import Response, WatchResponse
 from kinformer.client._http.session import HttpSession
-from kinformer.errors import ApiError, ConnectError, KinformerError, StoppedError, UnauthorizedError
+from kinformer.client._http.watch_body import WatchBody
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
-    from kinformer.client._http.response_parser import Pieces
-    from kinformer.config import ClusterConfig, Identity
+    from kinformer.backoff import RetryPolicy
+    from kinformer.config import ClusterConfig
     from kinformer.metrics import RequestMetrics
 
-__all__ = ["Answer", "Incoming", "Transport", "WatchBody"]
+__all__ = ["Answer", "Incoming", "Transport"]
 
 USER_AGENT: Final = f"kinformer/{__version__} (python {platform.python_version()}; {platform.system().lower()})"
-
-_NO_RETRY: Final = RetryPolicy(attempts=0)
 
 
 class Answer(NamedTuple):
@@ -52,23 +46,6 @@ class Incoming(NamedTuple):
 
     content_type: str
     pieces: AsyncIterator[bytes]
-
-
-class _Request(NamedTuple):
-    method: str
-    path: str
-    doing: str
-    params: Sequence[tuple[str, str]]
-    headers: Mapping[str, str]
-    body: bytes | None = None
-    patient: bool = False
-    watch: bool = False
-    late_head: bool = False
-    subresource: bool = False
-
-    @property
-    def kind(self) -> RequestKind:
-        return RequestKind.of(self.method, watch=self.watch)
 
 
 class Transport:
@@ -101,12 +78,11 @@ class Transport:
         self.config = config
         self.timeout = timeout
         self.max_answer_bytes = max_answer_bytes
-        self._retry = retry or _NO_RETRY
-        self._heads = RequestHeads(config, user_agent=f"{user_agent} {USER_AGENT}".strip())
+        self._retry = retry or NO_RETRY
+        heads = RequestHeads(config, user_agent=f"{user_agent} {USER_AGENT}".strip())
         self._session = HttpSession(config, connect_timeout=connect_timeout)
-        self._authorization = Authorization(config.credentials)
         self._tally = RequestTally(metrics, urlsplit(config.server).netloc.rpartition("@")[2])
-        self._gate = Gate(self._tally)
+        self._exchange = Exchange(config, self._session, heads, self._tally, timeout)
 
     @property
     def server(self) -> str:
@@ -123,7 +99,10 @@ class Transport:
         """The numbers of requests, and the kinds that are held back."""
         tally = self._tally
         return ClientStatus(
-            requests=dict(tally.requests), retries=dict(tally.retries), waits=tally.waits, held=self._gate.held()
+            requests=dict(tally.requests),
+            retries=dict(tally.retries),
+            waits=tally.waits,
+            held=self._exchange.gate.held(),
         )
 
     async def open(self) -> None:
@@ -170,9 +149,9 @@ class Transport:
             ConfigError: there are no credentials to be had.
             LifecycleError: the client is not open.
         """
-        sent = _Request(method, path, doing, params, headers or {}, body, patient, subresource=subresource)
-        async with self._answered(sent, self._retry) as response:
-            with self.translated(doing, answered=True):
+        sent = OutgoingRequest(method, path, doing, params, headers or {}, body, patient, subresource=subresource)
+        async with self._exchange.answered(sent, self._retry) as response:
+            with self._exchange.translated(doing, answered=True):
                 content = await response.read_all(self.max_answer_bytes)
             return Answer(response.status, response.content_type, content)
 
@@ -198,16 +177,16 @@ class Transport:
         Raises:
             As `request`; also from the pieces. The time limit is for silence.
         """
-        sent = _Request("GET", path, doing, params, headers, patient=True)
+        sent = OutgoingRequest("GET", path, doing, params, headers, patient=True)
         async with (
-            self._answered(sent, self._retry if retry else _NO_RETRY) as response,
+            self._exchange.answered(sent, self._retry if retry else NO_RETRY) as response,
             contextlib.aclosing(self._pieces(response, doing)) as pieces,
         ):
             yield Incoming(response.content_type, pieces)
 
     async def _pieces(self, response: Response, doing: str) -> AsyncGenerator[bytes, None]:
         while True:
-            with self.translated(doing, answered=True):
+            with self._exchange.translated(doing, answered=True):
                 piece = await response.read_some()
             if not piece:
                 return
@@ -240,194 +219,9 @@ class Transport:
         Raises:
             As `request`.
         """
-        sent = _Request("GET", path, doing, params, headers, watch=True, late_head=late_head)
-        async with self._answered(sent, _NO_RETRY) as response:
+        sent = OutgoingRequest("GET", path, doing, params, headers, watch=True, late_head=late_head)
+        async with self._exchange.answered(sent, NO_RETRY) as response:
             assert isinstance(response, WatchResponse)
             if response.status:
                 check(response.content_type)
-            yield WatchBody(self, sent, response, silence=silence, check=check)
-
-    async def late_head(self, request: _Request, response: WatchResponse) -> None:
-        """Wait for the head of a watch that was handed over without one.
-
-        Raises:
-            As `request`.
-        """
-        with self.translated(request.doing, answered=False):
-            async with asyncio.timeout_at(response.counted.began + self.timeout):
-                await response.head()
-        response.counted.end(response.status)
-        refused = await self._refusal(request, response)
-        if isinstance(refused, UnauthorizedError):
-            # It is too late for a second try of the same watch; the next one has renewed credentials.
-            await self._authorization.renewed(response.identity)
-        if refused is not None:
-            raise refused
-
-    @contextlib.contextmanager
-    def translated(self, doing: str, *, answered: bool, limit: float | None = None) -> Iterator[None]:
-        """Raise what aiohttp, ssl, a socket or a decoder raises as kinformer's errors."""
-        try:
-            yield
-        except KinformerError:  # some of which are OSErrors too
-            raise
-        except WIRE_ERRORS as error:
-            if self.closed:
-                raise StoppedError(f"cannot {doing}: this client was closed") from error
-            seconds = f"{self.timeout if limit is None else limit:g} seconds"
-            raise transport_error(error, server=self.server, doing=doing, answered=answered, limit=seconds) from error
-
-    @contextlib.asynccontextmanager
-    async def _answered(self, request: _Request, retry: RetryPolicy) -> AsyncIterator[Response]:
-        """Send a request, again where the policy says so; give a response of status 2xx, and release it."""
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + self.timeout
-        limit = self.timeout
-        repeated = 0
-        response: Response | None = None
-        while response is None:
-            await self._gate.passed(request.kind, deadline=deadline, doing=request.doing)
-            try:
-                response = await self._exchange(request, limit)
-                continue
-            except ApiError as error:
-                delay, code = retry.refusal_delay(error), str(error.status)
-                if delay is None or repeated >= retry.attempts or clock() + delay >= deadline:
-                    raise
-            except ConnectError as error:
-                delay, code = retry.lost_read_delay, "<error>"
-                may = retry.lost_reads and request.kind is RequestKind.READ and is_lost_connection(error)
-                if not may or repeated >= retry.attempts or clock() + delay >= deadline:
-                    raise
-            await asyncio.sleep(delay)
-            limit = deadline - clock()
-            repeated += 1
-            self._tally.retried(request.method, code)
-        try:
-            yield response
-        finally:
-            response.counted.end()
-            await self._session.release(response)
-
-    async def _exchange(self, request: _Request, limit: float) -> Response:
-        """Send a request, a second time with renewed credentials after a 401.
-
-        Raises:
-            ApiError: the server refused.
-        """
-        identity = await self._authorization.identity()
-        result = await self._send(request, identity, limit)
-        if isinstance(result, UnauthorizedError):
-            renewed = await self._authorization.renewed(identity)
-            if renewed is not None:
-                result = await self._send(request, renewed, limit)
-        if isinstance(result, ApiError):
-            raise result
-        return result
-
-    async def _send(self, request: _Request, identity: Identity, limit: float) -> Response | ApiError:
-        """Send a request once; returns the response, or the refusal that it is."""
-        counted = self._tally.sent(request.method)
-        response: Response | None = None
-        accepted = False
-        try:
-            with self.translated(request.doing, answered=False, limit=limit):
-                url = self._heads.url(request.path, request.params)
-                headers = self._heads.headers(request.headers, identity)
-                # The head of a watch may take as long as a plain request; its body has a limit of its own.
-                async with asyncio.timeout(limit if request.watch else None):
-                    response = await self._session.send(
-                        request.method,
-                        url,
-                        headers,
-                        identity,
-                        body=request.body,
-                        total=None if request.patient or request.watch else limit,
-                        silence=self.timeout if request.patient else None,
-                        watch=request.watch,
-                    )
-                    if isinstance(response, WatchResponse) and not request.late_head:
-                        await response.head()
-            response.counted, response.identity = counted, identity
-            if response.status:
-                counted.end(response.status)
-                if (refused := await self._refusal(request, response)) is not None:
-                    return refused
-            accepted = True
-            return response
-        finally:
-            if not accepted:
-                counted.end()
-                if response is not None:
-                    await self._session.release(response)
-
-    async def _refusal(self, request: _Request, response: Response) -> ApiError | None:
-        """The error that a response is; `None` for one of status 2xx.
-
-        Raises:
-            ProtocolError: it is a redirection, or switches to another protocol.
-        """
-        status = response.status
-        if 200 <= status < 300:
-            return None
-        if status < 400:
-            raise redirected(status, response.headers, server=self.server, doing=request.doing)
-        with self.translated(request.doing, answered=True):
-            async with asyncio.timeout(self.timeout):
-                said = await response.read_start(ERROR_BODY_LIMIT)
-        refused = refusal(status, said, response.headers, doing=request.doing)
-        if not request.subresource:
-            self._gate.refused(request.kind, refused)
-        return refused
-
-
-class WatchBody:
-    """The body of a watch.
-
-    Args:
-        transport: whose errors are raised.
-        request: the request.
-        response: the response; its head may be missing.
-        silence: seconds without a byte after which the stream is given up.
-        check: called with the media type when a missing head has come.
-    """
-
-    __slots__ = ("_check", "_headless", "_request", "_response", "_silence", "_transport")
-
-    def __init__(
-        self,
-        transport: Transport,
-        request: _Request,
-        response: WatchResponse,
-        *,
-        silence: float,
-        check: Callable[[str], object],
-    ) -> None:
-        self._transport = transport
-        self._request = request
-        self._response = response
-        self._silence = silence
-        self._check = check
-        self._headless = not response.status
-
-    async def read(self, take: Callable[[Pieces], object]) -> bool:
-        """Give the bytes received meanwhile to a function; waits for some.
-
-        If cancelled, nothing is lost: the next call goes on.
-
-        Args:
-            take: called with pieces that are good until it returns.
-
-        Returns:
-            False, without a call, when the response has ended.
-
-        Raises:
-            ApiError: the server refused, later than after half a second.
-            TransportError: the stream broke, was silent for too long, or is no watch.
-        """
-        if self._headless:
-            await self._transport.late_head(self._request, self._response)
-            self._headless = False
-            self._check(self._response.content_type)
-        with self._transport.translated(self._request.doing, answered=True, limit=self._silence):
-            return await self._response.read(take, self._silence)
+            yield WatchBody(self._exchange, sent, response, silence=silence, check=check)

@@ -87,7 +87,7 @@ def transport(server: Server, retry: RetryPolicy | None = DEFAULT, metrics: Any 
     made = Transport(
         ClusterConfig.for_server("http://127.0.0.1:1"), timeout=30, connect_timeout=10, retry=retry, metrics=metrics
     )
-    made._session = server  # type: ignore[assignment]
+    made._exchange._session = server  # type: ignore[assignment]
     return made
 
 

@@ -1,0 +1,216 @@
+"""The one way of a request: gate, credentials, repetitions, time limits, and errors in kinformer's terms."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from kinformer.backoff import RetryPolicy
+from kinformer.client._http.authorization import Authorization
+from kinformer.client._http.errors import WIRE_ERRORS, is_lost_connection, redirected, refusal, transport_error
+from kinformer.client._http.limits import ERROR_BODY_LIMIT
+from kinformer.client._http.overload import Gate, RequestKind
+from kinformer.client._http.responses import Response, WatchResponse
+from kinformer.errors import ApiError, ConnectError, KinformerError, StoppedError, UnauthorizedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+
+    from kinformer.client._http.request_head import RequestHeads
+    from kinformer.client._http.request_tally import RequestTally
+    from kinformer.client._http.session import HttpSession
+    from kinformer.config import ClusterConfig, Identity
+
+__all__ = ["NO_RETRY", "Exchange", "OutgoingRequest"]
+
+NO_RETRY: Final = RetryPolicy(attempts=0)
+
+
+class OutgoingRequest(NamedTuple):
+    """One request of a caller, before it has credentials.
+
+    Attributes:
+        method: the HTTP method.
+        path: the path, as `Resource.path` makes it.
+        doing: the request in words, for errors.
+        params: the query.
+        headers: the request's own headers.
+        body: its body.
+        patient: whether the time limit is for silence instead of the whole response.
+        watch: whether it is a watch.
+        late_head: whether a watch counts as open before the head of its response has come.
+        subresource: whether a 429 may be about one object only.
+    """
+
+    method: str
+    path: str
+    doing: str
+    params: Sequence[tuple[str, str]]
+    headers: Mapping[str, str]
+    body: bytes | None = None
+    patient: bool = False
+    watch: bool = False
+    late_head: bool = False
+    subresource: bool = False
+
+    @property
+    def kind(self) -> RequestKind:
+        """The kind that the gate tells apart."""
+        return RequestKind.of(self.method, watch=self.watch)
+
+
+class Exchange:
+    """Sends the requests of one client, each through the same steps.
+
+    Args:
+        config: the API server and the credentials.
+        session: the connections.
+        heads: makes the URL and the headers of a request.
+        tally: counts requests and repetitions.
+        timeout: seconds that a plain request may take as a whole, with its repetitions.
+    """
+
+    def __init__(
+        self, config: ClusterConfig, session: HttpSession, heads: RequestHeads, tally: RequestTally, timeout: float
+    ) -> None:
+        self.gate = Gate(tally)
+        self._server = config.server
+        self._timeout = timeout
+        self._session = session
+        self._heads = heads
+        self._authorization = Authorization(config.credentials)
+        self._tally = tally
+
+    @contextlib.asynccontextmanager
+    async def answered(self, request: OutgoingRequest, retry: RetryPolicy) -> AsyncIterator[Response]:
+        """Send a request, again where the policy says so; give a response of status 2xx, and release it."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._timeout
+        limit = self._timeout
+        repeated = 0
+        response: Response | None = None
+        while response is None:
+            await self.gate.passed(request.kind, deadline=deadline, doing=request.doing)
+            try:
+                response = await self._exchange(request, limit)
+                continue
+            except ApiError as error:
+                delay, code = retry.refusal_delay(error), str(error.status)
+                if delay is None or repeated >= retry.attempts or clock() + delay >= deadline:
+                    raise
+            except ConnectError as error:
+                delay, code = retry.lost_read_delay, "<error>"
+                may = retry.lost_reads and request.kind is RequestKind.READ and is_lost_connection(error)
+                if not may or repeated >= retry.attempts or clock() + delay >= deadline:
+                    raise
+            await asyncio.sleep(delay)
+            limit = deadline - clock()
+            repeated += 1
+            self._tally.retried(request.method, code)
+        try:
+            yield response
+        finally:
+            response.counted.end()
+            await self._session.release(response)
+
+    async def late_head(self, request: OutgoingRequest, response: WatchResponse) -> None:
+        """Wait for the head of a watch that was handed over without one.
+
+        Raises:
+            As `request`.
+        """
+        with self.translated(request.doing, answered=False):
+            async with asyncio.timeout_at(response.counted.began + self._timeout):
+                await response.head()
+        response.counted.end(response.status)
+        refused = await self._refusal(request, response)
+        if isinstance(refused, UnauthorizedError):
+            # It is too late for a second try of the same watch; the next one has renewed credentials.
+            await self._authorization.renewed(response.identity)
+        if refused is not None:
+            raise refused
+
+    @contextlib.contextmanager
+    def translated(self, doing: str, *, answered: bool, limit: float | None = None) -> Iterator[None]:
+        """Raise what aiohttp, ssl, a socket or a decoder raises as kinformer's errors."""
+        try:
+            yield
+        except KinformerError:  # some of which are OSErrors too
+            raise
+        except WIRE_ERRORS as error:
+            if self._session.closed:
+                raise StoppedError(f"cannot {doing}: this client was closed") from error
+            seconds = f"{self._timeout if limit is None else limit:g} seconds"
+            raise transport_error(error, server=self._server, doing=doing, answered=answered, limit=seconds) from error
+
+    async def _exchange(self, request: OutgoingRequest, limit: float) -> Response:
+        """Send a request, a second time with renewed credentials after a 401.
+
+        Raises:
+            ApiError: the server refused.
+        """
+        identity = await self._authorization.identity()
+        result = await self._send(request, identity, limit)
+        if isinstance(result, UnauthorizedError):
+            renewed = await self._authorization.renewed(identity)
+            if renewed is not None:
+                result = await self._send(request, renewed, limit)
+        if isinstance(result, ApiError):
+            raise result
+        return result
+
+    async def _send(self, request: OutgoingRequest, identity: Identity, limit: float) -> Response | ApiError:
+        """Send a request once; returns the response, or the refusal that it is."""
+        counted = self._tally.sent(request.method)
+        response: Response | None = None
+        accepted = False
+        try:
+            with self.translated(request.doing, answered=False, limit=limit):
+                url = self._heads.url(request.path, request.params)
+                headers = self._heads.headers(request.headers, identity)
+                # The head of a watch may take as long as a plain request; its body has a limit of its own.
+                async with asyncio.timeout(limit if request.watch else None):
+                    response = await self._session.send(
+                        request.method,
+                        url,
+                        headers,
+                        identity,
+                        body=request.body,
+                        total=None if request.patient or request.watch else limit,
+                        silence=self._timeout if request.patient else None,
+                        watch=request.watch,
+                    )
+                    if isinstance(response, WatchResponse) and not request.late_head:
+                        await response.head()
+            response.counted, response.identity = counted, identity
+            if response.status:
+                counted.end(response.status)
+                if (refused := await self._refusal(request, response)) is not None:
+                    return refused
+            accepted = True
+            return response
+        finally:
+            if not accepted:
+                counted.end()
+                if response is not None:
+                    await self._session.release(response)
+
+    async def _refusal(self, request: OutgoingRequest, response: Response) -> ApiError | None:
+        """The error that a response is; `None` for one of status 2xx.
+
+        Raises:
+            ProtocolError: it is a redirection, or switches to another protocol.
+        """
+        status = response.status
+        if 200 <= status < 300:
+            return None
+        if status < 400:
+            raise redirected(status, response.headers, server=self._server, doing=request.doing)
+        with self.translated(request.doing, answered=True):
+            async with asyncio.timeout(self._timeout):
+                said = await response.read_start(ERROR_BODY_LIMIT)
+        refused = refusal(status, said, response.headers, doing=request.doing)
+        if not request.subresource:
+            self.gate.refused(request.kind, refused)
+        return refused

@@ -1,0 +1,157 @@
+"""Verbs that read: one object, a whole list, and the sources of informers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kinformer.client import _requests as requests
+from kinformer.client._decoding.lists import ObjectList
+from kinformer.client._list_watch import HttpListerWatcher
+from kinformer.client._tables import TableListerWatcher
+from kinformer.client._verbs import Verbs, target_text
+from kinformer.errors import ExpiredError
+
+if TYPE_CHECKING:
+    from kinformer.client._requests import Target
+    from kinformer.objects import KubeObject
+    from kinformer.resources import Resource
+    from kinformer.scope import Shard
+
+__all__ = ["ReadVerbs"]
+
+
+class ReadVerbs(Verbs):
+    """`get` and `list`, and the lister-watchers that informers read from."""
+
+    _page_size: int
+    """Objects that `list` asks for at a time; 0 for all at once."""
+
+    def list_watch(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
+        shard: Shard | None = None,
+    ) -> HttpListerWatcher:
+        """What an informer needs of one resource in one scope. Sends nothing yet, and may be asked for before entering.
+
+        Args:
+            resource: what to list and watch.
+            namespace: the namespace; `None` for all of them.
+            label_selector: as kubectl takes it; the server selects.
+            field_selector: as kubectl takes it; the server selects.
+            metadata_only: objects without spec and status, which is all that many controllers need.
+            shard: only a share of the objects.
+
+        Raises:
+            ValueError: a namespace for a cluster-scoped resource.
+        """
+        return HttpListerWatcher(
+            self._open,
+            resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            metadata_only=metadata_only,
+            shard=shard,
+            writes=self._writes,
+        )
+
+    def table_watch(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> TableListerWatcher:
+        """As `list_watch`, of the rows the server itself would show: each object has its metadata, and its `cells`.
+
+        What the columns are, `columns` of the result says once something has been listed.
+
+        Raises:
+            ValueError: a namespace for a cluster-scoped resource.
+        """
+        return TableListerWatcher(
+            self._open,
+            resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            writes=self._writes,
+        )
+
+    async def get(
+        self, resource: Resource, name: Target, *, namespace: str | None = None, subresource: str = ""
+    ) -> KubeObject:
+        """Read one object, in its most recent state.
+
+        Args:
+            resource: its resource.
+            name: its name, or an object that has it (and its namespace).
+            namespace: its namespace.
+            subresource: such as "status" or "scale".
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        where, name = requests.target(resource, name, namespace)
+        path = resource.path(where, name, subresource)
+        return await self._object("GET", path, resource, f"get {target_text(resource, where, name, subresource)}")
+
+    async def list(
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
+        shard: Shard | None = None,
+        resource_version: str = "",
+    ) -> ObjectList:
+        """Read all objects of a scope, page by page; all pages are of the same version.
+
+        When the server forgets that version midway, all is asked for once more, in one page, as client-go's pager does.
+
+        Args:
+            resource: what to list.
+            namespace: the namespace; `None` for all of them.
+            label_selector: as kubectl takes it.
+            field_selector: as kubectl takes it.
+            metadata_only: objects without spec and status.
+            shard: only a share of the objects.
+            resource_version: "" for the most recent state, "0" for whatever the server has at hand, else "not older
+                than this".
+
+        Returns:
+            The objects. Those that cannot be decoded are left out, and reported in `failures`.
+        """
+        source = self.list_watch(
+            resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            metadata_only=metadata_only,
+            shard=shard,
+        )
+        try:
+            return await _whole(source, resource_version, self._page_size)
+        except ExpiredError:
+            if not self._page_size:
+                raise
+            return await _whole(source, resource_version, 0)
+
+
+async def _whole(source: HttpListerWatcher, resource_version: str, limit: int) -> ObjectList:
+    objects: list[KubeObject] = []
+    failures: list[Any] = []
+    version = ""
+    async for page in source.list(resource_version=resource_version, limit=limit, retry=True):
+        objects += page.items
+        failures += page.failures
+        version = page.resource_version
+    return ObjectList(objects, version, failures)

@@ -1,0 +1,73 @@
+"""Requests that are answered with one object: the base of the verbs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from kinformer._heads import decode_answer_head
+from kinformer.client._http.errors import NOT_JSON
+from kinformer.client._list_watch import accept, place, require_json
+from kinformer.errors import ProtocolError
+from kinformer.objects import KubeObject, ObjectKey
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kinformer._heads import AnswerEnvelope
+    from kinformer._own_writes.feed import WriteFeed
+    from kinformer.client._http.transport import Transport
+    from kinformer.resources import Resource
+
+__all__ = ["Verbs", "answer_head", "target_text"]
+
+
+class Verbs(ABC):
+    """The verbs of a client stand on two things: an open transport, and the feed of its writes."""
+
+    _writes: WriteFeed
+    """Announces each write that the server accepted to the informers of this client."""
+
+    @abstractmethod
+    def _open(self) -> Transport:
+        """Return the open transport.
+
+        Raises:
+            LifecycleError: the client is not open.
+        """
+
+    async def _object(
+        self,
+        method: str,
+        path: str,
+        resource: Resource,
+        doing: str,
+        *,
+        params: Sequence[tuple[str, str]] = (),
+        body: bytes | None = None,
+        content_type: str = "application/json",
+    ) -> KubeObject:
+        """Send a request that is answered with an object."""
+        headers = {"Accept": accept()}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        answer = await self._open().request(method, path, doing=doing, params=params, headers=headers, body=body)
+        require_json(answer.content_type, doing)
+        # Not KubeObject.from_json: a response that is not kept (a review, an eviction) has no name.
+        raw = answer.body.strip()
+        envelope = answer_head(raw, doing)
+        metadata = envelope.metadata
+        return KubeObject(raw, metadata, resource, ObjectKey(metadata.namespace, metadata.name), envelope)
+
+
+def answer_head(body: bytes, doing: str) -> AnswerEnvelope:
+    try:
+        return decode_answer_head(body)
+    except NOT_JSON as error:
+        msg = f"cannot {doing}: the answer is no Kubernetes object: {error}"
+        raise ProtocolError(msg) from error
+
+
+def target_text(resource: Resource, namespace: str | None, name: str, subresource: str) -> str:
+    text = place(resource, namespace, name)
+    return f"{subresource} of {text}" if subresource else text
