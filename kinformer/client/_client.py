@@ -1,4 +1,4 @@
-"""`Client`: the verbs of the Kubernetes API, and the source of every informer."""
+"""`Client`: construction, life cycle and discovery; the verbs come from `_reads` and `_writes`."""
 
 from __future__ import annotations
 
@@ -33,43 +33,42 @@ _DEFAULT_RETRY: Final = RetryPolicy()
 
 
 class Client(ReadVerbs, WriteVerbs):
-    """Speaks to one API server.
+    """The verbs of one API server, and the source of its informers.
 
         async with Client() as client:
             pod = await client.get(PODS, "web-0", namespace="default")
 
-    Without a configuration, entering finds one: in-cluster, else KUBECONFIG, else `~/.kube/config`
-    (`ClusterConfig.load`). Nothing can be asked before entering or after leaving; a client is entered once. Leaving
-    closes every connection, and fails requests in flight with `StoppedError`.
+    Without a configuration, entering looks for one: in-cluster, else KUBECONFIG, else `~/.kube/config`
+    (`ClusterConfig.load`). Requests are possible between entering and leaving; a client can be entered once. Leaving
+    closes every connection; requests in flight fail with `StoppedError`.
 
     Every verb raises, besides the errors of its own:
 
     - `ValueError` for wrong arguments, before anything is sent;
-    - an `ApiError` where the server refused, naming verb, resource and namespace;
-    - a `TransportError` where no whole answer came, naming the server's address and the cause;
-    - `ConfigError` where there are no credentials to be had, as when an exec plugin fails;
+    - an `ApiError` if the server refuses the request; it names verb, resource and namespace;
+    - a `TransportError` if no complete response comes; it names the server's address and the cause;
+    - `ConfigError` if no credentials can be obtained, as when an exec plugin fails;
     - `LifecycleError` outside of `async with`.
 
-    A 401 renews the credentials and tries once more. Beyond that, `retry` decides which requests are repeated: by
-    default, as in client-go, a request that the server refused with 429 or 5xx and a `Retry-After`, and a read whose
-    connection was lost; within `timeout`. A 429 also holds back the client's other requests of its kind (reads, writes,
-    watches) for as long as the server asks, a minute at most. A cancelled request that writes may or may not have been
-    carried out.
+    After a 401 the client renews the credentials and sends the request once more. `retry` decides which other requests
+    are repeated. The default is client-go's: a request that the server refused with 429 or 5xx and a `Retry-After`, and
+    a read whose connection was lost, as long as `timeout` allows it. A 429 also holds back the client's other requests
+    of its kind (reads, writes, watches) for as long as the server asks, a minute at most. The server may or may not
+    have carried out a write that was cancelled.
 
-    The informers that list with this client learn of each write before the verb returns: see
-    `SharedInformer.caught_up`.
+    Each write is announced to the informers of this client before the verb returns: see `SharedInformer.caught_up`.
 
     Args:
         config: the API server and the credentials.
-        timeout: seconds that a request may take, and that a watch may take to be answered. For lists, which may be
-            long, it limits the silence instead of the whole. The server itself gives up after 60.
-        connect_timeout: seconds that making a connection may take, the TLS handshake included.
-        page_size: objects asked for at a time by `list`; 0 for all at once.
-        user_agent: name of the program, put in front of kinformer's own User-Agent.
+        timeout: seconds that a request may take with its repetitions, and that the head of a watch may take. For lists,
+            which may be long, it limits the silence instead. The server itself ends a request after 60.
+        connect_timeout: seconds that a new connection may take, the TLS handshake included.
+        page_size: objects in each page that `list` asks for; 0 for all in one.
+        user_agent: the name of the program, written before kinformer's own User-Agent.
         metrics: the sink for the number and the duration of requests. Its exceptions are logged.
         retry: which requests are repeated; `None` for none.
-        max_answer_bytes: bytes of one answer, decompressed, that may have to be in memory at once. Lists are decoded
-            while they come, so this does not bound their length.
+        max_answer_bytes: bytes of one response, decompressed, that may have to be in memory at once. Lists are decoded
+            while they arrive, so this does not limit their length.
     """
 
     def __init__(
@@ -108,11 +107,11 @@ class Client(ReadVerbs, WriteVerbs):
 
     @classmethod
     def from_api_client(cls, api: Any, *, timeout: float = 30.0, page_size: int = 500) -> Self:
-        """Borrow the configuration of a kubernetes_asyncio `ApiClient`.
+        """Make a client with the configuration of a kubernetes_asyncio `ApiClient`.
 
-        Address, trust, proxy, default headers and API key (with its refresh hook) are the ApiClient's. The connections
-        are our own: the ApiClient's session has room for 100, of which each watch would take one for good, and no time
-        limits. The ApiClient is not changed and not closed.
+        It has the address, trust, proxy, default headers and API key (with its refresh hook) of the `ApiClient`, and
+        connections of its own: the session of an `ApiClient` has room for 100, each watch would hold one of them, and
+        it has no time limits. The `ApiClient` is not changed and not closed.
 
         Raises:
             ConfigError: this is no ApiClient, or its configuration cannot be used.
@@ -150,10 +149,10 @@ class Client(ReadVerbs, WriteVerbs):
 
     @property
     def config(self) -> ClusterConfig:
-        """The configuration.
+        """Return the configuration.
 
         Raises:
-            NotStartedError: none was given, and none has been looked for yet.
+            NotStartedError: none was given, and the client has not been entered yet.
         """
         if self._config is None:
             raise NotStartedError("this client has no configuration before it is entered; use `async with client:`")
@@ -166,7 +165,7 @@ class Client(ReadVerbs, WriteVerbs):
 
     @property
     def status(self) -> ClientStatus:
-        """The numbers of requests and repetitions, and the kinds of request that a 429 holds back now."""
+        """Return the numbers of requests and repetitions, and the kinds of request that a 429 holds back now."""
         return ClientStatus() if self._transport is None else self._transport.status
 
     def on_write(self, listener: Callable[[Write], None]) -> Callable[[], None]:
@@ -208,28 +207,28 @@ class Client(ReadVerbs, WriteVerbs):
         return CachedClient(self, factory, missing=missing, accept=accept, max_age=max_age, patience=patience)
 
     async def resolve(self, name: str) -> Resource:
-        """The resource a kubectl-style name means: "po", "deployments.apps", "widgets.v1.example.com".
+        """Return the resource of a kubectl-style name: "po", "deployments.apps", "widgets.v1.example.com".
 
-        Built-in resources are known without asking the server; others are looked up there, and remembered for a minute.
+        Built-in resources need no request; discovery of the others is cached for a minute.
 
         Raises:
-            UnknownResourceError: neither kinformer nor the server knows one; names those that are spelled alike.
+            UnknownResourceError: neither kinformer nor the server has one; the error names similar ones.
         """
-        self._open()  # A name that is built in is no excuse for a client that is not open.
+        self._open()  # Built-in names, too, need an open client, so that a mistake shows at once.
         assert self._discovery is not None
         return await self._discovery.resolve(name)
 
     async def resources(self) -> Sequence[Resource]:
-        """All resources the server has, in its order of preference; remembered for a minute.
+        """Return all resources of the server, in its order of preference; cached for a minute.
 
-        API groups whose own server does not answer are left out, and logged.
+        API groups whose own server does not respond are left out and logged.
         """
         self._open()
         assert self._discovery is not None
         return await self._discovery.resources()
 
     async def version(self) -> ServerVersion:
-        """The server's version."""
+        """Return the server's version."""
         self._open()
         assert self._discovery is not None
         return await self._discovery.version()

@@ -1,7 +1,7 @@
-"""Discovery: which resources a server has.
+"""Discovery of the resources of a server.
 
-Servers since 1.26 answer with all of it in two documents (KEP-3352, aggregated discovery); older ones, and some
-aggregated ones, with one document for each group and version.
+Servers since 1.26 send all resources in two documents (KEP-3352, aggregated discovery). Older servers, and some
+aggregated API servers, send one document for each group and version.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _AGGREGATED: Final = (
     "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,"
     "application/json"
 )
-# Seconds for which a found resource is believed to exist. One that is not found is always asked for anew.
+# Seconds for which discovery is cached. A name that is not in the cache always causes a new request.
 _REMEMBERED: Final = 60.0
-# Group versions asked for at a time, where each takes a request.
+# Requests in flight at a time, where each group version takes one.
 _AT_A_TIME: Final = 10
 
 
@@ -57,7 +57,7 @@ class ServerVersion(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def number(self) -> tuple[int, int]:
-        """Major and minor as numbers, to compare; 0 where a part is no number."""
+        """Return major and minor as numbers, for comparison; 0 where a part is no number."""
         major, minor = ("".join(c for c in part if c.isdigit()) for part in (self.major, self.minor))
         return (int(major or 0), int(minor or 0))
 
@@ -128,13 +128,13 @@ class _PlainResources(msgspec.Struct):
 
 
 class Discovery:
-    """Knows what a server has, asking it when needed; many callers at the same time cost one inquiry."""
+    """Caches the resources of a server; callers at the same time share one discovery."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._known: Sequence[Resource] | None = None
         self._asked_at = 0.0
-        self._silent: list[str] = []  # group versions that did not answer
+        self._silent: list[str] = []  # group versions that did not respond
         self._asking = asyncio.Lock()
 
     async def resolve(self, name: str) -> Resource:
@@ -157,7 +157,7 @@ class Discovery:
         return await self._document("/version", ServerVersion, "ask for the server's version")
 
     async def _ask_again(self, unless_after: float) -> Sequence[Resource]:
-        """Return the resources of the server, asked for unless they are known from after that time."""
+        """Return the resources of the server; ask the server unless the cached ones are newer than that time."""
         async with self._asking:
             if self._known is None or self._asked_at < unless_after:
                 asked = asyncio.get_running_loop().time()
@@ -181,7 +181,7 @@ class Discovery:
         raise ProtocolError(msg)
 
     async def _plain(self, pairs: Sequence[tuple[str, str]], silent: list[str]) -> list[Resource]:
-        """Ask for each group and version; those that do not answer are noted."""
+        """Ask for each group and version; note those that do not respond."""
         found: dict[tuple[str, str], list[Resource]] = {}
         turns = asyncio.Semaphore(_AT_A_TIME)
 
@@ -191,7 +191,7 @@ class Discovery:
                 try:
                     answer = await self._document(path, _PlainResources, f"discover the resources of {path}")
                 except NotFoundError:
-                    return  # taken away meanwhile
+                    return  # removed since
                 except (ApiError, TransportError) as error:
                     log.debug("no discovery of %s: %s", path, error)
                     silent.append(f"{group}/{version}" if group else version)
@@ -219,7 +219,7 @@ class Discovery:
             async with asyncio.TaskGroup() as tasks:
                 for group, version in pairs:
                     tasks.create_task(ask(group, version))
-        except BaseExceptionGroup as errors:  # no credentials, or the client was closed: one says it for all
+        except BaseExceptionGroup as errors:  # no credentials, or the client was closed: one error stands for all
             raise errors.exceptions[0] from None
         return [resource for pair in pairs for resource in found.get(pair, ())]
 
@@ -289,7 +289,7 @@ def _resource(
     categories: Sequence[str] | None,
     verbs: Sequence[str],
 ) -> Resource | None:
-    """Make one resource of its discovery data; `None` for a subresource, and for what could not be asked for anyway."""
+    """Make one resource of its discovery data; `None` for a subresource, and for one whose names make no URL."""
     if "/" in plural:
         return None
     try:

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpListerWatcher", "accept", "place", "require_json", "selection"]
 
-# The server ends a watch after timeoutSeconds. One that has been silent for this many seconds more is dead: a half-open
-# connection, or a proxy that forgot it.
+# The server ends a watch after timeoutSeconds. A watch that is silent for so many seconds more is dead: its connection
+# is half-open, or a proxy has dropped it.
 SILENCE_MARGIN: Final = 5.0
 
-# For how many seconds a server may be held up in the middle of an answer by a consumer that is slow (a transform). API
-# servers end a request after 60 (--request-timeout).
-_UNHURRIED: Final = 20.0
+# Seconds for which a slow consumer, such as a transform, may delay the server in the middle of a response. API servers
+# end a request after 60 (--request-timeout).
+_SLOW_CONSUMER: Final = 20.0
 
 
 class HttpListerWatcher:
@@ -47,12 +47,12 @@ class HttpListerWatcher:
     Args:
         transport: returns the open transport of a client; called for each request, so that it may open later.
         writes: the feed of writes made through the client.
-        resource: what to list and watch.
+        resource: the resource to list and watch.
         namespace: the namespace; `None` or "" for all of them.
         label_selector: as kubectl takes it; the server selects.
         field_selector: as kubectl takes it; the server selects.
-        metadata_only: ask for PartialObjectMetadata (meta/v1): objects have only `metadata`.
-        shard: only a share of the objects; asked of the server, and made sure of here.
+        metadata_only: ask for PartialObjectMetadata (meta/v1), objects with `metadata` only.
+        shard: the share of the objects; the server is asked for it, and the objects are checked here.
 
     Raises:
         ValueError: a namespace for a cluster-scoped resource, or a resource that cannot be listed.
@@ -91,25 +91,25 @@ class HttpListerWatcher:
 
     @property
     def resource(self) -> Resource:
-        """The resource that is listed and watched."""
+        """Return the resource that is listed and watched."""
         return self._resource
 
     @property
     def streams_lists(self) -> bool:
-        """Always true: only a request shows whether the server streams lists."""
+        """Return true: only a request shows whether the server streams lists."""
         return True
 
     def covers(self, obj: KubeObject) -> bool | None:
-        """Return whether lists and watches would have this object.
+        """Return whether lists and watches have this object; `None` where only the server can decide.
 
-        `None` where only the server knows: of an object's fields, only name and namespace are looked at here.
+        Of a field selector, only name and namespace are compared here.
         """
         if self.namespace is not None and obj.namespace != self.namespace:
             return False
         if self.shard is not None and not self.shard.has(obj):
             return False
         if self._labels is None or self._fields is None:
-            # Parsed when first needed: what does not parse is for the server to refuse.
+            # Parsed when first needed: the server refuses a selector that does not parse.
             self._labels = LabelSelector.parse(self.label_selector)
             self._fields = FieldSelector.parse(self.field_selector)
         if not self._labels.matches(obj.labels):
@@ -123,18 +123,18 @@ class HttpListerWatcher:
 
     @property
     def sharding(self) -> Sharding:
-        """Place where the shard is filtered: by the "server", "here", or "unknown" so far; "" without a shard."""
+        """Return the place that filters the shard: "server", "here", or "unknown" so far; "" without a shard."""
         return "" if self._filter is None else self._filter.sharding
 
     @property
     def foreign_events(self) -> int:
-        """Number of objects and events of other shards that the server has sent."""
+        """Return the number of objects and events of other shards that the server has sent."""
         return 0 if self._filter is None else self._filter.foreign
 
     async def find(self, key: ObjectKey) -> KubeObject | None:
-        """Read the metadata of one object from the server, of whichever shard; `None` if there is none.
+        """Read the metadata of one object of any shard from the server; `None` if it does not exist.
 
-        It is a list of one name, so that it needs no right but that to list.
+        The request is a list of one name, so it needs no permission beyond `list`.
 
         Raises:
             ApiError: the server refused.
@@ -153,23 +153,23 @@ class HttpListerWatcher:
         return found
 
     def as_listed(self, obj: KubeObject) -> KubeObject:
-        """A whole object, as lists and watches would bring it: where they bring metadata only, that."""
+        """Return an object in the form of these lists and watches: metadata only, if they request no more."""
         if not self.metadata_only:
             return obj
         manifest = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
         return KubeObject.from_dict(manifest, self._resource)
 
     def on_write(self, listener: Callable[[Write], None]) -> Callable[[], None]:
-        """Have a function called with each write that the server accepts from the same client, of any resource.
+        """Call a function with each write of the same client that the server accepts, of any resource.
 
         Returns:
-            What ends that.
+            A function that ends this.
         """
         return self._writes.listen(listener)
 
     @property
     def scope(self) -> str:
-        """Resource, namespace and selectors, for people: `pods in namespace web, labels app=web`."""
+        """Return resource, namespace and selectors as text: `pods in namespace web, labels app=web`."""
         parts = [place(self._resource, self.namespace)]
         if self.label_selector:
             parts.append(f"labels {self.label_selector}")
@@ -187,23 +187,23 @@ class HttpListerWatcher:
     async def list(
         self, *, resource_version: str = "", limit: int = 0, retry: bool = False
     ) -> AsyncGenerator[ListPage, None]:
-        """List page by page; each is handed on before the next is asked for, and a large one in parts, as it comes.
+        """List page by page; yield each page before the next request, and a large page in parts, as they arrive.
 
         Args:
-            resource_version: "" for the most recent state, "0" for whatever the watch cache has, else "not older than
-                this".
+            resource_version: "" for the most recent state, "0" for any state that the watch cache has, else "not older
+                than this".
             limit: objects per page; 0 for all in one page. Old servers answer version "0" with all in one page.
-            retry: whether each page is asked for again as the client's `RetryPolicy` has it. Informers do not: each of
-                their failures shows in their status.
+            retry: whether the request of each page is repeated as the client's `RetryPolicy` says. Informers do not do
+                this: each of their failures shows in their status.
 
-        Between pages nothing is open, and while a page is decoded the loop goes on turning. A consumer that takes its
-        time over the parts of a page holds the server up; after 20 s the rest is read first, and given then.
+        No connection is in use between two pages, and decoding a page does not block the loop. A slow consumer of the
+        parts of a page delays the server; after 20 s, the rest of the page is read before it is yielded.
 
         Raises:
             ApiError: the server refused; `ExpiredError` when the continue token is too old.
-            TransportError: a page did not come as a whole, is no list, repeats the one before, or holds more than the
+            TransportError: a page is incomplete, is no list, repeats the one before, or has a part of more than the
                 client's `max_answer_bytes` that cannot be cut into objects.
-            ConfigError: there are no credentials to be had.
+            ConfigError: no credentials could be obtained.
         """
         transport = self._transport()
         doing = f"list {place(self._resource, self.namespace)}"
@@ -225,7 +225,7 @@ class HttpListerWatcher:
             async with asking as incoming:
                 require_json(incoming.content_type, doing)
                 cutter = self._cutter(doing)
-                hurry_at = clock() + _UNHURRIED
+                read_rest_at = clock() + _SLOW_CONSUMER
                 async for piece in incoming.pieces:
                     if cutter.held + len(piece) > transport.max_answer_bytes:
                         raise too_large(transport.max_answer_bytes, doing)
@@ -234,7 +234,7 @@ class HttpListerWatcher:
                         parts = [self._share_of_page(part)]
                         del part
                         yield parts.pop()
-                        if clock() > hurry_at:
+                        if clock() > read_rest_at:
                             cutter.cuts = False
             page = self._share_of_page(await cutter.finish())
             if token and page.continue_token == token:
@@ -247,7 +247,7 @@ class HttpListerWatcher:
                 raise ProtocolError(msg)
             pages = [page]
             del page
-            # Not kept here, either, while the consumer asks for the next one.
+            # This frame keeps no reference to a page while the consumer works.
             yield pages.pop()
             if not token:
                 return
@@ -256,18 +256,18 @@ class HttpListerWatcher:
     async def watch(
         self, *, resource_version: str, timeout_seconds: int, send_initial_events: bool = False
     ) -> AsyncIterator[AsyncIterator[WatchBatch]]:
-        """Open a watch, with bookmarks; entering returns when the server has answered, or after half a second.
+        """Open a watch with bookmarks; entering returns when the server has responded, or after half a second.
 
-        Some gateways send the head of a response with its first event only. So a watch from a version is taken for open
-        when the server has not refused it within half a second; what entering would raise, iterating raises then. The
-        head must still come within the client's `timeout`.
+        Some gateways send the head of a response together with its first event. So a watch from a version counts as
+        open when the server has not refused it within half a second; iterating then raises the errors of entering.
+        The head must still arrive within the client's `timeout`.
 
         Args:
             resource_version: events after this version; "" only with `send_initial_events`.
-            timeout_seconds: when the server should end the stream, in seconds. A stream that has been silent for 5
-                seconds more is given up.
-            send_initial_events: ask for a streaming list (KEP-3157): the present state as ADDED events, then the
-                bookmark that ends it.
+            timeout_seconds: seconds after which the server should end the stream. A stream that is silent for 5 seconds
+                more fails.
+            send_initial_events: ask for a streaming list (KEP-3157): the present state as ADDED events, then a
+                bookmark.
 
         The iterator ends when the server closes the stream cleanly or after an ERROR event. Leaving the context closes
         the connection.
@@ -276,9 +276,9 @@ class HttpListerWatcher:
             ApiError: the server refused.
             ConnectError, TLSError: no connection.
             StreamBrokenError: the stream ended in the middle of something.
-            TransportTimeoutError: silence for too long.
+            TransportTimeoutError: the stream was silent for too long.
             ProtocolError: the response is no watch.
-            ConfigError: there are no credentials to be had.
+            ConfigError: no credentials could be obtained.
         """
         transport = self._transport()
         doing = f"watch {place(self._resource, self.namespace)}"
@@ -294,7 +294,7 @@ class HttpListerWatcher:
             params += [("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan")]
         headers = {
             "Accept": self._accept(whole_list=False),
-            # A compressor would hold events back until it has enough of them.
+            # A compressor holds events back until its buffer is full.
             "Accept-Encoding": "identity",
         }
         streaming = transport.stream(
@@ -310,7 +310,7 @@ class HttpListerWatcher:
             stream = WatchStream(body, self._decoder(doing))
             yield stream if self._filter is None else _share_of(stream, self._filter)
 
-    # In which form objects come, and how they are read: others may want another (`_tables`).
+    # The form of the objects and their decoders; `_tables` overrides these.
 
     def _accept(self, *, whole_list: bool) -> str:
         if not self.metadata_only:
@@ -333,7 +333,7 @@ class HttpListerWatcher:
 
 
 async def _share_of(stream: AsyncIterator[WatchBatch], kept: ShardFilter) -> AsyncGenerator[WatchBatch, None]:
-    """Keep the events of a share: a server without the feature gate sends everything."""
+    """Keep the events of a shard: a server without the feature gate sends all events."""
     async for batch in stream:
         yield batch._replace(events=[event for event in batch.events if kept.keeps(event.object)])
 
@@ -347,21 +347,21 @@ def place(resource: Resource, namespace: str | None, name: str = "") -> str:
 
 
 def selection(label_selector: str, field_selector: str) -> list[tuple[str, str]]:
-    """The query of two selectors."""
+    """Return the query of two selectors."""
     pairs = [("labelSelector", label_selector), ("fieldSelector", field_selector)]
     return [(name, value) for name, value in pairs if value]
 
 
 def accept(transformed: str = "") -> str:
-    """The `Accept` header for JSON, transformed by the server into a kind of meta/v1 if one is named."""
+    """Return the `Accept` header for JSON; with a kind of meta/v1, the server transforms the objects into it."""
     return f"application/json;as={transformed};g=meta.k8s.io;v=v1" if transformed else "application/json"
 
 
 def require_json(content_type: str, doing: str) -> None:
-    """Refuse what says of itself that it is not JSON.
+    """Refuse a response whose media type is not JSON.
 
     Raises:
-        ProtocolError: it is HTML, or the like. What says nothing (octet-stream) passes.
+        ProtocolError: it is HTML, for example. A response without a media type (octet-stream) passes.
     """
     if "json" not in content_type and content_type != "application/octet-stream":
         msg = f"cannot {doing}: the answer is {content_type}, not JSON; is this the address of an API server?"

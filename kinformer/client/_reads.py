@@ -36,15 +36,17 @@ class ReadVerbs(Verbs):
         metadata_only: bool = False,
         shard: Shard | None = None,
     ) -> HttpListerWatcher:
-        """What an informer needs of one resource in one scope. Sends nothing yet, and may be asked for before entering.
+        """Make the source of an informer: lists and watches of one resource in one scope.
+
+        The call sends nothing, and is possible before the client is entered.
 
         Args:
-            resource: what to list and watch.
+            resource: the resource to list and watch.
             namespace: the namespace; `None` for all of them.
             label_selector: as kubectl takes it; the server selects.
             field_selector: as kubectl takes it; the server selects.
-            metadata_only: objects without spec and status, which is all that many controllers need.
-            shard: only a share of the objects.
+            metadata_only: ask for objects without spec and status; many controllers need no more.
+            shard: the share of the objects to list and watch.
 
         Raises:
             ValueError: a namespace for a cluster-scoped resource.
@@ -68,9 +70,9 @@ class ReadVerbs(Verbs):
         label_selector: str = "",
         field_selector: str = "",
     ) -> TableListerWatcher:
-        """As `list_watch`, of the rows the server itself would show: each object has its metadata, and its `cells`.
+        """As `list_watch`, for the rows of the server's own table: each object has its metadata and its `cells`.
 
-        What the columns are, `columns` of the result says once something has been listed.
+        The result has the columns in `columns` after the first list.
 
         Raises:
             ValueError: a namespace for a cluster-scoped resource.
@@ -96,7 +98,7 @@ class ReadVerbs(Verbs):
             subresource: such as "status" or "scale".
 
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: no such object exists.
         """
         where, name = requests.target(resource, name, namespace)
         path = resource.path(where, name, subresource)
@@ -113,22 +115,22 @@ class ReadVerbs(Verbs):
         shard: Shard | None = None,
         resource_version: str = "",
     ) -> ObjectList:
-        """Read all objects of a scope, page by page; all pages are of the same version.
+        """Read all objects of a scope, page by page; all pages have the same resource version.
 
-        When the server forgets that version midway, all is asked for once more, in one page, as client-go's pager does.
+        If that version expires between two pages, the list is read again in one page, as client-go's pager does.
 
         Args:
-            resource: what to list.
+            resource: the resource to list.
             namespace: the namespace; `None` for all of them.
             label_selector: as kubectl takes it.
             field_selector: as kubectl takes it.
-            metadata_only: objects without spec and status.
-            shard: only a share of the objects.
-            resource_version: "" for the most recent state, "0" for whatever the server has at hand, else "not older
-                than this".
+            metadata_only: ask for objects without spec and status.
+            shard: the share of the objects to list and watch.
+            resource_version: "" for the most recent state, "0" for any state that the server has cached, else "not
+                older than this".
 
         Returns:
-            The objects. Those that cannot be decoded are left out, and reported in `failures`.
+            The objects. Objects that cannot be decoded are in `failures` instead.
         """
         source = self.list_watch(
             resource,

@@ -30,7 +30,7 @@ PatchType = Literal["merge", "json", "strategic", "apply"]
 PropagationPolicy = Literal["Orphan", "Background", "Foreground"]
 Target = str | Mapping[str, Any]
 
-# An apply patch is YAML by name; JSON is YAML, and so it is what we send.
+# The media type of an apply patch is YAML; JSON is valid YAML.
 PATCH_TYPES: Final[Mapping[str, str]] = {
     "merge": "application/merge-patch+json",
     "json": "application/json-patch+json",
@@ -42,11 +42,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 def target(resource: Resource, what: Target, namespace: str | None) -> tuple[str | None, str]:
-    """The namespace and the name of what a verb is to work on.
+    """Return the namespace and the name of the object of a verb.
 
     Args:
         resource: its resource.
-        what: its name, or an object that has one.
+        what: the name, or an object that has one.
         namespace: its namespace; an object's own if not given.
 
     Raises:
@@ -60,15 +60,15 @@ def target(resource: Resource, what: Target, namespace: str | None) -> tuple[str
         metadata = _metadata(what)
         name, own = str(metadata.get("name") or ""), str(metadata.get("namespace") or "")
     if not name:
-        msg = f"which of the {resource.qualified}? A name, or an object with metadata.name, is needed"
+        msg = f"{resource.qualified}: the verb needs a name, or an object with metadata.name"
         raise ValueError(msg)
     return _one_namespace(resource, own, namespace), name
 
 
 def manifest(resource: Resource, what: Mapping[str, Any], *, subresource: str) -> dict[str, Any] | KubeObject:
-    """An object as it is to be sent, with `apiVersion` and `kind`.
+    """Return the object to send, with `apiVersion` and `kind`.
 
-    A subresource may have a kind of its own (Scale, Eviction, Binding), and is left as it is.
+    A subresource may have a kind of its own (Scale, Eviction, Binding); its kind is not checked.
 
     Raises:
         TypeError: it is no mapping.
@@ -89,10 +89,10 @@ def manifest(resource: Resource, what: Mapping[str, Any], *, subresource: str) -
 
 
 def body_of(what: object) -> bytes:
-    """JSON.
+    """Encode the body of a request as JSON.
 
     Raises:
-        ValueError: it cannot be written as JSON; names the type, never the value.
+        ValueError: it cannot be written as JSON; the error names the type, never the value.
     """
     if isinstance(what, KubeObject):
         return what.to_json()
@@ -104,7 +104,7 @@ def body_of(what: object) -> bytes:
 
 
 def patch_body(resource: Resource, patch: object, kind: PatchType, field_manager: str) -> bytes:
-    """The body of a patch.
+    """Return the body of a patch.
 
     Raises:
         ValueError: the type is unknown, the patch has not the form of its type, or apply lacks a field manager.
@@ -123,13 +123,13 @@ def patch_body(resource: Resource, patch: object, kind: PatchType, field_manager
     if kind != "apply":
         return body_of(patch)
     if not field_manager:
-        msg = "apply needs a field_manager, the name under which the server remembers whose fields these are"
+        msg = "apply needs a field_manager, the name that the server records as the manager of the fields"
         raise ValueError(msg)
     return body_of(manifest(resource, patch, subresource="any"))
 
 
 def write_params(*, field_manager: str = "", force: bool = False, dry_run: bool = False) -> list[tuple[str, str]]:
-    """The query of a request that writes."""
+    """Return the query of a request that writes."""
     params = [("fieldManager", field_manager)] if field_manager else []
     if force:
         params.append(("force", "true"))
@@ -146,7 +146,7 @@ def delete_options(
     resource_version: str = "",
     dry_run: bool = False,
 ) -> bytes | None:
-    """The body of a deletion (meta/v1, DeleteOptions), or `None` when nothing is asked for.
+    """Return the body of a deletion (meta/v1, DeleteOptions); `None` when no option is set.
 
     Raises:
         ValueError: an unknown policy, or a negative grace period.
@@ -173,7 +173,7 @@ def delete_options(
 def created_in(
     resource: Resource, what: Mapping[str, Any], namespace: str | None, subresource: str
 ) -> tuple[str | None, str]:
-    """The namespace and name (or "") of an object to be created.
+    """Return the namespace and the name (or "") of an object to create.
 
     Raises:
         ValueError: no namespace or two; or neither `name` nor `generateName` where objects are kept.
@@ -182,9 +182,9 @@ def created_in(
     name = str(metadata.get("name") or "")
     where = _one_namespace(resource, str(metadata.get("namespace") or ""), namespace)
     if resource.namespaced and where is None:
-        msg = f"{resource.qualified} live in namespaces; say in which one to create this"
+        msg = f"{resource.qualified} live in namespaces; name the one to create this in"
         raise ValueError(msg)
-    # Reviews and bindings are answered, not kept, and need no name.
+    # The server does not store reviews and bindings, so they need no name.
     if not name and (subresource or (resource.watchable and not metadata.get("generateName"))):
         msg = f"the {resource.kind} to create needs metadata.name" + (
             "" if subresource else " or metadata.generateName"

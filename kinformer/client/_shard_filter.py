@@ -1,9 +1,9 @@
-"""Keeps the objects of one shard, and finds out whether the server sends only those (KEP-5866).
+"""Keep the objects of one shard, and detect whether the server sends only those (KEP-5866).
 
 A server with the feature gate ShardedListAndWatch sends the objects of the shard; one without the gate ignores the
 parameter and sends all. A list of a server with the gate echoes the selector, but a streaming list does not. So the
-proof is in the objects: one that is foreign shows a server that does not filter, and many without a foreign one show a
-server that does. The objects are checked here in any case: control planes are upgraded one API server at a time.
+objects are the proof: one foreign object shows a server that does not filter, and many objects without a foreign one
+show a server that does. The objects are checked here in any case: a control plane is upgraded one API server at a time.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Sharding: TypeAlias = Literal["", "server", "here", "unknown"]
 """Where a shard is filtered: "" for an informer without a shard."""
 
 _REMEMBERED: Final = 65_536
-# Without the gate an object of one of two shards comes with probability 1/2; so many in a row come by chance less than
-# once in 10^19 times.
+# Without the gate, an object belongs to one of two shards with probability 1/2. So many in a row come by chance less
+# than once in 10^19 times.
 _ENOUGH: Final = 64
 
 
@@ -42,7 +42,7 @@ class ShardFilter:
     def __init__(self, shard: Shard) -> None:
         self.shard = shard
         self.foreign = 0
-        # The hash of a text costs some 4 µs in Python; the events of an object repeat its uid.
+        # The hash of a text takes some 4 µs in Python, and the events of an object repeat its UID.
         self._known: RecentCache[str, bool] = RecentCache(_REMEMBERED)
         self._seen: set[str] = set()
 

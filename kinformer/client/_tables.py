@@ -1,10 +1,10 @@
-"""Tables (meta/v1, Table): what the server itself would show of each object in a row, as `kubectl get` prints it.
+"""Tables (meta/v1, Table): the rows that the server makes of objects, as `kubectl get` prints them.
 
-A row becomes an object whose manifest is the row's (metadata only) with one more member, `cells`. So everything that
-lists and watches objects does so with rows, too: informers, with their resumed watches and relists.
+A row becomes an object: the manifest of the row (metadata only) with one more member, `cells`. So informers work with
+rows as with other objects.
 
-Only the first answer of a stream names the columns. A server that makes no tables of a resource (an aggregated API)
-answers with whole objects, which have no `cells`; then there are no columns.
+Only the first response of a stream names the columns. A server that has no tables for a resource (an aggregated API)
+sends whole objects, which have no `cells`; then there are no columns.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class TableColumn(NamedTuple):
 
     Attributes:
         name: its title, as the server writes it: "Ready".
-        priority: 0 for a column that is always shown, more for one that needs room (`-o wide`).
+        priority: 0 for a column of the usual output, more for one of `-o wide`.
     """
 
     name: str
@@ -81,18 +81,18 @@ class TableListerWatcher(HttpListerWatcher):
     """Lists and watches the rows of one resource in one scope.
 
     Attributes:
-        columns: of the last answer that named them; none before the first, and where the server makes no tables.
+        columns: those of the last response that named them; none before the first, and where the server has no tables.
     """
 
     columns: tuple[TableColumn, ...] = ()
 
     @property
     def streams_lists(self) -> bool:
-        """Never: client-go takes no tables from streaming lists either."""
+        """Return false: client-go reads no tables from streaming lists either."""
         return False
 
     def covers(self, obj: KubeObject) -> bool | None:
-        """Never true: only the server can say how it shows an object."""
+        """Return `None` or false, never true: only the server can make the row of an object."""
         return None if super().covers(obj) else False
 
     def _accept(self, *, whole_list: bool) -> str:
@@ -138,8 +138,8 @@ class TableDecoder:
 
     Args:
         resource: the watched resource.
-        doing: what this is, for errors.
-        on_columns: called with the columns, where the server names them.
+        doing: the request in words, for errors.
+        on_columns: called with the columns when the server names them.
     """
 
     __slots__ = ("_inner", "_on_columns", "_rest")
@@ -158,11 +158,11 @@ class TableDecoder:
 
     @property
     def behind(self) -> bool:
-        """Never: tables are for the command line, and small."""
+        """Return false: tables are for the command line, and small."""
         return False
 
     def go_on(self) -> list[WatchBatch]:
-        """Nothing is left for later."""
+        """Return nothing: no lines wait."""
         return []
 
     def begin(self, data: Pieces | bytes) -> list[WatchBatch]:
@@ -192,7 +192,7 @@ class TableDecoder:
         return self._inner.close()
 
     def _plain(self, line: bytes) -> bytes:
-        """The line with its row as an object; as it is, when there is no table in it."""
+        """Return a line with its row as an object; a line without a table is returned unchanged."""
         try:
             event = _decode_event(line)
         except NOT_JSON:
@@ -204,6 +204,6 @@ class TableDecoder:
 
 
 def _with_cells(row: _Row) -> bytes:
-    """The row's object with the row's cells in it."""
+    """Return the object of a row, with the cells of the row in it."""
     manifest = bytes(row.object).strip()
     return b'{"cells":%s,%s' % (bytes(row.cells), manifest.removeprefix(b"{"))

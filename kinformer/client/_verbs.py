@@ -23,7 +23,7 @@ __all__ = ["Verbs", "answer_head", "target_text"]
 
 
 class Verbs(ABC):
-    """The verbs of a client stand on two things: an open transport, and the feed of its writes."""
+    """The base of all verbs: an open transport, and the feed of the client's writes."""
 
     _writes: WriteFeed
     """Announces each write that the server accepted to the informers of this client."""
@@ -53,7 +53,7 @@ class Verbs(ABC):
             headers["Content-Type"] = content_type
         answer = await self._open().request(method, path, doing=doing, params=params, headers=headers, body=body)
         require_json(answer.content_type, doing)
-        # Not KubeObject.from_json: a response that is not kept (a review, an eviction) has no name.
+        # Not KubeObject.from_json: a response that is not stored (a review, an eviction) has no name.
         raw = answer.body.strip()
         envelope = answer_head(raw, doing)
         metadata = envelope.metadata
@@ -61,6 +61,11 @@ class Verbs(ABC):
 
 
 def answer_head(body: bytes, doing: str) -> AnswerEnvelope:
+    """Decode the head of the object in a response.
+
+    Raises:
+        ProtocolError: the body is no Kubernetes object.
+    """
     try:
         return decode_answer_head(body)
     except NOT_JSON as error:
@@ -69,5 +74,6 @@ def answer_head(body: bytes, doing: str) -> AnswerEnvelope:
 
 
 def target_text(resource: Resource, namespace: str | None, name: str, subresource: str) -> str:
+    """Name the target of a verb for errors, such as `status of pods "web-0" in namespace web`."""
     text = place(resource, namespace, name)
     return f"{subresource} of {text}" if subresource else text

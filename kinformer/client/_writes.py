@@ -39,17 +39,17 @@ class WriteVerbs(Verbs):
         Args:
             resource: its resource.
             obj: the object; `apiVersion` and `kind` are filled in.
-            namespace: where to create it; the object's own namespace by default.
+            namespace: the namespace in which to create it; the object's own by default.
             subresource: such as "eviction" or "binding", of the object that `obj` names.
-            field_manager: the name under which the fields are written.
-            dry_run: let the server check everything, and keep nothing.
+            field_manager: the name that the server records as the manager of the fields.
+            dry_run: let the server check the request and store nothing.
 
         Returns:
-            The object as the server stored it (for a review or a subresource: as it answered).
+            The object as the server stored it; for a review or a subresource, the response.
 
         Raises:
-            AlreadyExistsError: there is one of that name.
-            InvalidError: the server's validation refused it.
+            AlreadyExistsError: an object of that name exists.
+            InvalidError: the server's validation refused the object.
         """
         made = requests.manifest(resource, obj, subresource=subresource)
         where, name = requests.created_in(resource, made, namespace, subresource)
@@ -76,19 +76,19 @@ class WriteVerbs(Verbs):
     ) -> KubeObject:
         """Replace an object as a whole (kubectl's `replace`, an HTTP PUT).
 
-        An object with a `metadata.resourceVersion` is replaced only in that version.
+        If `obj` has a `metadata.resourceVersion`, only that version is replaced.
 
         Args:
             resource: its resource.
             obj: the whole object, with its name.
             namespace: its namespace; the object's own by default.
-            subresource: such as "status": then only that part is replaced.
-            field_manager: the name under which the fields are written.
-            dry_run: let the server check everything, and keep nothing.
+            subresource: such as "status"; then only that part is replaced.
+            field_manager: the name that the server records as the manager of the fields.
+            dry_run: let the server check the request and store nothing.
 
         Raises:
-            ConflictError: another client changed it meanwhile.
-            NotFoundError: there is none.
+            ConflictError: another client has changed the object since.
+            NotFoundError: no such object exists.
         """
         made = requests.manifest(resource, obj, subresource=subresource)
         where, name = requests.target(resource, made, namespace)
@@ -111,7 +111,7 @@ class WriteVerbs(Verbs):
         field_manager: str = "",
         dry_run: bool = False,
     ) -> KubeObject:
-        """Replace an object's status; everything else in `obj` but its name and version is ignored. As `replace`."""
+        """Replace an object's status, as `replace` does. Of `obj`, only status, name and version count."""
         return await self.replace(
             resource, obj, namespace=namespace, subresource="status", field_manager=field_manager, dry_run=dry_run
         )
@@ -134,18 +134,18 @@ class WriteVerbs(Verbs):
         Args:
             resource: its resource.
             name: its name, or an object that has it (and its namespace).
-            patch: what to change, in the form of the type.
+            patch: the changes, in the form that `type` names.
             namespace: its namespace.
             type: "merge" (RFC 7396), "json" (RFC 6902, a list of operations), "strategic" (built-in resources only) or
-                "apply" (server-side apply: sets the fields named, and owns them; creates a missing object).
+                "apply" (server-side apply: sets the named fields and owns them; creates a missing object).
             subresource: such as "status".
-            field_manager: the name under which the fields are written; needed for apply.
+            field_manager: the name that the server records as the manager of the fields; apply needs one.
             force: apply only: take over fields that other managers own, instead of a `ConflictError`.
-            dry_run: let the server check everything, and keep nothing.
+            dry_run: let the server check the request and store nothing.
 
         Raises:
-            NotFoundError: there is none (never for apply).
-            ConflictError: apply met fields of another manager, or the patch names another version than the present one.
+            NotFoundError: no such object exists (never for apply).
+            ConflictError: another manager owns fields of an apply, or the patch names an old version.
             InvalidError: the result is not valid, or a JSON patch's test failed.
         """
         if force and type != "apply":
@@ -179,22 +179,22 @@ class WriteVerbs(Verbs):
 
             await client.apply(DEPLOYMENTS, manifest, field_manager="shop-operator", force=True)
 
-        Creates what does not exist. The server remembers the manager of each field: a field that was applied before
-        under the same name and is not in `obj` any more is removed, and fields of other managers stay. So `obj` holds
-        exactly the fields to own; write it out anew each time, and do not take it from a read. Applying the same again
-        changes nothing, and makes no event. Cancelled, it may or may not have been carried out.
+        Apply creates an object that does not exist. The server records the manager of each field: it removes a field
+        that this manager applied before and that `obj` does not have, and keeps the fields of other managers. So `obj`
+        holds exactly the fields to own; build it anew each time, and do not take it from a read. Applying the same
+        again changes nothing and causes no event. If the call is cancelled, the server may or may not have applied it.
 
         Args:
             resource: its resource.
-            obj: the fields that are to be so; `apiVersion` and `kind` are filled in, a name is needed.
-            field_manager: under whose name; each controller has its own, the same at each apply.
+            obj: the fields to own, with a name; `apiVersion` and `kind` are filled in.
+            field_manager: the name that owns the fields; each controller has its own, the same at each apply.
             namespace: its namespace; the object's own by default.
             subresource: such as "status".
-            force: take over fields that other managers own. Controllers do, as they have no other way to go on.
-            dry_run: let the server check everything, and keep nothing.
+            force: take over fields that other managers own. Usual for controllers.
+            dry_run: let the server check the request and store nothing.
 
         Raises:
-            ApplyConflictError: other managers own some fields; `conflicts` names both.
+            ApplyConflictError: other managers own some fields; `conflicts` lists the fields and the managers.
             ConflictError: `obj` names a version or UID that is not the present one.
             InvalidError: the result is not valid.
             ValueError: no field manager, no name, or an object that was read (it has `managedFields`).
@@ -202,8 +202,8 @@ class WriteVerbs(Verbs):
         head = obj.get("metadata")
         if isinstance(head, Mapping) and head.get("managedFields"):
             msg = (
-                "this object was read from the server (it has managedFields): applied, every field of it would be "
-                f"{field_manager or 'ours'}; apply only the fields that are to be"
+                "this object was read from the server (it has managedFields): an apply would give every field "
+                f"of it to {field_manager or 'this manager'}; apply only the fields to own"
             )
             raise ValueError(msg)
         return await self.patch(
@@ -230,7 +230,7 @@ class WriteVerbs(Verbs):
         force: bool = False,
         dry_run: bool = False,
     ) -> KubeObject:
-        """Change parts of an object's status. As `patch`."""
+        """Change parts of an object's status, as `patch` does."""
         return await self.patch(
             resource,
             name,
@@ -261,19 +261,19 @@ class WriteVerbs(Verbs):
             resource: its resource.
             name: its name, or an object that has it (and its namespace).
             namespace: its namespace.
-            propagation_policy: the fate of its dependents; the server decides by default.
-            grace_period_seconds: how long a pod has to end; 0 takes it out at once.
+            propagation_policy: the treatment of its dependents; the server decides by default.
+            grace_period_seconds: seconds that a pod has to end; 0 removes it at once.
             uid: delete it only if it has this UID.
             resource_version: delete it only in this version.
-            dry_run: let the server check everything, and delete nothing.
+            dry_run: let the server check the request and delete nothing.
 
         Returns:
-            The object as it is now: with a `deletionTimestamp` if it waits for finalizers or its grace period. `None`
-            where the server only says that it is done.
+            The object in its present state, with a `deletionTimestamp` if it waits for finalizers or its grace period;
+            `None` where the server's response is only a status.
 
         Raises:
-            NotFoundError: there is none.
-            ConflictError: it has another UID or version.
+            NotFoundError: no such object exists.
+            ConflictError: the object has another UID or version.
         """
         where, name = requests.target(resource, name, namespace)
         doing = f"delete {place(resource, where, name)}"
@@ -300,22 +300,22 @@ class WriteVerbs(Verbs):
         grace_period_seconds: int | None = None,
         dry_run: bool = False,
     ) -> ObjectList:
-        """Delete all objects that are selected; with no selector, all there are.
+        """Delete all selected objects; without a selector, all objects of the namespace.
 
         Args:
             resource: their resource.
             namespace: their namespace; needed for a namespaced resource, as the API deletes in one at a time.
             label_selector: as kubectl takes it.
             field_selector: as kubectl takes it.
-            propagation_policy: the fate of their dependents.
-            grace_period_seconds: how long pods have to end.
-            dry_run: let the server check everything, and delete nothing.
+            propagation_policy: the treatment of their dependents.
+            grace_period_seconds: seconds that pods have to end.
+            dry_run: let the server check the request and delete nothing.
 
         Returns:
             The deleted objects, as they were.
         """
         if resource.namespaced and not namespace:
-            msg = f"{resource.qualified} live in namespaces; say in which one to delete them"
+            msg = f"{resource.qualified} live in namespaces; name the one to delete them in"
             raise ValueError(msg)
         doing = f"delete {place(resource, namespace)}"
         answer = await self._open().request(
@@ -327,7 +327,7 @@ class WriteVerbs(Verbs):
             body=requests.delete_options(
                 propagation_policy=propagation_policy, grace_period_seconds=grace_period_seconds, dry_run=dry_run
             ),
-            patient=True,
+            may_be_long=True,
         )
         require_json(answer.content_type, doing)
         if answer_head(answer.body, doing).kind == "Status":

@@ -24,7 +24,7 @@ def stored(answer: KubeObject) -> Write | None:
     view = answer.view()
     whole = view["kind"] == answer.resource.kind
     if whole and _is_gone(view):
-        # The last finalizer was taken off: there is no event of this change, only of the end.
+        # The last finalizer was removed: the watch has no event of this change, only of the deletion.
         return Write(answer.resource, answer.key, answer.uid, after=version, gone=True, obj=answer)
     # A Scale has the metadata of the scaled object.
     return Write(answer.resource, answer.key, answer.uid, version, obj=answer if whole else None)
@@ -42,14 +42,14 @@ def deleted(resource: Resource, key: ObjectKey, answer: KubeObject) -> Write:
 
 
 def collected(obj: KubeObject) -> Write:
-    """Return the write of one object of a deleted collection; the object comes as it was before."""
+    """Return the write of one object of a deleted collection; the response has the state before the deletion."""
     version = version_number(obj.resource_version)
-    # The response does not show whether it is gone or only marked, but it has changed.
+    # The response does not show whether the object is deleted or only marked; it has changed in any case.
     return Write(obj.resource, obj.key, obj.uid, after=version, gone=True, past=version, obj=obj)
 
 
 def _is_gone(obj: Mapping[str, Any]) -> bool:
-    """Return whether nothing keeps the object any more (apiserver registry/store.go, ShouldDeleteDuringUpdate)."""
+    """Return whether the server deletes the object at once (apiserver registry/store.go, ShouldDeleteDuringUpdate)."""
     metadata = obj["metadata"]
     return bool(
         metadata.get("deletionTimestamp")

@@ -179,17 +179,23 @@ async def test_an_answer_that_is_no_object_is_a_protocol_error(scripted: Scripte
 
 WRONG: list[tuple[Callable[[Client], Awaitable[object]], str]] = [
     (lambda c: c.get(PODS, "web-0"), "live in namespaces; say which one 'web-0' is in"),
-    (lambda c: c.get(PODS, "", namespace="web"), "A name, or an object with metadata.name, is needed"),
-    (lambda c: c.get(PODS, {"metadata": {}}, namespace="web"), "A name, or an object with metadata.name, is needed"),
+    (lambda c: c.get(PODS, "", namespace="web"), "needs a name, or an object with metadata.name"),
+    (
+        lambda c: c.get(PODS, {"metadata": {}}, namespace="web"),
+        "needs a name, or an object with metadata.name",
+    ),
     (lambda c: c.get(PODS, "a/b", namespace="web"), "'a/b' cannot be part of the URL"),
     (lambda c: c.get(NODES, "n", namespace="web"), "nodes are cluster-scoped"),
     (lambda c: c.get(PODS, POD, namespace="other"), "lies in namespace 'web', and namespace 'other' was given"),
-    (lambda c: c.create(PODS, {"metadata": {"name": "x"}}), "say in which one to create this"),
+    (lambda c: c.create(PODS, {"metadata": {"name": "x"}}), "name the one to create this in"),
     (lambda c: c.create(PODS, {"metadata": {}}, namespace="web"), "needs metadata.name or metadata.generateName"),
     (lambda c: c.create(PODS, {**POD, "kind": "Job"}), "the object has kind 'Job', and pods have 'Pod'"),
     (lambda c: c.create(PODS, {**POD, "spec": {1, 2} and object()}), "cannot be sent as JSON"),
     (lambda c: c.replace(PODS, {**POD, "apiVersion": "v2"}), "has apiVersion 'v2', and pods have 'v1'"),
-    (lambda c: c.replace(PODS, {"spec": {}}, namespace="web"), "A name, or an object with metadata.name, is needed"),
+    (
+        lambda c: c.replace(PODS, {"spec": {}}, namespace="web"),
+        "needs a name, or an object with metadata.name",
+    ),
     (lambda c: c.patch(PODS, POD, {}, type="apply"), "apply needs a field_manager"),
     (lambda c: c.patch(PODS, POD, {}, force=True), "force is for apply only, and this is a merge patch"),
     (lambda c: c.patch(PODS, POD, {}, type="json"), "a JSON patch is a list of operations"),
@@ -197,7 +203,7 @@ WRONG: list[tuple[Callable[[Client], Awaitable[object]], str]] = [
     (lambda c: c.patch(PODS, POD, {}, type="yaml"), "'yaml' is no type of patch; known are merge, json"),  # type: ignore[arg-type]  # that is the point
     (lambda c: c.delete(PODS, POD, grace_period_seconds=-1), "at least 0 seconds, not -1"),
     (lambda c: c.delete(PODS, POD, propagation_policy="Later"), "'Later' is no propagation policy"),  # type: ignore[arg-type]  # that is the point
-    (lambda c: c.delete_collection(PODS), "say in which one to delete them"),
+    (lambda c: c.delete_collection(PODS), "name the one to delete them in"),
     (lambda c: c.list(NODES, namespace="web"), "nodes are cluster-scoped"),
 ]
 

@@ -13,7 +13,7 @@ __all__ = ["Authorization"]
 
 
 class Authorization:
-    """Gives the identity of each request; one renewal at a time serves all requests that wait for it.
+    """Looks up the identity of each request; one renewal at a time serves all requests that wait for it.
 
     Args:
         credentials: the source of identities.
@@ -21,14 +21,14 @@ class Authorization:
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
-        # Also makes sure that a plugin runs once, whichever of the requests is cancelled.
+        # Under this lock a plugin runs once, whichever of the waiting requests is cancelled.
         self._renewing = asyncio.Lock()
 
     async def identity(self) -> Identity:
-        """The identity to use now.
+        """Return the identity to use now.
 
         Raises:
-            ConfigError: there are no credentials to be had.
+            ConfigError: no credentials could be obtained.
         """
         if (identity := self._credentials.current()) is not None:
             return identity
@@ -38,10 +38,10 @@ class Authorization:
             return await self._credentials.renew()
 
     async def renewed(self, refused: Identity) -> Identity | None:
-        """Another identity than the one that the server refused; `None` when there is no other.
+        """Return another identity than the one that the server refused; `None` when there is no other.
 
         Raises:
-            ConfigError: there are no credentials to be had.
+            ConfigError: no credentials could be obtained.
         """
         async with self._renewing:
             identity = self._credentials.current()

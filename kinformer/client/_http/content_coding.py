@@ -27,7 +27,7 @@ class CodingError(Exception):
 
 
 class _Decompressor(Protocol):
-    """What `zlib.decompressobj` returns."""
+    """The object that `zlib.decompressobj` returns."""
 
     @property
     def eof(self) -> bool: ...
@@ -60,18 +60,18 @@ class ContentDecoder:
 
     @property
     def pending(self) -> bool:
-        """Whether `pull` may have something to give."""
+        """Return whether `pull` may return text."""
         return self._full or bool(self._rest)
 
     def pull(self) -> bytes:
-        """Text, at most 256 KiB of it; `b""` when more compressed bytes are needed.
+        """Return decompressed text, at most 256 KiB; `b""` when more compressed bytes are needed.
 
         Raises:
             CodingError: the bytes are not in this coding.
         """
         while self.pending:
             if self._inner is None:
-                # zlib's two header bytes tell whether deflate comes with them (RFC 9110) or bare, as some servers send.
+                # Some servers send deflate without the two header bytes of zlib that RFC 9110 asks for.
                 if self._coding == "deflate" and len(self._rest) < 2:
                     return b""
                 self._inner, self._started = self._make(self._rest), True
@@ -96,7 +96,7 @@ class ContentDecoder:
         return b""
 
     def close(self) -> None:
-        """Say that nothing more comes.
+        """Take the end of the body.
 
         Raises:
             EOFError: the compressed stream has not ended.
@@ -107,7 +107,7 @@ class ContentDecoder:
 
 
 def content_decoder(coding: str) -> ContentDecoder | None:
-    """The decoder for the value of `Content-Encoding`; `None` where the body is plain text.
+    """Return the decoder for the value of `Content-Encoding`; `None` where the body is not compressed.
 
     Raises:
         CodingError: the coding is neither gzip nor deflate; names it.

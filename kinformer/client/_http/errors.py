@@ -1,4 +1,4 @@
-"""Failures on the wire as kinformer's errors: no exception of aiohttp, ssl or a socket gets past here."""
+"""Failures on the wire become kinformer's errors; no exception of aiohttp, ssl or a socket reaches a caller."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ __all__ = [
     "transport_error",
 ]
 
-# What msgspec raises for bytes that are not the JSON wanted; the last for what is nested a thousand deep.
+# The exceptions of msgspec for bytes that are not the expected JSON.
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-# What aiohttp, ssl, the socket layer and the decoders raise. ValueError and OverflowError are for what aiohttp's parser
-# does not expect, such as a length of 5,000 digits.
+# The exceptions of aiohttp, ssl, sockets and the decoders. aiohttp's parser raises ValueError and OverflowError for
+# input that it does not expect, such as a length of 5,000 digits.
 WIRE_ERRORS = (
     aiohttp.ClientError,
     HttpProcessingError,
@@ -66,13 +66,13 @@ WIRE_ERRORS = (
 def transport_error(
     error: BaseException, *, server: str, doing: str, answered: bool, limit: str = ""
 ) -> TransportError:
-    """The error for an exception of aiohttp, ssl or the socket layer.
+    """Make the error for an exception of aiohttp, ssl or the socket layer.
 
     Args:
         error: the exception; to be chained as the cause.
         server: the server's address.
         doing: the request in words ("list pods in namespace web").
-        answered: whether the head of an answer had come: then a lost connection broke a stream.
+        answered: whether the head of a response had arrived; then a lost connection broke a stream.
         limit: the time limit that applied, for people ("30 seconds").
     """
     start = f"cannot {doing}: "
@@ -80,56 +80,56 @@ def transport_error(
         return TLSError(f"{start}no trust between us and {server}: {tls}")
     if isinstance(error, TimeoutError):
         if isinstance(error, aiohttp.ConnectionTimeoutError):
-            return TransportTimeoutError(f"{start}no connection to {server} in time: {_said(error)}")
+            return TransportTimeoutError(f"{start}no connection to {server} in time: {_text_of(error)}")
         within = f" for {limit}" if limit else ""
-        return TransportTimeoutError(f"{start}nothing was heard from {server}{within}")
+        return TransportTimeoutError(f"{start}{server} sent nothing{within}")
     match error:
         case aiohttp.ClientHttpProxyError():
             return ConnectError(f"{start}the proxy on the way to {server} refused: {error.status} {error.message}")
         case aiohttp.ClientPayloadError() | EOFError():
-            # aiohttp wraps "not completed" twice and in brackets; that it is, is all there is to say.
-            why = "" if "not completed" in (said := _said(error)) else f": {said}"
+            # aiohttp wraps "not completed" twice and in brackets; it says no more than the text below.
+            why = "" if "not completed" in (text := _text_of(error)) else f": {text}"
             return StreamBrokenError(f"{start}the answer of {server} broke off in the middle{why}")
         case CodingError():
             return ProtocolError(f"{start}the answer of {server} cannot be read: {error}")
         case BodyTooLargeError():
             return too_large(error.args[0], doing)
         case aiohttp.ClientResponseError() | HttpProcessingError() | HttpFormatError():
-            return ProtocolError(f"{start}{server} answers with something that is not HTTP: {_said(error)}")
+            return ProtocolError(f"{start}{server} answers with something that is not HTTP: {_text_of(error)}")
         case aiohttp.ClientConnectorError():
-            return ConnectError(f"{start}no connection to {server}: {_said(error.os_error)}")
+            return ConnectError(f"{start}no connection to {server}: {_text_of(error.os_error)}")
         case aiohttp.ClientConnectionError() | OSError():
             if answered:
-                return StreamBrokenError(f"{start}the connection to {server} was lost: {_said(error)}")
-            return ConnectError(f"{start}the connection to {server} was lost before it answered: {_said(error)}")
+                return StreamBrokenError(f"{start}the connection to {server} was lost: {_text_of(error)}")
+            return ConnectError(f"{start}the connection to {server} was lost before it answered: {_text_of(error)}")
         case _:
-            return ProtocolError(f"{start}{server} could not be spoken to: {_said(error)}")
+            return ProtocolError(f"{start}{server} could not be spoken to: {_text_of(error)}")
 
 
 def refusal(status: int, body: bytes, headers: Mapping[str, str], *, doing: str) -> ApiError:
-    """The error for an answer that is no success.
+    """Make the error for a response that is no success.
 
     Args:
         status: the HTTP status.
         body: a Status object, or any text.
-        headers: the answer's.
+        headers: its headers.
         doing: the request in words.
     """
-    said: dict[str, Any] | None = None
+    document: dict[str, Any] | None = None
     try:
         decoded = msgspec.json.decode(body)
     except NOT_JSON:
         decoded = None
     if isinstance(decoded, dict) and decoded.get("kind") == "Status":
-        said = decoded
-    text = "" if said else body[:1000].decode(errors="replace")
-    if not said and not text.strip():
+        document = decoded
+    text = "" if document else body[:1000].decode(errors="replace")
+    if not document and not text.strip():
         text = _phrase(status)
-    return api_error(status, said, text=text, retry_after=retry_after(headers), doing=doing)
+    return api_error(status, document, text=text, retry_after=retry_after(headers), doing=doing)
 
 
 def too_large(limit: int, doing: str) -> ProtocolError:
-    """The error for a response of which more would have to be in memory at once than is allowed."""
+    """Make the error for a response of which too many bytes would have to be in memory at once."""
     return ProtocolError(
         f"cannot {doing}: the answer has more than {limit:,} bytes that have to be in memory at once; "
         "ask for it in pages, or allow more with Client(max_answer_bytes=...)"
@@ -137,12 +137,12 @@ def too_large(limit: int, doing: str) -> ProtocolError:
 
 
 def redirected(status: int, headers: Mapping[str, str], *, server: str, doing: str) -> ProtocolError:
-    """The error for a response that redirects, or switches to another protocol (101)."""
+    """Make the error for a response that redirects, or switches to another protocol (101)."""
     if status < 300:
         return ProtocolError(
             f"cannot {doing}: {server} switches to another protocol ({status}); is this an API server?"
         )
-    # Of the target only the host is shown: login pages put secrets into their queries.
+    # The error shows only the host of the target: the query of a login page may have secrets in it.
     try:
         target = urlsplit(headers.get("Location", "")).hostname or "another path"
     except ValueError:
@@ -164,7 +164,7 @@ def is_lost_connection(error: BaseException) -> bool:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds that `Retry-After` asks for, given in seconds or as a date (RFC 9110, 10.2.3); from 0 to a minute."""
+    """Return the delay that `Retry-After` asks for, in seconds or as a date (RFC 9110, 10.2.3); at most a minute."""
     value = headers.get("Retry-After", "").strip()
     if not value:
         return None
@@ -193,20 +193,20 @@ def _phrase(status: int) -> str:
 
 
 def _tls_failure(error: BaseException | None) -> str | None:
-    """What TLS complains of, if it is TLS that failed: aiohttp wraps it in more than one way."""
+    """Return the reason for which TLS failed, `None` if it did not; aiohttp wraps the error in more than one way."""
     if isinstance(error, aiohttp.ServerFingerprintMismatch):
         return "the certificate has another fingerprint"
     seen = 0
     while error is not None and seen < 5:
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            return _said(error.certificate_error)
+            return _text_of(error.certificate_error)
         if isinstance(error, ssl.SSLCertVerificationError):
             why = getattr(error, "verify_message", "")
-            return f"certificate verify failed: {why}" if why else _said(error)
+            return f"certificate verify failed: {why}" if why else _text_of(error)
         if isinstance(error, ssl.SSLError | ssl.CertificateError):
-            return _said(error)
+            return _text_of(error)
         if isinstance(error, aiohttp.ClientSSLError):
-            return _said(error.os_error)
+            return _text_of(error.os_error)
         if isinstance(error, OSError) and "SSL" in str(error.strerror or ""):
             return str(error.strerror)
         error = error.__cause__ or error.__context__
@@ -214,8 +214,8 @@ def _tls_failure(error: BaseException | None) -> str | None:
     return None
 
 
-def _said(error: BaseException) -> str:
-    """The text of an error on one line, without the bytes of the response that aiohttp's parser puts into its own."""
+def _text_of(error: BaseException) -> str:
+    """Return the text of an error on one line, without the bytes of the response that aiohttp's parser adds."""
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "Server disconnected"
     if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):

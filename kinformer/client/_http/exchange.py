@@ -1,4 +1,4 @@
-"""The one way of a request: gate, credentials, repetitions, time limits, and errors in kinformer's terms."""
+"""The steps that every request takes: gate, credentials, retries, time limits, and kinformer's own errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class OutgoingRequest(NamedTuple):
         params: the query.
         headers: the request's own headers.
         body: its body.
-        patient: whether the time limit is for silence instead of the whole response.
+        may_be_long: whether the response may be long; then the time limit is for silence, not for the whole of it.
         watch: whether it is a watch.
         late_head: whether a watch counts as open before the head of its response has come.
         subresource: whether a 429 may be about one object only.
@@ -49,14 +49,14 @@ class OutgoingRequest(NamedTuple):
     params: Sequence[tuple[str, str]]
     headers: Mapping[str, str]
     body: bytes | None = None
-    patient: bool = False
+    may_be_long: bool = False
     watch: bool = False
     late_head: bool = False
     subresource: bool = False
 
     @property
     def kind(self) -> RequestKind:
-        """The kind that the gate tells apart."""
+        """The kind by which the gate holds requests back."""
         return RequestKind.of(self.method, watch=self.watch)
 
 
@@ -84,7 +84,7 @@ class Exchange:
 
     @contextlib.asynccontextmanager
     async def answered(self, request: OutgoingRequest, retry: RetryPolicy) -> AsyncIterator[Response]:
-        """Send a request, again where the policy says so; give a response of status 2xx, and release it."""
+        """Send a request, and repeat it as the retry policy says; yield the response of status 2xx, and release it."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeout
         limit = self._timeout
@@ -93,7 +93,7 @@ class Exchange:
         while response is None:
             await self.gate.passed(request.kind, deadline=deadline, doing=request.doing)
             try:
-                response = await self._exchange(request, limit)
+                response = await self._send_authorized(request, limit)
                 continue
             except ApiError as error:
                 delay, code = retry.refusal_delay(error), str(error.status)
@@ -101,8 +101,8 @@ class Exchange:
                     raise
             except ConnectError as error:
                 delay, code = retry.lost_read_delay, "<error>"
-                may = retry.lost_reads and request.kind is RequestKind.READ and is_lost_connection(error)
-                if not may or repeated >= retry.attempts or clock() + delay >= deadline:
+                safe = retry.lost_reads and request.kind is RequestKind.READ and is_lost_connection(error)
+                if not safe or repeated >= retry.attempts or clock() + delay >= deadline:
                     raise
             await asyncio.sleep(delay)
             limit = deadline - clock()
@@ -118,7 +118,7 @@ class Exchange:
         """Wait for the head of a watch that was handed over without one.
 
         Raises:
-            As `request`.
+            As `Transport.request`.
         """
         with self.translated(request.doing, answered=False):
             async with asyncio.timeout_at(response.counted.began + self._timeout):
@@ -133,7 +133,7 @@ class Exchange:
 
     @contextlib.contextmanager
     def translated(self, doing: str, *, answered: bool, limit: float | None = None) -> Iterator[None]:
-        """Raise what aiohttp, ssl, a socket or a decoder raises as kinformer's errors."""
+        """Raise exceptions of aiohttp, ssl, a socket or a decoder as kinformer's errors."""
         try:
             yield
         except KinformerError:  # some of which are OSErrors too
@@ -144,7 +144,7 @@ class Exchange:
             seconds = f"{self._timeout if limit is None else limit:g} seconds"
             raise transport_error(error, server=self._server, doing=doing, answered=answered, limit=seconds) from error
 
-    async def _exchange(self, request: OutgoingRequest, limit: float) -> Response:
+    async def _send_authorized(self, request: OutgoingRequest, limit: float) -> Response:
         """Send a request, a second time with renewed credentials after a 401.
 
         Raises:
@@ -161,7 +161,7 @@ class Exchange:
         return result
 
     async def _send(self, request: OutgoingRequest, identity: Identity, limit: float) -> Response | ApiError:
-        """Send a request once; returns the response, or the refusal that it is."""
+        """Send a request once; return the response, or the error of a refusal."""
         counted = self._tally.sent(request.method)
         response: Response | None = None
         accepted = False
@@ -177,8 +177,8 @@ class Exchange:
                         headers,
                         identity,
                         body=request.body,
-                        total=None if request.patient or request.watch else limit,
-                        silence=self._timeout if request.patient else None,
+                        total=None if request.may_be_long or request.watch else limit,
+                        silence=self._timeout if request.may_be_long else None,
                         watch=request.watch,
                     )
                     if isinstance(response, WatchResponse) and not request.late_head:
@@ -197,7 +197,7 @@ class Exchange:
                     await self._session.release(response)
 
     async def _refusal(self, request: OutgoingRequest, response: Response) -> ApiError | None:
-        """The error that a response is; `None` for one of status 2xx.
+        """Make the error of a refused request; `None` for a response of status 2xx.
 
         Raises:
             ProtocolError: it is a redirection, or switches to another protocol.
@@ -209,8 +209,8 @@ class Exchange:
             raise redirected(status, response.headers, server=self._server, doing=request.doing)
         with self.translated(request.doing, answered=True):
             async with asyncio.timeout(self._timeout):
-                said = await response.read_start(ERROR_BODY_LIMIT)
-        refused = refusal(status, said, response.headers, doing=request.doing)
+                start = await response.read_start(ERROR_BODY_LIMIT)
+        refused = refusal(status, start, response.headers, doing=request.doing)
         if not request.subresource:
             self.gate.refused(request.kind, refused)
         return refused

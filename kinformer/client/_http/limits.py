@@ -17,7 +17,7 @@ __all__ = [
 HEAD_LIMIT: Final = 64 * 1024
 """Bytes of a response's status line and headers, informational (1xx) responses included; also of its trailers.
 
-Common servers and proxies send at most 8 to 32 KiB.
+Common servers and proxies send 8 to 32 KiB at most.
 """
 
 HEADER_LIMIT: Final = 128
@@ -30,14 +30,14 @@ EVENT_LIMIT: Final = 16 * 1024 * 1024
 """Bytes of one event of a watch: client-go's bound (apimachinery, streaming.NewDecoder). etcd takes 1.5 MiB."""
 
 ERROR_BODY_LIMIT: Final = 1024 * 1024
-"""Bytes of a refusal's body that are read. A Status that names 5,000 invalid fields is below 1 MiB; of a longer body
-the rest is left unread, and the connection is closed."""
+"""Bytes of a refusal's body that are read. A Status that names 5,000 invalid fields is below 1 MiB. The rest
+of a longer body stays unread, and the connection is closed."""
 
 ANSWER_LIMIT: Final = 256 * 1024 * 1024
 """Bytes of one answer, decompressed, that may have to be in memory at once; `Client(max_answer_bytes=...)` sets it.
 
-A list is decoded while it arrives, so that this bounds not its length, but what cannot be cut into objects while it
-comes: one object, a table, a list of another form, and the rest of a page whose reader takes longer than 20 seconds.
+A list is decoded while it arrives, so this does not limit its length. It limits the parts that cannot be decoded by
+object: one object, a table, a list of another form, and the rest of a page whose consumer takes more than 20 seconds.
 """
 
 LIST_OBJECT_LIMIT: Final = 10_000_000

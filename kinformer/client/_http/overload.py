@@ -1,4 +1,4 @@
-"""The gate of overload: one 429 holds back every request of its kind."""
+"""The gate for times of overload: one 429 holds back every request of its kind."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class RequestKind(enum.StrEnum):
 
     @classmethod
     def of(cls, method: str, *, watch: bool = False) -> RequestKind:
-        """The kind of a request."""
+        """Return the kind of a request."""
         return cls.WATCH if watch else cls.READ if method in _READING else cls.WRITE
 
 
 class Gate:
-    """Holds requests back for as long as the server has asked for.
+    """Delays requests for as long as the server has asked.
 
     One gate serves a whole client. Without it, each of a thousand callers learns by a 429 of its own that the server is
     overloaded.
@@ -44,7 +44,7 @@ class Gate:
         self._reasons: dict[RequestKind, ApiError] = {}
 
     def refused(self, kind: RequestKind, error: ApiError) -> None:
-        """Hold back requests of a kind if the server asks for patience with all of them."""
+        """Hold back the requests of a kind if the server has asked for that (429 with `Retry-After`)."""
         if isinstance(error, TooManyRequestsError) and error.retry_after:
             opens_at = asyncio.get_running_loop().time() + error.retry_after
             if opens_at > self._opens_at.get(kind, 0.0):
@@ -54,8 +54,8 @@ class Gate:
         """Wait until a request of a kind may be sent.
 
         Raises:
-            TooManyRequestsError: not before the deadline; nothing was sent. Has the seconds that are left in
-                `retry_after`.
+            TooManyRequestsError: the gate opens after the deadline; nothing was sent. `retry_after` has the seconds
+                until it opens.
         """
         clock = asyncio.get_running_loop().time
         if clock() >= self._opens_at.get(kind, 0.0):
@@ -67,13 +67,13 @@ class Gate:
             await asyncio.sleep(left)
 
     def held(self) -> Mapping[str, float]:
-        """The kinds that are held back, and for how many seconds more."""
+        """Return the kinds that are held back, and the seconds until each is free."""
         now = asyncio.get_running_loop().time()
         return {str(kind): opens_at - now for kind, opens_at in self._opens_at.items() if opens_at > now}
 
 
 def _again(reason: ApiError, left: float, doing: str) -> ApiError:
-    message = f"not sent, as the server asked for patience: {reason.message or reason.reason or 'too many requests'}"
+    message = f"not sent, as the server asked to wait: {reason.message or reason.reason or 'too many requests'}"
     return type(reason)(
         message, status=reason.status, reason=reason.reason, details=reason.details, retry_after=left, doing=doing
     )

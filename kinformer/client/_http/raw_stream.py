@@ -1,8 +1,7 @@
-"""Reads the response of a watch into a buffer, in which its consumer finds the events.
+"""Read the response of a watch into a buffer, from which the decoder takes the events.
 
-aiohttp has made the connection and written the request. Reading without aiohttp saves a part of the time that reading
-takes, and the quarter of a megabyte that asyncio allocates and shrinks for each read, which leaves the heap in pieces
-(docs/design/0005).
+aiohttp has made the connection and written the request. Reading without aiohttp takes less time, and avoids the 256 KB
+that asyncio allocates and shrinks for each read, which fragments the heap (docs/design/0005).
 """
 
 from __future__ import annotations
@@ -22,26 +21,27 @@ if TYPE_CHECKING:
 
 __all__ = ["RawStream"]
 
-# What one read may bring, when a backlog waits in the kernel: some 120 events, a millisecond of work. The larger, the
-# fewer turns of the loop; beyond this there is nothing more to gain (docs/design/0005).
+# Bytes of one read when a backlog waits in the kernel: some 120 events, a millisecond of work. A larger buffer means
+# fewer turns of the loop; beyond this size nothing more is gained (docs/design/0005).
 _BUFFER_SIZE: Final = 1024 * 1024
 
-# Of small objects that would be thousands of events at once, and hold the loop. So the next read brings no more than
-# makes some 500 pieces as large as the last ones, but always so much at least.
+# A full buffer of small objects would be thousands of events, and hold the loop. So the next read takes about 512
+# pieces of the size of the last ones, and never less than the second figure.
 _PIECES_PER_READ: Final = 512
 _LEAST_READ: Final = 64 * 1024
 
-# With so much of the buffer filled, the socket is not read until the consumer has taken what there is.
+# With so many bytes in the buffer, the socket is not read until the consumer has taken them.
 _HIGH_WATER: Final = _BUFFER_SIZE // 4 * 3
 
-# A proactor goes on reading into a buffer that it was given, while the consumer is still at what is in it.
+# A proactor writes into the buffer while the consumer still reads from it.
 _BUFFER_IS_OURS: Final = sys.platform != "win32"
 
 
 class _Buffers(threading.local):
-    """A thread's buffers. A stream has one for as long as there is something in it: nearly always, one serves all.
+    """The buffers of a thread. A stream holds one only while it has bytes in it, so one buffer serves most streams.
 
-    Not of the heap, which megabytes that come and go would leave in pieces; and memory only where it was written to.
+    They are anonymous mappings: on the heap, short-lived megabytes would fragment it. A page of them takes memory only
+    after it was written to.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class _Buffers(threading.local):
         return self._spare.pop() if self._spare else mmap.mmap(-1, _BUFFER_SIZE)
 
     def give_back(self, buffer: mmap.mmap) -> None:
-        """Let others have it."""
+        """Make the buffer available to other streams."""
         if not self._spare:
             self._spare.append(buffer)
 
@@ -74,32 +74,32 @@ class RawStream(asyncio.BufferedProtocol):
         self._buffer: mmap.mmap | None = None
         self._filled = 0  # of the buffer
         self._room = _LEAST_READ  # for the next read
-        self._copied: list[bytes] = []  # earlier bytes: those read together with the head, for example
-        self._waiting = 0  # how many bytes that is in all
+        self._copied: list[bytes] = []  # earlier bytes, such as those read together with the head
+        self._waiting = 0  # bytes in both, in all
         self._transport: asyncio.Transport | None = None
         self._before: asyncio.BaseProtocol | None = None
         self._paused = False
         self._ended = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._heard_at = self._loop.time()
+        self._received_at = self._loop.time()
         self._gone = asyncio.Event()
 
     def take_over(self, transport: asyncio.Transport, before: asyncio.BaseProtocol) -> None:
-        """Read the bytes of a connection from now on; the protocol before learns only of its end.
+        """Read the bytes of a connection from now on; the protocol before is informed only of its end.
 
         Args:
             transport: the connection, on which the request has been written.
             before: the connection's protocol up to now.
         """
         self._transport, self._before = transport, before
-        # A loop may have chosen by the old protocol how it reads (uvloop does), and chooses again when it resumes.
+        # uvloop chooses its way of reading by the old protocol, and chooses again when reading resumes.
         transport.pause_reading()
         transport.set_protocol(self)
         transport.resume_reading()
 
     async def head(self) -> None:
-        """Wait for the head of the response. If cancelled, nothing is lost: the next call goes on.
+        """Wait for the head of the response. A cancelled call loses nothing: the next call continues.
 
         Raises:
             ConnectionError: the connection was lost before it came.
@@ -113,16 +113,16 @@ class RawStream(asyncio.BufferedProtocol):
             await self._wait()
 
     async def read(self, take: Callable[[Pieces], object], silence: float) -> bool:
-        """Give the body received so far, at least a piece, to its consumer; false when it has ended.
+        """Pass the body received so far, at least one piece, to its consumer; return false when the body has ended.
 
-        If cancelled, nothing is lost: the next call goes on.
+        A cancelled call loses nothing: the next call continues.
 
         Args:
-            take: called with pieces that are good until it returns. Its exceptions go on to the caller.
+            take: called with pieces that are valid until it returns. Its exceptions reach the caller.
             silence: seconds without a byte after which to give up.
 
         Raises:
-            TimeoutError: nothing came for that long.
+            TimeoutError: no byte came for that long.
             EOFError: the connection ended in the middle.
             OSError: the connection was lost.
             HttpFormatError: the response is not HTTP.
@@ -136,13 +136,13 @@ class RawStream(asyncio.BufferedProtocol):
                 raise self._error
             if self._ended:
                 raise EOFError("not completed")
-            timer = self._loop.call_at(self._heard_at + silence, self._look_for_silence, silence)
+            timer = self._loop.call_at(self._received_at + silence, self._check_silence, silence)
             try:
                 await self._wait()
             finally:
                 timer.cancel()
             if self._waiting:
-                # The consumer decodes up to a megabyte at once, and so do other streams that have been woken.
+                # The consumer decodes up to a megabyte at once, and other streams that were woken do the same.
                 await self._time_slice.begin()
         return True
 
@@ -157,13 +157,13 @@ class RawStream(asyncio.BufferedProtocol):
             self._transport.abort()
 
     async def close(self) -> None:
-        """Close the connection; returns when it is."""
+        """Close the connection; return when it is closed."""
         self.abort()
         # Without the shield, a cancelled scope of anyio would end this wait at once.
         with shielded():
             await self._gone.wait()
 
-    # What asyncio calls
+    # Called by asyncio
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return the place for the next bytes."""
@@ -173,9 +173,9 @@ class RawStream(asyncio.BufferedProtocol):
         return memoryview(self._buffer)[self._filled : self._filled + self._room]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Something has come."""
+        """Take note of received bytes."""
         assert self._buffer is not None
-        self._heard_at = self._loop.time()
+        self._received_at = self._loop.time()
         self._filled += nbytes
         self._waiting += nbytes
         if not self.parser.status or not _BUFFER_IS_OURS:
@@ -191,13 +191,13 @@ class RawStream(asyncio.BufferedProtocol):
         self._wake()
 
     def eof_received(self) -> bool:
-        """The server sends nothing more."""
+        """Take note that the server sends nothing more."""
         self._ended = True
         self._wake()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection has ended."""
+        """Take note that the connection has ended."""
         self._ended = True
         if exc is not None and not self.parser.complete:
             self._error = self._error or exc
@@ -208,7 +208,7 @@ class RawStream(asyncio.BufferedProtocol):
         self._wake()
 
     def _hand_over(self, take: Callable[[Pieces], object]) -> bool:
-        """Give the body received so far to the consumer; returns whether there was something."""
+        """Pass the body received so far to the consumer; return whether there was any."""
         if self.parser.held_back:
             copied, self._copied = b"".join(self._copied), []
             if copied:
@@ -249,8 +249,8 @@ class RawStream(asyncio.BufferedProtocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _look_for_silence(self, silence: float) -> None:
-        # Bytes in the meantime would have woken the reader, so this is the silence that the timer is for.
+    def _check_silence(self, silence: float) -> None:
+        # Bytes would have woken the reader, which cancels this timer; so nothing came.
         if not self._waiting and not self.parser.complete:
             self._error = self._error or TimeoutError(f"nothing came for {silence:g} seconds")
             self._wake()

@@ -1,7 +1,7 @@
 """The URL and the headers of every request: one place for lists, watches and verbs. Pure.
 
-aiohttp writes the request. Checked here is what aiohttp would write as it is, or refuse with an error that does not say
-where the value came from.
+aiohttp writes the request. The checks here are for values that aiohttp would write unchanged, or refuse with
+an error that does not name their source.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # RFC 9110, 5.5: no control characters but the tab. Text beyond ASCII goes out as UTF-8, as from client-go.
 _UNSENDABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
-# Decided by the request itself, whatever the configuration says: two values of one of these contradict each other.
+# Each request decides these by itself: two values of one of them contradict each other.
 _FRAMING: Final = frozenset(
     {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
 )  # fmt: skip
@@ -77,18 +77,18 @@ class RequestHeads:
         self._configured = configured
 
     def url(self, path: str, params: Sequence[tuple[str, str]] = ()) -> yarl.URL:
-        """The URL of a path, as `Resource.path` makes it, and a query."""
+        """Return the URL of a path, as `Resource.path` makes it, and a query."""
         text = self._prefix + quote(path, safe=_PATH_SAFE, errors="replace")
         if params:
             text = f"{text}?{urlencode(params, quote_via=quote, errors='replace')}"
         return yarl.URL(text, encoded=True)
 
     def headers(self, own: Mapping[str, str], identity: Identity) -> multidict.CIMultiDict[str]:
-        """The headers of one request, in the order in which they are sent.
+        """Return the headers of one request, in the order in which they are sent.
 
         Args:
             own: the request's own headers.
-            identity: whose authorization is sent.
+            identity: the source of the `Authorization` header.
 
         Raises:
             ConfigError: the authorization cannot be sent; its value is not shown.

@@ -22,10 +22,11 @@ class ClientStatus:
     """The requests of a client up to one moment.
 
     Attributes:
-        requests: how many were sent, by HTTP status; "<error>" where no response came. Repetitions count.
-        retries: how many of them repeated a request, by the HTTP status that was the reason.
-        waits: how often a request was held back because the server had asked for patience (429).
-        held: the kinds of request ("read", "write", "watch") that are held back now, and for how many seconds more.
+        requests: number of requests sent, by HTTP status; "<error>" where no response came. Repeated ones count.
+        retries: number of requests that repeated another, by the HTTP status that was the reason.
+        waits: number of requests that were held back because the server had answered 429 with `Retry-After`.
+        held: the kinds of request ("read", "write", "watch") that are held back now, and the seconds until each is
+            free.
     """
 
     requests: Mapping[str, int] = field(default_factory=dict)
@@ -50,7 +51,7 @@ class RequestTally:
         self.waits = 0
 
     def sent(self, method: str) -> SentRequest:
-        """Begin to count a request."""
+        """Start to count a request."""
         return SentRequest(self, method)
 
     def answered(self, method: str, code: str, seconds: float) -> None:
@@ -67,7 +68,7 @@ class RequestTally:
 
 
 class SentRequest:
-    """One request under way; only the first end that is reported counts.
+    """One request in flight; only its first reported end counts.
 
     Attributes:
         began: when it was sent (`loop.time()`).

@@ -1,11 +1,11 @@
-"""An HTTP/1.1 response taken apart as it arrives (RFC 9112): its head, then the pieces of its body. Pure.
+"""Parse an HTTP/1.1 response as it arrives (RFC 9112): its head, then the pieces of its body. Pure.
 
-For watches only: aiohttp copies the chunks of a response into a buffer, from which they are then read again. Here
-nothing is copied: a piece of the body is a place in the buffer. An API server sends each event as a chunk of its own,
-and so an event is one piece.
+Only watches use it. aiohttp copies the chunks of a response into a buffer, and reads them again from there. This
+parser copies nothing: a piece of the body is a range of the read buffer. An API server sends each event as one chunk,
+so an event is one piece.
 
-This parser refuses every response that llhttp refuses, so that no proxy on the way can see another response than we do.
-A test compares the two over thousands of responses, whole and damaged.
+This parser refuses every response that llhttp refuses, so a proxy on the way cannot see another response than kinformer
+does. A test compares the two over thousands of responses, whole and damaged.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _END_OF_HEAD: Final = b"\r\n\r\n"
 # RFC 9112, 4. Another protocol ("HTTP/2.0", "ICY") is refused.
 _STATUS_LINE: Final = re.compile(r"HTTP/1\.[01] ([1-9][0-9]{2})(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?")
 
-# RFC 9110, 5.5 and 5.6.2. A header folded over two lines (obsolete since RFC 7230) is refused.
+# RFC 9110, 5.5 and 5.6.2. A header folded over two lines, obsolete since RFC 7230, is refused.
 _HEADER: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 
 _NOT_IN_TRAILER: Final = frozenset({"content-length", "transfer-encoding"})
@@ -42,10 +42,10 @@ _NAME: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED: Final = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t \x21-\x7e])*"'
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;" + _NAME + rb"(?:=(?:" + _NAME + rb"|" + _QUOTED + rb"))?)*")
 
-# Pieces that one call gives at most: below a millisecond of work, also where each has one byte.
+# Pieces that one call returns at most: less than a millisecond of work, even where each has one byte.
 _MOST_PIECES: Final = 4096
 
-# Lines that give the size of a chunk, and the size with the line break after it. Few differ in a stream.
+# Lines with the size of a chunk, and that size plus its line break. A stream has few different ones.
 _MAX_KNOWN: Final = 4096
 _known_sizes: dict[bytes, int] = {}
 
@@ -55,35 +55,35 @@ class HttpFormatError(Exception):
 
 
 class Pieces(NamedTuple):
-    """Parts of a buffer, one after the other; good until the buffer is read into again.
+    """Ranges of a buffer, in order; valid until the buffer is written again.
 
     Attributes:
-        buffer: the buffer that has them.
-        spans: where each begins, and where it has ended.
+        buffer: the buffer.
+        spans: start and end of each range.
     """
 
     buffer: Buffer
     spans: list[tuple[int, int]]
 
     def join(self) -> bytes:
-        """A copy of all of them."""
+        """Return a copy of all of them, joined."""
         return b"".join([self.buffer[start:end] for start, end in self.spans])
 
 
 def whole(data: bytes) -> Pieces:
-    """Bytes as one piece."""
+    """Return bytes as one piece."""
     return Pieces(data, [(0, len(data))] if data else [])
 
 
 class ResponseParser:
-    """Takes the bytes of one response, in any pieces.
+    """Parses the bytes of one response, however they are cut.
 
     Attributes:
         status: the status code; 0 before the head has come.
         reason: the reason phrase.
         headers: the header fields, whatever the case of their names.
-        complete: whether the body has come to the end that the server announced.
-        held_back: whether the bytes fed have more pieces, which `feed(b"")` gives.
+        complete: whether the body has reached the end that the server announced.
+        held_back: whether the bytes fed so far have more pieces, which `feed(b"")` returns.
     """
 
     __slots__ = (
@@ -105,20 +105,20 @@ class ResponseParser:
         self.headers: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
         self.complete = False
         self.held_back = False
-        self._rest = b""  # of a head or of a chunk's framing that is not whole yet
-        self._head_room = HEAD_LIMIT  # for what is left of heads and trailers
+        self._rest = b""  # incomplete part of a head or of a chunk's framing
+        self._head_room = HEAD_LIMIT  # bytes that heads and trailers may still take
         self._chunked = False
-        self._left: int | None = None  # of the present chunk, or of the body; None: until the connection ends
+        self._left: int | None = None  # bytes left of the present chunk or of the body; None: until the connection ends
         self._in_trailer = False
 
     def feed(self, data: Buffer, size: int = -1) -> Pieces:
-        """Take some bytes; returns the pieces of the body in them, which are parts of `data` wherever they can be.
+        """Take some bytes; return the pieces of the body in them, as ranges of `data` wherever possible.
 
-        Bytes after the end of the response are left out.
+        Bytes after the end of the response are ignored.
 
         Args:
             data: the bytes.
-            size: how many of them; by default all.
+            size: number of bytes to take; all by default.
 
         Raises:
             HttpFormatError: they are not HTTP, or more of a head than its limit.
@@ -142,7 +142,7 @@ class ResponseParser:
         return Pieces(data, spans)
 
     def close(self) -> bool:
-        """Take the end of the connection; returns whether the response was whole by then."""
+        """Take the end of the connection; return whether the response is complete."""
         if self.status and not self._chunked and self._left is None:
             self.complete = True
         return self.complete
@@ -211,7 +211,7 @@ class ResponseParser:
         spans.append((position, size))
 
     def _take_chunks(self, data: Buffer, position: int, size: int, spans: list[tuple[int, int]]) -> None:
-        # This loop runs for each event of each watch: hence the local names. Unusual cases are handled elsewhere.
+        # This loop runs for each event of each watch, so it uses local names. Other methods handle the rare cases.
         find, add, known = data.find, spans.append, _known_sizes
         left = self._left  # of the present chunk, with the line break after it
         while True:
@@ -245,7 +245,7 @@ class ResponseParser:
                 left = 0
 
     def _take_cut_chunk(self, data: Buffer, position: int, size: int, end: int, spans: list[tuple[int, int]]) -> None:
-        """Take the first part of a chunk that goes on. The line break at its end is not for the reader; so it waits."""
+        """Take the first part of a chunk that continues in later bytes; hold back the line break that ends a chunk."""
         upto = max(position, min(size, end - 2))
         if upto > position:
             spans.append((position, upto))
@@ -269,7 +269,7 @@ class ResponseParser:
             self._use_head_room(len(self._rest))
 
     def _keep_line(self, line: bytes) -> None:
-        """Keep a line that has not ended, for when it has."""
+        """Keep the start of a line until the rest of it arrives."""
         if len(line) > CHUNK_LINE_LIMIT:
             raise HttpFormatError("a chunk has no size")
         self._rest = line
@@ -284,13 +284,13 @@ def _headers(lines: list[str]) -> CIMultiDict[str]:
         field = _HEADER.fullmatch(line)
         if field is None:
             raise HttpFormatError("the response has a line in its head that is no header field")
-        # A tab at the end stays: some parsers take it for a part of the value, so "chunked\t" must not mean chunked.
+        # A tab at the end stays: other parsers take it as a part of the value, so "chunked\t" must not mean chunked.
         made.add(field[1], field[2].rstrip(" "))
     return made
 
 
 def _chunk_size(line: bytes) -> int:
-    """The size that a line gives, with the line break that ends the chunk."""
+    """Return the size in a chunk's line, plus the two bytes of the line break that ends the chunk."""
     size = _CHUNK_LINE.fullmatch(line)
     if size is None or len(line) > CHUNK_LINE_LIMIT:
         raise HttpFormatError("a chunk has a size that is no number")

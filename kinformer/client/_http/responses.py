@@ -1,4 +1,4 @@
-"""A response that is read as it comes: decompressed and bounded alike, whether aiohttp or we take it apart."""
+"""Responses, read as they arrive: decompressed and bounded alike, whether aiohttp or kinformer parses them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BodyTooLargeError", "PlainResponse", "Response", "WatchReply", "WatchResponse"]
 
-# Seconds that aiohttp waits for the head of a watch. A pooled connection that the server has closed meanwhile shows
-# that well within this time, and aiohttp then makes a new one.
+# Seconds that aiohttp waits for the head of a watch. If the server has closed a pooled connection, the error comes well
+# within this time, and aiohttp then makes a new connection.
 _STALE_SHOWS_WITHIN: Final = 0.5
 
 _NO_HEADERS: Final = CIMultiDictProxy(CIMultiDict[str]())
@@ -36,8 +36,8 @@ class Response(abc.ABC):
     """A response.
 
     Attributes:
-        counted: the request it answers, for the number of requests.
-        identity: whose name that was sent under.
+        counted: the request in the tally.
+        identity: the credentials with which the request was sent.
     """
 
     counted: SentRequest
@@ -50,21 +50,21 @@ class Response(abc.ABC):
     @property
     @abc.abstractmethod
     def status(self) -> int:
-        """The status code; 0 before the head has come."""
+        """Return the status code; 0 before the head has arrived."""
 
     @property
     @abc.abstractmethod
     def headers(self) -> CIMultiDictProxy[str]:
-        """The header fields, whatever the case of their names."""
+        """Return the header fields; their names match in any case."""
 
     @property
     def content_type(self) -> str:
-        """The media type in lower case, without parameters; `application/octet-stream` where the server names none."""
+        """Return the media type in lower case, without parameters; by default `application/octet-stream`."""
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower() or "application/octet-stream"
 
     @abc.abstractmethod
     async def _read_some(self) -> bytes:
-        """Bytes of the body as they were sent; `b""` at its end."""
+        """Return bytes of the body as they were sent; `b""` at its end."""
 
     @abc.abstractmethod
     def fail(self, error: Exception) -> None:
@@ -72,13 +72,13 @@ class Response(abc.ABC):
 
     @abc.abstractmethod
     async def close(self) -> None:
-        """Give the connection back, or close it where something is left to be read."""
+        """Return the connection to the pool, or close it if a part of the response is unread."""
 
     def decoder(self) -> ContentDecoder | None:
-        """Return the decompressor of the body; `None` where it is plain.
+        """Return the decompressor of the body; `None` where it is not compressed.
 
         Raises:
-            CodingError: nothing here can.
+            CodingError: the coding is not known.
         """
         if not self._coding_known:
             self._decoder = content_decoder(", ".join(self.headers.getall("Content-Encoding", [])))
@@ -86,7 +86,7 @@ class Response(abc.ABC):
         return self._decoder
 
     async def read_some(self) -> bytes:
-        """Some of the body, decompressed (at most 256 KiB of it then); `b""` at its end.
+        """Return some of the body, decompressed (then at most 256 KiB); `b""` at its end.
 
         Raises:
             CodingError: the body cannot be decompressed.
@@ -106,7 +106,7 @@ class Response(abc.ABC):
             decoder.push(data)
 
     async def read_all(self, limit: int) -> bytes:
-        """The whole body.
+        """Return the whole body.
 
         Raises:
             BodyTooLargeError: it has more bytes than the limit.
@@ -121,7 +121,7 @@ class Response(abc.ABC):
         return b"".join(pieces)
 
     async def read_start(self, limit: int) -> bytes:
-        """The body up to a number of bytes; what cannot be decompressed is left out."""
+        """Return the body up to a number of bytes, without the part that cannot be decompressed."""
         pieces: list[bytes] = []
         left = limit
         try:
@@ -134,11 +134,11 @@ class Response(abc.ABC):
 
 
 class PlainResponse(Response):
-    """A response that aiohttp takes apart.
+    """A response that aiohttp parses.
 
     Args:
         response: aiohttp's.
-        silence: seconds that may pass without a byte of the body.
+        silence: seconds without a byte of the body after which reading fails.
     """
 
     def __init__(self, response: aiohttp.ClientResponse, silence: float | None) -> None:
@@ -155,7 +155,7 @@ class PlainResponse(Response):
         return self._response.headers
 
     async def _read_some(self) -> bytes:
-        # Not left to aiohttp: where a malformed chunk comes while it has paused reading, its reader waits for ever.
+        # aiohttp's limit is not enough: after a malformed chunk in a pause of reading, its reader waits for ever.
         async with asyncio.timeout(self._silence):
             return await self._response.content.readany()
 
@@ -170,15 +170,15 @@ class PlainResponse(Response):
 
 
 class WatchReply(aiohttp.ClientResponse):
-    """The response to a watch, as aiohttp has it: it hands the connection over once the request is written.
+    """The response to a watch, as aiohttp sees it: it takes the connection over when the request is written.
 
-    Its `start` may return before the head has come, as some servers send that with the first event only.
+    `start` may return before the head has arrived, as some servers send the head with the first event.
     """
 
     stream: RawStream
 
     async def start(self, connection: aiohttp.connector.Connection) -> WatchReply:
-        """Take the connection over, and wait a moment for the head."""
+        """Take the connection over, and wait half a second for the head."""
         self._closed = False
         self._connection = connection
         protocol, transport = connection.protocol, connection.transport
@@ -190,7 +190,7 @@ class WatchReply(aiohttp.ClientResponse):
             async with asyncio.timeout(_STALE_SHOWS_WITHIN):
                 await self.stream.head()
         except TimeoutError:
-            pass  # Not lost: the reader waits for it again.
+            pass  # The reader waits for it again.
         except ConnectionResetError as error:
             raise aiohttp.ServerDisconnectedError from error
         except OSError as error:
@@ -199,7 +199,7 @@ class WatchReply(aiohttp.ClientResponse):
 
 
 class WatchResponse(Response):
-    """The response to a watch, which `RawStream` takes apart."""
+    """The response to a watch, which `RawStream` parses."""
 
     def __init__(self, reply: WatchReply) -> None:
         super().__init__()
@@ -219,7 +219,7 @@ class WatchResponse(Response):
         await self._stream.head()
 
     async def read(self, take: Callable[[Pieces], object], silence: float) -> bool:
-        """Give the body received so far to a function, as `RawStream.read`; decompressed, in pieces of 256 KiB."""
+        """Pass the body received so far to a function, as `RawStream.read`; decompressed, in pieces of 256 KiB."""
         if self.decoder() is None:
             return await self._stream.read(take, silence)
         self._silence = silence

@@ -1,7 +1,7 @@
 """aiohttp's session for one API server: connections, TLS, proxy; the only place that opens a connection.
 
 Lists and watches are sent by the same call. aiohttp resolves the name, tries the addresses (aiohappyeyeballs), speaks
-to the proxy, starts TLS and writes the request. Only the response of a watch is taken apart by us (`WatchReply`).
+to the proxy, starts TLS and writes the request. Only the response of a watch is parsed by kinformer (`WatchReply`).
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpSession"]
 
-# A dead peer is found out within 30 + 3 * 10 seconds, as by Go's net.Dialer (30 s) within an order of magnitude.
+# A dead peer is detected within 30 + 3 * 10 seconds.
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 
-# A buffer that is small costs a pause of the socket for each piece of a list.
+# With a small buffer the socket pauses for each piece of a list.
 _READ_BUFFER: Final = 256 * 1024
 
 
 class HttpSession:
     """Sends requests to one API server.
 
-    There is no limit on the number of connections: a watch holds one for as long as it lives, and must never keep
-    another request waiting. Redirects are not followed, cookies are not kept, nothing is decompressed.
+    The number of connections has no limit: a watch holds one as long as it lives, and other requests must not wait
+    for it. Redirects are not followed, cookies are not kept, nothing is decompressed.
 
     Args:
         config: the API server.
@@ -55,7 +55,7 @@ class HttpSession:
         self._watching: aiohttp.ClientSession | None = None
         self._open: set[Response] = set()
         self.closed = False
-        """Whether `close` was called."""
+        """True after `close` was called."""
 
     async def open(self) -> None:
         """Make the session.
@@ -81,13 +81,13 @@ class HttpSession:
         self.closed = True
         connector, self._connector = self._connector, None
         for response in self._open:
-            # A session that closes does not wake the readers of its responses.
+            # Closing a session does not wake the readers of its responses.
             response.fail(aiohttp.ClientConnectionError("closed"))
         # Without the shield, a cancelled scope of anyio would end this wait at once.
         with shielded():
             if connector is not None:
-                # With it the sessions are closed. Closed by themselves they would fail an assertion in a request that
-                # aiohttp sends again because its connection was lost.
+                # This closes the sessions too. `session.close` fails an assertion in a request that aiohttp is just
+                # sending again after a lost connection.
                 await connector.close()
 
     def check_open(self) -> None:
@@ -109,16 +109,16 @@ class HttpSession:
         silence: float | None = None,
         watch: bool = False,
     ) -> Response:
-        """Send a request; returns when the head of the response has come, for a watch after at most half a second.
+        """Send a request; return when the head of the response has arrived, for a watch after at most half a second.
 
         Args:
             method: the HTTP method.
             url: the URL, encoded.
             headers: the headers, in the order in which they are sent.
-            identity: whose client certificate is used.
+            identity: the source of the client certificate.
             body: the request's body.
-            total: seconds that everything may take, the body included.
-            silence: seconds that may pass without a byte of the response.
+            total: seconds that the exchange may take, the body included.
+            silence: seconds without a byte of the response after which it fails.
             watch: whether the response is read by `WatchResponse`.
 
         Raises:
@@ -151,7 +151,7 @@ class HttpSession:
         return response
 
     async def release(self, response: Response) -> None:
-        """Give the connection of a response back, or close it."""
+        """Return the connection of a response to the pool, or close it."""
         self._open.discard(response)
         await response.close()
 
@@ -171,7 +171,7 @@ def _session(connector: aiohttp.TCPConnector, response_class: type[aiohttp.Clien
 
 
 def _socket(address: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
-    """A socket for aiohttp that finds out by itself when the other end is gone (asyncio sets TCP_NODELAY)."""
+    """Make a socket with TCP keep-alive, which detects a dead peer; asyncio sets TCP_NODELAY."""
     family, kind, protocol, _, _ = address
     made = socket.socket(family=family, type=kind, proto=protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

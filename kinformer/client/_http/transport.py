@@ -1,4 +1,4 @@
-"""The three forms of a request: read as a whole, read as it comes, and the stream of a watch."""
+"""The three forms of a request: read as a whole, read as it arrives, and the stream of a watch."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Answer(NamedTuple):
 
 
 class Incoming(NamedTuple):
-    """A response of status 2xx whose body is still coming.
+    """A response of status 2xx whose body is still arriving.
 
     Attributes:
         content_type: its media type.
-        pieces: its body, in the pieces in which it comes, decompressed.
+        pieces: its body in pieces as they arrive, decompressed.
     """
 
     content_type: str
@@ -55,7 +55,7 @@ class Transport:
         config: the API server.
         timeout: seconds that a plain request may take as a whole, with its repetitions.
         connect_timeout: seconds that making a connection may take, TLS included.
-        user_agent: put in front of our own.
+        user_agent: the name of the program, written before kinformer's own User-Agent.
         metrics: the sink for the number and the duration of requests.
         retry: which requests are repeated; `None` for none.
         max_answer_bytes: the bound of one response's body, decompressed, where it has to be in memory as a whole.
@@ -128,7 +128,7 @@ class Transport:
         params: Sequence[tuple[str, str]] = (),
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
-        patient: bool = False,
+        may_be_long: bool = False,
         subresource: bool = False,
     ) -> Answer:
         """Send a request and read the whole response.
@@ -140,16 +140,16 @@ class Transport:
             params: the query.
             headers: the request's own headers.
             body: the request's body.
-            patient: whether the response may be long: then the time limit is for silence, not for the whole of it.
+            may_be_long: whether the response may be long; then the time limit is for silence, not for the whole of it.
             subresource: whether a 429 may be about this one object (an eviction), so that others need not wait.
 
         Raises:
             ApiError: the server refused.
             TransportError: no whole response came, or one that is too large.
-            ConfigError: there are no credentials to be had.
+            ConfigError: no credentials could be obtained.
             LifecycleError: the client is not open.
         """
-        sent = OutgoingRequest(method, path, doing, params, headers or {}, body, patient, subresource=subresource)
+        sent = OutgoingRequest(method, path, doing, params, headers or {}, body, may_be_long, subresource=subresource)
         async with self._exchange.answered(sent, self._retry) as response:
             with self._exchange.translated(doing, answered=True):
                 content = await response.read_all(self.max_answer_bytes)
@@ -165,19 +165,19 @@ class Transport:
         headers: Mapping[str, str],
         retry: bool = False,
     ) -> AsyncIterator[Incoming]:
-        """Send a GET and read the response as it comes; leaving before its end closes the connection.
+        """Send a GET and read the response as it arrives. Leaving before its end closes the connection.
 
         Args:
             path: the path, as `Resource.path` makes it.
             doing: the request in words, for errors.
             params: the query.
             headers: the request's own headers.
-            retry: whether the request is repeated as the client's policy has it.
+            retry: whether the request is repeated as the client's `RetryPolicy` says.
 
         Raises:
-            As `request`; also from the pieces. The time limit is for silence.
+            As `request`; reading the pieces raises the same. The time limit is for silence.
         """
-        sent = OutgoingRequest("GET", path, doing, params, headers, patient=True)
+        sent = OutgoingRequest("GET", path, doing, params, headers, may_be_long=True)
         async with (
             self._exchange.answered(sent, self._retry if retry else NO_RETRY) as response,
             contextlib.aclosing(self._pieces(response, doing)) as pieces,
@@ -204,17 +204,17 @@ class Transport:
         check: Callable[[str], object],
         late_head: bool = False,
     ) -> AsyncIterator[WatchBody]:
-        """Send a GET whose response goes on. Leaving closes the connection.
+        """Send a GET whose response is a stream without a known end. Leaving closes the connection.
 
         Args:
             path: the path.
             doing: the request in words, for errors.
             params: the query.
             headers: the request's own headers.
-            silence: seconds without a byte after which the stream is given up.
-            check: called with the media type; raises for one that is no watch.
-            late_head: whether to return after half a second without the head of a response. What `request` would raise
-                is raised by reading then, and the head must still come within the client's `timeout`.
+            silence: seconds without a byte after which the stream is closed.
+            check: called with the media type; raises if that cannot be a watch.
+            late_head: whether to return after half a second without the head of a response. Reading then raises the
+                errors of `request`, and the head must still come within the client's `timeout`.
 
         Raises:
             As `request`.

@@ -44,12 +44,12 @@ class WatchBody:
         self._headless = not response.status
 
     async def read(self, take: Callable[[Pieces], object]) -> bool:
-        """Give the bytes received meanwhile to a function; waits for some.
+        """Pass the bytes received so far to a function; wait if there are none.
 
-        If cancelled, nothing is lost: the next call goes on.
+        A cancelled call loses nothing: the next call continues.
 
         Args:
-            take: called with pieces that are good until it returns.
+            take: called with pieces that are valid until it returns.
 
         Returns:
             False, without a call, when the response has ended.
