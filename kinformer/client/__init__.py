@@ -3,7 +3,7 @@
 _client        Client: construction, life cycle, discovery
 _reads         the verbs that read                        _writes       the verbs that write
 _verbs         requests that are answered with an object: the base of both
-_requests      contents of their requests, checked        _written      the state that a write left behind
+_requests      contents of their requests, checked        _written      the state after a write
 _list_watch    HttpListerWatcher: fulfils kinformer.listwatch
 _tables        the same for the rows of a server-side table
 _discovery     the resources of a server
