@@ -196,7 +196,7 @@ class Client(ReadVerbs, WriteVerbs):
                 `CacheMissError`, and "start" starts an informer and asks the server only if that does not sync.
             accept: the least of each object that is enough: the "whole" object, one that is "trimmed" by a `Trim`, or
                 the result of a transform, "transformed". By default `Trim` and transforms leave the server to answer,
-                because an object that is cut and then written back loses what was cut.
+                because an object that is cut and then written back loses those fields.
             max_age: seconds; a cache whose last contact with the server is older does not answer, see
                 `SharedInformer.is_fresh`. By default a cache answers at any age, like a lister.
             patience: seconds to wait at most until a cache shows a write of this client.
