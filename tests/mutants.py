@@ -330,7 +330,7 @@ MUTANTS = (
     ),
     Mutant(
         "a removed handler gets what was queued",
-        "informer/registration.py::HandlerRegistration.remove",
+        "informer/_handler_task.py::HandlerTask.remove",
         """
         if not self._draining:
             self._mailbox.clear()
@@ -339,7 +339,7 @@ MUTANTS = (
     ),
     Mutant(
         "a handler that raises stops",
-        "informer/registration.py::HandlerRegistration._report",
+        "informer/_handler_task.py::HandlerTask._report",
         "self.failures += 1",
         "raise error",
     ),

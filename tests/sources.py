@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kinformer._own_writes.pending import pending_writes_of
 from kinformer.listwatch import Delta, DeltaType, ListPage, WatchBatch
 from kinformer.objects import KubeObject
 from kinformer.resources import PODS, Resource
@@ -188,3 +189,10 @@ async def settled() -> None:
 def now() -> float:
     """The loop's time: with looptime, the virtual seconds since the test began."""
     return asyncio.get_running_loop().time()
+
+
+def pending_writes(informer: object) -> int:
+    """The number of writes that the cache of an informer does not show yet."""
+    pending = pending_writes_of(informer)
+    assert pending is not None
+    return len(pending)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kinformer.cache._compact import indexer as compact_indexer
 from kinformer.cache._compact.indexer import CompactIndexer, CompactPolicy
-from kinformer.cache.indexer import Indexer
+from kinformer.cache._informer_indexer import InformerIndexer
 from kinformer.informer import SharedInformer
 from kinformer.informer.factory import SharedInformerFactory
 
@@ -50,6 +50,6 @@ def use(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compact_indexer, "CompactPolicy", lambda: EAGER)
 
 
-def indexer(*args: Any, **options: Any) -> Indexer:
+def indexer(*args: Any, **options: Any) -> InformerIndexer:
     """A cache without an informer."""
-    return Indexer(*args, **options) if _used["storage"] == "plain" else EagerIndexer(*args, **options)
+    return InformerIndexer(*args, **options) if _used["storage"] == "plain" else EagerIndexer(*args, **options)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from kinformer._own_writes.pending import PendingWrite, PendingWrites, listening
+from kinformer._own_writes.pending import PendingWrite, listening, pending_writes_of
 from kinformer._survivable import is_survivable
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from kinformer.objects import KubeObject
 
-__all__ = ["DEFAULT_WAIT", "HasPendingWrites", "WriteGate"]
+__all__ = ["DEFAULT_WAIT", "WriteGate"]
 
 K = TypeVar("K", bound="Hashable")
 
@@ -29,16 +29,6 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_WAIT: Final = 5.0
 """Maximum wait of a key, seconds (controller-runtime designs/read_your_own_write_client.md has the same)."""
-
-
-@runtime_checkable
-class HasPendingWrites(Protocol):
-    """An informer that knows the writes of this program."""
-
-    @property
-    def pending_writes(self) -> PendingWrites:
-        """The writes that its cache does not show yet."""
-        ...
 
 
 class WriteGate(Generic[K]):
@@ -71,8 +61,9 @@ class WriteGate(Generic[K]):
 
     def watch(self, source: object, keys_of: Callable[[KubeObject], Iterable[K]]) -> None:
         """Let the writes of a source's objects hold back the keys that `keys_of` maps them to."""
-        if self._timeout and isinstance(source, HasPendingWrites):
-            self._unlisten.append(source.pending_writes.listen(_MappedWrites(self, keys_of)))
+        pending = pending_writes_of(source)
+        if self._timeout and pending is not None:
+            self._unlisten.append(pending.listen(_MappedWrites(self, keys_of)))
 
     def recording(self, key: K) -> AbstractContextManager[None]:
         """Let the writes of the body, by its task or by tasks that it starts, hold back a key."""

@@ -16,6 +16,7 @@ import contextlib
 import enum
 import heapq
 import itertools
+import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -27,7 +28,16 @@ if TYPE_CHECKING:
     from kinformer._own_writes.feed import Write
     from kinformer.objects import KubeObject, ObjectKey
 
-__all__ = ["MAX_PENDING", "Listener", "Outcome", "PendingWrite", "PendingWrites", "listening"]
+__all__ = [
+    "MAX_PENDING",
+    "Listener",
+    "Outcome",
+    "PendingWrite",
+    "PendingWrites",
+    "listening",
+    "pending_writes_of",
+    "set_pending_writes",
+]
 
 MAX_PENDING: Final = 10_000
 """Maximum number of pending writes of one cache; the oldest one makes room."""
@@ -266,3 +276,22 @@ def listening(listener: Listener) -> Iterator[None]:
         yield
     finally:
         _listener_of_task.reset(token)
+
+
+_of_informers: weakref.WeakKeyDictionary[object, PendingWrites] = weakref.WeakKeyDictionary()
+
+
+def set_pending_writes(informer: object, pending: PendingWrites) -> None:
+    """Make the pending writes of an informer known to the controllers that use it.
+
+    They are no attribute of the informer, because they are no part of its public API.
+    """
+    _of_informers[informer] = pending
+
+
+def pending_writes_of(informer: object) -> PendingWrites | None:
+    """Return the pending writes of an informer; `None` for an object that does not know the writes of this program."""
+    try:
+        return _of_informers.get(informer)
+    except TypeError:  # it can be no key of a weak dictionary, so it never was one
+        return None

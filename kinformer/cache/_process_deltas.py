@@ -11,15 +11,17 @@ from kinformer.objects import version_number
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from kinformer.cache._informer_indexer import InformerIndexer
     from kinformer.cache.delta_fifo import Deltas
-    from kinformer.cache.indexer import Indexer
     from kinformer.events import Event
     from kinformer.objects import KubeObject
 
 __all__ = ["apply_changes"]
 
 
-def apply_changes(changes: Iterable[Delta | Deltas], indexer: Indexer, events: list[Event], *, initial: bool) -> int:
+def apply_changes(
+    changes: Iterable[Delta | Deltas], indexer: InformerIndexer, events: list[Event], *, initial: bool
+) -> int:
     """Change the cache, and append the events for the handlers (client-go controller.go, processDeltas).
 
     Whatever the deltas say, the events of each object are a legal history: Added, Updated and Deleted in their order,
@@ -57,7 +59,7 @@ def apply_changes(changes: Iterable[Delta | Deltas], indexer: Indexer, events: l
     return deletions
 
 
-def _apply(delta: Delta, indexer: Indexer, events: list[Event], initial: bool) -> int:
+def _apply(delta: Delta, indexer: InformerIndexer, events: list[Event], initial: bool) -> int:
     """Apply one change to the cache; return how many deletions were appended."""
     kind, obj = delta.type, delta.object
     key = obj.key

@@ -209,24 +209,6 @@ class Indexer:
         stored = self._objects.get(key)
         return None if stored is None else stored.view()
 
-    def stored(self, key: ObjectKey) -> KubeObject | None:
-        """What is stored under a key, itself: to be looked at, never to be handed out."""
-        return self._objects.get(key)
-
-    def version_of(self, key: ObjectKey) -> tuple[str, str] | None:
-        """Uid and resource version of what is stored under a key, without making a view of it."""
-        stored = self._objects.get(key)
-        return None if stored is None else (stored.metadata.uid, stored.metadata.resource_version)
-
-    def known_as(self, obj: KubeObject) -> KubeObject | None:
-        """What is stored of an object, if that is the very state that `obj` is: the same uid and version."""
-        stored = self._objects.get(obj.key)
-        if stored is None or not stored.metadata.resource_version:
-            return None
-        known, other = stored.metadata, obj.metadata
-        same = known.resource_version == other.resource_version and known.uid == other.uid
-        return stored.view() if same else None
-
     def copy(self) -> dict[ObjectKey, KubeObject]:
         """All objects by key, as they are stored: to be handed out as views only."""
         return dict(self._objects)

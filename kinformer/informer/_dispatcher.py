@@ -19,11 +19,11 @@ from kinformer.status import Changes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kinformer.cache._informer_indexer import InformerIndexer
     from kinformer.cache.delta_fifo import Delta, DeltaFIFO, Deltas
-    from kinformer.cache.indexer import Indexer
     from kinformer.events import Event
-    from kinformer.informer.event_stream import EventStream
-    from kinformer.informer.registration import HandlerRegistration
+    from kinformer.informer._event_feed import EventFeed
+    from kinformer.informer._handler_task import HandlerTask
 
 __all__ = ["Dispatcher"]
 
@@ -56,7 +56,7 @@ class Dispatcher:
     def __init__(
         self,
         fifo: DeltaFIFO,
-        indexer: Indexer,
+        indexer: InformerIndexer,
         *,
         name: str,
         on_synced: Callable[[], None],
@@ -79,8 +79,8 @@ class Dispatcher:
         self._name = name
         self._on_synced = on_synced
         self._on_listed = on_listed
-        self._registrations: list[HandlerRegistration] = []
-        self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
+        self._registrations: list[HandlerTask] = []
+        self._streams: weakref.WeakSet[EventFeed] = weakref.WeakSet()
         self._group: asyncio.TaskGroup | None = None
 
     @property
@@ -90,11 +90,11 @@ class Dispatcher:
         return Changes(added, self.told - added - self.deletions, self.deletions)
 
     @property
-    def registrations(self) -> tuple[HandlerRegistration, ...]:
-        """The handlers there are now."""
+    def handlers(self) -> tuple[HandlerTask, ...]:
+        """The registered handlers."""
         return tuple(self._registrations)
 
-    def register(self, registration: HandlerRegistration) -> None:
+    def register(self, registration: HandlerTask) -> None:
         """Add a handler; what is in the cache already is the first it hears of."""
         registration.pace = self._pace
         self._bring_up_to_date(registration)
@@ -102,19 +102,19 @@ class Dispatcher:
         if self._group is not None:
             self._start(registration, self._group)
 
-    def forget(self, registration: HandlerRegistration) -> None:
+    def forget(self, registration: HandlerTask) -> None:
         """Tell a handler nothing more."""
         if registration in self._registrations:
             self._registrations.remove(registration)
 
-    def attach(self, stream: EventStream, *, initial: bool) -> None:
+    def attach(self, stream: EventFeed, *, initial: bool) -> None:
         """Add an iterator, for as long as somebody holds it; with `initial` it begins with what is in the cache."""
         if initial:
             self._bring_up_to_date(stream)
         stream.pace = self._pace
         self._streams.add(stream)
 
-    def detach(self, stream: EventStream) -> None:
+    def detach(self, stream: EventFeed) -> None:
         """Tell an iterator nothing more."""
         self._streams.discard(stream)
 
@@ -149,13 +149,13 @@ class Dispatcher:
             listener.close()
         self._registrations.clear()
 
-    def _start(self, registration: HandlerRegistration, group: asyncio.TaskGroup) -> None:
+    def _start(self, registration: HandlerTask, group: asyncio.TaskGroup) -> None:
         registration.start(group)
         if registration.resync:
             name = f"kinformer resync {registration.name}"
             registration.end_with(group.create_task(self._resync(registration), name=name))
 
-    def _bring_up_to_date(self, listener: HandlerRegistration | EventStream) -> None:
+    def _bring_up_to_date(self, listener: HandlerTask | EventFeed) -> None:
         """What is in the cache, for one who comes late; nothing can happen between this and what follows."""
         if len(self._indexer):
             listener.put_initial(self._indexer.copy())
@@ -203,7 +203,7 @@ class Dispatcher:
             self.lists = mark.lists
             self._on_listed(mark.lists)
 
-    async def _resync(self, registration: HandlerRegistration) -> None:
+    async def _resync(self, registration: HandlerTask) -> None:
         """Tell one handler of everything again, every so often, straight from the cache (docs/design/0001)."""
         time_slice = TimeSlice()
         while True:
@@ -219,5 +219,5 @@ class Dispatcher:
                 if time_slice.over:
                     await time_slice.begin()
 
-    def _listeners(self) -> list[HandlerRegistration | EventStream]:
+    def _listeners(self) -> list[HandlerTask | EventFeed]:
         return [*self._registrations, *self._streams]

@@ -1,22 +1,20 @@
-"""A cache's events as an asynchronous iterator: what `SharedInformer.events()` returns."""
+"""Events of a cache as an asynchronous iterator: the object that `SharedInformer.events()` returns."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Generic, Self, cast
 
 from kinformer._time_slice import TimeSlice
 from kinformer.informer._mailbox import SyncMark
-from kinformer.informer._pace import Pace, drop_decoded
+from kinformer.informer._pace import drop_decoded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from typing_extensions import TypeVar
 
     from kinformer.events import Event
-    from kinformer.informer._mailbox import Mailbox
-    from kinformer.objects import KubeObject, ObjectKey
+    from kinformer.informer._event_feed import EventFeed
 
     E = TypeVar("E", default=Event)
 else:
@@ -28,64 +26,39 @@ __all__ = ["EventStream"]
 
 
 class EventStream(Generic[E]):
-    """Iterates over events, from the moment it was made.
+    """Asynchronous iterator over events, from the moment that it was made.
 
-    It begins with `Added(initial=True)` for everything in the cache, unless that was not wanted, and ends when the
-    informer stops, after the last event was taken. It is let go of with its last reference, so leaving an `async for`
-    early is enough; `aclose()` or `async with` say it outright. Meant for one consumer.
+    It begins with `Added(initial=True)` for every object in the cache, unless `initial=False` was given. It ends when
+    the informer stops, after the last event was taken. The informer forgets it with its last reference, so it is
+    enough to leave an `async for` early; `aclose()` and `async with` are the explicit ways. Use it in one task only.
     """
 
-    def __init__(self, mailbox: Mailbox, forget: Callable[[EventStream[Any]], None]) -> None:
-        self._mailbox = mailbox
+    def __init__(self, feed: EventFeed, forget: Callable[[EventFeed], None]) -> None:
+        self._feed = feed
         self._forget = forget
-        self._wakeup = asyncio.Event()
-        self._closed = False
         self._time_slice: TimeSlice | None = None
         self._last: Event | None = None
-        self.pace = Pace()
-        """Whether the listeners of the informer keep up; the dispatcher sets it."""
 
     @property
     def waiting(self) -> int:
-        """How many events wait to be taken."""
-        return len(self._mailbox)
+        """Number of events that wait to be taken."""
+        return self._feed.waiting
 
-    def take_waiting(self) -> list[Event]:
-        """Take everything that waits at this moment, possibly nothing. Does not wait itself."""
-        taken: list[Event] = []
-        while (item := self._mailbox.take()) is not None:
-            if not isinstance(item, SyncMark):
-                taken.append(item)
-        return taken
-
-    def put(self, events: Iterable[Event]) -> None:
-        """Let events wait."""
-        self._mailbox.put(events)
-        self._wakeup.set()
-
-    def put_initial(self, objects: dict[ObjectKey, KubeObject]) -> None:
-        """Let an `Added` for each object of the cache wait."""
-        self._mailbox.put_initial(objects)
-        self._wakeup.set()
-
-    def put_mark(self) -> None:
-        """Say that everything of the initial list has been put; an iterator has no use for it."""
-
-    def close(self) -> None:
-        """The informer has stopped: what waits can still be taken, then the iteration ends."""
-        self._closed = True
-        self._wakeup.set()
+    def take_waiting(self) -> list[E]:
+        """Take every event that waits now, possibly none. Does not wait."""
+        return cast("list[E]", self._feed.take_waiting())
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> E:
-        """The next event; waits for one. If cancelled, no event is lost.
+        """Wait for the next event and return it. If cancelled, no event is lost.
 
-        While events wait, the loop gets its turn every millisecond or two all the same.
+        While events wait, other tasks of the loop get their turn every millisecond or two.
         """
+        feed = self._feed
         if self._last is not None:
-            if self.pace.lagging:
+            if feed.pace.lagging:
                 drop_decoded(self._last)
             self._last = None
         if self._time_slice is None:
@@ -93,21 +66,21 @@ class EventStream(Generic[E]):
         if self._time_slice.over:
             await self._time_slice.begin()
         while True:
-            item: Any = self._mailbox.take()
+            item: Any = feed.mailbox.take()
             if item is not None and not isinstance(item, SyncMark):
                 self._last = item
                 return cast("E", item)
             if item is None:
-                if self._closed:
+                if feed.closed:
                     raise StopAsyncIteration
-                self._wakeup.clear()
-                await self._wakeup.wait()
+                feed.wakeup.clear()
+                await feed.wakeup.wait()
 
     async def aclose(self) -> None:
-        """Get no further events, and drop those that wait."""
-        self._forget(self)
-        self._mailbox.clear()
-        self.close()
+        """End the iteration, and drop the events that wait."""
+        self._forget(self._feed)
+        self._feed.mailbox.clear()
+        self._feed.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -11,33 +11,22 @@ slice, or a reader), and not at all when nobody does.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, cast
+from typing import TYPE_CHECKING, Any, Generic
 
-import msgspec
-import msgspec.inspect
-
-from kinformer.cache._compact.packed_object import PackedObject
-from kinformer.errors import DecodeError
-from kinformer.events import Added, Deleted, T, Updated
+from kinformer._own_writes.pending import set_pending_writes
+from kinformer.events import T
+from kinformer.informer._handler_task import handler_of, name_of
 from kinformer.informer._mailbox import make_mailbox
-from kinformer.informer._typed_mailbox import (
-    MISFIT,
-    UNREAD,
-    Cell,
-    Forgetful,
-    Seen,
-    SeenPacked,
-    TypedEvent,
-    TypedMailbox,
-)
-from kinformer.informer.registration import handler_of, name_of
+from kinformer.informer._shared_informer import core_of
+from kinformer.informer._typed_mailbox import TypedEvent, TypedMailbox
+from kinformer.informer._typed_view import TypedView
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
-    from kinformer._own_writes.pending import PendingWrites
     from kinformer.cache.lister import Lister
-    from kinformer.events import Delivery, Event
+    from kinformer.errors import DecodeError
+    from kinformer.events import Delivery
     from kinformer.informer._shared_informer import SharedInformer
     from kinformer.informer.event_stream import EventStream
     from kinformer.informer.registration import HandlerRegistration
@@ -47,27 +36,6 @@ if TYPE_CHECKING:
     from kinformer.status import InformerStatus
 
 __all__ = ["TypedEvent", "TypedInformer", "TypedLister"]
-
-
-def _decoder_of(into: type[T]) -> Callable[[bytes], T]:
-    """How JSON becomes a T; what it raises for an object that does not fit is a ValueError, all of them.
-
-    Raises:
-        TypeError: neither msgspec nor pydantic can make one.
-    """
-    validate = getattr(into, "model_validate_json", None)  # pydantic's own; it need not be imported to be known
-    if validate is not None:
-        return cast("Callable[[bytes], T]", validate)
-    try:
-        # msgspec takes a class it does not know, too, and then fails at each object.
-        if isinstance(msgspec.inspect.type_info(into), msgspec.inspect.CustomType):
-            raise TypeError("an unknown kind of class")  # noqa: TRY301 - the same answer as msgspec's own refusals
-        return msgspec.json.Decoder(into).decode
-    except TypeError as error:
-        msg = (
-            f"type={into!r} cannot be decoded into: it must be a msgspec.Struct, dataclass, TypedDict or pydantic model"
-        )
-        raise TypeError(msg) from error
 
 
 class TypedLister(Generic[T]):
@@ -145,12 +113,10 @@ class TypedInformer(Generic[T]):
     def __init__(self, informer: SharedInformer, into: type[T]) -> None:
         self._informer = informer
         self._into = into
-        self._decode = _decoder_of(into)
-        self._cells: dict[ObjectKey, Cell[T]] = {}
-        self._misfits: dict[ObjectKey, DecodeError] = {}
-        self._lister: TypedLister[T] = TypedLister(informer.lister, self._value_of)
-        # Held, because the informer itself does not hold those who only listen.
-        self._memory = informer.attach(Forgetful(self._forget))
+        self._core = core_of(informer)
+        self._view: TypedView[T] = TypedView(self._core, into)
+        self._lister: TypedLister[T] = TypedLister(informer.lister, self._view.value_of)
+        set_pending_writes(self, self._core.dispatcher.pending_writes)
 
     def __repr__(self) -> str:
         return f"<TypedInformer of {self._into.__name__} {self._informer!r}>"
@@ -176,11 +142,6 @@ class TypedInformer(Generic[T]):
         return self._informer.has_synced
 
     @property
-    def pending_writes(self) -> PendingWrites:
-        """The writes through its client that the cache does not show yet."""
-        return self._informer.pending_writes
-
-    @property
     def status(self) -> InformerStatus:
         """How the informer is."""
         return self._informer.status
@@ -188,7 +149,7 @@ class TypedInformer(Generic[T]):
     @property
     def misfits(self) -> Mapping[ObjectKey, DecodeError]:
         """The objects found so far that do not fit the class in their present state, and why."""
-        return MappingProxyType(self._misfits)
+        return MappingProxyType(self._view.misfits)
 
     async def synced(self, timeout: float | None = None, *, fail_fast: bool = False) -> None:
         """Wait until the first list is wholly in the cache; see `SharedInformer.synced`.
@@ -224,9 +185,9 @@ class TypedInformer(Generic[T]):
             ValueError: no such delivery, or a negative resync.
         """
         handler = handler_of(on_event, on_add, on_update, on_delete)
-        return self._informer.register(
+        return self._core.register(
             handler,
-            TypedMailbox(make_mailbox(delivery), self),
+            TypedMailbox(make_mailbox(delivery), self._view),
             resync=resync,
             name=name or name_of(on_event, on_add, on_update, on_delete),
         )
@@ -238,7 +199,7 @@ class TypedInformer(Generic[T]):
             StoppedError: the informer has stopped.
             ValueError: no such delivery.
         """
-        return self._informer.attach(TypedMailbox(make_mailbox(delivery), self))
+        return self._core.attach(TypedMailbox(make_mailbox(delivery), self._view))
 
     async def wait_for(
         self,
@@ -259,92 +220,8 @@ class TypedInformer(Generic[T]):
         """
 
         def as_wanted(found: KubeObject | None) -> object:
-            value = None if found is None else self._value_of(found)
+            value = None if found is None else self._view.value_of(found)
             return value is not None if predicate is None else predicate(value)
 
         found = await self._informer.wait_for(key, as_wanted, timeout, namespace=namespace)
-        return None if found is None else self._value_of(found)
-
-    # What the mailboxes need
-
-    def see(self, event: Event) -> Event:
-        """The same event of an object that shares what is decoded of it with whoever else is told."""
-        match event:
-            case Updated(old, new):
-                return Updated(old, self._seen(new))
-            case Added(obj, initial):
-                return Added(self._seen(obj), initial)
-            case Deleted(obj, final_state_known):
-                return Deleted(self._seen(obj), final_state_known)
-
-    def see_initial(self, stored: KubeObject) -> Event:
-        """The `Added` of an object of the cache, which may have changed since the listener came."""
-        return Added(self._seen(stored, remember=self._is_current(stored)), initial=True)
-
-    def value_in(self, seen: KubeObject) -> T | None:
-        """What an object that `see` made is as a T; `None` when it does not fit."""
-        assert isinstance(seen, Seen | SeenPacked)
-        return self._read(seen.cell, seen)
-
-    def _seen(self, obj: KubeObject, *, remember: bool = True) -> Seen | SeenPacked:
-        seen: Seen | SeenPacked
-        if isinstance(obj, PackedObject) and (dictionary := obj.dictionary) is not None:
-            seen = SeenPacked(obj.frame, obj.metadata, obj.resource, obj.key, None, None, dictionary)
-        else:
-            seen = Seen(obj.raw, obj.metadata, obj.resource, obj.key, obj.places)
-        seen.cell = self._cell_of(obj, remember=remember)
-        return seen
-
-    def _cell_of(self, obj: KubeObject, *, remember: bool) -> Cell[T]:
-        cell = self._cells.get(obj.key)
-        if cell is None or not cell.is_of(obj):
-            metadata = obj.metadata
-            cell = Cell(metadata.uid, metadata.resource_version)
-            if remember:
-                self._cells[obj.key] = cell
-                self._misfits.pop(obj.key, None)
-        return cell
-
-    def _value_of(self, obj: KubeObject) -> T | None:
-        # Not remembered unless the cache has it: a view that somebody kept may be of an object that has gone.
-        return self._read(self._cell_of(obj, remember=self._is_current(obj)), obj)
-
-    def _is_current(self, obj: KubeObject) -> bool:
-        """Whether the cache has the object in this very state."""
-        metadata = obj.metadata
-        return self._informer.indexer.version_of(obj.key) == (metadata.uid, metadata.resource_version)
-
-    def _read(self, cell: Cell[T], obj: KubeObject) -> T | None:
-        value = cell.value
-        if value is UNREAD:
-            try:
-                value = self._decode(obj.to_decodable())
-            except ValueError as cause:  # msgspec's and pydantic's errors both are
-                value = MISFIT
-                self._report(obj, cause)
-            cell.value = value
-        return None if value is MISFIT else value
-
-    def _report(self, obj: KubeObject, cause: ValueError) -> None:
-        # pydantic's message quotes the input, which may be a Secret's; its list of errors can do without.
-        details = getattr(cause, "errors", None)
-        if details is not None:
-            first = details(include_input=False, include_url=False)[0]
-            reason = f"{first['msg']} - at `$.{'.'.join(map(str, first['loc']))}`"
-        else:
-            reason = str(cause)
-        name = self._into.__name__
-        error = DecodeError(f"does not fit {name}: {reason}", key=str(obj.key), resource=obj.resource.full_name)
-        if details is None:
-            error.__cause__ = cause
-        cell = self._cells.get(obj.key)
-        if cell is not None and cell.is_of(obj):
-            self._misfits[obj.key] = error
-        self._informer.report(error)
-
-    def _forget(self, gone: list[ObjectKey]) -> None:
-        for key in gone:
-            # What was made anew under the same name meanwhile stays known.
-            if self._informer.indexer.version_of(key) is None:
-                self._cells.pop(key, None)
-                self._misfits.pop(key, None)
+        return None if found is None else self._view.value_of(found)

@@ -15,6 +15,7 @@ from kinformer.backoff import Backoff
 from kinformer.errors import StoppedError
 from kinformer.events import Added, Deleted, Updated
 from kinformer.informer import SharedInformer
+from kinformer.informer._shared_informer import core_of
 from kinformer.listwatch import DeltaType
 from kinformer.objects import version_number
 from kinformer.resources import CONFIGMAPS
@@ -231,7 +232,7 @@ class Stage:
                     group.create_task(self._remove(listener, drain))
             case ("relist",):
                 for _, informer in self.informers:
-                    informer._reflector.relist()
+                    core_of(informer).reflector.relist()
             case ("reconnect",):
                 for _, informer in self.informers:
                     informer.reconnect()

@@ -39,6 +39,7 @@ from kinformer import (
     Updated,
 )
 from kinformer.errors import TransportError
+from kinformer.informer._shared_informer import core_of
 from kinformer.resources import CONFIGMAPS
 from kinformer.testing import ApiServer
 
@@ -393,7 +394,7 @@ async def test_an_end_bookmark_that_never_comes_is_not_waited_for_for_ever() -> 
     async with Scene() as scene:
         scene.faults.without_end_bookmark()
         await scene.started()
-        scene.informer._reflector._stream_deadline = 0.2
+        core_of(scene.informer).reflector._stream_deadline = 0.2
         scene.faults.drop_watches()
         await scene.informer.synced(timeout=PATIENCE)
         assert "no end bookmark" in scene.informer.status.streaming_off

@@ -14,6 +14,7 @@ from kinformer.informer.factory import SharedInformerFactory
 from kinformer.objects import ObjectKey
 from kinformer.resources import CONFIGMAPS, DEPLOYMENTS, PODS
 from kinformer.testing import ApiServer
+from tests.sources import pending_writes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -73,7 +74,7 @@ async def test_what_was_written_is_in_the_cache_ahead_of_the_watch(
     replaced = await client.replace(CONFIGMAPS, patched.to_dict() | {"data": {"n": "2"}})
     await maps.caught_up(replaced)
     assert maps.lister.get(A) == replaced
-    assert len(maps.pending_writes) == 0
+    assert pending_writes(maps) == 0
     # And the watch, when it speaks again, changes nothing of that.
     server.faults.clear()
     await maps.caught_up(server.resource_version, timeout=10)
@@ -97,7 +98,7 @@ async def test_what_changes_nothing_or_is_only_tried_is_no_write(
     await client.delete_collection(CONFIGMAPS, namespace="default", dry_run=True)
     with pytest.raises(ApiError):
         await client.create(CONFIGMAPS, config_map("a"))
-    assert len(maps.pending_writes) == 0
+    assert pending_writes(maps) == 0
     assert maps.lister.get(A) == before
 
 
@@ -165,7 +166,7 @@ async def test_status_and_scale_are_writes_to_the_object(server: ApiServer, clie
         assert cached.at("status.replicas") == 3
         # A Scale is not the Deployment, and so does not go into the cache; but it tells its version.
         await client.patch(DEPLOYMENTS, "web", {"spec": {"replicas": 7}}, namespace="default", subresource="scale")
-        assert len(deployments.pending_writes) == 1
+        assert pending_writes(deployments) == 1
         server.faults.clear()
         await deployments.caught_up(timeout=10)
         cached = deployments.lister.get("web", "default")
@@ -196,10 +197,10 @@ async def test_selectors_and_namespaces_are_minded(
     elsewhere = factory.informer(CONFIGMAPS, namespace="kube-system")
     await silent(server, web, elsewhere)
     await client.create(CONFIGMAPS, config_map("other", app="db"))
-    assert (len(web.pending_writes), len(elsewhere.pending_writes)) == (0, 0)
+    assert (pending_writes(web), pending_writes(elsewhere)) == (0, 0)
     # Written out of the selector: only the watch can take it away.
     await client.patch(CONFIGMAPS, "a", {"metadata": {"labels": {"app": "db"}}}, namespace="default")
-    assert (len(web.pending_writes), len(elsewhere.pending_writes)) == (1, 0)
+    assert (pending_writes(web), pending_writes(elsewhere)) == (1, 0)
     server.faults.clear()
     await web.caught_up(A, timeout=10)
     assert web.lister.get(A) is None

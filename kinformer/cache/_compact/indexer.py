@@ -18,7 +18,7 @@ from kinformer.cache._compact.dictionary import make_dictionary, require_zstd
 from kinformer.cache._compact.interning import HeadSharing
 from kinformer.cache._compact.malloc_trim import give_back_free_memory
 from kinformer.cache._compact.packed_object import PackedObject
-from kinformer.cache.indexer import Indexer
+from kinformer.cache._informer_indexer import InformerIndexer
 from kinformer.cache.storage import StorageStatus
 from kinformer.errors import DecodeError
 from kinformer.objects import KubeObject
@@ -62,7 +62,7 @@ class CompactPolicy:
     worth: float = 0.9
 
 
-class CompactIndexer(Indexer):
+class CompactIndexer(InformerIndexer):
     """An `Indexer` that holds objects compressed; it hands out the same objects at the same moments.
 
     Args:

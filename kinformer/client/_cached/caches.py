@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from kinformer._own_writes.feed import Write
-    from kinformer._own_writes.pending import PendingWrites
     from kinformer.cache.indexer import Indexer
     from kinformer.cache.lister import Lister
     from kinformer.client._decoding.lists import ObjectList
@@ -39,8 +38,6 @@ class Cache(Protocol):
     def lister(self) -> Lister: ...
     @property
     def indexer(self) -> Indexer: ...
-    @property
-    def pending_writes(self) -> PendingWrites: ...
     @property
     def content(self) -> Content: ...
     @property

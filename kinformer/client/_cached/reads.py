@@ -7,6 +7,7 @@ import contextlib
 import weakref
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from kinformer._own_writes.pending import pending_writes_of
 from kinformer.client._cached.answers import AnsweredList, Origin, answered
 from kinformer.client._cached.caches import ACCEPTED
 from kinformer.client._cached.containment import NAME, contains, overlaps, selection_of
@@ -17,7 +18,7 @@ from kinformer.objects import KubeObject, version_number
 from kinformer.scope import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from kinformer.client._cached.answers import AnsweredObject
     from kinformer.client._cached.caches import Cache, Caches, Content, Verbs
@@ -214,8 +215,9 @@ class CacheReads:
                 changed = True
         for covered, cache in informers.items():
             if covered not in self._followers:
-                unsettled = self.log.follow(covered.resource, cache.indexer.version_of)
-                for write in cache.pending_writes.all():
+                unsettled = self.log.follow(covered.resource, _versions_in(cache))
+                pending = pending_writes_of(cache)
+                for write in [] if pending is None else pending.all():
                     if write.key not in unsettled:
                         unsettled.add(write.key, record_of(write))
                 self._followers[covered] = _Follower(covered, cache, unsettled)
@@ -268,6 +270,17 @@ class CacheReads:
             with contextlib.suppress(WaitTimeoutError, StoppedError):
                 await follower.cache.caught_up(version, self._patience)
         return follower.progress >= version_number(version)
+
+
+def _versions_in(cache: Cache) -> Callable[[ObjectKey], tuple[str, str] | None]:
+    """Return a function from a key to the UID and the resource version of the cached object."""
+    indexer = cache.indexer
+
+    def version_of(key: ObjectKey) -> tuple[str, str] | None:
+        obj = indexer.get_by_key(key)
+        return None if obj is None else (obj.uid, obj.resource_version)
+
+    return version_of
 
 
 def question_for(key: ObjectKey) -> Scope:

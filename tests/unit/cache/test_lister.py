@@ -18,12 +18,12 @@ from tests import storages
 from tests.sources import pod
 
 if TYPE_CHECKING:
-    from kinformer.cache.indexer import Indexer
+    from kinformer.cache._informer_indexer import InformerIndexer
 
 pytestmark = pytest.mark.usefixtures("storage")
 
 
-def cache_of(*objects: KubeObject, namespace: str = "") -> tuple[Indexer, Lister]:
+def cache_of(*objects: KubeObject, namespace: str = "") -> tuple[InformerIndexer, Lister]:
     indexer = storages.indexer({"node": lambda obj: [obj.at("spec.nodeName", default="")]})
     for obj in objects:
         indexer.put(obj.key, obj)

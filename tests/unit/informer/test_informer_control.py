@@ -21,6 +21,7 @@ from kinformer.errors import (
 )
 from kinformer.events import Added, Deleted, Event, Updated
 from kinformer.informer import SharedInformer
+from kinformer.informer._shared_informer import core_of
 from kinformer.informer.factory import SharedInformerFactory
 from kinformer.objects import ObjectKey
 from kinformer.resources import NODES, PODS, Resource
@@ -146,7 +147,7 @@ async def test_a_cancelled_wait_leaves_nothing_behind() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1):
                 await it.informer.wait_for("a", namespace="default")
-        assert len(it.informer._dispatcher.waiters) == 0
+        assert len(core_of(it.informer).dispatcher.waiters) == 0
 
 
 async def test_who_waits_is_told_when_the_informer_stops() -> None:
@@ -205,7 +206,7 @@ async def test_relist_while_a_list_is_under_way_waits_for_one_that_began_afterwa
 async def test_relist_cuts_a_wait_short_and_says_when_it_is_not_done_in_time() -> None:
     async with Synced() as it:
         it.source.list_errors = [REFUSED] * 50
-        with pytest.raises(WaitTimeoutError, match="not listed anew after 2 s; the informer is failing: refused"):
+        with pytest.raises(WaitTimeoutError, match="not listed again after 2 s; the informer is failing: refused"):
             await it.informer.relist(timeout=2)
         await asyncio.sleep(600)
         tried = len(it.source.lists)

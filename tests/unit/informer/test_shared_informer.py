@@ -23,6 +23,7 @@ from kinformer.errors import (
 )
 from kinformer.events import Added, Deleted, Updated
 from kinformer.informer import SharedInformer
+from kinformer.informer._shared_informer import core_of
 from kinformer.listwatch import DeltaType
 from kinformer.status import InformerState
 from tests.sources import FakeSource, now, pod, settled
@@ -514,7 +515,7 @@ async def test_an_iteration_left_early_collects_no_more_events() -> None:
             assert told([event]) == ["+a@1 initial"]
             break
         gc.collect()
-        assert len(pods._dispatcher._streams) == 0
+        assert len(core_of(pods).dispatcher._streams) == 0
         stream.added(pod("b", 11))
         await settled()
         async with pods.events(delivery="latest") as events:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from kinformer._own_writes.feed import Write, WriteFeed
+from kinformer._own_writes.pending import pending_writes_of
 from kinformer.backoff import Backoff
 from kinformer.controller import Controller
 from kinformer.errors import NotStartedError, StoppedError, WaitTimeoutError
@@ -16,7 +17,7 @@ from kinformer.informer import SharedInformer
 from kinformer.informer.typed import TypedInformer
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import DEPLOYMENTS, PODS, Resource
-from tests.sources import FakeSource, now, pod, settled
+from tests.sources import FakeSource, now, pending_writes, pod, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,12 +174,12 @@ async def test_another_version_of_the_resource_is_waited_for_and_not_taken_over(
         it.source.wrote(KubeObject.from_dict(pod("a", 12).to_dict(), newer), newer)
         await settled()
         assert it.cached() == "3"
-        assert len(it.pods.pending_writes) == 1
+        assert pending_writes(it.pods) == 1
         it.source.stream.modified(pod("a", 12))
         await it.pods.caught_up()
         other = KubeObject.from_dict(pod("a", 30).to_dict(), DEPLOYMENTS)
         it.source.wrote(other, DEPLOYMENTS)
-        assert len(it.pods.pending_writes) == 0
+        assert pending_writes(it.pods) == 0
 
 
 async def test_an_informer_that_is_told_not_to_cares_for_no_writes() -> None:
@@ -195,7 +196,7 @@ async def test_caught_up_takes_the_object_a_manifest_or_a_version() -> None:
         for what in (pod("a", 12), pod("a", 12).to_dict(), 12, "12"):
             with pytest.raises(WaitTimeoutError, match=r"after 1 s, it is at version 1"):
                 await it.pods.caught_up(what, timeout=1)
-        assert len(it.pods.pending_writes) == 0
+        assert pending_writes(it.pods) == 0
         it.source.stream.modified(pod("a", 12))
         for what in (pod("a", 12), pod("a", 12).to_dict(), 12, "12"):
             await it.pods.caught_up(what, timeout=1)
@@ -219,10 +220,10 @@ async def test_a_cancelled_wait_leaves_nothing_behind() -> None:
     async with Synced() as it:
         waiting = asyncio.ensure_future(it.pods.caught_up(99))  # noqa: TID251
         await settled()
-        assert len(it.pods.pending_writes) == 1
+        assert pending_writes(it.pods) == 1
         waiting.cancel()
         await settled()
-        assert len(it.pods.pending_writes) == 0
+        assert pending_writes(it.pods) == 0
 
 
 async def test_who_waits_is_told_when_the_informer_stops() -> None:
@@ -269,7 +270,7 @@ async def test_a_typed_informer_catches_up_too_and_holds_keys_back() -> None:
         cached = typed.lister.get("a", "default")
         assert cached is not None
         assert cached["metadata"]["resourceVersion"] == "12"
-        assert typed.pending_writes is it.pods.pending_writes
+        assert pending_writes_of(typed) is pending_writes_of(it.pods)
 
 
 # Controllers

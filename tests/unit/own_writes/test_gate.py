@@ -12,7 +12,7 @@ import pytest
 from kinformer import WorkQueue
 from kinformer._own_writes.feed import Write
 from kinformer._own_writes.gate import WriteGate
-from kinformer._own_writes.pending import PendingWrites
+from kinformer._own_writes.pending import PendingWrites, set_pending_writes
 from kinformer.resources import PODS
 from tests.sources import now, pod, settled
 
@@ -28,6 +28,7 @@ class Informer:
     def __init__(self) -> None:
         self.objects: dict[ObjectKey, KubeObject] = {}
         self.pending_writes = PendingWrites(self.objects.get, lambda: "10")
+        set_pending_writes(self, self.pending_writes)
 
     def wrote(self, obj: KubeObject) -> None:
         self.pending_writes.expect(Write(PODS, obj.key, obj.uid, int(obj.resource_version), obj=obj), covered=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kinformer.cache._informer_indexer import InformerIndexer
 from kinformer.cache._process_deltas import apply_changes
 from kinformer.cache.delta_fifo import DeltaFIFO
-from kinformer.cache.indexer import Indexer
 from kinformer.reflector._ingest import Intake
 from tests.sources import pod
 
@@ -18,7 +18,7 @@ class Pipeline:
     """An intake, with a cache that takes what it queues."""
 
     def __init__(self) -> None:
-        self.indexer = Indexer()
+        self.indexer = InformerIndexer()
         self.fifo = DeltaFIFO(self.indexer)
         self.events: list[Event] = []
         self.intake = Intake(

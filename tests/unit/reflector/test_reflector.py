@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from kinformer.backoff import Backoff
+from kinformer.cache._informer_indexer import InformerIndexer
 from kinformer.cache.delta_fifo import DeltaFIFO, DeltaType
-from kinformer.cache.indexer import Indexer
 from kinformer.errors import ConnectError, DecodeError, StreamBrokenError, TransformError, api_error
 from kinformer.reflector._reflector import Reflector
 from kinformer.reflector._state_machine import ReflectorMachine
@@ -29,7 +29,7 @@ class Running:
 
     def __init__(self, source: FakeSource, transform: Transform | None = None) -> None:
         self.source = source
-        self.indexer = Indexer()
+        self.indexer = InformerIndexer()
         self.fifo = DeltaFIFO(self.indexer)
         self.status = StatusRecord()
         self.errors: list[BaseException] = []

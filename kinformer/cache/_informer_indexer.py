@@ -1,0 +1,36 @@
+"""The cache of an informer: an `Indexer` that also gives the informer the stored objects themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kinformer.cache.indexer import Indexer
+
+if TYPE_CHECKING:
+    from kinformer.objects import KubeObject, ObjectKey
+
+__all__ = ["InformerIndexer"]
+
+
+class InformerIndexer(Indexer):
+    """An `Indexer` with the reads that only its informer needs."""
+
+    __slots__ = ()
+
+    def stored(self, key: ObjectKey) -> KubeObject | None:
+        """Return the stored object itself: for a look at it, never for users, who get views."""
+        return self._objects.get(key)
+
+    def version_of(self, key: ObjectKey) -> tuple[str, str] | None:
+        """Return uid and resource version of the object of a key, without making a view of it."""
+        stored = self._objects.get(key)
+        return None if stored is None else (stored.metadata.uid, stored.metadata.resource_version)
+
+    def known_as(self, obj: KubeObject) -> KubeObject | None:
+        """Return the cached object if it is in the same state as `obj`: same uid and same resource version."""
+        stored = self._objects.get(obj.key)
+        if stored is None or not stored.metadata.resource_version:
+            return None
+        known, other = stored.metadata, obj.metadata
+        same = known.resource_version == other.resource_version and known.uid == other.uid
+        return stored.view() if same else None

@@ -1,0 +1,279 @@
+"""Parts of one informer and how they are connected: what `SharedInformer` and typed views of it stand on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kinformer.cache._compact.indexer import CompactIndexer
+from kinformer.cache._informer_indexer import InformerIndexer
+from kinformer.cache.delta_fifo import DeltaFIFO
+from kinformer.cache.lister import Lister
+from kinformer.cache.snapshot import CacheSnapshot
+from kinformer.cache.storage import checked_storage
+from kinformer.informer._dispatcher import Dispatcher
+from kinformer.informer._event_feed import EventFeed
+from kinformer.informer._failure_handling import FailureHandling
+from kinformer.informer._handler_task import HandlerTask
+from kinformer.informer._life_cycle import LifeCycle
+from kinformer.informer._relists import Relists
+from kinformer.informer._waits import CacheWaits
+from kinformer.informer._written_objects import WrittenObjects
+from kinformer.informer.event_stream import EventStream
+from kinformer.informer.registration import HandlerRegistration
+from kinformer.reflector._reflector import STREAM_DEADLINE, Reflector
+from kinformer.reflector._state_machine import MIN_WATCH_SECONDS, ReflectorMachine, StreamingMemory
+from kinformer.status import StatusRecord
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from kinformer.backoff import Backoff
+    from kinformer.cache.storage import Storage
+    from kinformer.errors import IndexFunctionError, KinformerError, ObjectError
+    from kinformer.events import EventHandler
+    from kinformer.informer._failure_listeners import FailureListeners
+    from kinformer.informer._mailbox import Mailbox
+    from kinformer.listwatch import ListerWatcher
+    from kinformer.metrics import Metrics
+    from kinformer.reflector._ingest import Transform
+    from kinformer.reflector.trim import Trim
+    from kinformer.status import InformerStatus
+
+__all__ = ["InformerCore"]
+
+MINIMUM_RESYNC: Final = 1.0
+"""Shortest resync period, in seconds (client-go shared_informer.go, minimumResyncPeriod)."""
+
+
+class InformerCore:
+    """The parts of one informer.
+
+    Args:
+        source: source of the objects.
+        name: name of the informer, for logs, errors and metrics.
+        namespace: the only namespace that the source covers, or "".
+        resync: seconds between resyncs of handlers that do not set their own period; 0 for none.
+        backoff: delays between attempts.
+        transform: function that every arriving object goes through.
+        trim: fields to remove from every arriving object.
+        storage: form of the objects in the cache.
+        listeners: error callbacks of users.
+        give_up_after: seconds of failure after which the informer gives up.
+        streaming: whether lists are streamed, shared with the other informers of a resource.
+        stream_deadline: seconds without progress after which a streaming list is replaced by a paged one.
+        watch_seconds: shortest time that the server is asked to keep a watch open.
+        own_writes: whether the cache is kept up with the writes of the source's client.
+        metrics: sink for counts.
+        on_end: called when the informer ends, if it was started.
+
+    Attributes:
+        name: name of the informer.
+        source: source of the objects.
+        record: status, as the parts record it.
+        failures: handles failures.
+        life_cycle: starts and ends the informer.
+        indexer: the cache.
+        lister: reads of the cache.
+        fifo: changes that are not in the cache yet.
+        reflector: lists and watches.
+        dispatcher: changes the cache and delivers events.
+        waits: waits of callers for the cache.
+        relists: lists that callers ask for.
+        written: writes of this program.
+
+    Raises:
+        MissingDependencyError: compact storage without its extra.
+        ValueError: unknown storage, negative `resync`, or `watch_seconds` below 1.
+    """
+
+    def __init__(
+        self,
+        source: ListerWatcher,
+        *,
+        name: str,
+        namespace: str = "",
+        resync: float = 0.0,
+        backoff: Backoff | None = None,
+        transform: Transform | None = None,
+        trim: Trim | None = None,
+        storage: Storage = "plain",
+        listeners: FailureListeners[Any],
+        give_up_after: float | None = None,
+        streaming: StreamingMemory | None = None,
+        stream_deadline: float = STREAM_DEADLINE,
+        watch_seconds: int = MIN_WATCH_SECONDS,
+        own_writes: bool = True,
+        metrics: Metrics,
+        on_end: Callable[[], None],
+    ) -> None:
+        if watch_seconds < 1:
+            msg = f"watch_seconds={watch_seconds!r} makes no sense: a watch lasts 1 second at least"
+            raise ValueError(msg)
+        self.name = name
+        self.source = source
+        self._resync = _checked_resync(resync)
+        self._sees_own_writes = own_writes
+        self._registrations: dict[HandlerTask, HandlerRegistration] = {}
+        self.record = record = StatusRecord()
+        self.failures = failures = FailureHandling(name, record, listeners, metrics)
+        self.life_cycle = life_cycle = LifeCycle(name, record, failures, parts=self._parts, on_end=self._end)
+        self._on_end = on_end
+        compact = CompactIndexer(on_error=self._index_failed) if checked_storage(storage) == "compact" else None
+        self._compact = compact
+        self.indexer = indexer = InformerIndexer(on_error=self._index_failed) if compact is None else compact
+        self.lister = Lister(indexer, source.resource, namespace)
+        self.fifo = DeltaFIFO(indexer)
+        machine = ReflectorMachine(
+            streaming=StreamingMemory() if streaming is None else streaming, watch_seconds=watch_seconds
+        )
+        if backoff is not None:
+            machine.backoff = backoff
+        self.reflector = reflector = Reflector(
+            source,
+            self.fifo,
+            name=name,
+            machine=machine,
+            status=record,
+            transform=transform,
+            trim=trim,
+            cached=indexer.known_as,
+            pack=None if compact is None else compact.pack,
+            on_error=self._reflector_failed,
+            give_up_after=give_up_after,
+            on_give_up=failures.go_on_after,
+            stream_deadline=stream_deadline,
+            metrics=metrics,
+        )
+        self.dispatcher = dispatcher = Dispatcher(
+            self.fifo, indexer, name=name, on_synced=self._synced, on_listed=self._listed
+        )
+        self.waits = CacheWaits(name, record, indexer, self.lister, dispatcher, life_cycle, failures)
+        self.relists = Relists(name, reflector, life_cycle, failures)
+        self.written = WrittenObjects(name, source, record, reflector, dispatcher, life_cycle, failures)
+        failures.on_refused = self.waits.wake
+
+    @property
+    def handlers(self) -> tuple[HandlerRegistration, ...]:
+        """The registered handlers."""
+        return tuple(self._registrations[task] for task in self.dispatcher.handlers)
+
+    def start(self) -> None:
+        """Start to list and watch, in the background of the running loop.
+
+        Raises:
+            AlreadyStartedError: the informer was started before.
+        """
+        self.life_cycle.start(self.written.begin if self._sees_own_writes else _nothing)
+
+    def status(self) -> InformerStatus:
+        """Return the present status. Any thread may call it."""
+        dispatcher, source = self.dispatcher, self.source
+        return self.record.snapshot(
+            self.life_cycle.clock(),
+            has_synced=dispatcher.has_synced,
+            resource_version=dispatcher.resource_version,
+            storage=self.indexer.storage_status,
+            changes=dispatcher.changes,
+            sharding=getattr(source, "sharding", ""),
+            foreign_events=getattr(source, "foreign_events", 0),
+        )
+
+    def snapshot(self) -> CacheSnapshot:
+        """Return the cache as it is now, with its version. Any thread may call it."""
+        # The version first: while another thread is in here, the objects may get newer than it, but never older.
+        version = self.dispatcher.resource_version
+        return CacheSnapshot(self.indexer.copy(), version)
+
+    def register(
+        self, handler: EventHandler, mailbox: Mailbox, *, name: str, resync: float | None = None
+    ) -> HandlerRegistration:
+        """Add a handler that is called with what the mailbox gives.
+
+        Raises:
+            StoppedError: the informer has stopped.
+            ValueError: a negative resync.
+        """
+        self.life_cycle.refuse_if_stopped(f"handler {name} was not added")
+        task = HandlerTask(
+            name,
+            handler,
+            mailbox,
+            resync=self._resync if resync is None else _checked_resync(resync),
+            forget=self._forget,
+            failed=self.failures.of_handler,
+            ending=lambda: self.life_cycle.ending,
+        )
+        registration = self._registrations[task] = HandlerRegistration(task)
+        self.dispatcher.register(task)
+        return registration
+
+    def attach(self, mailbox: Mailbox, *, initial: bool = True) -> EventStream[Any]:
+        """Return an iterator over what the mailbox gives.
+
+        Args:
+            mailbox: buffer of the events.
+            initial: whether the events begin with the objects in the cache.
+
+        Raises:
+            StoppedError: the informer has stopped.
+        """
+        self.life_cycle.refuse_if_stopped("there are no events to iterate over")
+        feed = EventFeed(mailbox)
+        self.dispatcher.attach(feed, initial=initial)
+        return EventStream(feed, self.dispatcher.detach)
+
+    def report(self, error: ObjectError) -> None:
+        """Report an object that cannot be used; everything else goes on."""
+        self.failures.of_object(error, self.life_cycle.clock())
+
+    def _parts(self, group: asyncio.TaskGroup) -> dict[str, Coroutine[Any, Any, None]]:
+        # The dispatcher first: it starts the handlers, and then comes what feeds them.
+        parts = {"cache": self.dispatcher.run(group), "reflector": self._reflect()}
+        if self._compact is not None:
+            parts["storage"] = self._compact.upkeep()
+        return parts
+
+    async def _reflect(self) -> None:
+        await self.reflector.run()
+        # It returns only when it gives up; otherwise it ends by cancellation.
+        self.life_cycle.give_up()
+
+    def _end(self, started: bool) -> None:
+        self.fifo.close()
+        if started:
+            self._on_end()
+        self.dispatcher.close()
+        self.written.close()
+        self.waits.close()
+        self.relists.close()
+
+    def _synced(self) -> None:
+        self.waits.wake()
+
+    def _listed(self, lists: int) -> None:
+        if self._compact is not None:
+            self._compact.list_has_come()
+        self.relists.listed(lists)
+
+    def _forget(self, task: HandlerTask) -> None:
+        self.dispatcher.forget(task)
+        self._registrations.pop(task, None)
+
+    def _index_failed(self, error: IndexFunctionError) -> None:
+        self.failures.of_index(error, self.life_cycle.clock())
+
+    def _reflector_failed(self, error: KinformerError) -> None:
+        self.failures.of_reflector(error, synced=self.dispatcher.has_synced)
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def _checked_resync(seconds: float) -> float:
+    if seconds < 0:
+        msg = f"resync={seconds!r} makes no sense: give the seconds between resyncs, 0 for none"
+        raise ValueError(msg)
+    return max(seconds, MINIMUM_RESYNC) if seconds else 0.0

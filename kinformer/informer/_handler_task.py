@@ -1,0 +1,336 @@
+"""The task that calls one handler of one informer, and its mailbox."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from typing import TYPE_CHECKING, Final
+
+from kinformer._survivable import is_survivable
+from kinformer._time_slice import TimeSlice
+from kinformer.errors import StoppedError
+from kinformer.events import Added, Deleted, Updated
+from kinformer.informer._mailbox import SyncMark
+from kinformer.informer._pace import Pace, drop_decoded
+from kinformer.metrics import Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from kinformer.events import Event, EventHandler
+    from kinformer.informer._mailbox import Mailbox
+    from kinformer.objects import KubeObject, ObjectKey
+
+__all__ = ["CATCH_UP_BUCKETS", "HandlerTask", "handler_of", "name_of"]
+
+_log = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_LOGS: Final = 1.0
+"""Of the failures of one handler, one in so many seconds is logged with its traceback; the others are counted."""
+
+CATCH_UP_BUCKETS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0)
+"""Seconds; the first is what a handler that only looks takes, the last what nobody can want."""
+
+
+def handler_of(
+    on_event: Callable[..., Awaitable[object] | object] | None,
+    on_add: Callable[..., Awaitable[object] | object] | None,
+    on_update: Callable[..., Awaitable[object] | object] | None,
+    on_delete: Callable[..., Awaitable[object] | object] | None,
+) -> EventHandler:
+    """One function of what a caller gave as one or as three.
+
+    Raises:
+        TypeError: nothing was given, both forms were, or something cannot be called.
+    """
+    parts = {"on_add": on_add, "on_update": on_update, "on_delete": on_delete}
+    given = {name: part for name, part in parts.items() if part is not None}
+    if (on_event is None) == (not given):
+        msg = "a handler is on_event, or some of on_add, on_update and on_delete; not both, and not nothing"
+        raise TypeError(msg)
+    for name, part in [("on_event", on_event), *given.items()]:
+        if part is not None and not callable(part):
+            msg = f"{name} must be a function or a coroutine function, not {type(part).__name__}"
+            raise TypeError(msg)
+    if on_event is not None:
+        return on_event
+
+    def dispatch(event: Event) -> Awaitable[object] | object:
+        match event:
+            case Updated(old, new):
+                return None if on_update is None else on_update(old, new)
+            case Added(obj):
+                return None if on_add is None else on_add(obj)
+            case Deleted(obj):
+                return None if on_delete is None else on_delete(obj)
+
+    return dispatch
+
+
+def name_of(*parts: Callable[..., object] | None) -> str:
+    """What a handler is called in logs when nobody named it: as its first function is."""
+    first = next(part for part in parts if part is not None)
+    return f"{getattr(first, '__qualname__', type(first).__qualname__)}"
+
+
+class HandlerTask:
+    """Calls one handler with one event at a time, in order.
+
+    A handler that raises is logged with the object's key, and counted. The next event is delivered all the same.
+    Users have a `HandlerRegistration` of it.
+
+    Args:
+        name: name of the handler, for logs.
+        handler: function to call.
+        mailbox: buffer of the events that wait.
+        resync: seconds between resyncs, 0 for none.
+        forget: called with this task when the handler is removed.
+        failed: called with the name and the exception when the handler raises.
+        ending: returns true once the informer ends.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        handler: EventHandler,
+        mailbox: Mailbox,
+        *,
+        resync: float,
+        forget: Callable[[HandlerTask], None],
+        failed: Callable[[str, BaseException], None],
+        ending: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.name = name
+        self.resync = resync
+        """Seconds between resyncs, 0 for none."""
+        self.failures = 0
+        """How often the handler has raised."""
+        self.last_failure: BaseException | None = None
+        self.behind_since: float | None = None
+        """When events began to wait of which not all have been handled (the loop's time); `None` when all have."""
+        self.catch_ups = Histogram(CATCH_UP_BUCKETS)
+        """Seconds from there to the moment at which all had been handled. Not measured per event, so that it is cheap:
+        no event has waited longer."""
+        self.handler = handler
+        """What is called."""
+        self.pace = Pace()
+        """Whether the listeners of the informer keep up; the dispatcher sets it."""
+        self._logged_at = float("-inf")
+        self._unlogged = 0
+        self._mailbox = mailbox
+        self._forget = forget
+        self._failed = failed
+        self._ending = ending
+        self._wakeup = asyncio.Event()
+        self._has_synced = False
+        self._settled = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._parked = False
+        self._closing = False
+        self._draining = False
+        self._task: asyncio.Task[None] | None = None
+        self._companions: list[asyncio.Task[None]] = []
+
+    def __repr__(self) -> str:
+        return f"<HandlerTask {self.name}>"
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait for the handler."""
+        return len(self._mailbox)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, and the handler is not being called; also when it never will be again."""
+        return self._ended.is_set() or (self._parked and not self._wakeup.is_set() and not len(self._mailbox))
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether the handler has returned from every object of the initial list. Never goes back to false."""
+        return self._has_synced
+
+    @property
+    def removed(self) -> bool:
+        """Whether the registration has been removed, or its informer stopped."""
+        return self._closing
+
+    async def synced(self) -> None:
+        """Wait until the handler has returned from every object of the initial list.
+
+        Raises:
+            StoppedError: the handler was removed, or the informer stopped, before that.
+        """
+        await self._settled.wait()
+        if not self._has_synced:
+            msg = f"handler {self.name} was removed before it had seen the initial list"
+            raise StoppedError(msg)
+
+    async def remove(self, *, drain: bool = False) -> None:
+        """Take the handler away. Once this has returned, it is not called again.
+
+        The call that is under way comes to its end first. Removing twice does no harm. A handler may remove itself:
+        then this returns at once, and the handler is not called again after the present call.
+
+        If cancelled, the handler gets no further events, but the present call may still be under way.
+
+        Args:
+            drain: deliver what waits first (but nothing that happens from now on). Not from inside the handler.
+        """
+        self._forget(self)
+        self._closing = True
+        for companion in self._companions:
+            companion.cancel()
+        self._draining = self._draining or drain
+        if not self._draining:
+            self._mailbox.clear()
+        self._wakeup.set()
+        if self._task is None or self._task.done():
+            self._end()
+        elif self._task is not asyncio.current_task():
+            await self._ended.wait()
+
+    def put(self, events: Iterable[Event]) -> None:
+        """Let events wait for the handler."""
+        if self.behind_since is None:
+            self.behind_since = asyncio.get_running_loop().time()
+        self._mailbox.put(events)
+        self._wakeup.set()
+
+    def put_initial(self, objects: dict[ObjectKey, KubeObject]) -> None:
+        """Let an `Added` for each object of the cache wait; each is made when it is due."""
+        if self.behind_since is None:
+            self.behind_since = asyncio.get_running_loop().time()
+        self._mailbox.put_initial(objects)
+        self._wakeup.set()
+
+    def put_mark(self) -> None:
+        """Say that everything of the initial list has been put."""
+        self._mailbox.put_mark()
+        self._wakeup.set()
+
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """Begin to call the handler, in a task of the group."""
+        self._task = group.create_task(self._run(), name=f"kinformer handler {self.name}")
+        # A callback, not a `finally`: a task that is cancelled before its first step never reaches a `finally`.
+        self._task.add_done_callback(lambda _: self._end())
+
+    def close(self) -> None:
+        """The informer has stopped: nothing is called any more."""
+        self._closing = True
+        self._mailbox.clear()
+        self._end()
+
+    def end_with(self, companion: asyncio.Task[None]) -> None:
+        """Cancel another task when this handler ends."""
+        self._companions.append(companion)
+
+    def _end(self) -> None:
+        self._closing = True
+        for companion in self._companions:
+            companion.cancel()
+        self._log_unlogged()
+        self._ended.set()
+        self._settled.set()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                return await self._deliver()
+            except asyncio.CancelledError as error:
+                # Where the whole loop ends, the informer is cancelled in the same turn.
+                if not self._ending() and not self._closing:
+                    self._take_back_cancellations()
+                    await asyncio.sleep(0)
+                if self._ending() or self._closing:
+                    raise
+                _log.error("handler %s left its task cancelled; its next events are delivered all the same", self.name)
+                self._count(error)
+
+    async def _deliver(self) -> None:
+        loop = asyncio.get_running_loop()
+        clock = loop.time
+        time_slice = TimeSlice()
+        pace = self.pace
+        take = self._mailbox.take
+        while not (self._closing and not len(self._mailbox)):
+            self._parked = True
+            await self._wakeup.wait()
+            self._parked = False
+            self._wakeup.clear()
+            until = await time_slice.begin()
+            while (item := take()) is not None:
+                if isinstance(item, SyncMark):
+                    self._has_synced = True
+                    self._settled.set()
+                else:
+                    try:
+                        result = self.handler(item)
+                        if result is not None and inspect.isawaitable(result):
+                            await result
+                    except BaseException as error:  # a user's handler; the next event goes on
+                        if not self._survives(error):
+                            raise
+                        self._report(item, error)
+                    if pace.lagging:
+                        drop_decoded(item)
+                if clock() >= until:
+                    item = result = None  # nothing of it is alive while others have their turn
+                    until = await time_slice.begin()
+            item = result = None
+            if self.behind_since is not None:
+                self.catch_ups.observe(clock() - self.behind_since)
+                self.behind_since = None
+
+    def _survives(self, error: BaseException) -> bool:
+        """Return whether the handler's task goes on after an exception of the handler.
+
+        A cancellation that is not the end of the informer is the handler's own: the end of something that it awaits, or
+        a library's time limit that cancels the task and does not take that back.
+        """
+        if isinstance(error, asyncio.CancelledError):
+            if self._ending() or self._closing:
+                return False
+            self._take_back_cancellations()
+            return True
+        if isinstance(error, Exception):
+            self._take_back_cancellations()
+        return is_survivable(error)
+
+    def _take_back_cancellations(self) -> None:
+        task = asyncio.current_task()
+        if self._ending() or self._closing:
+            return
+        while task is not None and task.cancelling():
+            task.uncancel()
+
+    def _count(self, error: BaseException) -> None:
+        self.failures += 1
+        self.last_failure = error
+        self._failed(self.name, error)
+
+    def _report(self, event: Event, error: BaseException) -> None:
+        self.failures += 1
+        self.last_failure = error
+        self._failed(self.name, error)
+        now = asyncio.get_running_loop().time()
+        if now - self._logged_at < _SECONDS_BETWEEN_LOGS:
+            # A handler that fails for each of 10,000 events a second would fill the disk with one traceback.
+            self._unlogged += 1
+            return
+        self._log_unlogged()
+        self._logged_at = now
+        _log.error(
+            "handler %s failed for %s of %s %s: %s",
+            self.name,
+            type(event).__name__,
+            event.source.resource.full_name,
+            event.key,
+            type(error).__name__,
+            exc_info=error,
+        )
+
+    def _log_unlogged(self) -> None:
+        if self._unlogged:
+            _log.error("handler %s failed %d more times since then", self.name, self._unlogged)
+            self._unlogged = 0

@@ -1,0 +1,161 @@
+"""Life cycle of an informer: it starts once, its parts run in one task group, and it ends as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from kinformer._tasks import BackgroundTask
+from kinformer.errors import AlreadyStartedError, NotStartedError, StoppedError, UnexpectedError
+from kinformer.status import InformerState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+    from typing import Any, TypeAlias
+
+    from kinformer.informer._failure_handling import FailureHandling
+    from kinformer.status import StatusRecord
+
+    Parts: TypeAlias = Callable[[asyncio.TaskGroup], Mapping[str, Coroutine[Any, Any, None]]]
+
+__all__ = ["LifeCycle"]
+
+_ENDED: Final = frozenset({InformerState.STOPPED, InformerState.FAILED, InformerState.GAVE_UP})
+
+
+class LifeCycle:
+    """Starts, runs and ends the parts of one informer.
+
+    Args:
+        name: name of the informer.
+        record: status of the informer.
+        failures: handles a defect of a part.
+        parts: makes the coroutines of the parts, by name, in a given task group.
+        on_end: called when the informer ends, with true if it had been started.
+
+    Attributes:
+        clock: clock of the loop that the informer runs in; always 0 before `start`.
+        ending: true from the moment at which a part has ended. From then on, the cancellation of a handler is due to
+            the end of the informer.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        record: StatusRecord,
+        failures: FailureHandling,
+        *,
+        parts: Parts,
+        on_end: Callable[[bool], None],
+    ) -> None:
+        self.clock: Callable[[], float] = lambda: 0.0
+        self.ending = False
+        self._name = name
+        self._record = record
+        self._failures = failures
+        self._parts = parts
+        self._on_end = on_end
+        self._background = BackgroundTask(f"kinformer informer {name}")
+
+    @property
+    def stopped(self) -> bool:
+        """True if the informer has ended: it was stopped, it gave up, or it failed by a defect of its own."""
+        return self._record.state in _ENDED
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The defect that ended the informer; `None` if there was none."""
+        return self._background.failure
+
+    def start(self, begin: Callable[[], None]) -> None:
+        """Start the parts in the background of the running loop. `begin` is called first.
+
+        Raises:
+            AlreadyStartedError: the informer was started before.
+        """
+        if self._record.state is not InformerState.NEW:
+            msg = f"informer {self._name} has been started already; an informer runs once, make a new one"
+            raise AlreadyStartedError(msg)
+        self.clock = asyncio.get_running_loop().time
+        self._record.enter(InformerState.LISTING, self.clock())
+        begin()
+        self._background.start(self._run(), on_end=self._end)
+
+    async def stop(self) -> None:
+        """End the informer and wait until no task of it is left.
+
+        Raises:
+            ExceptionGroup: the informer had failed by a defect of its own.
+        """
+        if self._record.state is InformerState.NEW:
+            self._end()
+            return
+        await self._background.stop()
+
+    def request_stop(self) -> None:
+        """End the informer; do not wait."""
+        if self._record.state is InformerState.NEW:
+            self._end()
+        self._background.cancel()
+
+    def give_up(self) -> None:
+        """End the informer in the state GAVE_UP."""
+        self._record.enter(InformerState.GAVE_UP, self.clock())
+        self._background.cancel()
+
+    def refuse_unless_running(self, consequence: str) -> None:
+        """Raise an error unless the informer runs.
+
+        Args:
+            consequence: part of the message: the result of the call that is refused.
+
+        Raises:
+            NotStartedError: the informer has not been started.
+            StoppedError: the informer has ended.
+        """
+        if self._record.state is InformerState.NEW:
+            msg = f"informer {self._name} has not been started: {consequence}; use `async with` or start()"
+            raise NotStartedError(msg)
+        self.refuse_if_stopped(consequence)
+
+    def refuse_if_stopped(self, consequence: str) -> None:
+        """Raise an error if the informer has ended.
+
+        Raises:
+            StoppedError: the informer has ended.
+        """
+        if self.stopped:
+            msg = f"informer {self._name} has stopped already: {consequence}; make a new informer"
+            raise StoppedError(msg)
+
+    def ended(self, when: str) -> StoppedError:
+        """Return the error for a caller whose wait the end of the informer has cut short."""
+        gave_up = self._record.state is InformerState.GAVE_UP
+        how = f"gave up {when}: {self._record.last_error}" if gave_up else f"stopped {when}"
+        return StoppedError(f"informer {self._name} {how}")
+
+    async def _run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(part, name=f"kinformer {name} {self._name}")
+                    for name, part in self._parts(group).items()
+                ]
+                try:
+                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    self.ending = True
+                if self._record.state is not InformerState.GAVE_UP:
+                    # A part that ends by cancellation, or returns, leaves half of an informer.
+                    ended = ", ".join(task.get_name() for task in tasks if task.done())
+                    msg = f"{ended} ended, though nothing had asked it to"
+                    raise UnexpectedError(msg)
+        except BaseExceptionGroup as error:
+            self._failures.of_informer(error, self.clock())
+            raise
+
+    def _end(self) -> None:
+        started = self._record.state is not InformerState.NEW
+        if not self.stopped:
+            self._record.enter(InformerState.STOPPED, self.clock())
+        self._on_end(started)

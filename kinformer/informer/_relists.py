@@ -1,0 +1,75 @@
+"""Lists and watches that a caller asks for: `SharedInformer.relist` and `SharedInformer.reconnect`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from kinformer.errors import WaitTimeoutError
+
+if TYPE_CHECKING:
+    from kinformer.informer._failure_handling import FailureHandling
+    from kinformer.informer._life_cycle import LifeCycle
+    from kinformer.reflector._reflector import Reflector
+
+__all__ = ["Relists"]
+
+
+class Relists:
+    """Asks the reflector for a list, and waits until the list is in the cache.
+
+    Args:
+        name: name of the informer.
+        reflector: makes the list.
+        life_cycle: refuses calls unless the informer runs.
+        failures: explains why a list does not come.
+    """
+
+    def __init__(self, name: str, reflector: Reflector, life_cycle: LifeCycle, failures: FailureHandling) -> None:
+        self._name = name
+        self._reflector = reflector
+        self._life_cycle = life_cycle
+        self._failures = failures
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+
+    async def relist(self, timeout: float | None) -> None:
+        """List again, and wait until the cache is equal to that list; see `SharedInformer.relist`.
+
+        Raises:
+            WaitTimeoutError: not in time.
+            StoppedError: the informer ended before that.
+            NotStartedError: the informer has not been started.
+        """
+        self._life_cycle.refuse_unless_running("nothing is listed")
+        self._reflector.relist()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((self._reflector.next_list, done))
+        try:
+            async with asyncio.timeout(timeout):
+                await done
+        except TimeoutError as error:
+            msg = f"{self._name} is not listed again after {timeout} s{self._failures.trouble}"
+            raise WaitTimeoutError(msg) from error
+
+    def reconnect(self) -> None:
+        """Close the watch and open another one; see `SharedInformer.reconnect`.
+
+        Raises:
+            StoppedError: the informer has ended.
+            NotStartedError: the informer has not been started.
+        """
+        self._life_cycle.refuse_unless_running("there is no watch")
+        self._reflector.reconnect()
+
+    def listed(self, lists: int) -> None:
+        """End the waits for the first `lists` lists: they are completely in the cache."""
+        for number, done in self._waiting:
+            if number <= lists and not done.done():
+                done.set_result(None)
+        self._waiting = [(number, done) for number, done in self._waiting if not done.done()]
+
+    def close(self) -> None:
+        """Let every wait fail: the informer has ended."""
+        for _, done in self._waiting:
+            if not done.done():
+                done.set_exception(self._life_cycle.ended("before it had listed again"))

@@ -1,0 +1,150 @@
+"""A cache as objects of a class: decodes each state of an object once, for everyone who reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, cast
+
+import msgspec
+import msgspec.inspect
+
+from kinformer.cache._compact.packed_object import PackedObject
+from kinformer.errors import DecodeError
+from kinformer.events import Added, Deleted, T, Updated
+from kinformer.informer._typed_mailbox import MISFIT, UNREAD, Cell, Forgetful, Seen, SeenPacked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kinformer.events import Event
+    from kinformer.informer._core import InformerCore
+    from kinformer.objects import KubeObject, ObjectKey
+
+__all__ = ["TypedView"]
+
+
+def _decoder_of(into: type[T]) -> Callable[[bytes], T]:
+    """How JSON becomes a T; what it raises for an object that does not fit is a ValueError, all of them.
+
+    Raises:
+        TypeError: neither msgspec nor pydantic can make one.
+    """
+    validate = getattr(into, "model_validate_json", None)  # pydantic's own; it need not be imported to be known
+    if validate is not None:
+        return cast("Callable[[bytes], T]", validate)
+    try:
+        # msgspec takes a class it does not know, too, and then fails at each object.
+        if isinstance(msgspec.inspect.type_info(into), msgspec.inspect.CustomType):
+            raise TypeError("an unknown kind of class")  # noqa: TRY301 - the same answer as msgspec's own refusals
+        return msgspec.json.Decoder(into).decode
+    except TypeError as error:
+        msg = (
+            f"type={into!r} cannot be decoded into: it must be a msgspec.Struct, dataclass, TypedDict or pydantic model"
+        )
+        raise TypeError(msg) from error
+
+
+class TypedView(Generic[T]):
+    """The objects of one cache as objects of a class; a `TypedInformer` stands on it.
+
+    Args:
+        core: parts of the informer.
+        into: the class.
+
+    Attributes:
+        misfits: the objects found so far that do not fit the class in their present state, with the reason.
+
+    Raises:
+        TypeError: neither msgspec nor pydantic can decode into the class.
+        StoppedError: the informer has stopped.
+    """
+
+    def __init__(self, core: InformerCore, into: type[T]) -> None:
+        self.misfits: dict[ObjectKey, DecodeError] = {}
+        self._core = core
+        self._into = into
+        self._decode = _decoder_of(into)
+        self._cells: dict[ObjectKey, Cell[T]] = {}
+        # Held here, because the informer holds its iterators weakly.
+        self._memory = core.attach(Forgetful(self._forget))
+
+    def see(self, event: Event) -> Event:
+        """The same event of an object that shares what is decoded of it with whoever else is told."""
+        match event:
+            case Updated(old, new):
+                return Updated(old, self._seen(new))
+            case Added(obj, initial):
+                return Added(self._seen(obj), initial)
+            case Deleted(obj, final_state_known):
+                return Deleted(self._seen(obj), final_state_known)
+
+    def see_initial(self, stored: KubeObject) -> Event:
+        """The `Added` of an object of the cache, which may have changed since the listener came."""
+        return Added(self._seen(stored, remember=self._is_current(stored)), initial=True)
+
+    def value_in(self, seen: KubeObject) -> T | None:
+        """What an object that `see` made is as a T; `None` when it does not fit."""
+        assert isinstance(seen, Seen | SeenPacked)
+        return self._read(seen.cell, seen)
+
+    def _seen(self, obj: KubeObject, *, remember: bool = True) -> Seen | SeenPacked:
+        seen: Seen | SeenPacked
+        if isinstance(obj, PackedObject) and (dictionary := obj.dictionary) is not None:
+            seen = SeenPacked(obj.frame, obj.metadata, obj.resource, obj.key, None, None, dictionary)
+        else:
+            seen = Seen(obj.raw, obj.metadata, obj.resource, obj.key, obj.places)
+        seen.cell = self._cell_of(obj, remember=remember)
+        return seen
+
+    def _cell_of(self, obj: KubeObject, *, remember: bool) -> Cell[T]:
+        cell = self._cells.get(obj.key)
+        if cell is None or not cell.is_of(obj):
+            metadata = obj.metadata
+            cell = Cell(metadata.uid, metadata.resource_version)
+            if remember:
+                self._cells[obj.key] = cell
+                self.misfits.pop(obj.key, None)
+        return cell
+
+    def value_of(self, obj: KubeObject) -> T | None:
+        # Not remembered unless the cache has it: a view that somebody kept may be of an object that has gone.
+        return self._read(self._cell_of(obj, remember=self._is_current(obj)), obj)
+
+    def _is_current(self, obj: KubeObject) -> bool:
+        """Whether the cache has the object in this very state."""
+        metadata = obj.metadata
+        return self._core.indexer.version_of(obj.key) == (metadata.uid, metadata.resource_version)
+
+    def _read(self, cell: Cell[T], obj: KubeObject) -> T | None:
+        value = cell.value
+        if value is UNREAD:
+            try:
+                value = self._decode(obj.to_decodable())
+            except ValueError as cause:  # msgspec's and pydantic's errors both are
+                value = MISFIT
+                self._report(obj, cause)
+            cell.value = value
+        return None if value is MISFIT else value
+
+    def _report(self, obj: KubeObject, cause: ValueError) -> None:
+        # pydantic's message quotes the input, which may be a Secret's; its list of errors can do without.
+        details = getattr(cause, "errors", None)
+        if details is not None:
+            first = details(include_input=False, include_url=False)[0]
+            reason = f"{first['msg']} - at `$.{'.'.join(map(str, first['loc']))}`"
+        else:
+            reason = str(cause)
+        name = self._into.__name__
+        error = DecodeError(f"does not fit {name}: {reason}", key=str(obj.key), resource=obj.resource.full_name)
+        if details is None:
+            error.__cause__ = cause
+        cell = self._cells.get(obj.key)
+        if cell is not None and cell.is_of(obj):
+            self.misfits[obj.key] = error
+        self._core.report(error)
+
+    def _forget(self, gone: list[ObjectKey]) -> None:
+        for key in gone:
+            # What was made anew under the same name meanwhile stays known.
+            if self._core.indexer.version_of(key) is None:
+                self._cells.pop(key, None)
+                self.misfits.pop(key, None)
