@@ -18,7 +18,7 @@ class InformerIndexer(Indexer):
     __slots__ = ()
 
     def stored(self, key: ObjectKey) -> KubeObject | None:
-        """Return the stored object itself: for a look at it, never for users, who get views."""
+        """Return the stored object itself. Users never get it, only views of it."""
         return self._objects.get(key)
 
     def version_of(self, key: ObjectKey) -> tuple[str, str] | None:

@@ -21,13 +21,13 @@ __all__ = ["EventFeed"]
 class EventFeed:
     """Events that wait for one iterator.
 
-    The informer holds it weakly, the iterator strongly. So an iterator that nobody holds any more costs nothing.
+    The informer holds it weakly, the iterator strongly. So an iterator without references costs nothing.
 
     Attributes:
         mailbox: buffer of the events.
         wakeup: set when an event arrives, or the feed is closed.
         closed: true once no further event arrives.
-        pace: tells whether the listeners of the informer keep up; the dispatcher sets it.
+        pace: whether the listeners of the informer keep up; the dispatcher sets it.
     """
 
     def __init__(self, mailbox: Mailbox) -> None:

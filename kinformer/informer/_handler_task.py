@@ -27,10 +27,10 @@ __all__ = ["CATCH_UP_BUCKETS", "HandlerTask", "handler_of", "name_of"]
 _log = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LOGS: Final = 1.0
-"""Of the failures of one handler, one in so many seconds is logged with its traceback; the others are counted."""
+"""Time between two logged failures of one handler, with traceback; the failures between them are counted."""
 
 CATCH_UP_BUCKETS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0)
-"""Seconds; the first is what a handler that only looks takes, the last what nobody can want."""
+"""Seconds: from a handler that only looks at the object to one that is far too slow."""
 
 
 def handler_of(
@@ -39,10 +39,10 @@ def handler_of(
     on_update: Callable[..., Awaitable[object] | object] | None,
     on_delete: Callable[..., Awaitable[object] | object] | None,
 ) -> EventHandler:
-    """One function of what a caller gave as one or as three.
+    """Make one handler function of the functions that a caller gave.
 
     Raises:
-        TypeError: nothing was given, both forms were, or something cannot be called.
+        TypeError: no function was given, both forms were given, or an argument cannot be called.
     """
     parts = {"on_add": on_add, "on_update": on_update, "on_delete": on_delete}
     given = {name: part for name, part in parts.items() if part is not None}
@@ -69,7 +69,7 @@ def handler_of(
 
 
 def name_of(*parts: Callable[..., object] | None) -> str:
-    """What a handler is called in logs when nobody named it: as its first function is."""
+    """Return the default name of a handler in logs: the name of its first function."""
     first = next(part for part in parts if part is not None)
     return f"{getattr(first, '__qualname__', type(first).__qualname__)}"
 
@@ -105,15 +105,14 @@ class HandlerTask:
         self.resync = resync
         """Seconds between resyncs, 0 for none."""
         self.failures = 0
-        """How often the handler has raised."""
+        """Number of times that the handler has raised."""
         self.last_failure: BaseException | None = None
         self.behind_since: float | None = None
-        """When events began to wait of which not all have been handled (the loop's time); `None` when all have."""
+        """Time, by the loop's clock, from which on events have waited; `None` if every event has been handled."""
         self.catch_ups = Histogram(CATCH_UP_BUCKETS)
-        """Seconds from there to the moment at which all had been handled. Not measured per event, so that it is cheap:
-        no event has waited longer."""
+        """Seconds from `behind_since` until every event had been handled: one sample per backlog, so it is cheap."""
         self.handler = handler
-        """What is called."""
+        """The function to call."""
         self.pace = Pace()
         """Whether the listeners of the informer keep up; the dispatcher sets it."""
         self._logged_at = float("-inf")
@@ -137,22 +136,22 @@ class HandlerTask:
 
     @property
     def waiting(self) -> int:
-        """How many events wait for the handler."""
+        """Number of events that wait for the handler."""
         return len(self._mailbox)
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits, and the handler is not being called; also when it never will be again."""
+        """True if no event waits and the handler does not run; also after the handler was removed."""
         return self._ended.is_set() or (self._parked and not self._wakeup.is_set() and not len(self._mailbox))
 
     @property
     def has_synced(self) -> bool:
-        """Whether the handler has returned from every object of the initial list. Never goes back to false."""
+        """True once the handler has returned from every object of the initial list. Never goes back to false."""
         return self._has_synced
 
     @property
     def removed(self) -> bool:
-        """Whether the registration has been removed, or its informer stopped."""
+        """True if the handler was removed, or its informer has stopped."""
         return self._closing
 
     async def synced(self) -> None:
@@ -167,15 +166,10 @@ class HandlerTask:
             raise StoppedError(msg)
 
     async def remove(self, *, drain: bool = False) -> None:
-        """Take the handler away. Once this has returned, it is not called again.
-
-        The call that is under way comes to its end first. Removing twice does no harm. A handler may remove itself:
-        then this returns at once, and the handler is not called again after the present call.
-
-        If cancelled, the handler gets no further events, but the present call may still be under way.
+        """Remove the handler; see `HandlerRegistration.remove`.
 
         Args:
-            drain: deliver what waits first (but nothing that happens from now on). Not from inside the handler.
+            drain: first deliver the events that wait now, but none that arrive later.
         """
         self._forget(self)
         self._closing = True
@@ -191,32 +185,32 @@ class HandlerTask:
             await self._ended.wait()
 
     def put(self, events: Iterable[Event]) -> None:
-        """Let events wait for the handler."""
+        """Add events for the handler."""
         if self.behind_since is None:
             self.behind_since = asyncio.get_running_loop().time()
         self._mailbox.put(events)
         self._wakeup.set()
 
     def put_initial(self, objects: dict[ObjectKey, KubeObject]) -> None:
-        """Let an `Added` for each object of the cache wait; each is made when it is due."""
+        """Add an `Added` for each object of the cache; each event is made when it is due."""
         if self.behind_since is None:
             self.behind_since = asyncio.get_running_loop().time()
         self._mailbox.put_initial(objects)
         self._wakeup.set()
 
     def put_mark(self) -> None:
-        """Say that everything of the initial list has been put."""
+        """Mark the end of the initial list."""
         self._mailbox.put_mark()
         self._wakeup.set()
 
     def start(self, group: asyncio.TaskGroup) -> None:
-        """Begin to call the handler, in a task of the group."""
+        """Start to call the handler, in a task of the group."""
         self._task = group.create_task(self._run(), name=f"kinformer handler {self.name}")
         # A callback, not a `finally`: a task that is cancelled before its first step never reaches a `finally`.
         self._task.add_done_callback(lambda _: self._end())
 
     def close(self) -> None:
-        """The informer has stopped: nothing is called any more."""
+        """Call the handler no more: the informer has stopped."""
         self._closing = True
         self._mailbox.clear()
         self._end()

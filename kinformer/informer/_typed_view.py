@@ -1,4 +1,4 @@
-"""A cache as objects of a class: decodes each state of an object once, for everyone who reads it."""
+"""A cache as objects of a class: each state of an object is decoded once, for all readers."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ __all__ = ["TypedView"]
 
 
 def _decoder_of(into: type[T]) -> Callable[[bytes], T]:
-    """How JSON becomes a T; what it raises for an object that does not fit is a ValueError, all of them.
+    """Return the decoder of a class. It raises a ValueError for an object that does not fit.
 
     Raises:
-        TypeError: neither msgspec nor pydantic can make one.
+        TypeError: neither msgspec nor pydantic can decode into the class.
     """
-    validate = getattr(into, "model_validate_json", None)  # pydantic's own; it need not be imported to be known
+    validate = getattr(into, "model_validate_json", None)  # a pydantic model; pydantic itself need not be imported
     if validate is not None:
         return cast("Callable[[bytes], T]", validate)
     try:
-        # msgspec takes a class it does not know, too, and then fails at each object.
+        # msgspec accepts an unknown class, and then fails for each object.
         if isinstance(msgspec.inspect.type_info(into), msgspec.inspect.CustomType):
             raise TypeError("an unknown kind of class")  # noqa: TRY301 - the same answer as msgspec's own refusals
         return msgspec.json.Decoder(into).decode
@@ -68,7 +68,7 @@ class TypedView(Generic[T]):
         self._memory = core.attach(Forgetful(self._forget))
 
     def see(self, event: Event) -> Event:
-        """The same event of an object that shares what is decoded of it with whoever else is told."""
+        """Return the same event of an object that shares its decoded value with all other readers."""
         match event:
             case Updated(old, new):
                 return Updated(old, self._seen(new))
@@ -78,11 +78,11 @@ class TypedView(Generic[T]):
                 return Deleted(self._seen(obj), final_state_known)
 
     def see_initial(self, stored: KubeObject) -> Event:
-        """The `Added` of an object of the cache, which may have changed since the listener came."""
+        """Return the `Added` of an object of the cache. The object may have changed since the listener was added."""
         return Added(self._seen(stored, remember=self._is_current(stored)), initial=True)
 
     def value_in(self, seen: KubeObject) -> T | None:
-        """What an object that `see` made is as a T; `None` when it does not fit."""
+        """Return the decoded value of an object that `see` made; `None` if it does not fit the class."""
         assert isinstance(seen, Seen | SeenPacked)
         return self._read(seen.cell, seen)
 
@@ -106,11 +106,11 @@ class TypedView(Generic[T]):
         return cell
 
     def value_of(self, obj: KubeObject) -> T | None:
-        # Not remembered unless the cache has it: a view that somebody kept may be of an object that has gone.
+        # Kept only if the cache has this state: a caller may hold a view of an object that has been deleted.
         return self._read(self._cell_of(obj, remember=self._is_current(obj)), obj)
 
     def _is_current(self, obj: KubeObject) -> bool:
-        """Whether the cache has the object in this very state."""
+        """Return whether the cache has the object in this state."""
         metadata = obj.metadata
         return self._core.indexer.version_of(obj.key) == (metadata.uid, metadata.resource_version)
 
@@ -119,14 +119,14 @@ class TypedView(Generic[T]):
         if value is UNREAD:
             try:
                 value = self._decode(obj.to_decodable())
-            except ValueError as cause:  # msgspec's and pydantic's errors both are
+            except ValueError as cause:  # the base of the errors of msgspec and pydantic
                 value = MISFIT
                 self._report(obj, cause)
             cell.value = value
         return None if value is MISFIT else value
 
     def _report(self, obj: KubeObject, cause: ValueError) -> None:
-        # pydantic's message quotes the input, which may be a Secret's; its list of errors can do without.
+        # The message of pydantic quotes the input, possibly of a Secret; its list of errors does not.
         details = getattr(cause, "errors", None)
         if details is not None:
             first = details(include_input=False, include_url=False)[0]
@@ -144,7 +144,7 @@ class TypedView(Generic[T]):
 
     def _forget(self, gone: list[ObjectKey]) -> None:
         for key in gone:
-            # What was made anew under the same name meanwhile stays known.
+            # A new object of the same name keeps its value.
             if self._core.indexer.version_of(key) is None:
                 self._cells.pop(key, None)
                 self.misfits.pop(key, None)
