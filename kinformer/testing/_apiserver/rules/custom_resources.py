@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
+from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, Final
+
+from kinformer.testing._apiserver.rules.causes import duplicate, invalid_value, too_long, too_many
+from kinformer.testing._apiserver.schemas.scalars import time
 
 if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.status import Cause
 
 __all__ = ["check_definition", "check_schema", "copied", "pruned"]
 
+_FORMATS: Final = {"date-time", "date", "uuid", "ipv4", "ipv6", "byte"}
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "string": (str,),
     "integer": (int,),
@@ -59,7 +65,11 @@ def check_schema(value: Any, schema: dict[str, Any], path: str) -> list[Cause]:
         return []
     kind = schema.get("type")
     if schema.get("x-kubernetes-int-or-string"):
-        kind = None
+        if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+            return []
+        found = next((name for name, types in _TYPES.items() if type(value) in types), "null")
+        message = f'Invalid value: "{found}": {path} in body must be of type integer,string: "{found}"'
+        return [("FieldValueTypeInvalid", message, path)]
     expected = _TYPES.get(kind or "")
     if expected and (not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected)):
         found = next((name for name, types in _TYPES.items() if type(value) in types), "null")
@@ -74,7 +84,70 @@ def check_schema(value: Any, schema: dict[str, Any], path: str) -> list[Cause]:
     if isinstance(value, str) and not _matches(value, schema.get("pattern")):
         message = f"Invalid value: \"{value}\": {path} in body should match '{schema['pattern']}'"
         causes.append(("FieldValueInvalid", message, path))
-    return causes + _childrencheck_schema(value, schema, path)
+    if isinstance(value, str) and schema.get("format") in _FORMATS and not _has_format(value, schema["format"]):
+        message = f'Invalid value: "{value}": {path} in body must be of type {schema["format"]}: "{value}"'
+        causes.append(("FieldValueInvalid", message, path))
+    return causes + _sizes(value, schema, path) + _children(value, schema, path)
+
+
+def _sizes(value: Any, schema: dict[str, Any], path: str) -> list[Cause]:
+    """The causes of texts, lists and maps that are too long or too short."""
+    causes: list[Cause] = []
+    if isinstance(value, str):
+        if len(value) > schema.get("maxLength", len(value)):
+            causes.append(too_long(path, schema["maxLength"]))
+        if len(value) < schema.get("minLength", 0):
+            least = schema["minLength"]
+            causes.append(invalid_value(path, value, f"{path} in body should be at least {least} chars long"))
+    elif isinstance(value, list):
+        if len(value) > schema.get("maxItems", len(value)):
+            causes.append(too_many(path, len(value), schema["maxItems"]))
+        if len(value) < schema.get("minItems", 0):
+            least = schema["minItems"]
+            causes.append(invalid_value(path, len(value), f"{path} in body should have at least {least} items"))
+        causes += _doubles(value, schema, path)
+    elif isinstance(value, dict) and len(value) > schema.get("maxProperties", len(value)):
+        causes.append(too_many(path, len(value), schema["maxProperties"]))
+    return causes
+
+
+def _doubles(items: list[Any], schema: dict[str, Any], path: str) -> list[Cause]:
+    """The causes of items that stand twice in a set, or have the same keys in a list of type map."""
+    kind, keys = schema.get("x-kubernetes-list-type"), schema.get("x-kubernetes-list-map-keys") or ()
+    causes: list[Cause] = []
+    seen: list[Any] = []
+    for index, item in enumerate(items):
+        if kind == "map" and isinstance(item, dict):
+            one = {key: item[key] for key in keys if key in item}
+        elif kind == "set":
+            one = item
+        else:
+            continue
+        if one in seen:
+            causes.append(duplicate(f"{path}[{index}]", one))
+        seen.append(one)
+    return causes
+
+
+def _has_format(text: str, form: str) -> bool:
+    """Report whether a text has one of the formats that are checked (kube-openapi pkg/validation/strfmt)."""
+    try:
+        match form:
+            case "date-time":
+                time(text)
+            case "date":
+                time(f"{text}T00:00:00Z")
+            case "uuid":
+                return re.fullmatch(r"(?i)[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", text) is not None
+            case "ipv4":
+                IPv4Address(text)
+            case "ipv6":
+                IPv6Address(text)
+            case "byte":
+                b64decode(text, validate=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _matches(text: str, pattern: str | None) -> bool:
@@ -96,7 +169,7 @@ def _out_of_bounds(value: float, schema: dict[str, Any], path: str) -> list[Caus
     return causes
 
 
-def _childrencheck_schema(value: Any, schema: dict[str, Any], path: str) -> list[Cause]:
+def _children(value: Any, schema: dict[str, Any], path: str) -> list[Cause]:
     causes: list[Cause] = []
     if isinstance(value, dict):
         causes += [

@@ -6,34 +6,24 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from kinformer.testing._apiserver.rules.names import (
+    LABEL,
+    LABEL_RULE,
+    LABEL_VALUE,
+    LABEL_VALUE_RULE,
+    QUALIFIED,
+    QUALIFIED_RULE,
+    SUBDOMAIN,
+    SUBDOMAIN_RULE,
+)
+
 if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import ResourceType
     from kinformer.testing._apiserver.store.status import Cause
 
 __all__ = ["check_metadata"]
 
-_SUBDOMAIN: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-_SUBDOMAIN_RULE: Final = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
-    f"end with an alphanumeric character (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN}')"
-)
-_QUALIFIED: Final = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
-_QUALIFIED_RULE: Final = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-    f"character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{_QUALIFIED}')"
-)
-_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_NAME_RULE: Final = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
-    f"an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '{_LABEL}')"
-)
 _STANDARD_FINALIZERS: Final = {"kubernetes", "orphan", "foregroundDeletion"}
-_LABEL_VALUE: Final = r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
-_LABEL_RULE: Final = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
-    f"end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
-    f"'{_LABEL_VALUE}')"
-)
 # Names of these are path segments, not DNS names.
 _FREE_NAMES: Final = {
     ("v1", "events"),
@@ -59,15 +49,15 @@ def check_metadata(kind: ResourceType, metadata: dict[str, Any]) -> list[Cause]:
         message = f'Invalid value: "{generated}": must be no more than 253 bytes'
         causes.append(("FieldValueInvalid", message, "metadata.generateName"))
     causes += [
-        ("FieldValueInvalid", f'Invalid value: "{key}": {_QUALIFIED_RULE}', f"metadata.{field}")
+        ("FieldValueInvalid", f'Invalid value: "{key}": {QUALIFIED_RULE}', f"metadata.{field}")
         for field in _STRING_MAPS
         for key in metadata.get(field) or {}
-        if not re.fullmatch(_QUALIFIED, key.rpartition("/")[2])
+        if not re.fullmatch(QUALIFIED, key.rpartition("/")[2])
     ]
     causes += [
-        ("FieldValueInvalid", f'Invalid value: "{value}": {_LABEL_RULE}', "metadata.labels")
+        ("FieldValueInvalid", f'Invalid value: "{value}": {LABEL_VALUE_RULE}', "metadata.labels")
         for value in (metadata.get("labels") or {}).values()
-        if not re.fullmatch(_LABEL_VALUE, value) or len(value) > 63
+        if not re.fullmatch(LABEL_VALUE, value) or len(value) > 63
     ]
     size = sum(len(key.encode()) + len(value.encode()) for key, value in (metadata.get("annotations") or {}).items())
     if size > _MOST_ANNOTATIONS:
@@ -89,13 +79,13 @@ def _name(kind: ResourceType, name: str) -> list[Cause]:
             return wrong(f"may not be '{name}'")
         return [cause for part in ("/", "%") if part in name for cause in wrong(f"may not contain '{part}'")]
     if place in _LABEL_NAMES:
-        if "." in name and re.fullmatch(_SUBDOMAIN, name):
+        if "." in name and re.fullmatch(SUBDOMAIN, name):
             return wrong("must not contain dots")
-        if not re.fullmatch(_LABEL, name):
-            return wrong(_NAME_RULE)
+        if not re.fullmatch(LABEL, name):
+            return wrong(LABEL_RULE)
         return wrong("must be no more than 63 bytes") if len(name) > 63 else []
-    if not re.fullmatch(_SUBDOMAIN, name):
-        return wrong(_SUBDOMAIN_RULE)
+    if not re.fullmatch(SUBDOMAIN, name):
+        return wrong(SUBDOMAIN_RULE)
     return wrong("must be no more than 253 bytes") if len(name) > 253 else []
 
 

@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.custom_resources import check_definition, check_schema, copied, pruned
 from kinformer.testing._apiserver.rules.metadata import check_metadata
+from kinformer.testing._apiserver.rules.pod_validation import check_pod_spec
+from kinformer.testing._apiserver.rules.workload_validation import (
+    check_cron_job,
+    check_disruption_budget,
+    check_job,
+    check_secret,
+    check_service,
+    check_workload,
+)
 from kinformer.testing._apiserver.store.status import Cause, invalid
 
 if TYPE_CHECKING:
@@ -25,7 +34,6 @@ _DATA: Final = {("", "configmaps"): ("data", "binaryData"), ("", "secrets"): ("d
 _MOST_DATA: Final = 1024 * 1024
 """Bytes of all values of a ConfigMap or a Secret together (MaxSecretSize)."""
 
-_DEFINITIONS: Final = ("apiextensions.k8s.io", "customresourcedefinitions")
 _WORKLOADS: Final = {"deployments", "replicasets", "statefulsets", "daemonsets"}
 
 
@@ -46,16 +54,35 @@ def validate(kind: ResourceType, manifest: dict[str, Any], *, any_size: bool = F
     if kind.definition is not None:
         schema = (kind.definition.get("schema") or {}).get("openAPIV3Schema") or {}
         causes += check_schema(manifest, schema, "")
-    elif kind.storage == ("", "pods"):
-        causes += _containers(spec, "spec")
-    elif kind.group == "apps" and kind.plural in _WORKLOADS:
-        causes += _workload(spec)
-    elif kind.storage in _DATA:
-        causes += _data(kind, manifest, any_size=any_size)
-    elif kind.storage == _DEFINITIONS:
-        causes += check_definition(name, spec)
+    else:
+        causes += _built_in(kind, manifest, name, spec, any_size=any_size)
     if causes:
         raise invalid(kind.kind, name, causes, kind.group)
+
+
+def _built_in(
+    kind: ResourceType, manifest: dict[str, Any], name: str, spec: dict[str, Any], *, any_size: bool
+) -> list[Cause]:
+    match kind.storage:
+        case ("", "pods"):
+            return check_pod_spec(spec, "spec")
+        case ("", "services"):
+            return check_service(spec)
+        case ("", "secrets"):
+            return _data(kind, manifest, any_size=any_size) + check_secret(manifest)
+        case ("", "configmaps"):
+            return _data(kind, manifest, any_size=any_size)
+        case ("apps", plural) if plural in _WORKLOADS:
+            return check_workload(plural, spec)
+        case ("batch", "jobs"):
+            return check_job(spec)
+        case ("batch", "cronjobs"):
+            return check_cron_job(spec)
+        case ("policy", "poddisruptionbudgets"):
+            return check_disruption_budget(spec)
+        case ("apiextensions.k8s.io", "customresourcedefinitions"):
+            return check_definition(name, spec)
+    return []
 
 
 def _data(kind: ResourceType, manifest: dict[str, Any], *, any_size: bool) -> list[Cause]:
@@ -79,32 +106,6 @@ def _data(kind: ResourceType, manifest: dict[str, Any], *, any_size: bool) -> li
         path = "[]" if kind.plural == "configmaps" else "data"
         causes.append(("FieldValueTooLong", f"Too long: may not be more than {_MOST_DATA} bytes", path))
     return causes
-
-
-def _containers(spec: dict[str, Any], path: str) -> list[Cause]:
-    containers = spec.get("containers")
-    if not containers:
-        return [("FieldValueRequired", "Required value", f"{path}.containers")]
-    return [
-        ("FieldValueRequired", "Required value", f"{path}.containers[{index}].{field}")
-        for index, container in enumerate(containers)
-        for field in ("name", "image")
-        if not container.get(field)
-    ]
-
-
-def _workload(spec: dict[str, Any]) -> list[Cause]:
-    causes: list[Cause] = []
-    selector, template = spec.get("selector") or {}, spec.get("template") or {}
-    if not selector:
-        causes.append(("FieldValueRequired", "Required value", "spec.selector"))
-    labels = (template.get("metadata") or {}).get("labels") or {}
-    wanted = selector.get("matchLabels") or {}
-    if any(labels.get(key) != value for key, value in wanted.items()):
-        shown = "{" + ",".join(f'"{key}":"{value}"' for key, value in sorted(labels.items())) + "}"
-        message = f"Invalid value: {shown}: `selector` does not match template `labels`"
-        causes.append(("FieldValueInvalid", message, "spec.template.metadata.labels"))
-    return causes + _containers(template.get("spec") or {}, "spec.template.spec")
 
 
 def prune(kind: ResourceType, manifest: dict[str, Any], unknown: list[str] | None = None) -> dict[str, Any]:

@@ -147,7 +147,7 @@ def test_nulls_are_as_good_as_nothing(server: ApiServer) -> None:
     assert json.dumps(made).count("null") == 0
     assert len(made["spec"]["tolerations"]) == 2
     assert made["spec"]["containers"][0]["resources"] == {}
-    service = server.create(manifest("Service", spec={"ports": None, "selector": None}))
+    service = server.create(manifest("Service", spec={"clusterIP": "None", "ports": None, "selector": None}))
     assert service["spec"].keys().isdisjoint({"ports", "selector"})
     assert server.create(manifest("Secret", data=None, stringData=None))["type"] == "Opaque"
 

@@ -176,7 +176,7 @@ def test_a_pod_has_containers(spec: Any) -> None:
 
 
 def test_a_container_has_a_name_and_an_image() -> None:
-    containers = [CONTAINER, {"name": "c"}, {"image": "i"}]
+    containers = [CONTAINER, {"name": "d"}, {"image": "i"}]
     found = causes(POD, {"metadata": {"name": "p"}, "spec": {"containers": containers}})
     assert [field for *_, field in found] == ["spec.containers[1].image", "spec.containers[2].name"]
 

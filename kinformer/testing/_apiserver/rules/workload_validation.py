@@ -1,0 +1,185 @@
+"""The rules for workloads, services, budgets and their like that people meet first (pkg/apis/*/validation)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from kinformer.testing._apiserver.rules.causes import duplicate, forbidden, invalid_value, one_of, required
+from kinformer.testing._apiserver.rules.names import label_faults, port_name_faults
+from kinformer.testing._apiserver.rules.pod_validation import check_pod_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kinformer.testing._apiserver.store.status import Cause
+
+__all__ = ["check_cron_job", "check_disruption_budget", "check_job", "check_secret", "check_service", "check_workload"]
+
+_NOT_NEGATIVE: Final = "must be greater than or equal to 0"
+_PORT: Final = "must be between 1 and 65535, inclusive"
+_SERVICE_TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+_PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
+_CONCURRENCY: Final = ("Allow", "Forbid", "Replace")
+_SECRET_KEYS: Final = {
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+}
+
+
+def check_workload(plural: str, spec: dict[str, Any]) -> list[Cause]:
+    """Return the causes why a Deployment, ReplicaSet, StatefulSet or DaemonSet is refused."""
+    causes: list[Cause] = []
+    replicas = spec.get("replicas")
+    if replicas is not None and replicas < 0:
+        causes.append(invalid_value("spec.replicas", replicas, _NOT_NEGATIVE))
+    template = spec.get("template") or {}
+    causes += _selector(spec.get("selector") or {}, template)
+    causes += check_pod_spec(template.get("spec") or {}, "spec.template.spec")
+    restart = (template.get("spec") or {}).get("restartPolicy")
+    if restart not in {None, "", "Always"}:
+        causes = [cause for cause in causes if cause[2] != "spec.template.spec.restartPolicy"]
+        causes.append(one_of("spec.template.spec.restartPolicy", restart, ["Always"]))
+    if plural == "deployments":
+        causes += _strategy(spec.get("strategy") or {})
+    for field in ("minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"):
+        if (spec.get(field) or 0) < 0:
+            causes.append(invalid_value(f"spec.{field}", spec[field], _NOT_NEGATIVE))
+    return causes
+
+
+def _selector(selector: dict[str, Any], template: dict[str, Any]) -> Iterator[Cause]:
+    if not selector:
+        yield required("spec.selector")
+        return
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    wanted = selector.get("matchLabels") or {}
+    if any(labels.get(key) != value for key, value in wanted.items()):
+        why = "`selector` does not match template `labels`"
+        yield invalid_value("spec.template.metadata.labels", dict(sorted(labels.items())), why)
+
+
+def _strategy(strategy: dict[str, Any]) -> Iterator[Cause]:
+    kind, rolling = strategy.get("type") or "RollingUpdate", strategy.get("rollingUpdate")
+    if kind == "Recreate" and rolling is not None:
+        yield forbidden("spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'")
+    elif kind not in {"Recreate", "RollingUpdate"}:
+        yield one_of("spec.strategy", {"Type": kind, "RollingUpdate": rolling}, ("Recreate", "RollingUpdate"))
+    elif rolling and _is_zero(rolling.get("maxSurge")) and _is_zero(rolling.get("maxUnavailable")):
+        why = "may not be 0 when `maxSurge` is 0"
+        yield invalid_value("spec.strategy.rollingUpdate.maxUnavailable", rolling["maxUnavailable"], why)
+
+
+def _is_zero(value: Any) -> bool:
+    return value in (0, "0%") and value is not None
+
+
+def check_job(spec: dict[str, Any], path: str = "spec") -> list[Cause]:
+    """Return the causes why a Job, or the template of one, is refused."""
+    causes = [
+        invalid_value(f"{path}.{field}", spec[field], _NOT_NEGATIVE)
+        for field in ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished")
+        if (spec.get(field) or 0) < 0
+    ]
+    pod = (spec.get("template") or {}).get("spec") or {}
+    causes += check_pod_spec(pod, f"{path}.template.spec")
+    restart = pod.get("restartPolicy")
+    at = f"{path}.template.spec.restartPolicy"
+    if restart in {None, "", "Always"}:
+        causes.append(required(at, 'valid values: "OnFailure", "Never"'))
+    elif restart not in {"OnFailure", "Never"}:
+        causes = [cause for cause in causes if cause[2] != at]
+        causes.append(one_of(at, restart, ("OnFailure", "Never")))
+    return causes
+
+
+def check_cron_job(spec: dict[str, Any]) -> list[Cause]:
+    """Return the causes why a CronJob is refused."""
+    causes: list[Cause] = []
+    schedule = spec.get("schedule") or ""
+    if not schedule:
+        causes.append(required("spec.schedule"))
+    elif not schedule.startswith("@"):
+        fields = schedule.split()
+        if len(fields) != 5:
+            why = f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]"
+            causes.append(invalid_value("spec.schedule", schedule, why))
+    policy = spec.get("concurrencyPolicy")
+    if policy and policy not in _CONCURRENCY:
+        causes.append(one_of("spec.concurrencyPolicy", policy, _CONCURRENCY))
+    causes += [
+        invalid_value(f"spec.{field}", spec[field], _NOT_NEGATIVE)
+        for field in ("startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
+        if (spec.get(field) or 0) < 0
+    ]
+    return causes + check_job((spec.get("jobTemplate") or {}).get("spec") or {}, "spec.jobTemplate.spec")
+
+
+def check_service(spec: dict[str, Any]) -> list[Cause]:
+    """Return the causes why a Service is refused."""
+    causes: list[Cause] = []
+    kind, ports = spec.get("type") or "ClusterIP", spec.get("ports") or []
+    if not ports and kind != "ExternalName" and spec.get("clusterIP") != "None":
+        causes.append(required("spec.ports"))
+    if kind not in _SERVICE_TYPES:
+        causes.append(one_of("spec.type", kind, _SERVICE_TYPES))
+    if kind == "ExternalName" and not spec.get("externalName"):
+        causes.append(required("spec.externalName"))
+    names: set[str] = set()
+    numbers: set[tuple[Any, Any]] = set()
+    for index, port in enumerate(ports):
+        at = f"spec.ports[{index}]"
+        causes += _service_port(port, at, named=len(ports) > 1)
+        if name := port.get("name"):
+            if name in names:
+                causes.append(duplicate(f"{at}.name", name))
+            names.add(name)
+        same = (port.get("port"), port.get("protocol") or "TCP")
+        if same in numbers:
+            shown = {"port": same[0], "protocol": same[1]}
+            causes.append(duplicate(at, shown))
+        numbers.add(same)
+    return causes
+
+
+def _service_port(port: dict[str, Any], path: str, *, named: bool) -> Iterator[Cause]:
+    name, number = port.get("name") or "", port.get("port") or 0
+    target = port.get("targetPort", number)
+    if named and not name:
+        yield required(f"{path}.name")
+    for fault in label_faults(name) if name else ():
+        yield invalid_value(f"{path}.name", name, fault)
+    if not 1 <= number <= 65535:
+        yield invalid_value(f"{path}.port", number, _PORT)
+    if port.get("protocol") and port["protocol"] not in _PROTOCOLS:
+        yield one_of(f"{path}.protocol", port["protocol"], _PROTOCOLS)
+    if isinstance(target, int) and not 1 <= target <= 65535:
+        yield invalid_value(f"{path}.targetPort", target, _PORT)
+    for fault in port_name_faults(target) if isinstance(target, str) and target else ():
+        yield invalid_value(f"{path}.targetPort", target, fault)
+
+
+def check_secret(manifest: dict[str, Any]) -> list[Cause]:
+    """Return the causes why a Secret of a type with fixed keys is refused."""
+    data = {**(manifest.get("data") or {}), **(manifest.get("stringData") or {})}
+    return [required(f"data[{key}]") for key in _SECRET_KEYS.get(manifest.get("type") or "", ()) if key not in data]
+
+
+def check_disruption_budget(spec: dict[str, Any]) -> list[Cause]:
+    """Return the causes why a PodDisruptionBudget is refused."""
+    causes: list[Cause] = []
+    least, most = spec.get("minAvailable"), spec.get("maxUnavailable")
+    if least is not None and most is not None:
+        shown = "minAvailable and maxUnavailable cannot be both set"
+        go = {
+            "MinAvailable": least,
+            "Selector": spec.get("selector"),
+            "MaxUnavailable": most,
+            "UnhealthyPodEvictionPolicy": spec.get("unhealthyPodEvictionPolicy"),
+        }
+        causes.append(invalid_value("spec", go, shown))
+    for field, value in (("minAvailable", least), ("maxUnavailable", most)):
+        if isinstance(value, int) and value < 0:
+            causes.append(invalid_value(f"spec.{field}", value, _NOT_NEGATIVE))
+    return causes
