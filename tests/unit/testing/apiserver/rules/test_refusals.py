@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import aiohttp
+
 from kinformer.testing import ApiServer
 from tests.apiserver.refusals import CASES, KEPT, answers
 
