@@ -6,6 +6,8 @@
 #   make ui      the page in the browser, with a demo cluster    make screenshots   its pictures in the manual, taken anew
 #   make lowest  the unit, wire and integration tests with the lowest versions of the dependencies
 #   make soak    for a quarter of an hour under faults           make mutants   deliberate bugs, all to be caught
+#   make matrix  the unit tests on each Python that is here or can be installed
+#   make release-check   all that a release needs but the upload: two builds compared, metadata, notes, SBOM, manual
 #   make wheel-test   the built wheel in an environment of its own runs the demo and every program of the manual
 
 PYTHON ?= python3
@@ -14,7 +16,7 @@ BIN    := $(VENV)/bin
 FOR    ?= 20
 LOWEST_TESTS ?= tests/unit tests/wire tests/integrations
 
-.PHONY: demo ui screenshots test test-real apiserver-assets check lint types layers format bench bench-quick guard mutants soak docs clean lowest wheel-test
+.PHONY: demo ui screenshots test test-real apiserver-assets check lint types layers format bench bench-quick guard mutants soak docs clean lowest matrix release-check wheel-test
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -108,6 +110,16 @@ lowest:
 	build/lowest/bin/uv pip install --quiet --python build/lowest/bin/python --constraint build/lowest/constraints.txt \
 		hatchling httptools httpx hypothesis looptime opentelemetry-sdk pytest pytest-asyncio pytest-timeout pytest-xdist uvloop
 	build/lowest/bin/python -m pytest -q -n auto $(LOWEST_TESTS)
+
+matrix:
+	rm -rf build/uv
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/python -m pip install --quiet uv
+	build/uv/bin/python -m release.matrix
+
+# TAG=v1.2.3 asks for the section of that version in the changelog; without it "Unreleased" will do.
+release-check: $(VENV)/.installed-test docs wheel-test
+	$(BIN)/python -m release $(if $(TAG),--tag $(TAG)) --environment build/wheel/bin/python
 
 clean:
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import re
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ from kinformer.cache.delta_fifo import DeltaType
 from kinformer.informer.registration import HandlerRegistration
 from kinformer.resources import PODS
 from kinformer.testing import ApiServer
+from tests.public_api import RECORDED, public_api
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -144,6 +146,19 @@ def test_a_deletion_that_was_missed_is_matched_by_its_flag(server: ApiServer) ->
 )
 def test_every_name_of_the_design_is_there(owner: type, names: str) -> None:
     assert [name for name in names.split() if not hasattr(owner, name)] == []
+
+
+def test_the_public_api_is_the_recorded_one() -> None:
+    # A change is fine if it is meant; the diff is for its reviewer.
+    recorded = RECORDED.read_text().splitlines()
+    changes = [
+        line
+        for line in difflib.unified_diff(recorded, public_api(), "recorded", "now", lineterm="", n=0)
+        if not line.startswith("@@")
+    ]
+    assert changes == [], "\n".join(
+        ["the public API has changed:", *changes, "", "if this is meant: python -m tests.public_api --write"]
+    )
 
 
 def test_the_delta_types_are_those_of_client_go() -> None:
