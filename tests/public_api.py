@@ -63,7 +63,7 @@ def _signature(value: Any) -> str:
     except (TypeError, ValueError):
         return "(...)"
     # Annotations are strings in the source; the quotes would be noise. Addresses change with each run.
-    return re.sub(r"<([\w.]+)[^<>]*? at 0x\w+>", r"<\1>", text.replace("'", ""))
+    return re.sub(r" at 0x\w+", "", text.replace("'", ""))
 
 
 if __name__ == "__main__":
