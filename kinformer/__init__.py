@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from kinformer.config import ClusterConfig
     from kinformer.controller import Controller, Requeue, TerminalError
     from kinformer.controller.status import ControllerState, ControllerStatus
+    from kinformer.custom_resources import CustomResource, custom_resource
     from kinformer.errors import (
         AlreadyExistsError,
         AlreadyOwnedError,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         DecodeError,
         ExpiredError,
         ForbiddenError,
+        IncompatibleSchemaError,
         IndexConflictError,
         IndexerError,
         IndexFunctionError,
@@ -129,6 +131,7 @@ __all__ = [
     "Controller",
     "ControllerState",
     "ControllerStatus",
+    "CustomResource",
     "Debounce",
     "DecodeError",
     "Deleted",
@@ -141,6 +144,7 @@ __all__ = [
     "Finalizer",
     "ForbiddenError",
     "HandlerRegistration",
+    "IncompatibleSchemaError",
     "IndexConflictError",
     "IndexFunctionError",
     "Indexer",
@@ -200,6 +204,7 @@ __all__ = [
     "WorkMetrics",
     "WorkQueue",
     "__version__",
+    "custom_resource",
     "owned_by",
     "retry_on_conflict",
     "set_time_slice",
@@ -223,6 +228,7 @@ _HOME = {
             "DecodeError",
             "ExpiredError",
             "ForbiddenError",
+            "IncompatibleSchemaError",
             "IndexConflictError",
             "IndexerError",
             "IndexFunctionError",
@@ -268,6 +274,8 @@ _HOME = {
     "TerminalError": "controller",
     "ControllerState": "controller.status",
     "ControllerStatus": "controller.status",
+    "CustomResource": "custom_resources",
+    "custom_resource": "custom_resources",
     "DeltaFIFO": "cache.delta_fifo",
     "EventStream": "informer.event_stream",
     "Added": "events",

@@ -11,6 +11,7 @@
     │   └── StoppedError                           a call after the stop
     ├── LeadershipLostError                        the lease could not be kept
     ├── AlreadyOwnedError                          an object has a controller already
+    ├── IncompatibleSchemaError (ValueError)       a new CRD would break stored objects or clients; names the changes
     ├── IndexerError
     │   ├── UnknownIndexError (LookupError)        an index that was not added
     │   └── IndexConflictError (ValueError)        an index name that exists
@@ -58,7 +59,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "AlreadyExistsError",
@@ -76,6 +77,7 @@ __all__ = [
     "ExpiredError",
     "FieldConflict",
     "ForbiddenError",
+    "IncompatibleSchemaError",
     "IndexConflictError",
     "IndexFunctionError",
     "IndexerError",
@@ -157,6 +159,24 @@ class LeadershipLostError(KinformerError):
     def __init__(self, lease: str, reason: str) -> None:
         super().__init__(f"the leadership of {lease} is lost: {reason}")
         self.lease = lease
+
+
+class IncompatibleSchemaError(KinformerError, ValueError):
+    """The new CRD would break stored objects or clients; nothing was applied.
+
+    Attributes:
+        crd: the name of the CRD.
+        changes: the incompatible changes (`kinformer.custom_resources.Incompatibility`), each with its place.
+    """
+
+    def __init__(self, crd: str, changes: Sequence[Any]) -> None:
+        listed = "; ".join(map(str, changes))
+        super().__init__(
+            f"the CRD {crd} was not applied, as it would break stored objects or clients: {listed}. Make another "
+            "version for it, or install it with allow_incompatible=True"
+        )
+        self.crd = crd
+        self.changes = tuple(changes)
 
 
 class AlreadyOwnedError(KinformerError):

@@ -46,6 +46,8 @@ kinformer ui --demo --open           informers and their objects in a browser
 
 kinformer serve-api --demo           that cluster for kubectl
 
+kinformer crd myapp.api:Website      the CRD of a class, as YAML
+
 kinformer bench pods -A --for 60     the cost of watching your cluster; changes nothing
 
 kinformer --install-completion       Tab completes resources and names
@@ -97,6 +99,14 @@ kinformer top 127.0.0.1:8765                 a program with a StatusServer
 kinformer top https://app.example.com/internal/informers
 
 kinformer top 127.0.0.1:8000 --once          as lines of text
+"""
+
+_CRD_EXAMPLES = """
+[bold]Examples[/bold]
+
+kinformer crd myapp.api:Website
+
+kinformer crd myapp.api | kubectl apply --server-side -f -
 """
 
 _SERVE_EXAMPLES = """
@@ -361,6 +371,27 @@ def _ui(
         return await ui(
             page, _server_choice(kubeconfig, context, server, token_file, certificate_authority, insecure, demo)
         )
+
+    return run_command(command, verbose=verbose)
+
+
+@app.command("crd", epilog=_CRD_EXAMPLES)
+def _crd(
+    targets: Annotated[
+        list[str], typer.Argument(metavar="MODULE[:CLASS]...", help="Classes, or modules for all classes in them.")
+    ],
+    verbose: options.Verbose = False,
+) -> int:
+    """Print the CustomResourceDefinitions of classes with @custom_resource, as YAML.
+
+    Several versions of one resource become one definition. No cluster is asked.
+    """
+    from kinformer.cli._session import run_command
+
+    async def command() -> int:
+        from kinformer.cli._crd import print_definitions
+
+        return await print_definitions(targets)
 
     return run_command(command, verbose=verbose)
 

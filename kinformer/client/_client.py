@@ -14,6 +14,8 @@ from kinformer.client._http.transport import Transport
 from kinformer.client._reads import ReadVerbs
 from kinformer.client._writes import WriteVerbs
 from kinformer.config import ClusterConfig
+from kinformer.custom_resources._install import install
+from kinformer.custom_resources.definition import crd
 from kinformer.errors import AlreadyStartedError, NotStartedError, StoppedError
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from kinformer.client._cached.caches import Caches, Content
     from kinformer.client._cached.client import Missing
     from kinformer.metrics import RequestMetrics
+    from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
 __all__ = ["Client"]
@@ -205,6 +208,40 @@ class Client(ReadVerbs, WriteVerbs):
             ValueError: the factory lists with another client, or an argument makes no sense.
         """
         return CachedClient(self, factory, missing=missing, accept=accept, max_age=max_age, patience=patience)
+
+    async def install(
+        self,
+        *versions: type,
+        field_manager: str = "kinformer",
+        allow_incompatible: bool = False,
+        timeout: float | None = 30.0,
+    ) -> KubeObject:
+        """Apply the CRD of a class that `custom_resource` has decorated, and wait until the server serves it.
+
+            await client.install(Website)
+
+        The CRD is applied by server-side apply; the same again changes nothing. Before that, the present CRD is
+        compared with the new one (`kinformer.custom_resources.incompatibilities`).
+
+        Args:
+            versions: the class, or the classes of all versions.
+            field_manager: the name under which the fields are written. Fields of other managers are taken over.
+            allow_incompatible: apply it also if stored objects or clients would break.
+            timeout: seconds to wait after the apply; `None` for no limit.
+
+        Returns:
+            The CRD as it is served.
+
+        Raises:
+            IncompatibleSchemaError: a field or a version would be gone, or a type narrower; nothing was applied.
+            InvalidError: the server refused the CRD.
+            WaitTimeoutError: the CRD was applied, and is not served in time; the message has the server's reason.
+            TypeError: a class is not decorated.
+            ValueError: the classes are no versions of one resource.
+        """
+        return await install(
+            self, crd(*versions), field_manager=field_manager, allow_incompatible=allow_incompatible, timeout=timeout
+        )
 
     async def resolve(self, name: str) -> Resource:
         """Return the resource of a kubectl-style name: "po", "deployments.apps", "widgets.v1.example.com".

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from kinformer.client import _requests as requests
 from kinformer.client._decoding.lists import ObjectList
 from kinformer.client._list_watch import HttpListerWatcher
 from kinformer.client._tables import TableListerWatcher
+from kinformer.client._typed import typed
 from kinformer.client._verbs import Verbs, target_text
+from kinformer.custom_resources.definition import resource_of
 from kinformer.errors import ExpiredError
+from kinformer.resources import Resource
 
 if TYPE_CHECKING:
     from kinformer.client._requests import Target
     from kinformer.objects import KubeObject
-    from kinformer.resources import Resource
     from kinformer.scope import Shard
 
 __all__ = ["ReadVerbs"]
+
+T = TypeVar("T")
 
 
 class ReadVerbs(Verbs):
@@ -86,20 +90,32 @@ class ReadVerbs(Verbs):
             writes=self._writes,
         )
 
+    @overload
     async def get(
         self, resource: Resource, name: Target, *, namespace: str | None = None, subresource: str = ""
-    ) -> KubeObject:
+    ) -> KubeObject: ...
+
+    @overload
+    async def get(self, resource: type[T], name: Target, *, namespace: str | None = None) -> T: ...
+
+    async def get(
+        self, resource: Resource | type[Any], name: Target, *, namespace: str | None = None, subresource: str = ""
+    ) -> Any:
         """Read one object, in its most recent state.
 
         Args:
-            resource: its resource.
+            resource: its resource, or a class that `custom_resource` has decorated: then an object of it is returned.
             name: its name, or an object that has it (and its namespace).
             namespace: its namespace.
             subresource: such as "status" or "scale".
 
         Raises:
             NotFoundError: no such object exists.
+            DecodeError: the object does not fit the class.
+            TypeError: the class is not decorated.
         """
+        if not isinstance(resource, Resource):
+            return typed(await self.get(resource_of(resource), name, namespace=namespace), resource)
         where, name = requests.target(resource, name, namespace)
         path = resource.path(where, name, subresource)
         return await self._object("GET", path, resource, f"get {target_text(resource, where, name, subresource)}")

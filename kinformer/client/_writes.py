@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from kinformer.client import _requests as requests
 from kinformer.client import _written as written
 from kinformer.client._decoding.lists import ObjectList, decode_page
 from kinformer.client._list_watch import accept, place, require_json, selection
+from kinformer.client._typed import typed
 from kinformer.client._verbs import Verbs, answer_head, target_text
+from kinformer.custom_resources.definition import manifest_of, resource_of
 from kinformer.objects import KubeObject, ObjectKey
+from kinformer.resources import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kinformer.client._requests import PatchType, PropagationPolicy, Target
-    from kinformer.resources import Resource
 
 __all__ = ["WriteVerbs"]
+
+T = TypeVar("T")
 
 
 class WriteVerbs(Verbs):
     """`create`, `replace`, `patch`, `apply`, `delete` and `delete_collection`."""
 
+    @overload
     async def create(
         self,
         resource: Resource,
@@ -33,11 +38,34 @@ class WriteVerbs(Verbs):
         subresource: str = "",
         field_manager: str = "",
         dry_run: bool = False,
-    ) -> KubeObject:
+    ) -> KubeObject: ...
+
+    @overload
+    async def create(
+        self,
+        resource: type[T],
+        obj: T,
+        *,
+        namespace: str | None = None,
+        field_manager: str = "",
+        dry_run: bool = False,
+    ) -> T: ...
+
+    async def create(
+        self,
+        resource: Resource | type[Any],
+        obj: Any,
+        *,
+        namespace: str | None = None,
+        subresource: str = "",
+        field_manager: str = "",
+        dry_run: bool = False,
+    ) -> Any:
         """Create an object.
 
         Args:
-            resource: its resource.
+            resource: its resource, or a class that `custom_resource` has decorated: then `obj` and the result are
+                objects of it.
             obj: the object; `apiVersion` and `kind` are filled in.
             namespace: the namespace in which to create it; the object's own by default.
             subresource: such as "eviction" or "binding", of the object that `obj` names.
@@ -51,6 +79,9 @@ class WriteVerbs(Verbs):
             AlreadyExistsError: an object of that name exists.
             InvalidError: the server's validation refused the object.
         """
+        if not isinstance(resource, Resource):
+            options: Any = {"namespace": namespace, "field_manager": field_manager, "dry_run": dry_run}
+            return typed(await self.create(resource_of(resource), manifest_of(obj), **options), resource)
         made = requests.manifest(resource, obj, subresource=subresource)
         where, name = requests.created_in(resource, made, namespace, subresource)
         path = resource.path(where, name, subresource) if subresource else resource.path(where)

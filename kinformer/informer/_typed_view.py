@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, cast
+from typing import TYPE_CHECKING, Generic
 
-import msgspec
-import msgspec.inspect
-
+from kinformer._object_classes import decoder_of, is_pydantic, reason_of
 from kinformer.cache._compact.packed_object import PackedObject
 from kinformer.errors import DecodeError
 from kinformer.events import Added, Deleted, T, Updated
 from kinformer.informer._typed_mailbox import MISFIT, UNREAD, Cell, Forgetful, Seen, SeenPacked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kinformer.events import Event
     from kinformer.informer._core import InformerCore
     from kinformer.objects import KubeObject, ObjectKey
 
 __all__ = ["TypedView"]
-
-
-def _decoder_of(into: type[T]) -> Callable[[bytes], T]:
-    """Return the decoder of a class. It raises a ValueError for an object that does not fit.
-
-    Raises:
-        TypeError: neither msgspec nor pydantic can decode into the class.
-    """
-    validate = getattr(into, "model_validate_json", None)  # a pydantic model; pydantic itself need not be imported
-    if validate is not None:
-        return cast("Callable[[bytes], T]", validate)
-    try:
-        # msgspec accepts an unknown class, and then fails for each object.
-        if isinstance(msgspec.inspect.type_info(into), msgspec.inspect.CustomType):
-            raise TypeError("an unknown kind of class")  # noqa: TRY301 - the same answer as msgspec's own refusals
-        return msgspec.json.Decoder(into).decode
-    except TypeError as error:
-        msg = (
-            f"type={into!r} cannot be decoded into: it must be a msgspec.Struct, dataclass, TypedDict or pydantic model"
-        )
-        raise TypeError(msg) from error
 
 
 class TypedView(Generic[T]):
@@ -62,7 +37,7 @@ class TypedView(Generic[T]):
         self.misfits: dict[ObjectKey, DecodeError] = {}
         self._core = core
         self._into = into
-        self._decode = _decoder_of(into)
+        self._decode = decoder_of(into)
         self._cells: dict[ObjectKey, Cell[T]] = {}
         # Held here, because the informer holds its iterators weakly.
         self._memory = core.attach(Forgetful(self._forget))
@@ -126,16 +101,11 @@ class TypedView(Generic[T]):
         return None if value is MISFIT else value
 
     def _report(self, obj: KubeObject, cause: ValueError) -> None:
-        # The message of pydantic quotes the input, possibly of a Secret; its list of errors does not.
-        details = getattr(cause, "errors", None)
-        if details is not None:
-            first = details(include_input=False, include_url=False)[0]
-            reason = f"{first['msg']} - at `$.{'.'.join(map(str, first['loc']))}`"
-        else:
-            reason = str(cause)
+        reason = reason_of(cause)
         name = self._into.__name__
         error = DecodeError(f"does not fit {name}: {reason}", key=str(obj.key), resource=obj.resource.full_name)
-        if details is None:
+        if not is_pydantic(self._into):
+            # The message of pydantic quotes the input, possibly of a Secret.
             error.__cause__ = cause
         cell = self._cells.get(obj.key)
         if cell is not None and cell.is_of(obj):

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Protocol, Self, Unpack, cast, overload
 
 from kinformer.cache.storage import checked_storage
+from kinformer.custom_resources.definition import resource_of
 from kinformer.errors import (
     AlreadyStartedError,
     CacheSyncError,
@@ -204,6 +205,9 @@ class SharedInformerFactory(ApiGroups):
         return self._stopped
 
     @overload
+    def informer(self, resource: builtins.type[T], **settings: Unpack[InformerSettings]) -> TypedInformer[T]: ...
+
+    @overload
     def informer(
         self, resource: Resource | str, *, type: None = None, **settings: Unpack[InformerSettings]
     ) -> SharedInformer: ...
@@ -215,7 +219,7 @@ class SharedInformerFactory(ApiGroups):
 
     def informer(
         self,
-        resource: Resource | str,
+        resource: Resource | str | builtins.type[Any],
         *,
         namespace: str | None = None,
         label_selector: SelectorInput = None,
@@ -230,7 +234,8 @@ class SharedInformerFactory(ApiGroups):
 
         Args:
             resource: a `Resource`, or the name of a built-in one as kubectl takes it ("pods", "po", "deploy",
-                "ingresses.networking.k8s.io"). For the name of a custom resource see `discover`.
+                "ingresses.networking.k8s.io"). For the name of a custom resource see `discover`. A class that
+                `custom_resource` has decorated stands for its resource, and for `type`.
             namespace: the only namespace to cover; by default the factory's.
             label_selector: only objects with such labels; the server selects.
             field_selector: only objects with such fields; the server selects.
@@ -247,9 +252,12 @@ class SharedInformerFactory(ApiGroups):
             ValueError: a namespace for a cluster-scoped resource, a transform or storage other than the informer's own.
             MissingDependencyError: compact storage without its extra.
             StoppedError: the factory has stopped.
-            TypeError: a `type` that objects cannot be decoded into.
+            TypeError: a `type` that objects cannot be decoded into, or a class that is not decorated.
         """
-        found = _watchable(resource)
+        if isinstance(resource, Resource | str):
+            found, into = _watchable(resource), type
+        else:
+            found, into = _watchable(resource_of(resource)), type or resource
         if namespace is None and found.namespaced:
             namespace = self._namespace
         covered = ScopedResource(
@@ -277,7 +285,7 @@ class SharedInformerFactory(ApiGroups):
         elif storage is not None and checked_storage(storage) != informer.status.storage.storage:
             msg = f"the informer of {covered} exists already, with another storage; give each the same"
             raise ValueError(msg)
-        return informer if type is None else self._typed_view(covered, informer, type)
+        return informer if into is None else self._typed_view(covered, informer, into)
 
     @overload
     async def discover(

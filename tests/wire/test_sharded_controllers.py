@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from kinformer import KubeObject, SharedInformer
+    from kinformer.resources import Resource
 
 OWNERS = 40
 
@@ -209,7 +210,7 @@ async def test_status_says_where_the_shard_is_filtered_and_counts_foreign_events
         assert ungated.status.objects == gated.status.objects
 
 
-def make(kind: Any, shard: Shard | None) -> SharedInformer:
+def make(kind: Resource, shard: Shard | None) -> SharedInformer:
     client = Client(ClusterConfig.for_server("http://localhost:1"))
     return SharedInformerFactory(client).informer(kind, shard=shard)
 

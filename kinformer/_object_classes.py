@@ -1,0 +1,74 @@
+"""Classes that objects are decoded into: msgspec Structs, dataclasses, TypedDicts and pydantic models."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import msgspec
+import msgspec.inspect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["decoder_of", "is_pydantic", "plain_of", "reason_of"]
+
+T = TypeVar("T")
+
+
+def is_pydantic(kind: object) -> bool:
+    """Return whether a class is a pydantic model; pydantic need not be imported for that."""
+    return isinstance(kind, type) and hasattr(kind, "model_validate_json") and hasattr(kind, "model_fields")
+
+
+def decoder_of(into: type[T]) -> Callable[[bytes], T]:
+    """Return the function that decodes JSON into a class. It raises a ValueError for an object that does not fit.
+
+    Raises:
+        TypeError: neither msgspec nor pydantic can make one.
+    """
+    validate = getattr(into, "model_validate_json", None)
+    if validate is not None:
+        return cast("Callable[[bytes], T]", validate)
+    try:
+        # msgspec accepts a class that it does not know, too, and then fails at each object.
+        if isinstance(msgspec.inspect.type_info(into), msgspec.inspect.CustomType):
+            raise TypeError("an unknown kind of class")  # noqa: TRY301 - the same answer as msgspec's own refusals
+        return msgspec.json.Decoder(into).decode
+    except TypeError as error:
+        msg = (
+            f"type={into!r} cannot be decoded into: it must be a msgspec.Struct, dataclass, TypedDict or pydantic model"
+        )
+        raise TypeError(msg) from error
+
+
+def reason_of(cause: ValueError) -> str:
+    """Return why an object does not fit, without the object's values.
+
+    pydantic's message quotes the input, which may be a Secret's; its list of errors can do without.
+    """
+    details = getattr(cause, "errors", None)
+    if details is None:
+        return str(cause)
+    first = details(include_input=False, include_url=False)[0]
+    return f"{first['msg']} - at `$.{'.'.join(map(str, first['loc']))}`"
+
+
+def plain_of(value: Any) -> Any:
+    """Return an object of such a class as plain data for JSON, with the names that the JSON has.
+
+    Raises:
+        TypeError: a part of it has no form in JSON.
+    """
+    if is_pydantic(type(value)):
+        return value.model_dump(mode="json", by_alias=True)
+    if dataclasses.is_dataclass(value) or isinstance(value, msgspec.Struct | dict | list | tuple | set | frozenset):
+        return msgspec.to_builtins(value, str_keys=True, enc_hook=_of_a_part)
+    return msgspec.to_builtins(value, enc_hook=_of_a_part)
+
+
+def _of_a_part(value: Any) -> Any:
+    if is_pydantic(type(value)):
+        return plain_of(value)
+    msg = f"a {type(value).__name__} has no form in JSON"
+    raise TypeError(msg)

@@ -1,0 +1,84 @@
+"""`kinformer crd`: the CustomResourceDefinitions of classes, as YAML."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kinformer.cli._session import UsageProblem, write
+from kinformer.custom_resources import crd, is_custom_resource, resource_of
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["imported", "print_definitions"]
+
+
+async def print_definitions(targets: list[str]) -> int:
+    """Print the CRDs of modules ("myapp.api": all its classes) and classes ("myapp.api:Website").
+
+    Raises:
+        UsageProblem: a module or a name in it is missing, or there is no custom resource.
+    """
+    import yaml
+
+    kinds: dict[str, list[type]] = {}
+    for target in targets:
+        for kind in _classes_of(target):
+            of_one = kinds.setdefault(resource_of(kind).qualified, [])
+            if kind not in of_one:
+                of_one.append(kind)
+    try:
+        definitions = [crd(*versions) for _, versions in sorted(kinds.items())]
+    except ValueError as error:
+        raise UsageProblem(str(error)) from None
+    write(yaml.safe_dump_all(definitions, sort_keys=False, allow_unicode=True, width=120))
+    return 0
+
+
+def imported(target: str) -> tuple[ModuleType, list[str]]:
+    """Import the module of "module:name", also one of the current directory; return it and the names.
+
+    Raises:
+        UsageProblem: there is no such module.
+    """
+    name, _, rest = target.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # A module that the target itself imports is missing for another reason.
+        if not error.name or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        msg = f"there is no module {error.name!r} here or in the environment; write it as in myapp.api:Website"
+        raise UsageProblem(msg) from None
+    except ValueError:
+        msg = f"{target!r} is no module; write module:name, as in myapp.api:Website"
+        raise UsageProblem(msg) from None
+    return module, rest.split(".") if rest else []
+
+
+def _classes_of(target: str) -> list[type]:
+    module, names = imported(target)
+    if not names:
+        # Those that are only imported there count, too: a package collects its versions in one place.
+        found = [value for value in vars(module).values() if is_custom_resource(value)]
+        if not found:
+            msg = f"{target} has no class with @custom_resource"
+            raise UsageProblem(msg)
+        return found
+    value: Any = module
+    for name in names:
+        try:
+            value = getattr(value, name)
+        except AttributeError:
+            msg = f"{target}: there is no {name!r} in it"
+            raise UsageProblem(msg) from None
+    if not is_custom_resource(value):
+        msg = f"{target} is no class with @custom_resource"
+        raise UsageProblem(msg)
+    return [value]

@@ -1,0 +1,48 @@
+"""Custom resources from classes: schema, manifest, installation.
+
+definition       custom_resource, crd                 compatibility    does a new CRD break stored objects?
+markers          rules, lists, columns                metadata         ObjectMeta
+_schema          from a type to a structural schema   _classes         the fields of a class
+_patterns        regular expressions that Go can read _install         applies a CRD
+"""
+
+from __future__ import annotations
+
+from kinformer.custom_resources.compatibility import Incompatibility, incompatibilities
+from kinformer.custom_resources.definition import (
+    CustomResource,
+    crd,
+    custom_resource,
+    is_custom_resource,
+    manifest_of,
+    resource_of,
+)
+from kinformer.custom_resources.markers import (
+    Column,
+    EmbeddedResource,
+    ListType,
+    MapType,
+    PreserveUnknownFields,
+    Rule,
+    Scale,
+)
+from kinformer.custom_resources.metadata import ObjectMeta
+
+__all__ = [
+    "Column",
+    "CustomResource",
+    "EmbeddedResource",
+    "Incompatibility",
+    "ListType",
+    "MapType",
+    "ObjectMeta",
+    "PreserveUnknownFields",
+    "Rule",
+    "Scale",
+    "crd",
+    "custom_resource",
+    "incompatibilities",
+    "is_custom_resource",
+    "manifest_of",
+    "resource_of",
+]

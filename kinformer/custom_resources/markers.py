@@ -1,0 +1,110 @@
+"""Markers for the types of fields, given by `Annotated`: rules, kinds of lists and maps, unknown fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Column", "EmbeddedResource", "ListType", "MapType", "PreserveUnknownFields", "Rule", "Scale"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule in the Common Expression Language, that the API server checks (`x-kubernetes-validations`).
+
+        replicas: Annotated[int, Rule("self == oldSelf", "replicas cannot be changed")]
+
+    Only the server evaluates it: decoding an object does not.
+
+    Attributes:
+        rule: the expression; `self` is the value, `oldSelf` the value before.
+        message: the text of the refusal; the server shows the rule when it is left out.
+        reason: "FieldValueInvalid" (the default), "FieldValueForbidden", "FieldValueRequired" or "FieldValueDuplicate".
+        field_path: the field that the refusal names, such as ".spec.replicas"; the value itself by default.
+    """
+
+    rule: str
+    message: str = ""
+    reason: str = ""
+    field_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListType:
+    """The way in which server-side apply merges a list (`x-kubernetes-list-type`).
+
+    Attributes:
+        type: "atomic" for a list with one owner, "set" for unique values, "map" for items that have keys.
+        keys: the fields of the items that are their key together; for "map" only.
+
+    Raises:
+        ValueError: "map" without keys, or keys without "map".
+    """
+
+    type: Literal["atomic", "set", "map"]
+    keys: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.type not in {"atomic", "set", "map"}:
+            msg = f"ListType({self.type!r}): a list is 'atomic', a 'set' or a 'map'"
+            raise ValueError(msg)
+        if (self.type == "map") != bool(self.keys):
+            msg = f"ListType({self.type!r}, keys={self.keys!r}): a list of type 'map' has keys, and no other one has"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class MapType:
+    """The way in which server-side apply merges an object (`x-kubernetes-map-type`).
+
+    Attributes:
+        type: "granular", so that each field has an owner of its own (the default), or "atomic".
+    """
+
+    type: Literal["granular", "atomic"]
+
+
+@dataclass(frozen=True, slots=True)
+class PreserveUnknownFields:
+    """The API server keeps fields that the schema does not have (`x-kubernetes-preserve-unknown-fields`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedResource:
+    """The field holds a whole Kubernetes object with its apiVersion, kind and metadata; the server checks these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that `kubectl get` shows.
+
+    Attributes:
+        name: the title of the column.
+        json_path: the field, such as ".spec.replicas".
+        type: "string", "integer", "number", "boolean" or "date".
+        description: one sentence.
+        priority: 0 to show it always, more to show it with `-o wide` only.
+        format: such as "int32"; none by default.
+    """
+
+    name: str
+    json_path: str
+    type: Literal["string", "integer", "number", "boolean", "date"] = "string"
+    description: str = ""
+    priority: int = 0
+    format: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The fields that `kubectl scale` and autoscalers use (the subresource `scale`).
+
+    Attributes:
+        spec: the JSON path of the wanted number of replicas.
+        status: the JSON path of the present number.
+        selector: the JSON path of the label selector, as a string; needed by a HorizontalPodAutoscaler.
+    """
+
+    spec: str = ".spec.replicas"
+    status: str = ".status.replicas"
+    selector: str = ""
