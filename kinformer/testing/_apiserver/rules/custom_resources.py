@@ -160,12 +160,16 @@ def _matches(text: str, pattern: str | None) -> bool:
 
 def _out_of_bounds(value: float, schema: dict[str, Any], path: str) -> list[Cause]:
     causes: list[Cause] = []
-    if value < schema.get("minimum", value):
-        message = f"Invalid value: {value}: {path} in body should be greater than or equal to {schema['minimum']}"
-        causes.append(("FieldValueInvalid", message, path))
-    if value > schema.get("maximum", value):
-        message = f"Invalid value: {value}: {path} in body should be less than or equal to {schema['maximum']}"
-        causes.append(("FieldValueInvalid", message, path))
+    low, high, step = schema.get("minimum", value), schema.get("maximum", value), schema.get("multipleOf")
+    above, below = (bool(schema.get(f"exclusive{name}")) for name in ("Minimum", "Maximum"))
+    if value < low or (above and value == schema.get("minimum")):
+        words = "greater than" if above else "greater than or equal to"
+        causes.append(invalid_value(path, value, f"{path} in body should be {words} {low}"))
+    if value > high or (below and value == schema.get("maximum")):
+        words = "less than" if below else "less than or equal to"
+        causes.append(invalid_value(path, value, f"{path} in body should be {words} {high}"))
+    if step is not None and value % step:
+        causes.append(invalid_value(path, value, f"{path} in body should be a multiple of {step}"))
     return causes
 
 
