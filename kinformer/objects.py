@@ -19,6 +19,7 @@ import msgspec
 
 from kinformer._heads import ABSENT, Metadata, OwnerReference, Places, decode_head, find_places
 from kinformer._lazy_dict import LazyDict, decode_lazily
+from kinformer._paths import steps_of
 from kinformer.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _path_of(path: str) -> _Path | None:
     Where the path leads nowhere, the finders return `UNSET`; where it leads through a list or a string, they raise
     `msgspec.ValidationError`. `None`: such a path has to be walked.
     """
-    steps = path.split(".")
+    steps = [*steps_of(path)]
     # What the view adds itself, whole sections, and places in lists.
     if len(steps) < 2 or steps[0] in {"kind", "apiVersion"} or any(map(str.isdecimal, steps)):
         return None
@@ -137,6 +138,17 @@ def _finder(steps: list[str]) -> Callable[[bytes | msgspec.Raw], Any]:
         return found.value
 
     return find
+
+
+_METADATA_FIELDS: Final = frozenset(
+    {"annotations", "creationTimestamp", "deletionGracePeriodSeconds", "generateName", "managedFields", "selfLink"}
+)
+
+
+def _camel(name: str) -> str:
+    """Return the JSON spelling of a Python name: `creation_timestamp` is `creationTimestamp`."""
+    first, *others = name.split("_")
+    return first + "".join(other.capitalize() for other in others)
 
 
 def version_number(resource_version: str) -> int:
@@ -428,18 +440,36 @@ class KubeObject(_Base, eq=False, gc=False):
     def __reduce__(self) -> tuple[Any, ...]:
         return (KubeObject.from_json, (self.raw, self.resource))
 
+    def __getattr__(self, name: str) -> Any:
+        """Name the way to read a field that is no attribute.
+
+        Raises:
+            AttributeError: always; Python calls this method for missing attributes alone.
+        """
+        msg = f"'KubeObject' object has no attribute {name!r}"
+        if not name.startswith("_"):
+            field = _camel(name)
+            where = f"metadata.{field}" if field in _METADATA_FIELDS else field
+            shown = 'obj["' + '"]["'.join(where.split(".")) + '"]'
+            msg += f": fields of the manifest are read as {shown}, or as obj.at({where!r})"
+        raise AttributeError(msg, name=name, obj=self)
+
     def at(self, path: str | Sequence[str | int], default: Any = None) -> Any:
         """The value at a path, or the default where the path leads nowhere.
 
         Args:
-            path: field names joined by dots, with positions in lists as numbers: "status.phase",
-                "spec.containers.0.image". Names that contain dots need the other form, a sequence:
-                `("metadata", "annotations", "example.com/owner")`.
+            path: field names joined by dots, with positions in lists in brackets or as numbers: "status.phase",
+                "spec.containers[0].image", "spec.containers.0.image". A name that contains a dot or a slash stands in
+                brackets and quotes: 'metadata.labels["app.kubernetes.io/name"]'. A sequence of names and positions
+                will do, too: `("metadata", "annotations", "example.com/owner")`.
             default: what to return when a part of the path is missing. A JSON null on the way counts as missing; at
                 the end it is returned as `None`.
 
         Nothing but the value itself is decoded, unless its section was read by `[]` before: so ask for the same path
         once, and for many fields of one section by `[]`.
+
+        Raises:
+            ValueError: a text that is no path.
         """
         if type(path) is str:
             sections = self._sections
@@ -458,7 +488,7 @@ class KubeObject(_Base, eq=False, gc=False):
                 else:
                     return default if found is msgspec.UNSET else found
         value: Any = self
-        steps = path.split(".") if isinstance(path, str) else [*path]
+        steps = [*steps_of(path)] if isinstance(path, str) else [*path]
         if steps[:2] == _ANNOTATIONS and isinstance(annotations := self.metadata.annotations, msgspec.Raw):
             value, steps = _decode_any(annotations), steps[2:]
         for step in steps:
