@@ -440,19 +440,21 @@ class KubeObject(_Base, eq=False, gc=False):
     def __reduce__(self) -> tuple[Any, ...]:
         return (KubeObject.from_json, (self.raw, self.resource))
 
-    def __getattr__(self, name: str) -> Any:
-        """Name the way to read a field that is no attribute.
+    if not TYPE_CHECKING:
+        # Type checkers must go on to refuse attributes that are not there.
+        def __getattr__(self, name: str) -> Any:
+            """Name the way to read a field that is no attribute.
 
-        Raises:
-            AttributeError: always; Python calls this method for missing attributes alone.
-        """
-        msg = f"'KubeObject' object has no attribute {name!r}"
-        if not name.startswith("_"):
-            field = _camel(name)
-            where = f"metadata.{field}" if field in _METADATA_FIELDS else field
-            shown = 'obj["' + '"]["'.join(where.split(".")) + '"]'
-            msg += f": fields of the manifest are read as {shown}, or as obj.at({where!r})"
-        raise AttributeError(msg, name=name, obj=self)
+            Raises:
+                AttributeError: always; Python calls this method for missing attributes alone.
+            """
+            msg = f"'KubeObject' object has no attribute {name!r}"
+            if not name.startswith("_"):
+                field = _camel(name)
+                where = f"metadata.{field}" if field in _METADATA_FIELDS else field
+                shown = 'obj["' + '"]["'.join(where.split(".")) + '"]'
+                msg += f": fields of the manifest are read as {shown}, or as obj.at({where!r})"
+            raise AttributeError(msg, name=name, obj=self)
 
     def at(self, path: str | Sequence[str | int], default: Any = None) -> Any:
         """The value at a path, or the default where the path leads nowhere.
