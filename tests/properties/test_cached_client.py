@@ -131,7 +131,7 @@ class WorldClient:
 
 @dataclass
 class Play:
-    """One schedule, and what was wrong in it."""
+    """One schedule, and the number of its reads."""
 
     seed: int
     storage: Storage
@@ -140,6 +140,7 @@ class Play:
     streams_lists: bool = True
     tells: bool = True
     world: World = field(default_factory=World)
+    began: int = 0
     reads: int = 0
     from_cache: int = 0
 
@@ -151,6 +152,9 @@ class Play:
         client.tells = self.tells
         for name in NAMES[:3]:
             world.write(name, app="x")
+        # Lists may be some revisions behind, but not so many that they would be of a time before the beginning.
+        world.revision += 10
+        self.began = world.revision - 10
         factory = SharedInformerFactory(
             client, backoff=Backoff(rng=rng), storage=self.storage, own_writes=self.own_writes
         )
@@ -220,6 +224,7 @@ class Play:
     def _states(self, key: ObjectKey, since: int) -> list[KubeObject | None]:
         """Every state that an object had from a revision on until now; `None` where it was not there."""
         states: list[KubeObject | None] = [None]
+        since = max(since, self.began)
         for change in self.world.history:
             if change.new.key == key:
                 state = change.new if key in self.world.at(change.revision) else None
@@ -266,11 +271,11 @@ def options_of(rng: random.Random) -> dict[str, Any]:
 
 
 def play(script: list[tuple[Any, ...]], make: Any = CachedClient, **options: Any) -> Play:
-    options = {"seed": 0, "storage": "plain"} | options
+    settings: dict[str, Any] = {"seed": 0, "storage": "plain", **options}
     with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0)) as runner:
 
         async def run() -> Play:
-            stage = Play(**options)
+            stage = Play(**settings)
             try:
                 await stage.run(script, make)
             except ExceptionGroup as group:
