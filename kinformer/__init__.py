@@ -106,7 +106,7 @@ if TYPE_CHECKING:
     from kinformer.operators.status_conditions import StatusCondition
     from kinformer.reflector.trim import Trim
     from kinformer.resources import Resource
-    from kinformer.scope import Shard
+    from kinformer.scope import Fields, Labels, Namespaces, Scope, Shard
     from kinformer.status import InformerState, InformerStatus
     from kinformer.workqueue import Debounce, RateLimitingQueue, WorkQueue
 
@@ -141,6 +141,7 @@ __all__ = [
     "EventStream",
     "ExpiredError",
     "FieldSelector",
+    "Fields",
     "Finalizer",
     "ForbiddenError",
     "HandlerRegistration",
@@ -155,6 +156,7 @@ __all__ = [
     "KinformerError",
     "KubeObject",
     "LabelSelector",
+    "Labels",
     "LeaderElector",
     "Leadership",
     "LeadershipLostError",
@@ -164,6 +166,7 @@ __all__ = [
     "MethodNotAllowedError",
     "Metrics",
     "MissingDependencyError",
+    "Namespaces",
     "NotFoundError",
     "NotStartedError",
     "ObjectError",
@@ -174,6 +177,7 @@ __all__ = [
     "Resource",
     "ResourceVersionTooLargeError",
     "RetryPolicy",
+    "Scope",
     "SelectorError",
     "ServerError",
     "ServerTimeoutError",
@@ -303,6 +307,10 @@ _HOME = {
     "owned_by": "operators.owners",
     "retry_on_conflict": "operators.conflicts",
     "Shard": "scope",
+    "Scope": "scope",
+    "Namespaces": "scope",
+    "Labels": "scope",
+    "Fields": "scope",
     "CacheSnapshot": "cache.snapshot",
     "set_time_slice": "_time_slice",
     "Trim": "reflector.trim",

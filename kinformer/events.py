@@ -93,10 +93,15 @@ class Deleted(msgspec.Struct, Generic[T], frozen=True, gc=False):
         obj: its last state. If the deletion itself was missed (it fell into a gap of the watch and showed in the next
             list), this is the last state that was seen.
         final_state_known: whether `obj` is the state it was deleted in (client-go: not a DeletedFinalStateUnknown).
+        out_of_scope: whether the object was not deleted, as far as is known: the scope of the informer changed, or the
+            labels of its namespace did, and the object lies outside now. Code that cleans up after deleted objects must
+            leave such an object alone. A server says DELETED also when an object stops to match a selector. A watch
+            cannot distinguish that from a deletion, and this is false then: see `SharedInformer.find`.
     """
 
     obj: T
     final_state_known: bool = True
+    out_of_scope: bool = False
 
     @property
     def source(self) -> KubeObject:

@@ -33,6 +33,8 @@ class DeltaType(enum.IntEnum):
     """The object was in a list: it may be new, changed or unchanged."""
     SYNC = 5
     """The object is in the cache, and a resync was requested."""
+    LEFT = 6
+    """The object is outside of the scope from now on. As far as is known, it exists."""
 
 
 class Delta(msgspec.Struct, frozen=True, gc=False):

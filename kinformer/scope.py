@@ -1,20 +1,37 @@
-"""Scopes: which objects of a resource an informer, a list or a watch covers; and shards, one way to divide them."""
+"""Scopes: which objects of a resource an informer, a list or a watch covers; and shards, one way to divide them.
+
+    Namespaces("team-a", "team-b") | Namespaces(labels="tenant=x") | Namespaces(glob="dev-*") & Labels("app=db")
+
+Scopes are values: they are compared by meaning, `|` makes the union of two, and `&` what both have in common.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias, TypedDict
 
+from kinformer._scope_terms import ALL_FIELDS, ALL_LABELS, NamespaceRule, ScopePart, ScopeTerm, parts_of, simplified
 from kinformer.labels import FieldSelector, LabelSelector
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from kinformer.labels import SelectorInput
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
-__all__ = ["FieldSelectorInput", "Scope", "ScopeSettings", "ScopedResource", "Shard"]
+__all__ = [
+    "FieldSelectorInput",
+    "Fields",
+    "Labels",
+    "Namespaces",
+    "Scope",
+    "ScopePart",
+    "ScopeSettings",
+    "ScopedResource",
+    "Shard",
+]
 
 FieldSelectorInput: TypeAlias = "str | Mapping[str, str] | FieldSelector | None"
 """A field selector as callers give it: "spec.nodeName=node-1", {"spec.nodeName": "node-1"}, or a parsed one."""
@@ -98,49 +115,50 @@ class ScopeSettings(TypedDict, total=False):
     call the latter `selector`.
 
     Attributes:
-        namespace: the only namespace to cover; `None` for all, or for the default of a factory.
+        namespace: the only namespace to cover, or several; `None` for all, or for the default of a factory.
         label_selector: only objects with such labels; the server selects.
         field_selector: only objects with such fields; the server selects.
         metadata_only: fetch only the metadata of objects (PartialObjectMetadata).
         shard: only a share of the objects, if several programs divide the work.
     """
 
-    namespace: str | None
+    namespace: str | Sequence[str] | None
     label_selector: SelectorInput
     field_selector: FieldSelectorInput
     metadata_only: bool
     shard: Shard | None
 
 
-_ALL_LABELS: Final = LabelSelector()
-_ALL_FIELDS: Final = FieldSelector()
+_NAMESPACE_NAME: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+"""RFC 1123 label, as the API server requires of the name of a namespace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Which objects of a resource are covered.
+    """Which objects of a resource are covered: a union of terms.
 
-    Scopes are compared by meaning: those of "a=1,b=2" and of "b==2,a=1" are equal.
+    Make one with `Namespaces`, `Labels` and `Fields`, and combine them: `a | b` covers what either covers, `a & b`
+    what both cover. Scopes are compared by meaning, as far as their selectors show: those of "a=1,b=2" and of
+    "b==2,a=1" are equal, and a term that lies within another one does not count.
 
     Attributes:
-        namespace: the only namespace; "" for all.
-        label_selector: which labels; the empty selector selects all objects.
-        field_selector: which fields.
+        terms: the terms, in a fixed order; none for a scope that covers nothing.
         metadata_only: whether only the metadata of objects is fetched.
         shard: the share of the objects; `None` for all.
     """
 
-    namespace: str = ""
-    label_selector: LabelSelector = _ALL_LABELS
-    field_selector: FieldSelector = _ALL_FIELDS
+    terms: tuple[ScopeTerm, ...] = (ScopeTerm(),)
     metadata_only: bool = False
     shard: Shard | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "terms", simplified(self.terms))
 
     @classmethod
     def of(
         cls,
         *,
-        namespace: str | None = None,
+        namespace: str | Sequence[str] | None = None,
         label_selector: SelectorInput = None,
         field_selector: FieldSelectorInput = None,
         metadata_only: bool = False,
@@ -150,23 +168,173 @@ class Scope:
 
         Raises:
             SelectorError: a selector does not parse.
+            ValueError: an empty list of namespaces.
         """
+        if namespace is not None and not isinstance(namespace, str):
+            names = _checked_names(tuple(namespace))
+            if not names:
+                msg = "namespace=[] names no namespace: name some, or None for all"
+                raise ValueError(msg)
+        else:
+            names = (namespace or "",)
+        labels, fields = LabelSelector.parse(label_selector), FieldSelector.parse(field_selector)
         return cls(
-            namespace=namespace or "",
-            label_selector=LabelSelector.parse(label_selector),
-            field_selector=FieldSelector.parse(field_selector),
+            terms=tuple(ScopeTerm(NamespaceRule(name), labels, fields) for name in names),
             metadata_only=metadata_only,
             shard=shard,
         )
 
+    @classmethod
+    def nothing(cls) -> Self:
+        """Return the scope that covers no object: a start for `set_scope`."""
+        return cls(terms=())
+
+    @property
+    def namespace(self) -> str:
+        """The only namespace; "" if the scope covers several or all."""
+        names = {term.namespaces.name for term in self.terms}
+        return names.pop() if len(names) == 1 else ""
+
+    @property
+    def label_selector(self) -> LabelSelector:
+        """The label selector of a scope of one term; the empty one if there are several."""
+        return self.terms[0].labels if len(self.terms) == 1 else ALL_LABELS
+
+    @property
+    def field_selector(self) -> FieldSelector:
+        """The field selector of a scope of one term; the empty one if there are several."""
+        return self.terms[0].fields if len(self.terms) == 1 else ALL_FIELDS
+
+    @property
+    def is_live(self) -> bool:
+        """True if the covered namespaces are known only from a watch of the Namespace objects."""
+        return any(term.namespaces.is_live for term in self.terms)
+
+    @property
+    def is_single(self) -> bool:
+        """True if one list and one watch cover it, now and always."""
+        return len(self.terms) == 1 and not self.is_live
+
+    @property
+    def is_namespaced(self) -> bool:
+        """True if it says anything about namespaces."""
+        return any(term.namespaces != NamespaceRule() for term in self.terms)
+
+    def parts(self, namespaces: Mapping[str, Mapping[str, str]] | None = None) -> frozenset[ScopePart]:
+        """Return the lists and watches that cover the scope; none of them lies within another.
+
+        Args:
+            namespaces: the labels of each existing namespace, by name; needed by a scope that `is_live`.
+        """
+        return parts_of(self.terms, namespaces)
+
+    def __or__(self, other: Scope) -> Scope:
+        """Return the scope of what either covers.
+
+        Raises:
+            ValueError: one is of metadata only or of a shard, and the other is not.
+        """
+        if not isinstance(other, Scope):
+            return NotImplemented
+        if (self.metadata_only, self.shard) != (other.metadata_only, other.shard):
+            msg = "scopes of one informer have metadata_only and shard in common: give both sides of | the same"
+            raise ValueError(msg)
+        return replace(self, terms=(*self.terms, *other.terms))
+
+    def __and__(self, other: Scope) -> Scope:
+        """Return the scope of what both cover.
+
+        Raises:
+            ValueError: they are of two different shards.
+        """
+        if not isinstance(other, Scope):
+            return NotImplemented
+        if self.shard is not None and other.shard is not None and self.shard != other.shard:
+            msg = f"no scope is both {self.shard.name} and {other.shard.name}"
+            raise ValueError(msg)
+        met = [one.meets(two) for one in self.terms for two in other.terms]
+        return Scope(
+            terms=tuple(term for term in met if term is not None),
+            metadata_only=self.metadata_only or other.metadata_only,
+            shard=self.shard or other.shard,
+        )
+
     def __str__(self) -> str:
-        """Return the scope in words, without its namespace; "" if it leaves nothing out."""
-        parts = [str(selector) for selector in (self.label_selector, self.field_selector) if selector]
+        """Return the scope in words, without its namespace if it has only one; "" if it leaves nothing out."""
+        if not self.terms:
+            parts = ["nothing"]
+        elif self.is_single:
+            parts = [str(selector) for selector in (self.label_selector, self.field_selector) if selector]
+        else:
+            parts = [" or ".join(str(term) or "everything" for term in self.terms)]
         if self.metadata_only:
             parts.append("metadata only")
         if self.shard is not None:
             parts.append(self.shard.name)
         return "; ".join(parts)
+
+
+def Namespaces(*names: str, glob: str = "", labels: SelectorInput = None) -> Scope:  # noqa: N802 - reads as a value
+    """Return the scope of some namespaces. All given conditions must hold; of the names, one.
+
+        Namespaces("team-a", "team-b")
+        Namespaces(glob="team-*")
+        Namespaces(labels="tenant=x") & Labels("app=db")
+
+    With `glob` or `labels` the namespaces are followed while they come, go and change their labels. That needs the
+    right to list and watch namespaces (metadata only), and no right in the whole cluster otherwise.
+
+    Args:
+        names: names of namespaces.
+        glob: a pattern of names, as in `fnmatch`; case counts.
+        labels: labels of the Namespace objects.
+
+    Raises:
+        ValueError: nothing is given, or a name cannot be one.
+        SelectorError: the label selector does not parse.
+    """
+    if not names and not glob and not labels:
+        msg = (
+            "Namespaces() names nothing: give names, glob= or labels=; Scope() is all namespaces, Scope.nothing() none"
+        )
+        raise ValueError(msg)
+    rule = NamespaceRule("", (glob,) if glob else (), LabelSelector.parse(labels))
+    found = [NamespaceRule(name).meets(rule) for name in _checked_names(names)] if names else [rule]
+    return Scope(terms=tuple(ScopeTerm(one) for one in found if one is not None))
+
+
+def Labels(selector: SelectorInput) -> Scope:  # noqa: N802 - reads as a value
+    """Return the scope of the objects with some labels: `Labels("app=db")`. The server selects.
+
+    Raises:
+        SelectorError: the selector does not parse.
+    """
+    return Scope.of(label_selector=selector)
+
+
+def Fields(selector: FieldSelectorInput) -> Scope:  # noqa: N802 - reads as a value
+    """Return the scope of the objects with some fields: `Fields("spec.nodeName=node-1")`. The server selects.
+
+    Raises:
+        SelectorError: the selector does not parse.
+    """
+    return Scope.of(field_selector=selector)
+
+
+def _checked_names(names: Iterable[object]) -> tuple[str, ...]:
+    found: list[str] = []
+    for name in names:
+        if isinstance(name, str) and _NAMESPACE_NAME.fullmatch(name):
+            found.append(name)
+            continue
+        hint = ""
+        if isinstance(name, str):
+            hint = "; for a pattern use glob=" if set(name) & set("*?[") else ""
+        elif isinstance(name, list | tuple | set | frozenset):
+            hint = "; give several as Namespaces(*names)"
+        msg = f"{name!r} cannot be the name of a namespace{hint}"
+        raise ValueError(msg)
+    return tuple(found)
 
 
 _WHOLE: Final = Scope()
@@ -188,12 +356,13 @@ class ScopedResource:
     scope: Scope = _WHOLE
 
     def __post_init__(self) -> None:
-        if self.scope.namespace and not self.resource.namespaced:
-            msg = f"{self.resource.qualified} are cluster-scoped; leave namespace={self.scope.namespace!r} out"
+        if self.scope.is_namespaced and not self.resource.namespaced:
+            given = f"namespace={self.scope.namespace!r}" if self.scope.namespace else "their namespaces"
+            msg = f"{self.resource.qualified} are cluster-scoped; leave {given} out"
             raise ValueError(msg)
 
     def __str__(self) -> str:
         """Return the name of the informer: "pods.v1 in shop (app=web)"."""
-        where = f" in {self.scope.namespace}" if self.scope.namespace else ""
+        where = f" in {self.scope.namespace}" if self.scope.is_single and self.scope.namespace else ""
         which = f" ({self.scope})" if str(self.scope) else ""
         return f"{self.resource.full_name}{where}{which}"

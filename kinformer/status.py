@@ -20,6 +20,7 @@ __all__ = [
     "Health",
     "InformerState",
     "InformerStatus",
+    "ScopeStatus",
     "StatusRecord",
     "class_of",
     "error_name",
@@ -70,6 +71,33 @@ class Changes(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeStatus:
+    """One part of a scope at one moment: one list and watch. Times are the event loop's (seconds).
+
+    Attributes:
+        scope: the part in words: "in shop (app=db)", "all namespaces".
+        state: the state of its list and watch.
+        since: when it came into that state.
+        has_synced: whether its first list has come.
+        objects: number of objects that it holds; others may hold some of them, too.
+        received_version: the version up to which everything was received.
+        failures: number of failures in a row; 0 when all is well.
+        last_error: the last error, also when it has been overcome since; `None` if there was none.
+        retry_at: while waiting, when the next try is due.
+    """
+
+    scope: str
+    state: InformerState
+    since: float
+    has_synced: bool
+    objects: int
+    received_version: str
+    failures: int
+    last_error: BaseException | None
+    retry_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InformerStatus:
     """An informer at one moment. Times are the event loop's (`loop.time()`, seconds).
 
@@ -105,6 +133,8 @@ class InformerStatus:
         sharding: where a shard is filtered: by the "server" (feature gate ShardedListAndWatch), "here", or "unknown" as
             long as too few objects came to tell; "" without a shard.
         foreign_events: number of objects and events of other shards that the server has sent.
+        scopes: each part of the scope, if the informer was made with `scope=`; the other attributes are of the whole:
+            the worst state, the sums of counts.
     """
 
     state: InformerState
@@ -134,6 +164,7 @@ class InformerStatus:
     storage: StorageStatus
     sharding: str = ""
     foreign_events: int = 0
+    scopes: tuple[ScopeStatus, ...] = ()
 
     @property
     def relists(self) -> int:
@@ -210,6 +241,7 @@ class StatusRecord:
         changes: Changes,
         sharding: str = "",
         foreign_events: int = 0,
+        scopes: tuple[ScopeStatus, ...] = (),
     ) -> InformerStatus:
         """Return the status as it is now."""
         well = self.is_well(now)
@@ -241,6 +273,7 @@ class StatusRecord:
             storage=storage,
             sharding=sharding,
             foreign_events=foreign_events,
+            scopes=scopes,
         )
 
 

@@ -50,6 +50,64 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "what left a scope comes back by older news",
+        "cache/membership.py::Membership._raise_floor",
+        "if any(part.version < version for part in self._parts_near(key)):",
+        "if False:",
+    ),
+    Mutant(
+        "a floor is forgotten before all parts have passed it",
+        "cache/membership.py::Membership._forget_floors",
+        "min((part.version for part in self._parts), default=None)",
+        "max((part.version for part in self._parts), default=None)",
+    ),
+    Mutant(
+        "news that a part read before it was let go counts",
+        "cache/membership.py::Membership.close",
+        "part.closed = True",
+        "pass",
+    ),
+    Mutant(
+        "an object leaves the union with the first part that loses it",
+        "cache/membership.py::Membership._is_member",
+        "any(key in part.keys for part in self._parts_near(key))",
+        "False",
+    ),
+    Mutant(
+        "an object that moves from one part to another is told to be gone",
+        "cache/membership.py::Membership._departs",
+        """
+        if any((come_to if other is part else other.version) < departure.version for other in near):
+            self._held[key] = departure
+            return False
+        """,
+        "",
+    ),
+    Mutant(
+        "an object in two parts is told twice",
+        "cache/membership.py::Membership.listed",
+        "known is None or version_number(obj.resource_version) > version_number(known.resource_version)",
+        "True",
+    ),
+    Mutant(
+        "the first list of a new part may be older than the others",
+        "informer/_scope_reflector.py::ScopeReflector._begin",
+        "if newest:",
+        "if False:",
+    ),
+    Mutant(
+        "the old parts of a scope go before the new ones have listed",
+        "informer/_scope_reflector.py::ScopeReflector._is_unsettled",
+        "any(part.wanted and not part.is_settled for part in self._parts.values())",
+        "False",
+    ),
+    Mutant(
+        "what leaves a scope is told as a deletion",
+        "cache/_process_deltas.py::_apply",
+        "Deleted(known, final_state_known=False, out_of_scope=True)",
+        "Deleted(known, final_state_known=False)",
+    ),
+    Mutant(
         "a relist forgets deletions",
         "cache/delta_fifo.py::DeltaFIFO.replacing",
         """

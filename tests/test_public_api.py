@@ -161,8 +161,8 @@ def test_the_public_api_is_the_recorded_one() -> None:
         pytest.fail("\n".join(["the public API has changed:", *changes, "", remedy]), pytrace=False)
 
 
-def test_the_delta_types_are_those_of_client_go() -> None:
-    assert [kind.name for kind in DeltaType] == ["ADDED", "UPDATED", "DELETED", "REPLACED", "SYNC"]
+def test_the_delta_types_are_those_of_client_go_and_one_for_scopes_that_change() -> None:
+    assert [kind.name for kind in DeltaType] == ["ADDED", "UPDATED", "DELETED", "REPLACED", "SYNC", "LEFT"]
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def test_calls_take_what_the_design_says() -> None:
     assert (Added.__match_args__, Updated.__match_args__, Deleted.__match_args__) == (
         ("obj", "initial"),
         ("old", "new"),
-        ("obj", "final_state_known"),
+        ("obj", "final_state_known", "out_of_scope"),
     )
     assert ObjectKey("default", "web-0") == ObjectKey(namespace="default", name="web-0")
 

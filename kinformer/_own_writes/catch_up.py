@@ -11,7 +11,7 @@ informer has field selectors. See docs/design/0007-read-your-own-writes.md.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from kinformer._own_writes.feed import AnnouncesWrites
 from kinformer._own_writes.pending import Outcome, PendingWrite
@@ -23,9 +23,26 @@ if TYPE_CHECKING:
 
     from kinformer._own_writes.feed import Write
     from kinformer._own_writes.pending import PendingWrites
-    from kinformer.listwatch import ListerWatcher
+    from kinformer.resources import Resource
 
 __all__ = ["OwnWrites"]
+
+
+class CoversObjects(Protocol):
+    """The part of a source that decides about written objects; see `ListerWatcher`."""
+
+    @property
+    def resource(self) -> Resource:
+        """The resource of the objects."""
+        ...
+
+    def covers(self, obj: KubeObject) -> bool | None:
+        """Return whether lists and watches would have this object; `None` if only the server knows."""
+        ...
+
+    def as_listed(self, obj: KubeObject) -> KubeObject:
+        """A whole object, as lists and watches would bring it."""
+        ...
 
 
 class OwnWrites:
@@ -37,7 +54,7 @@ class OwnWrites:
         observe: takes an answer into the cache if it is newer than the cached object.
     """
 
-    def __init__(self, source: ListerWatcher, pending: PendingWrites, observe: Callable[[KubeObject], bool]) -> None:
+    def __init__(self, source: CoversObjects, pending: PendingWrites, observe: Callable[[KubeObject], bool]) -> None:
         self._source = source
         self._pending = pending
         self._observe = observe

@@ -74,6 +74,12 @@ def _apply(delta: Delta, indexer: InformerIndexer, events: list[Event], initial:
         # Only a deletion that a watch brought has a state newer than the cached one.
         events.append(Deleted(obj if delta.final_state_known else known, delta.final_state_known))
         return 1
+    if kind is _LEFT:
+        if known is None:
+            return 0
+        indexer.delete(key)
+        events.append(Deleted(known, final_state_known=False, out_of_scope=True))
+        return 1
     deletions = 0
     if known is not None:
         new, old = obj.metadata, known.metadata
@@ -106,3 +112,4 @@ def _is_older(obj: KubeObject, than: KubeObject) -> bool:
 _UPDATED: Final = DeltaType.UPDATED
 _DELETED: Final = DeltaType.DELETED
 _REPLACED: Final = DeltaType.REPLACED
+_LEFT: Final = DeltaType.LEFT

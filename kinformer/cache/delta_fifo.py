@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from kinformer.errors import StoppedError
 from kinformer.listwatch import Delta, DeltaType
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Delta", "DeltaFIFO", "DeltaType", "Deltas", "KnownObjects", "Popped", "VersionMark"]
 
+
+_GONE: Final = frozenset({DeltaType.DELETED, DeltaType.LEFT})
+
+_HELD: Final = 1 << 62
+"""A number of initial keys that is never reached."""
 
 Deltas = list[Delta]
 """All changes of one object since its key was last popped, oldest first."""
@@ -183,17 +188,43 @@ class DeltaFIFO:
 
     def leave_out(self, key: ObjectKey) -> None:
         """Queue the deletion of the object known under a key, because its present state cannot be used."""
-        last = self._last_known(key)
+        last = self.last_known(key)
         if last is not None:
             self._populated = True
             self._append(key, Delta(DeltaType.DELETED, last, final_state_known=False))
+
+    def replaced(self, key: ObjectKey, obj: KubeObject) -> None:
+        """Queue an object that a list of one part has."""
+        self._append(key, Delta(DeltaType.REPLACED, obj))
+
+    def let_go(self, key: ObjectKey) -> None:
+        """Queue that the object known under a key is outside of the scope from now on."""
+        last = self.last_known(key)
+        if last is not None:
+            self._append(key, Delta(DeltaType.LEFT, last))
+
+    def hold_initial(self) -> None:
+        """Count everything as initial until `release_initial`: several lists make up the first one."""
+        self._populated = True
+        self._initial_left = _HELD
+
+    def release_initial(self) -> None:
+        """End what `hold_initial` began: what is queued now is the last of the initial objects."""
+        self._initial_left = len(self)
+        self._wakeup.set()
 
     def replace(self, objects: Iterable[KubeObject]) -> None:
         """Queue a whole list: each object as Replaced, and first the deletion of everything known that it lacks."""
         for _ in self.replacing({obj.key: obj for obj in objects}, slice_size=1 << 62):
             pass
 
-    def replacing(self, by_key: Mapping[ObjectKey, KubeObject], *, slice_size: int) -> Iterator[None]:
+    def replacing(
+        self,
+        by_key: Mapping[ObjectKey, KubeObject],
+        *,
+        slice_size: int,
+        version: int = 0,  # noqa: ARG002 - a whole list is right whatever its version
+    ) -> Iterator[None]:
         """Do as `replace`, in slices: yield after each `slice_size` keys, so that the caller can let other tasks run.
 
         All deletions are queued before the first yield. Between the yields anything may be popped. A change that is
@@ -322,15 +353,16 @@ class DeltaFIFO:
         queued = self._items.get(key)
         return queued if queued is not None or not self._left else self._taking.get(key)
 
-    def _last_known(self, key: ObjectKey) -> KubeObject | None:
+    def last_known(self, key: ObjectKey) -> KubeObject | None:
+        """The newest state of an object, queued or cached; `None` if it is not there, or is about to go."""
         queued = self._queued(key)
         if queued is not None:
             last = _last_of(queued)
-            return None if last.type is DeltaType.DELETED else last.object
+            return None if last.type in _GONE else last.object
         return None if self._known is None else self._known.get_by_key(key)
 
     def _append_lost(self, key: ObjectKey, *, first: bool) -> None:
-        last = self._last_known(key)
+        last = self.last_known(key)
         if last is not None:
             self._append(key, Delta(DeltaType.DELETED, last, final_state_known=False))
             # Also a key that a resync has queued: it was not counted then, and it will be popped as well.

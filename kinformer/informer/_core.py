@@ -16,6 +16,8 @@ from kinformer.informer._failure_handling import FailureHandling
 from kinformer.informer._handler_task import HandlerTask
 from kinformer.informer._life_cycle import LifeCycle
 from kinformer.informer._relists import Relists
+from kinformer.informer._scope_reflector import ScopeReflector
+from kinformer.informer._scoped_source import ScopedSource
 from kinformer.informer._waits import CacheWaits
 from kinformer.informer._written_objects import WrittenObjects
 from kinformer.informer.event_stream import EventStream
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kinformer.backoff import Backoff
+    from kinformer.cache.part_queue import PartQueue
     from kinformer.cache.storage import Storage
     from kinformer.errors import IndexFunctionError, KinformerError, ObjectError
     from kinformer.events import EventHandler
@@ -90,7 +93,7 @@ class InformerCore:
 
     def __init__(
         self,
-        source: ListerWatcher,
+        source: ListerWatcher | ScopedSource,
         *,
         name: str,
         namespace: str = "",
@@ -125,27 +128,38 @@ class InformerCore:
         self.indexer = indexer = InformerIndexer(on_error=self._index_failed) if compact is None else compact
         self.lister = Lister(indexer, source.resource, namespace)
         self.fifo = DeltaFIFO(indexer)
-        machine = ReflectorMachine(
-            streaming=StreamingMemory() if streaming is None else streaming, watch_seconds=watch_seconds
-        )
-        if backoff is not None:
-            machine.backoff = backoff
-        self.reflector = reflector = Reflector(
-            source,
-            self.fifo,
-            name=name,
-            machine=machine,
-            status=record,
-            transform=transform,
-            trim=trim,
-            cached=indexer.known_as,
-            pack=None if compact is None else compact.pack,
-            on_error=self._reflector_failed,
-            give_up_after=give_up_after,
-            on_give_up=failures.go_on_after,
-            stream_deadline=stream_deadline,
-            metrics=metrics,
-        )
+        memory = StreamingMemory() if streaming is None else streaming
+
+        def make(source: ListerWatcher, fifo: DeltaFIFO | PartQueue, **callbacks: Any) -> Reflector:
+            machine = ReflectorMachine(streaming=memory, watch_seconds=watch_seconds)
+            if backoff is not None:
+                machine.backoff = backoff
+            return Reflector(
+                source,
+                fifo,
+                name=name,
+                machine=machine,
+                transform=transform,
+                trim=trim,
+                cached=indexer.known_as,
+                pack=None if compact is None else compact.pack,
+                give_up_after=give_up_after,
+                stream_deadline=stream_deadline,
+                metrics=metrics,
+                **callbacks,
+            )
+
+        callbacks: dict[str, Any] = {
+            "status": record,
+            "on_error": self._reflector_failed,
+            "on_give_up": failures.go_on_after,
+        }
+        reflector: Reflector | ScopeReflector
+        if isinstance(source, ScopedSource):
+            reflector = ScopeReflector(source, self.fifo, make=make, **callbacks)
+        else:
+            reflector = make(source, self.fifo, **callbacks)
+        self.reflector = reflector
         self.dispatcher = dispatcher = Dispatcher(
             self.fifo, indexer, name=name, on_synced=self._synced, on_listed=self._listed
         )
@@ -159,6 +173,12 @@ class InformerCore:
         """The registered handlers."""
         return tuple(self._registrations[task] for task in self.dispatcher.handlers)
 
+    @property
+    def present_record(self) -> StatusRecord:
+        """The record, brought up to date with all parts of the scope."""
+        self.reflector.refresh()
+        return self.record
+
     def start(self) -> None:
         """Start to list and watch, in the background of the running loop.
 
@@ -170,8 +190,10 @@ class InformerCore:
     def status(self) -> InformerStatus:
         """Return the present status. Any thread may call it."""
         dispatcher, source = self.dispatcher, self.source
-        return self.record.snapshot(
-            self.life_cycle.clock(),
+        now = self.life_cycle.clock()
+        return self.present_record.snapshot(
+            now,
+            scopes=self.reflector.scopes(now),
             has_synced=dispatcher.has_synced,
             resource_version=dispatcher.resource_version,
             storage=self.indexer.storage_status,
@@ -265,7 +287,7 @@ class InformerCore:
         self.failures.of_index(error, self.life_cycle.clock())
 
     def _reflector_failed(self, error: KinformerError) -> None:
-        self.failures.of_reflector(error, synced=self.dispatcher.has_synced)
+        self.failures.of_reflector(error, synced=self.dispatcher.has_synced, of_all=self.reflector.refuses_all)
 
 
 def _nothing() -> None:

@@ -46,9 +46,15 @@ class FailureHandling:
         self._record = record
         self._metrics = metrics
 
-    def of_reflector(self, error: KinformerError, *, synced: bool) -> None:
-        """Handle a failed list or watch. The reflector has recorded and logged it."""
-        if not synced and isinstance(error, _REFUSALS):
+    def of_reflector(self, error: KinformerError, *, synced: bool, of_all: bool) -> None:
+        """Handle a failed list or watch. The reflector has recorded and logged it.
+
+        Args:
+            error: the failure.
+            synced: whether the first list is in the cache.
+            of_all: whether a refusal is one of all objects, and not of a part of the scope.
+        """
+        if not synced and of_all and isinstance(error, _REFUSALS):
             self.refusal = error
             self.on_refused()
         self.listeners.tell(error)

@@ -6,11 +6,15 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from kinformer.errors import WaitTimeoutError
+from kinformer.informer._scope_reflector import ScopeReflector
+from kinformer.scope import ScopedResource
 
 if TYPE_CHECKING:
     from kinformer.informer._failure_handling import FailureHandling
     from kinformer.informer._life_cycle import LifeCycle
     from kinformer.reflector._reflector import Reflector
+    from kinformer.resources import Resource
+    from kinformer.scope import Scope
 
 __all__ = ["Relists"]
 
@@ -25,12 +29,15 @@ class Relists:
         failures: explains why a list does not come.
     """
 
-    def __init__(self, name: str, reflector: Reflector, life_cycle: LifeCycle, failures: FailureHandling) -> None:
+    def __init__(
+        self, name: str, reflector: Reflector | ScopeReflector, life_cycle: LifeCycle, failures: FailureHandling
+    ) -> None:
         self._name = name
         self._reflector = reflector
         self._life_cycle = life_cycle
         self._failures = failures
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._listed = 0
 
     async def relist(self, timeout: float | None) -> None:
         """List again, and wait until the cache is equal to that list; see `SharedInformer.relist`.
@@ -51,6 +58,41 @@ class Relists:
             msg = f"{self._name} is not listed again after {timeout} s{self._failures.trouble}"
             raise WaitTimeoutError(msg) from error
 
+    @property
+    def scope(self) -> Scope | None:
+        """The scope of the moment, if it may change."""
+        return self._reflector.scope if isinstance(self._reflector, ScopeReflector) else None
+
+    async def set_scope(self, resource: Resource, scope: Scope, timeout: float | None) -> None:
+        """Cover another scope; see `SharedInformer.set_scope`.
+
+        Raises:
+            TypeError: the scope is fixed.
+            ValueError: the scope cannot be one of this informer.
+            WaitTimeoutError: not in time.
+            StoppedError: the informer has ended, or ended before that.
+        """
+        reflector = self._reflector
+        if not isinstance(reflector, ScopeReflector):
+            msg = f"the scope of {self._name} is fixed: ask for the informer with scope= to change it later"
+            raise TypeError(msg)
+        self._life_cycle.refuse_if_stopped("its scope was not changed")
+        before = reflector.scope
+        if (scope.metadata_only, scope.shard) != (before.metadata_only, before.shard):
+            msg = f"{self._name}: metadata_only and shard cannot change while it runs; make another informer"
+            raise ValueError(msg)
+        ScopedResource(resource, scope)
+        try:
+            async with asyncio.timeout(timeout):
+                number = await reflector.set_scope(scope)
+                if number > self._listed:
+                    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                    self._waiting.append((number, done))
+                    await done
+        except TimeoutError as error:
+            msg = f"the cache of {self._name} does not show its new scope after {timeout} s{self._failures.trouble}"
+            raise WaitTimeoutError(msg) from error
+
     def reconnect(self) -> None:
         """Close the watch and open another one; see `SharedInformer.reconnect`.
 
@@ -63,6 +105,7 @@ class Relists:
 
     def listed(self, lists: int) -> None:
         """End the waits for the first `lists` lists: they are completely in the cache."""
+        self._listed = lists
         for number, done in self._waiting:
             if number <= lists and not done.done():
                 done.set_result(None)

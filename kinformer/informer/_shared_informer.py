@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kinformer.cache.storage import Storage
     from kinformer.errors import KinformerError
     from kinformer.events import Delivery, EventHandler
+    from kinformer.informer._scoped_source import ScopedSource
     from kinformer.informer._waiters import Predicate
     from kinformer.informer.event_stream import EventStream
     from kinformer.informer.registration import HandlerRegistration
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from kinformer.reflector._state_machine import StreamingMemory
     from kinformer.reflector.trim import Trim
     from kinformer.resources import Resource
-    from kinformer.scope import Shard
+    from kinformer.scope import Scope, Shard
     from kinformer.status import InformerStatus
 
 __all__ = ["SharedInformer", "core_of"]
@@ -89,7 +90,7 @@ class SharedInformer:
 
     def __init__(
         self,
-        source: ListerWatcher,
+        source: ListerWatcher | ScopedSource,
         *,
         name: str = "",
         namespace: str = "",
@@ -179,7 +180,7 @@ class SharedInformer:
         After watches that failed and brought nothing, a new watch counts only when it brings something, or has been
         open for longer than any of them was.
         """
-        return self._core.record.is_well(self._core.life_cycle.clock())
+        return self._core.present_record.is_well(self._core.life_cycle.clock())
 
     def is_fresh(self, max_age: float) -> bool:
         """Return whether the cache is known to be at most `max_age` seconds old.
@@ -195,7 +196,7 @@ class SharedInformer:
         if max_age < 0:
             msg = f"max_age={max_age!r} makes no sense: give the highest allowed age in seconds"
             raise ValueError(msg)
-        contact = self._core.record.last_contact
+        contact = self._core.present_record.last_contact
         return (
             self.has_synced
             and not self.stopped
@@ -217,6 +218,32 @@ class SharedInformer:
     def shard(self) -> Shard | None:
         """Shard of the objects that the informer covers; `None` if it covers all."""
         return getattr(self._core.source, "shard", None)
+
+    @property
+    def scope(self) -> Scope | None:
+        """The scope that the informer covers now, if it was made with `scope=`; else `None`."""
+        return self._core.relists.scope
+
+    async def set_scope(self, scope: Scope, timeout: float | None = None) -> None:
+        """Cover another scope from now on; return when the cache shows it.
+
+        Objects that stay in the scope are not listed again, and handlers get no event of them. New parts are listed
+        while the old watches go on; their objects come as `Added`. Objects that are outside now come as `Deleted` with
+        `out_of_scope`, after all new parts have listed. A part that the server refuses does not hold up the others; see
+        `status.scopes`. If cancelled, the switch goes on; of two that overlap, the later one counts. Before the start,
+        the scope is the one to begin with.
+
+        Args:
+            scope: the scope, with the `metadata_only` and the shard of the present one.
+            timeout: seconds to wait at most; `None` waits for ever.
+
+        Raises:
+            TypeError: the informer was not made with `scope=`.
+            ValueError: another `metadata_only` or shard, or namespaces for a cluster-scoped resource.
+            WaitTimeoutError: not in time; the switch goes on.
+            StoppedError: the informer has ended, or ended before that.
+        """
+        await self._core.relists.set_scope(self.resource, scope, timeout)
 
     async def find(self, key: ObjectKey) -> KubeObject | None:
         """Read the metadata of one object from the server, also if another shard covers it; `None` if there is none.

@@ -162,8 +162,8 @@ class TypedMailbox(Generic[T]):
             if before is None:
                 return None
             if value is None:
-                return TypedDeleted(before, final_state_known=False, source=obj)
-            return TypedDeleted(value, event.final_state_known, source=obj)
+                return TypedDeleted(before, False, event.out_of_scope, source=obj)
+            return TypedDeleted(value, event.final_state_known, event.out_of_scope, source=obj)
         if value is None:
             return None if before is None else TypedDeleted(before, final_state_known=False, source=obj)
         self._told[obj.key] = value

@@ -49,8 +49,8 @@ class TypedView(Generic[T]):
                 return Updated(old, self._seen(new))
             case Added(obj, initial):
                 return Added(self._seen(obj), initial)
-            case Deleted(obj, final_state_known):
-                return Deleted(self._seen(obj), final_state_known)
+            case Deleted(obj, final_state_known, out_of_scope):
+                return Deleted(self._seen(obj), final_state_known, out_of_scope)
 
     def see_initial(self, stored: KubeObject) -> Event:
         """Return the `Added` of an object of the cache. The object may have changed since the listener was added."""

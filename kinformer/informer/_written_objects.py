@@ -13,10 +13,11 @@ from kinformer.objects import KubeObject
 if TYPE_CHECKING:
     from typing import Any
 
+    from kinformer._own_writes.catch_up import CoversObjects
     from kinformer.informer._dispatcher import Dispatcher
     from kinformer.informer._failure_handling import FailureHandling
     from kinformer.informer._life_cycle import LifeCycle
-    from kinformer.listwatch import ListerWatcher
+    from kinformer.informer._scope_reflector import ScopeReflector
     from kinformer.objects import ObjectKey
     from kinformer.reflector._reflector import Reflector
     from kinformer.status import StatusRecord
@@ -40,9 +41,9 @@ class WrittenObjects:
     def __init__(
         self,
         name: str,
-        source: ListerWatcher,
+        source: CoversObjects,
         record: StatusRecord,
-        reflector: Reflector,
+        reflector: Reflector | ScopeReflector,
         dispatcher: Dispatcher,
         life_cycle: LifeCycle,
         failures: FailureHandling,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol, Self, Unpack, cast, overload
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, Unpack, cast, overload
 
 from kinformer.cache.storage import checked_storage
 from kinformer.custom_resources.definition import resource_of
@@ -15,11 +16,13 @@ from kinformer.errors import (
     UnknownResourceError,
 )
 from kinformer.informer._api_groups import ApiGroups
+from kinformer.informer._namespace_labels import NamespaceLabels
+from kinformer.informer._scoped_source import ScopedSource
 from kinformer.informer._shared_informer import SharedInformer
 from kinformer.informer.typed import TypedInformer
 from kinformer.metrics import NO_METRICS
 from kinformer.reflector._state_machine import MIN_WATCH_SECONDS, StreamingMemory
-from kinformer.resources import Resource, find_resource
+from kinformer.resources import NAMESPACES, Resource, find_resource
 from kinformer.scope import Scope, ScopedResource, ScopeSettings
 from kinformer.status import InformerState
 
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from kinformer.metrics import Metrics
     from kinformer.reflector._ingest import Transform
     from kinformer.reflector.trim import Trim
-    from kinformer.scope import FieldSelectorInput, Shard
+    from kinformer.scope import FieldSelectorInput, ScopePart, Shard
 
 __all__ = ["InformerSettings", "SharedInformerFactory", "Sources", "checked_settings"]
 
@@ -66,12 +69,34 @@ class InformerSettings(ScopeSettings, total=False):
     """The keyword arguments of `SharedInformerFactory.informer` besides `type`; all that give an informer take them.
 
     Attributes:
+        scope: what to cover, instead of the arguments of `ScopeSettings`; it can change later.
         transform: what to keep of each object.
         storage: "plain" or "compact"; by default the factory's.
     """
 
+    scope: Scope | None
     transform: Transform | None
     storage: Storage | None
+
+
+_NAMESPACES: Final = ScopedResource(NAMESPACES, Scope(metadata_only=True))
+
+
+def _with_settings(scope: Scope, given: ScopeSettings) -> Scope:
+    """Return a scope with what keyword arguments add to it: metadata only, a shard, and the default namespace.
+
+    Raises:
+        TypeError: selectors are given, which belong into the scope.
+    """
+    selectors = [name for name in ("label_selector", "field_selector") if given.get(name)]
+    if selectors:
+        msg = f"scope= and {', '.join(selectors)}= both select: put it into the scope, as scope & Labels(...)"
+        raise TypeError(msg)
+    return replace(
+        scope,
+        metadata_only=scope.metadata_only or given.get("metadata_only", False),
+        shard=scope.shard or given.get("shard"),
+    )
 
 
 def checked_settings(resource: Resource | str, settings: InformerSettings) -> Resource:
@@ -95,8 +120,11 @@ def checked_settings(resource: Resource | str, settings: InformerSettings) -> Re
     storage = settings.get("storage")
     if storage is not None:
         checked_storage(storage)
-    scope = {name: value for name, value in settings.items() if name in ScopeSettings.__annotations__}
-    ScopedResource(found, Scope.of(**cast("ScopeSettings", scope)))
+    given = cast(
+        "ScopeSettings", {name: value for name, value in settings.items() if name in ScopeSettings.__annotations__}
+    )
+    scope = settings.get("scope")
+    ScopedResource(found, Scope.of(**given) if scope is None else _with_settings(scope, given))
     return found
 
 
@@ -221,7 +249,8 @@ class SharedInformerFactory(ApiGroups):
         self,
         resource: Resource | str | builtins.type[Any],
         *,
-        namespace: str | None = None,
+        scope: Scope | None = None,
+        namespace: str | Sequence[str] | None = None,
         label_selector: SelectorInput = None,
         field_selector: FieldSelectorInput = None,
         metadata_only: bool = False,
@@ -236,7 +265,10 @@ class SharedInformerFactory(ApiGroups):
             resource: a `Resource`, or the name of a built-in one as kubectl takes it ("pods", "po", "deploy",
                 "ingresses.networking.k8s.io"). For the name of a custom resource see `discover`. A class that
                 `custom_resource` has decorated stands for its resource, and for `type`.
-            namespace: the only namespace to cover; by default the factory's.
+            scope: what to cover, as `Namespaces`, `Labels`, `Fields` and their combinations say it. The informer can
+                change it later: `SharedInformer.set_scope`. The following arguments are its short form for what never
+                changes.
+            namespace: the only namespace to cover, or several; by default the factory's.
             label_selector: only objects with such labels; the server selects.
             field_selector: only objects with such fields; the server selects.
             metadata_only: fetch only the objects' metadata (PartialObjectMetadata).
@@ -260,22 +292,22 @@ class SharedInformerFactory(ApiGroups):
             found, into = _watchable(resource_of(resource)), type or resource
         if namespace is None and found.namespaced:
             namespace = self._namespace
-        covered = ScopedResource(
-            found,
-            Scope.of(
-                namespace=namespace,
-                label_selector=label_selector,
-                field_selector=field_selector,
-                metadata_only=metadata_only,
-                shard=shard,
-            ),
+        given = ScopeSettings(
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            metadata_only=metadata_only,
+            shard=shard,
         )
+        covered = ScopedResource(found, Scope.of(**given) if scope is None else _with_settings(scope, given))
         if self._stopped:
             msg = "the factory has stopped: it makes no informers any more; make a new factory"
             raise StoppedError(msg)
         informer = self._informers.get(covered)
         if informer is None or informer.stopped:
-            informer = self._informers[covered] = self._make(covered, transform, storage or self._storage)
+            may_change = scope is not None or not covered.scope.is_single
+            make = self._make_scoped if may_change else self._make
+            informer = self._informers[covered] = make(covered, transform, storage or self._storage)
             self._transforms[covered] = transform
             if self._started:
                 informer.start()
@@ -420,6 +452,31 @@ class SharedInformerFactory(ApiGroups):
     def _builtin(self, resource: Resource) -> SharedInformer:
         return self.informer(resource)
 
+    def _make_scoped(self, covered: ScopedResource, transform: Transform | None, storage: Storage) -> SharedInformer:
+        def make(scope: Scope, part: ScopePart) -> ListerWatcher:
+            return self._client.list_watch(
+                covered.resource,
+                namespace=part.namespace or None,
+                label_selector=str(part.labels),
+                field_selector=str(part.fields),
+                metadata_only=scope.metadata_only,
+                shard=scope.shard,
+            )
+
+        return self._informer_of(
+            ScopedSource(covered.scope, make, self._follow_namespaces), covered, transform, storage
+        )
+
+    def _follow_namespaces(self) -> NamespaceLabels:
+        """Return the one informer of namespaces, metadata only, for all scopes that depend on them."""
+        informer = self._informers.get(_NAMESPACES)
+        if informer is None or informer.stopped:
+            informer = self._informers[_NAMESPACES] = self._make(_NAMESPACES, None, self._storage)
+            self._transforms[_NAMESPACES] = None
+        if informer.status.state is InformerState.NEW:
+            informer.start()
+        return NamespaceLabels(informer)
+
     def _make(self, covered: ScopedResource, transform: Transform | None, storage: Storage) -> SharedInformer:
         scope = covered.scope
         source = self._client.list_watch(
@@ -430,10 +487,19 @@ class SharedInformerFactory(ApiGroups):
             metadata_only=scope.metadata_only,
             shard=scope.shard,
         )
+        return self._informer_of(source, covered, transform, storage)
+
+    def _informer_of(
+        self,
+        source: ListerWatcher | ScopedSource,
+        covered: ScopedResource,
+        transform: Transform | None,
+        storage: Storage,
+    ) -> SharedInformer:
         return SharedInformer(
             source,
             name=str(covered),
-            namespace=scope.namespace,
+            namespace="" if isinstance(source, ScopedSource) else covered.scope.namespace,
             resync=self._resync,
             backoff=self._backoff,
             transform=transform,

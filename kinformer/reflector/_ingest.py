@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from kinformer.cache.delta_fifo import DeltaFIFO
+    from kinformer.cache.part_queue import PartQueue
     from kinformer.errors import ObjectError
     from kinformer.listwatch import WatchBatch
     from kinformer.reflector.trim import Trim
@@ -41,7 +42,7 @@ class Intake:
 
     def __init__(
         self,
-        fifo: DeltaFIFO,
+        fifo: DeltaFIFO | PartQueue,
         *,
         transform: Transform | None,
         trim: Trim | None,
@@ -118,7 +119,7 @@ class Intake:
                 kept[key] = obj
         self._queueing = kept
         try:
-            yield from self._fifo.replacing(kept, slice_size=slice_size)
+            yield from self._fifo.replacing(kept, slice_size=slice_size, version=version)
         finally:
             self._queueing = {}
 

@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from kinformer.cache.delta_fifo import DeltaFIFO
+    from kinformer.cache.part_queue import PartQueue
     from kinformer.listwatch import ListerWatcher, WatchBatch
     from kinformer.metrics import Metrics
     from kinformer.objects import KubeObject, ObjectKey
     from kinformer.reflector._ingest import Transform
     from kinformer.reflector.trim import Trim
+    from kinformer.status import ScopeStatus
 
 __all__ = ["STREAM_DEADLINE", "Reflector"]
 
@@ -75,7 +77,7 @@ class Reflector:
     def __init__(
         self,
         source: ListerWatcher,
-        fifo: DeltaFIFO,
+        fifo: DeltaFIFO | PartQueue,
         *,
         name: str = "",
         machine: ReflectorMachine | None = None,
@@ -149,6 +151,23 @@ class Reflector:
                 machine.relist(self._relist_reason)
                 self._relist_reason = ""
             self._went_well()
+
+    @property
+    def refuses_all(self) -> bool:
+        """True if a refusal (401, 403, 404) is of all objects: always, because there is one scope."""
+        return True
+
+    def refresh(self) -> None:
+        """Bring the status up to date: it always is."""
+
+    def scopes(self, now: float) -> tuple[ScopeStatus, ...]:  # noqa: ARG002 - as `ScopeReflector` has it
+        """Return the status of each part: there is one scope, and it has no parts."""
+        return ()
+
+    def begin_at(self, resource_version: str) -> None:
+        """Make the next step a list that is not older than a version."""
+        self._machine.resource_version = resource_version
+        self.relist("initial" if not self.lists else "behind")
 
     def relist(self, reason: str = "asked for") -> None:
         """List anew: at once, or when a list that is under way has ended."""

@@ -19,6 +19,7 @@ from kinformer.errors import SelectorError
 from kinformer.informer.factory import InformerSettings
 from kinformer.informer.typed import TypedInformer, TypedLister
 from kinformer.integrations import fastapi, starlette
+from kinformer.labels import FieldSelector, LabelSelector
 from kinformer.resources import CONFIGMAPS, NODES, PODS
 from kinformer.scope import Scope, ScopedResource, ScopeSettings
 from tests.integrations.conftest import config_map
@@ -69,8 +70,16 @@ def test_each_door_to_objects_takes_every_part_of_a_scope(door: str) -> None:
     assert {*SCOPE} <= {*names(SCOPE_DOORS[door])}
 
 
-def test_a_scope_has_a_field_for_each_setting() -> None:
-    assert list(Scope.__dataclass_fields__) == SCOPE
+def test_a_scope_says_each_setting() -> None:
+    shard = Shard(0, of=2)
+    scope = Scope.of(namespace="shop", label_selector="a=1", field_selector="b=2", metadata_only=True, shard=shard)
+    assert {name: getattr(scope, name) for name in SCOPE} == {
+        "namespace": "shop",
+        "label_selector": LabelSelector.parse("a=1"),
+        "field_selector": FieldSelector.parse("b=2"),
+        "metadata_only": True,
+        "shard": shard,
+    }
 
 
 def test_scopes_are_equal_by_meaning_and_say_what_they_are() -> None:

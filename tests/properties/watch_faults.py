@@ -36,6 +36,7 @@ from kinformer.informer import SharedInformer
 from kinformer.informer._shared_informer import core_of
 from kinformer.listwatch import Delta, DeltaType, ListPage, WatchBatch
 from kinformer.objects import KubeObject
+from kinformer.reflector._reflector import Reflector
 from kinformer.resources import CONFIGMAPS, Resource
 from kinformer.status import Health, health_of
 
@@ -250,7 +251,9 @@ async def play(schedule: tuple[list[Fault], bool, int]) -> None:
     faults, streams, seed = schedule
     source = FaultySource(streams_lists=streams)
     informer = SharedInformer(source, backoff=Backoff(rng=random.Random(seed)))
-    core_of(informer).reflector._machine.rng = random.Random(seed)
+    reflector = core_of(informer).reflector
+    assert isinstance(reflector, Reflector)
+    reflector._machine.rng = random.Random(seed)
     async with informer:
         await informer.synced(timeout=5)
         watch = Observer(source, informer)

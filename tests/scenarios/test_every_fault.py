@@ -40,6 +40,7 @@ from kinformer import (
 )
 from kinformer.errors import TransportError
 from kinformer.informer._shared_informer import core_of
+from kinformer.reflector._reflector import Reflector
 from kinformer.resources import CONFIGMAPS
 from kinformer.testing import ApiServer
 
@@ -394,7 +395,9 @@ async def test_an_end_bookmark_that_never_comes_is_not_waited_for_for_ever() -> 
     async with Scene() as scene:
         scene.faults.without_end_bookmark()
         await scene.started()
-        core_of(scene.informer).reflector._stream_deadline = 0.2
+        reflector = core_of(scene.informer).reflector
+        assert isinstance(reflector, Reflector)
+        reflector._stream_deadline = 0.2
         scene.faults.drop_watches()
         await scene.informer.synced(timeout=PATIENCE)
         assert "no end bookmark" in scene.informer.status.streaming_off

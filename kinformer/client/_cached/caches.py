@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kinformer.client._decoding.lists import ObjectList
     from kinformer.objects import KubeObject, ObjectKey
     from kinformer.resources import Resource
-    from kinformer.scope import ScopedResource
+    from kinformer.scope import Scope, ScopedResource
     from kinformer.status import InformerStatus
 
 __all__ = ["ACCEPTED", "Cache", "Caches", "Content", "Verbs"]
@@ -38,6 +38,8 @@ class Cache(Protocol):
     def lister(self) -> Lister: ...
     @property
     def indexer(self) -> Indexer: ...
+    @property
+    def scope(self) -> Scope | None: ...
     @property
     def content(self) -> Content: ...
     @property

@@ -190,7 +190,7 @@ class CachedClient:
         if subresource or resource.namespaced is not bool(where):
             return await self._fetch(resource, key, subresource, "not covered")
         answer = await self._reads.one(resource, key, accepted, age)
-        if isinstance(answer, Miss) and await self._started_for(resource, Scope(namespace=key.namespace), answer):
+        if isinstance(answer, Miss) and await self._started_for(resource, Scope.of(namespace=key.namespace), answer):
             answer = await self._reads.one(resource, key, accepted, age)
         if isinstance(answer, Miss):
             self._refuse(f'get {resource.qualified} "{key}"', answer)

@@ -52,7 +52,7 @@ def contains(scope: Scope, question: Scope) -> bool:
         scope: the objects that there are.
         question: the objects that are asked for.
     """
-    if type(scope) is not Scope or type(question) is not Scope:
+    if type(scope) is not Scope or type(question) is not Scope or not scope.is_single or not question.is_single:
         return False
     if scope.metadata_only and not question.metadata_only:
         return False
@@ -74,7 +74,7 @@ def overlaps(scope: Scope, question: Scope) -> bool:
     An object that such a scope has, and that the question selects, is an answer to a question for one object. Its
     absence is none.
     """
-    if type(scope) is not Scope or (scope.metadata_only and not question.metadata_only):
+    if type(scope) is not Scope or not scope.is_single or (scope.metadata_only and not question.metadata_only):
         return False
     mine, theirs = _fields_of(scope), _fields_of(question)
     return all(
@@ -238,4 +238,4 @@ def _shard_contains(shard: Shard | None, question: Scope, fields: _Fields) -> bo
 
 def named(question: Scope, name: str) -> Scope:
     """Return the question for the objects of one name."""
-    return Scope(namespace=question.namespace, field_selector=FieldSelector(((NAME, "=", name),)))
+    return Scope.of(namespace=question.namespace, field_selector=FieldSelector(((NAME, "=", name),)))

@@ -149,7 +149,7 @@ class CacheReads:
         reasons: dict[str, MissReason] = {}
         self._refresh()
         if (resource, key.namespace) not in self._plans:
-            where = Scope(namespace=key.namespace)
+            where = Scope.of(namespace=key.namespace)
             able = [f for f in self._of(resource) if contains(f.scope, where)]
             self._plans[resource, key.namespace] = tuple(able)
         for follower in self._of(resource):
@@ -214,7 +214,8 @@ class CacheReads:
                 del self._followers[covered]
                 changed = True
         for covered, cache in informers.items():
-            if covered not in self._followers:
+            # The scope of an informer that was made with `scope=` may change at any time, so it answers nothing.
+            if covered not in self._followers and cache.scope is None:
                 unsettled = self.log.follow(covered.resource, _versions_in(cache))
                 pending = pending_writes_of(cache)
                 for write in [] if pending is None else pending.all():
@@ -285,7 +286,7 @@ def _versions_in(cache: Cache) -> Callable[[ObjectKey], tuple[str, str] | None]:
 
 def question_for(key: ObjectKey) -> Scope:
     """Return the question for one object."""
-    return Scope(namespace=key.namespace, field_selector=FieldSelector(((NAME, "=", key.name),)))
+    return Scope.of(namespace=key.namespace, field_selector=FieldSelector(((NAME, "=", key.name),)))
 
 
 def accepted_by(content: Content) -> frozenset[Content]:

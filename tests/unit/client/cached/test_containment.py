@@ -78,7 +78,7 @@ scopes = st.builds(
 
 def narrowed(scope: Scope, more: Scope) -> Scope:
     """A question that asks for less than the scope has, as a rule: of such pairs most are contained."""
-    return Scope(
+    return Scope.of(
         namespace=scope.namespace or more.namespace,
         label_selector=LabelSelector(scope.label_selector.requirements + more.label_selector.requirements),
         field_selector=FieldSelector(scope.field_selector.requirements + more.field_selector.requirements),
@@ -221,22 +221,22 @@ def test_shards_contain_their_own_parts() -> None:
     assert not contains(half, Scope())
     assert not contains(half, Scope(shard=Shard(0, 2, by="namespace")))
     whole_namespaces = [Scope(shard=Shard(index, 3, by="namespace")) for index in range(3)]
-    assert [contains(shard, Scope(namespace="x")) for shard in whole_namespaces].count(True) == 1
+    assert [contains(shard, Scope.of(namespace="x")) for shard in whole_namespaces].count(True) == 1
 
 
 def test_fields_that_only_the_server_can_compare_are_left_to_it() -> None:
-    question = Scope(field_selector=FieldSelector.parse("spec.hostNetwork=true"))
+    question = Scope.of(field_selector=FieldSelector.parse("spec.hostNetwork=true"))
     assert contains(Scope(), question)
     assert selection_of(PODS, Scope(), question) is None
     assert selection_of(PODS, question, question) is not None
-    name = Scope(field_selector=FieldSelector.parse("spec.nodeName=n"))
+    name = Scope.of(field_selector=FieldSelector.parse("spec.nodeName=n"))
     assert selection_of(PODS, Scope(), name) is not None
     assert selection_of(CONFIGMAPS, Scope(), name) is None
     assert (
-        selection_of(PODS, Scope(metadata_only=True), Scope(metadata_only=True, field_selector=name.field_selector))
+        selection_of(PODS, Scope(metadata_only=True), Scope.of(metadata_only=True, field_selector=name.field_selector))
         is None
     )
-    assert selection_of(NODES, Scope(), Scope(field_selector=FieldSelector.parse("metadata.namespace=x"))) is None
+    assert selection_of(NODES, Scope(), Scope.of(field_selector=FieldSelector.parse("metadata.namespace=x"))) is None
 
 
 def test_a_scope_of_another_kind_contains_nothing() -> None:
@@ -245,4 +245,4 @@ def test_a_scope_of_another_kind_contains_nothing() -> None:
 
     assert not contains(Wider(), Scope())
     assert not overlaps(Wider(), Scope())
-    assert contains(Scope(label_selector=LabelSelector()), Scope())
+    assert contains(Scope.of(label_selector=LabelSelector()), Scope())

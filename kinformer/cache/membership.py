@@ -1,0 +1,299 @@
+"""Which parts of a scope hold which objects, and what of a part's news changes their union. Pure.
+
+Each part of a scope has a list and a watch of its own. They may overlap, and each may be behind the others. Their union
+is one cache, and each object is in it once:
+
+- An object is in the union as long as a part holds it. When the last part loses it, it leaves the union.
+- Of two parts that bring one state of an object, the first one counts. Resource versions decide, because all parts of a
+  resource share one history.
+- **Floors.** An object that left the union at some version does not come back by older news of a part that is behind.
+  A floor is forgotten when all parts have passed it.
+- **Holds.** An object that one part loses may enter another part by the same change. So its departure waits until the
+  other parts of its namespace have come to that version, or until the caller's patience is over.
+- **Epoch.** A part that was let go is closed: news that was read before that moment is dropped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from kinformer.objects import version_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+    from kinformer.objects import KubeObject, ObjectKey
+
+__all__ = ["MAX_FLOORS", "Departure", "Membership", "PartMembers"]
+
+MAX_FLOORS: Final = 65_536
+"""Maximum number of floors. A part that is behind so many departures must list anew; see `Membership.overtake`."""
+
+
+class Departure(NamedTuple):
+    """An object that left its last part.
+
+    Attributes:
+        key: the object.
+        version: the version at which it left.
+        last: its state in the deletion; `None` if only a list showed that it is gone.
+        since: the time at which it left, on the caller's clock.
+    """
+
+    key: ObjectKey
+    version: int
+    last: KubeObject | None
+    since: float
+
+
+class PartMembers:
+    """The objects that one part holds.
+
+    Attributes:
+        namespace: the only namespace of the part; "" for all.
+        keys: the objects.
+        version: everything up to it was received; 0 before the first list.
+        closed: whether the part was let go.
+        floor: news older than this is dropped, because a list that is not older is due.
+    """
+
+    __slots__ = ("closed", "floor", "keys", "namespace", "version")
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        self.keys: set[ObjectKey] = set()
+        self.version = 0
+        self.closed = False
+        self.floor = 0
+
+
+class Membership:
+    """The books of all parts of one union.
+
+    Args:
+        known: returns the newest state of an object in the union, cached or queued; `None` if it is not there.
+        max_floors: see `MAX_FLOORS`.
+    """
+
+    def __init__(self, known: Callable[[ObjectKey], KubeObject | None], *, max_floors: int = MAX_FLOORS) -> None:
+        self._known = known
+        self._max_floors = max_floors
+        self._parts: set[PartMembers] = set()
+        self._by_namespace: dict[str, list[PartMembers]] = {}
+        self._near: dict[str, tuple[PartMembers, ...]] = {}
+        self._floors: dict[ObjectKey, int] = {}
+        self._floor_order: deque[tuple[int, ObjectKey]] = deque()
+        self._held: dict[ObjectKey, Departure] = {}
+
+    @property
+    def version(self) -> int:
+        """Everything up to it was received by all parts that have listed; 0 if there are none."""
+        return min((part.version for part in self._parts if part.version), default=0)
+
+    @property
+    def newest(self) -> int:
+        """The newest version that a part has come to."""
+        return max((part.version for part in self._parts), default=0)
+
+    @property
+    def holds(self) -> Collection[Departure]:
+        """The departures that wait for other parts."""
+        return self._held.values()
+
+    @property
+    def floors(self) -> int:
+        """Number of floors."""
+        return len(self._floors)
+
+    def add_part(self, namespace: str) -> PartMembers:
+        """Open the books of a part."""
+        part = PartMembers(namespace)
+        self._parts.add(part)
+        self._by_namespace.setdefault(namespace, []).append(part)
+        self._near.clear()
+        return part
+
+    def changed(self, part: PartMembers, obj: KubeObject) -> bool:
+        """Take note of a state of an object in a part; return whether it is news for the union."""
+        if part.closed:
+            return False
+        key = obj.key
+        version = version_number(obj.resource_version)
+        if version < part.floor or version < self._floors.get(key, 0):
+            return False
+        held = self._held.get(key)
+        if held is not None:
+            if version < held.version:
+                return False
+            del self._held[key]
+        part.keys.add(key)
+        if len(self._parts_near(key)) == 1:
+            return True
+        known = self._known(key)
+        return known is None or version > version_number(known.resource_version)
+
+    def deleted(self, part: PartMembers, obj: KubeObject, now: float) -> bool:
+        """Take note that a part lost an object; return whether the object leaves the union by this at once."""
+        key = obj.key
+        if part.closed or key not in part.keys:
+            return False
+        version = version_number(obj.resource_version)
+        known = self._known(key)
+        if known is not None and version < version_number(known.resource_version) and self._only_here(part, key):
+            # The deletion of an earlier object of that name; the part brings the present one later.
+            return False
+        part.keys.discard(key)
+        return self._departs(part, Departure(key, version, obj, now), come_to=version)
+
+    def lost(self, part: PartMembers, key: ObjectKey, version: int, now: float) -> bool:
+        """Take note that a list of a part lacks an object; return whether it leaves the union by this at once."""
+        if part.closed or key not in part.keys:
+            return False
+        part.keys.discard(key)
+        return self._departs(part, Departure(key, version, None, now), come_to=version)
+
+    def missing(self, part: PartMembers, listed: Mapping[ObjectKey, object]) -> list[ObjectKey]:
+        """Return the objects that a part held and its new list lacks."""
+        return [key for key in part.keys if key not in listed]
+
+    def listed(self, part: PartMembers, obj: KubeObject, version: int, *, forced: bool) -> bool:
+        """Take note of an object in a list of a part; return whether it is news for the union.
+
+        Args:
+            part: the part.
+            obj: the object.
+            version: the version of the list.
+            forced: the list is older than one before, so the cluster was restored from a backup: the list is right.
+        """
+        if part.closed:
+            return False
+        key = obj.key
+        held = self._held.get(key)
+        left_at = self._floors.get(key, 0) if held is None else held.version
+        if version < left_at and not forced:
+            return False
+        self._floors.pop(key, None)
+        if held is not None:
+            del self._held[key]
+        part.keys.add(key)
+        if forced or len(self._parts_near(key)) == 1:
+            return True
+        known = self._known(key)
+        return known is None or version_number(obj.resource_version) > version_number(known.resource_version)
+
+    def came_to(self, part: PartMembers, version: int) -> None:
+        """Take note that everything up to a version was received by a part."""
+        if part.closed:
+            return
+        part.version = version
+        if version >= part.floor:
+            part.floor = 0
+        if self._floor_order:
+            self._forget_floors()
+
+    def due(self, now: float, patience: float) -> list[Departure]:
+        """Take the departures that no other part can undo any more, or that have waited for so many seconds."""
+        found = [
+            held
+            for held in self._held.values()
+            if now - held.since >= patience or not self._is_awaited(held.key, held.version)
+        ]
+        for held in found:
+            del self._held[held.key]
+            self._raise_floor(held.key, held.version)
+        return found
+
+    def close(self, part: PartMembers) -> None:
+        """Let a part go: from now on it holds nothing, and its news is dropped."""
+        part.closed = True
+        self._parts.discard(part)
+        near = self._by_namespace[part.namespace]
+        near.remove(part)
+        if not near:
+            del self._by_namespace[part.namespace]
+        self._near.clear()
+        self._forget_floors()
+
+    def leaving(self, part: PartMembers) -> Iterator[ObjectKey | None]:
+        """Yield the objects that a closed part held and no other part holds; `None` for each other one.
+
+        Whether another part holds an object is decided when its turn comes, so the caller may pause between two.
+        """
+        while part.keys:
+            key = part.keys.pop()
+            if self._is_member(key):
+                yield None
+                continue
+            if self._parts_near(key):
+                known = self._known(key)
+                self._raise_floor(key, 0 if known is None else version_number(known.resource_version))
+            yield key
+
+    def overtake(self) -> list[PartMembers]:
+        """Return the parts that are behind too many departures, and forget those.
+
+        The caller must have each of them list anew, not older than its `floor`; until then its news is dropped.
+        """
+        if len(self._floors) <= self._max_floors:
+            return []
+        newest = max(self._floors.values())
+        behind = [part for part in self._parts if part.version < newest]
+        for part in behind:
+            part.floor = newest
+        self._floors.clear()
+        self._floor_order.clear()
+        return behind
+
+    def forget_history(self) -> None:
+        """Forget floors and holds: the cluster was restored from a backup, and versions begin again from there."""
+        self._floors.clear()
+        self._floor_order.clear()
+
+    def _departs(self, part: PartMembers, departure: Departure, *, come_to: int) -> bool:
+        key, near = departure.key, self._parts_near(departure.key)
+        if len(near) == 1:
+            return True
+        if self._is_member(key):
+            return False
+        known = self._known(key)
+        newest = 0 if known is None else version_number(known.resource_version)
+        if newest > departure.version:
+            # This part is behind. Another part brought a newer state, and has lost the object since.
+            departure = Departure(key, newest, None, departure.since)
+        if any((come_to if other is part else other.version) < departure.version for other in near):
+            self._held[key] = departure
+            return False
+        return True
+
+    def _is_member(self, key: ObjectKey) -> bool:
+        return any(key in part.keys for part in self._parts_near(key))
+
+    def _only_here(self, part: PartMembers, key: ObjectKey) -> bool:
+        return not any(key in other.keys for other in self._parts_near(key) if other is not part)
+
+    def _is_awaited(self, key: ObjectKey, version: int) -> bool:
+        return any(part.version < version for part in self._parts_near(key))
+
+    def _parts_near(self, key: ObjectKey) -> tuple[PartMembers, ...]:
+        """Return the parts that may hold an object, by its namespace."""
+        near = self._near.get(key.namespace)
+        if near is None:
+            found = [*self._by_namespace.get(key.namespace, ())]
+            if key.namespace:
+                found += self._by_namespace.get("", ())
+            near = self._near[key.namespace] = tuple(found)
+        return near
+
+    def _raise_floor(self, key: ObjectKey, version: int) -> None:
+        if any(part.version < version for part in self._parts_near(key)):
+            self._floors[key] = max(version, self._floors.get(key, 0))
+            self._floor_order.append((version, key))
+
+    def _forget_floors(self) -> None:
+        passed = min((part.version for part in self._parts), default=None)
+        order = self._floor_order
+        while order and (passed is None or order[0][0] <= passed):
+            version, key = order.popleft()
+            if self._floors.get(key) == version:
+                del self._floors[key]

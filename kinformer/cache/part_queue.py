@@ -1,0 +1,99 @@
+"""The queue of one part of a scope: its changes go through the books into the queue of the union.
+
+A reflector fills it as it fills a `DeltaFIFO`. Nothing is stored here: `Membership` decides, and news goes on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kinformer.listwatch import Delta, DeltaType
+from kinformer.objects import version_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from kinformer.cache.delta_fifo import DeltaFIFO
+    from kinformer.cache.membership import Departure, Membership, PartMembers
+    from kinformer.objects import KubeObject, ObjectKey
+
+__all__ = ["PartQueue", "queue_departure"]
+
+
+class PartQueue:
+    """Takes the changes of one part.
+
+    Args:
+        fifo: the queue of the union.
+        membership: the books of all parts.
+        members: the books of this part.
+        clock: returns the time in seconds.
+        came_to: called when the part has come to another version, with the number of its lists.
+    """
+
+    def __init__(
+        self,
+        fifo: DeltaFIFO,
+        membership: Membership,
+        members: PartMembers,
+        *,
+        clock: Callable[[], float],
+        came_to: Callable[[int], None],
+    ) -> None:
+        self._fifo = fifo
+        self._membership = membership
+        self._members = members
+        self._clock = clock
+        self._came_to = came_to
+
+    def extend(self, deltas: Iterable[Delta]) -> None:
+        """Queue the changes that a watch brought, as far as they change the union."""
+        membership, members, fifo = self._membership, self._members, self._fifo
+        for delta in deltas:
+            if delta.type is DeltaType.DELETED:
+                news = membership.deleted(members, delta.object, self._clock())
+            else:
+                news = membership.changed(members, delta.object)
+            if news:
+                fifo.extend((delta,))
+
+    def update(self, obj: KubeObject) -> None:
+        """Queue an object that the part has by now."""
+        if self._membership.changed(self._members, obj):
+            self._fifo.update(obj)
+
+    def leave_out(self, key: ObjectKey) -> None:
+        """Take note that the part cannot use the present state of an object."""
+        if self._membership.lost(self._members, key, self._members.version, self._clock()):
+            self._fifo.leave_out(key)
+
+    def replacing(self, by_key: Mapping[ObjectKey, KubeObject], *, slice_size: int, version: int = 0) -> Iterator[None]:
+        """Queue a whole list of the part, in slices; see `DeltaFIFO.replacing`.
+
+        The list may get other objects between the slices. What other parts queue meanwhile counts, too.
+        """
+        membership, members, fifo = self._membership, self._members, self._fifo
+        forced = version < members.version
+        if forced:
+            membership.forget_history()
+        for key in membership.missing(members, by_key):
+            if membership.lost(members, key, version, self._clock()):
+                fifo.leave_out(key)
+        for count, (key, obj) in enumerate(by_key.items(), 1):
+            if membership.listed(members, obj, version, forced=forced):
+                fifo.replaced(key, obj)
+            if count % slice_size == 0 and count < len(by_key):
+                yield
+
+    def mark(self, resource_version: str, lists: int) -> None:
+        """Take note that everything up to a version was queued, and so many whole lists."""
+        self._membership.came_to(self._members, version_number(resource_version))
+        self._came_to(lists)
+
+
+def queue_departure(fifo: DeltaFIFO, departure: Departure) -> None:
+    """Queue the deletion of an object that has left its last part."""
+    if departure.last is None:
+        fifo.leave_out(departure.key)
+    else:
+        fifo.delete(departure.last)

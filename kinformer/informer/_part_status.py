@@ -1,0 +1,76 @@
+"""Status of the parts of a scope, each by itself and as a whole. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kinformer.status import InformerState, ScopeStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kinformer.status import StatusRecord
+
+__all__ = ["fold", "part_status"]
+
+_LIVING: Final = (InformerState.WAITING, InformerState.LISTING, InformerState.WATCHING)
+"""The states of a part, the worst first: the whole is in the worst state of its parts."""
+
+_COUNTS: Final = ("watches", "events", "left_out")
+_COUNTERS: Final = ("lists", "watch_ends", "errors")
+
+
+def part_status(scope: str, record: StatusRecord, now: float, *, objects: int, listed: bool) -> ScopeStatus:
+    """Return the status of one part."""
+    well = record.is_well(now)
+    return ScopeStatus(
+        scope=scope,
+        state=record.state,
+        since=record.since,
+        has_synced=listed,
+        objects=objects,
+        received_version=record.received_version,
+        failures=0 if well else record.failures,
+        last_error=record.last_error,
+        retry_at=record.retry_at,
+    )
+
+
+def fold(whole: StatusRecord, parts: Sequence[tuple[StatusRecord, StatusRecord]]) -> None:
+    """Bring the record of the whole up to date.
+
+    Args:
+        whole: the record of the informer.
+        parts: the record of each part, and what of its counts is in the whole already.
+    """
+    for record, folded in parts:
+        for name in _COUNTS:
+            new = getattr(record, name)
+            setattr(whole, name, getattr(whole, name) + new - getattr(folded, name))
+            setattr(folded, name, new)
+        for name in _COUNTERS:
+            new, old = getattr(record, name), getattr(folded, name)
+            getattr(whole, name).update(new - old)
+            setattr(folded, name, new.copy())
+    if whole.state not in _LIVING or not parts:
+        return
+    records = [record for record, _ in parts]
+    states = {record.state for record in records}
+    state = next((state for state in _LIVING if state in states), whole.state)
+    whole.enter(state, max(record.since for record in records))
+    whole.failures = max(record.failures for record in records)
+    whole.failing_since = min((r.failing_since for r in records if r.failing_since is not None), default=None)
+    whole.retry_at = min((r.retry_at for r in records if r.retry_at is not None), default=None)
+    whole.opened_at = max(record.opened_at for record in records)
+    whole.well_after = max(record.well_after for record in records)
+    whole.listed = sum(record.listed for record in records)
+    whole.last_event_at = max((r.last_event_at for r in records if r.last_event_at is not None), default=None)
+    whole.streaming_off = next((record.streaming_off for record in records if record.streaming_off), "")
+    heard = [record.last_contact for record in records if record.lists]
+    whole.last_contact = min((at for at in heard if at is not None), default=None)
+    whole.received_version = min((r.received_version for r in records if r.received_version), key=int, default="")
+    failed = [record for record in records if record.last_error_at is not None]
+    if failed:
+        last = max(failed, key=lambda record: record.last_error_at or 0.0)
+        if whole.last_error_at is None or (last.last_error_at or 0.0) >= whole.last_error_at:
+            whole.last_error, whole.last_error_at = last.last_error, last.last_error_at

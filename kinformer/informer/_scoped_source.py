@@ -1,0 +1,116 @@
+"""The source of an informer over a scope: it makes the source of each part, and follows the namespaces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from kinformer._own_writes.feed import AnnouncesWrites
+from kinformer.scope import ScopePart
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from kinformer._own_writes.feed import Write
+    from kinformer.errors import KinformerError
+    from kinformer.listwatch import ListerWatcher
+    from kinformer.objects import KubeObject, ObjectKey
+    from kinformer.resources import Resource
+    from kinformer.scope import Scope, Shard
+
+__all__ = ["FollowsNamespaces", "ScopedSource"]
+
+_WHOLE: Final = ScopePart()
+
+
+class FollowsNamespaces(Protocol):
+    """The namespaces of a cluster, followed while they come, go and change their labels."""
+
+    @property
+    def labels(self) -> Mapping[str, Mapping[str, str]] | None:
+        """The labels of each namespace, by name; `None` before the first list."""
+        ...
+
+    @property
+    def refusal(self) -> KinformerError | None:
+        """The answer of a server that does not let them be listed; `None` if it does."""
+        ...
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        """Call a function after each change from now on; return the function that stops this."""
+        ...
+
+
+class ScopedSource:
+    """The sources of all parts of a scope.
+
+    Args:
+        scope: the scope at the beginning.
+        make: makes the source of a part.
+        follow: begins to follow the namespaces; called when the scope first needs them.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        make: Callable[[Scope, ScopePart], ListerWatcher],
+        follow: Callable[[], FollowsNamespaces],
+    ) -> None:
+        self.scope = scope
+        self.follow = follow
+        self._make = make
+        # What does not depend on the part: the resource, the form of objects, and the client.
+        self._whole = self.part(_WHOLE)
+        self.parts: dict[ScopePart, ListerWatcher] = {}
+        """The sources of the parts that there are now."""
+
+    @property
+    def resource(self) -> Resource:
+        """The resource of the objects."""
+        return self._whole.resource
+
+    @property
+    def sharding(self) -> str:
+        """Place that filters the shard; see `InformerStatus.sharding`."""
+        found = {getattr(source, "sharding", "") for source in self.parts.values()}
+        return next((where for where in ("here", "unknown", "server") if where in found), "")
+
+    @property
+    def foreign_events(self) -> int:
+        """Number of objects and events of other shards that the server has sent."""
+        return sum(getattr(source, "foreign_events", 0) for source in self.parts.values())
+
+    @property
+    def shard(self) -> Shard | None:
+        """The share of the objects that is covered; `None` if all are."""
+        return self.scope.shard
+
+    def part(self, part: ScopePart) -> ListerWatcher:
+        """Return a new source of a part."""
+        return self._make(self.scope, part)
+
+    def covers(self, obj: KubeObject) -> bool | None:
+        """Return whether a part has this object; `None` if only the server knows."""
+        answers = {source.covers(obj) for source in self.parts.values()}
+        return True if True in answers else None if None in answers else False
+
+    def as_listed(self, obj: KubeObject) -> KubeObject:
+        """A whole object, as lists and watches would bring it: perhaps only its metadata."""
+        return self._whole.as_listed(obj)
+
+    def on_write(self, listener: Callable[[Write], None]) -> Callable[[], None]:
+        """Call a function with each accepted write from now on; return the function that stops this."""
+        return self._whole.on_write(listener) if isinstance(self._whole, AnnouncesWrites) else _nothing
+
+    async def find(self, key: ObjectKey) -> KubeObject | None:
+        """Read the metadata of one object from the server, also if no part covers it; `None` if there is none.
+
+        Raises:
+            ApiError: the server refused.
+            TransportError: no complete answer came.
+        """
+        find: Callable[[ObjectKey], Awaitable[KubeObject | None]] | None = getattr(self._whole, "find", None)
+        return None if find is None else await find(key)
+
+
+def _nothing() -> None:
+    """Stop nothing."""

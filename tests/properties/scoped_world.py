@@ -1,0 +1,332 @@
+"""Random schedules for an informer over a scope that changes: and the rules that each of them must keep."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import looptime
+from hypothesis import strategies as st
+
+from kinformer.backoff import Backoff
+from kinformer.errors import api_error
+from kinformer.events import Added, Deleted, Updated
+from kinformer.informer import SharedInformer
+from kinformer.informer._scoped_source import ScopedSource
+from kinformer.informer._shared_informer import core_of
+from kinformer.listwatch import DeltaType
+from kinformer.objects import KubeObject, ObjectKey, version_number
+from kinformer.resources import CONFIGMAPS
+from kinformer.scope import Labels, Namespaces, Scope
+from tests.properties.world import Change, Source, World, versioned
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+    from contextlib import _AsyncGeneratorContextManager
+
+    from kinformer.errors import KinformerError
+    from kinformer.events import Event
+    from kinformer.listwatch import ListPage, WatchBatch
+    from kinformer.scope import ScopePart
+
+Step: TypeAlias = tuple[Any, ...]
+
+QUIET = 1500.0
+"""Virtual seconds after which everything must be right."""
+
+PLACES = ("n1", "n2", "n3")
+NAMES = ("a", "b")
+
+SCOPES: tuple[Scope, ...] = (
+    Namespaces("n1"),
+    Namespaces("n1", "n2"),
+    Namespaces("n2", "n3"),
+    Scope(),
+    Scope.nothing(),
+    Labels("app=x"),
+    Labels("app=x") | Labels("app=y"),
+    Labels("app=x") | Labels("tier=z"),
+    Namespaces("n1") | Labels("app=x"),
+    Namespaces("n1") & Labels("app=x") | Namespaces("n2") & Labels("app in (x,y)"),
+    Namespaces(labels="tenant=x"),
+    Namespaces(labels="tenant=x") | Namespaces("n3") & Labels("app=y"),
+    Namespaces(glob="n[12]") | Labels("app=y"),
+)
+
+
+class ScopedWorld(World):
+    """A world with namespaces that have labels, and rights that come and go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: dict[str, dict[str, str]] = {name: {} for name in PLACES}
+        self.forbidden: set[str] = set()
+        self.ever_forbidden: set[str] = set()
+        """Namespaces that may have been refused: a part that is refused does not keep the old parts of a scope."""
+        self.listeners: list[Callable[[], None]] = []
+        self.delays: dict[str, float] = {}
+        """Seconds that lists of a part take, by its text."""
+
+    def put(self, place: str, name: str, labels: dict[str, str]) -> None:
+        """Create an object, or change it."""
+        key = ObjectKey(place, name)
+        old = self.objects.get(key)
+        self.revision += 1
+        if old is None:
+            self.uids += 1
+        uid = f"uid-{self.uids}" if old is None else old.uid
+        metadata = {"name": name, "namespace": place, "uid": uid, "resourceVersion": str(self.revision)}
+        new = KubeObject.from_dict({"metadata": metadata | {"labels": labels}}, CONFIGMAPS)
+        self.objects[key] = new
+        self._happened(Change(self.revision, DeltaType.UPDATED if old else DeltaType.ADDED, new, old))
+
+    def remove(self, place: str, name: str) -> None:
+        """Delete an object, if it is there."""
+        old = self.objects.pop(ObjectKey(place, name), None)
+        if old is not None:
+            self.revision += 1
+            self._happened(Change(self.revision, DeltaType.DELETED, versioned(old, self.revision), old))
+
+    # As the informer of namespaces has it.
+
+    @property
+    def labels(self) -> Mapping[str, Mapping[str, str]]:
+        return self.places
+
+    @property
+    def refusal(self) -> KinformerError | None:
+        return None
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+        self.listeners.append(listener)
+
+        async def stop() -> None:
+            self.listeners.remove(listener)
+
+        return stop
+
+    def relabel(self, place: str, labels: dict[str, str]) -> None:
+        """Give a namespace other labels."""
+        self.places[place] = labels
+        for listener in self.listeners:
+            listener()
+
+
+class PartSource(Source):
+    """The part of the world that one part of a scope covers, with the delays and the rights of that part."""
+
+    def __init__(self, world: ScopedWorld, part: ScopePart) -> None:
+        super().__init__(world, None)
+        self.part = part
+        self.scoped_world = world
+
+    def selects(self, obj: KubeObject) -> bool:
+        return self.part.namespace in {"", obj.namespace} and self.part.labels.matches(obj.labels)
+
+    async def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:
+        self._check()
+        async for page in super().list(resource_version=resource_version, limit=limit):
+            yield page
+            # The objects were read; the answer takes its time.
+        await asyncio.sleep(self.scoped_world.delays.get(self.part.namespace, 0.0))
+
+    def watch(
+        self, *, resource_version: str, timeout_seconds: int, send_initial_events: bool = False
+    ) -> _AsyncGeneratorContextManager[AsyncIterator[WatchBatch]]:
+        self._check()
+        return super().watch(
+            resource_version=resource_version,
+            timeout_seconds=timeout_seconds,
+            send_initial_events=send_initial_events,
+        )
+
+    async def _batches(self, watch: Any, until: float) -> AsyncGenerator[WatchBatch, None]:
+        async for batch in super()._batches(watch, until):
+            delay = self.scoped_world.delays.get(self.part.namespace, 0.0)
+            if delay:
+                await asyncio.sleep(delay)
+            yield batch
+
+    def _check(self) -> None:
+        if self.part.namespace in self.scoped_world.forbidden:
+            raise api_error(403)
+
+
+@dataclass(eq=False)
+class CheckedHandler:
+    """A handler that checks each event that it gets."""
+
+    world: ScopedWorld
+    informer: SharedInformer | None = None
+    objects: dict[ObjectKey, KubeObject] = field(default_factory=dict)
+    highest: dict[ObjectKey, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    counts: list[int] = field(default_factory=lambda: [0, 0, 0])
+    strict: bool = True
+
+    def __call__(self, event: Event) -> None:
+        key, now = event.key, asyncio.get_running_loop().time()
+        before = self.objects.get(key)
+        match event:
+            case Added(obj):
+                self.counts[0] += 1
+                self._expect(before is None, f"{now:g}: {key} was added twice")
+                self.objects[key] = obj
+                # An object that was gone does not come back in a state older than its last one.
+                self._expect(
+                    version_number(obj.resource_version) >= self.highest.get(key, 0),
+                    f"{now:g}: {key} came back at {obj.resource_version}, after {self.highest.get(key)}",
+                )
+            case Updated(old, obj):
+                self.counts[1] += 1
+                self._expect(
+                    before is not None and before.resource_version == old.resource_version,
+                    f"{now:g}: {key} was updated from a state that the handler did not get",
+                )
+                self._expect(
+                    version_number(obj.resource_version) > version_number(old.resource_version),
+                    f"{now:g}: {key} came twice, or went back: {old.resource_version} {obj.resource_version}",
+                )
+                self.objects[key] = obj
+            case Deleted(obj, out_of_scope=left):
+                self.counts[2] += 1
+                self._expect(before is not None, f"{now:g}: {key} was deleted, though it was not there")
+                self.objects.pop(key, None)
+                self._check_deletion(key, obj, left=left)
+        self.highest[key] = max(self.highest.get(key, 0), version_number(event.obj.resource_version))
+
+    def _check_deletion(self, key: ObjectKey, obj: KubeObject, *, left: bool) -> None:
+        now = asyncio.get_running_loop().time()
+        lives = self.world.objects.get(key)
+        if lives is None or lives.uid != obj.uid or not self.strict or self.informer is None:
+            return
+        scope = self.informer.scope
+        assert scope is not None
+        parts = scope.parts(self.world.labels)
+        inside = [p for p in parts if p.namespace in {"", key.namespace} and p.labels.matches(lives.labels)]
+        reachable = [part for part in inside if part.namespace not in self.world.ever_forbidden]
+        same = lives.resource_version == obj.resource_version
+        self._expect(
+            not (reachable and same), f"{now:g}: {key} was reported as gone (out_of_scope={left}), and is in the scope"
+        )
+
+    def _expect(self, right: bool, problem: str) -> None:
+        if not right:
+            self.problems.append(problem)
+
+
+_places = st.sampled_from(PLACES)
+_names = st.sampled_from(NAMES)
+_labels = st.fixed_dictionaries({"app": st.sampled_from(["x", "y"]), "tier": st.sampled_from(["z", "w"])})
+_scopes = st.integers(0, len(SCOPES) - 1)
+
+steps = st.one_of(
+    st.tuples(st.just("put"), _places, _names, _labels),
+    st.tuples(st.just("put"), _places, _names, _labels),
+    st.tuples(st.just("remove"), _places, _names),
+    st.tuples(st.just("recreate"), _places, _names, _labels),
+    st.tuples(st.just("scope"), _scopes),
+    st.tuples(st.just("scope"), _scopes),
+    st.tuples(st.just("relabel"), _places, st.sampled_from([{}, {"tenant": "x"}])),
+    st.tuples(st.just("forbid"), _places),
+    st.tuples(st.just("allow"), _places),
+    st.tuples(st.just("delay"), st.sampled_from(["", *PLACES]), st.sampled_from([0.0, 0.2, 0.7])),
+    st.tuples(st.just("sleep"), st.sampled_from([0.0, 0.005, 0.015, 0.3, 3.0, 31.0])),
+    st.tuples(st.just("end"), st.sampled_from(["clean", "410", "500", "broken", "bookmark"])),
+    st.tuples(st.just("list errors"), st.lists(st.sampled_from(["500", "refused", "403"]), min_size=1, max_size=2)),
+    st.tuples(st.just("watch errors"), st.lists(st.sampled_from(["500", "refused", "403"]), min_size=1, max_size=2)),
+    st.tuples(st.just("compact")),
+    st.tuples(st.just("relist")),
+)
+
+schedules = st.tuples(st.lists(steps, min_size=1, max_size=40), _scopes, st.booleans())
+
+
+def run(schedule: tuple[list[Step], int, bool]) -> None:
+    """Play a schedule on virtual time; raises AssertionError with the problem."""
+    steps, first, streams = schedule
+    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0)) as runner:
+        runner.run(_play(steps, SCOPES[first], streams=streams))
+
+
+async def _play(steps: list[Step], scope: Scope, *, streams: bool) -> None:
+    world = ScopedWorld()
+    world.streams_lists = streams
+    source = ScopedSource(scope, lambda _, part: PartSource(world, part), lambda: world)
+    informer = SharedInformer(source, backoff=Backoff(rng=random.Random(1)))
+    handler = CheckedHandler(world, informer)
+    informer.add_event_handler(handler)
+    switches: list[asyncio.Task[None]] = []
+    async with informer:
+        for step in steps:
+            await _take(step, world, informer, switches)
+        world.right_again()
+        world.forbidden.clear()
+        world.delays.clear()
+        await asyncio.sleep(QUIET)
+        assert informer.has_synced
+        assert all(task.done() for task in switches), "a switch did not end"
+        final = informer.scope
+        assert final is not None
+        parts = final.parts(world.labels)
+        expected = {
+            key: obj.resource_version
+            for key, obj in world.objects.items()
+            if any(p.namespace in {"", key.namespace} and p.labels.matches(obj.labels) for p in parts)
+        }
+        cached = {obj.key: obj.resource_version for obj in informer.lister.list()}
+        assert cached == expected
+        assert {key: obj.resource_version for key, obj in handler.objects.items()} == expected
+        assert not handler.problems, handler.problems
+        assert {part.scope for part in informer.status.scopes} == {str(part) for part in parts}
+        watched = [found for found in world.sources if found.watches]
+        assert len(watched) == len(parts), "a watch is left, or missing"
+    for task in switches:
+        if not task.cancelled():
+            task.exception()
+    await asyncio.gather(*switches, return_exceptions=True)
+
+
+async def _take(step: Step, world: ScopedWorld, informer: SharedInformer, switches: list[asyncio.Task[None]]) -> None:
+    match step:
+        case "put", place, name, labels:
+            world.put(place, name, labels)
+        case "remove", place, name:
+            world.remove(place, name)
+        case "recreate", place, name, labels:
+            world.remove(place, name)
+            world.put(place, name, labels)
+        case "scope", index:
+            switches.append(asyncio.get_running_loop().create_task(informer.set_scope(SCOPES[index])))
+            await asyncio.sleep(0)
+        case "relabel", place, labels:
+            world.relabel(place, labels)
+        case "forbid", place:
+            world.forbidden.add(place)
+            world.ever_forbidden.add(place)
+            for source in world.sources:
+                if isinstance(source, PartSource) and source.part.namespace == place:
+                    source.end("broken")
+        case "allow", place:
+            world.forbidden.discard(place)
+        case "delay", place, seconds:
+            world.delays[place] = seconds
+        case "sleep", seconds:
+            await asyncio.sleep(seconds)
+        case "end", how:
+            for source in world.sources:
+                source.end(how)
+        case "list errors", errors:
+            world.list_errors.extend(errors)
+            if "403" in errors:
+                world.ever_forbidden.update(["", *PLACES])
+        case "watch errors", errors:
+            world.watch_errors.extend(errors)
+            if "403" in errors:
+                world.ever_forbidden.update(["", *PLACES])
+        case ("compact",):
+            world.compact()
+        case ("relist",):
+            core_of(informer).reflector.relist()

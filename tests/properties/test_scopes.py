@@ -1,0 +1,53 @@
+"""Model-based: whatever the schedule of scope changes, labels of namespaces, writes, faults and rights, in the end the
+cache is the union of the server's lists, and the history of each handler is legal.
+
+1,000 schedules here, a quarter of them with compact storage; `make soak` plays 10,000 (KINFORMER_SCOPE_SCHEDULES).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+
+from tests import storages
+from tests.properties.scoped_world import run, schedules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kinformer.cache.storage import Storage
+
+TOTAL = int(os.environ.get("KINFORMER_SCOPE_SCHEDULES", "1000"))
+PARTS = 4
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("part", "storage"), [*((part, "plain") for part in range(PARTS - 1)), (PARTS, "compact")])
+def test_every_schedule_ends_with_the_union_in_the_cache_and_legal_histories(
+    part: int, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storages.use(storage, monkeypatch)
+
+    @seed(part if TOTAL <= 1000 else None)
+    @settings(
+        max_examples=TOTAL // PARTS,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(schedules)
+    def check(schedule: Any) -> None:
+        run(schedule)
+
+    check()

@@ -1,0 +1,205 @@
+"""The books of the parts of a scope: what of their news changes the union."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kinformer.cache.membership import Membership, PartMembers
+from kinformer.objects import KubeObject, ObjectKey
+from kinformer.resources import CONFIGMAPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEY = ObjectKey("n", "a")
+
+
+def state(version: int, name: str = "a", namespace: str = "n") -> KubeObject:
+    metadata = {"name": name, "namespace": namespace, "uid": "u", "resourceVersion": str(version)}
+    return KubeObject.from_dict({"metadata": metadata}, CONFIGMAPS)
+
+
+class Union:
+    """The books, and the union that they describe."""
+
+    def __init__(self, *namespaces: str, max_floors: int = 1000) -> None:
+        self.now = 0.0
+        self.objects: dict[ObjectKey, KubeObject] = {}
+        self.books = Membership(self.objects.get, max_floors=max_floors)
+        self.parts = [self.books.add_part(namespace) for namespace in namespaces]
+        for part in self.parts:
+            self.books.came_to(part, 5)
+
+    def changed(self, part: PartMembers, obj: KubeObject) -> bool:
+        news = self.books.changed(part, obj)
+        if news:
+            self.objects[obj.key] = obj
+        return news
+
+    def deleted(self, part: PartMembers, obj: KubeObject) -> bool:
+        gone = self.books.deleted(part, obj, self.now)
+        if gone:
+            del self.objects[obj.key]
+        return gone
+
+    def due(self) -> list[ObjectKey]:
+        gone = [departure.key for departure in self.books.due(self.now, 1.0)]
+        for key in gone:
+            self.objects.pop(key, None)
+        return gone
+
+
+def test_an_object_in_two_parts_is_news_once_per_version() -> None:
+    union = Union("n", "")
+    one, two = union.parts
+    assert [union.changed(part, state(6)) for part in (one, two)] == [True, False]
+    assert [union.changed(part, state(7)) for part in (two, one)] == [True, False]
+
+
+def test_an_object_leaves_with_its_last_part() -> None:
+    union = Union("n", "")
+    one, two = union.parts
+    union.changed(one, state(6))
+    union.changed(two, state(6))
+    assert not union.deleted(one, state(7))
+    union.books.came_to(one, 7)
+    assert union.deleted(two, state(7))
+
+
+def test_a_part_alone_in_its_namespace_waits_for_nobody() -> None:
+    union = Union("n", "m")
+    union.changed(union.parts[0], state(6))
+    assert union.deleted(union.parts[0], state(7))
+    assert union.books.floors == 0
+
+
+def test_a_departure_waits_for_a_part_that_is_behind_and_may_have_the_object() -> None:
+    union = Union("n", "")
+    one, two = union.parts
+    union.changed(one, state(6))
+    assert not union.deleted(one, state(8))
+    assert union.due() == []
+    assert union.changed(two, state(8)), "the change that took it out of one part brought it into the other"
+    union.books.came_to(two, 9)
+    union.books.came_to(one, 9)
+    assert union.due() == []
+    assert KEY in union.objects
+
+
+@pytest.mark.parametrize("how", ["the other part passes it", "patience is over"])
+def test_a_departure_ends(how: str) -> None:
+    union = Union("n", "")
+    one, two = union.parts
+    union.changed(one, state(6))
+    union.deleted(one, state(8))
+    union.books.came_to(one, 8)
+    if how == "patience is over":
+        union.now = 1.0
+    else:
+        union.books.came_to(two, 8)
+    assert union.due() == [KEY]
+
+
+def test_what_left_does_not_come_back_by_older_news_of_a_part_that_is_behind() -> None:
+    union = Union("n", "")
+    one, two = union.parts
+    union.changed(one, state(6))
+    union.deleted(one, state(9))
+    union.books.came_to(one, 9)
+    union.now = 2.0
+    assert union.due() == [KEY]
+    union.books.came_to(one, 20)
+    assert union.books.floors == 1
+    assert not union.changed(two, state(6))
+    assert not union.books.listed(two, state(6), 7, forced=False)
+    assert union.changed(two, state(9))
+    union.books.came_to(two, 9)
+    assert union.books.floors == 0
+
+
+def test_a_floor_goes_with_a_list_that_is_newer() -> None:
+    union = Union("n", "")
+    one, two = union.parts
+    union.changed(one, state(6))
+    union.deleted(one, state(9))
+    union.now = 2.0
+    union.due()
+    assert union.books.listed(two, state(10), 11, forced=False)
+
+
+def test_news_of_a_closed_part_counts_no_more() -> None:
+    union = Union("n", "")
+    one, two = union.parts
+    union.changed(one, state(6))
+    union.books.close(one)
+    assert not union.changed(one, state(7))
+    assert not union.deleted(one, state(7))
+    assert not union.books.listed(one, state(7), 8, forced=False)
+    assert not union.books.lost(one, KEY, 9, 0.0)
+    union.books.came_to(one, 99)
+    assert union.books.version == two.version == 5
+
+
+def test_a_closed_part_lets_go_of_what_no_other_part_holds() -> None:
+    union = Union("n", "")
+    one, two = union.parts
+    for name in ("a", "b"):
+        union.changed(one, state(6, name))
+    union.changed(two, state(6, "b"))
+    union.books.close(one)
+    assert [key for key in union.books.leaving(one) if key is not None] == [KEY]
+    assert not union.changed(two, state(5)), "older than the state in which it left"
+
+
+def test_a_deletion_of_an_earlier_object_of_the_name_is_none() -> None:
+    union = Union("n")
+    union.changed(union.parts[0], state(9))
+    assert not union.deleted(union.parts[0], state(8))
+    assert KEY in union.parts[0].keys
+
+
+def test_a_part_that_is_behind_does_not_end_what_it_does_not_know_yet() -> None:
+    """One part lost the object at 8 and is behind; another one has it since 9, and lost it at 12."""
+    union = Union("n", "")
+    one, two = union.parts
+    union.changed(one, state(6))
+    union.changed(two, state(9))
+    assert not union.deleted(two, state(12))
+    union.books.came_to(two, 12)
+    assert not union.deleted(one, state(8)), "it may come back to this part, up to the newest known state"
+    assert union.changed(one, state(10)), "and it did"
+
+
+def test_after_a_restore_of_the_cluster_a_list_is_right_whatever_its_version() -> None:
+    union = Union("n", "")
+    one, two = union.parts
+    union.changed(one, state(50))
+    union.changed(two, state(50))
+    assert union.books.listed(one, state(20), 21, forced=True)
+
+
+def test_a_part_that_is_behind_too_many_departures_must_list_anew() -> None:
+    union = Union("n", "", max_floors=2)
+    one, two = union.parts
+    for number in range(3):
+        name = f"a{number}"
+        union.changed(one, state(6, name))
+        union.deleted(one, state(10 + number, name))
+        union.books.came_to(one, 10 + number)
+    union.now = 2.0
+    union.due()
+    assert union.books.overtake() == [two]
+    assert (union.books.floors, two.floor) == (0, 12)
+    assert not union.changed(two, state(11, "a2")), "older than the list that is due"
+    union.books.came_to(two, 12)
+    assert union.changed(two, state(12, "a2"))
+
+
+def test_the_union_has_come_to_what_all_its_listed_parts_have_come_to() -> None:
+    union = Union("n", "m")
+    new: Callable[[str], PartMembers] = union.books.add_part
+    new("k")
+    union.books.came_to(union.parts[0], 9)
+    assert (union.books.version, union.books.newest) == (5, 9)
