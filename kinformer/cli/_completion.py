@@ -29,7 +29,8 @@ _FORMS: Final = (
     ("table", "the columns of kubectl get"),
     ("wide", "more columns"),
     ("yaml", "a document per object"),
-    ("json", "a JSON value per line"),
+    ("json", "one List; in a watch, an event per line"),
+    ("jsonl", "a JSON value per line"),
     ("name", "pod/web-0"),
     ("jsonpath=", "a template: {.metadata.name}"),
 )

@@ -37,7 +37,8 @@ async def get(query: Query, server: ServerChoice) -> int:
             print_error(f"left out: {failure}")
         if not (objects or failures) and query.form is not Form.JSONPATH:
             say_nothing_found(resource, namespace)
-            return 0
+            if query.form is not Form.JSON:
+                return 0
         printer = printer_of(query, resource, source, marked=False)
         print_all(printer, objects)
         hint_at_secrets(query, resource, objects)

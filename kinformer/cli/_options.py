@@ -71,7 +71,8 @@ Output = Annotated[
         "-o",
         "--output",
         metavar="FORM",
-        help="table (the server's own columns), wide, yaml, json (a value per line), name, or jsonpath=TEMPLATE.",
+        help="table (the server's own columns), wide, yaml, json (one List), jsonl (a value per line), name, or "
+        "jsonpath=TEMPLATE.",
         autocompletion=complete_form,
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Change",
     "DiffPrinter",
+    "JsonListPrinter",
     "JsonPathPrinter",
     "JsonPrinter",
     "Mark",
@@ -249,6 +251,28 @@ class JsonPrinter:
         # JSON allows control characters of C1 and the marks of direction as they are; escaped, the value is the same.
         text = escaped(shown_json(obj, show_secrets=self._show_secrets).decode())
         return f'{{"type":"{mark or "ADDED"}","object":{text}}}\n' if self._marked else f"{text}\n"
+
+
+class JsonListPrinter:
+    """Prints one JSON document, indented as kubectl does: a List of the objects, or the one object that was named.
+
+    Args:
+        as_list: whether to print a List.
+        show_secrets: whether values of Secrets are shown.
+    """
+
+    def __init__(self, *, as_list: bool, show_secrets: bool = False) -> None:
+        self._as_list = as_list
+        self._show_secrets = show_secrets
+
+    def lines(self, changes: Sequence[Change]) -> str:
+        """Return the document."""
+        manifests: list[Any] = [shown(obj, show_secrets=self._show_secrets) for _, obj, _ in changes]
+        document = {"apiVersion": "v1", "items": manifests, "kind": "List", "metadata": {"resourceVersion": ""}}
+        return "".join(
+            f"{escaped(json.dumps(one, ensure_ascii=False, indent=4))}\n"
+            for one in ([document] if self._as_list else manifests)
+        )
 
 
 class YamlPrinter:

@@ -11,6 +11,7 @@ from kinformer._display.secrets import is_secret
 from kinformer.cli._printers import (
     Change,
     DiffPrinter,
+    JsonListPrinter,
     JsonPathPrinter,
     JsonPrinter,
     NamePrinter,
@@ -41,6 +42,7 @@ class Form(enum.StrEnum):
     WIDE = "wide"
     YAML = "yaml"
     JSON = "json"
+    JSON_LINES = "jsonl"
     NAME = "name"
     JSONPATH = "jsonpath"
 
@@ -116,7 +118,9 @@ def printer_of(query: Query, resource: Resource, source: HttpListerWatcher, *, m
     """Return the printer for the form; with `marked` it names the change of each object."""
     secrets = query.show_secrets
     match query.form:
-        case Form.JSON:
+        case Form.JSON if not marked:
+            return JsonListPrinter(as_list=not query.name, show_secrets=secrets)
+        case Form.JSON | Form.JSON_LINES:
             return JsonPrinter(marked=marked, show_secrets=secrets)
         case Form.YAML:
             return YamlPrinter(marked=marked, show_secrets=secrets)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import shlex
+import socket
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +42,7 @@ async def serve(*, host: str, port: int, kubeconfig: Path | None, demo: bool, fa
     if not _is_loopback(host):
         print_error(f"without authentication, all clients that reach {host} may read and write everything")
     with _kubeconfig_file(kubeconfig) as path:
-        async with _running(host=host, port=port, demo=demo) as server:
+        async with _running(host=host, port=_free(host, port), demo=demo) as server:
             server.write_kubeconfig(path)
             write(f"API server at {server.url}\nexport KUBECONFIG={shlex.quote(str(path.absolute()))}\n")
             # The server continues when standard output is closed: `serve-api | head -2` is allowed.
@@ -49,6 +51,25 @@ async def serve(*, host: str, port: int, kubeconfig: Path | None, demo: bool, fa
                     tasks.create_task(spec.run(server.faults), name=f"kinformer fault {spec.name}")
                 await asyncio.get_running_loop().create_future()
     return 0
+
+
+def _free(host: str, port: int) -> int:
+    """Return the port if a server can listen on it.
+
+    Raises:
+        OSError: the port is in use, or not allowed; the message names the remedy.
+    """
+    if port:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind((host, port))
+            except OSError as error:
+                if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+                    msg = f"cannot listen on port {port}: {error.strerror}; --port 0 takes any free port"
+                    raise OSError(msg) from error
+    return port
 
 
 def _fault(text: str) -> FaultSpec:

@@ -65,6 +65,12 @@ CONTROLLER_TITLES: Final = (
     *("CONTROLLER", "STATE", "QUEUED", "WORKING", "LONGEST", "DELAYED", "RECONCILES/S", "RECONCILES", "ERRORS"),
 )
 _CONTROLLER_NUMBERS: Final = (2, 3, 4, 5, 6, 7, 8)
+_LEAST_IMPORTANT: Final = (
+    *("STORED", "LISTS", "EVENTS", "WATCHES", "DELAYED", "RECONCILES", "EVENTS/S", "RECONCILES/S", "LONGEST"),
+    *("SILENT", "WAITING", "WORKING", "ERRORS", "QUEUED", "OBJECTS"),
+)
+"""The columns in the order in which a narrow terminal loses them."""
+_GAP: Final = 2  # between two columns
 _COLORS: Final = {"good": "green", "busy": "yellow", "bad": "red"}
 
 
@@ -88,7 +94,7 @@ async def top(url: str, *, every: float, once: bool, picture: Path | None = None
 
         if picture is not None:
             await asyncio.sleep(every)
-            _draw_to(picture, _screen(where, await _ask(session, where), before, every, ""))
+            _draw_to(picture, _screen(where, await _ask(session, where), before, every, "", _SIZE[0]))
             return 0
         console = Console()
         loop = asyncio.get_running_loop()
@@ -96,7 +102,9 @@ async def top(url: str, *, every: float, once: bool, picture: Path | None = None
         assert task is not None
         with (
             ending_with_reader(task.cancel),
-            Live(_screen(where, before, None, every, ""), console=console, screen=True, auto_refresh=False) as live,
+            Live(
+                _screen(where, before, None, every, "", console.width), console=console, screen=True, auto_refresh=False
+            ) as live,
         ):
             looked = loop.time()
             while True:
@@ -105,10 +113,10 @@ async def top(url: str, *, every: float, once: bool, picture: Path | None = None
                     now = await _ask(session, where)
                 except (ConnectError, ProtocolError) as error:
                     # The last status stays on the screen, below the error.
-                    live.update(_screen(where, before, None, every, str(error)), refresh=True)
+                    live.update(_screen(where, before, None, every, str(error), console.width), refresh=True)
                     continue
                 seconds, looked = loop.time() - looked, loop.time()
-                live.update(_screen(where, now, before, seconds, ""), refresh=True)
+                live.update(_screen(where, now, before, seconds, "", console.width), refresh=True)
                 before = now
 
 
@@ -218,7 +226,9 @@ def plain(now: dict[str, Any], before: dict[str, Any] | None, seconds: float) ->
     return "".join(f"{line}\n" for line in lines)
 
 
-def _screen(url: str, now: dict[str, Any], before: dict[str, Any] | None, seconds: float, wrong: str) -> RenderableType:
+def _screen(
+    url: str, now: dict[str, Any], before: dict[str, Any] | None, seconds: float, wrong: str, width: int
+) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
@@ -233,9 +243,9 @@ def _screen(url: str, now: dict[str, Any], before: dict[str, Any] | None, second
         (f"{bad} in trouble", "red") if bad else ("all well", "green"),
     )
     parts: list[RenderableType] = [head, Text(printable(wrong), style="bold red") if wrong else Text("")]
-    parts.append(_table(TITLES, _NUMBERS, rows))
+    parts.append(_table(TITLES, _NUMBERS, rows, width))
     if controllers:
-        parts += [Text(""), _table(CONTROLLER_TITLES, _CONTROLLER_NUMBERS, controllers)]
+        parts += [Text(""), _table(CONTROLLER_TITLES, _CONTROLLER_NUMBERS, controllers, width)]
     troubles = [row for row in (*rows, *controllers) if row.trouble]
     if troubles:
         parts.append(Text(""))
@@ -243,15 +253,32 @@ def _screen(url: str, now: dict[str, Any], before: dict[str, Any] | None, second
     return Group(*parts)
 
 
-def _table(titles: Sequence[str], numbers: Sequence[int], rows: Sequence[Row]) -> RenderableType:
+def columns_that_fit(titles: Sequence[str], rows: Sequence[Row], width: int) -> list[int]:
+    """Return the places of the columns to show in a terminal of `width` characters.
+
+    A cut figure misleads, so whole columns are left out, in the order of `_LEAST_IMPORTANT`. Name and state stay.
+    """
+    table = [titles, *(row.cells for row in rows)]
+    widths = [max(len(cells[place]) for cells in table) for place in range(len(titles))]
+    shown = [*range(len(titles))]
+    for title in _LEAST_IMPORTANT:
+        if sum(widths[place] + _GAP for place in shown) - _GAP <= width:
+            break
+        shown = [place for place in shown if titles[place] != title]
+    return shown
+
+
+def _table(titles: Sequence[str], numbers: Sequence[int], rows: Sequence[Row], width: int) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold dim", expand=False)
-    for place, title in enumerate(titles):
+    shown = columns_that_fit(titles, rows, width)
+    for place in shown:
+        title = titles[place]
         table.add_column(title, justify="right" if place in numbers else "left", no_wrap=True, overflow="ellipsis")
     for row in rows:
-        cells = [Text(cell) for cell in row.cells]
+        cells = [Text(row.cells[place]) for place in shown]
         cells[1].stylize(_COLORS[row.level])
         table.add_row(*cells)
     return table

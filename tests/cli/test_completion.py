@@ -32,7 +32,7 @@ def offered(kinformer: Run, line: str, **environment: str) -> list[str]:
         ("kinformer wa", ["watch"]),
         ("kinformer watch deplo", ["deploy", "deployments"]),
         ("kinformer get ingr", ["ingresses", "ingressclasses"]),
-        ("kinformer watch pods -o js", ["json", "jsonpath="]),
+        ("kinformer watch pods -o js", ["json", "jsonl", "jsonpath="]),
         ("kinformer watch pods --show-s", ["--show-secrets"]),
     ],
 )

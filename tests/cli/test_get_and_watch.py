@@ -59,7 +59,9 @@ def test_get_prints_the_same_objects_as_table_json_and_names(served: Served, kin
     assert header.split() == ["NAME", "DATA", "AGE"]
     assert row.split()[:2] == ["shown", "1"]
     assert kinformer("get", "configmaps", "-o", "name", *at).out == "configmap/shown\n"
-    (obj,) = kinformer("get", "configmap", "-o", "json", *at).out.splitlines()
+    (obj,) = kinformer("get", "configmap", "-o", "jsonl", *at).out.splitlines()
+    whole = json.loads(kinformer("get", "configmap", "-o", "json", *at).out)
+    assert (whole["kind"], whole["items"]) == ("List", [json.loads(obj)])
     assert (json.loads(obj)["kind"], json.loads(obj)["data"]) == ("ConfigMap", {"a": "1"})
     one = kinformer("get", "cm/shown", "-o", "json", "--server", served.url)
     assert json.loads(one.out) == json.loads(obj)
@@ -69,6 +71,7 @@ def test_get_finds_nothing_and_says_so_on_standard_error_alone(served: Served, k
     outcome = kinformer("get", "cm", "-l", "no=such", "--server", served.url)
     assert (outcome.code, outcome.out) == (0, "")
     assert outcome.err == "kinformer: no configmaps found in namespace default; -A looks in all\n"
+    assert json.loads(kinformer("get", "cm", "-l", "no=such", "-o", "json", "--server", served.url).out)["items"] == []
 
 
 def test_values_of_secrets_are_shown_only_when_asked_for(served: Served, kinformer: Run) -> None:
@@ -188,7 +191,7 @@ def test_watch_ends_quietly_when_its_reader_goes_away(served: Served) -> None:
         (["get", "nosuch"], 1, "has no resource 'nosuch'"),
         (["get", "cm/absent"], 1, "absent"),
         (["get", "cm", "-l", "a=("], 2, "label selector 'a=('"),
-        (["get", "cm", "-o", "yml"], 2, "-o yml: expected table, wide, yaml, json, name, jsonpath=TEMPLATE"),
+        (["get", "cm", "-o", "yml"], 2, "-o yml: expected table, wide, yaml, json, jsonl, name, jsonpath=TEMPLATE"),
         (["get", "cm", "-o", "jsonpath"], 2, "-o jsonpath: expected table, wide"),
         (["get", "cm", "-o", "jsonpath={.a"], 2, "jsonpath '{.a': a brace is not closed"),
         (["watch", "cm", "--diff", "-o", "json"], 2, "--diff goes with the table; leave -o json out"),
@@ -253,7 +256,8 @@ def test_serve_api_on_a_port_that_is_taken_says_so(served: Served, kinformer: Ru
     port = served.url.rsplit(":", 1)[1]
     outcome = kinformer("serve-api", "--port", port)
     assert outcome.code == 1
-    assert port in outcome.err
+    assert f"cannot listen on port {port}: " in outcome.err
+    assert "--port 0 takes any free port" in outcome.err
     assert outcome.err.count("\n") == 1
 
 
@@ -299,7 +303,7 @@ def test_no_object_drives_the_terminal_or_fails_on_its_encoding(
     assert not {character for character in outcome.out if character < " " and character not in "\n\t"}
     assert not {"\x7f", "\x9b", "\u202e"}.intersection(outcome.out)
     if form == "json":
-        assert json.loads(outcome.out)["data"]["k"] == HOSTILE
+        assert json.loads(outcome.out)["items"][0]["data"]["k"] == HOSTILE
     elif form == "yaml":
         assert yaml.safe_load(outcome.out)["data"]["k"] == HOSTILE
 

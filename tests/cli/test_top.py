@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import pty
 import re
@@ -16,7 +17,7 @@ import pytest
 
 from kinformer import Controller, SharedInformerFactory
 from kinformer.cli._session import UsageProblem
-from kinformer.cli._top import CONTROLLER_TITLES, TITLES, _status_url, controllers_of, plain, rows_of
+from kinformer.cli._top import _NUMBERS, CONTROLLER_TITLES, TITLES, _status_url, _table, controllers_of, plain, rows_of
 from kinformer.cli._units import byte_size
 from kinformer.integrations.status_endpoint import StatusServer, status_of
 from kinformer.testing import build
@@ -227,6 +228,23 @@ def test_rates_are_what_has_come_since_the_look_before() -> None:
 )
 def test_a_size_has_three_digits(size: float, text: str) -> None:
     assert byte_size(size) == text
+
+
+@pytest.mark.parametrize("width", [118, 80, 60, 45, 30, 10])
+def test_a_narrow_terminal_loses_columns_and_cuts_no_figure(width: int) -> None:
+    from rich.console import Console
+
+    now = {"informers": [informer(objects=43_210, events=1_234_567)], "controllers": []}
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(_table(TITLES, _NUMBERS, rows_of(now, None, 1), width))
+    header, row = (line.split() for line in console.export_text().splitlines())
+    if width >= 30:
+        assert set(header) <= {*TITLES}
+        assert header[:2] == ["INFORMER", "STATE"]
+        assert not [cell for cell in row if "…" in cell]
+    assert len(header) >= 2
+    if width >= 60:
+        assert "43210" in row
 
 
 def controller(**changed: Any) -> dict[str, Any]:
