@@ -40,6 +40,14 @@ _REMEMBERED_OWNER_SETS: Final = 8_192
 
 _REMEMBERED_FINALIZERS: Final = 512
 
+# Bytes of a field of the head. Kubernetes allows 256 KiB for all annotations of an object (apimachinery,
+# TotalAnnotationSizeLimitB); a reference to an owner takes some 150 bytes.
+_LABELS_LIMIT: Final = 256 * 1024
+_OWNERS_LIMIT: Final = 1024 * 1024
+
+# The fields of the head that are plain texts.
+_TEXTS: Final = ("name", "namespace", "uid", "resource_version")
+
 
 class OwnerReference(msgspec.Struct, frozen=True, gc=False):
     """One entry of `metadata.ownerReferences` (meta/v1).
@@ -140,6 +148,15 @@ class _HeadAsSent(Metadata, gc=False, rename="camel", eq=False):
     annotations: msgspec.Raw = None  # type: ignore[assignment]
 
 
+class _HeadWithNulls(_HeadAsSent, gc=False, rename="camel", eq=False):
+    """A head in which texts may be null: to Go, a null is the empty text. Some aggregated API servers send them."""
+
+    name: str | None = ""  # type: ignore[assignment]
+    namespace: str | None = ""  # type: ignore[assignment]
+    uid: str | None = ""  # type: ignore[assignment]
+    resource_version: str | None = ""  # type: ignore[assignment]
+
+
 class Places(msgspec.Struct, gc=False):
     """The places of the large sections in the JSON of an object; `ABSENT` for a section that it does not have."""
 
@@ -152,17 +169,23 @@ class Envelope(Places, gc=False, kw_only=True):
     metadata: _HeadAsSent
 
 
+class _EnvelopeWithNulls(Places, gc=False, kw_only=True):
+    metadata: _HeadWithNulls
+    kind: str = ""
+
+
 class AnswerEnvelope(Places, gc=False):
     metadata: _HeadAsSent = msgspec.field(default_factory=_HeadAsSent)
     kind: str = ""
 
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_with_nulls = msgspec.json.Decoder(_EnvelopeWithNulls).decode
 _decode_answer_envelope = msgspec.json.Decoder(AnswerEnvelope).decode
 find_places = msgspec.json.Decoder(Places).decode
 """Find the sections of an object that was decoded before."""
 
-_decode_string_map = msgspec.json.Decoder(dict[str, str] | None).decode
+_decode_string_map = msgspec.json.Decoder(dict[str, str | None] | None).decode
 _decode_any = msgspec.json.Decoder().decode
 _label_strings: Final[RecentCache[str, str]] = RecentCache(4096)
 
@@ -173,11 +196,24 @@ def _one_string(text: str) -> str:
 
 
 def _decode_labels(text: bytes) -> dict[str, str] | None:
+    _check_size(text, "labels", _LABELS_LIMIT)
     found = _decode_string_map(text)
-    return {_one_string(name): _one_string(value) for name, value in found.items()} if found else found
+    return None if found is None else {_one_string(name): _one_string(value or "") for name, value in found.items()}
+
+
+def _check_size(text: bytes, field: str, limit: int) -> None:
+    """Refuse a field that would take too long to decode: the loop must not stop for a single object.
+
+    Raises:
+        msgspec.ValidationError: the field is longer than its limit.
+    """
+    if len(text) > limit:
+        msg = f"`$.metadata.{field}` has {len(text):,} bytes, and at most {limit:,} are read"
+        raise msgspec.ValidationError(msg)
 
 
 def _decode_owners(text: bytes) -> Owners:
+    _check_size(text, "ownerReferences", _OWNERS_LIMIT)
     found = _decode_any(text)
     if not isinstance(found, list):
         return ()  # null, or what no API server lets through
@@ -197,6 +233,7 @@ def owner_of(entry: dict[str, Any]) -> OwnerReference:
 
 
 def _decode_finalizers(text: bytes) -> Finalizers:
+    _check_size(text, "finalizers", _LABELS_LIMIT)
     found = _decode_any(text)
     return tuple(map(_one_string, filter(_is_string, found))) if isinstance(found, list) else ()
 
@@ -217,16 +254,33 @@ def decode_head(raw: bytes) -> Envelope:
     Raises:
         msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is not JSON, or not what every object looks like.
     """
-    envelope = _decode_envelope(raw)
+    try:
+        envelope = _decode_envelope(raw)
+    except msgspec.ValidationError:
+        found = _decode_with_nulls(raw)
+        envelope = Envelope(found.spec, found.status, found.data, metadata=_without_nulls(found.metadata))
     _complete(envelope.metadata)
     return envelope
 
 
 def decode_answer_head(raw: bytes) -> AnswerEnvelope:
     """Decode as `decode_head`, but an object that may lack metadata and a name: answers that are not kept (reviews)."""
-    envelope = _decode_answer_envelope(raw)
+    try:
+        envelope = _decode_answer_envelope(raw)
+    except msgspec.ValidationError:
+        found = _decode_with_nulls(raw)
+        head = _without_nulls(found.metadata)
+        envelope = AnswerEnvelope(found.spec, found.status, found.data, metadata=head, kind=found.kind)
     _complete(envelope.metadata)
     return envelope
+
+
+def _without_nulls(head: _HeadWithNulls) -> _HeadAsSent:
+    """Return a head with the empty text in place of each null."""
+    fields = {name: getattr(head, name) for name in _HeadAsSent.__struct_fields__}
+    return _HeadAsSent(
+        **{name: fields[name] or "" for name in _TEXTS}, **{n: fields[n] for n in fields if n not in _TEXTS}
+    )
 
 
 def _complete(head: _HeadAsSent) -> None:

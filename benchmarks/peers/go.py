@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -49,9 +50,12 @@ def built() -> Path:
         return program
     partial = program.with_suffix(".partial")
     # As go.sum has them, and nothing newer.
-    run = [go, "build", "-mod=readonly", "-trimpath", "-o", str(partial), "."]
+    run = [go, "build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-o", str(partial), "."]
+    environment = {**os.environ, "CGO_ENABLED": "0"}  # no C compiler is needed
     try:
-        done = subprocess.run(run, cwd=MODULE, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+        done = subprocess.run(
+            run, cwd=MODULE, env=environment, capture_output=True, text=True, timeout=_PATIENCE, check=False
+        )(run, cwd=MODULE, env=environment, capture_output=True, text=True, timeout=_PATIENCE, check=False)
     except subprocess.TimeoutExpired:
         raise MissingError(f"go build was not done within {_PATIENCE:.0f} s") from None
     if done.returncode:

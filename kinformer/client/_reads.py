@@ -146,7 +146,8 @@ class ReadVerbs(Verbs):
                 older than this".
 
         Returns:
-            The objects. Objects that cannot be decoded are in `failures` instead.
+            The objects. Objects that cannot be decoded are in `failures` instead. `resource_version` is "" where the
+            API sends none (metrics.k8s.io).
         """
         source = self.list_watch(
             resource,
@@ -168,7 +169,7 @@ async def _whole(source: HttpListerWatcher, resource_version: str, limit: int) -
     objects: list[KubeObject] = []
     failures: list[Any] = []
     version = ""
-    async for page in source.list(resource_version=resource_version, limit=limit, retry=True):
+    async for page in source.list(resource_version=resource_version, limit=limit, retry=True, versioned=False):
         objects += page.items
         failures += page.failures
         version = page.resource_version

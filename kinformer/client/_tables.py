@@ -120,9 +120,6 @@ class TableListerWatcher(HttpListerWatcher):
             except DecodeError as error:
                 failures.append(error)
         metadata = table.metadata
-        if not metadata.resource_version:
-            msg = f"cannot {doing}: the table has no resource version, and so no watch can start from it"
-            raise ProtocolError(msg)
         return ListPage(items, metadata.resource_version, metadata.continue_, metadata.remaining_item_count, failures)
 
     def _decoder(self, doing: str) -> TableDecoder:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kinformer._heads import decode_answer_head
 from kinformer.errors import DecodeError
 from kinformer.objects import KubeObject, OwnerReference
 from kinformer.resources import PODS
@@ -54,6 +55,41 @@ def test_what_an_object_does_not_have_is_nothing(empty: dict[str, Any]) -> None:
     assert (obj.owner_references, obj.controller, obj.annotations) == ((), None, {})
     nothing = pod({"ownerReferences": None, "annotations": None, "labels": None})
     assert (nothing.owner_references, nothing.annotations, nothing.labels) == ((), {}, {})
+
+
+@pytest.mark.parametrize("field", ["namespace", "uid", "resourceVersion"])
+def test_a_null_in_place_of_a_text_is_the_empty_text_as_in_go(field: str) -> None:
+    obj = pod({"labels": {"app": "web"}, "generation": 2, field: None})
+    assert (obj.namespace, obj.uid, obj.resource_version) == ("", "", "")
+    assert (obj.name, obj.labels, obj.generation) == ("a", {"app": "web"}, 2)
+
+
+def test_a_null_in_place_of_the_value_of_a_label_is_the_empty_text() -> None:
+    assert pod({"labels": {"app": None, "tier": "db"}}).labels == {"app": "", "tier": "db"}
+
+
+def test_an_answer_may_have_nulls_in_place_of_texts() -> None:
+    envelope = decode_answer_head(b'{"kind":"Status","metadata":{"name":null,"resourceVersion":null}}')
+    assert (envelope.kind, envelope.metadata.name, envelope.metadata.resource_version) == ("Status", "", "")
+
+
+@pytest.mark.parametrize("field", ["namespace", "uid", "resourceVersion", "name"])
+def test_a_number_in_place_of_a_text_is_refused_as_in_go(field: str) -> None:
+    with pytest.raises(DecodeError, match="got `int`"):
+        pod({"name": "a", field: 5})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("labels", {f"label-{number}": "x" for number in range(20_000)}),
+        ("finalizers", [f"example.com/{number}" for number in range(20_000)]),
+        ("ownerReferences", [OWNER] * 20_000),
+    ],
+)
+def test_a_field_that_would_hold_the_loop_is_refused_by_its_size(field: str, value: Any) -> None:
+    with pytest.raises(DecodeError, match=rf"metadata\.{field}` has [\d,]+ bytes, and at most"):
+        pod({field: value})
 
 
 @given(JSON, JSON)

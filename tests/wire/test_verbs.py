@@ -9,9 +9,11 @@ import pytest
 from aiohttp import web
 
 from kinformer.client import Client
+from kinformer.config import ClusterConfig
 from kinformer.errors import ConflictError, NotFoundError, ProtocolError
 from kinformer.objects import KubeObject
 from kinformer.resources import DEPLOYMENTS, NODES, PODS, SELFSUBJECTACCESSREVIEWS
+from kinformer.testing import ApiServer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -240,3 +242,14 @@ async def test_concurrent_verbs_do_not_mix_their_answers(scripted: Scripted, cli
     scripted.answer = lambda request: web.json_response({"metadata": {"name": request.path.rpartition("/")[2]}})
     found = await asyncio.gather(*(client.get(NODES, f"n{i}") for i in range(100)))
     assert [node.name for node in found] == [f"n{i}" for i in range(100)]
+
+
+async def test_a_list_without_a_resource_version_can_be_read_but_no_watch_starts_from_it() -> None:
+    # metrics.k8s.io sends such lists.
+    body = b'{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[{"metadata":{"name":"a","namespace":"web"}}]}'
+    async with ApiServer() as server, Client(ClusterConfig.for_server(server.url)) as client:
+        server.faults.answer_next(body, verb="list", count=None)
+        listed = await client.list(PODS)
+        assert ([obj.name for obj in listed], listed.resource_version) == (["a"], "")
+        with pytest.raises(ProtocolError, match="no resource version, and so no watch can start"):
+            _ = [page async for page in client.list_watch(PODS).list()]

@@ -4,6 +4,7 @@
 //	client_go informer -url URL ...    an informer as client-go's documentation has it; its costs as one line of JSON
 //	client_go latency -url URL ...     how long after a write its handler is called
 //	client_go lister -url URL ...      lists by label selector and by index
+//	client_go overload -url URL ...    a controller whose requests the server refuses
 package main
 
 import (
@@ -23,7 +24,7 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fail(fmt.Errorf("expected encode, informer, latency or lister"))
+		fail(fmt.Errorf("expected encode, informer, latency, lister or overload"))
 	}
 	command, given := os.Args[1], os.Args[2:]
 	var err error
@@ -36,8 +37,10 @@ func main() {
 		err = latency(parsed(given))
 	case "lister":
 		err = lister(parsed(given))
+	case "overload":
+		err = overload(parsed(given))
 	default:
-		err = fmt.Errorf("unknown command %q: expected encode, informer, latency or lister", command)
+		err = fmt.Errorf("unknown command %q: expected encode, informer, latency, lister or overload", command)
 	}
 	if err != nil {
 		fail(err)
@@ -56,6 +59,7 @@ type options struct {
 	objects  int
 	events   int
 	warmUp   int
+	workers  int
 	reads    bool
 	seconds  float64
 }
@@ -68,6 +72,7 @@ func parsed(given []string) options {
 	flags.IntVar(&o.objects, "objects", 0, "how many the list holds")
 	flags.IntVar(&o.events, "events", 0, "how many events to measure")
 	flags.IntVar(&o.warmUp, "warm-up", 0, "how many events to let pass before")
+	flags.IntVar(&o.workers, "workers", 0, "how many take keys")
 	flags.BoolVar(&o.reads, "reads", false, "the handler reads status.phase, an index spec.nodeName")
 	flags.Float64Var(&o.seconds, "seconds", 0, "how long to measure")
 	_ = flags.Parse(given)

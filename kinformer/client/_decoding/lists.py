@@ -345,9 +345,6 @@ def _check(envelope: _Envelope, resource: Resource, doing: str, metadata_only: b
     if (metadata_only or envelope.kind in {"Table", "Status"}) and envelope.kind != wanted:
         msg = f"cannot {doing}: the server sends {envelope.kind or 'something'} where {wanted} was asked for"
         raise ProtocolError(msg)
-    if not envelope.metadata.resource_version:
-        msg = f"cannot {doing}: the list has no resource version, and so no watch can start from it"
-        raise ProtocolError(msg)
 
 
 def _key(raw: bytes) -> str | None:

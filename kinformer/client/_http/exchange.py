@@ -87,11 +87,11 @@ class Exchange:
         """Send a request, and repeat it as the retry policy says; yield the response of status 2xx, and release it."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeout
-        limit = self._timeout
         repeated = 0
         response: Response | None = None
         while response is None:
             await self.gate.passed(request.kind, deadline=deadline, doing=request.doing)
+            limit = deadline - clock()
             try:
                 response = await self._send_authorized(request, limit)
                 continue
@@ -104,8 +104,9 @@ class Exchange:
                 safe = retry.lost_reads and request.kind is RequestKind.READ and is_lost_connection(error)
                 if not safe or repeated >= retry.attempts or clock() + delay >= deadline:
                     raise
-            await asyncio.sleep(delay)
-            limit = deadline - clock()
+            # A request that the gate holds back waits there, with all others.
+            if not self.gate.holds(request.kind):
+                await asyncio.sleep(delay)
             repeated += 1
             self._tally.retried(request.method, code)
         try:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Gate", "RequestKind"]
 
+# Seconds between two groups of requests that leave the gate when it opens: enough for the first to be refused again.
+_BETWEEN_GROUPS: Final = 0.05
+
 _READING: Final = frozenset({"GET", "HEAD"})
 
 
@@ -34,6 +37,9 @@ class RequestKind(enum.StrEnum):
 class Gate:
     """Delays requests for as long as the server has asked.
 
+    When the gate opens, one of the waiting requests leaves at once, then two, four, eight, ... at short intervals. So a
+    server that is still overloaded refuses one request, and that closes the gate to all the others again.
+
     One gate serves a whole client. Without it, each of a thousand callers learns by a 429 of its own that the server is
     overloaded.
     """
@@ -42,6 +48,7 @@ class Gate:
         self._tally = tally
         self._opens_at: dict[RequestKind, float] = {}
         self._reasons: dict[RequestKind, ApiError] = {}
+        self._waiting: dict[RequestKind, list[object]] = {kind: [] for kind in RequestKind}
 
     def refused(self, kind: RequestKind, error: ApiError) -> None:
         """Hold back the requests of a kind if the server has asked for that (429 with `Retry-After`)."""
@@ -61,10 +68,26 @@ class Gate:
         if clock() >= self._opens_at.get(kind, 0.0):
             return
         self._tally.waits += 1
-        while (left := self._opens_at.get(kind, 0.0) - clock()) > 0:
-            if clock() + left > deadline:
-                raise _again(self._reasons[kind], left, doing)
-            await asyncio.sleep(left)
+        ticket = object()
+        waiting = self._waiting[kind]
+        waiting.append(ticket)
+        try:
+            while True:
+                opens_at = self._opens_at[kind]
+                group = (waiting.index(ticket) + 1).bit_length() - 1
+                left = opens_at + group * _BETWEEN_GROUPS - clock()
+                if clock() + left > deadline:
+                    raise _again(self._reasons[kind], max(opens_at - clock(), 0.0), doing)
+                if left > 0:
+                    await asyncio.sleep(left)
+                if self._opens_at[kind] == opens_at:
+                    return
+        finally:
+            waiting.remove(ticket)
+
+    def holds(self, kind: RequestKind) -> bool:
+        """Return whether requests of a kind have to wait now."""
+        return asyncio.get_running_loop().time() < self._opens_at.get(kind, 0.0)
 
     def held(self) -> Mapping[str, float]:
         """Return the kinds that are held back, and the seconds until each is free."""
