@@ -277,10 +277,9 @@ def decode_answer_head(raw: bytes) -> AnswerEnvelope:
 
 def _without_nulls(head: _HeadWithNulls) -> _HeadAsSent:
     """Return a head with the empty text in place of each null."""
-    fields = {name: getattr(head, name) for name in _HeadAsSent.__struct_fields__}
-    return _HeadAsSent(
-        **{name: fields[name] or "" for name in _TEXTS}, **{n: fields[n] for n in fields if n not in _TEXTS}
-    )
+    fields: dict[str, Any] = {name: getattr(head, name) for name in _HeadAsSent.__struct_fields__}
+    fields.update({name: fields[name] or "" for name in _TEXTS})
+    return _HeadAsSent(**fields)
 
 
 def _complete(head: _HeadAsSent) -> None:

@@ -55,7 +55,7 @@ def built() -> Path:
     try:
         done = subprocess.run(
             run, cwd=MODULE, env=environment, capture_output=True, text=True, timeout=_PATIENCE, check=False
-        )(run, cwd=MODULE, env=environment, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+        )
     except subprocess.TimeoutExpired:
         raise MissingError(f"go build was not done within {_PATIENCE:.0f} s") from None
     if done.returncode:
