@@ -77,13 +77,14 @@ guard: $(VENV)/.installed-test
 mutants: $(VENV)/.installed-test
 	$(BIN)/python tests/mutants.py
 
-# Ten real minutes under random faults, and 100,000 random schedules.
+# Ten real minutes under random faults, and 110,000 random schedules.
 soak: $(VENV)/.installed-bench $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.soak
 	KINFORMER_SCHEDULES=50000 $(BIN)/pytest -q -n auto tests/properties/test_pipeline.py
 	KINFORMER_OPERATOR_SCHEDULES=20000 $(BIN)/pytest -q -n auto tests/properties/test_operator.py
 	KINFORMER_WATCH_FAULTS=20000 $(BIN)/pytest -q -n auto tests/properties/test_watch_faults.py
 	KINFORMER_SCOPE_SCHEDULES=10000 $(BIN)/pytest -q -n auto tests/properties/test_scopes.py
+	KINFORMER_SHARD_SCHEDULES=10000 $(BIN)/pytest -q -n auto tests/properties/test_shard_schedules.py
 	KINFORMER_HTTP_CASES=100000 $(BIN)/pytest -q -n 0 tests/unit/client/http/test_parser_against_llhttp.py
 
 docs: $(VENV)/.installed-docs

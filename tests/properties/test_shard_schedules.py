@@ -1,0 +1,45 @@
+"""Random schedules for a shard group: no slice is worked on by two members, and none is without an owner for long."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.properties.shard_world import ALL, CRASHES, PLANNED, TIMES, schedule, wrong_at_the_end
+
+SCHEDULES = int(os.environ.get("KINFORMER_SHARD_SCHEDULES", "120"))
+BATCH = 20
+
+
+def seeds(share: int) -> list[int]:
+    """The first seeds of batches, so that the batches of pytest-xdist are even."""
+    return [*range(0, max(SCHEDULES * share // 100, BATCH), BATCH)]
+
+
+@pytest.mark.parametrize("first", seeds(80))
+def test_under_every_fault_a_slice_has_one_owner_and_all_come_to_rest_evenly(first: int) -> None:
+    for seed in range(first, first + BATCH):
+        # Two owners at once are a `TwoOwnersError`.
+        world = schedule(seed, ALL)
+        assert wrong_at_the_end(world) == "", seed
+
+
+@pytest.mark.parametrize("first", seeds(10))
+def test_a_planned_hand_over_loses_no_deletion_and_leaves_no_slice_idle(first: int) -> None:
+    for seed in range(first, first + BATCH):
+        world = schedule(seed, PLANNED, calm=60)
+        assert wrong_at_the_end(world) == "", seed
+        assert sum(map(len, world.deletions.values())) > 200
+        assert world.unseen() == [], seed
+        # A write and an event of the watch; requests take up to 2 s here, and events up to 6 s.
+        assert max(world.gaps) < 12, seed
+
+
+@pytest.mark.parametrize("first", seeds(10))
+def test_after_a_crash_a_slice_is_idle_for_one_lease_and_a_few_requests(first: int) -> None:
+    for seed in range(first, first + BATCH):
+        world = schedule(seed, CRASHES)
+        assert wrong_at_the_end(world) == "", seed
+        # Two members in a row may crash with one slice.
+        assert max(world.gaps) < 2 * TIMES.lease_duration / 0.85 + 12, seed
