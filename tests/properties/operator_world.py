@@ -222,6 +222,27 @@ class Process:
 
         return await self._write("patch", resource, do)
 
+    async def apply(
+        self,
+        resource: Resource,
+        obj: Mapping[str, Any],
+        *,
+        field_manager: str,
+        namespace: str | None = None,
+        subresource: str = "",
+        force: bool = False,
+        dry_run: bool = False,
+    ) -> KubeObject:
+        kind = self.plane.kind(resource)
+        name, where = self._target(obj, namespace)
+        body = {"apiVersion": resource.api_version, "kind": resource.kind, **obj}
+
+        def do() -> dict[str, Any]:
+            write = StoredWrite(field_manager)
+            return self.plane.registry.apply(kind, where, name, body, write, force=force)[0].manifest
+
+        return await self._write("patch", resource, do)
+
     async def patch_status(
         self, resource: Resource, name: Any, patch: Mapping[str, Any], *, namespace: str | None = None
     ) -> KubeObject:
@@ -237,6 +258,9 @@ class Process:
         )
         self.feed.accepted(answers.deleted(resource, ObjectKey(where, name), answer))
         return None if answer["kind"] == "Status" else answer
+
+    def on_write(self, listener: Callable[[Write], None]) -> Callable[[], None]:
+        return self.feed.listen(listener)
 
     def list_watch(self, resource: Resource, **scope: Any) -> Source:
         return Source(self, resource, str(scope.get("label_selector", "")))
@@ -418,6 +442,7 @@ class Stage:
     make: MakeOperator = ShopOperator
     own_writes: bool = True
     replicas: int = 2
+    resync: float = 0.0
     plane: Plane = field(init=False)
     processes: list[Process | None] = field(init=False)
 
@@ -464,7 +489,9 @@ class Stage:
 
     async def _life(self, process: Process) -> None:
         client: Any = process
-        factory = SharedInformerFactory(client, backoff=Backoff(rng=self.rng), own_writes=self.own_writes)
+        factory = SharedInformerFactory(
+            client, backoff=Backoff(rng=self.rng), own_writes=self.own_writes, resync=self.resync
+        )
         process.elector = LeaderElector(
             client,
             "shop-operator",

@@ -115,7 +115,7 @@ class Selection:
     def of(self, objects: Iterable[KubeObject]) -> list[KubeObject]:
         """Return the objects that are selected, of those whose namespace and labels are right."""
         if not self.name and not self.fields and self.shard is None:
-            return [*objects]
+            return objects if type(objects) is list else [*objects]
         return [obj for obj in objects if self._keeps_beside_labels(obj)]
 
     def _keeps_beside_labels(self, obj: KubeObject) -> bool:
