@@ -95,6 +95,7 @@ if TYPE_CHECKING:
     from kinformer.informer.registration import HandlerRegistration
     from kinformer.informer.typed import TypedInformer, TypedLister
     from kinformer.labels import FieldSelector, LabelSelector
+    from kinformer.manager import Manager
     from kinformer.metrics import Metrics, WorkMetrics
     from kinformer.objects import KubeObject, ObjectKey
     from kinformer.operators.conflicts import retry_on_conflict
@@ -163,6 +164,7 @@ __all__ = [
     "LifecycleError",
     "Lister",
     "MalformedStreamError",
+    "Manager",
     "MethodNotAllowedError",
     "Metrics",
     "MissingDependencyError",
@@ -291,6 +293,7 @@ _HOME = {
     "FieldSelector": "labels",
     "LabelSelector": "labels",
     "Lister": "cache.lister",
+    "Manager": "manager",
     "Metrics": "metrics",
     "WorkMetrics": "metrics",
     "KubeObject": "objects",

@@ -1,4 +1,4 @@
-"""The command line: `kinformer demo | watch | get | top | ui | bench | serve-api | crd`.
+"""The command line: `kinformer demo | watch | get | top | ui | bench | serve-api | crd | run`.
 
 _app          the commands and their options (typer)      _session     errors, signals and the exit code of a command
 _options      the options that commands share             _connect     the server that a command uses
@@ -8,7 +8,7 @@ _printers     the forms in which objects are printed      _jsonpath    templates
 _top          the status of a running program             _completion  the words that the shell offers for Tab
 _bench        measures the cost of informers              _bench_view  shows the measurement
 _ui           the page in the browser                     _serve       the embedded API server alone
-_crd          CRDs of classes, as YAML
+_crd          CRDs of classes, as YAML                    _run         an operator, from a function
 _escapes      control characters of foreign text          _units       sizes in words
 _signals      Ctrl-C and SIGTERM
 

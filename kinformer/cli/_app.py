@@ -48,6 +48,8 @@ kinformer serve-api --demo           that cluster for kubectl
 
 kinformer crd myapp.api:Website      the CRD of a class, as YAML
 
+kinformer run myoperator:manager     an operator
+
 kinformer bench pods -A --for 60     the cost of watching your cluster; changes nothing
 
 kinformer --install-completion       Tab completes resources and names
@@ -99,6 +101,14 @@ kinformer top 127.0.0.1:8765                 a program with a StatusServer
 kinformer top https://app.example.com/internal/informers
 
 kinformer top 127.0.0.1:8000 --once          as lines of text
+"""
+
+_RUN_EXAMPLES = """
+[bold]Examples[/bold]
+
+kinformer run myoperator:manager
+
+kinformer run myoperator --demo              against a simulated cluster
 """
 
 _CRD_EXAMPLES = """
@@ -371,6 +381,37 @@ def _ui(
         return await ui(
             page, _server_choice(kubeconfig, context, server, token_file, certificate_authority, insecure, demo)
         )
+
+    return run_command(command, verbose=verbose)
+
+
+@app.command("run", epilog=_RUN_EXAMPLES)
+def _run(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="MODULE[:FUNCTION]", help="A function of a Client that returns a Manager."),
+    ],
+    kubeconfig: options.KubeconfigFile = None,
+    context: options.ContextName = None,
+    server: options.ServerUrl = None,
+    token_file: options.TokenFile = None,
+    certificate_authority: options.AuthorityFile = None,
+    insecure: options.Insecure = False,
+    demo: options.Demo = False,
+    verbose: options.Verbose = False,
+) -> int:
+    """Run an operator: the Manager that a function makes, until SIGTERM or Ctrl-C.
+
+    The function gets an open client. With --demo it is of an embedded, simulated cluster. A second signal ends the
+    process at once.
+    """
+    from kinformer.cli._session import run_command
+
+    async def command() -> int:
+        from kinformer.cli._run import run_manager
+
+        choice = _server_choice(kubeconfig, context, server, token_file, certificate_authority, insecure, demo)
+        return await run_manager(target, choice)
 
     return run_command(command, verbose=verbose)
 

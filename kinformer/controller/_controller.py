@@ -292,6 +292,29 @@ class Controller(Generic[K]):
         self._workers.before.hooks.append(hook)
         return self
 
+    def led_by(self, leader: LeaderElector | Leadership) -> Self:
+        """Have it work only while this replica leads, as with the argument `leader`.
+
+        Returns:
+            The controller itself, so that calls can be chained.
+
+        Raises:
+            AlreadyStartedError: the controller runs, or has run.
+            ValueError: it has a leader already.
+        """
+        self._check_not_started("be given a leader")
+        if self.is_led:
+            msg = f"controller {self.name!r} has a leader already"
+            raise ValueError(msg)
+        self._elector = leader if isinstance(leader, LeaderElector) else None
+        self._leadership = None if isinstance(leader, LeaderElector) else leader
+        return self
+
+    @property
+    def is_led(self) -> bool:
+        """Return whether it works only while this replica leads."""
+        return self._elector is not None or self._leadership is not None
+
     @property
     def workers(self) -> int:
         """Maximum number of reconciles at once."""

@@ -17,16 +17,13 @@ import msgspec
 
 from kinformer._version import __version__
 from kinformer.controller import Controller
-from kinformer.errors import AlreadyStartedError
 from kinformer.informer import SharedInformer
 from kinformer.informer.factory import SharedInformerFactory
-from kinformer.integrations._web.hosts import is_allowed
+from kinformer.integrations._web.local_server import LocalServer, Page
 from kinformer.status import class_of, health_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, MutableMapping
-
-    from aiohttp import web
 
 __all__ = ["STATUS_PATH", "StatusApp", "StatusServer", "status_of"]
 
@@ -210,17 +207,13 @@ class StatusServer:
         hosts: Collection[str] | None = (),
     ) -> None:
         status_of(*parts)
-        self._parts = parts
-        self._host = host
-        self._hosts = hosts
-        self._port = port
-        self._runner: web.ServerRunner | None = None
+        pages = {STATUS_PATH: lambda: Page(200, msgspec.json.encode(status_of(*parts)))}
+        self._server = LocalServer(pages, host=host, port=port, hosts=hosts, owner="StatusServer")
 
     @property
     def url(self) -> str:
         """Return the URL of the status."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}{STATUS_PATH}"
+        return f"{self._server.url}{STATUS_PATH}"
 
     async def __aenter__(self) -> Self:
         """Listen.
@@ -229,37 +222,8 @@ class StatusServer:
             AlreadyStartedError: it listens already.
             OSError: the port cannot be bound.
         """
-        from aiohttp import web
-
-        if self._runner is not None:
-            msg = f"the status is being served already, at {self.url}"
-            raise AlreadyStartedError(msg)
-
-        async def answer(request: web.BaseRequest) -> web.Response:
-            named = request.headers.getall("Host", [""])
-            if len(named) != 1 or not is_allowed(named[0], self._hosts, listening_on=self._host):
-                refusal = f"this server is not {', '.join(named)!r}; name that host in StatusServer(hosts=...)"
-                return web.json_response({"error": refusal}, status=403)
-            path = request.path.rstrip("/")
-            if path != STATUS_PATH:
-                return web.json_response({"error": f"the status is at {STATUS_PATH}"}, status=404)
-            if request.method not in {"GET", "HEAD"}:
-                return web.json_response({"error": "the status can only be read"}, status=405)
-            body = msgspec.json.encode(status_of(*self._parts))
-            return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
-
-        runner = web.ServerRunner(web.Server(answer, access_log=None), handle_signals=False, shutdown_timeout=0.5)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self._host, self._port).start()
-        except BaseException:
-            await runner.cleanup()
-            raise
-        self._port = runner.addresses[0][1]
-        self._runner = runner
+        await self._server.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+        await self._server.stop()

@@ -130,7 +130,7 @@ async def test_a_program_without_a_web_server_can_serve_it(informer_factory: Sha
         async with session.get(server.url) as answer:
             assert (await answer.json())["informers"][0]["state"] == "new"
         async with session.get(server.url.removesuffix("/kinformer/status")) as answer:
-            assert (answer.status, await answer.json()) == (404, {"error": "the status is at /kinformer/status"})
+            assert (answer.status, await answer.json()) == (404, {"error": "the pages are /kinformer/status"})
         async with session.post(server.url) as answer:
             assert answer.status == 405
         with pytest.raises(AlreadyStartedError, match="is being served already"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from kinformer import Controller, EventRecorder, RateLimitingQueue, SharedInformer
+from kinformer import Controller, EventRecorder, LeaderElector, RateLimitingQueue, SharedInformer
 from kinformer.informer.typed import TypedInformer
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import PODS
@@ -197,3 +197,16 @@ async def test_a_recorder_that_was_not_entered_says_so_once(caplog: pytest.LogCa
     async with recorder:
         recorder.normal(pod("a", 1), "Created", "more")
     assert len(caplog.records) == 1
+
+
+async def test_a_controller_gets_its_leader_once_and_before_the_start() -> None:
+    async def reconcile(_: ObjectKey) -> None: ...
+
+    client: Any = None  # it is not asked
+    elector = LeaderElector(client, "web", namespace="default")
+    controller = Controller("web", reconcile)
+    assert not controller.is_led
+    assert controller.led_by(elector) is controller
+    assert controller.is_led
+    with pytest.raises(ValueError, match="has a leader already"):
+        controller.led_by(elector)

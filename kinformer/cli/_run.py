@@ -1,0 +1,40 @@
+"""`kinformer run`: the manager that a function of the user's makes."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from kinformer.cli._connect import connected
+from kinformer.cli._crd import imported
+from kinformer.cli._session import UsageProblem
+from kinformer.manager import Manager
+
+if TYPE_CHECKING:
+    from kinformer.cli._connect import ServerChoice
+
+__all__ = ["run_manager"]
+
+
+async def run_manager(target: str, server: ServerChoice) -> int:
+    """Call the function with an open client, and run the manager that it returns until a signal comes.
+
+    Raises:
+        UsageProblem: there is no such function, or it returns no Manager.
+    """
+    module, names = imported(target)
+    make: Any = module
+    for name in names or ["manager"]:
+        make = getattr(make, name, None)
+    if not callable(make):
+        msg = f"{target} is no function; write module:function, of a function that takes a Client and returns a Manager"
+        raise UsageProblem(msg)
+    async with connected(server) as client:
+        manager = make(client)
+        if inspect.isawaitable(manager):
+            manager = await manager
+        if not isinstance(manager, Manager):
+            msg = f"{target} returned a {type(manager).__name__}, and not the Manager to run"
+            raise UsageProblem(msg)
+        await manager.run()
+    return 0
