@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import msgspec
 
@@ -61,7 +61,20 @@ class _Envelope(msgspec.Struct, gc=False):
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decode_any = msgspec.json.Decoder().decode
+
+
+class _Name(msgspec.Struct, gc=False):
+    name: Any = None
+    namespace: Any = None
+
+
+class _Named(msgspec.Struct, gc=False):
+    """The name of an object that cannot be decoded; the rest, which may be large, is skipped."""
+
+    metadata: _Name
+
+
+_decode_named = msgspec.json.Decoder(_Named).decode
 
 
 class ObjectList(Sequence[KubeObject]):
@@ -349,7 +362,7 @@ def _check(envelope: _Envelope, resource: Resource, doing: str, metadata_only: b
 
 def _key(raw: bytes) -> str | None:
     try:
-        value = _decode_any(raw)
+        metadata = _decode_named(raw).metadata
     except NOT_JSON:
         return None
-    return readable_key(value.get("metadata")) if isinstance(value, dict) else None
+    return readable_key({"name": metadata.name, "namespace": metadata.namespace})
