@@ -20,6 +20,7 @@ from kinformer import (
     Trim,
 )
 from kinformer.resources import CONFIGMAPS, NAMESPACES, SERVICES
+from kinformer.scope import Namespaces
 from kinformer.testing import ApiServer
 
 if TYPE_CHECKING:
@@ -119,6 +120,17 @@ async def test_an_object_in_a_cache_of_a_part_is_an_answer_and_its_absence_is_no
     cached = client.cached(factory)
     assert (await cached.get(CONFIGMAPS, "a", namespace="shop")).origin.source == "cache"
     assert (await cached.get(CONFIGMAPS, "c", namespace="shop")).origin.source == "server"
+
+
+async def test_an_informer_whose_scope_can_change_leaves_its_questions_to_the_server(
+    client: Client, factory: SharedInformerFactory
+) -> None:
+    informer = factory.informer(CONFIGMAPS, scope=Namespaces("shop"))
+    await informer.synced(10)
+    cached = client.cached(factory)
+    await informer.set_scope(Namespaces("default"), timeout=10)
+    assert (await cached.get(CONFIGMAPS, "a", namespace="shop")).origin.source == "server"
+    assert names(await cached.list(CONFIGMAPS, namespace="shop")) == ["a", "b", "c"]
 
 
 async def test_questions_that_no_cache_can_answer_are_refused_with_the_reason_of_each(
@@ -348,7 +360,7 @@ async def test_wrong_arguments_are_refused(client: Client, factory: SharedInform
         with pytest.raises(ValueError, match=words):
             client.cached(factory, **wrong)
     cached = client.cached(factory)
-    with pytest.raises(ValueError, match="which of the configmaps"):
+    with pytest.raises(ValueError, match="needs a name"):
         await cached.get(CONFIGMAPS, {"metadata": {}})
     with pytest.raises(ValueError, match="cluster-scoped"):
         await cached.list(NAMESPACES, namespace="shop")

@@ -206,7 +206,8 @@ class CacheReads:
 
     def _refresh(self) -> None:
         """Follow the informers of the factory as they are now."""
-        informers = self._caches.informers
+        # A scope that can be changed later says nothing for certain: while it changes, the cache has a part of it only.
+        informers = {covered: cache for covered, cache in self._caches.informers.items() if cache.scope is None}
         changed = False
         for covered, follower in [*self._followers.items()]:
             if informers.get(covered) is not follower.cache:
