@@ -86,6 +86,7 @@ if TYPE_CHECKING:
         UnknownResourceError,
         UnsupportedMediaTypeError,
         WaitTimeoutError,
+        WrongLoopError,
     )
     from kinformer.events import Added, Deleted, Updated
     from kinformer.filters import EventFilter
@@ -209,6 +210,7 @@ __all__ = [
     "WaitTimeoutError",
     "WorkMetrics",
     "WorkQueue",
+    "WrongLoopError",
     "__version__",
     "custom_resource",
     "owned_by",
@@ -267,6 +269,7 @@ _HOME = {
             "UnknownResourceError",
             "UnsupportedMediaTypeError",
             "WaitTimeoutError",
+            "WrongLoopError",
         ),
         "errors",
     ),

@@ -106,8 +106,9 @@ class BackgroundTask:
         self.cancel()
         if self._task is None or self.is_current:
             return
-        with shielded():
-            await asyncio.wait([self._task])
+        if not self._task.done():  # the callbacks of an ended task of another loop may never run
+            with shielded():
+                await asyncio.wait([self._task])
         if self._task.cancelled():
             return
         failure = self._task.exception()

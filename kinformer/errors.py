@@ -7,6 +7,7 @@
     ├── UnknownResourceError (LookupError)         no such resource, built in or on the server
     ├── LifecycleError (RuntimeError)              a call at the wrong time
     │   ├── AlreadyStartedError                    a second start, or a change after the start
+    │   ├── WrongLoopError                         a call in another event loop than that of the informer
     │   ├── NotStartedError                        a call before the start
     │   └── StoppedError                           a call after the stop
     ├── LeadershipLostError                        the lease could not be kept
@@ -110,6 +111,7 @@ __all__ = [
     "UnknownResourceError",
     "UnsupportedMediaTypeError",
     "WaitTimeoutError",
+    "WrongLoopError",
 ]
 
 
@@ -139,6 +141,10 @@ class LifecycleError(KinformerError, RuntimeError):
 
 class AlreadyStartedError(LifecycleError):
     """A second start, or a change that is allowed only before the start."""
+
+
+class WrongLoopError(LifecycleError):
+    """A call in another event loop than the one that the informer runs in."""
 
 
 class NotStartedError(LifecycleError):

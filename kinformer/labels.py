@@ -11,7 +11,7 @@ import functools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from kinformer.errors import SelectorError
 
@@ -183,7 +183,11 @@ class LabelSelector:
 
     @classmethod
     def parse(cls, selector: SelectorInput) -> LabelSelector:
-        """Make a selector of a string, or of a mapping of labels that must be equal.
+        """Make a selector of a string, of a mapping of labels that must be equal, or of a LabelSelector object.
+
+        A LabelSelector object is a mapping as in the manifest of a Deployment (meta/v1 LabelSelector): its keys are
+        `matchLabels` and `matchExpressions`. A mapping with one of these keys, whose value is a mapping or a list, is
+        read as one.
 
         Raises:
             SelectorError: it does not parse; the message names the position.
@@ -193,6 +197,8 @@ class LabelSelector:
         if isinstance(selector, LabelSelector):
             return selector
         if isinstance(selector, Mapping):
+            if any(not isinstance(selector.get(part, ""), str) for part in ("matchLabels", "matchExpressions")):
+                return cls._of_object(selector)
             return cls._of_mapping(selector)
         if not isinstance(selector, str):
             msg = f"a label selector is a string or a mapping, not {type(selector).__name__}"
@@ -209,6 +215,20 @@ class LabelSelector:
                 msg = f"label selector has {key!r}: {value!r}, which cannot be a label and its value"
                 raise SelectorError(msg)
         return cls(tuple(sorted(Requirement(key, "=", (value,)) for key, value in labels.items())))
+
+    @classmethod
+    def _of_object(cls, selector: Mapping[str, Any]) -> LabelSelector:
+        """Make a selector of a LabelSelector object (apimachinery meta/v1/helpers.go, LabelSelectorAsSelector)."""
+        unknown = sorted(selector.keys() - {"matchLabels", "matchExpressions"})
+        if unknown:
+            msg = f"a LabelSelector has matchLabels and matchExpressions, not {', '.join(map(repr, unknown))}"
+            raise SelectorError(msg)
+        labels, expressions = selector.get("matchLabels") or {}, selector.get("matchExpressions") or []
+        if not isinstance(labels, Mapping) or not isinstance(expressions, list | tuple):
+            msg = "in a LabelSelector, matchLabels is a mapping and matchExpressions is a list"
+            raise SelectorError(msg)
+        found = {*cls._of_mapping(labels).requirements, *map(_of_expression, expressions)}
+        return cls(tuple(sorted(found)))
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Return whether an object with these labels is selected."""
@@ -230,6 +250,31 @@ class LabelSelector:
         return ",".join(map(str, self.requirements))
 
 
+_OPERATORS: Final = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
+
+
+def _of_expression(expression: object) -> Requirement:
+    """Return the requirement of one entry of `matchExpressions`."""
+    if not isinstance(expression, Mapping):
+        msg = f"an entry of matchExpressions is a mapping, not {type(expression).__name__}"
+        raise SelectorError(msg)
+    key, operator, values = expression.get("key"), expression.get("operator"), expression.get("values") or []
+    if not isinstance(key, str) or not _KEY.fullmatch(key):
+        msg = f"an entry of matchExpressions has the key {key!r}, which cannot be a label"
+        raise SelectorError(msg)
+    if operator not in _OPERATORS:
+        msg = f"the operator for {key} in matchExpressions is {operator!r}; it must be one of {', '.join(_OPERATORS)}"
+        raise SelectorError(msg)
+    if not isinstance(values, list | tuple) or not all(isinstance(v, str) and _VALUE.fullmatch(v) for v in values):
+        msg = f"the values for {key} in matchExpressions must be a list of label values, not {values!r}"
+        raise SelectorError(msg)
+    if (operator in {"In", "NotIn"}) != bool(values):
+        need = "needs values" if not values else "takes no values"
+        msg = f"the operator {operator} for {key} in matchExpressions {need}"
+        raise SelectorError(msg)
+    return Requirement(key, _OPERATORS[operator], tuple(sorted(set(values))))
+
+
 @functools.lru_cache(maxsize=256)
 def _parsed(text: str) -> tuple[Requirement, ...]:
     """Return the requirements of a selector. Programs use the same few selectors repeatedly, hence the cache."""
@@ -247,8 +292,9 @@ def _parsed(text: str) -> tuple[Requirement, ...]:
     return tuple(sorted(set(found)))
 
 
-SelectorInput: TypeAlias = str | Mapping[str, str] | LabelSelector | None
-"""The forms of a label selector: "app=web,tier!=cache", {"app": "web"}, or a parsed one."""
+SelectorInput: TypeAlias = str | Mapping[str, Any] | LabelSelector | None
+"""The forms of a label selector: "app=web,tier!=cache", {"app": "web"}, a LabelSelector object such as
+{"matchLabels": {"app": "web"}}, or a parsed one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,12 @@ class OwnWrites:
             case _:
                 obj = what if isinstance(what, KubeObject) else KubeObject.from_dict(what, self._source.resource)
                 version = version_number(obj.resource_version)
+                if version < 1 and obj.resource_version:
+                    msg = (
+                        f"the resourceVersion of {obj.key} is no number: {obj.resource_version[:40]!r}. Writes to this "
+                        "API server cannot be waited for, because its versions cannot be compared (KEP-5504)"
+                    )
+                    raise ValueError(msg)
                 if version < 1:
                     msg = f"{obj.key} has no resourceVersion: take the object as the server answered with it"
                     raise ValueError(msg)

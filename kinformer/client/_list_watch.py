@@ -267,7 +267,8 @@ class HttpListerWatcher:
         The head must still arrive within the client's `timeout`.
 
         Args:
-            resource_version: events after this version; "" only with `send_initial_events`.
+            resource_version: events after this version. "" begins with an ADDED event for each present object, as a
+                watch after a list without a version does.
             timeout_seconds: seconds after which the server should end the stream. A stream that is silent for 5 seconds
                 more fails.
             send_initial_events: ask for a streaming list (KEP-3157): the present state as ADDED events, then a

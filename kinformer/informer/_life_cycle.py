@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from kinformer._tasks import BackgroundTask
-from kinformer.errors import AlreadyStartedError, NotStartedError, StoppedError, UnexpectedError
+from kinformer.errors import AlreadyStartedError, NotStartedError, StoppedError, UnexpectedError, WrongLoopError
 from kinformer.status import InformerState
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class LifeCycle:
         self._failures = failures
         self._parts = parts
         self._on_end = on_end
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._background = BackgroundTask(f"kinformer informer {name}")
 
     @property
@@ -76,7 +77,8 @@ class LifeCycle:
         if self._record.state is not InformerState.NEW:
             msg = f"informer {self._name} has been started already; an informer runs once, make a new one"
             raise AlreadyStartedError(msg)
-        self.clock = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self.clock = self._loop.time
         self._record.enter(InformerState.LISTING, self.clock())
         begin()
         self._background.start(self._run(), on_end=self._end)
@@ -86,10 +88,12 @@ class LifeCycle:
 
         Raises:
             ExceptionGroup: the informer had failed by a defect of its own.
+            WrongLoopError: the informer runs in another event loop.
         """
         if self._record.state is InformerState.NEW:
             self._end()
             return
+        self.refuse_other_loop()
         await self._background.stop()
 
     def request_stop(self) -> None:
@@ -118,12 +122,34 @@ class LifeCycle:
             raise NotStartedError(msg)
         self.refuse_if_stopped(consequence)
 
+    def refuse_other_loop(self) -> None:
+        """Raise an error if the caller runs in another event loop than the informer: it would wait for ever.
+
+        Raises:
+            WrongLoopError: the informer runs in another event loop.
+        """
+        if self._loop is None or self.stopped:
+            return
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # a plain function in a thread without a loop: it cannot wait
+        if running is not self._loop:
+            closed = ", which is closed," if self._loop.is_closed() else ""
+            msg = (
+                f"informer {self._name} was started in another event loop{closed} and can only be used there: start it "
+                "in the loop that uses it (in pytest, give the fixture and the test the same loop_scope)"
+            )
+            raise WrongLoopError(msg)
+
     def refuse_if_stopped(self, consequence: str) -> None:
         """Raise an error if the informer has ended.
 
         Raises:
             StoppedError: the informer has ended.
+            WrongLoopError: the informer runs in another event loop.
         """
+        self.refuse_other_loop()
         if self.stopped:
             msg = f"informer {self._name} has stopped already: {consequence}; make a new informer"
             raise StoppedError(msg)

@@ -65,8 +65,10 @@ class CacheWaits:
         Raises:
             CacheSyncError: not in time, or refused.
             StoppedError: the informer ended before that.
+            WrongLoopError: the informer runs in another event loop.
         """
         dispatcher, life_cycle, failures = self._dispatcher, self._life_cycle, self._failures
+        life_cycle.refuse_other_loop()
         try:
             async with asyncio.timeout(timeout):
                 while not (dispatcher.has_synced or life_cycle.stopped or (fail_fast and failures.refusal is not None)):

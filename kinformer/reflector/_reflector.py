@@ -51,6 +51,9 @@ OPENING_DEADLINE: Final = 20.0
 """Seconds that the server may take to answer a watch. After that a list is made: behind a gateway that holds the answer
 back until there is an event, the cache is right all the same."""
 
+_NEWEST: Final = 1 << 64
+"""A number above every resource version."""
+
 _QUEUED_PER_SLICE: Final = 1000
 
 
@@ -425,10 +428,12 @@ class Reflector:
             self._failed(failure, "watch")
 
     def _refused(self, version: str) -> bool:
-        """Whether a list is older than what was seen, and must not be taken."""
+        """Return whether a list must not be taken, because it is older than the received state or not to be trusted."""
         machine = self._machine
-        if not version:
-            missing = ProtocolError(f"a list of {self._name} came without a resource version: nothing can be watched")
+        if not version and machine.lists_have_versions:
+            missing = ProtocolError(
+                f"a list of {self._name} came without a resource version, which earlier lists had: it is not taken"
+            )
             machine.list_failed(missing)
             self._failed(missing, "list")
             return True
@@ -449,7 +454,10 @@ class Reflector:
         machine, status = self._machine, self._status
         self._listing = True
         status.received_version = version
-        for _ in self._intake.queue_list(kept, version_number(version), slice_size=_QUEUED_PER_SLICE):
+        # A list without a version counts as newer than every observed object. If it is older, then the watch that
+        # follows it begins with the object, so nothing is lost.
+        number = version_number(version) if version else _NEWEST
+        for _ in self._intake.queue_list(kept, number, slice_size=_QUEUED_PER_SLICE):
             await asyncio.sleep(0)
         machine.listed(version, pages=pages)
         self.lists += 1
@@ -457,7 +465,7 @@ class Reflector:
         self._no_success_since = None
         self._went_well()
         status.lists[step.reason] += 1
-        self._intake.reached(version_number(version))
+        self._intake.reached(number)
         seconds = asyncio.get_running_loop().time() - asked
         self._metrics.listed(self._name, objects=len(kept), reason=step.reason, seconds=seconds)
         _log.debug("%s: listed %d objects at version %s (%s)", self._name, len(kept), version, step.reason)

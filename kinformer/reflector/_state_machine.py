@@ -176,6 +176,8 @@ class ReflectorMachine:
     streaming: StreamingMemory = field(default_factory=lambda: StreamingMemory("not asked for"))
     resource_version: str = ""
     """The version up to which everything was received; "" before the first list."""
+    lists_have_versions: bool = False
+    """Whether a list with a version was taken. Then a list without one is a defect of an answer, not of the API."""
     well_after: float = SHORT_WATCH_SECONDS
     """Seconds that a watch must be open before earlier failures count as over: longer than any watch that failed since
     the last progress. So watches that always fail after some seconds are never well."""
@@ -235,9 +237,10 @@ class ReflectorMachine:
     def refuses(self, resource_version: str) -> bool:
         """Whether a list of that version must not be taken: another API server answered, which lags behind.
 
-        A quorum read is never refused: if it is older, then the cluster itself was restored from a backup.
+        A quorum read is never refused: if it is older, then the cluster itself was restored from a backup. Nor is a
+        list without a version, as some aggregated APIs send it: it cannot be compared.
         """
-        return not self._quorum and self.is_older(resource_version)
+        return bool(resource_version) and not self._quorum and self.is_older(resource_version)
 
     def listed(self, resource_version: str, *, pages: int) -> None:
         """Report that a list is queued; it had so many pages, 0 if it was streamed."""
@@ -245,6 +248,7 @@ class ReflectorMachine:
             # The watch cache is off: it would have answered "0" in one piece. So a limit costs nothing.
             self._paged_always = True
         self.resource_version = resource_version
+        self.lists_have_versions = self.lists_have_versions or bool(resource_version)
         self._list_reason = ""
         self._quorum = False
         self._unpaged = False

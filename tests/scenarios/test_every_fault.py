@@ -284,12 +284,23 @@ LISTS: dict[str, tuple[Callable[[Any], object], tuple[type[KinformerError], ...]
         lambda f: f.answer_next(b'{"kind":"Table","apiVersion":"meta.k8s.io/v1","rows":[]}', verb="list"),
         (ProtocolError,),
     ),
-    "a list without a version": (
-        lambda f: f.answer_next(b'{"kind":"ConfigMapList","metadata":{},"items":[]}', verb="list"),
+    "a list without kind and version": (
+        lambda f: f.answer_next(b'{"metadata":{},"items":[]}', verb="list"),
         (ProtocolError,),
     ),
     "HTML": (lambda f: f.answer_next(b"<html>", verb="list", content_type="text/html"), (ProtocolError,)),
 }
+
+
+async def test_a_list_that_has_lost_its_version_is_not_taken() -> None:
+    async with Scene(streaming_lists=False) as scene:
+        await scene.synced()
+        scene.faults.answer_next(b'{"kind":"ConfigMapList","metadata":{},"items":[]}', verb="list")
+        scene.write()
+        scene.faults.expire()
+        scene.write()
+        await scene.recovers()
+        await scene.failed_with(ProtocolError)
 
 
 @pytest.mark.parametrize("answer", LISTS)

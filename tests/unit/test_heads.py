@@ -174,3 +174,16 @@ def test_a_view_survives_pickling() -> None:
 def test_an_object_without_a_name_is_none(metadata: dict[str, Any]) -> None:
     with pytest.raises(DecodeError, match=r"no metadata\.name"):
         pod({"name": "", **metadata})
+
+
+@pytest.mark.parametrize("field", ["namespace", "uid", "resourceVersion"])
+def test_null_reads_as_no_value(field: str) -> None:
+    obj = pod({"namespace": "shop", "uid": "7", "resourceVersion": "3", field: None})
+    expected = {"namespace": "shop", "uid": "7", "resourceVersion": "3", field: ""}
+    assert {"namespace": obj.namespace, "uid": obj.uid, "resourceVersion": obj.resource_version} == expected
+    assert obj.key.namespace == expected["namespace"]
+
+
+def test_an_object_whose_name_is_null_is_refused() -> None:
+    with pytest.raises(DecodeError):
+        pod({"name": None})

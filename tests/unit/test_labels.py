@@ -113,3 +113,38 @@ def test_a_field_selector_keeps_commas_equal_signs_and_backslashes(fields: dict[
 def test_a_field_selector_that_does_not_parse_is_refused(bad: str) -> None:
     with pytest.raises(SelectorError, match="expected path=value"):
         FieldSelector.parse(bad)
+
+
+@pytest.mark.parametrize(
+    ("selector", "text"),
+    [
+        ({"matchLabels": {"app": "web", "tier": "front"}}, "app=web,tier=front"),
+        ({"matchExpressions": [{"key": "env", "operator": "In", "values": ["prod", "dev"]}]}, "env in (dev,prod)"),
+        ({"matchExpressions": [{"key": "env", "operator": "NotIn", "values": ["dev"]}]}, "env notin (dev)"),
+        ({"matchExpressions": [{"key": "env", "operator": "Exists", "values": []}]}, "env"),
+        ({"matchExpressions": [{"key": "env", "operator": "DoesNotExist"}], "matchLabels": {"a": "b"}}, "!env,a=b"),
+        ({"matchLabels": {}, "matchExpressions": None}, ""),
+        ({"matchLabels": "web"}, "matchLabels=web"),
+    ],
+)
+def test_a_label_selector_object_is_a_selector(selector: dict[str, object], text: str) -> None:
+    assert LabelSelector.parse(selector) == LabelSelector.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("selector", "says"),
+    [
+        ({"matchLabels": {"app": 5}}, "cannot be a label"),
+        ({"matchLabels": ["app"]}, "matchLabels is a mapping"),
+        ({"matchLabels": {}, "app": "web"}, "not 'app'"),
+        ({"matchExpressions": ["app"]}, "is a mapping, not str"),
+        ({"matchExpressions": [{"key": "-", "operator": "Exists"}]}, "the key '-'"),
+        ({"matchExpressions": [{"key": "app", "operator": "in", "values": ["a"]}]}, "one of In, NotIn"),
+        ({"matchExpressions": [{"key": "app", "operator": "In"}]}, "needs values"),
+        ({"matchExpressions": [{"key": "app", "operator": "Exists", "values": ["a"]}]}, "takes no values"),
+        ({"matchExpressions": [{"key": "app", "operator": "In", "values": [5]}]}, "list of label values"),
+    ],
+)
+def test_a_label_selector_object_that_is_wrong_is_refused(selector: dict[str, object], says: str) -> None:
+    with pytest.raises(SelectorError, match=says):
+        LabelSelector.parse(selector)

@@ -358,6 +358,10 @@ def _check(envelope: _Envelope, resource: Resource, doing: str, metadata_only: b
     if (metadata_only or envelope.kind in {"Table", "Status"}) and envelope.kind != wanted:
         msg = f"cannot {doing}: the server sends {envelope.kind or 'something'} where {wanted} was asked for"
         raise ProtocolError(msg)
+    if not envelope.metadata.resource_version and envelope.kind != wanted:
+        # Some APIs list without a version, such as metrics.k8s.io; then only the kind tells that this is the list.
+        msg = f"cannot {doing}: the answer is no {wanted}: it has no resource version, its kind is {envelope.kind!r}"
+        raise ProtocolError(msg)
 
 
 def _key(raw: bytes) -> str | None:

@@ -383,3 +383,10 @@ async def test_an_answer_in_the_cache_costs_no_wait() -> None:
 async def test_a_time_to_wait_that_makes_no_sense_is_refused(seconds: float) -> None:
     with pytest.raises(ValueError, match="own_writes"):
         Controller("x", settled, own_writes=seconds)  # type: ignore[arg-type]
+
+
+async def test_a_version_that_is_no_number_is_named_as_such() -> None:
+    async with Synced(pod("a", 3)) as it:
+        opaque = {"metadata": {"name": "a", "namespace": "default", "uid": "u", "resourceVersion": "eyJtMSI6IjYifQ"}}
+        with pytest.raises(ValueError, match="no number: 'eyJtMSI6IjYifQ'. Writes to this API server cannot be waited"):
+            await it.pods.caught_up(opaque)

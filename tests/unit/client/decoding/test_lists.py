@@ -131,9 +131,17 @@ async def test_an_object_nested_too_deeply_is_left_out_and_reported() -> None:
     assert "nested too deeply" in str(page.failures[0])
 
 
+@pytest.mark.parametrize("metadata", [{}, {"resourceVersion": ""}])
+async def test_a_list_may_have_no_version(metadata: dict[str, Any]) -> None:
+    page = await page_of(compact({**core([pod("a")]), "metadata": metadata}))
+    assert ([o.name for o in page.items], page.resource_version) == (["a"], "")
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [
+        (compact({**core([]), "metadata": {}, "kind": ""}), "has no resource version"),
+        (compact({**core([pod("a")]), "metadata": {"resourceVersion": ""}, "kind": "APIGroup"}), "is no PodList"),
         (compact({**core([]), "kind": "Table"}), "sends Table where PodList was asked for"),
         (b"<html></html>", "is no list"),
         (b"[]", "is no list"),
@@ -285,9 +293,10 @@ async def test_one_object_larger_than_any_slice_is_waited_for() -> None:
     [
         b"<html>" + b"x" * 2_000,
         compact({"kind": "Table", "metadata": {"resourceVersion": "9"}, "items": [pod("a" * 400)] * 5}),
+        compact({"kind": "", "metadata": {}, "items": [pod("a" * 400)] * 5}),
         compact(core([pod("a" * 400)] * 5))[:-20],
     ],
-    ids=["html", "table", "cut short"],
+    ids=["html", "table", "no kind and version", "cut short"],
 )
 async def test_what_is_no_list_is_refused_in_pieces_as_it_is_as_a_whole(body: bytes) -> None:
     with pytest.raises(ProtocolError):
