@@ -185,7 +185,7 @@ class HttpListerWatcher:
         return f"<HttpListerWatcher of {self.scope}>"
 
     async def list(
-        self, *, resource_version: str = "", limit: int = 0, retry: bool = False, versioned: bool = True
+        self, *, resource_version: str = "", limit: int = 0, retry: bool = False
     ) -> AsyncGenerator[ListPage, None]:
         """List page by page; yield each page before the next request, and a large page in parts, as they arrive.
 
@@ -195,7 +195,6 @@ class HttpListerWatcher:
             limit: objects per page; 0 for all in one page. Old servers answer version "0" with all in one page.
             retry: whether the request of each page is repeated as the client's `RetryPolicy` says. Informers do not do
                 this: each of their failures shows in their status.
-            versioned: whether the list must have a resource version. Some aggregated APIs send none (metrics.k8s.io).
 
         No connection is in use between two pages, and decoding a page does not block the loop. A slow consumer of the
         parts of a page delays the server; after 20 s, the rest of the page is read before it is yielded.
@@ -238,9 +237,6 @@ class HttpListerWatcher:
                         if clock() > read_rest_at:
                             cutter.cuts = False
             page = self._share_of_page(await cutter.finish())
-            if versioned and not page.resource_version:
-                msg = f"cannot {doing}: the list has no resource version, and so no watch can start from it"
-                raise ProtocolError(msg)
             if token and page.continue_token == token:
                 msg = f"cannot {doing}: the server gives the same page again and again (its continue token repeats)"
                 raise ProtocolError(msg)

@@ -169,7 +169,7 @@ async def _whole(source: HttpListerWatcher, resource_version: str, limit: int) -
     objects: list[KubeObject] = []
     failures: list[Any] = []
     version = ""
-    async for page in source.list(resource_version=resource_version, limit=limit, retry=True, versioned=False):
+    async for page in source.list(resource_version=resource_version, limit=limit, retry=True):
         objects += page.items
         failures += page.failures
         version = page.resource_version
