@@ -176,7 +176,7 @@ MUTANTS = (
     Mutant(
         "a list that is older than what was seen is taken",
         "reflector/_state_machine.py::ReflectorMachine.refuses",
-        "not self._quorum and self.is_older(resource_version)",
+        "bool(resource_version) and not self._quorum and self.is_older(resource_version)",
         "False",
     ),
     Mutant(
