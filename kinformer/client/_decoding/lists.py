@@ -359,7 +359,7 @@ def _check(envelope: _Envelope, resource: Resource, doing: str, metadata_only: b
         msg = f"cannot {doing}: the server sends {envelope.kind or 'something'} where {wanted} was asked for"
         raise ProtocolError(msg)
     if not envelope.metadata.resource_version and envelope.kind != wanted:
-        # Some APIs list without a version, such as metrics.k8s.io; then only the kind tells that this is the list.
+        # Some APIs, such as metrics.k8s.io, send lists without a version. Then only the kind identifies the list.
         msg = f"cannot {doing}: the answer is no {wanted}: it has no resource version, its kind is {envelope.kind!r}"
         raise ProtocolError(msg)
 
