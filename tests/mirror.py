@@ -53,6 +53,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "informer/_scope_reflector.py": ("tests/properties/test_scopes.py", "tests/wire/test_scopes.py"),
     "informer/_scoped_source.py": ("tests/properties/test_scopes.py", "tests/wire/test_scopes.py"),
     "informer/_namespace_labels.py": ("tests/wire/test_scopes.py",),
+    "informer/_uses.py": ("tests/wire/test_uses.py",),
     "informer/_part_status.py": ("tests/wire/test_scopes.py",),
     "events.py": ("tests/test_public_api.py", "tests/unit/test_filters.py"),
     "informer/": ("tests/unit/informer", "tests/properties/test_pipeline.py"),

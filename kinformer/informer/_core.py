@@ -67,6 +67,7 @@ class InformerCore:
         streaming: whether lists are streamed, shared with the other informers of a resource.
         stream_deadline: seconds without progress after which a streaming list is replaced by a paged one.
         watch_seconds: shortest time that the server is asked to keep a watch open.
+        starts: limit on the first lists that are under way at once, shared with other informers.
         own_writes: whether the cache is kept up with the writes of the source's client.
         metrics: sink for counts.
         on_end: called when the informer ends, if it was started.
@@ -107,6 +108,7 @@ class InformerCore:
         streaming: StreamingMemory | None = None,
         stream_deadline: float = STREAM_DEADLINE,
         watch_seconds: int = MIN_WATCH_SECONDS,
+        starts: asyncio.Semaphore | None = None,
         own_writes: bool = True,
         metrics: Metrics,
         on_end: Callable[[], None],
@@ -145,6 +147,7 @@ class InformerCore:
                 pack=None if compact is None else compact.pack,
                 give_up_after=give_up_after,
                 stream_deadline=stream_deadline,
+                starts=starts,
                 metrics=metrics,
                 **callbacks,
             )

@@ -22,10 +22,12 @@ class NamespaceLabels:
 
     Args:
         informer: it covers all namespaces.
+        release: called when a listener stops.
     """
 
-    def __init__(self, informer: SharedInformer) -> None:
+    def __init__(self, informer: SharedInformer, release: Callable[[], None]) -> None:
         self._informer = informer
+        self._release = release
         self._refusal: KinformerError | None = None
 
     @property
@@ -57,6 +59,7 @@ class NamespaceLabels:
 
         async def stop() -> None:
             forget()
+            self._release()
             await registration.remove()
 
         return stop

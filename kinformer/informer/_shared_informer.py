@@ -14,6 +14,7 @@ from kinformer.reflector._reflector import STREAM_DEADLINE
 from kinformer.reflector._state_machine import MIN_WATCH_SECONDS
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable, Mapping
     from typing import Any
 
@@ -80,6 +81,7 @@ class SharedInformer:
         stream_deadline: seconds without progress after which a streaming list is replaced by a paged one.
         watch_seconds: shortest time that the server is asked to keep a watch open; the longest is twice that. A
             connection that died silently (half-open) is noticed at the latest 5 seconds after that.
+        starts: limit on the first lists that are under way at once, shared with other informers.
         own_writes: whether the cache is kept up with the writes of the source's client, see `caught_up`.
         metrics: sink for counts.
 
@@ -105,6 +107,7 @@ class SharedInformer:
         streaming: StreamingMemory | None = None,
         stream_deadline: float = STREAM_DEADLINE,
         watch_seconds: int = MIN_WATCH_SECONDS,
+        starts: asyncio.Semaphore | None = None,
         own_writes: bool = True,
         metrics: Metrics = NO_METRICS,
     ) -> None:
@@ -128,6 +131,7 @@ class SharedInformer:
             streaming=streaming,
             stream_deadline=stream_deadline,
             watch_seconds=watch_seconds,
+            starts=starts,
             own_writes=own_writes,
             metrics=self._metrics,
             on_end=lambda: self._metrics.informer_stopped(self),

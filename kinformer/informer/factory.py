@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, Unpack, cast, overload
 
@@ -12,6 +14,7 @@ from kinformer.errors import (
     AlreadyStartedError,
     CacheSyncError,
     LifecycleError,
+    NotStartedError,
     StoppedError,
     UnknownResourceError,
 )
@@ -19,6 +22,7 @@ from kinformer.informer._api_groups import ApiGroups
 from kinformer.informer._namespace_labels import NamespaceLabels
 from kinformer.informer._scoped_source import ScopedSource
 from kinformer.informer._shared_informer import SharedInformer
+from kinformer.informer._uses import Uses
 from kinformer.informer.typed import TypedInformer
 from kinformer.metrics import NO_METRICS
 from kinformer.reflector._state_machine import MIN_WATCH_SECONDS, StreamingMemory
@@ -28,7 +32,8 @@ from kinformer.status import InformerState
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from kinformer.backoff import Backoff
     from kinformer.cache.storage import Storage
@@ -79,6 +84,9 @@ class InformerSettings(ScopeSettings, total=False):
     storage: Storage | None
 
 
+GRACE: Final = 30.0
+"""Seconds that an informer goes on after its last use: the next request of a user finds it in sync."""
+
 _NAMESPACES: Final = ScopedResource(NAMESPACES, Scope(metadata_only=True))
 
 
@@ -128,6 +136,15 @@ def checked_settings(resource: Resource | str, settings: InformerSettings) -> Re
     return found
 
 
+def _asked_for(
+    resource: Resource | str | builtins.type[Any], into: builtins.type[Any] | None
+) -> tuple[Resource, builtins.type[Any] | None]:
+    """Return the resource that is asked for, and the class of its objects."""
+    if isinstance(resource, Resource | str):
+        return _watchable(resource), into
+    return _watchable(resource_of(resource)), into or resource
+
+
 def _watchable(resource: Resource | str) -> Resource:
     found = find_resource(resource) if isinstance(resource, str) else resource
     if found is None:
@@ -167,6 +184,8 @@ class SharedInformerFactory(ApiGroups):
         streaming_lists: whether lists are streamed where the server does so (`sendInitialEvents`, KEP-3157). That a
             server does not is remembered per resource.
         watch_seconds: how long each watch is asked to last, at least; at most it is twice that. See `SharedInformer`.
+        concurrent_starts: number of first lists that are under way at once, of all informers and parts of scopes; the
+            others wait for their turn.
         own_writes: whether caches follow writes through the client, see `SharedInformer.caught_up`.
         metrics: receives the counts.
     """
@@ -185,9 +204,13 @@ class SharedInformerFactory(ApiGroups):
         on_give_up: Callable[[KinformerError | None, SharedInformer], object] | None = None,
         streaming_lists: bool = True,
         watch_seconds: int = MIN_WATCH_SECONDS,
+        concurrent_starts: int = 16,
         own_writes: bool = True,
         metrics: Metrics = NO_METRICS,
     ) -> None:
+        if concurrent_starts < 1:
+            msg = f"concurrent_starts={concurrent_starts!r} makes no sense: one list at a time at least"
+            raise ValueError(msg)
         self._client = client
         self._own_writes = own_writes
         self._resync = resync
@@ -205,6 +228,11 @@ class SharedInformerFactory(ApiGroups):
         self._informers: dict[ScopedResource, SharedInformer] = {}
         self._transforms: dict[ScopedResource, Transform | None] = {}
         self._views: dict[tuple[ScopedResource, builtins.type], TypedInformer[Any]] = {}
+        self._uses = Uses(self._drop)
+        self._starts = asyncio.Semaphore(concurrent_starts)
+        self._others: set[SharedInformer] = set()
+        # An informer that ends is held by its own task until then, and by nothing here.
+        self._ending: weakref.WeakSet[SharedInformer] = weakref.WeakSet()
         self._started = False
         self._stopped = False
 
@@ -214,7 +242,8 @@ class SharedInformerFactory(ApiGroups):
 
     @property
     def informers(self) -> Mapping[ScopedResource, SharedInformer]:
-        """Return all informers, by resource and scope."""
+        """Return the informers by resource and scope, without those that were stopped while the factory goes on."""
+        self._follow_scopes()
         return dict(self._informers)
 
     @property
@@ -286,38 +315,161 @@ class SharedInformerFactory(ApiGroups):
             StoppedError: the factory has stopped.
             TypeError: a `type` that objects cannot be decoded into, or a class that is not decorated.
         """
-        if isinstance(resource, Resource | str):
-            found, into = _watchable(resource), type
-        else:
-            found, into = _watchable(resource_of(resource)), type or resource
-        if namespace is None and found.namespaced:
-            namespace = self._namespace
-        given = ScopeSettings(
+        found, into = _asked_for(resource, type)
+        settings = InformerSettings(
+            scope=scope,
             namespace=namespace,
             label_selector=label_selector,
             field_selector=field_selector,
             metadata_only=metadata_only,
             shard=shard,
+            transform=transform,
+            storage=storage,
         )
-        covered = ScopedResource(found, Scope.of(**given) if scope is None else _with_settings(scope, given))
+        covered, informer, _ = self._obtain(found, settings)
+        self._uses.keep(informer)
+        return informer if into is None else self._typed_view(covered, informer, into)
+
+    @overload
+    def use(
+        self,
+        resource: Resource | str,
+        *,
+        type: None = None,
+        timeout: float | None = None,
+        grace: float = GRACE,
+        **settings: Unpack[InformerSettings],
+    ) -> AbstractAsyncContextManager[SharedInformer]: ...
+
+    @overload
+    def use(
+        self,
+        resource: Resource | str,
+        *,
+        type: builtins.type[T],
+        timeout: float | None = None,
+        grace: float = GRACE,
+        **settings: Unpack[InformerSettings],
+    ) -> AbstractAsyncContextManager[TypedInformer[T]]: ...
+
+    def use(
+        self,
+        resource: Resource | str | builtins.type[Any],
+        *,
+        type: builtins.type[Any] | None = None,  # noqa: A002 - as for `informer`
+        timeout: float | None = None,
+        grace: float = GRACE,
+        **settings: Unpack[InformerSettings],
+    ) -> AbstractAsyncContextManager[Any]:
+        """Use an informer for a while; it ends, and its cache is freed, some time after its last user has left.
+
+            async with factory.use(PODS, scope=Namespaces(tenant), timeout=10) as pods:
+                names = [pod.name for pod in pods.lister.list()]
+
+        The users of one scope share one informer. An informer that `informer` gave out, before or meanwhile, lives on.
+        Entering waits until the cache has synced. If that fails or is cancelled, the use has ended.
+
+        Args:
+            resource: as for `informer`.
+            type: as for `informer`.
+            timeout: seconds to wait for the first list at most; `None` waits for ever.
+            grace: seconds from the end of the last use to the end of the informer.
+            settings: as for `informer`.
+
+        Raises:
+            NotStartedError: on entering, the factory has not been started.
+            CacheSyncError: on entering, the cache has not synced in time.
+            ValueError: a negative grace, and what `informer` raises.
+        """
+        if grace < 0:
+            msg = f"grace={grace!r} makes no sense: give the seconds from the last use to the end of the informer"
+            raise ValueError(msg)
+        found, into = _asked_for(resource, type)
+        return self._use(found, into, timeout, grace, settings)
+
+    @asynccontextmanager
+    async def _use(
+        self,
+        resource: Resource,
+        into: builtins.type[Any] | None,
+        timeout: float | None,
+        grace: float,
+        settings: InformerSettings,
+    ) -> AsyncGenerator[SharedInformer | TypedInformer[Any]]:
+        if not self._started:
+            msg = "the factory has not been started: nothing can be used; use `async with factory:` or start()"
+            raise NotStartedError(msg)
+        covered, informer, new = self._obtain(resource, settings)
+        self._uses.begin(informer, new=new)
+        try:
+            await informer.synced(timeout)
+            yield informer if into is None else self._typed_view(covered, informer, into)
+        finally:
+            self._uses.end(informer, grace)
+
+    def _obtain(self, resource: Resource, settings: InformerSettings) -> tuple[ScopedResource, SharedInformer, bool]:
+        """Return the informer of some settings, its key, and whether it is new."""
+        scope, namespace = settings.get("scope"), settings.get("namespace")
+        transform, storage = settings.get("transform"), settings.get("storage")
+        if namespace is None and resource.namespaced:
+            namespace = self._namespace
+        given = ScopeSettings(
+            namespace=namespace,
+            label_selector=settings.get("label_selector"),
+            field_selector=settings.get("field_selector"),
+            metadata_only=settings.get("metadata_only", False),
+            shard=settings.get("shard"),
+        )
+        covered = ScopedResource(resource, Scope.of(**given) if scope is None else _with_settings(scope, given))
         if self._stopped:
             msg = "the factory has stopped: it makes no informers any more; make a new factory"
             raise StoppedError(msg)
+        self._follow_scopes()
         informer = self._informers.get(covered)
-        if informer is None or informer.stopped:
-            may_change = scope is not None or not covered.scope.is_single
-            make = self._make_scoped if may_change else self._make
-            informer = self._informers[covered] = make(covered, transform, storage or self._storage)
-            self._transforms[covered] = transform
-            if self._started:
-                informer.start()
-        elif transform is not None and transform is not self._transforms[covered]:
-            msg = f"the informer of {covered} exists already, with another transform; give each the same"
-            raise ValueError(msg)
-        elif storage is not None and checked_storage(storage) != informer.status.storage.storage:
-            msg = f"the informer of {covered} exists already, with another storage; give each the same"
-            raise ValueError(msg)
-        return informer if into is None else self._typed_view(covered, informer, into)
+        if informer is not None and not informer.stopped:
+            if transform is not None and transform is not self._transforms[covered]:
+                msg = f"the informer of {covered} exists already, with another transform; give each the same"
+                raise ValueError(msg)
+            if storage is not None and checked_storage(storage) != informer.status.storage.storage:
+                msg = f"the informer of {covered} exists already, with another storage; give each the same"
+                raise ValueError(msg)
+            return covered, informer, False
+        may_change = scope is not None or not covered.scope.is_single
+        make = self._make_scoped if may_change else self._make
+        informer = self._informers[covered] = make(covered, transform, storage or self._storage)
+        self._transforms[covered] = transform
+        if self._started:
+            informer.start()
+        return covered, informer, True
+
+    def _follow_scopes(self) -> None:
+        """Have each informer under the scope that it covers now, and forget those that were stopped."""
+        for covered, informer in [*self._informers.items()]:
+            if informer.stopped and informer.status.state is InformerState.STOPPED and not self._stopped:
+                self._forget(informer)
+            elif informer.scope is not None and informer.scope != covered.scope:
+                now = ScopedResource(covered.resource, informer.scope)
+                if now in self._informers:
+                    # Two informers of one scope: the one that changed is not given out any more, and goes on.
+                    self._others.add(informer)
+                else:
+                    self._informers[now] = informer
+                    self._transforms[now] = self._transforms[covered]
+                del self._informers[covered], self._transforms[covered]
+
+    def _forget(self, informer: SharedInformer) -> None:
+        """Keep nothing of an informer."""
+        for covered in [covered for covered, found in self._informers.items() if found is informer]:
+            del self._informers[covered], self._transforms[covered]
+        for key in [key for key, view in self._views.items() if view.informer is informer]:
+            del self._views[key]
+
+    def _drop(self, informer: SharedInformer) -> None:
+        """End an informer that has no user any more."""
+        self._forget(informer)
+        if not self._stopped and not informer.stopped:
+            self._ending.add(informer)
+            informer.request_stop()
 
     @overload
     async def discover(
@@ -386,7 +538,8 @@ class SharedInformerFactory(ApiGroups):
             ExceptionGroup: informers had failed by defects of their own.
         """
         self._stopped = True
-        informers = [*self._informers.values()]
+        self._uses.close()
+        informers = [*self._informers.values(), *self._others, *self._ending]
         for informer in informers:
             informer.request_stop()
         failures: list[Exception] = []
@@ -469,13 +622,17 @@ class SharedInformerFactory(ApiGroups):
 
     def _follow_namespaces(self) -> NamespaceLabels:
         """Return the one informer of namespaces, metadata only, for all scopes that depend on them."""
-        informer = self._informers.get(_NAMESPACES)
-        if informer is None or informer.stopped:
+        found = self._informers.get(_NAMESPACES)
+        new = found is None or found.stopped
+        if found is not None and not new:
+            informer = found
+        else:
             informer = self._informers[_NAMESPACES] = self._make(_NAMESPACES, None, self._storage)
             self._transforms[_NAMESPACES] = None
         if informer.status.state is InformerState.NEW:
             informer.start()
-        return NamespaceLabels(informer)
+        self._uses.begin(informer, new=new)
+        return NamespaceLabels(informer, lambda: self._uses.end(informer, GRACE))
 
     def _make(self, covered: ScopedResource, transform: Transform | None, storage: Storage) -> SharedInformer:
         scope = covered.scope
@@ -510,6 +667,7 @@ class SharedInformerFactory(ApiGroups):
             on_give_up=self._on_give_up,
             streaming=self._streaming_of(covered.resource),
             watch_seconds=self._watch_seconds,
+            starts=self._starts,
             own_writes=self._own_writes,
             metrics=self._metrics,
         )

@@ -74,6 +74,7 @@ class Reflector:
         give_up_after: seconds of failure without a single success after which `on_give_up` is asked; `None` for never.
         on_give_up: told why; whether to go on for as long again.
         stream_deadline: seconds that a streaming list may make no progress.
+        starts: limit on the first lists that are under way at once, shared with other reflectors.
         metrics: told of what is counted.
     """
 
@@ -93,8 +94,11 @@ class Reflector:
         give_up_after: float | None = None,
         on_give_up: Callable[[KinformerError | None], bool] = lambda _: True,
         stream_deadline: float = STREAM_DEADLINE,
+        starts: asyncio.Semaphore | None = None,
         metrics: Metrics = NO_METRICS,
     ) -> None:
+        self._starts = starts
+        self._has_turn = False
         self._source = source
         self._fifo = fifo
         self._name = name or source.resource.full_name
@@ -220,16 +224,33 @@ class Reflector:
                     status.retry_at = None
             case ListStep():
                 status.enter(InformerState.LISTING, clock())
+                await self._take_turn()
                 self._listing = True
                 try:
                     await self._list(step)
                 finally:
                     self._listing = False
+                    self._end_turn()
             case StreamStep():
                 status.enter(InformerState.LISTING, clock())
-                await self._stream(step)
+                await self._take_turn()
+                try:
+                    await self._stream(step)
+                finally:
+                    self._end_turn()
             case WatchStep():
                 await self._watch(step)
+
+    async def _take_turn(self) -> None:
+        """Wait until few enough other informers are at their first list."""
+        if self._starts is not None and not self.lists:
+            await self._starts.acquire()
+            self._has_turn = True
+
+    def _end_turn(self) -> None:
+        if self._has_turn and self._starts is not None:
+            self._has_turn = False
+            self._starts.release()
 
     async def _list(self, step: ListStep) -> None:
         machine, status = self._machine, self._status
@@ -461,6 +482,7 @@ class Reflector:
             await asyncio.sleep(0)
         machine.listed(version, pages=pages)
         self.lists += 1
+        self._end_turn()
         self._fifo.mark(version, self.lists)
         self._no_success_since = None
         self._went_well()
