@@ -16,7 +16,6 @@ import contextlib
 import enum
 import heapq
 import itertools
-import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -278,20 +277,19 @@ def listening(listener: Listener) -> Iterator[None]:
         _listener_of_task.reset(token)
 
 
-_of_informers: weakref.WeakKeyDictionary[object, PendingWrites] = weakref.WeakKeyDictionary()
+_ATTRIBUTE: Final = "_kinformer_pending_writes"
 
 
 def set_pending_writes(informer: object, pending: PendingWrites) -> None:
     """Make the pending writes of an informer known to the controllers that use it.
 
-    They are no attribute of the informer, because they are no part of its public API.
+    They are a private attribute of the informer, because they are no part of its public API. A weak dictionary would
+    hold every informer for ever: its pending writes refer to its cache, and so to the informer.
     """
-    _of_informers[informer] = pending
+    setattr(informer, _ATTRIBUTE, pending)
 
 
 def pending_writes_of(informer: object) -> PendingWrites | None:
     """Return the pending writes of an informer; `None` for an object that does not know the writes of this program."""
-    try:
-        return _of_informers.get(informer)
-    except TypeError:  # it can be no key of a weak dictionary, so it never was one
-        return None
+    found = getattr(informer, _ATTRIBUTE, None)
+    return found if isinstance(found, PendingWrites) else None
