@@ -175,6 +175,11 @@ def _row(informer: dict[str, Any], events_before: int | None, seconds: float) ->
         level, trouble = "bad", f"no answer from the API server for {human_duration(silent)}"
     elif not informer["synced"]:
         level, trouble = "busy", f"listing: {informer['listed']} objects so far"
+    elif informer.get("sharding") == "here":
+        trouble = (
+            "the API server does not filter the shard; "
+            f"{informer['foreign_events']} objects and events of other shards came"
+        )
     cells = (
         *(informer["name"], informer["state"], informer["objects"], byte_size(informer["stored_bytes"]), rate),
         informer["events"],

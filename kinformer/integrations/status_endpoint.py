@@ -102,6 +102,8 @@ def _informer(informer: SharedInformer) -> dict[str, Any]:
         "left_out": status.left_out,
         "handler_failures": status.handler_failures,
         "streaming_off": status.streaming_off,
+        "sharding": status.sharding,
+        "foreign_events": status.foreign_events,
         "pending": informer.pending,
         "handlers": [
             {

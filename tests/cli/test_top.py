@@ -192,6 +192,12 @@ def informer(**changed: Any) -> dict[str, Any]:
         ({}, "good", ""),
         ({"silent_seconds": 1200.0}, "bad", "no answer from the API server for 20m"),
         ({"synced": False, "listed": 500}, "busy", "listing: 500 objects so far"),
+        (
+            {"sharding": "here", "foreign_events": 7},
+            "good",
+            "the API server does not filter the shard; 7 objects and events of other shards came",
+        ),
+        ({"sharding": "server", "foreign_events": 0}, "good", ""),
         ({"health": "ended", "state": "gave up", "last_error": "ForbiddenError: no"}, "bad", "ForbiddenError: no"),
         (
             {"handlers": [{"name": "slow", "waiting": 7, "behind_seconds": 61.0}]},

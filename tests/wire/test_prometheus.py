@@ -23,12 +23,15 @@ from kinformer import (
     NotFoundError,
     ObjectKey,
     Requeue,
+    Shard,
     SharedInformerFactory,
     TerminalError,
     TransportError,
 )
 from kinformer.integrations.prometheus import PrometheusMetrics
 from kinformer.integrations.prometheus import _collector as prometheus
+from kinformer.integrations.status_endpoint import status_of
+from kinformer.integrations.ui.stats import Stats
 from kinformer.metrics import NoMetrics
 from kinformer.resources import CONFIGMAPS
 from kinformer.testing import build
@@ -173,6 +176,37 @@ async def test_what_goes_wrong_is_counted_by_class_and_reason(
     assert left_out == {"DecodeError": 2, "TransformError": 0, "IndexFunctionError": 0}
     assert scrape("kinformer_informer_lists_total", informer="configmaps.v1", reason="expired") == 1
     assert scrape("kinformer_informer_watch_ends_total", informer="configmaps.v1", reason="ExpiredError") == 1
+
+
+async def test_the_place_that_filters_a_shard_is_a_metric_in_the_status_and_on_the_page(
+    kube_api: ApiServer,
+    kube_faults: Faults,
+    informer_factory: SharedInformerFactory,
+    settled: Settled,
+    scrape: Scraper,
+) -> None:
+    kube_faults.without_shards()
+    for number in range(20):
+        kube_api.create(build.config_map(f"m{number}"))
+    maps = informer_factory.informer(CONFIGMAPS, shard=Shard(0, of=2))
+    await settled()
+    foreign = maps.status.foreign_events
+    assert foreign > 0
+    shown = scrape.all("kinformer_informer_sharding")
+    assert shown == {(maps.name, place): float(place == "here") for place in ("server", "here", "unknown")}
+    assert scrape("kinformer_informer_foreign_events_total", informer=maps.name) == foreign
+    (served,) = status_of(informer_factory)["informers"]
+    assert (served["sharding"], served["foreign_events"]) == ("here", foreign)
+    (row,) = Stats().report({"": maps})["informers"]
+    assert (row["sharding"], row["foreignEvents"]) == ("here", foreign)
+
+
+async def test_an_informer_without_a_shard_has_no_sharding(
+    informer_factory: SharedInformerFactory, settled: Settled, scrape: Scraper
+) -> None:
+    _ = informer_factory.core.v1.configmaps
+    await settled()
+    assert scrape.all("kinformer_informer_sharding") == {}
 
 
 async def test_an_informer_that_takes_the_place_of_another_goes_on_counting(
@@ -461,6 +495,7 @@ async def exposed(
     kube_api.faults.fail_next(1, status=503, verb="watch")
     maps = informer_factory.core.v1.configmaps
     maps.add_event_handler(lambda event: None)
+    informer_factory.informer(CONFIGMAPS, shard=Shard(0, of=2))
     async with informer_factory, Controller("example", nothing, metrics=scrape.metrics).watches(maps):
         await settled()
         for _ in range(2):
@@ -490,6 +525,7 @@ async def test_every_metric_of_the_dashboard_is_there(
     }
     assert unseen == {
         "kinformer_informer_resource_version",  # says nothing by itself
+        "kinformer_informer_sharding",  # says why there are events of other shards, which are shown
         "kinformer_informer_failures",  # for alerts; the dashboard shows health
         "kinformer_informer_json_bytes",  # beside what is held of it
         "kinformer_informer_pending_objects",  # rarely anything but 0

@@ -42,6 +42,7 @@ _COUNTERS: Final = {
     ),
     "errors": ("Errors met, also those that were overcome by themselves, by class.", ("error",)),
     "left_out": ("Objects that could not be decoded, transformed or indexed, by the class of the error.", ("error",)),
+    "foreign_events": ("Objects and events of other shards that the API server has sent.", ()),
 }
 
 
@@ -103,7 +104,13 @@ class InformerSeries:
 def _totals_of(informer: SharedInformer) -> _Totals:
     """Return the counts of an informer, by family and label."""
     status = informer.status
-    totals: _Totals = Counter({("watch_events",): status.events, ("watches",): status.watches})
+    totals: _Totals = Counter(
+        {
+            ("watch_events",): status.events,
+            ("watches",): status.watches,
+            ("foreign_events",): status.foreign_events,
+        }
+    )
     for family, counted in (
         ("changes", status.changes._asdict()),
         ("lists", status.lists),
@@ -124,6 +131,7 @@ def _state(live: list[SharedInformer]) -> Iterator[Metric]:
     stored: Counter[tuple[str, ...]] = Counter()
     states: Counter[tuple[str, ...]] = Counter()
     healths: Counter[tuple[str, ...]] = Counter()
+    shardings: Counter[tuple[str, ...]] = Counter()
     synced: dict[tuple[str, ...], float] = {}
     versions: dict[tuple[str, ...], float] = {}
     silences: dict[tuple[str, ...], float] = {}
@@ -139,6 +147,9 @@ def _state(live: list[SharedInformer]) -> Iterator[Metric]:
             states[informer.name, state.value] += state is status.state
         for health in Health:
             healths[informer.name, health.value] += health is health_of(status)
+        if status.sharding:
+            for sharding in ("server", "here", "unknown"):
+                shardings[informer.name, sharding] += sharding == status.sharding
         synced[key] = min(synced.get(key, 1.0), float(status.has_synced))
         failures[key] = max(failures.get(key, 0.0), status.failures)
         if status.resource_version.isdecimal():
@@ -160,6 +171,12 @@ def _state(live: list[SharedInformer]) -> Iterator[Metric]:
     yield gauges(f"{name}_synced", "Whether the first list is wholly in the cache: 1 or 0.", one, synced)
     yield gauges(f"{name}_state", "Informers in this state: of one alone, 1 or 0.", ("informer", "state"), states)
     yield gauges(f"{name}_health", "Informers of this health: of one alone, 1 or 0.", ("informer", "health"), healths)
+    yield gauges(
+        f"{name}_sharding",
+        "Informers whose shard is filtered by the API server, here, or unknown: of one alone, 1 or 0.",
+        ("informer", "sharding"),
+        shardings,
+    )
     yield gauges(f"{name}_resource_version", "The version the cache has been brought to.", one, versions)
     yield gauges(
         f"{name}_staleness_seconds",

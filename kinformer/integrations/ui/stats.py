@@ -94,6 +94,8 @@ class Stats:
             "errorKind": None if error is None else class_of(error),
             "errorSeconds": _ago(status.taken_at, status.last_error_at),
             "streamingOff": status.streaming_off,
+            "sharding": status.sharding,
+            "foreignEvents": status.foreign_events,
         }
 
 

@@ -93,6 +93,8 @@ export class Overview {
     say(cells.objects, number(one.objects));
     const rate = rateText(rateOf(one.rates));
     say(cells.rate, rate);
+    cells.rate.title = one.sharding
+      ? `shard filtered by: ${one.sharding}; ${number(one.foreignEvents)} objects and events of other shards` : "";
     svg.setAttribute("aria-label", `${rate} events per second`);
     draw(svg, one.rates, { span });
     say(cells.relists, number(one.relists));

@@ -11,8 +11,8 @@ from kinformer.testing._apiserver.rules.selectors import (
     Selection,
     parse_field_selector,
     parse_label_selector,
-    parse_shard_selector,
 )
+from kinformer.testing._apiserver.rules.shard_selectors import parse_shard_selector
 from kinformer.testing._apiserver.store import status
 from kinformer.testing._apiserver.store.storage import in_order
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kinformer.testing._apiserver.rules.conversions import in_version
-from kinformer.testing._apiserver.store.status import bad_request, internal
+from kinformer.testing._apiserver.store.status import bad_request
 
 if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import ResourceType
 
-__all__ = ["Selection", "parse_field_selector", "parse_label_selector", "parse_shard_selector"]
+__all__ = ["Selection", "parse_field_selector", "parse_label_selector"]
 
 Selection: TypeAlias = Callable[[dict[str, Any]], bool]
 """Report whether an object (its whole manifest) is selected."""
@@ -216,40 +216,3 @@ def _field(manifest: dict[str, Any], path: str) -> str:
     if value is None:
         return "0" if path in {"status.replicas", "status.successful"} else ""
     return str(value)
-
-
-_SHARD = re.compile(
-    r"shardRange\(\s*object\.metadata\.(uid|namespace)\s*,\s*'(0x[0-9a-f]{1,16})'\s*,\s*'(0x[0-9a-f]{1,17})'\s*\)"
-)
-
-
-def parse_shard_selector(text: str) -> tuple[Selection, str]:
-    """Parse a shard selector (KEP-5866); also returns its echo in the metadata of a list.
-
-    An object belongs to a shard when the 64-bit FNV-1a hash of its uid or namespace is in one of its ranges.
-
-    Raises:
-        Refusal: it does not parse; 500, as the real server says it.
-    """
-    ranges = []
-    for term in text.split("||"):
-        found = _SHARD.fullmatch(term.strip())
-        if found is None:
-            msg = "invalid shard selector: unexpected expression kind 3; expected shardRange() call or || operator"
-            raise internal(msg)
-        ranges.append((found[1], int(found[2], 16), int(found[3], 16), found[2], found[3]))
-
-    def selected(manifest: dict[str, Any]) -> bool:
-        metadata = manifest["metadata"]
-        return any(low <= _fnv1a(str(metadata.get(field, ""))) < high for field, low, high, _, _ in ranges)
-
-    echo = " || ".join(f"shardRange(object.metadata.{field}, '{low}', '{high}')" for field, _, _, low, high in ranges)
-    return selected, echo
-
-
-def _fnv1a(text: str) -> int:
-    """64-bit FNV-1a (RFC 9923)."""
-    value = 0xCBF29CE484222325
-    for byte in text.encode():
-        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -11,10 +10,8 @@ from kinformer.testing import Refusal
 from kinformer.testing._apiserver.rules.selectors import (
     parse_field_selector,
     parse_label_selector,
-    parse_shard_selector,
 )
 from kinformer.testing._apiserver.store.catalog import Catalog, ResourceType
-from tests.paths import RECORDINGS
 
 LABELS = {"app": "web", "tier": "front", "weight": "7", "empty": ""}
 
@@ -92,15 +89,3 @@ def test_only_the_fields_a_resource_offers_can_be_selected() -> None:
         parse_field_selector("status.phase=x", resource("", "configmaps"))
     with pytest.raises(Refusal, match=r"field label not supported: spec\.nosuch"):
         parse_field_selector("spec.nosuch=x", resource("", "pods"))
-
-
-def test_shards_are_cut_by_the_same_hash_as_on_the_real_server() -> None:
-    """The recorded half shard holds exactly the pods of the recorded list whose uids hash into it."""
-    request = json.loads((RECORDINGS / "list-shard.json").read_text())
-    sharded = json.loads(request["response"]["body"])
-    everything = json.loads(json.loads((RECORDINGS / "list.json").read_text())["response"]["body"])
-    selects, echo = parse_shard_selector("shardRange(object.metadata.uid,'0x0000000000000000','0x8000000000000000')")
-    chosen = [item["metadata"]["name"] for item in everything["items"] if selects(item)]
-    assert chosen == [item["metadata"]["name"] for item in sharded["items"]]
-    assert 0 < len(chosen) < len(everything["items"])
-    assert echo == sharded["metadata"]["shardInfo"]["selector"]
