@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
-from kinformer._recent import RecentCache
+from kinformer._recent import MadeOnce
 
 if TYPE_CHECKING:
     from kinformer.resources import Resource
@@ -187,18 +187,14 @@ find_places = msgspec.json.Decoder(Places).decode
 
 _decode_string_map = msgspec.json.Decoder(dict[str, str | None] | None).decode
 _decode_any = msgspec.json.Decoder().decode
-_label_strings: Final[RecentCache[str, str]] = RecentCache(4096)
-
-
-def _one_string(text: str) -> str:
-    """Return the same text, as one string that all objects share."""
-    return _label_strings.get_or_make(text, str)
+# The same text, as one string that all objects share.
+_one_string: Final[MadeOnce[str, str]] = MadeOnce(4096, str)
 
 
 def _decode_labels(text: bytes) -> dict[str, str] | None:
     _check_size(text, "labels", _LABELS_LIMIT)
     found = _decode_string_map(text)
-    return None if found is None else {_one_string(name): _one_string(value or "") for name, value in found.items()}
+    return None if found is None else {_one_string[name]: _one_string[value or ""] for name, value in found.items()}
 
 
 def _check_size(text: bytes, field: str, limit: int) -> None:
@@ -235,17 +231,13 @@ def owner_of(entry: dict[str, Any]) -> OwnerReference:
 def _decode_finalizers(text: bytes) -> Finalizers:
     _check_size(text, "finalizers", _LABELS_LIMIT)
     found = _decode_any(text)
-    return tuple(map(_one_string, filter(_is_string, found))) if isinstance(found, list) else ()
-
-
-def _is_string(value: object) -> bool:
-    return isinstance(value, str)
+    return tuple(_one_string[name] for name in found if isinstance(name, str)) if isinstance(found, list) else ()
 
 
 # Many objects have equal labels, owners and finalizers, and share them by their JSON: decoded once, kept once.
-_label_sets: Final[RecentCache[bytes, dict[str, str] | None]] = RecentCache(_REMEMBERED_LABEL_SETS)
-_owner_sets: Final[RecentCache[bytes, Owners]] = RecentCache(_REMEMBERED_OWNER_SETS)
-_finalizer_sets: Final[RecentCache[bytes, Finalizers]] = RecentCache(_REMEMBERED_FINALIZERS)
+_label_sets: Final[MadeOnce[bytes, dict[str, str] | None]] = MadeOnce(_REMEMBERED_LABEL_SETS, _decode_labels)
+_owner_sets: Final[MadeOnce[bytes, Owners]] = MadeOnce(_REMEMBERED_OWNER_SETS, _decode_owners)
+_finalizer_sets: Final[MadeOnce[bytes, Finalizers]] = MadeOnce(_REMEMBERED_FINALIZERS, _decode_finalizers)
 
 
 def decode_head(raw: bytes) -> Envelope:
@@ -286,13 +278,13 @@ def _complete(head: _HeadAsSent) -> None:
     """Put the shared values in place of their JSON."""
     labels = head.labels
     if labels is not None:
-        head.labels = _label_sets.get_or_make(bytes(labels), _decode_labels)  # type: ignore[assignment]
+        head.labels = _label_sets[bytes(labels)]  # type: ignore[assignment]
     owners, finalizers = head.owner_references, head.finalizers
     if owners is not None:
-        head.owner_references = _owner_sets.get_or_make(bytes(owners), _decode_owners)  # type: ignore[assignment]
+        head.owner_references = _owner_sets[bytes(owners)]  # type: ignore[assignment]
     else:
         head.owner_references = ()
     if finalizers is not None:
-        head.finalizers = _finalizer_sets.get_or_make(bytes(finalizers), _decode_finalizers)  # type: ignore[assignment]
+        head.finalizers = _finalizer_sets[bytes(finalizers)]  # type: ignore[assignment]
     else:
         head.finalizers = ()

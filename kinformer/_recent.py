@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["RecentCache"]
+__all__ = ["MadeOnce", "RecentCache"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -57,3 +57,29 @@ class RecentCache(Generic[K, V]):
                 found = make(key)
             self.put(key, found)
         return found
+
+
+class MadeOnce(dict[K, V]):
+    """Values that are made when they are first read. `made[key]` calls no Python function for a known key.
+
+    It keeps at least the `size` keys that were made last, and at most twice as many. A value of `None` is kept as any
+    other. An exception of `make` changes nothing.
+    """
+
+    __slots__ = ("_make", "_older", "_size")
+
+    def __init__(self, size: int, make: Callable[[K], V]) -> None:
+        super().__init__()
+        self._size = size
+        self._make = make
+        self._older: dict[K, V] = {}
+
+    def __missing__(self, key: K) -> V:
+        """Take the value from the older generation, or make it."""
+        found = self._older.get(key, self)
+        value: V = self._make(key) if found is self else found  # type: ignore[assignment]
+        if len(self) >= self._size:
+            self._older = dict(self)
+            self.clear()
+        self[key] = value
+        return value

@@ -13,13 +13,26 @@ __all__ = ["InformerIndexer"]
 
 
 class InformerIndexer(Indexer):
-    """An `Indexer` with the reads that only its informer needs."""
+    """An `Indexer` with what only its informer needs."""
 
     __slots__ = ()
 
     def stored(self, key: ObjectKey) -> KubeObject | None:
         """Return the stored object itself. Users never get it, only views of it."""
         return self._objects.get(key)
+
+    def put_next(self, before: KubeObject, obj: KubeObject) -> None:
+        """Store the next state of an object in place of `before`, the stored state, with the same result as `put`.
+
+        This runs for each event of each watch. Nothing that `stored` has found is looked for again.
+        """
+        stored = self._keep(obj, before)
+        key = stored.key  # that of `before`
+        self._objects[key] = stored
+        for name, index in self._indexes.items():
+            values = self._values(name, index, obj)
+            if index.values_by_key.get(key) is not values:
+                index.put(key, values)
 
     def version_of(self, key: ObjectKey) -> tuple[str, str] | None:
         """Return uid and resource version of the object of a key, without making a view of it."""

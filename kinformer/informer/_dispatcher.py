@@ -174,7 +174,7 @@ class Dispatcher:
             if lagging and len(self._indexer.index_names) > 1:
                 # They will wait: what index functions decoded of them is not to wait with them.
                 for event in events:
-                    event.source.drop_decoded()
+                    (event.new if type(event) is Updated else event.source).drop_decoded()
             self._pace.lagging = lagging and len(registrations) + len(streams) > 1
             for registration in self._registrations:
                 registration.put(events)

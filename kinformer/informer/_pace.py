@@ -35,8 +35,12 @@ class Pace:
 def drop_decoded(event: Event) -> None:
     """Let the objects of an event hold bytes only; a later read decodes them again."""
     if type(event) is Updated:
-        event.new.drop_decoded()
-        event.old.drop_decoded()
+        # It runs once per handler and event: most handlers decode nothing of the old state, and many nothing at all.
+        new, old = event.new, event.old
+        if new._sections is not None:
+            new.drop_decoded()
+        if old._sections is not None:
+            old.drop_decoded()
     else:
         # Also an event of a typed listener, whose old state is an object of a class of the user's.
         event.source.drop_decoded()

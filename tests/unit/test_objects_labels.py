@@ -50,5 +50,5 @@ def test_only_what_came_lately_is_remembered() -> None:
         assert pod("a", {"number": str(number)}).labels == {"number": str(number)}
         assert pod("b", {"app": "often"}).labels == {"app": "often"}
     sets = _heads._label_sets
-    assert len(sets._younger) + len(sets._older) <= 2 * _heads._REMEMBERED_LABEL_SETS
+    assert len(sets) + len(sets._older) <= 2 * _heads._REMEMBERED_LABEL_SETS
     assert pod("a", {"app": "often"}).metadata.labels is pod("b", {"app": "often"}).metadata.labels

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from kinformer._recent import RecentCache
+from kinformer._recent import MadeOnce, RecentCache
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -56,3 +56,28 @@ def test_equal_texts_share_one_decoded_value_also_when_they_are_used_again_late(
         assert cache.get_or_make(b"[%d]" % number, json.loads) == [number]
         assert cache.get_or_make(b"[7]", json.loads) is cache.get_or_make(b"[7]", json.loads)
     assert len(cache) <= 16
+
+
+def test_what_is_made_once_is_bounded_and_is_made_once_as_long_as_it_is_asked_for() -> None:
+    made = MadeOnce[int, str](4, str)
+    for number in range(100):
+        assert made[number] == str(number)
+        assert made[number] is made[number]
+        assert len(made) <= 4
+        assert len(made._older) <= 4
+    calls: list[int] = []
+    counted = MadeOnce[int, None](4, calls.append)
+    for _ in range(3):
+        for number in range(8):
+            assert counted[number] is None
+    # Eight keys fit into the two generations, also where their value is None.
+    assert len(calls) < 24
+    assert counted.get(7, "absent") is None
+
+
+def test_what_cannot_be_made_once_is_not_kept() -> None:
+    made = MadeOnce[str, int](4, int)
+    with pytest.raises(ValueError, match="invalid literal"):
+        made["x"]
+    assert len(made) == 0
+    assert made["7"] == 7
