@@ -1,0 +1,113 @@
+"""A scope by labels of namespaces, with namespaced Roles only: the labels flip, many write, rights come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from typing import TYPE_CHECKING, Any
+
+from kinformer import Added, Client, ClusterConfig, Deleted, Namespaces, Resource, SharedInformerFactory, Updated
+from kinformer.errors import KinformerError
+from kinformer.resources import CONFIGMAPS, NAMESPACES
+
+if TYPE_CHECKING:
+    from kinformer import Event, ObjectKey
+    from tests.apiserver.clusters import Cluster
+
+RBAC = "rbac.authorization.k8s.io"
+ROLES = Resource(RBAC, "v1", "roles", "Role")
+ROLE_BINDINGS = Resource(RBAC, "v1", "rolebindings", "RoleBinding")
+CLUSTER_ROLES = Resource(RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False)
+CLUSTER_ROLE_BINDINGS = Resource(RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False)
+
+SPACES = 12
+WRITERS = 4
+
+
+async def _let(client: Client, user: str, name: str, namespace: str | None, resource: str) -> None:
+    """Let a user list and watch a resource, in one namespace or in the cluster."""
+    rules = [{"apiGroups": [""], "resources": [resource], "verbs": ["list", "watch"]}]
+    kinds = (ROLES, ROLE_BINDINGS) if namespace else (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
+    await client.create(kinds[0], {"metadata": {"name": name}, "rules": rules}, namespace=namespace)
+    binding: dict[str, Any] = {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": RBAC, "kind": kinds[0].kind, "name": name},
+        "subjects": [{"kind": "User", "apiGroup": RBAC, "name": user}],
+    }
+    await client.create(kinds[1], binding, namespace=namespace)
+
+
+async def test_a_tenant_by_label_is_right_with_namespaced_roles_only(cluster: Cluster, client: Client) -> None:
+    user, tenant = "scoped", cluster.namespace
+    spaces = [f"{tenant}-{number}" for number in range(SPACES)]
+    token = await cluster.token_for(user) if cluster.name == "embedded" else None
+    for space in spaces:
+        await client.create(NAMESPACES, {"metadata": {"name": space}})
+    if token is None:
+        # On the real server the certificate is the user's name, and the roles decide.
+        await _let(client, "alice", f"see-{tenant}", None, "namespaces")
+        for space in spaces:
+            await _let(client, "alice", "see", space, "configmaps")
+    chance = random.Random(7)
+    seen: dict[ObjectKey, str] = {}
+    problems: list[str] = []
+
+    def handle(event: Event) -> None:
+        known = seen.get(event.key)
+        match event:
+            case Added(obj):
+                problems.extend([f"{event.key} was added twice"] if known else [])
+                seen[event.key] = obj.resource_version
+            case Updated(old, new):
+                problems.extend([] if known == old.resource_version else [f"{event.key} changed from another state"])
+                seen[event.key] = new.resource_version
+            case Deleted():
+                problems.extend([] if known else [f"{event.key} went twice"])
+                seen.pop(event.key, None)
+
+    labels: dict[str, bool] = {}
+
+    async def write(number: int) -> None:
+        own = random.Random(number)
+        for turn in range(40):
+            space, name = own.choice(spaces), f"c-{number}-{own.randrange(4)}"
+            with contextlib.suppress(KinformerError):
+                if own.random() < 0.3:
+                    await client.delete(CONFIGMAPS, name, namespace=space)
+                else:
+                    manifest = {"metadata": {"name": name, "namespace": space}, "data": {"turn": str(turn)}}
+                    await client.create(CONFIGMAPS, manifest)
+            await asyncio.sleep(0.01)
+
+    async def flip() -> None:
+        for _ in range(40):
+            space = chance.choice(spaces)
+            labels[space] = not labels.get(space, False)
+            value = tenant if labels[space] else None
+            await client.patch(NAMESPACES, space, {"metadata": {"labels": {"tenant": value}}})
+            await asyncio.sleep(0.02)
+
+    reader = cluster.client(token.value) if token is not None else await _with_certificate(cluster, "alice")
+    async with reader as limited, SharedInformerFactory(limited) as factory:
+        informer = factory.informer(CONFIGMAPS, scope=Namespaces(labels=f"tenant={tenant}"))
+        informer.add_event_handler(handle)
+        await informer.synced(30)
+        await asyncio.gather(flip(), *(write(number) for number in range(WRITERS)))
+        expected: dict[str, str] = {}
+        for space in spaces:
+            if labels.get(space):
+                expected |= await cluster.truth(CONFIGMAPS, namespace=space)
+        async with asyncio.timeout(60):
+            while {str(obj.key): obj.resource_version for obj in informer.lister.list()} != expected:
+                await asyncio.sleep(0.05)
+            while {str(key): version for key, version in seen.items()} != expected:
+                await asyncio.sleep(0.05)
+        assert problems == []
+        assert all(part.has_synced for part in informer.status.scopes)
+
+
+async def _with_certificate(cluster: Cluster, user: str) -> Client:
+    certificate, key = cluster.client_certificate(user)
+    path = cluster.kubeconfig({"client-certificate": str(certificate), "client-key": str(key)})
+    return Client(await ClusterConfig.load(path))
