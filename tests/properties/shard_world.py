@@ -384,8 +384,12 @@ def schedule(seed: int, kinds: tuple[str, ...] = ALL, *, troubled: float = 130.0
         if world.now < troubled:
             strike(world, chance.choice(kinds))
 
+    def make_reliable() -> None:
+        world.unreliable = False
+
     world.after(8, delete)
     world.after(10, trouble)
+    world.after(troubled, make_reliable)
     world.run(troubled + calm)
     return world
 
