@@ -50,6 +50,30 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "a cached client shows a state before the last own write",
+        "client/_cached/own_writes.py::is_shown",
+        "progress >= record.version or version >= record.version",
+        "True",
+    ),
+    Mutant(
+        "an older object of the same name counts as the successor of a deleted one",
+        "client/_cached/own_writes.py::is_shown",
+        "bool(record.uid) and cached[0] != record.uid and version > record.version > 0",
+        "cached[0] != record.uid",
+    ),
+    Mutant(
+        "a scope contains the questions about every namespace",
+        "client/_cached/containment.py::contains",
+        "not scope.namespace or fields.equal[NAMESPACE] == {scope.namespace}",
+        "True",
+    ),
+    Mutant(
+        "an apply is saved although the object has changed since",
+        "client/_cached/apply_records.py::ApplyRecords.unchanged",
+        "record.version == cached.resource_version",
+        "True",
+    ),
+    Mutant(
         "what left a scope comes back by older news",
         "cache/membership.py::Membership._raise_floor",
         "if any(part.version < version for part in self._parts_near(key)):",

@@ -213,7 +213,9 @@ def merged(before: WriteRecord | None, write: Write) -> WriteRecord:
     )
     if before is None:
         return new
-    if before.gone and before.uid == write.uid and not before.marked:
+    # A late answer to a write before the deletion.
+    late = not write.gone and version <= before.version
+    if before.gone and before.uid == write.uid and (late or not before.marked):
         return before._replace(version=max(before.version, version))
     if version and version < before.version and not (write.gone and before.uid == write.uid):
         return before

@@ -117,6 +117,15 @@ def test_late_answers_to_older_writes_change_nothing(log: OwnWriteLog, cache: Ca
     assert not cache.shows(7, version=7)
 
 
+def test_a_late_answer_to_a_write_before_a_collection_was_deleted_changes_nothing(
+    log: OwnWriteLog, cache: Cache
+) -> None:
+    log.wrote(deleted(after=7, past=7))
+    log.wrote(wrote(7))
+    assert not cache.shows(7, version=7)
+    assert cache.shows(7, version=8)
+
+
 def test_writes_of_other_objects_and_resources_matter_to_nothing_else(log: OwnWriteLog, cache: Cache) -> None:
     log.wrote(Write(PODS, A, "u1", 9))
     log.wrote(Write(CONFIGMAPS, B, "u2", 9))
