@@ -73,22 +73,27 @@ def informer_factory_options() -> dict[str, Any]:
 
 
 @_async_fixture
-async def kube_api(kube_api_options: dict[str, Any]) -> AsyncIterator[ApiServer]:
+async def kube_api(kube_api_options: dict[str, Any], pytestconfig: pytest.Config) -> AsyncIterator[ApiServer]:
     """A Kubernetes API server of this test's own: `kube_api.url`, `.create(...)`, `.get(...)`, `.faults`.
 
     It shares the event loop with a test that is a coroutine function. For one that is a plain function it runs in a
     thread, and each call of its methods returns when it is done there.
     """
+    from kinformer.integrations._pytest_rbac import collect
+
     async with _testing().ApiServer(**kube_api_options) as server:
         yield server
+        collect(pytestconfig, server)
 
 
-def kube_api_in_a_thread(kube_api_options: dict[str, Any]) -> Iterator[ApiServer]:
+def kube_api_in_a_thread(kube_api_options: dict[str, Any], pytestconfig: pytest.Config) -> Iterator[ApiServer]:
     """Set up `kube_api` for a test that is a plain function; the plugin's hook takes it instead of the fixture."""
+    from kinformer.integrations._pytest_rbac import collect
     from kinformer.integrations._server_thread import server_in_a_thread
 
     with server_in_a_thread(functools.partial(_testing().ApiServer, **kube_api_options)) as server:
         yield server
+        collect(pytestconfig, server)
 
 
 @pytest.fixture

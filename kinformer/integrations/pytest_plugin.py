@@ -21,9 +21,37 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["pytest_configure", "pytest_fixture_setup"]
+__all__ = [
+    "pytest_addoption",
+    "pytest_configure",
+    "pytest_fixture_setup",
+    "pytest_sessionfinish",
+    "pytest_testnodedown",
+]
 
 _FIXTURES = "kinformer.integrations.pytest_fixtures"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--kinformer-rbac` and its companions."""
+    from kinformer.integrations._pytest_rbac import add_options
+
+    add_options(parser)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over the recorded rights of a worker of pytest-xdist."""
+    from kinformer.integrations._pytest_rbac import from_worker
+
+    from_worker(node.config, getattr(node, "workeroutput", {}))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the Roles that cover the requests of the tests, if that was asked for."""
+    from kinformer.integrations._pytest_rbac import write
+
+    write(session)
 
 
 def pytest_configure(config: pytest.Config) -> None:
