@@ -50,7 +50,8 @@ def write(session: pytest.Session) -> None:
     file = config.getoption("--kinformer-rbac", None)
     if not file:
         return
-    rights = sorted(config.stash.setdefault(_RIGHTS, set()))
+    collected: set[tuple[str, ...]] = config.stash.setdefault(_RIGHTS, set())
+    rights = sorted(collected)
     worker_output = getattr(config, "workeroutput", None)
     if worker_output is not None:
         worker_output[_OUTPUT] = [list(right) for right in rights]
@@ -59,15 +60,14 @@ def write(session: pytest.Session) -> None:
         reason = "a test failed" if session.testsfailed else "no test made a request to kube_api"
         _say(config, f"kinformer: {file} is not written: {reason}")
         return
-    import yaml
-
+    from kinformer._display.yaml_text import yaml_of
     from kinformer.testing.recorded_roles import Right, roles_of
 
     path = Path(file)
     name = config.getoption("--kinformer-rbac-name") or path.stem
     path.parent.mkdir(parents=True, exist_ok=True)
     roles = roles_of((Right(*right) for right in rights), name=name)
-    path.write_text(yaml.safe_dump_all(roles, sort_keys=False), encoding="utf-8")
+    path.write_text("---\n".join(map(yaml_of, roles)), encoding="utf-8")
     _say(config, f"kinformer: {len(rights)} recorded rights are in {file}")
 
 
