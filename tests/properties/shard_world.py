@@ -303,6 +303,11 @@ class Member:
     # ---- caches and work
 
     def _stopped(self, number: int) -> None:
+        until = self._ending.get(number, 0.0)
+        if self.world.now < until:
+            # The Lease was lost meanwhile, and a cancelled reconcile has not ended yet.
+            self.world.after(until - self.world.now, self._fire, self._stopped, number)
+            return
         self._being_stopped.discard(number)
         if number in self.protocol.stopping():
             self._catch_up()
