@@ -11,6 +11,7 @@ import pytest
 
 from kinformer import Client, ClusterConfig, Labels, Namespaces, SharedInformerFactory
 from kinformer.errors import CacheSyncError, NotStartedError
+from kinformer.integrations._web.event_source import _journal_of
 from kinformer.resources import CONFIGMAPS
 from kinformer.testing import ApiServer, build
 
@@ -88,6 +89,14 @@ async def test_an_informer_that_somebody_else_has_lives_on(factory: SharedInform
 
 async def test_the_cache_of_an_informer_that_has_ended_is_freed(factory: SharedInformerFactory) -> None:
     async with factory.use(CONFIGMAPS, scope=Labels("app!=y"), grace=0) as used:
+        gone = weakref.ref(used)
+    del used
+    await until(lambda: gc.collect() >= 0 and gone() is None)
+
+
+async def test_an_informer_whose_events_were_journalled_for_browsers_is_freed(factory: SharedInformerFactory) -> None:
+    async with factory.use(CONFIGMAPS, namespace="a", grace=0) as used:
+        assert _journal_of(used) is _journal_of(used)
         gone = weakref.ref(used)
     del used
     await until(lambda: gc.collect() >= 0 and gone() is None)

@@ -111,13 +111,15 @@ class _Journal:
         self._touched[key] = (at, at if isinstance(event, Added) else came)
 
 
-_JOURNALS: Final[weakref.WeakKeyDictionary[SharedInformer, _Journal]] = weakref.WeakKeyDictionary()
+_ATTRIBUTE: Final = "_kinformer_event_journal"
 
 
 def _journal_of(informer: SharedInformer) -> _Journal:
-    journal = _JOURNALS.get(informer)
-    if journal is None:
-        journal = _JOURNALS[informer] = _Journal(informer)
+    # A weak dictionary would hold every informer for ever: the registration of its journal refers to it.
+    journal = getattr(informer, _ATTRIBUTE, None)
+    if not isinstance(journal, _Journal):
+        journal = _Journal(informer)
+        setattr(informer, _ATTRIBUTE, journal)
     return journal
 
 
