@@ -1,6 +1,6 @@
-"""What a handler is told: `Added`, `Updated`, `Deleted`, and what may be a handler.
+"""Events that handlers get: `Added`, `Updated` and `Deleted`; and the types of handlers and of their delivery.
 
-Events match by position, so a consumer reads like the sentence it means:
+Events can be matched by position:
 
     match event:
         case Added(obj): ...
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from kinformer.objects import KubeObject, ObjectKey
 
-    # Whoever names no class means the cache's own (PEP 696).
+    # The default is the class of the cache (PEP 696).
     T = TypeVar("T", default=KubeObject)
 else:
     from typing import TypeVar
@@ -31,12 +31,12 @@ __all__ = ["Added", "Deleted", "Delivery", "Event", "EventHandler", "Updated"]
 
 
 class Added(msgspec.Struct, Generic[T], frozen=True, gc=False):
-    """An object has come into the cache.
+    """An object was added to the cache.
 
     Attributes:
         obj: the object.
-        initial: it was there already when this handler began to listen (client-go: isInInitialList). Every handler is
-            told of each such object, also one that is added late.
+        initial: true if the object is from the first list, or was in the cache when this handler was added (client-go:
+            isInInitialList). Every handler gets an event of each such object, also a handler that is added late.
     """
 
     obj: T
@@ -44,7 +44,7 @@ class Added(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
     @property
     def source(self) -> KubeObject:
-        """The object as the cache has it, also where `obj` is of a class of yours."""
+        """The object as it is in the cache, also if `obj` is of a class of yours."""
         return cast("KubeObject", self.obj)
 
     @property
@@ -54,11 +54,11 @@ class Added(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
 
 class Updated(msgspec.Struct, Generic[T], frozen=True, gc=False):
-    """An object has changed, or (old and new have one version) this handler asked for a resync.
+    """An object has changed; or nothing has changed, and this is a resync of the handler (see `is_resync`).
 
     Attributes:
-        old: what this handler was told last.
-        new: what it is now.
+        old: the state that this handler got last.
+        new: the present state.
     """
 
     old: T
@@ -66,12 +66,12 @@ class Updated(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
     @property
     def obj(self) -> T:
-        """What it is now: every kind of event has an `obj`."""
+        """The present state, as `new`: every kind of event has an `obj`."""
         return self.new
 
     @property
     def source(self) -> KubeObject:
-        """The object as the cache has it, also where `obj` is of a class of yours."""
+        """The object as it is in the cache, also if `obj` is of a class of yours."""
         return cast("KubeObject", self.new)
 
     @property
@@ -81,22 +81,22 @@ class Updated(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
     @property
     def is_resync(self) -> bool:
-        """Nothing has changed; the handler asked to be told from time to time."""
+        """True if nothing has changed: the event is from a resync, and old and new have the same version."""
         old, new = cast("KubeObject", self.old), cast("KubeObject", self.new)
         return old.resource_version == new.resource_version and old.uid == new.uid
 
 
 class Deleted(msgspec.Struct, Generic[T], frozen=True, gc=False):
-    """An object has gone.
+    """An object was deleted, or has left the scope of the informer.
 
     Attributes:
-        obj: its last state. If the deletion itself was missed (it fell into a gap of the watch and showed in the next
-            list), this is the last state that was seen.
-        final_state_known: whether `obj` is the state it was deleted in (client-go: not a DeletedFinalStateUnknown).
-        out_of_scope: whether the object was not deleted, as far as is known: the scope of the informer changed, or the
-            labels of its namespace did, and the object lies outside now. Code that cleans up after deleted objects must
-            leave such an object alone. A server says DELETED also when an object stops to match a selector. A watch
-            cannot distinguish that from a deletion, and this is false then: see `SharedInformer.find`.
+        obj: the last state of the object. If the deletion fell into a gap of the watch, and the next list showed it,
+            this is the last state that was received.
+        final_state_known: whether `obj` is the state at the deletion (client-go: not a DeletedFinalStateUnknown).
+        out_of_scope: true if the object was not deleted, as far as is known: the scope of the informer or the labels of
+            the object's namespace changed, and the object is outside now. Code that cleans up after deleted objects
+            must leave such an object alone. A server sends DELETED also when an object stops to match a selector. A
+            watch cannot distinguish that from a deletion, and this is false then: see `SharedInformer.find`.
     """
 
     obj: T
@@ -105,7 +105,7 @@ class Deleted(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
     @property
     def source(self) -> KubeObject:
-        """The object as the cache has it, also where `obj` is of a class of yours."""
+        """The object as it is in the cache, also if `obj` is of a class of yours."""
         return cast("KubeObject", self.obj)
 
     @property
@@ -117,8 +117,8 @@ class Deleted(msgspec.Struct, Generic[T], frozen=True, gc=False):
 Event: TypeAlias = Added | Updated | Deleted
 
 EventHandler: TypeAlias = Callable[[Event], Awaitable[object] | object]
-"""A plain or a coroutine function that takes an event; what it returns is ignored."""
+"""A plain or a coroutine function that takes an event; its result is ignored."""
 
 Delivery: TypeAlias = Literal["every", "latest"]
-"""How a handler that is slower than the events is served. "every": each event, in order, however many wait. "latest":
-per object only the oldest `old` and the newest `new`, so that what waits is bounded by the number of objects."""
+"""Events that a handler gets when it is slower than the changes. "every": each event, in order, without a bound.
+"latest": per object only the oldest `old` and the newest `new`, so the number of objects bounds the backlog."""

@@ -1,7 +1,7 @@
-"""The seam between the API server and the cache: what a source of objects must offer, and what it hands over.
+"""Interface between a source of objects, such as the API server, and the cache.
 
-`client` fulfils `ListerWatcher` over HTTP; the cache above knows nothing but this module. A source hands over whole
-pages and whole batches (as many events as one read of the socket brought), so that nothing is awaited per event.
+`client` implements `ListerWatcher` over HTTP. The cache depends on this module only, not on HTTP. A source passes on
+whole pages and whole batches (the events of one read of the socket), so there is no `await` per event.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ __all__ = ["Delta", "DeltaType", "ListPage", "ListerWatcher", "WatchBatch"]
 
 
 class DeltaType(enum.IntEnum):
-    """The kind of a change (client-go: DeltaType). A watch brings the first three, a list and a resync the others."""
+    """The kind of a change (client-go: DeltaType).
+
+    A watch brings the first three. REPLACED comes from a list, SYNC from a resync, LEFT from a change of the scope.
+    """
 
     ADDED = 1
     UPDATED = 2
@@ -38,7 +41,7 @@ class DeltaType(enum.IntEnum):
 
 
 class Delta(msgspec.Struct, frozen=True, gc=False):
-    """One change of one object: made when a watch event is decoded, and carried through the queue to the cache.
+    """One change of one object. It is made when a watch event is decoded, and goes through the queue to the cache.
 
     Attributes:
         type: the kind of the change.
@@ -57,10 +60,11 @@ class ListPage(NamedTuple):
     Attributes:
         items: the objects, in the server's order.
         resource_version: the version of the whole list; the same on every page that belongs to it.
-        continue_token: what to ask the next page with; empty on the last one.
-        remaining: how many objects come after this page, if the server told.
-        failures: objects of this page that could not be decoded, and are left out.
-        partial: more of this page follows; a version or a token that comes after the objects is not known yet.
+        continue_token: token that requests the next page; empty on the last page.
+        remaining: number of objects after this page, if the server gave it.
+        failures: errors of the objects of this page that could not be decoded; `items` leaves them out.
+        partial: true if more of this page follows. A version or a token that is sent after the objects is not known
+            yet.
     """
 
     items: Sequence[KubeObject]
@@ -72,17 +76,17 @@ class ListPage(NamedTuple):
 
 
 class WatchBatch(NamedTuple):
-    """What one read of a watch brought, in the server's order.
+    """The events of one read of a watch, in the server's order.
 
     Attributes:
         events: the events.
-        resource_version: the version up to which this batch brings us (from its last event or bookmark), or empty when
-            it says nothing of it.
-        initial_events_end: the bookmark that ends a streaming list (annotation `k8s.io/initial-events-end`, KEP-3157)
-            is the last thing in this batch; what came after it in the same read follows in a batch of its own.
-        error: an ERROR event, or `MalformedStreamError` for a line that is no event. It is the last thing in its batch,
-            and the stream ends after it. The watch is opened again from the last version before it.
-        failures: events whose object could not be decoded; they are left out of `events`.
+        resource_version: the version that the stream has reached with this batch (of its last event or bookmark); empty
+            if the batch has none.
+        initial_events_end: true if the batch ends with the bookmark that ends a streaming list (annotation
+            `k8s.io/initial-events-end`, KEP-3157). Later events of the same read follow in a batch of their own.
+        error: an ERROR event, or `MalformedStreamError` for a line that is no event. It is the last item of its batch,
+            and the stream ends after it. The reflector opens the watch again from the last version before it.
+        failures: errors of the events whose object could not be decoded; `events` leaves them out.
     """
 
     events: Sequence[Delta]
@@ -94,40 +98,40 @@ class WatchBatch(NamedTuple):
 
 @runtime_checkable
 class ListerWatcher(Protocol):
-    """A source of one resource's objects: the whole of them, and what changes afterwards.
+    """A source of one resource's objects: lists of all of them, and watches of their changes.
 
-    Scope (namespace, selectors, metadata only) belongs to the source. Errors are those of `kinformer.errors`: an
-    `ApiError` where the server refused, a `TransportError` where no whole answer came, a `ConfigError` where there are
-    no credentials to be had just now, and a `LifecycleError` where its client is not open.
+    The source decides the scope (namespace, selectors, metadata only). It raises errors of `kinformer.errors`: an
+    `ApiError` if the server refused, a `TransportError` if no complete answer came, a `ConfigError` if no credentials
+    are available now, and a `LifecycleError` if its client is not open.
     """
 
     @property
     def resource(self) -> Resource:
-        """What is listed and watched."""
+        """Resource that is listed and watched."""
         ...
 
     @property
     def streams_lists(self) -> bool:
-        """Whether `watch(send_initial_events=True)` may be tried (client-go: IsWatchListSemanticsUnSupported)."""
+        """True if `watch(send_initial_events=True)` may be tried (client-go: IsWatchListSemanticsUnSupported)."""
         ...
 
     def covers(self, obj: KubeObject) -> bool | None:
-        """Whether lists and watches would have this object; `None` where only the server could tell."""
+        """Return whether lists and watches contain this object; `None` if only the server can decide that."""
         ...
 
     def as_listed(self, obj: KubeObject) -> KubeObject:
-        """A whole object, as lists and watches would bring it: perhaps only its metadata."""
+        """Return a whole object in the form of lists and watches, which may be its metadata only."""
         ...
 
     def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:
-        """List page by page.
+        """List the objects, page by page.
 
         Args:
-            resource_version: "" for the most recent state (a quorum read), "0" for whatever the watch cache has, else
-                "not older than this".
+            resource_version: "" for the most recent state (a quorum read), "0" for any state that the watch cache has,
+                else a state that is not older than this version.
             limit: objects per page; 0 leaves it to the server, which then sends one page.
 
-        A continue token that expires midway (410 on a page after the first) is raised as `ExpiredError`: the caller
+        If a continue token expires (410 on a page after the first), the iterator raises `ExpiredError`, and the caller
         starts again. Closing the iterator early leaves nothing open.
         """
         ...
@@ -135,16 +139,16 @@ class ListerWatcher(Protocol):
     def watch(
         self, *, resource_version: str, timeout_seconds: int, send_initial_events: bool = False
     ) -> AbstractAsyncContextManager[AsyncIterator[WatchBatch]]:
-        """Open a watch; entering returns once the server has answered, with bookmarks asked for.
+        """Open a watch with bookmarks. The context is entered once the server has answered.
 
         Args:
-            resource_version: events after this version.
-            timeout_seconds: when the server should end the stream, in seconds. The source ends a stream that is silent
-                for longer than that and a small margin, with `TransportTimeoutError`.
-            send_initial_events: ask for a streaming list: the present state as ADDED events, then the bookmark that
+            resource_version: version after which the events begin.
+            timeout_seconds: seconds after which the server should end the stream. If the stream is silent for longer
+                than that and a small margin, the source ends it with `TransportTimeoutError`.
+            send_initial_events: request a streaming list: the present state as ADDED events, then the bookmark that
                 ends it (`resourceVersionMatch=NotOlderThan`).
 
-        The iterator ends when the server closes the stream cleanly, and raises `StreamBrokenError` when it breaks.
-        Leaving the context closes the connection.
+        The iterator ends when the server closes the stream cleanly, and raises `StreamBrokenError` when the stream
+        breaks. Leaving the context closes the connection.
         """
         ...

@@ -1,4 +1,4 @@
-"""How an informer is: what `SharedInformer.status` returns, and what keeps it up to date."""
+"""Status and health of an informer: the object that `SharedInformer.status` returns, and the record behind it."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ __all__ = [
 ]
 
 SHORT_WATCH_SECONDS: Final = 1.0
-"""A watch that ends sooner did not do its work (client-go reflector.go, VeryShortWatchError); one that is open for
-longer is a success, also when it has nothing to bring."""
+"""A watch that ends sooner is short; after several in a row, attempts back off (client-go reflector.go,
+VeryShortWatchError). A watch that is open for longer counts as a success, also without events."""
 
 
 class InformerState(enum.StrEnum):
-    """Where an informer is in its life."""
+    """The stage of life of an informer."""
 
     NEW = "new"
     LISTING = "listing"
     WATCHING = "watching"
     WAITING = "waiting"
-    """Something failed; it will be tried again."""
+    """An attempt failed; the next one follows at `retry_at`."""
     STOPPED = "stopped"
     GAVE_UP = "gave up"
-    """It ended because it had failed for longer than `give_up_after`; `last_error` says at what."""
+    """The informer ended because it had failed for longer than `give_up_after`; `last_error` is the reason."""
     FAILED = "failed"
-    """It ended by a defect of kinformer itself; `last_error` is that. Never by anything a server does."""
+    """The informer ended by a defect of kinformer; `last_error` is the defect. No answer of a server leads to this."""
 
 
 class Health(enum.StrEnum):
@@ -59,11 +59,11 @@ class Health(enum.StrEnum):
     STOPPED = "stopped"
     """The program stopped it."""
     ENDED = "ended"
-    """It gave up or failed by a defect; only a new informer helps."""
+    """The informer gave up, or failed by a defect. Only a new informer helps."""
 
 
 class Changes(NamedTuple):
-    """How often the cache was changed so far, which is what its handlers were told."""
+    """Number of changes of the cache so far, by kind. Handlers got an event of each."""
 
     added: int
     updated: int
@@ -77,13 +77,13 @@ class ScopeStatus:
     Attributes:
         scope: the part in words: "in shop (app=db)", "all namespaces".
         state: the state of its list and watch.
-        since: when it came into that state.
-        has_synced: whether its first list has come.
-        objects: number of objects that it holds; others may hold some of them, too.
+        since: time at which it entered that state.
+        has_synced: true once its first list has come.
+        objects: number of objects that it holds; other parts may hold some of them, too.
         received_version: the version up to which everything was received.
-        failures: number of failures in a row; 0 when all is well.
-        last_error: the last error, also when it has been overcome since; `None` if there was none.
-        retry_at: while waiting, when the next try is due.
+        failures: number of failures in a row; 0 after a success.
+        last_error: the last error, also if later attempts succeeded; `None` if there was none.
+        retry_at: while waiting, time of the next attempt.
     """
 
     scope: str
@@ -102,39 +102,41 @@ class InformerStatus:
     """An informer at one moment. Times are the event loop's (`loop.time()`, seconds).
 
     Attributes:
-        state: what it is doing.
-        since: when it came into that state.
-        taken_at: when this status was taken.
-        has_synced: whether the first list is in the cache. Never goes back to false.
-        objects: how many objects the cache has.
+        state: its stage of life.
+        since: time at which it entered that state.
+        taken_at: time of this status.
+        has_synced: true once the first list is completely in the cache. Never goes back to false.
+        objects: number of objects in the cache.
         resource_version: the version that the cache has reached: everything up to it is in the cache. "" before the
             first list.
         received_version: the version up to which lists and watches have brought everything; "" before the first list.
             It is ahead of `resource_version` while received changes wait to go into the cache.
-        last_contact: when the server was last heard of with good news; `None` if never.
-        last_error: what went wrong last, also when it has been overcome since; `None` if nothing ever did.
-        last_error_at: when that was.
-        failures: how many failures there were in a row up to now; 0 when all is well.
-        failing_since: when the first of them was; `None` when all is well.
-        retry_at: while waiting, when the next try is due.
-        listed: objects received so far by the list that is under way.
-        lists: how many lists were finished, by reason ("initial", "expired", ...).
-        watches: how many watches the server answered.
-        watch_ends: how many of them have ended, by reason: "closed" by the server, the class of an error, or
+        last_contact: time at which the server last sent something useful (an answer, an event or a bookmark); `None` if
+            it never did.
+        last_error: the last error, also if later attempts succeeded; `None` if there was none.
+        last_error_at: time of the last error.
+        failures: number of failures in a row up to now; 0 after a success.
+        failing_since: time of the first of them; `None` after a success.
+        retry_at: while waiting, time of the next attempt.
+        listed: number of objects received so far by the list that is under way.
+        lists: number of finished lists, by reason ("initial", "expired", ...).
+        watches: number of watches that the server answered.
+        watch_ends: number of watches that have ended, by reason: "closed" by the server, the class of an error, or
             "interrupted" by `relist`, `reconnect` or the informer's own end.
-        events: how many events the watches brought.
-        changes: how many objects were added, updated and deleted in the cache.
-        last_event_at: when the last of them came; `None` if none did. Quiet resources have old events.
-        streaming_off: why lists of this resource are paged and not streamed; "" when they are streamed.
-        errors: how many errors there were, by class ("StreamBrokenError", "DecodeError", ...).
-        left_out: how many objects could not be decoded, transformed or indexed.
-        handler_failures: how often a handler raised.
-        storage: how much the cache holds, and how.
-        sharding: where a shard is filtered: by the "server" (feature gate ShardedListAndWatch), "here", or "unknown" as
-            long as too few objects came to tell; "" without a shard.
+        events: number of events that the watches have received.
+        changes: number of objects added, updated and deleted in the cache.
+        last_event_at: time of the last event; `None` if there was none. For a resource that seldom changes it is long
+            ago.
+        streaming_off: reason why lists of this resource are paged and not streamed; "" if they are streamed.
+        errors: number of errors, by class ("StreamBrokenError", "DecodeError", ...).
+        left_out: number of objects that could not be decoded, transformed or indexed.
+        handler_failures: number of times that a handler raised.
+        storage: form and size of the cache.
+        sharding: place where a shard is filtered: the "server" (feature gate ShardedListAndWatch), or "here", in this
+            process; "unknown" until enough objects have come to decide; "" without a shard.
         foreign_events: number of objects and events of other shards that the server has sent.
-        scopes: each part of the scope, if the informer was made with `scope=`; the other attributes are of the whole:
-            the worst state, the sums of counts.
+        scopes: status of each part of the scope, if the informer was made with `scope=`. The other attributes then
+            describe the whole: the worst state, the sums of counts.
     """
 
     state: InformerState
@@ -168,26 +170,26 @@ class InformerStatus:
 
     @property
     def relists(self) -> int:
-        """How many lists were finished after the first."""
+        """Number of lists that were finished after the first."""
         return max(sum(self.lists.values()) - 1, 0)
 
     @property
     def silent_for(self) -> float | None:
-        """Seconds since the server was last heard of; `None` if it never was."""
+        """Seconds since `last_contact`; `None` if the server never sent anything useful."""
         return None if self.last_contact is None else self.taken_at - self.last_contact
 
 
 @dataclass(slots=True)
 class StatusRecord:
-    """What the parts of an informer write down as they go; `InformerStatus` is a copy of it."""
+    """Values that the parts of an informer keep up to date; `InformerStatus` is a copy of them."""
 
     state: InformerState = InformerState.NEW
     since: float = 0.0
     last_contact: float | None = None
     opened_at: float = 0.0
-    """When the watch that is or was open last was answered."""
+    """Time at which the server answered the last watch."""
     well_after: float = SHORT_WATCH_SECONDS
-    """Seconds that it must be open until the failures before it count as over."""
+    """Seconds that this watch must be open before earlier failures no longer count."""
     last_error: BaseException | None = None
     last_error_at: float | None = None
     failures: int = 0
@@ -206,27 +208,27 @@ class StatusRecord:
     handler_failures: int = 0
 
     def enter(self, state: InformerState, now: float) -> None:
-        """Come into a state."""
+        """Enter a state."""
         if state is not self.state:
             self.state = state
             self.since = now
 
     def heard(self, now: float) -> None:
-        """The server said something useful."""
+        """Record that the server has sent something useful."""
         self.last_contact = now
 
     def failed(self, error: BaseException, now: float) -> None:
-        """Something went wrong."""
+        """Record an error."""
         self.last_error = error
         self.last_error_at = now
         self.errors[class_of(error)] += 1
 
     def watch_ended(self, why: BaseException | str | None) -> None:
-        """A watch has ended: cleanly, by an error, or for another reason."""
+        """Record the end of a watch: cleanly (`None`), by an error, or for another reason."""
         self.watch_ends[class_of(why) if isinstance(why, BaseException) else why or "closed"] += 1
 
     def is_well(self, now: float) -> bool:
-        """Return whether a watch is open, and no failure before it counts any more."""
+        """Return whether a watch is open, and earlier failures no longer count."""
         if self.state is not InformerState.WATCHING:
             return False
         return not self.failures or now - self.opened_at >= self.well_after
@@ -243,7 +245,7 @@ class StatusRecord:
         foreign_events: int = 0,
         scopes: tuple[ScopeStatus, ...] = (),
     ) -> InformerStatus:
-        """Return the status as it is now."""
+        """Return the present status."""
         well = self.is_well(now)
         return InformerStatus(
             state=self.state,
@@ -300,7 +302,8 @@ def health_of(status: InformerStatus) -> Health:
 def error_name(error: BaseException | None) -> str | None:
     """Return the class of an error and its HTTP status, as "ForbiddenError 403"; `None` for no error.
 
-    This is what a health page shows, because it may be open to everybody: the text of an error names servers and users.
+    Health pages show this name and not the text of the error: such a page may be public, and the text names servers and
+    users.
     """
     if error is None:
         return None
@@ -309,7 +312,7 @@ def error_name(error: BaseException | None) -> str | None:
 
 
 def class_of(error: BaseException) -> str:
-    """Return the name under which an error is documented: that of its first class without an underscore.
+    """Return the documented name of an error: the name of its first class without an underscore.
 
     All surfaces name errors with this function, so that a failure has one name everywhere.
     """

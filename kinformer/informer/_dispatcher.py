@@ -1,4 +1,4 @@
-"""From the FIFO into the cache, and on to those who listen: handlers, iterators, and who waits for an object."""
+"""Applies the changes of the FIFO to the cache, then notifies handlers, iterators and calls of `wait_for`."""
 
 from __future__ import annotations
 
@@ -29,26 +29,27 @@ __all__ = ["Dispatcher"]
 
 _log = logging.getLogger(__name__)
 
-# How many keys are taken between two looks at the clock: some 50 µs, unless index functions are slow.
+# Number of keys taken between two reads of the clock: some 50 µs, unless index functions are slow.
 _KEYS_PER_CLOCK: Final = 32
 
-# The C library keeps freed memory that lies between blocks in use. After so many bytes of deletions it is made to give
-# it back, which takes some milliseconds per 100 MB; and a little later, when the events of the deletions are handled.
+# The C library keeps freed memory that lies between blocks in use. After this many bytes of deletions, the dispatcher
+# makes it return the memory, which takes some milliseconds per 100 MB. It does so a little later, when handlers have
+# handled the events of the deletions.
 _WORTH_GIVING_BACK: Final = 32 << 20
 _SETTLING_SECONDS: Final = 1.0
 
-# So many events at once may wait with what index functions decoded of them. Of a larger batch most would wait for long:
-# their memory would be cold when it is read, and full of what the garbage collector walks over.
+# Events of a batch up to this size keep the sections that index functions decoded. Most events of a larger batch would
+# wait for long: their memory would be cold when it is read, and the garbage collector would walk over it.
 _SHARED: Final = 16
 
 
 class Dispatcher:
-    """Changes the cache first, then tells; everybody in the order in which it happened.
+    """Changes the cache first, then notifies all listeners, in the order of the changes.
 
     Args:
-        fifo: what is to happen.
+        fifo: the changes to apply.
         indexer: the cache.
-        name: the informer's, for logs.
+        name: name of the informer, for logs.
         on_synced: called once, when the first list is completely in the cache.
         on_listed: called when one more list is completely in the cache, with the number of all such lists.
     """
@@ -66,13 +67,13 @@ class Dispatcher:
         self.resource_version = ""
         """Everything up to this version is in the cache. "" before the first list."""
         self.lists = 0
-        """How many lists are completely in the cache."""
+        """Number of lists that are completely in the cache."""
         self.waiters = Waiters(indexer.get_by_key)
         self.pending_writes = PendingWrites(indexer.get_by_key, lambda: self.resource_version)
         self.told = 0
-        """How many events there were to tell."""
+        """Number of events so far."""
         self.deletions = 0
-        """How many of them were deletions."""
+        """Number of deletions among them."""
         self._pace = Pace()
         self._fifo = fifo
         self._indexer = indexer
@@ -85,7 +86,10 @@ class Dispatcher:
 
     @property
     def changes(self) -> Changes:
-        """How often the cache was changed. Nothing is counted per kind: what was added and not deleted is there."""
+        """Number of changes of the cache, by kind.
+
+        Additions are not counted. They follow from the size of the cache and the number of deletions.
+        """
         added = len(self._indexer) + self.deletions
         return Changes(added, self.told - added - self.deletions, self.deletions)
 
@@ -95,7 +99,7 @@ class Dispatcher:
         return tuple(self._registrations)
 
     def register(self, registration: HandlerTask) -> None:
-        """Add a handler; what is in the cache already is the first it hears of."""
+        """Add a handler. Its first events are the objects that are in the cache already."""
         registration.pace = self._pace
         self._bring_up_to_date(registration)
         self._registrations.append(registration)
@@ -103,23 +107,23 @@ class Dispatcher:
             self._start(registration, self._group)
 
     def forget(self, registration: HandlerTask) -> None:
-        """Tell a handler nothing more."""
+        """Give a handler no further event."""
         if registration in self._registrations:
             self._registrations.remove(registration)
 
     def attach(self, stream: EventFeed, *, initial: bool) -> None:
-        """Add an iterator, for as long as somebody holds it; with `initial` it begins with what is in the cache."""
+        """Add an iterator, until its last reference goes; with `initial` it begins with the objects of the cache."""
         if initial:
             self._bring_up_to_date(stream)
         stream.pace = self._pace
         self._streams.add(stream)
 
     def detach(self, stream: EventFeed) -> None:
-        """Tell an iterator nothing more."""
+        """Give an iterator no further event."""
         self._streams.discard(stream)
 
     async def run(self, group: asyncio.TaskGroup) -> None:
-        """Take what comes into the FIFO, for ever, in slices; handlers run in tasks of the group."""
+        """Apply the changes of the FIFO until cancelled, in time slices; handlers run in tasks of the group."""
         self._group = group
         for registration in self._registrations:
             self._start(registration, group)
@@ -156,7 +160,7 @@ class Dispatcher:
             registration.end_with(group.create_task(self._resync(registration), name=name))
 
     def _bring_up_to_date(self, listener: HandlerTask | EventFeed) -> None:
-        """What is in the cache, for one who comes late; nothing can happen between this and what follows."""
+        """Give a new listener the objects of the cache. The cache cannot change between this and the next event."""
         if len(self._indexer):
             listener.put_initial(self._indexer.copy())
         if self.has_synced:
@@ -172,7 +176,7 @@ class Dispatcher:
                 or any(stream.waiting for stream in streams)
             )
             if lagging and len(self._indexer.index_names) > 1:
-                # They will wait: what index functions decoded of them is not to wait with them.
+                # These events will wait, so they drop the sections that index functions decoded.
                 for event in events:
                     (event.new if type(event) is Updated else event.source).drop_decoded()
             self._pace.lagging = lagging and len(registrations) + len(streams) > 1
@@ -197,19 +201,19 @@ class Dispatcher:
             self.pending_writes.progressed()
         if self._indexer.freed_bytes >= _WORTH_GIVING_BACK:
             self._indexer.freed_bytes = 0
-            # Handlers are still at work on what was deleted.
+            # Handlers still use the deleted objects.
             asyncio.get_running_loop().call_later(_SETTLING_SECONDS, give_back_free_memory)
         if mark is not None and mark.lists > self.lists:
             self.lists = mark.lists
             self._on_listed(mark.lists)
 
     async def _resync(self, registration: HandlerTask) -> None:
-        """Tell one handler of everything again, every so often, straight from the cache (docs/design/0001)."""
+        """Give one handler every object of the cache again, once per resync period (docs/design/0001)."""
         time_slice = TimeSlice()
         while True:
             await asyncio.sleep(registration.resync)
             if not self.has_synced or registration.waiting > len(self._indexer):
-                # It has not even been told everything once since the last time: more of it would only pile up.
+                # The cache is incomplete, or the backlog of the handler is larger than the cache: it is too early.
                 continue
             await time_slice.begin()
             for key in [*self._indexer.list_keys()]:

@@ -1,4 +1,4 @@
-"""Those who are told of every failure of an informer, and who is asked when it is about to give up."""
+"""Error callbacks of an informer, and the callback that decides whether it gives up."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ I = TypeVar("I")  # noqa: E741 - an informer
 OnError: TypeAlias = "Callable[[KinformerError, I], object]"
 OnGiveUp: TypeAlias = "Callable[[KinformerError | None, I], object]"
 
-# Under the informer's own name: whoever reads the log looks for that.
+# The logger of the informer: a reader of the log looks for its name.
 _log = logging.getLogger("kinformer.informer._shared_informer")
 
 
 class FailureListeners(Generic[I]):
-    """Functions of users: whatever they do, the informer goes on.
+    """Calls functions of users. If one raises, that is logged, and the informer goes on.
 
     Args:
-        informer: what they are told about.
-        name: the informer's, for the log.
-        on_error: the first who is told.
-        on_give_up: who is asked; by default nobody, and it gives up.
+        informer: the informer, passed to each function.
+        name: name of the informer, for the log.
+        on_error: first function to call with each failure.
+        on_give_up: function that returns whether to go on; without it the informer gives up.
     """
 
     def __init__(self, informer: I, name: str, on_error: OnError[I] | None, on_give_up: OnGiveUp[I] | None) -> None:
@@ -40,7 +40,7 @@ class FailureListeners(Generic[I]):
         self._on_give_up = on_give_up
 
     def add(self, on_error: OnError[I]) -> Callable[[], None]:
-        """Tell one more; returns what ends that."""
+        """Add a function to call with each failure; return a function that removes it."""
         self._on_error.append(on_error)
 
         def remove() -> None:
@@ -50,7 +50,7 @@ class FailureListeners(Generic[I]):
         return remove
 
     def tell(self, error: KinformerError) -> None:
-        """Tell all of them."""
+        """Call every error function with a failure."""
         for on_error in tuple(self._on_error):
             try:
                 on_error(error, self._informer)
@@ -60,7 +60,7 @@ class FailureListeners(Generic[I]):
                 _log.exception("%s: on_error raised", self._name)
 
     def go_on_after(self, error: KinformerError | None, failures: int) -> bool:
-        """Ask whether to go on in spite of so many failures in a row."""
+        """Return whether `on_give_up` wants another attempt after this many failures in a row."""
         go_on = False
         if self._on_give_up is not None:
             try:

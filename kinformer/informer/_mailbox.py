@@ -1,10 +1,10 @@
-"""The events that wait for one handler.
+"""Buffers of the events that wait for one handler.
 
-A mailbox is filled as the cache changes and emptied at the handler's own pace, so a slow handler delays neither the
-cache nor another handler. It is pure: who waits for what is the business of `registration`.
+The dispatcher fills a mailbox as the cache changes, and the handler empties it at its own pace. So a slow handler
+delays neither the cache nor another handler. A mailbox only stores events: tasks and wake-ups are in `_handler_task`.
 
-Beside events a mailbox carries marks. A mark comes out after everything that was put before it: this is how a handler
-is known to have seen the whole initial list.
+A mailbox also carries a mark. The mark comes out after everything that was put before it. By this, a handler is known
+to have seen the whole initial list.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 
 
 class SyncMark:
-    """Everything of the initial list has been put before this."""
+    """Mark of the end of the initial list."""
 
     __slots__ = ()
 
@@ -41,16 +41,16 @@ class SyncMark:
 SYNC_MARK: Final = SyncMark()
 
 EventOf: TypeAlias = "Callable[[KubeObject], Event]"
-"""From an object of the cache to the event that brings it to a new listener."""
+"""Makes the event by which a new listener gets an object of the cache."""
 
 
 def initial_event(stored: KubeObject) -> Event:
-    """The `Added` of an object that was in the cache before the listener came, with a view of its own."""
+    """Return the `Added` of an object that was in the cache before the listener, with a view of its own."""
     return Added(stored.view(), initial=True)
 
 
 class Mailbox(Protocol):
-    """What waits for one handler."""
+    """Events that wait for one handler."""
 
     def __len__(self) -> int: ...
 
@@ -59,20 +59,20 @@ class Mailbox(Protocol):
         ...
 
     def put_initial(self, objects: dict[ObjectKey, KubeObject], event_of: EventOf = ...) -> None:
-        """Add an `Added` for each object of a cache, before anything else; they are made when they are taken.
+        """Add an `Added` for each object of a cache, before any other event. Each is made when it is taken.
 
         Args:
             objects: a copy of the cache, which belongs to the mailbox from now on.
-            event_of: from an object to the event.
+            event_of: makes the event of an object.
         """
         ...
 
     def put_mark(self) -> None:
-        """Add the mark: it comes out when all that is in now has come out."""
+        """Add the mark. It comes out after everything that is in the mailbox now."""
         ...
 
     def take(self) -> Event | SyncMark | None:
-        """Take what is due next, or `None` when nothing waits."""
+        """Take the next event or mark; `None` if nothing waits."""
         ...
 
     def clear(self) -> None:
@@ -81,7 +81,7 @@ class Mailbox(Protocol):
 
 
 class QueueMailbox:
-    """`delivery="every"`: every event, in order, however many wait."""
+    """Mailbox for `delivery="every"`: every event, in order, without a bound."""
 
     __slots__ = ("_event_of", "_initial", "_initial_left", "_waiting")
 
@@ -109,7 +109,7 @@ class QueueMailbox:
         self._waiting.append(SYNC_MARK)
 
     def take(self) -> Event | SyncMark | None:
-        """Take what is due next."""
+        """Take the next event or mark."""
         if self._initial_left:
             obj = next(self._initial)
             self._initial_left -= 1
@@ -125,22 +125,22 @@ class QueueMailbox:
 
 
 class LatestMailbox:
-    """`delivery="latest"`: per key the oldest `old` and the newest `new`; bounded by the number of keys.
+    """Mailbox for `delivery="latest"`: per key the oldest `old` and the newest `new`; bounded by the number of keys.
 
-    What comes out is still a legal history of each object: an object that came and went unseen leaves no trace, one
-    that was replaced by another of the same name is Deleted, then Added. A key keeps the place it got first.
+    The events of each object are still a legal history. An object that came and went unseen leaves no event. An object
+    that was replaced by another one of the same name is Deleted, then Added. A key keeps its first place in the order.
     """
 
     __slots__ = ("_count", "_event_of", "_initial", "_initial_keys", "_waiting")
 
     def __init__(self) -> None:
-        # Of the initial objects each the newest state, from which its `Added` is made when it is due.
+        # The newest state of each initial object. Its `Added` is made when it is due.
         self._initial: dict[ObjectKey, KubeObject] = {}
         self._initial_keys: Iterator[ObjectKey] = iter(())
         self._event_of: EventOf = initial_event
-        self._count = 0  # of the events in `_waiting`
-        # An OrderedDict finds its first key in constant time; a dict would walk over all that were taken before. The
-        # mark is its own key, and the only one without events.
+        self._count = 0  # number of events in `_waiting`
+        # An OrderedDict finds its first key in constant time; a dict would walk over all keys that were taken before.
+        # The mark is a key, too: the only one without events.
         self._waiting: OrderedDict[ObjectKey | SyncMark, tuple[Event, ...]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -153,12 +153,12 @@ class LatestMailbox:
         self._event_of = event_of
 
     def put(self, events: Iterable[Event]) -> None:
-        """Add events, each merged with what waits for its key."""
+        """Add events, each merged with the events that wait for its key."""
         waiting, initial = self._waiting, self._initial
         for event in events:
             key = event.key
             if initial and key in initial:
-                # What the handler is to be told first has not been told yet: it is told the newest state, or nothing.
+                # The handler has not had the initial event of this key yet. It gets the newest state, or no event.
                 if isinstance(event, Deleted):
                     del initial[key]
                 else:
@@ -181,7 +181,7 @@ class LatestMailbox:
         self._waiting[SYNC_MARK] = ()
 
     def take(self) -> Event | SyncMark | None:
-        """Take what is due next."""
+        """Take the next event or mark."""
         while self._initial:
             obj = self._initial.pop(next(self._initial_keys), None)
             if obj is not None:
@@ -206,7 +206,7 @@ class LatestMailbox:
 
 
 def _merge(before: Event, after: Event) -> tuple[Event, ...]:
-    """Two events of one object, the second not yet told: what is there to tell."""
+    """Merge two events of one object that both wait; return the events to deliver instead."""
     match before, after:
         case Added(_, initial), Updated(_, new):
             return (Added(new, initial),)
@@ -216,12 +216,12 @@ def _merge(before: Event, after: Event) -> tuple[Event, ...]:
             return (Updated(old, new),)
         case Updated(), Deleted():
             return (after,)
-    # Deleted, then Added: another object of that name. Both are told.
+    # Deleted, then Added: another object of that name. Both are delivered.
     return (before, after)
 
 
 def make_mailbox(delivery: Delivery) -> Mailbox:
-    """The mailbox for a kind of delivery.
+    """Make the mailbox for a kind of delivery.
 
     Raises:
         ValueError: there is no such kind.

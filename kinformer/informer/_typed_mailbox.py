@@ -1,4 +1,4 @@
-"""The events of a cache on their way to typed handlers: put as the cache has them, taken as objects of a class."""
+"""Mailboxes of typed handlers: events go in with the objects of the cache, and come out with objects of a class."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["MISFIT", "UNREAD", "Cell", "Forgetful", "Seen", "SeenPacked", "TypedEvent", "TypedMailbox"]
 
 TypedEvent: TypeAlias = Added[T] | Updated[T] | Deleted[T]
-"""An event whose objects are of a class of yours; `event.key` says which object it is about."""
+"""An event whose objects are of a class of yours; `event.key` is the key of the object."""
 
 UNREAD: Final[Any] = object()
-"""The value of a state that nobody has read yet."""
+"""The value of a state that no reader has decoded yet."""
 
 MISFIT: Final[Any] = object()
 """The value of a state that does not fit the class."""
 
 
 class Cell(Generic[T]):
-    """What one state of one object is as a T; shared by all who see that state."""
+    """Decoded value of one state of one object, shared by all readers of that state."""
 
     __slots__ = ("uid", "value", "version")
 
@@ -39,28 +39,28 @@ class Cell(Generic[T]):
         self.value: Any = UNREAD
 
     def is_of(self, obj: KubeObject) -> bool:
-        """Whether it is of the very state that the object is in."""
+        """Return whether this cell belongs to the present state of the object."""
         metadata = obj.metadata
         return self.version == metadata.resource_version and self.uid == metadata.uid
 
 
 class Seen(KubeObject, eq=False, gc=False):
-    """An object on its way to typed handlers, with the cell that is shared among them."""
+    """An object on its way to typed handlers, with the cell that they share."""
 
     cell: Any = None
 
 
 class SeenPacked(PackedObject, eq=False, gc=False):
-    """The same of an object that is compressed, and stays so until one of them reads it."""
+    """Like `Seen`, for a compressed object; it stays compressed until a handler reads it."""
 
     cell: Any = None
 
 
-# The events of the cache, of other objects: they match and read the same, and still know which object they are about.
+# Subclasses of the events of the cache, so they match in the same way. `source` keeps the object of the cache.
 
 
 class TypedAdded(Added[T], frozen=True, kw_only=True, gc=True):
-    """An object that fits has come."""
+    """An object that fits the class was added."""
 
     source: KubeObject
 
@@ -71,7 +71,7 @@ class TypedAdded(Added[T], frozen=True, kw_only=True, gc=True):
 
 
 class TypedUpdated(Updated[T], frozen=True, kw_only=True, gc=True):
-    """An object that fitted before has changed, and fits."""
+    """An object has changed; it fitted the class before, and fits now."""
 
     source: KubeObject
     is_resync: bool
@@ -83,7 +83,7 @@ class TypedUpdated(Updated[T], frozen=True, kw_only=True, gc=True):
 
 
 class TypedDeleted(Deleted[T], frozen=True, kw_only=True, gc=True):
-    """An object that fitted has gone, or does not fit any more."""
+    """An object that fitted the class was deleted, or does not fit any more."""
 
     source: KubeObject
 
@@ -94,26 +94,27 @@ class TypedDeleted(Deleted[T], frozen=True, kw_only=True, gc=True):
 
 
 class Seeing(Protocol):
-    """What a typed mailbox needs of the view it belongs to."""
+    """The methods of a view that its typed mailboxes use."""
 
     def see(self, event: Event) -> Event:
-        """The same event of an object that shares what is decoded of it with whoever else is told."""
+        """Return the same event of an object that shares its decoded value with all other readers."""
         ...
 
     def see_initial(self, stored: KubeObject) -> Event:
-        """The `Added` of an object of the cache, for a listener that comes late."""
+        """Return the `Added` of an object of the cache, for a listener that was added later."""
         ...
 
     def value_in(self, seen: KubeObject) -> Any:
-        """What an object that `see` made is as a T; `None` when it does not fit."""
+        """Return the decoded value of an object that `see` made; `None` if it does not fit the class."""
         ...
 
 
 class TypedMailbox(Generic[T]):
-    """A mailbox that takes a cache's events and gives typed ones; decodes when it gives, so at the reader's pace.
+    """A mailbox that takes the events of a cache and gives typed events.
 
-    What comes out is a legal history of what fits: it follows from what has come out before, so that also of states
-    that were merged, or do not fit, nothing is left over.
+    It decodes an object when its event is taken, so at the pace of the reader. The typed events are a legal history of
+    the objects that fit: each follows from the events that came out before. So merged states, and states that do not
+    fit, leave no stale object with the reader.
     """
 
     __slots__ = ("_inner", "_told", "_view")
@@ -133,7 +134,7 @@ class TypedMailbox(Generic[T]):
 
     def put_initial(self, objects: dict[ObjectKey, KubeObject], event_of: EventOf = initial_event) -> None:
         """Add an `Added` for each object of a cache."""
-        del event_of  # the view knows better
+        del event_of  # the view makes its own
         self._inner.put_initial(objects, self._view.see_initial)
 
     def put_mark(self) -> None:
@@ -141,7 +142,7 @@ class TypedMailbox(Generic[T]):
         self._inner.put_mark()
 
     def take(self) -> Any:
-        """Take what is due next and can be told."""
+        """Take the next mark, or the next event that concerns a value of the class; `None` if there is none."""
         while True:
             item = self._inner.take()
             if item is None or isinstance(item, SyncMark):
@@ -173,7 +174,7 @@ class TypedMailbox(Generic[T]):
 
 
 class Forgetful:
-    """A mailbox that keeps nothing, and tells of what has gone."""
+    """A mailbox that stores nothing, and reports deleted objects."""
 
     __slots__ = ("_forget",)
 
@@ -184,20 +185,20 @@ class Forgetful:
         return 0
 
     def put(self, events: Iterable[Event]) -> None:
-        """Look for deletions."""
+        """Report the deletions among the events."""
         gone = [event.key for event in events if isinstance(event, Deleted)]
         if gone:
-            # Once everybody has been told: of a last state, too, there is one cell for all.
+            # After all listeners have the event: they share one cell of the last state, too.
             asyncio.get_running_loop().call_soon(self._forget, gone)
 
     def put_initial(self, objects: dict[ObjectKey, KubeObject], event_of: EventOf = initial_event) -> None:
-        """Nothing to keep."""
+        """Ignore it: nothing is stored."""
 
     def put_mark(self) -> None:
-        """Nothing to keep."""
+        """Ignore it: nothing is stored."""
 
     def take(self) -> None:
-        """Nothing is kept."""
+        """Return nothing."""
 
     def clear(self) -> None:
-        """Nothing to drop."""
+        """Do nothing: no event is stored."""

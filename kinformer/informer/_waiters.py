@@ -1,4 +1,4 @@
-"""Those who wait until an object of the cache is as they want it."""
+"""Calls that wait until a predicate holds for an object of the cache."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
 __all__ = ["Predicate", "Waiters", "holds"]
 
 Predicate: TypeAlias = Callable[["KubeObject | None"], object]
-"""Takes an object, or `None` where there is none; what it returns is true when the wait is over."""
+"""Takes an object, or `None` if it does not exist; returns a true value if the wait is over."""
 
 
 class Waiters:
-    """Wakes those who wait as soon as the object they wait for is as they want it.
+    """Ends each wait as soon as its predicate holds for its object.
 
-    Predicates are called with the cache's state at that moment, synchronously, once per change of their object.
+    Predicates are called synchronously, once per change of their object, with the state of the cache at that moment.
 
     Args:
-        look: the object of a key, or `None`.
+        look: returns the object of a key, or `None`.
     """
 
     def __init__(self, look: Callable[[ObjectKey], KubeObject | None]) -> None:
         self._look = look
         self._waiting: dict[ObjectKey, list[_Waiter]] = {}
         self.absence_counts = False
-        """Whether an object that is not there is known to be absent; before the first list, it may just not be yet."""
+        """True once the cache has synced. Before that, an object that is not in the cache may exist all the same."""
 
     def __len__(self) -> int:
         return sum(len(waiters) for waiters in self._waiting.values())
 
     async def wait(self, key: ObjectKey, predicate: Predicate) -> KubeObject | None:
-        """Wait until the predicate holds of the object; returns the object. It is not looked at before `check`.
+        """Wait until the predicate holds for the object; return the object. The first test is at the next `check`.
 
         Raises:
-            Exception: what the predicate raises.
+            Exception: the exception of the predicate.
             asyncio.CancelledError: also when `cancel` is called.
         """
         waiter = _Waiter(predicate, asyncio.get_running_loop().create_future())
@@ -56,7 +56,7 @@ class Waiters:
                 del self._waiting[key]
 
     def check(self, keys: Iterable[ObjectKey]) -> None:
-        """These objects have changed: wake those for whom they are right now."""
+        """Test the predicates of objects that have changed, and end each wait whose predicate holds."""
         for key in {key for key in keys if key in self._waiting}:
             obj = self._look(key)
             if obj is not None or self.absence_counts:
@@ -64,11 +64,11 @@ class Waiters:
                     waiter.look_at(obj)
 
     def check_all(self) -> None:
-        """Any object may have changed."""
+        """Test the predicates of all objects."""
         self.check(tuple(self._waiting))
 
     def fail(self, error: Callable[[], BaseException]) -> None:
-        """Let all of them fail."""
+        """End every wait with an error."""
         for waiters in self._waiting.values():
             for waiter in waiters:
                 if not waiter.met.done():
@@ -88,7 +88,7 @@ class _Waiter:
         try:
             if holds(self.predicate, obj):
                 self.met.set_result(obj)
-        except Exception as error:  # noqa: BLE001 - a user's function; it fails the wait, and nothing else
+        except Exception as error:  # noqa: BLE001 - a user's function; only this wait fails
             self.met.set_exception(error)
 
 

@@ -3,9 +3,9 @@
     one SharedInformer ──▶ handlers and lister of KubeObject
                       └──▶ TypedInformer[Pod] ──▶ handlers and lister of Pod
 
-It is a view: the watch, the cache and its bytes are the shared informer's, however many classes they are seen through
-(docs/design/0009). Each state of an object is decoded once, by whoever needs it first (a handler in its own task and
-slice, or a reader), and not at all when nobody does.
+A `TypedInformer` is a view: the watch, the cache and its bytes belong to the shared informer, and any number of classes
+share them (docs/design/0009). Each state of an object is decoded once, when a handler (in its own task and time slice)
+or a reader first needs it. A state that no handler and no reader needs is not decoded.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ __all__ = ["TypedEvent", "TypedInformer", "TypedLister"]
 class TypedLister(Generic[T]):
     """Reads of a cache as objects of a class of yours: plain calls, no await, no request.
 
-    Each state of an object is decoded once, and the same object is handed out until it changes: treat it as read-only
-    (a frozen class makes sure). Objects that do not fit the class are left out; see `TypedInformer.misfits`.
+    Each state of an object is decoded once, and all readers get the same object until it changes. So treat it as
+    read-only (a frozen class enforces that). Objects that do not fit the class are left out; see
+    `TypedInformer.misfits`.
     """
 
     def __init__(self, lister: Lister, value_of: Callable[[KubeObject], T | None]) -> None:
@@ -56,16 +57,16 @@ class TypedLister(Generic[T]):
         return iter(self.list())
 
     def get(self, name: str | ObjectKey, namespace: str | None = None) -> T | None:
-        """One object; `None` when there is none of that name, or it does not fit the class.
+        """Return one object; `None` if there is none of that name, or it does not fit the class.
 
         Raises:
-            ValueError: the resource lives in namespaces, and which one was not said.
+            ValueError: the resource is namespaced, and the namespace is missing.
         """
         found = self._lister.get(name, namespace)
         return None if found is None else self._value_of(found)
 
     def by_index(self, index: str, value: str) -> list[T]:
-        """The objects an index has under a value.
+        """Return the objects that an index has under a value.
 
         Raises:
             UnknownIndexError: there is no index of that name.
@@ -77,7 +78,7 @@ class TypedLister(Generic[T]):
 
     # Last, because below it the annotation list[...] would mean this method.
     def list(self, namespace: str | None = None, selector: SelectorInput = None) -> list[T]:
-        """The objects of a namespace (or of all) whose labels the selector selects, in no particular order.
+        """Return the objects of a namespace (or of all) that a label selector selects, in no particular order.
 
         Raises:
             SelectorError: the selector does not parse.
@@ -95,15 +96,15 @@ class TypedInformer(Generic[T]):
         pods = factory.informer(PODS, type=Pod)
         pods.add_event_handler(on_update=lambda old, new: print(old.status.phase, "->", new.status.phase))
 
-    Fields the class does not have are skipped, not built. An object that does not fit is left out of this view alone,
-    as if it were not there: a handler is told that it has gone (`final_state_known=False`) if it did fit before, and
-    that it has been added when it fits again. It is in `misfits`, and is logged, counted and given to `on_error` once
-    per state.
+    Fields that the class does not have are skipped, not decoded. An object that does not fit the class is left out of
+    this view alone, as if it did not exist. If it fitted before, handlers get a `Deleted` of it
+    (`final_state_known=False`); when it fits again, they get an `Added`. Until then it is in `misfits`. It is logged,
+    counted and given to `on_error` once per state.
 
     Args:
-        informer: whose objects they are. Everything about the watch is there: `typed.informer.status` and so on.
-        into: a `msgspec.Struct`, dataclass, TypedDict or pydantic model. Its objects are shared among all who read
-            them: treat them as read-only.
+        informer: source of the objects. Everything about the watch is there: `typed.informer.status` and so on.
+        into: a `msgspec.Struct`, dataclass, TypedDict or pydantic model. All readers share its objects: treat them as
+            read-only.
 
     Raises:
         TypeError: the class is none of these.
@@ -123,36 +124,36 @@ class TypedInformer(Generic[T]):
 
     @property
     def informer(self) -> SharedInformer:
-        """Whose objects they are."""
+        """Informer that the objects come from."""
         return self._informer
 
     @property
     def resource(self) -> Resource:
-        """What is cached."""
+        """Resource of the cached objects."""
         return self._informer.resource
 
     @property
     def lister(self) -> TypedLister[T]:
-        """Reads of the cache; it may be kept."""
+        """Reads of the cache. May be kept."""
         return self._lister
 
     @property
     def has_synced(self) -> bool:
-        """Whether the first list is wholly in the cache. Never goes back to false."""
+        """True once the first list is completely in the cache. Never goes back to false."""
         return self._informer.has_synced
 
     @property
     def status(self) -> InformerStatus:
-        """How the informer is."""
+        """Present status of the informer. May be read from any thread."""
         return self._informer.status
 
     @property
     def misfits(self) -> Mapping[ObjectKey, DecodeError]:
-        """The objects found so far that do not fit the class in their present state, and why."""
+        """The objects found so far that do not fit the class in their present state, each with its error."""
         return MappingProxyType(self._view.misfits)
 
     async def synced(self, timeout: float | None = None, *, fail_fast: bool = False) -> None:
-        """Wait until the first list is wholly in the cache; see `SharedInformer.synced`.
+        """Wait until the first list is completely in the cache; see `SharedInformer.synced`.
 
         Raises:
             CacheSyncError: not in time, or refused.
@@ -163,7 +164,7 @@ class TypedInformer(Generic[T]):
     async def caught_up(
         self, what: KubeObject | Mapping[str, Any] | ObjectKey | str | int | None = None, timeout: float | None = 5.0
     ) -> None:
-        """Wait until the cache shows what was written; as `SharedInformer.caught_up`."""
+        """Wait until the cache shows a write; as `SharedInformer.caught_up`."""
         await self._informer.caught_up(what, timeout)
 
     def add_event_handler(
@@ -177,12 +178,12 @@ class TypedInformer(Generic[T]):
         delivery: Delivery = "every",
         name: str = "",
     ) -> HandlerRegistration:
-        """Tell a handler of every change; as `SharedInformer.add_event_handler`, with objects of the class.
+        """Add a handler, at any time; as `SharedInformer.add_event_handler`, with objects of the class.
 
         Raises:
             StoppedError: the informer has stopped.
             TypeError: no function was given, or both forms.
-            ValueError: no such delivery, or a negative resync.
+            ValueError: unknown delivery, or a negative resync.
         """
         handler = handler_of(on_event, on_add, on_update, on_delete)
         return self._core.register(
@@ -197,7 +198,7 @@ class TypedInformer(Generic[T]):
 
         Raises:
             StoppedError: the informer has stopped.
-            ValueError: no such delivery.
+            ValueError: unknown delivery.
         """
         return self._core.attach(TypedMailbox(make_mailbox(delivery), self._view))
 
@@ -209,14 +210,14 @@ class TypedInformer(Generic[T]):
         *,
         namespace: str | None = None,
     ) -> T | None:
-        """Wait until an object is as wanted; returns it. One that does not fit the class counts as absent.
+        """Wait until a predicate holds for an object; return it. An object that does not fit counts as absent.
 
         Raises:
             WaitTimeoutError: not in time.
             StoppedError: the informer ended before that.
             NotStartedError: the informer has not been started.
-            ValueError: no namespace was named.
-            Exception: what the predicate raises.
+            ValueError: the namespace is missing.
+            Exception: the exception of the predicate.
         """
 
         def as_wanted(found: KubeObject | None) -> object:
