@@ -41,6 +41,7 @@ class WriteRecord(NamedTuple):
         gone: the object was deleted.
         marked: with `gone`: the object may also still be there in a newer version, marked as deleted.
         exact: with `gone`: nothing was written to the object between `version` and its end.
+        also: UIDs of other objects of the name that were deleted, earlier or later: their answers do not say when.
         obj: the object as written; `None` if unknown or deleted.
     """
 
@@ -49,6 +50,7 @@ class WriteRecord(NamedTuple):
     gone: bool = False
     marked: bool = False
     exact: bool = True
+    also: frozenset[str] = frozenset()
     obj: KubeObject | None = None
 
 
@@ -61,6 +63,8 @@ def is_shown(record: WriteRecord, cached: Head | None, progress: int, *, outside
         progress: the version up to which everything is in the cache.
         outside: the written object is known to lie outside of the cache's scope.
     """
+    if cached is not None and record.also:
+        return False  # only the server knows whether this one came before or after those
     version = 0 if cached is None else version_number(cached[1])
     if record.gone:
         if cached is None:
@@ -75,7 +79,7 @@ def is_shown(record: WriteRecord, cached: Head | None, progress: int, *, outside
 
 def is_settled(record: WriteRecord, cached: Head | None, progress: int) -> bool:
     """Return whether no later state of a cache can be older than a write."""
-    if not record.version or not record.exact or progress < record.version:
+    if not record.version or not record.exact or record.also or progress < record.version:
         return False
     return not record.gone or is_shown(record, cached, progress)
 
@@ -102,7 +106,9 @@ class OwnWriteLog:
         """Take note of an object that the server returned: then the successor of a deleted object is known."""
         group = (resource.group, resource.plural)
         before = self._records.get(group, {}).get(key)
-        if obj is None or before is None or not before.gone or obj.uid == before.uid:
+        if obj is None or before is None or not (before.gone or before.also):
+            return
+        if obj.uid in before.also or (before.gone and obj.uid == before.uid):
             return
         record = WriteRecord(obj.uid, version_number(obj.resource_version), obj=obj)
         self._records[group][key] = record
@@ -213,6 +219,9 @@ def merged(before: WriteRecord | None, write: Write) -> WriteRecord:
     )
     if before is None:
         return new
+    new = new._replace(also=before.also)
+    if write.gone and not version and write.uid and write.uid != before.uid:
+        return before._replace(also=before.also | {write.uid})
     # A late answer to a write before the deletion.
     late = not write.gone and version <= before.version
     if before.gone and before.uid == write.uid and (late or not before.marked):

@@ -117,6 +117,18 @@ def test_late_answers_to_older_writes_change_nothing(log: OwnWriteLog, cache: Ca
     assert not cache.shows(7, version=7)
 
 
+def test_a_deletion_without_a_version_may_be_older_or_newer_than_the_write_of_another_object(
+    log: OwnWriteLog, cache: Cache
+) -> None:
+    log.wrote(deleted(after=7, uid="u2"))
+    log.wrote(deleted(uid="u1"))
+    assert [cache.shows(7, version=7, uid=uid) for uid in ("u1", "u2")] == [False, False]
+    assert not cache.shows(9, version=9, uid="u3"), "only the server knows"
+    assert cache.shows(9)
+    log.answered(CONFIGMAPS, A, obj(9, "u3"))
+    assert cache.shows(9, version=9, uid="u3")
+
+
 def test_a_late_answer_to_a_write_before_a_collection_was_deleted_changes_nothing(
     log: OwnWriteLog, cache: Cache
 ) -> None:
