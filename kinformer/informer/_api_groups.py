@@ -23,7 +23,7 @@ _InformerFor: TypeAlias = "Callable[[Resource], SharedInformer]"
 
 
 class _Accessor:
-    """A resource of a group; read through a factory it is the informer, read on the class it is itself."""
+    """Descriptor of a resource. Read through a factory, it gives the informer; read on the class, itself."""
 
     def __init__(self, resource: Resource) -> None:
         self.resource = resource

@@ -1,4 +1,4 @@
-"""Parts of one informer and how they are connected: what `SharedInformer` and typed views of it stand on."""
+"""Parts of one informer and their connections; `SharedInformer` and its typed views use them."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ class InformerCore:
     def register(
         self, handler: EventHandler, mailbox: Mailbox, *, name: str, resync: float | None = None
     ) -> HandlerRegistration:
-        """Add a handler that is called with what the mailbox gives.
+        """Add a handler that is called with the events of the mailbox.
 
         Raises:
             StoppedError: the informer has stopped.
@@ -235,7 +235,7 @@ class InformerCore:
         return registration
 
     def attach(self, mailbox: Mailbox, *, initial: bool = True) -> EventStream[Any]:
-        """Return an iterator over what the mailbox gives.
+        """Return an iterator over the events of the mailbox.
 
         Args:
             mailbox: buffer of the events.
@@ -254,7 +254,7 @@ class InformerCore:
         self.failures.of_object(error, self.life_cycle.clock())
 
     def _parts(self, group: asyncio.TaskGroup) -> dict[str, Coroutine[Any, Any, None]]:
-        # The dispatcher first: it starts the handlers, and then comes what feeds them.
+        # The dispatcher first: it starts the handlers, before the reflector sends it changes.
         parts = {"cache": self.dispatcher.run(group), "reflector": self._reflect()}
         if self._compact is not None:
             parts["storage"] = self._compact.upkeep()
@@ -262,7 +262,7 @@ class InformerCore:
 
     async def _reflect(self) -> None:
         await self.reflector.run()
-        # It returns only when it gives up; otherwise it ends by cancellation.
+        # The reflector returns only when it gives up; otherwise it ends by cancellation.
         self.life_cycle.give_up()
 
     def _end(self, started: bool) -> None:

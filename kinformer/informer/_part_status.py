@@ -37,7 +37,7 @@ def part_status(scope: str, record: StatusRecord, now: float, *, objects: int, l
 
 
 def fold(whole: StatusRecord, parts: Sequence[tuple[StatusRecord, StatusRecord]]) -> None:
-    """Bring the record of the whole up to date.
+    """Update the record of the whole.
 
     Args:
         whole: the record of the informer.

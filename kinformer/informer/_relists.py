@@ -1,4 +1,4 @@
-"""Lists and watches that a caller asks for: `SharedInformer.relist` and `SharedInformer.reconnect`."""
+"""Lists and watches that a caller requests: `SharedInformer.relist` and `SharedInformer.reconnect`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Relists:
 
     @property
     def scope(self) -> Scope | None:
-        """The scope of the moment, if it may change."""
+        """The present scope, if it may change."""
         return self._reflector.scope if isinstance(self._reflector, ScopeReflector) else None
 
     async def set_scope(self, resource: Resource, scope: Scope, timeout: float | None) -> None:

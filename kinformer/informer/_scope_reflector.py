@@ -1,11 +1,11 @@
 """Keeps the queue of one informer equal to a union of parts: one reflector per part, and parts that come and go.
 
-It stands in the place of a `Reflector`. The order of a switch to another scope:
+`ScopeReflector` takes the place of a `Reflector`. The order of a switch to another scope:
 
 1. Each new part begins with a list that is not older than the newest version of the others, which go on meanwhile.
-2. When each new part has listed, or was refused, the parts outside of the scope are closed in one step, so that nothing
-   that they read before counts any more.
-3. What no other part holds leaves the cache, as `Deleted` with `out_of_scope`.
+2. When each new part has listed, or was refused, the parts outside of the scope are closed in one step. Changes that
+   they received earlier, but that are not applied yet, no longer count.
+3. Objects that no other part holds leave the cache, as `Deleted` with `out_of_scope`.
 
 So objects that stay are not listed again, and none is missing in between. `cache.membership` has the rules.
 """
@@ -59,10 +59,10 @@ class MakeReflector(Protocol):
 
 @dataclass(eq=False)
 class _Part:
-    """A part at work.
+    """A part that lists and watches.
 
     Attributes:
-        wanted: whether the scope of the moment has it. One that is not wanted goes when all others have settled.
+        wanted: whether the present scope has it. A part that is not wanted is removed when all others have settled.
         gone: whether its namespace is known to be deleted.
         awaits: the number of the list that answers a relist; 0 if there is none to wait for.
     """
@@ -126,13 +126,13 @@ class ScopeReflector:
         self._synced = False
         self._given_up = False
         self._lists = 0
-        self._relists = 0  # the number of the last relist that was asked for
+        self._relists = 0  # the number of the last requested relist
         self._switches: list[asyncio.Future[int]] = []
         fifo.hold_initial()
 
     @property
     def scope(self) -> Scope:
-        """The scope of the moment."""
+        """The present scope."""
         return self._source.scope
 
     @property
@@ -149,7 +149,7 @@ class ScopeReflector:
         return bool(refused) and all(refused)
 
     async def run(self) -> None:
-        """Keep the FIFO equal to the union, for ever; ends by cancellation, or when the retry budget is used up."""
+        """Keep the FIFO equal to the union, until cancelled or until the retry budget is used up."""
         self._clock = asyncio.get_running_loop().time
         stop_listening: Callable[[], Awaitable[None]] | None = None
         try:
@@ -205,7 +205,7 @@ class ScopeReflector:
             self._came_to(None, 0)
 
     def reconnect(self) -> None:
-        """End the watch of each part, and open a new one; cuts a wait short."""
+        """End the watch of each part, and open a new one; also cuts short a wait for a retry."""
         for part in self._parts.values():
             part.reflector.reconnect()
 
@@ -215,11 +215,11 @@ class ScopeReflector:
         return any(taken)
 
     def refresh(self) -> None:
-        """Bring the record of the whole up to date."""
+        """Update the record of the whole."""
         fold(self._status, [(part.status, part.folded) for part in self._all()])
 
     def scopes(self, now: float) -> tuple[ScopeStatus, ...]:
-        """Return how each part is at this moment."""
+        """Return the present status of each part."""
         found = [
             part_status(str(part.scope), part.status, now, objects=len(part.members.keys), listed=part.has_listed)
             for part in self._parts.values()
@@ -230,13 +230,13 @@ class ScopeReflector:
         return [*self._parts.values(), *self._leaving]
 
     def _replan(self) -> None:
-        """Have the parts that the scope needs, given the namespaces of the moment."""
+        """Start the parts that the scope needs with the present namespaces, and mark the others for removal."""
         if self._group is None:
             return
         labels = None if self._namespaces is None else self._namespaces.labels
         scope = self._source.scope
         if scope.is_live and labels is None and self._synced:
-            # Nothing is let go while it is unknown whether it is covered.
+            # While it is unknown whether an object is covered, no object leaves the cache.
             return
         wanted = scope.parts(labels)
         for key, part in self._parts.items():
@@ -273,12 +273,12 @@ class ScopeReflector:
 
     async def _run_part(self, part: _Part) -> None:
         await part.reflector.run()
-        # It returns only when it gives up.
+        # The reflector returns only when it gives up.
         self._given_up = True
         self._wake.set()
 
     async def _settle(self) -> None:
-        """Let go of parts that are not wanted any more, once all that are wanted have listed or were refused."""
+        """Remove the parts that are not wanted any more, once all wanted parts have listed or were refused."""
         while True:
             if self._is_unsettled():
                 return
@@ -312,7 +312,7 @@ class ScopeReflector:
         return followed is not None and (followed.labels is not None or followed.refusal is not None)
 
     def _close(self, part: _Part) -> None:
-        """Let nothing count that the part brings from now on."""
+        """Ignore everything that the part receives from now on."""
         self._membership.close(part.members)
         del self._parts[part.scope]
         self._source.parts.pop(part.scope, None)
@@ -322,7 +322,7 @@ class ScopeReflector:
         self._relist_done()
 
     async def _empty(self, part: _Part) -> None:
-        """Let go of what only this part held, in slices."""
+        """Let go of the objects that only this part held, in time slices."""
         time_slice = TimeSlice()
         await time_slice.begin()
         for key in self._membership.leaving(part.members):
@@ -335,7 +335,7 @@ class ScopeReflector:
 
     def _drop(self, part: _Part, key: ObjectKey) -> None:
         if part.gone:
-            # A namespace is deleted when nothing is left in it.
+            # A namespace is deleted only when it is empty, so this object is deleted, not out of scope.
             self._fifo.leave_out(key)
         else:
             self._fifo.let_go(key)
@@ -362,7 +362,7 @@ class ScopeReflector:
                     part.reflector.begin_at(str(members.floor))
 
     def _came_to(self, part: _Part | None, lists: int) -> None:
-        """Take note that a part has come to another version."""
+        """Record that a part has reached another version."""
         if part is not None:
             if part.members.closed:
                 return

@@ -94,7 +94,7 @@ class ScopedSource:
         return True if True in answers else None if None in answers else False
 
     def as_listed(self, obj: KubeObject) -> KubeObject:
-        """A whole object, as lists and watches would bring it: perhaps only its metadata."""
+        """Return a whole object in the form of lists and watches, which may be its metadata only."""
         return self._whole.as_listed(obj)
 
     def on_write(self, listener: Callable[[Write], None]) -> Callable[[], None]:

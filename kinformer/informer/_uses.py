@@ -1,4 +1,4 @@
-"""Counts the users of informers that exist for as long as they are used."""
+"""Counts the uses of informers that exist only while they are in use."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Uses:
     """The users of each informer that `SharedInformerFactory.use` has made.
 
     Args:
-        drop: called with an informer that has had no user for as long as its last user allowed.
+        drop: called with an informer after the grace period of its last use.
     """
 
     def __init__(self, drop: Callable[[SharedInformer], None]) -> None:
@@ -32,7 +32,7 @@ class Uses:
         self._counts: dict[SharedInformer, _Count] = {}
 
     def begin(self, informer: SharedInformer, *, new: bool) -> None:
-        """Count one user more. An informer that is not new and not counted stays uncounted: it lives on anyway."""
+        """Count one more use. An informer that is neither new nor counted does not end by disuse."""
         if new:
             self._counts[informer] = _Count()
         count = self._counts.get(informer)
@@ -43,7 +43,7 @@ class Uses:
                 count.end = None
 
     def end(self, informer: SharedInformer, grace: float) -> None:
-        """Count one user less. After the last one, drop the informer in `grace` seconds."""
+        """Count one use less. After the last use, drop the informer in `grace` seconds."""
         count = self._counts.get(informer)
         if count is None:
             return
@@ -52,13 +52,13 @@ class Uses:
             count.end = asyncio.get_running_loop().call_later(grace, self._over, informer)
 
     def keep(self, informer: SharedInformer) -> None:
-        """Let an informer live on without users: a caller asked for it without saying when the use ends."""
+        """Stop counting an informer: a caller has it without an end of use, so it does not end by disuse."""
         count = self._counts.pop(informer, None)
         if count is not None and count.end is not None:
             count.end.cancel()
 
     def close(self) -> None:
-        """Drop nothing any more."""
+        """Drop no informer from now on."""
         for informer in [*self._counts]:
             self.keep(informer)
 

@@ -1,4 +1,4 @@
-"""Waits for the cache: until it has synced, and until an object is as a caller wants it."""
+"""Waits for the cache: until it has synced, and until a predicate holds for an object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SharedInformerFactory: one informer, one task and one watch per scope, however many ask."""
+"""SharedInformerFactory: all callers share one informer, one task and one watch per scope."""
 
 from __future__ import annotations
 
@@ -62,21 +62,23 @@ class Sources(Protocol):
         metadata_only: bool = False,
         shard: Shard | None = None,
     ) -> ListerWatcher:
-        """A source of a resource's objects within a scope."""
+        """Return a source of a resource's objects within a scope."""
         ...
 
     async def resolve(self, name: str) -> Resource:
-        """The resource a kubectl-style name means, by discovery if need be."""
+        """Return the resource of a name as kubectl takes it; use discovery if the resource is not built in."""
         ...
 
 
 class InformerSettings(ScopeSettings, total=False):
-    """The keyword arguments of `SharedInformerFactory.informer` besides `type`; all that give an informer take them.
+    """The keyword arguments of `SharedInformerFactory.informer` besides `type`.
+
+    Every function that returns an informer takes them.
 
     Attributes:
-        scope: what to cover, instead of the arguments of `ScopeSettings`; it can change later.
-        transform: what to keep of each object.
-        storage: "plain" or "compact"; by default the factory's.
+        scope: scope to cover, instead of the arguments of `ScopeSettings`; it can change later.
+        transform: function that returns the part of each object to keep.
+        storage: "plain" or "compact"; by default the storage of the factory.
     """
 
     scope: Scope | None
@@ -91,10 +93,10 @@ _NAMESPACES: Final = ScopedResource(NAMESPACES, Scope(metadata_only=True))
 
 
 def _with_settings(scope: Scope, given: ScopeSettings) -> Scope:
-    """Return a scope with what keyword arguments add to it: metadata only, a shard, and the default namespace.
+    """Return a scope with the settings that keyword arguments add to it: metadata only and a shard.
 
     Raises:
-        TypeError: selectors are given, which belong into the scope.
+        TypeError: selectors are given; they belong into the scope.
     """
     selectors = [name for name in ("label_selector", "field_selector") if given.get(name)]
     if selectors:
@@ -139,7 +141,7 @@ def checked_settings(resource: Resource | str, settings: InformerSettings) -> Re
 def _asked_for(
     resource: Resource | str | builtins.type[Any], into: builtins.type[Any] | None
 ) -> tuple[Resource, builtins.type[Any] | None]:
-    """Return the resource that is asked for, and the class of its objects."""
+    """Return the requested resource, and the class of its objects."""
     if isinstance(resource, Resource | str):
         return _watchable(resource), into
     return _watchable(resource_of(resource)), into or resource
@@ -168,26 +170,27 @@ class SharedInformerFactory(ApiGroups):
             async with factory:
                 await factory.wait_for_cache_sync(timeout=30)
 
-    Entering starts all informers asked for so far; one that is asked for later is started at once. Leaving stops them
-    and leaves nothing behind. A stopped factory is not started again.
+    Entering the context starts all informers made so far; an informer that is made later starts at once. Leaving the
+    context stops them, and no task and no watch is left. A stopped factory cannot be started again.
 
     Args:
-        client: a `Client`, or anything that makes sources.
-        resync: seconds between resyncs of handlers that do not ask for their own; 0 for none.
+        client: a `Client`, or another object that makes sources.
+        resync: seconds between resyncs of handlers that do not set their own period; 0 for none.
         namespace: the namespace of informers that do not name one; `None` for all.
-        backoff: when to try again after a failure.
-        trim: what every informer cuts out of the objects that arrive; see `SharedInformer`.
-        storage: how informers hold their objects, unless they are asked for with another: "plain" or "compact".
-        on_error: called for every failure of every informer: `on_error(error, informer)`.
-        give_up_after: each informer's retry budget in seconds; by default none gives up. See `SharedInformer`.
-        on_give_up: asked when the budget of an informer is used up; whether it goes on.
-        streaming_lists: whether lists are streamed where the server does so (`sendInitialEvents`, KEP-3157). That a
-            server does not is remembered per resource.
-        watch_seconds: how long each watch is asked to last, at least; at most it is twice that. See `SharedInformer`.
+        backoff: delays between attempts after a failure.
+        trim: fields that every informer removes from the objects that arrive; see `SharedInformer`.
+        storage: form of the objects in the caches, unless an informer sets another one: "plain" or "compact".
+        on_error: function that is called with every failure of every informer: `on_error(error, informer)`.
+        give_up_after: retry budget of each informer in seconds; by default none gives up. See `SharedInformer`.
+        on_give_up: function that is called when the budget of an informer is used up; returns whether it goes on.
+        streaming_lists: whether lists are streamed if the server supports that (`sendInitialEvents`, KEP-3157). If a
+            server does not, the factory remembers that per resource.
+        watch_seconds: shortest time that the server is asked to keep a watch open; the longest is twice that. See
+            `SharedInformer`.
         concurrent_starts: number of first lists that are under way at once, of all informers and parts of scopes; the
             others wait for their turn.
         own_writes: whether caches follow writes through the client, see `SharedInformer.caught_up`.
-        metrics: receives the counts.
+        metrics: sink for counts.
     """
 
     def __init__(
@@ -248,17 +251,17 @@ class SharedInformerFactory(ApiGroups):
 
     @property
     def client(self) -> Any:
-        """The client that the factory was made with, for reads and writes: a `Client`, unless it was given another."""
+        """The client that the factory was made with, for reads and writes: a `Client`, unless it is another object."""
         return self._client
 
     @property
     def started(self) -> bool:
-        """Return whether it has been started, even if it has been stopped since."""
+        """True if the factory was started, also if it was stopped since."""
         return self._started
 
     @property
     def stopped(self) -> bool:
-        """Return whether it has been stopped."""
+        """True if the factory was stopped."""
         return self._stopped
 
     @overload
@@ -288,29 +291,30 @@ class SharedInformerFactory(ApiGroups):
         storage: Storage | None = None,
         type: builtins.type[Any] | None = None,  # noqa: A002 - the usual name
     ) -> SharedInformer | TypedInformer[Any]:
-        """The informer of a resource in a scope: the same each time it is asked for, until it is stopped.
+        """Return the informer of a resource in a scope: the same one for each call, until it is stopped.
 
         Args:
             resource: a `Resource`, or the name of a built-in one as kubectl takes it ("pods", "po", "deploy",
                 "ingresses.networking.k8s.io"). For the name of a custom resource see `discover`. A class that
                 `custom_resource` has decorated stands for its resource, and for `type`.
-            scope: what to cover, as `Namespaces`, `Labels`, `Fields` and their combinations say it. The informer can
-                change it later: `SharedInformer.set_scope`. The following arguments are its short form for what never
+            scope: scope to cover: `Namespaces`, `Labels`, `Fields` or a combination of them. The informer can change
+                it later: `SharedInformer.set_scope`. The following arguments are the short form of a scope that never
                 changes.
-            namespace: the only namespace to cover, or several; by default the factory's.
-            label_selector: only objects with such labels; the server selects.
-            field_selector: only objects with such fields; the server selects.
-            metadata_only: fetch only the objects' metadata (PartialObjectMetadata).
-            shard: only a share of the objects, where several programs do the work together.
-            transform: what to keep of each object; not part of the scope, so all callers give the same one or none.
-            storage: "plain" or "compact"; by default the factory's. Not part of the scope either.
-            type: a class of yours (msgspec.Struct, dataclass, TypedDict, pydantic model): returns a `TypedInformer` of
-                it, a view of the very informer that is returned without. The same each time, too.
+            namespace: the only namespace to cover, or several; by default the namespace of the factory.
+            label_selector: cover only objects with such labels; the server selects.
+            field_selector: cover only objects with such fields; the server selects.
+            metadata_only: fetch only the metadata of the objects (PartialObjectMetadata).
+            shard: cover only a share of the objects, if several programs divide them among themselves.
+            transform: function that returns the part of each object to keep. It is not part of the scope: all callers
+                give the same function, or none.
+            storage: "plain" or "compact"; by default the storage of the factory. Not part of the scope either.
+            type: a class of yours (msgspec.Struct, dataclass, TypedDict, pydantic model). With it, the call returns a
+                `TypedInformer`: a view of the informer that the call returns without it. Also the same for each call.
 
         Raises:
             UnknownResourceError: no built-in resource of that name, or one that cannot be watched.
             SelectorError: a selector does not parse.
-            ValueError: a namespace for a cluster-scoped resource, a transform or storage other than the informer's own.
+            ValueError: a namespace for a cluster-scoped resource, or not the informer's own transform or storage.
             MissingDependencyError: compact storage without its extra.
             StoppedError: the factory has stopped.
             TypeError: a `type` that objects cannot be decoded into, or a class that is not decorated.
@@ -361,13 +365,13 @@ class SharedInformerFactory(ApiGroups):
         grace: float = GRACE,
         **settings: Unpack[InformerSettings],
     ) -> AbstractAsyncContextManager[Any]:
-        """Use an informer for a while; it ends, and its cache is freed, some time after its last user has left.
+        """Use an informer for a limited time. It ends, and its cache is freed, `grace` seconds after its last use.
 
             async with factory.use(PODS, scope=Namespaces(tenant), timeout=10) as pods:
                 names = [pod.name for pod in pods.lister.list()]
 
-        The users of one scope share one informer. An informer that `informer` gave out, before or meanwhile, lives on.
-        Entering waits until the cache has synced. If that fails or is cancelled, the use has ended.
+        All uses of one scope share one informer. If `informer` has returned it, before or meanwhile, it does not end.
+        Entering the context waits until the cache has synced. If that fails or is cancelled, the use has ended.
 
         Args:
             resource: as for `informer`.
@@ -379,7 +383,7 @@ class SharedInformerFactory(ApiGroups):
         Raises:
             NotStartedError: on entering, the factory has not been started.
             CacheSyncError: on entering, the cache has not synced in time.
-            ValueError: a negative grace, and what `informer` raises.
+            ValueError: a negative grace; also for the reasons that `informer` has.
         """
         if grace < 0:
             msg = f"grace={grace!r} makes no sense: give the seconds from the last use to the end of the informer"
@@ -408,7 +412,7 @@ class SharedInformerFactory(ApiGroups):
             self._uses.end(informer, grace)
 
     def _obtain(self, resource: Resource, settings: InformerSettings) -> tuple[ScopedResource, SharedInformer, bool]:
-        """Return the informer of some settings, its key, and whether it is new."""
+        """Return the key of the informer with these settings, the informer, and whether it is new."""
         scope, namespace = settings.get("scope"), settings.get("namespace")
         transform, storage = settings.get("transform"), settings.get("storage")
         if namespace is None and resource.namespaced:
@@ -443,14 +447,14 @@ class SharedInformerFactory(ApiGroups):
         return covered, informer, True
 
     def _follow_scopes(self) -> None:
-        """Have each informer under the scope that it covers now, and forget those that were stopped."""
+        """Store each informer under the scope that it covers now, and forget those that were stopped."""
         for covered, informer in [*self._informers.items()]:
             if informer.stopped and informer.status.state is InformerState.STOPPED and not self._stopped:
                 self._forget(informer)
             elif informer.scope is not None and informer.scope != covered.scope:
                 now = ScopedResource(covered.resource, informer.scope)
                 if now in self._informers:
-                    # Two informers of one scope: the one that changed is not given out any more, and goes on.
+                    # Two informers of one scope: the one that changed goes on, but is not returned any more.
                     self._others.add(informer)
                 else:
                     self._informers[now] = informer
@@ -458,14 +462,14 @@ class SharedInformerFactory(ApiGroups):
                 del self._informers[covered], self._transforms[covered]
 
     def _forget(self, informer: SharedInformer) -> None:
-        """Keep nothing of an informer."""
+        """Remove an informer and its views."""
         for covered in [covered for covered, found in self._informers.items() if found is informer]:
             del self._informers[covered], self._transforms[covered]
         for key in [key for key, view in self._views.items() if view.informer is informer]:
             del self._views[key]
 
     def _drop(self, informer: SharedInformer) -> None:
-        """End an informer that has no user any more."""
+        """End an informer that is not in use any more."""
         self._forget(informer)
         if not self._stopped and not informer.stopped:
             self._ending.add(informer)
@@ -488,14 +492,14 @@ class SharedInformerFactory(ApiGroups):
         type: builtins.type[Any] | None = None,  # noqa: A002 - as for `informer`
         **settings: Unpack[InformerSettings],
     ) -> SharedInformer | TypedInformer[Any]:
-        """The informer of a resource named as kubectl names it, also a custom one: "widgets.v1.example.com", "wd".
+        """Return the informer of a resource by its name in kubectl, also of a custom resource.
 
-        Like `informer`, after asking the API server what the name means when it is not built in. If cancelled, no
-        informer was made.
+        Names of custom resources are, for example, "widgets.v1.example.com" and "wd". Like `informer`, but a name that
+        is not built in is looked up by discovery at the API server. If the call is cancelled, no informer is made.
 
         Raises:
-            UnknownResourceError: the server has no such resource; the message names those that come close.
-            ApiError: the server refused to say.
+            UnknownResourceError: the server has no such resource; the message gives similar names.
+            ApiError: the server refused the discovery.
             TransportError: the server did not answer.
         """
         resource = await self._client.resolve(name)
@@ -503,11 +507,11 @@ class SharedInformerFactory(ApiGroups):
         return self.informer(resource, type=type, **settings)
 
     def start(self) -> None:
-        """Start all informers asked for so far; those asked for later start by themselves.
+        """Start all informers made so far. An informer that is made later starts at once.
 
         Raises:
-            AlreadyStartedError: it has been started before.
-            StoppedError: it has been stopped before.
+            AlreadyStartedError: the factory was started before.
+            StoppedError: the factory was stopped before.
         """
         if self._stopped:
             msg = "the factory has stopped and cannot be started again; make a new one"
@@ -519,7 +523,7 @@ class SharedInformerFactory(ApiGroups):
         self._started = True
         try:
             for informer in self._informers.values():
-                # One that was started by itself goes on, and ends with the factory.
+                # An informer that was started on its own goes on, and ends with the factory.
                 if informer.status.state is InformerState.NEW:
                     informer.start()
         except BaseException:
@@ -560,15 +564,15 @@ class SharedInformerFactory(ApiGroups):
         await self.stop()
 
     async def wait_for_cache_sync(self, timeout: float | None = None, *, fail_fast: bool = False) -> None:
-        """Wait until the first list of every informer is wholly in its cache.
+        """Wait until the first list of every informer is completely in its cache.
 
         Args:
             timeout: seconds to wait at most, for all together; `None` waits for ever.
-            fail_fast: do not wait for what only a person can mend: raise as soon as the server answers one of them
-                with 401, 403 or 404. (The informers go on trying all the same.)
+            fail_fast: raise as soon as the server answers one informer with 401, 403 or 404, which only a person can
+                mend. The informers go on trying all the same.
 
         Raises:
-            CacheSyncError: not in time, or refused; names each cache that is missing, and the last error it met.
+            CacheSyncError: not in time, or refused; names each cache that has not synced, and its last error.
             StoppedError: an informer ended before that.
             LifecycleError: the factory has not been started, so nothing would ever come.
         """
@@ -590,14 +594,14 @@ class SharedInformerFactory(ApiGroups):
             raise _not_in_sync(informers, "and cannot be") from first.__cause__
 
     def is_fresh(self, max_age: float) -> bool:
-        """Return whether every cache is known to be no older than so many seconds; see `SharedInformer.is_fresh`."""
+        """Return whether every cache is known to be at most `max_age` seconds old; see `SharedInformer.is_fresh`."""
         return all(informer.is_fresh(max_age) for informer in self._informers.values())
 
     def _typed_view(
         self, covered: ScopedResource, informer: SharedInformer, into: builtins.type[T]
     ) -> TypedInformer[T]:
         view = self._views.get((covered, into))
-        # An informer that was stopped is followed by another of the same scope.
+        # A new informer of the same scope has replaced one that was stopped.
         if view is None or view.informer is not informer:
             view = self._views[covered, into] = TypedInformer(informer, into)
         return view
