@@ -1,4 +1,4 @@
-"""The extras of the package: an import that fails names the extra that installs what is missing."""
+"""The extras of the package: an import that fails names the extra that installs the missing package."""
 
 from __future__ import annotations
 

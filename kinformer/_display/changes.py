@@ -18,7 +18,7 @@ __all__ = ["describe"]
 
 ARROW: Final = "→"
 
-# Changes with everything, and so says nothing.
+# Fields that change with every write, and so are no information.
 _NOISE: Final = {
     ("metadata", "resourceVersion"),
     ("metadata", "managedFields"),
@@ -30,7 +30,7 @@ _LONGEST: Final = 40
 
 
 def describe(event: Event) -> str:
-    """Return what an event means in a few words, without the values of a Secret."""
+    """Return the meaning of an event in a few words, without the values of a Secret."""
     match event:
         case Added(obj):
             return _state(obj) or "created"
@@ -52,15 +52,15 @@ def _difference(old: KubeObject, new: KubeObject) -> str:
     if is_secret(new):
         return "changed"
     special = _SPECIAL.get((new.resource.group, new.resource.plural))
-    said = special(old, new) if special is not None else ""
-    if said:
-        return printable(said)
+    sentence = special(old, new) if special is not None else ""
+    if sentence:
+        return printable(sentence)
     if _state(old) != _state(new):
         return f"{_state(old) or 'no phase'} {ARROW} {_state(new) or 'no phase'}"
     differences = [*_leaves((), *shown_pair(old, new))]
-    told = [f"{path} {before} {ARROW} {after}" for path, before, after in differences[:_MOST]]
+    shown = [f"{path} {before} {ARROW} {after}" for path, before, after in differences[:_MOST]]
     more = len(differences) - _MOST
-    return printable(", ".join(told) + (f" and {more} more" if more > 0 else "") or "unchanged")
+    return printable(", ".join(shown) + (f" and {more} more" if more > 0 else "") or "unchanged")
 
 
 def _pod(old: KubeObject, new: KubeObject) -> str:

@@ -1,7 +1,7 @@
 """Columns of tables: kubectl's for the common kinds, NAME and AGE for all others.
 
-Computed from the cached objects, so that a watch needs no second request. The rules are those of the API server's own
-printers (kubernetes, pkg/printers/internalversion/printers.go).
+Cells are computed from the cached objects, so that a watch needs no second request. The rules are those of the API
+server's own printers (kubernetes, pkg/printers/internalversion/printers.go).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Column:
     """One column of a table.
 
     Attributes:
-        title: its heading. The page computes "AGE" in the browser, so that it goes on.
-        cell: the text for an object at a moment.
+        title: its heading. The web UI computes "AGE" in the browser, so that ages keep counting.
+        cell: returns the text for an object at a time.
     """
 
     title: str
@@ -38,7 +38,7 @@ class Column:
 
 
 def columns_of(resource: Resource) -> Sequence[Column]:
-    """The columns of a resource, NAME first; the namespace is not among them."""
+    """Return the columns of a resource, NAME first, without the namespace."""
     group = "" if resource.group == "events.k8s.io" else resource.group  # one kind, served under two groups
     return (Column("NAME", lambda obj, _: obj.name), *_COLUMNS.get((group, resource.plural), (_AGE,)))
 
@@ -51,7 +51,7 @@ def printable(text: str) -> str:
 
 
 def human_duration(seconds: float) -> str:
-    """A duration as kubectl shows it: `47s`, `3m12s`, `5h20m`, `12d` (apimachinery, duration.HumanDuration)."""
+    """Return a duration as kubectl shows it: `47s`, `3m12s`, `5h20m`, `12d` (apimachinery, duration.HumanDuration)."""
     if seconds < -2:
         return "<invalid>"
     whole = max(0, int(seconds))
@@ -73,7 +73,7 @@ def human_duration(seconds: float) -> str:
 
 
 class PodSummary(NamedTuple):
-    """A pod at a glance, in kubectl's terms."""
+    """The state of a pod, in kubectl's terms."""
 
     ready: int
     containers: int
@@ -83,7 +83,7 @@ class PodSummary(NamedTuple):
 
 
 def summarize_pod(pod: KubeObject) -> PodSummary:
-    """A pod in kubectl's terms, of which STATUS is the one that needs rules."""
+    """Return the state of a pod by kubectl's rules."""
     spec, status = _dict(pod.at("spec")), _dict(pod.at("status"))
     phase = str(status.get("phase") or "Unknown")
     word = str(status.get("reason") or phase)
@@ -122,7 +122,7 @@ def summarize_pod(pod: KubeObject) -> PodSummary:
 
 
 def _init_word(inits: Sequence[Mapping[str, Any]], sidecars: set[Any], count: int) -> str:
-    """`Init:1/3`, `Init:CrashLoopBackOff`, ...; "" when all init containers have done their part."""
+    """Return `Init:1/3`, `Init:CrashLoopBackOff`, ...; "" if all init containers are done."""
     for i, container in enumerate(inits):
         state = _dict(container.get("state"))
         terminated = state.get("terminated")
@@ -331,7 +331,7 @@ def _few(items: Iterable[str], most: int = 3) -> str:
 
 
 def _conditions(obj: KubeObject) -> dict[str, tuple[str, str]]:
-    """Status and reason by type."""
+    """Return status and reason of each condition, by its type."""
     return {
         str(condition.get("type")): (str(condition.get("status")), str(condition.get("reason") or ""))
         for condition in _dicts(obj.at("status.conditions"))
@@ -347,7 +347,7 @@ def _dicts(value: Any) -> list[Mapping[str, Any]]:
 
 
 def _time(value: Any) -> datetime | None:
-    """A time stamp of the API (RFC 3339), or `None`."""
+    """Return a time stamp of the API (RFC 3339) as a datetime; `None` if it is not one."""
     if not isinstance(value, str):
         return None
     try:
@@ -472,4 +472,4 @@ _COLUMNS: Final[Mapping[tuple[str, str], tuple[Column, ...]]] = {
         _AGE,
     ),
 }
-"""By group and plural."""
+"""The columns after NAME, by group and plural."""

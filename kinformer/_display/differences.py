@@ -5,7 +5,7 @@
     + metadata.labels.tier: front
     - status.conditions[Progressing]
 
-Elements of lists are matched as Kubernetes does when it merges: by their name or type where they have one.
+Elements of lists are matched as in a strategic merge patch: by their name, type or similar key, if all have one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Difference", "differences"]
 
 _ABSENT: Final = object()
-# They change with every write, and say nothing of it.
+# Fields that change with every write, and so are no information.
 _NOISE: Final = {("metadata", "resourceVersion"), ("metadata", "managedFields")}
 _MERGE_KEYS: Final = ("name", "type", "containerPort", "port", "mountPath", "key", "uid", "ip")
 _BY_KEY: Final = {("data",), ("stringData",), ("metadata", "annotations"), ("metadata", "labels")}
@@ -31,13 +31,13 @@ _BY_KEY: Final = {("data",), ("stringData",), ("metadata", "annotations"), ("met
 
 
 class Difference(NamedTuple):
-    """One field.
+    """One field that differs.
 
     Attributes:
-        sign: "+" for one that came, "-" for one that went, "~" for one that changed.
-        path: where it is: `spec.containers[web].image`.
-        before: its value as compact JSON, a string as it is; "" for one that came.
-        after: the same now; "" for one that went.
+        sign: "+" for an added field, "-" for a removed one, "~" for a changed one.
+        path: its place, such as `spec.containers[web].image`.
+        before: its old value as compact JSON, a string without quotes; "" for an added field.
+        after: its new value, in the same form; "" for a removed field.
     """
 
     sign: str
@@ -47,7 +47,7 @@ class Difference(NamedTuple):
 
 
 def differences(old: KubeObject, new: KubeObject, *, show_secrets: bool = False) -> list[Difference]:
-    """Return what differs, in the order of the fields; of values of a Secret the sizes."""
+    """Return the fields that differ, in their order; values of a Secret are shown as sizes unless `show_secrets`."""
     return [*_compare((), *shown_pair(old, new, show_secrets=show_secrets))]
 
 
@@ -71,7 +71,7 @@ def _compare(path: tuple[str, ...], old: Any, new: Any) -> Iterator[Difference]:
 
 
 def _by_key(old: list[Any], new: list[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The elements of two lists by what identifies them in both, else by their index."""
+    """Return the elements of two lists by the first merge key that identifies them in both, else by their index."""
     for key in _MERGE_KEYS:
         found = [
             {f"[{element[key]}]": element for element in elements if isinstance(element, dict) and key in element}
@@ -86,7 +86,7 @@ def _by_key(old: list[Any], new: list[Any]) -> tuple[dict[str, Any], dict[str, A
 
 
 def _written(path: tuple[str, ...]) -> str:
-    """The path as one writes it; a name with dots in it is put in brackets."""
+    """Return the path as text; a name with a dot or a slash is put in brackets."""
     text = ""
     for step in path:
         if step.startswith("["):

@@ -1,9 +1,9 @@
-"""The only door through which a manifest leaves the process as text for people.
+"""Manifests as people may see them: the only module that returns a manifest for display.
 
-Command line and page print `shown(obj)` or compare `shown_pair(old, new)`; they never read an object's bytes
-themselves. Values of a Secret are replaced by their sizes before anything else looks at them, because terminals are
-shared, recorded and scrolled back. A size cannot be mistaken for a value: `<12 bytes, not shown>` is not base64, so an
-API server refuses it.
+The command line and the web UI print `shown(obj)` or compare `shown_pair(old, new)`; they never read the bytes of an
+object themselves. Values of a Secret are replaced by their sizes first, because terminals are shared, recorded and
+scrolled back. A size cannot be mistaken for a value: `<12 bytes, not shown>` is not base64, so an API server refuses
+it.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ def is_secret(obj: KubeObject) -> bool:
 def shown(obj: KubeObject, *, show_secrets: bool = False) -> dict[str, Any]:
     """Return the manifest as it may be shown, `apiVersion` and `kind` first.
 
-    Of a Secret, `data`, `stringData` and all annotations are reduced to names and sizes: tools keep copies of the
-    whole manifest in annotations (kubectl's last-applied-configuration, kapp's original), and no list of such names is
-    ever complete. Sizes in `data` are those of the decoded values.
+    For a Secret, `data`, `stringData` and all annotations are reduced to names and sizes. Annotations are included
+    because tools keep copies of the whole manifest in them (kubectl's last-applied-configuration, kapp's original), and
+    no list of such names is ever complete. Sizes in `data` are those of the decoded values.
 
     Args:
         obj: the object.
-        show_secrets: whether the values of a Secret are shown all the same.
+        show_secrets: show the values of a Secret, too.
     """
     manifest = {"apiVersion": obj.resource.api_version, "kind": obj.resource.kind} | obj.to_dict()
     return manifest if show_secrets or not is_secret(obj) else _redacted(manifest)
 
 
 def shown_json(obj: KubeObject, *, show_secrets: bool = False) -> bytes:
-    """Return `shown(obj)` as JSON on one line; the bytes of the cache where nothing is hidden."""
+    """Return `shown(obj)` as JSON on one line; the bytes of the cache if nothing is hidden."""
     raw = obj.to_json()
     if b"\n" in raw or (is_secret(obj) and not show_secrets):
         return msgspec.json.encode(shown(obj, show_secrets=show_secrets))
@@ -58,9 +58,9 @@ def shown_json(obj: KubeObject, *, show_secrets: bool = False) -> bytes:
 def shown_pair(
     old: KubeObject, new: KubeObject, *, show_secrets: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return two states of an object as they may be shown, so that they differ wherever the states do.
+    """Return two states of an object as they may be shown; they differ in each field in which the states differ.
 
-    A hidden value that changed and kept its size reads `<12 bytes, not shown, changed>` in the later state.
+    A hidden value that changed and kept its size becomes `<12 bytes, not shown, changed>` in the later state.
     """
     before, after = shown(old, show_secrets=show_secrets), shown(new, show_secrets=show_secrets)
     if is_secret(new) and not show_secrets:

@@ -1,4 +1,4 @@
-"""Manifests as YAML: what `-o yaml` prints and the page shows. Only what `secrets.shown` returned is written."""
+"""Manifests as YAML, for `-o yaml` and the web UI. Pass only manifests from `secrets.shown`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["yaml_of"]
 PAGE_WIDTH: Final = 160
 
 
-# libyaml's is ten times as fast, where PyYAML was built with it.
+# libyaml's dumper is ten times as fast; PyYAML has it if it was built with libyaml.
 _Base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class _Dumper(_Base):  # type: ignore[misc]
-    """Text of several lines as a block, elements of lists not indented: as kubectl writes YAML."""
+    """Writes YAML as kubectl does: text of several lines as a block, elements of lists without indentation."""
 
 
 def _text(dumper: Any, text: str) -> Any:
@@ -27,10 +27,10 @@ _Dumper.add_representer(str, _text)
 
 
 def yaml_of(manifest: dict[str, Any], *, width: int = PAGE_WIDTH, ascii_only: bool = False) -> str:
-    """Return the manifest as YAML, its fields in the order they came.
+    """Return the manifest as YAML, with its fields in their order.
 
     Args:
-        manifest: what `kinformer._display.secrets.shown` returned.
+        manifest: a result of `kinformer._display.secrets.shown`.
         width: the longest line, in characters; longer text is folded.
         ascii_only: escape all other characters, for an output whose encoding lacks them.
     """

@@ -1,11 +1,11 @@
-"""The queue between the reflector and the cache: what changed, by key, in order.
+"""The queue between the reflector and the cache: the changes of each object, in order.
 
-The rules are client-go's DeltaFIFO (tools/cache/delta_fifo.go), with two differences: `replace` puts the deletions it
-finds before the objects it was given, and the deletion of an unknown object is dropped in every case, so that no
-handler gets the deletion of an object it was never given.
+The rules are those of client-go's DeltaFIFO (tools/cache/delta_fifo.go), with two differences. `replace` queues the
+deletions it finds before the objects of the list. The deletion of an unknown object is always dropped, so that no
+handler gets the deletion of an object that it never got.
 
-Version marks travel through the queue with the changes: a mark says that everything up to a resource version was queued
-before it. When all that was queued before a mark has been taken, the cache has reached that version.
+Version marks travel through the queue with the changes. A mark means that everything up to a resource version was
+queued before it. When everything before a mark has been taken, the cache has reached that version.
 
 Everything but `pop` and `wait` is synchronous and runs on one event loop, so there are no locks.
 """
@@ -50,7 +50,7 @@ class VersionMark(NamedTuple):
 
 
 class Popped(NamedTuple):
-    """The result of `pop`.
+    """One key taken from the queue, with its changes.
 
     Attributes:
         key: the object's key.
@@ -67,11 +67,11 @@ class KnownObjects(Protocol):
     """The objects that have left the queue: the cache."""
 
     def get_by_key(self, key: ObjectKey) -> KubeObject | None:
-        """The object of that key, or `None`."""
+        """Return the object of that key, or `None`."""
         ...
 
     def list_keys(self) -> Collection[ObjectKey]:
-        """All keys."""
+        """Return all keys."""
         ...
 
     def __contains__(self, key: object) -> bool: ...
@@ -81,8 +81,8 @@ class DeltaFIFO:
     """A queue of keys, each with the list of its changes. A key keeps its place until it is popped.
 
     Args:
-        known_objects: the cache that this queue feeds, used to find the objects that a new list does not have any
-            more. Without a cache, only queued objects count as known.
+        known_objects: the cache that this queue feeds. `replace` compares it with a new list to find the objects that
+            are gone. Without a cache, only queued objects count as known.
     """
 
     __slots__ = (
@@ -101,14 +101,14 @@ class DeltaFIFO:
 
     def __init__(self, known_objects: KnownObjects | None = None) -> None:
         # A dict keeps the order of insertion, but finding its first key means walking over all keys removed before it.
-        # So a dict that is not taken as a whole is set aside, and its values are set to None one after the other.
+        # So a dict that is not taken as a whole moves to `_taking`, and its values are set to None one by one.
         # Most keys have one change, which is stored without a list: then the garbage collector skips these dicts.
         self._items: dict[ObjectKey, Delta | Deltas | None] = {}
         self._taking: dict[ObjectKey, Delta | Deltas | None] = {}
         self._next_key: Iterator[ObjectKey] = iter(())
         self._left = 0  # keys of `_taking` that are still queued
         self._taken = 0  # keys taken since the beginning
-        # Each with the value that `_taken` has once everything queued before the mark has been taken.
+        # Each mark has the value that `_taken` reaches once everything before the mark has been taken.
         self._marks: deque[tuple[int, VersionMark]] = deque()
         self._known = known_objects
         self._populated = False
@@ -124,14 +124,14 @@ class DeltaFIFO:
 
     @property
     def closed(self) -> bool:
-        """Whether `close` was called."""
+        """True after `close`."""
         return self._closed
 
     @property
     def has_synced(self) -> bool:
-        """Whether everything of the first `replace` has been popped, or something else came before any `replace`.
+        """True once every object of the first `replace` was popped, or if another change came before any `replace`.
 
-        Never goes back to false.
+        Never becomes false again.
         """
         return self._populated and self._initial_left == 0
 
@@ -146,14 +146,14 @@ class DeltaFIFO:
         self._append(obj.key, Delta(DeltaType.UPDATED, obj))
 
     def delete(self, obj: KubeObject, *, final_state_known: bool = True) -> None:
-        """Queue the deletion of an object; dropped when it is neither known nor queued."""
+        """Queue the deletion of an object; drop it if the object is neither known nor queued."""
         self._populated = True
         key = obj.key
         if key in self or (self._known is not None and key in self._known):
             self._append(key, Delta(DeltaType.DELETED, obj, final_state_known))
 
     def extend(self, deltas: Iterable[Delta]) -> None:
-        """Queue the changes that a watch brought, in their order: as `add`, `update` and `delete` do one by one."""
+        """Queue the changes of a watch in their order, with the same result as `add`, `update` and `delete` each."""
         # This loop runs for each event of each watch: hence the local names, and no call that can be avoided.
         items, taking, known = self._items, self._taking, self._known
         deleted = DeltaType.DELETED
@@ -167,19 +167,19 @@ class DeltaFIFO:
         self._wakeup.set()
 
     def mark(self, resource_version: str, lists: int) -> None:
-        """Queue a mark: everything up to this version, and so many whole lists, were queued before this call."""
+        """Queue a mark: everything up to this version, and this number of whole lists, was queued before."""
         mark = VersionMark(resource_version, lists)
         due = self._taken + self._left + len(self._items)
         marks = self._marks
         if marks and marks[-1][0] == due:
-            # Nothing was queued between the two: the newer mark says everything that the older one does.
+            # Nothing was queued between the two marks, so the newer one replaces the older one.
             marks[-1] = (due, mark)
         else:
             marks.append((due, mark))
         self._wakeup.set()
 
     def take_mark(self) -> VersionMark | None:
-        """Take the newest mark before which everything has been taken; `None` if there is none since the last call."""
+        """Take the newest mark that the consumer has reached; `None` if it has reached none since the last call."""
         marks, taken = self._marks, self._taken
         reached = None
         while marks and marks[0][0] <= taken:
@@ -198,7 +198,7 @@ class DeltaFIFO:
         self._append(key, Delta(DeltaType.REPLACED, obj))
 
     def let_go(self, key: ObjectKey) -> None:
-        """Queue that the object known under a key is outside of the scope from now on."""
+        """Queue that the object of a key has left the scope."""
         last = self.last_known(key)
         if last is not None:
             self._append(key, Delta(DeltaType.LEFT, last))
@@ -209,12 +209,12 @@ class DeltaFIFO:
         self._initial_left = _HELD
 
     def release_initial(self) -> None:
-        """End what `hold_initial` began: what is queued now is the last of the initial objects."""
+        """End the effect of `hold_initial`: the changes queued now are the last initial ones."""
         self._initial_left = len(self)
         self._wakeup.set()
 
     def replace(self, objects: Iterable[KubeObject]) -> None:
-        """Queue a whole list: each object as Replaced, and first the deletion of everything known that it lacks."""
+        """Queue a whole list: first the deletion of each known object that it lacks, then each object as Replaced."""
         for _ in self.replacing({obj.key: obj for obj in objects}, slice_size=1 << 62):
             pass
 
@@ -223,18 +223,18 @@ class DeltaFIFO:
         by_key: Mapping[ObjectKey, KubeObject],
         *,
         slice_size: int,
-        version: int = 0,  # noqa: ARG002 - a whole list is right whatever its version
+        version: int = 0,  # noqa: ARG002 - a whole list is right, of any version
     ) -> Iterator[None]:
-        """Do as `replace`, in slices: yield after each `slice_size` keys, so that the caller can let other tasks run.
+        """Queue a whole list in slices: yield after each `slice_size` keys, so that the caller can let other tasks run.
 
-        All deletions are queued before the first yield. Between the yields anything may be popped. A change that is
-        queued meanwhile comes before the object that the list still holds under the same key, so the caller must put
-        the newer object into the list, too. The list may get other objects, but no other keys. The queue is not synced
-        until the last slice is queued.
+        All deletions are queued before the first yield. Keys may be popped between the yields. A change that is queued
+        between them comes before the object of the same key that the list still holds. So the caller must put the newer
+        object into `by_key`, too. The caller may replace objects in `by_key`, but may not add or remove keys. The queue
+        is not synced until the last slice is queued.
         """
         first = not self._populated
         if first:
-            # One more than there is, so that emptying the queue between two slices does not look like the end.
+            # One too many until the last slice, so that a queue emptied between two slices does not count as synced.
             self._initial_left = 1
             self._populated = True
         for key in [key for key in self.list_keys() if key not in by_key]:
@@ -249,11 +249,11 @@ class DeltaFIFO:
                 yield
         if first:
             self._initial_left -= 1
-        # An empty list queues nothing, and yet the consumer must learn that it has come.
+        # An empty list queues nothing, but the consumer must wake up to see that the queue is synced.
         self._wakeup.set()
 
     def resync(self) -> None:
-        """Queue every known object as Sync, except those that have a change queued: that change is newer."""
+        """Queue every known object as Sync, except objects with a queued change, which is newer."""
         if self._known is None:
             return
         for key in list(self._known.list_keys()):
@@ -264,21 +264,21 @@ class DeltaFIFO:
                 self._append(key, Delta(DeltaType.SYNC, obj))
 
     def list_keys(self) -> list[ObjectKey]:
-        """The queued keys, in the order they will be popped."""
+        """Return the queued keys, in the order of `pop`."""
         return [*(key for key, queued in self._taking.items() if queued is not None), *self._items]
 
     def get_by_key(self, key: ObjectKey) -> Deltas | None:
-        """A copy of what is queued for a key, or `None`."""
+        """Return a copy of the changes queued for a key, or `None`."""
         queued = self._queued(key)
         return None if queued is None else _all_of(queued)
 
     def close(self) -> None:
-        """Wake all that wait. Queued changes can still be popped."""
+        """Close the queue, and wake all waiting calls. Queued changes can still be popped."""
         self._closed = True
         self._wakeup.set()
 
     def pop_nowait(self) -> Popped | None:
-        """Take the oldest key with all its changes, or `None` when there is none."""
+        """Take the oldest key with all its changes; return `None` if the queue is empty."""
         taken, initial = self.take(1)
         if not taken:
             return None
@@ -288,8 +288,8 @@ class DeltaFIFO:
     def take(self, limit: int) -> tuple[list[Delta | Deltas], bool]:
         """Take at most `limit` keys; return the change or the changes of each, and whether they are initial.
 
-        Changes that are taken together are all initial, or none of them is. Nothing is taken only from an empty queue.
-        Call `take_mark` afterwards to learn which version has been reached.
+        Changes that are taken together are all initial, or none of them is. The result is empty only if the queue is.
+        Call `take_mark` afterwards to get the version that the consumer has reached.
         """
         initial = self._initial_left > 0 or not self._populated
         if self._initial_left:
@@ -321,18 +321,18 @@ class DeltaFIFO:
         return taken
 
     async def wait(self) -> None:
-        """Wait until there is something to pop, a `replace` or a mark has been queued, or the queue was closed.
+        """Wait until there is a key to pop, a `replace` or a mark was queued, or the queue was closed.
 
-        Cancelling it changes nothing. Meant for one consumer, which then pops until there is nothing left.
+        Cancelling it changes nothing. Meant for one consumer, which then pops until the queue is empty.
         """
         await self._wakeup.wait()
         if not self._closed:
             self._wakeup.clear()
 
     async def pop(self) -> Popped:
-        """Take the oldest key with all its changes; wait for one if there is none.
+        """Take the oldest key with all its changes; wait for one if the queue is empty.
 
-        If cancelled, nothing has been taken.
+        A cancelled call takes nothing.
 
         Raises:
             StoppedError: the queue is closed and empty.
@@ -354,7 +354,7 @@ class DeltaFIFO:
         return queued if queued is not None or not self._left else self._taking.get(key)
 
     def last_known(self, key: ObjectKey) -> KubeObject | None:
-        """The newest state of an object, queued or cached; `None` if it is not there, or is about to go."""
+        """Return the newest state of an object, queued or cached; `None` if there is none or its deletion is queued."""
         queued = self._queued(key)
         if queued is not None:
             last = _last_of(queued)
@@ -365,7 +365,7 @@ class DeltaFIFO:
         last = self.last_known(key)
         if last is not None:
             self._append(key, Delta(DeltaType.DELETED, last, final_state_known=False))
-            # Also a key that a resync has queued: it was not counted then, and it will be popped as well.
+            # This also counts a key that a resync queued: it was not counted then, and it will be popped, too.
             self._initial_left += first
 
     def _append(self, key: ObjectKey, delta: Delta) -> None:
@@ -377,16 +377,16 @@ class DeltaFIFO:
         deltas = [queued] if isinstance(queued, Delta) else queued
         last = deltas[-1]
         if delta.type is DeltaType.DELETED and last.type is DeltaType.DELETED:
-            # Of two deletions in a row keep the one that has the final state, else the newer one.
+            # Of two deletions in a row, keep the one with the final state, else the newer one.
             if delta.final_state_known or not last.final_state_known:
                 deltas[-1] = delta
         else:
             deltas.append(delta)
         (self._items if key in self._items else self._taking)[key] = deltas
 
-    # Last, because below it the annotation list[...] would mean this method.
+    # The last method, because below it the annotation list[...] would mean this method.
     def list(self) -> list[KubeObject]:
-        """The newest queued state of each queued object."""
+        """Return the newest queued state of each queued object."""
         return [_last_of(queued).object for key in self.list_keys() if (queued := self._queued(key)) is not None]
 
 

@@ -1,13 +1,13 @@
 """The cache: objects by key, and by any index.
 
-An index is a function from an object to the values it is found under. The values are remembered per object, so that a
-function is called once per change, and an object that is replaced leaves every place it was found in.
+An index function takes an object and returns its index values. The indexer remembers the values of each object. So it
+calls the function once per change, and removes an object that changes or goes from every value it had.
 
-What is stored is never handed out: each read makes a new view (see `objects`). Reads are plain calls, no await.
+Readers never get the stored object itself: each read makes a new view (see `objects`). Reads are plain calls, no await.
 
-Only the event loop writes; other threads may read meanwhile (a web framework runs plain `def` endpoints in some). So no
-read walks over a dict that a write could change under it: it walks over a copy, which the interpreter makes in one go,
-and passes over what has gone since.
+Only the event loop writes. Other threads may read at the same time (web frameworks run plain `def` endpoints in
+threads). So no read iterates over a dict that a write could change: it iterates over a copy, which the interpreter
+makes in one step, and skips objects that were deleted since.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 __all__ = ["NAMESPACE_INDEX", "IndexFunction", "Indexer"]
 
 IndexFunction: TypeAlias = Callable[["KubeObject"], Iterable[str]]
-"""From an object to the values it is found under; none leaves it out of the index."""
+"""Returns the index values of an object; an object without values is not in the index."""
 
 NAMESPACE_INDEX: Final = "namespace"
 """The index every cache has: by `metadata.namespace` (client-go index.go, NamespaceIndex)."""
 
 _PLACES_KEPT_FROM: Final = 4096
-"""Bytes of JSON from which on an object is stored with the places of its sections: 150 bytes, which save each reader of
-the cache the search for them. In a small object they are soon found."""
+"""Objects of at least this many bytes of JSON are stored with the places of their sections. That takes 150 bytes per
+object, and saves each reader the search for them. In a small object the search is fast."""
 
 
 class _Index:
-    """One index: value → the keys found under it; a value with no keys is forgotten."""
+    """One index: the keys of each value. A value without keys is removed."""
 
     __slots__ = ("alone", "function", "keys_by_value", "values_by_key")
 
@@ -46,7 +46,7 @@ class _Index:
         self.function = function
         self.keys_by_value: dict[str, dict[ObjectKey, None]] = {}
         self.values_by_key: dict[ObjectKey, tuple[str, ...]] = {}
-        # Most objects have one value, and most values many objects: one tuple, and one string, for all of them.
+        # Most objects have one value, and most values belong to many objects. These share one tuple and one string.
         self.alone: dict[str, tuple[str, ...]] = {}
 
     def put(self, key: ObjectKey, values: tuple[str, ...]) -> None:
@@ -77,9 +77,9 @@ class _Index:
 
 
 def _checked(found: object) -> tuple[str, ...]:
-    """What an index function returned, each value once."""
+    """Return the values from an index function, each value once."""
     if isinstance(found, str):
-        # It would be taken apart into its letters, each a value of its own.
+        # Iteration would make each character of it a value.
         raise TypeError("an index function must return a list of strings, not a string")
     values = tuple(dict.fromkeys(found))  # type: ignore[call-overload]  # what cannot be iterated raises here, as it should
     for value in values:
@@ -94,8 +94,8 @@ class Indexer:
 
     Args:
         indexers: index functions by name; more can be added at any time.
-        on_error: told of an index function that raised. The object is in the cache all the same, and in the other
-            indexes; it is back in this one with the first change for which the function works.
+        on_error: called when an index function raised. The object is still in the cache and in the other indexes. It
+            enters this index again with the first change for which the function works.
     """
 
     __slots__ = ("_by_namespace", "_indexes", "_json_bytes", "_objects", "_on_error", "freed_bytes")
@@ -111,7 +111,7 @@ class Indexer:
         self._indexes: dict[str, _Index] = {}
         self._json_bytes = 0
         self.freed_bytes = 0
-        """How much JSON has been deleted since the last time that free memory was given back to the system."""
+        """Bytes of JSON deleted since free memory was last given back to the system."""
         self._on_error = on_error
         if indexers:
             self.add_indexers(indexers)
@@ -129,7 +129,7 @@ class Indexer:
 
     @property
     def storage_status(self) -> StorageStatus:
-        """What is held, kept count of as it comes and goes; may be asked from any thread."""
+        """The size of the cache, counted as objects come and go; readable from any thread."""
         size = self._json_bytes
         return StorageStatus(storage="plain", objects=len(self._objects), json_bytes=size, stored_bytes=size)
 
@@ -154,14 +154,14 @@ class Indexer:
                 index.put(key, self._values(name, index, stored.view()))
 
     def put(self, key: ObjectKey, obj: KubeObject) -> KubeObject | None:
-        """Store an object under its key, and return the one it takes the place of.
+        """Store an object under its key, and return the object that it replaces.
 
-        The index functions are given `obj` itself, so what they decode of it is there for the handlers too; what is
-        stored is another view.
+        The index functions get `obj` itself, so the parts they decode are decoded for the handlers, too. The stored
+        object is another view.
         """
         before = self._objects.get(key)
         stored = self._keep(obj, before)
-        key = stored.key  # one and the same in all places, as long as there is such an object
+        key = stored.key  # all dicts share one key per object, as long as the object exists
         self._objects[key] = stored
         if before is None:
             keys = self._by_namespace.get(key.namespace)
@@ -178,11 +178,11 @@ class Indexer:
         self.put(obj.key, obj)
 
     def update(self, obj: KubeObject) -> None:
-        """Store an object in place of what has its key."""
+        """Store an object, and replace the earlier object of its key."""
         self.put(obj.key, obj)
 
     def delete(self, key: ObjectKey) -> KubeObject | None:
-        """Forget a key, and return what was stored under it."""
+        """Remove the object of a key, and return it; `None` if there is none."""
         before = self._objects.pop(key, None)
         if before is not None:
             keys = self._by_namespace[key.namespace]
@@ -197,7 +197,7 @@ class Indexer:
         return before
 
     def replace(self, objects: Iterable[KubeObject]) -> None:
-        """Store these objects, and forget all others."""
+        """Store these objects, and remove all others."""
         by_key = {obj.key: obj for obj in objects}
         for key in [key for key in self._objects if key not in by_key]:
             self.delete(key)
@@ -205,20 +205,20 @@ class Indexer:
             self.put(key, obj)
 
     def get_by_key(self, key: ObjectKey) -> KubeObject | None:
-        """The object of that key, or `None`."""
+        """Return the object of that key, or `None`."""
         stored = self._objects.get(key)
         return None if stored is None else stored.view()
 
     def copy(self) -> dict[ObjectKey, KubeObject]:
-        """All objects by key, as they are stored: to be handed out as views only."""
+        """Return all stored objects by key. Give users views of them, never the stored objects."""
         return dict(self._objects)
 
     def list_keys(self) -> Collection[ObjectKey]:
-        """All keys, as a live view: copy it to keep it over an await."""
+        """Return all keys as a live view: copy it to keep it over an await."""
         return self._objects.keys()
 
     def select(self, selector: LabelSelector, namespace: str = "") -> list[KubeObject]:
-        """The objects whose labels a selector selects; of those it does not, no view is made."""
+        """Return the objects whose labels match a selector. Only these cost a view."""
         objects = self._objects
         if namespace:
             found = [objects.get(key) for key in [*self._keys(NAMESPACE_INDEX, namespace)]]
@@ -228,7 +228,7 @@ class Indexer:
         return [stored.view() for stored in selector.filter(candidates)]
 
     def by_index(self, name: str, value: str) -> list[KubeObject]:
-        """The objects found under a value of an index.
+        """Return the objects that have a value in an index.
 
         Raises:
             UnknownIndexError: there is no index of that name.
@@ -238,7 +238,7 @@ class Indexer:
         return [stored.view() for stored in found if stored is not None]
 
     def index_keys(self, name: str, value: str) -> list[ObjectKey]:
-        """The keys found under a value of an index, sorted.
+        """Return the keys of the objects that have a value in an index, sorted.
 
         Raises:
             UnknownIndexError: there is no index of that name.
@@ -246,7 +246,7 @@ class Indexer:
         return sorted(self._keys(name, value))
 
     def index_values(self, name: str) -> list[str]:
-        """The values of an index under which there is at least one object.
+        """Return the values of an index that at least one object has.
 
         Raises:
             UnknownIndexError: there is no index of that name.
@@ -265,7 +265,7 @@ class Indexer:
         return index
 
     def _keep(self, obj: KubeObject, before: KubeObject | None) -> KubeObject:
-        """What is stored of an object, in place of an earlier state of it."""
+        """Return the form of an object to store; count it instead of `before`, its earlier state."""
         raw = obj.raw
         self._json_bytes += len(raw)
         places = obj.places if len(raw) >= _PLACES_KEPT_FROM else None
@@ -275,15 +275,15 @@ class Indexer:
         return KubeObject(raw, obj.metadata, obj.resource, before.key, places)
 
     def _dropped(self, stored: KubeObject) -> None:
-        """It is not stored any more, and nothing is in its place."""
+        """Stop counting a stored object that was removed."""
         self._json_bytes -= len(stored.raw)
 
     def _values(self, name: str, index: _Index, obj: KubeObject) -> tuple[str, ...]:
-        """What the index function says of an object; nothing, and a report, when it fails."""
+        """Return the index values of an object; if the function fails, report that and return none."""
         try:
             found = index.function(obj)
             if type(found) is list and len(found) == 1 and type(found[0]) is str:
-                # As nearly always.
+                # The usual case.
                 return index.alone.get(found[0]) or (found[0],)
             return _checked(found)
         except BaseException as cause:  # a user's function; nothing it raises may stop the cache
@@ -299,7 +299,7 @@ class Indexer:
                 self._on_error(error)
             return ()
 
-    # Last, because below it the annotation list[...] would mean this method.
+    # The last method, because below it the annotation list[...] would mean this method.
     def list(self) -> list[KubeObject]:
-        """All objects, in the order they came."""
+        """Return all objects, in the order in which they were first stored."""
         return [stored.view() for stored in [*self._objects.values()]]

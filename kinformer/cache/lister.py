@@ -1,4 +1,4 @@
-"""A read-only, namespaced view of a cache: what an application asks."""
+"""A read-only, namespaced view of a cache: the reads of an application."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["Lister"]
 class Lister:
     """Reads of a cache: plain calls, no await, no request.
 
-    Each answer is the cache as it is now. Until the informer has synced, that may be nothing or a part.
+    Each read returns the present state of the cache. Until the informer has synced, objects may be missing.
 
-    Other threads may read, too, while the event loop goes on: each object they get is whole; a list may have some of
-    what happens meanwhile and not the rest (`SharedInformer.snapshot` has neither less nor more than one moment).
+    Other threads may read while the event loop runs. Each object they get is complete. A list may contain some of the
+    changes that happen during the read and lack others; `SharedInformer.snapshot` returns the state of one moment.
 
     Args:
         indexer: the cache.
-        resource: what is in it.
+        resource: the kind of its objects.
         namespace: the only namespace the cache covers, or "" for all of them.
     """
 
@@ -49,23 +49,23 @@ class Lister:
         return key in self._indexer
 
     def get(self, name: str | ObjectKey, namespace: str | None = None) -> KubeObject | None:
-        """One object, or `None` when the cache has none of that name.
+        """Return one object, or `None` if the cache has none of that name.
 
         Args:
             name: its name, or a whole `ObjectKey`.
-            namespace: where it lives; not needed for a cluster-scoped resource, nor when the informer covers one
+            namespace: its namespace; not needed for a cluster-scoped resource, nor if the informer covers one
                 namespace only.
 
         Raises:
-            ValueError: the resource lives in namespaces, and which one was not said.
+            ValueError: the resource is namespaced, and no namespace was given.
         """
         return self._indexer.get_by_key(self.key_of(name, namespace))
 
     def key_of(self, name: str | ObjectKey, namespace: str | None = None) -> ObjectKey:
-        """The key of an object, whether there is one or not; takes what `get` takes.
+        """Return the key for the arguments of `get`, whether or not the object exists.
 
         Raises:
-            ValueError: the resource lives in namespaces, and which one was not said.
+            ValueError: the resource is namespaced, and no namespace was given.
         """
         if isinstance(name, ObjectKey):
             return name
@@ -80,7 +80,7 @@ class Lister:
         return ObjectKey(namespace, name)
 
     def by_index(self, index: str, value: str) -> list[KubeObject]:
-        """The objects an index has under a value; see `SharedInformer.add_indexers`.
+        """Return the objects that have a value in an index; see `SharedInformer.add_indexers`.
 
         Raises:
             UnknownIndexError: there is no index of that name.
@@ -88,15 +88,15 @@ class Lister:
         return self._indexer.by_index(index, value)
 
     def keys(self) -> list[ObjectKey]:
-        """The keys of all objects."""
+        """Return the keys of all objects."""
         return [*self._indexer.list_keys()]
 
-    # Last, because below it the annotation list[...] would mean this method.
+    # The last method, because below it the annotation list[...] would mean this method.
     def list(self, namespace: str | None = None, selector: SelectorInput = None) -> list[KubeObject]:
-        """The objects of a namespace (or of all) whose labels the selector selects, in no particular order.
+        """Return the objects of a namespace (or of all) whose labels match the selector, in no particular order.
 
         Args:
-            namespace: `None` or "" for all.
+            namespace: the namespace; `None` or "" for all.
             selector: "app=web,tier!=cache", {"app": "web"}, or a `LabelSelector`; everything by default.
 
         Raises:

@@ -1,16 +1,16 @@
-"""Which parts of a scope hold which objects, and what of a part's news changes their union. Pure.
+"""Records the objects that each part of a scope holds, and decides which changes of a part change their union. Pure.
 
-Each part of a scope has a list and a watch of its own. They may overlap, and each may be behind the others. Their union
-is one cache, and each object is in it once:
+Each part of a scope has its own list and its own watch. Parts may overlap, and each may be behind the others. Their
+union is one cache, and each object is in it once:
 
 - An object is in the union as long as a part holds it. When the last part loses it, it leaves the union.
-- Of two parts that bring one state of an object, the first one counts. Resource versions decide, because all parts of a
+- If two parts bring the same state of an object, the first one counts. Resource versions decide, because all parts of a
   resource share one history.
-- **Floors.** An object that left the union at some version does not come back by older news of a part that is behind.
-  A floor is forgotten when all parts have passed it.
+- **Floors.** An object that left the union at a version does not come back by an older event of a part that is behind.
+  The floor is dropped when all parts have passed it.
 - **Holds.** An object that one part loses may enter another part by the same change. So its departure waits until the
-  other parts of its namespace have come to that version, or until the caller's patience is over.
-- **Epoch.** A part that was let go is closed: news that was read before that moment is dropped.
+  other parts of its namespace have reached that version, or until a time limit of the caller is over.
+- **Epoch.** A part that is no longer needed is closed: changes that it still brings are dropped.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_FLOORS", "Departure", "Membership", "PartMembers"]
 
 MAX_FLOORS: Final = 65_536
-"""Maximum number of floors. A part that is behind so many departures must list anew; see `Membership.overtake`."""
+"""Maximum number of floors. A part that is behind more departures must list anew; see `Membership.overtake`."""
 
 
 class Departure(NamedTuple):
@@ -37,7 +37,7 @@ class Departure(NamedTuple):
     Attributes:
         key: the object.
         version: the version at which it left.
-        last: its state in the deletion; `None` if only a list showed that it is gone.
+        last: its state in the deletion event; `None` if only a list showed that it is gone.
         since: the time at which it left, on the caller's clock.
     """
 
@@ -53,9 +53,9 @@ class PartMembers:
     Attributes:
         namespace: the only namespace of the part; "" for all.
         keys: the objects.
-        version: everything up to it was received; 0 before the first list.
-        closed: whether the part was let go.
-        floor: news older than this is dropped, because a list that is not older is due.
+        version: the version up to which everything was received; 0 before the first list.
+        closed: True after `Membership.close`.
+        floor: changes older than this version are dropped, because a list that is not older is due.
     """
 
     __slots__ = ("closed", "floor", "keys", "namespace", "version")
@@ -69,7 +69,7 @@ class PartMembers:
 
 
 class Membership:
-    """The books of all parts of one union.
+    """The members of all parts of one union.
 
     Args:
         known: returns the newest state of an object in the union, cached or queued; `None` if it is not there.
@@ -88,12 +88,12 @@ class Membership:
 
     @property
     def version(self) -> int:
-        """Everything up to it was received by all parts that have listed; 0 if there are none."""
+        """The version up to which all parts that have listed received everything; 0 if no part has listed."""
         return min((part.version for part in self._parts if part.version), default=0)
 
     @property
     def newest(self) -> int:
-        """The newest version that a part has come to."""
+        """The newest version that a part has reached."""
         return max((part.version for part in self._parts), default=0)
 
     @property
@@ -107,7 +107,7 @@ class Membership:
         return len(self._floors)
 
     def add_part(self, namespace: str) -> PartMembers:
-        """Open the books of a part."""
+        """Add a part, and return the record of its members."""
         part = PartMembers(namespace)
         self._parts.add(part)
         self._by_namespace.setdefault(namespace, []).append(part)
@@ -115,7 +115,7 @@ class Membership:
         return part
 
     def changed(self, part: PartMembers, obj: KubeObject) -> bool:
-        """Take note of a state of an object in a part; return whether it is news for the union."""
+        """Record a state of an object in a part; return whether it changes the union."""
         if part.closed:
             return False
         key = obj.key
@@ -134,37 +134,37 @@ class Membership:
         return known is None or version > version_number(known.resource_version)
 
     def deleted(self, part: PartMembers, obj: KubeObject, now: float) -> bool:
-        """Take note that a part lost an object; return whether the object leaves the union by this at once."""
+        """Record that an object was deleted in a part; return whether it leaves the union at once."""
         key = obj.key
         if part.closed or key not in part.keys:
             return False
         version = version_number(obj.resource_version)
         known = self._known(key)
         if known is not None and version < version_number(known.resource_version) and self._only_here(part, key):
-            # The deletion of an earlier object of that name; the part brings the present one later.
+            # The deletion of an earlier object of that name; the part brings the present object later.
             return False
         part.keys.discard(key)
         return self._departs(part, Departure(key, version, obj, now), come_to=version)
 
     def lost(self, part: PartMembers, key: ObjectKey, version: int, now: float) -> bool:
-        """Take note that a list of a part lacks an object; return whether it leaves the union by this at once."""
+        """Record that a list of a part lacks an object; return whether it leaves the union at once."""
         if part.closed or key not in part.keys:
             return False
         part.keys.discard(key)
         return self._departs(part, Departure(key, version, None, now), come_to=version)
 
     def missing(self, part: PartMembers, listed: Mapping[ObjectKey, object]) -> list[ObjectKey]:
-        """Return the objects that a part held and its new list lacks."""
+        """Return the keys of the objects that a part holds and its new list lacks."""
         return [key for key in part.keys if key not in listed]
 
     def listed(self, part: PartMembers, obj: KubeObject, version: int, *, forced: bool) -> bool:
-        """Take note of an object in a list of a part; return whether it is news for the union.
+        """Record an object in a list of a part; return whether it changes the union.
 
         Args:
             part: the part.
             obj: the object.
             version: the version of the list.
-            forced: the list is older than one before, so the cluster was restored from a backup: the list is right.
+            forced: the list is older than an earlier one, because the cluster was restored from a backup. It is right.
         """
         if part.closed:
             return False
@@ -183,7 +183,7 @@ class Membership:
         return known is None or version_number(obj.resource_version) > version_number(known.resource_version)
 
     def came_to(self, part: PartMembers, version: int) -> None:
-        """Take note that everything up to a version was received by a part."""
+        """Record that a part has received everything up to a version."""
         if part.closed:
             return
         part.version = version
@@ -193,7 +193,7 @@ class Membership:
             self._forget_floors()
 
     def due(self, now: float, patience: float) -> list[Departure]:
-        """Take the departures that no other part can undo any more, or that have waited for so many seconds."""
+        """Take the departures that no other part can still undo, or that have waited for `patience` seconds."""
         found = [
             held
             for held in self._held.values()
@@ -205,7 +205,7 @@ class Membership:
         return found
 
     def close(self, part: PartMembers) -> None:
-        """Let a part go: from now on it holds nothing, and its news is dropped."""
+        """Close a part: from now on its changes are dropped, and `leaving` takes its objects out."""
         part.closed = True
         self._parts.discard(part)
         near = self._by_namespace[part.namespace]
@@ -216,9 +216,9 @@ class Membership:
         self._forget_floors()
 
     def leaving(self, part: PartMembers) -> Iterator[ObjectKey | None]:
-        """Yield the objects that a closed part held and no other part holds; `None` for each other one.
+        """Yield each object of a closed part that no other part holds, and `None` for each other object.
 
-        Whether another part holds an object is decided when its turn comes, so the caller may pause between two.
+        Each step checks the other parts anew, so the caller may pause between two objects.
         """
         while part.keys:
             key = part.keys.pop()
@@ -231,9 +231,9 @@ class Membership:
             yield key
 
     def overtake(self) -> list[PartMembers]:
-        """Return the parts that are behind too many departures, and forget those.
+        """Return the parts that are behind too many departures, and drop these departures.
 
-        The caller must have each of them list anew, not older than its `floor`; until then its news is dropped.
+        The caller must make each of them list anew, not older than its `floor`. Until then its changes are dropped.
         """
         if len(self._floors) <= self._max_floors:
             return []
@@ -246,7 +246,7 @@ class Membership:
         return behind
 
     def forget_history(self) -> None:
-        """Forget floors and holds: the cluster was restored from a backup, and versions begin again from there."""
+        """Drop all floors: the cluster was restored from a backup, so versions may be lower than before."""
         self._floors.clear()
         self._floor_order.clear()
 
@@ -259,7 +259,7 @@ class Membership:
         known = self._known(key)
         newest = 0 if known is None else version_number(known.resource_version)
         if newest > departure.version:
-            # This part is behind. Another part brought a newer state, and has lost the object since.
+            # This part is behind. Another part brought a newer state, and then lost the object.
             departure = Departure(key, newest, None, departure.since)
         if any((come_to if other is part else other.version) < departure.version for other in near):
             self._held[key] = departure

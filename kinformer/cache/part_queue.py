@@ -1,6 +1,6 @@
-"""The queue of one part of a scope: its changes go through the books into the queue of the union.
+"""The queue of one part of a scope: it passes the changes that matter on to the queue of the union.
 
-A reflector fills it as it fills a `DeltaFIFO`. Nothing is stored here: `Membership` decides, and news goes on.
+A reflector fills it as it fills a `DeltaFIFO`. It stores nothing: `Membership` decides which changes to pass on.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class PartQueue:
 
     Args:
         fifo: the queue of the union.
-        membership: the books of all parts.
-        members: the books of this part.
+        membership: the members of all parts.
+        members: the members of this part.
         clock: returns the time in seconds.
-        came_to: called when the part has come to another version, with the number of its lists.
+        came_to: called with the number of its lists when the part has reached another version.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class PartQueue:
         self._came_to = came_to
 
     def extend(self, deltas: Iterable[Delta]) -> None:
-        """Queue the changes that a watch brought, as far as they change the union."""
+        """Queue the changes of a watch that change the union."""
         membership, members, fifo = self._membership, self._members, self._fifo
         for delta in deltas:
             if delta.type is DeltaType.DELETED:
@@ -58,19 +58,19 @@ class PartQueue:
                 fifo.extend((delta,))
 
     def update(self, obj: KubeObject) -> None:
-        """Queue an object that the part has by now."""
+        """Queue a newer state of an object of the part."""
         if self._membership.changed(self._members, obj):
             self._fifo.update(obj)
 
     def leave_out(self, key: ObjectKey) -> None:
-        """Take note that the part cannot use the present state of an object."""
+        """Record that the part cannot use the present state of an object."""
         if self._membership.lost(self._members, key, self._members.version, self._clock()):
             self._fifo.leave_out(key)
 
     def replacing(self, by_key: Mapping[ObjectKey, KubeObject], *, slice_size: int, version: int = 0) -> Iterator[None]:
         """Queue a whole list of the part, in slices; see `DeltaFIFO.replacing`.
 
-        The list may get other objects between the slices. What other parts queue meanwhile counts, too.
+        The caller may replace objects in `by_key` between the slices, and other parts may queue changes.
         """
         membership, members, fifo = self._membership, self._members, self._fifo
         forced = version < members.version
@@ -86,7 +86,7 @@ class PartQueue:
                 yield
 
     def mark(self, resource_version: str, lists: int) -> None:
-        """Take note that everything up to a version was queued, and so many whole lists."""
+        """Record that everything up to a version was queued, and the number of whole lists."""
         self._membership.came_to(self._members, version_number(resource_version))
         self._came_to(lists)
 

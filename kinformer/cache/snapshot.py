@@ -1,4 +1,4 @@
-"""The whole cache at one moment: what `SharedInformer.snapshot` returns."""
+"""The whole cache at one moment: the result of `SharedInformer.snapshot`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ __all__ = ["CacheSnapshot"]
 
 
 class CacheSnapshot(Mapping["ObjectKey", "KubeObject"]):
-    """Objects by key, as they were in the cache at one moment; nothing that happens later changes it.
+    """The objects of a cache at one moment, by key; later changes of the cache do not affect it.
 
-    It shares the objects' bytes with the cache, so it costs some 100 bytes per object, and keeps alive what it holds.
-    Each read makes a new view, as reads of the cache do.
+    It shares the objects' bytes with the cache. So it takes about 100 bytes per object, and its objects stay in memory
+    as long as the snapshot does. Each read makes a new view, as reads of the cache do.
 
     Attributes:
-        resource_version: everything up to this version is in it; single objects may be newer. "" before the first list.
+        resource_version: the snapshot contains everything up to this version; single objects may be newer. "" before
+            the first list.
     """
 
     __slots__ = ("_objects", "resource_version")

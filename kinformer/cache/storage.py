@@ -1,4 +1,4 @@
-"""How a cache holds its objects: the choice, and what it comes to."""
+"""The form in which a cache holds its objects, and its size in memory."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from typing import Literal, TypeAlias
 __all__ = ["Storage", "StorageStatus", "checked_storage"]
 
 Storage: TypeAlias = Literal["plain", "compact"]
-"""How objects are held. "plain": as the JSON that came. "compact": as zstd, with a dictionary made of the cache's own
-objects, a tenth of the size or less, decompressed for whoever reads more than an object's head."""
+"""The form in which objects are held. "plain": the JSON as received. "compact": zstd with a dictionary made of the
+cache's own objects, at a tenth of the size or less; a read beyond the object's head decompresses it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageStatus:
-    """What a cache holds at one moment.
+    """The number and size of the objects in a cache at one moment.
 
     Attributes:
         storage: "plain" or "compact".
-        objects: how many objects there are.
+        objects: the number of objects.
         json_bytes: the size of their JSON.
-        stored_bytes: what is held of it: the same when plain, less when compact. Not the objects' heads, keys and
-            places in indexes: some 450 to 700 bytes per object.
-        dictionary_bytes: the size of the dictionary; 0 while there is none. What works with it takes some 0.7 MB more.
-        generation: how many dictionaries there have been.
-        trials: how often a new dictionary was made and tried; one that is hardly better than the present one is not
-            taken.
+        stored_bytes: the size in which that JSON is held: the same if plain, less if compact. It does not include the
+            heads, keys and index entries of the objects, which take about 450 to 700 bytes per object.
+        dictionary_bytes: the size of the dictionary; 0 while there is none. Compressing and decompressing with it take
+            about 0.7 MB more.
+        generation: the number of dictionaries used so far.
+        trials: the number of dictionaries made and tried so far; one that is hardly better than the present one is not
+            used.
     """
 
     storage: Storage
@@ -38,15 +39,15 @@ class StorageStatus:
 
     @property
     def ratio(self) -> float:
-        """What is held, of the JSON: 1.0 when plain."""
+        """`stored_bytes` divided by `json_bytes`: 1.0 if plain."""
         return self.stored_bytes / self.json_bytes if self.json_bytes else 1.0
 
 
 def checked_storage(storage: str) -> Storage:
-    """The same, if there is such a storage.
+    """Return the argument if it names a form of storage.
 
     Raises:
-        ValueError: there is not.
+        ValueError: it does not.
     """
     match storage:
         case "plain" | "compact":

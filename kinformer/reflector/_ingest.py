@@ -1,4 +1,4 @@
-"""What arrives, on its way into the FIFO: transformed once, kept once, and left out when it cannot be used."""
+"""Trims, transforms and packs received objects before they are queued, and leaves out unusable ones."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 __all__ = ["Intake", "Transform"]
 
 Transform: TypeAlias = "Callable[[dict[str, Any]], dict[str, Any] | None]"
-"""Makes of an object's manifest what is kept of it; `None` leaves the object out of the cache."""
+"""Takes the manifest of an object and returns the manifest to keep; `None` leaves the object out of the cache."""
 
 
 class Intake:
     """Takes objects from lists and watches, and queues them.
 
     Args:
-        fifo: where they go.
-        transform: called exactly once for each state of an object that arrives.
-        trim: cuts out what is not to be kept, before the transform.
-        cached: what the cache has of an object when that is the very state that arrived, else `None`. It is kept in
-            place of what arrived, so that a list of what is known already takes no memory and no transform.
-        left_out: told of each object that cannot be used.
-        pack: makes of an object of a list what takes less memory, until all of the list is there.
+        fifo: the queue to fill.
+        transform: called exactly once for each received state of an object.
+        trim: cuts unneeded parts out of each object, before the transform.
+        cached: returns the cached object if it is in the same state as the received one, else `None`. The cached object
+            is kept in place of the received one, so a list of known objects takes no memory and no transform.
+        left_out: called with the error of each object that cannot be used.
+        pack: returns an object of a list in a form that takes less memory, until the whole list is there.
     """
 
     def __init__(
@@ -57,17 +57,17 @@ class Intake:
         self._left_out = left_out
         self._pack = pack
         self._observed: dict[ObjectKey, KubeObject] = {}
-        self._queueing: dict[ObjectKey, KubeObject] = {}  # the list that is on its way into the FIFO
+        self._queueing: dict[ObjectKey, KubeObject] = {}  # the list that is being queued
 
     async def keep(self, arrived: Iterable[KubeObject], kept: dict[ObjectKey, KubeObject]) -> None:
-        """Add the objects of a list to `kept`; a slow transform does not hold the loop for long."""
+        """Add the objects of a list to `kept`, in time slices, so that a slow transform does not block the loop."""
         time_slice = TimeSlice()
         await time_slice.begin()
         pack = self._pack
         for obj in arrived:
             usable = self._usable(obj)
             if usable is None:
-                # Of two states of an object in one list, the later one counts, also when it cannot be used.
+                # If a list has two states of an object, the later one counts, even if it cannot be used.
                 kept.pop(obj.key, None)
             elif pack is None:
                 kept[obj.key] = usable
@@ -78,7 +78,7 @@ class Intake:
                 await time_slice.begin()
 
     async def keep_events(self, batch: WatchBatch, kept: dict[ObjectKey, KubeObject]) -> None:
-        """Apply a batch of a streaming list to `kept`: what was changed meanwhile is in it, too."""
+        """Apply a batch of a streaming list to `kept`. The batch may also contain changes made during the list."""
         run: list[KubeObject] = []
         for event in batch.events:
             obj = event.object
@@ -95,7 +95,7 @@ class Intake:
                 kept.pop(ObjectKey.parse(failure.key), None)
 
     def queue_events(self, batch: WatchBatch) -> None:
-        """Queue what a watch brought."""
+        """Queue a batch of events from a watch."""
         fifo = self._fifo
         if self._transform is None and self._trim is None:
             if batch.events:
@@ -113,7 +113,7 @@ class Intake:
                 fifo.leave_out(ObjectKey.parse(failure.key))
 
     def queue_list(self, kept: dict[ObjectKey, KubeObject], version: int, *, slice_size: int) -> Iterable[None]:
-        """Queue a whole list, in slices; see `DeltaFIFO.replacing`. What was observed and is newer stays."""
+        """Queue a whole list, in slices; see `DeltaFIFO.replacing`. Observed objects that are newer replace its own."""
         for key, obj in self._observed.items():
             if _version(obj) > version and (key not in kept or _version(kept[key]) < _version(obj)):
                 kept[key] = obj
@@ -124,33 +124,33 @@ class Intake:
             self._queueing = {}
 
     def observe(self, obj: KubeObject) -> bool:
-        """Queue an object from somewhere else that is newer than everything seen; returns whether it can be used."""
+        """Queue an object from a write's answer, newer than all lists and watches; return whether it is usable."""
         usable = self._usable(obj)
         if usable is None:
             return False
         known = self._observed.get(obj.key)
         if known is None or _version(known) < _version(usable):
-            # Answers to two writes may come in the other order.
+            # The answers to two writes may arrive in the opposite order.
             self._observed[obj.key] = usable
         self._fifo.update(usable)
         listed = self._queueing.get(obj.key)
         if listed is not None and _version(listed) < _version(usable):
-            # The rest of the list is still to be queued, and must not take it back.
+            # The rest of the list is queued later, and must not bring the older state back.
             self._queueing[obj.key] = usable
         return True
 
     def reached(self, version: int) -> None:
-        """Lists and watches have come to this version: what was observed before it needs no care any more."""
+        """Drop the observed objects up to this version, which lists and watches have reached."""
         if self._observed:
             self._observed = {key: obj for key, obj in self._observed.items() if _version(obj) > version}
 
     def report(self, failures: Sequence[ObjectError]) -> None:
-        """Tell of objects of a list that cannot be used; they are not in it."""
+        """Report the objects of a list that cannot be used; they are left out."""
         for failure in failures:
             self._left_out(failure)
 
     def _usable(self, obj: KubeObject) -> KubeObject | None:
-        """The object as it is kept; `None` leaves it out."""
+        """Return the object in the form to keep; `None` leaves it out."""
         known = self._cached(obj)
         if known is not None:
             return known
@@ -162,7 +162,7 @@ class Intake:
         try:
             return trim(obj)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            # An odd spelling, metadata twice for example: kept as it is, which is right if not small.
+            # Unusual JSON, such as `metadata` twice: keep it untrimmed, which is correct but larger.
             return obj
 
     def _transformed(self, obj: KubeObject, transform: Transform) -> KubeObject | None:

@@ -1,7 +1,7 @@
 """List, then watch, for ever: keeps a DeltaFIFO equal to the API server.
 
-What to do next is decided by `ReflectorMachine`; this module carries it out, and writes down how it went. What arrives
-goes through an `Intake` into the FIFO.
+`ReflectorMachine` decides the next step. This module carries it out, and records the outcome in the status. Received
+objects go through an `Intake` into the FIFO.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ __all__ = ["STREAM_DEADLINE", "Reflector"]
 _log = logging.getLogger(__name__)
 
 STREAM_DEADLINE: Final = 20.0
-"""Seconds that a streaming list may go on without a new object and without its end."""
+"""Seconds that a streaming list may go on without a new object and without its end bookmark."""
 
 OPENING_DEADLINE: Final = 20.0
-"""Seconds that the server may take to answer a watch. After that a list is made: behind a gateway that holds the answer
-back until there is an event, the cache is right all the same."""
+"""Seconds that the server may take to answer a watch. After that, a list is due: so the cache is also right behind a
+gateway that holds the answer back until there is an event."""
 
 _NEWEST: Final = 1 << 64
 """A number above every resource version."""
@@ -58,24 +58,24 @@ _QUEUED_PER_SLICE: Final = 1000
 
 
 class Reflector:
-    """Fills a DeltaFIFO from a source, until it is cancelled.
+    """Keeps a DeltaFIFO equal to a source of objects, until it is cancelled.
 
     Args:
-        source: where the objects come from.
-        fifo: where they go.
-        name: for logs and metrics.
-        machine: decides what comes next, and holds the backoff policy.
-        status: where to write down how it goes.
-        transform: called exactly once for each state of an object that arrives, before it is queued.
-        trim: cuts out what is not to be kept, before the transform.
-        cached: what the cache has of an object, when that is the very state that arrived.
-        pack: makes of an object of a list what takes less memory, until all of the list is there.
-        on_error: told of every failure, also those that are overcome by themselves.
-        give_up_after: seconds of failure without a single success after which `on_give_up` is asked; `None` for never.
-        on_give_up: told why; whether to go on for as long again.
+        source: lists and watches the objects.
+        fifo: the queue to fill.
+        name: the name in logs and metrics.
+        machine: decides the next step, and holds the backoff policy.
+        status: the record of progress and failures.
+        transform: called exactly once for each received state of an object, before it is queued.
+        trim: cuts unneeded parts out of each object, before the transform.
+        cached: returns the cached object if it is in the same state as the received one, else `None`.
+        pack: returns an object of a list in a form that takes less memory, until the whole list is there.
+        on_error: called with every failure, also with those that a retry overcomes.
+        give_up_after: seconds without a success after which `on_give_up` is called; `None` for never.
+        on_give_up: takes the last error, and returns whether to go on for the same time again.
         stream_deadline: seconds that a streaming list may make no progress.
         starts: limit on the first lists that are under way at once, shared with other reflectors.
-        metrics: told of what is counted.
+        metrics: receives counts and times.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Reflector:
         self._stream_deadline = stream_deadline
         self._metrics = metrics
         self.lists = 0
-        """How many lists have been queued completely."""
+        """Number of lists that were queued completely."""
         self._scope: asyncio.Timeout | None = None
         self._listing = False
         self._relist_reason = ""
@@ -129,9 +129,9 @@ class Reflector:
         return self.lists + (2 if self._listing else 1)
 
     async def run(self) -> None:
-        """Keep the FIFO equal to the server, for ever; ends only by cancellation, which leaves no connection open.
+        """Keep the FIFO equal to the server until cancelled; a cancelled run leaves no connection open.
 
-        Nothing that the server or the network does ends it: each failure is reported, and answered by the next step.
+        No failure of the server or the network ends it: each failure is reported, and the next step responds to it.
         The one exception is a budget of failure that is used up (`give_up_after`).
         """
         machine, status = self._machine, self._status
@@ -151,7 +151,7 @@ class Reflector:
             except TimeoutError:
                 if not scope.expired():
                     raise
-                # `relist` or `reconnect` ended the step; the machine knows what comes instead.
+                # `relist` or `reconnect` ended the step; the machine has the next one.
             finally:
                 self._scope = None
             if self._relist_reason:
@@ -161,11 +161,11 @@ class Reflector:
 
     @property
     def refuses_all(self) -> bool:
-        """True if a refusal (401, 403, 404) is of all objects: always, because there is one scope."""
+        """True if a refusal (401, 403, 404) concerns all objects: always, because there is one scope."""
         return True
 
     def refresh(self) -> None:
-        """Bring the status up to date: it always is."""
+        """Do nothing: the status is always up to date."""
 
     def scopes(self, now: float) -> tuple[ScopeStatus, ...]:  # noqa: ARG002 - as `ScopeReflector` has it
         """Return the status of each part: there is one scope, and it has no parts."""
@@ -177,7 +177,7 @@ class Reflector:
         self.relist("initial" if not self.lists else "behind")
 
     def relist(self, reason: str = "asked for") -> None:
-        """List anew: at once, or when a list that is under way has ended."""
+        """List anew: at once, or after the list that is under way."""
         if self._listing:
             self._relist_reason = reason
         else:
@@ -185,13 +185,13 @@ class Reflector:
             self._interrupt()
 
     def reconnect(self) -> None:
-        """End the watch and open a new one from the version we have come to; cuts a wait short. Lists go on."""
+        """End the watch and open a new one from the received version; cut a wait short. A list goes on."""
         if not self._listing:
             self._machine.watch_again()
             self._interrupt()
 
     def observe(self, obj: KubeObject) -> bool:
-        """Take an object from a write's answer, unless what is known is as new; returns whether it was taken."""
+        """Take an object from a write's answer if it is newer than the received version; return whether it was."""
         seen = self._machine.resource_version
         if not seen or version_number(obj.resource_version) <= version_number(seen):
             return False
@@ -202,7 +202,7 @@ class Reflector:
             self._scope.reschedule(asyncio.get_running_loop().time())
 
     def _gives_up(self, next_try: float) -> bool:
-        """Whether the budget of failure is used up before the next try."""
+        """Return whether the budget of failure is used up before the next attempt."""
         since = self._no_success_since
         if self._give_up_after is None or since is None or next_try - since <= self._give_up_after:
             return False
@@ -264,13 +264,13 @@ class Reflector:
             async with aclosing(self._source.list(resource_version=step.resource_version, limit=step.limit)) as listing:
                 async for page in listing:
                     pages += not page.partial
-                    # All pages have one version. If ever not, the first is right: what a watch repeats is harmless.
+                    # All pages have one version. If not, the first is right: events that a watch repeats do no harm.
                     version = version or page.resource_version
                     status.heard(clock())
                     await self._intake.keep(page.items, kept)
                     self._intake.report(page.failures)
                     status.listed = len(kept)
-                    del page  # megabytes, which need not be there while the next page comes
+                    del page  # frees megabytes before the next page arrives
         except BaseException as error:  # noqa: BLE001 - a last line of defence
             failure = self._as_failure(error, "list")
             machine.list_failed(failure, pages=pages)
@@ -280,7 +280,7 @@ class Reflector:
             await self._listed(step, kept, version, pages, began)
 
     async def _stream(self, step: StreamStep) -> None:
-        """List by streaming into a store of its own; after the end bookmark the same stream goes on as the watch."""
+        """List by streaming into a separate dict; after the end bookmark the same stream goes on as the watch."""
         machine, status = self._machine, self._status
         clock = asyncio.get_running_loop().time
         status.listed = 0
@@ -296,7 +296,7 @@ class Reflector:
                 self._opened(asked, began)
                 kept, version, failure = await self._initial_events(batches)
                 if failure is None:
-                    # A refusal counts as an answer: what comes next is decided already.
+                    # From here on, an error is one of the watch. After a refused list, the machine has its next step.
                     ended = True
                     if self._refused(version):
                         return
@@ -320,7 +320,7 @@ class Reflector:
     async def _initial_events(
         self, batches: AsyncIterator[WatchBatch]
     ) -> tuple[dict[ObjectKey, KubeObject], str, KinformerError | None]:
-        """Everything up to the end bookmark, and the bookmark's version; or why there is none."""
+        """Return all objects up to the end bookmark, and its version; or the error, if no end bookmark came."""
         status = self._status
         clock = asyncio.get_running_loop().time
         kept: dict[ObjectKey, KubeObject] = {}
@@ -340,7 +340,7 @@ class Reflector:
                     status.listed = len(kept)
                     if batch.initial_events_end:
                         return kept, batch.resource_version, None
-                    # Only what is new is progress: a server that ignores the question sends changes for ever.
+                    # Only new objects are progress: a server that ignores `sendInitialEvents` sends changes for ever.
                     if len(kept) > before:
                         limit.reschedule(clock() + patience)
         except TimeoutError:
@@ -368,12 +368,12 @@ class Reflector:
             why = failure = self._as_failure(error, "watch")
         finally:
             self._closed(why, opened=opened)
-        # A refusal lasted 0 s, however long the server took for it.
+        # A refused watch lasted 0 s, no matter how long the server took to answer.
         now = clock()
         self._watch_over(failure, lasted=now - began if opened else 0.0, opening=(began if opened else now) - asked)
 
     async def _open(self, stack: AsyncExitStack, step: StreamStep | WatchStep) -> AsyncIterator[WatchBatch]:
-        """Open a watch that ends with the stack."""
+        """Open a watch that closes with the stack."""
         watch = self._source.watch(
             resource_version=step.resource_version,
             timeout_seconds=step.timeout_seconds,
@@ -401,7 +401,7 @@ class Reflector:
         return failure
 
     async def _follow(self, batches: AsyncIterator[WatchBatch]) -> KinformerError | None:
-        """Queue what an open watch brings, to its end; returns the ERROR event that ended it, if one did."""
+        """Queue the events of an open watch until it ends; return the ERROR event that ended it, if one did."""
         machine, status = self._machine, self._status
         clock = asyncio.get_running_loop().time
         status.enter(InformerState.WATCHING, clock())
@@ -425,7 +425,7 @@ class Reflector:
         return None
 
     def _opened(self, asked: float, now: float) -> None:
-        """A watch was answered."""
+        """Record that the server answered a watch."""
         status = self._status
         status.heard(now)
         status.watches += 1
@@ -434,7 +434,7 @@ class Reflector:
         self._metrics.watch_opened(self._name, seconds=now - asked)
 
     def _closed(self, why: KinformerError | str | None, *, opened: bool) -> None:
-        """A watch has ended: cleanly, by an error, or because we were told to."""
+        """Record that a watch ended: cleanly, by an error, or by a call of `relist` or `reconnect`."""
         if opened:
             self._status.watch_ended(why)
 
@@ -471,7 +471,7 @@ class Reflector:
     async def _listed(
         self, step: ListStep | StreamStep, kept: dict[ObjectKey, KubeObject], version: str, pages: int, asked: float
     ) -> None:
-        """Queue a whole list. From its first slice to its last nothing else may be queued, so nothing interrupts it."""
+        """Queue a whole list. Nothing else may be queued between its slices, so no call interrupts it."""
         machine, status = self._machine, self._status
         self._listing = True
         status.received_version = version
@@ -493,14 +493,14 @@ class Reflector:
         _log.debug("%s: listed %d objects at version %s (%s)", self._name, len(kept), version, step.reason)
         self._listing = False
         while kept:
-            # To let go of tens of thousands of objects at once would hold the loop.
+            # Freeing tens of thousands of objects at once would block the loop.
             for _ in range(min(_QUEUED_PER_SLICE, len(kept))):
                 kept.popitem()
             if kept:
                 await asyncio.sleep(0)
 
     def _went_well(self) -> None:
-        """Write down what failures are left: those of watches go on when a list works."""
+        """Record the failures that are left: a list that works does not end the failures of watches."""
         status = self._status
         status.failures = self._machine.failures
         if not status.failures:
@@ -510,23 +510,23 @@ class Reflector:
     def _left_out(self, error: ObjectError) -> None:
         self._status.left_out += 1
         _log.warning("%s: left out: %s", self._name, error)
-        self._tell(error)
+        self._report(error)
 
     def _failed(self, error: KinformerError, doing: str) -> None:
         status, failures = self._status, self._machine.failures
         status.failures = failures
         if failures == 1 or (failures and status.failing_since is None):
-            # The first of a row; before it, something had gone well, if only a watch that had nothing to bring.
+            # The first failure in a row. Before it a step worked, perhaps only a watch without events.
             status.failing_since = asyncio.get_running_loop().time()
         if failures and self._no_success_since is None:
             self._no_success_since = asyncio.get_running_loop().time()
         self._last_error = error
-        # A version expires in the normal course of things, after a quiet hour or a restart of the API server.
+        # An expired version is normal after a quiet hour or a restart of the API server.
         level = logging.INFO if isinstance(error, ExpiredError) else logging.WARNING
         _log.log(level, "%s: %s failed (%d in a row): %s", self._name, doing, failures, error)
-        self._tell(error)
+        self._report(error)
 
-    def _tell(self, error: KinformerError) -> None:
+    def _report(self, error: KinformerError) -> None:
         self._status.failed(error, asyncio.get_running_loop().time())
         self._metrics.failed(self._name, error)
         if self._on_error is not None:

@@ -9,12 +9,12 @@
 
 The rules are those of client-go (tools/cache/reflector.go), with these differences:
 
-- The progress of a watch is what it brought: events or a bookmark of a newer version. How long it lasted says nothing.
-  A watch that brought nothing is barren. After `WATCHES_BEFORE_LIST` barren watches, or `BLIND_SECONDS` of them, the
-  next step is a list. While lists work, one begins at the latest `LIST_WITHIN_SECONDS` after the last, if a watch does
-  not stay open for longer than that. So whatever ails the watches, the cache is at most some 30 s old.
-- Success starts the backoff anew, and a version that expired under a watch that worked is answered by a list at once.
-- Clean ends of short watches, again and again, back off.
+- A watch makes progress only by events or by a bookmark of a newer version. Its duration does not count. A watch
+  without progress is barren. After `WATCHES_BEFORE_LIST` barren watches, or `BLIND_SECONDS` of them, the next step is a
+  list. While lists work, the next list begins at most `LIST_WITHIN_SECONDS` after the last one, unless a watch stays
+  open for longer than that. So the cache is at most about 30 s old, even if every watch fails.
+- Success resets the backoff. If a version expires under a watch that worked, a list follows at once.
+- Short watches that end cleanly in a row cause a backoff.
 - A list older than the received version is refused.
 
 docs/design/0011-watches-that-bring-nothing.md has the reasons and the figures.
@@ -72,24 +72,24 @@ MIN_WATCH_SECONDS: Final = 300
 """The shortest `timeoutSeconds` of a watch; the longest is twice that (client-go defaultMinWatchTimeout)."""
 
 WATCHES_BEFORE_LIST: Final = 3
-"""After so many watches in a row that brought nothing, or that ended at a malformed line, a list is made."""
+"""Number of watches in a row without progress, or that ended at a malformed line, after which a list is made."""
 
 BLIND_SECONDS: Final = 12.0
-"""A list is made before that, when barren watches and the pauses after them have taken so long."""
+"""Seconds of barren watches and the pauses after them, after which a list is made even before that."""
 
 LIST_WITHIN_SECONDS: Final = 22.0
-"""While lists work, no pause after a failed watch goes beyond so many seconds after the last list."""
+"""While lists work, a pause after a failed watch ends at most this many seconds after the last list."""
 
 LIVED_SECONDS: Final = 25.0
-"""A watch that was open for so long and brought nothing may well be that of a quiet resource, ended by a proxy. It
-counts as barren, but neither as a failure nor as time without sight of the server."""
+"""A watch that was open for this many seconds without an event may be one of a quiet resource that a proxy ended. It
+counts as barren, but neither as a failure nor towards `BLIND_SECONDS`."""
 
 MAX_RETRY_AFTER: Final = 50.0
 """The longest `Retry-After` that is obeyed, in seconds. With a list after it, the cache is right within a minute of the
 end of any failure."""
 
 STREAM_ATTEMPTS: Final = 3
-"""After so many streaming lists in a row that failed, this resource is listed by pages only."""
+"""Number of streaming lists in a row that failed, after which this resource is listed by pages only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +112,9 @@ class ListStep:
     """List now.
 
     Attributes:
-        resource_version: "0" the first time (whatever the watch cache has), then "not older than what we saw", or ""
-            for a quorum read when the server could not serve that.
-        limit: objects per page; 0 where a limit would send the server to etcd for what its cache has (as in client-go).
+        resource_version: "0" for the first list (any state of the watch cache); then the received version, for a list
+            that is not older; or "" for a quorum read, if the server could not serve that version.
+        limit: objects per page; 0 if a limit would make the server read etcd instead of its cache (as in client-go).
         reason: why, in a word: "initial", "expired", "failed watches", ...
     """
 
@@ -125,7 +125,7 @@ class ListStep:
 
 @dataclass(frozen=True, slots=True)
 class WatchStep:
-    """Watch now, from that version on, for so many seconds."""
+    """Watch now, from a version on, for a number of seconds."""
 
     resource_version: str
     timeout_seconds: int
@@ -133,7 +133,7 @@ class WatchStep:
 
 @dataclass(frozen=True, slots=True)
 class WaitStep:
-    """Wait, then ask for the next step; `error` is what we wait for to pass."""
+    """Wait, then get the next step; `error` is the failure that causes the wait."""
 
     seconds: float
     error: KinformerError | None
@@ -144,10 +144,10 @@ Step: TypeAlias = StreamStep | ListStep | WatchStep | WaitStep
 
 @dataclass(slots=True)
 class StreamingMemory:
-    """Whether a resource is listed by streaming; shared by all who list that resource from that server.
+    """The choice to list a resource by streaming or not; shared by all reflectors of that resource and server.
 
     Attributes:
-        off: why not, for people; "" when it is.
+        off: the reason not to stream, for people; "" if lists are streamed.
     """
 
     off: str = ""
@@ -159,14 +159,14 @@ class ReflectorMachine:
 
     Call `next_step`, carry the step out, and report its outcome with exactly one of `listed`, `list_failed`,
     `list_refused`, `stream_failed`, `watch_ended` and `watch_failed` (none for a `WaitStep`); report `progressed` as a
-    watch goes on. A stream that has reached its end bookmark is reported with `listed`, and is a watch from then on.
+    watch goes on. Report a stream that has reached its end bookmark with `listed`; it is a watch from then on.
 
     Args:
-        backoff: when to try again.
+        backoff: the pauses before retries.
         page_size: objects per page, 0 for no pages.
         watch_seconds: the shortest `timeoutSeconds` of a watch; the longest is twice that.
-        rng: spreads the watch timeouts, so that not all watches end together.
-        streaming: whether lists are streamed; by default they are not.
+        rng: spreads the watch timeouts, so that not all watches end at the same time.
+        streaming: the choice to stream lists; by default they are not streamed.
     """
 
     backoff: Backoff = field(default_factory=Backoff)
@@ -177,10 +177,10 @@ class ReflectorMachine:
     resource_version: str = ""
     """The version up to which everything was received; "" before the first list."""
     lists_have_versions: bool = False
-    """Whether a list with a version was taken. Then a list without one is a defect of an answer, not of the API."""
+    """True after a list with a version. A later list without one is then a faulty answer, not a property of the API."""
     well_after: float = SHORT_WATCH_SECONDS
-    """Seconds that a watch must be open before earlier failures count as over: longer than any watch that failed since
-    the last progress. So watches that always fail after some seconds are never well."""
+    """Seconds that a watch must be open to end a row of failures: more than any watch that failed since the last
+    progress. So watches that always fail after some seconds never end the row."""
     _list_failures: int = 0
     _watch_failures: int = 0
     _list_reason: str = "initial"
@@ -188,11 +188,11 @@ class ReflectorMachine:
     _paged_always: bool = False
     _unpaged: bool = False
     _expirations: int = 0
-    _brought: bool = False  # by the present watch
-    _barren: int = 0  # watches that brought nothing, since one did, or since the last list
-    _blind: float = 0.0  # seconds of such watches and the pauses after them
-    _took: float = 0.0  # seconds of the last of them
-    _malformed: int = 0  # watches that ended at a line that is no event, since the last list
+    _brought: bool = False  # True once the present watch made progress
+    _barren: int = 0  # watches without progress, since the last one with progress or the last list
+    _blind: float = 0.0  # seconds of barren watches and of the pauses after them
+    _took: float = 0.0  # seconds of the last barren watch
+    _malformed: int = 0  # watches that ended at a malformed line, since the last list
     _short_watches: int = 0
     _watch_timeout: float = 0.0
     _streams_failed: int = 0
@@ -201,9 +201,10 @@ class ReflectorMachine:
 
     @property
     def failures(self) -> int:
-        """Failures in a row. A list ends those of lists; those of watches end when a watch brings something or lives.
+        """Failures in a row, of lists and of watches.
 
-        A cache that is kept right by lists alone is not well, because it learns of a change late.
+        A successful list ends the row of lists. A watch that makes progress, or stays open long enough, ends the row of
+        watches. A cache that only lists keep right does not count as well, because it gets each change late.
         """
         return self._list_failures + self._watch_failures
 
@@ -222,7 +223,7 @@ class ReflectorMachine:
         return StreamStep("" if self._quorum else self.resource_version, timeout, self._list_reason)
 
     def watch_again(self) -> None:
-        """Make the next step a watch from where we are, at once; a list that is due stays due."""
+        """Make the next step a watch from the received version, at once; a list that is due stays due."""
         self._wait = None
 
     def relist(self, reason: str) -> None:
@@ -231,21 +232,21 @@ class ReflectorMachine:
         self._wait = None
 
     def is_older(self, resource_version: str) -> bool:
-        """Whether that version would take us back in time."""
+        """Return whether a version is older than the received one."""
         return version_number(resource_version) < version_number(self.resource_version)
 
     def refuses(self, resource_version: str) -> bool:
-        """Whether a list of that version must not be taken: another API server answered, which lags behind.
+        """Return whether to refuse a list of a version, because it comes from an API server that lags behind.
 
-        A quorum read is never refused: if it is older, then the cluster itself was restored from a backup. Nor is a
-        list without a version, as some aggregated APIs send it: it cannot be compared.
+        A quorum read is never refused: if it is older, the cluster was restored from a backup. A list without a
+        version, as some aggregated APIs send it, is not refused either: it cannot be compared.
         """
         return bool(resource_version) and not self._quorum and self.is_older(resource_version)
 
     def listed(self, resource_version: str, *, pages: int) -> None:
-        """Report that a list is queued; it had so many pages, 0 if it was streamed."""
+        """Report that a list is queued; `pages` is the number of its pages, 0 if it was streamed."""
         if pages > 1 and self._list_version() == "0":
-            # The watch cache is off: it would have answered "0" in one piece. So a limit costs nothing.
+            # The watch cache is off: with it, the server answers "0" in one page. So a limit costs nothing.
             self._paged_always = True
         self.resource_version = resource_version
         self.lists_have_versions = self.lists_have_versions or bool(resource_version)
@@ -259,34 +260,34 @@ class ReflectorMachine:
         self._malformed = 0
         if not pages:
             self._streams_failed = 0
-            self._brought = True  # the stream goes on as a watch, which has brought the whole list
+            self._brought = True  # the stream goes on as a watch, and the whole list is its progress
 
     def list_refused(self, error: KinformerError) -> None:
-        """The list was older than what the cache has; the next one is a quorum read, which cannot be."""
+        """Report that a list was older than the received version; the next one is a quorum read, so never stale."""
         self._quorum = True
         self._list_failures += 1
         self._pause(error)
 
     def list_failed(self, error: KinformerError, *, pages: int = 0) -> None:
-        """Report that the list failed, after so many pages."""
+        """Report that the list failed after `pages` pages."""
         self._list_failures += 1
         if isinstance(error, ExpiredError) and pages and not self._unpaged:
-            # The continue token outlived the server's history: ask for the whole in one piece (as client-go does).
+            # The continue token is older than the server's history: list without pages (as client-go does).
             self._unpaged = True
             return
         if isinstance(error, ExpiredError | ResourceVersionTooLargeError) and self._list_version() != "":
-            # This server cannot serve that version. It can always serve its newest, so ask for that at once.
+            # This server cannot serve that version. It can always serve its newest, so request that at once.
             self._quorum = True
             return
         self._pause(error)
 
     def stream_failed(self, error: KinformerError, *, opened: bool, hung: bool = False) -> None:
-        """A streaming list came to nothing.
+        """Report that a streaming list failed.
 
         Args:
-            error: why.
-            opened: the server had agreed to it.
-            hung: nothing new came for longer than may be, and no end bookmark.
+            error: the failure.
+            opened: the server had accepted the request.
+            hung: no new object and no end bookmark came within the stream deadline.
         """
         self._list_failures += 1
         if (
@@ -297,28 +298,28 @@ class ReflectorMachine:
             self._quorum = True
             return
         if hung or (not opened and isinstance(error, _NOT_OFFERED)):
-            # A server without streaming lists refuses in many ways; an old one ignores the parameter, and never sends
+            # A server without streaming lists refuses in many ways. An old one ignores the parameter, and never sends
             # the bookmark.
             self.streaming.off = str(error)
             return
         if isinstance(error, ForbiddenError) and not opened:
-            # Perhaps only watching is forbidden.
+            # Perhaps RBAC forbids only watches.
             self._by_pages = True
             return
         if opened or not isinstance(error, _NOT_OF_STREAMING):
             self._streams_failed += 1
-            # Whatever ails watches may leave lists working.
+            # Lists may work although watches fail.
             self._by_pages = True
             if self._streams_failed >= STREAM_ATTEMPTS:
                 self.streaming.off = str(error)
                 return
         elif self._list_failures > 1:
-            # Lists would have failed as well, if this error is not of watches alone.
+            # It failed twice with an error that is not specific to streams; a list shows whether only watches fail.
             self._by_pages = True
         self._pause(error)
 
     def progressed(self, resource_version: str) -> None:
-        """Report that the watch brought events or a bookmark, which are queued. Old news is no progress."""
+        """Report that events or a bookmark of the watch are queued. A version already received is no progress."""
         if resource_version:
             if resource_version == self.resource_version or self.is_older(resource_version):
                 return
@@ -330,7 +331,7 @@ class ReflectorMachine:
         self._barren = 0
         self._blind = 0.0
         self.well_after = SHORT_WATCH_SECONDS
-        # Streams that end at once but bring something are slowed down a little, not ever more.
+        # Short watches with progress wait for a short pause that does not grow.
         self._short_watches = min(self._short_watches, 1)
 
     def watch_ended(self, *, lasted: float, opening: float = 0.0) -> KinformerError | None:
@@ -341,16 +342,16 @@ class ReflectorMachine:
             opening: seconds from the request to the answer.
 
         Returns:
-            The failure, when watches end early again and again and bring nothing.
+            The failure, if several watches in a row ended early and without progress; else `None`.
         """
         if lasted >= self._watch_timeout - 1:
-            # Its full time. Perhaps it brought nothing because nothing changed.
+            # It lasted its full time. Without events, perhaps nothing changed.
             self._watch_failures = self._short_watches = self._expirations = 0
             return None
         if self._brought:
             self._short_watches = self._short_watches + 1 if lasted < SHORT_WATCH_SECONDS else 0
             if self._short_watches > 1:
-                # Not a failure, and yet a reason not to hurry.
+                # This is no failure, but the next watch waits.
                 self._wait = WaitStep(self.backoff.delay(self._short_watches - 1), None)
             return None
         self._was_barren(lasted, opening)
@@ -372,7 +373,7 @@ class ReflectorMachine:
         return error
 
     def watch_failed(self, error: KinformerError, *, lasted: float, opening: float = 0.0) -> None:
-        """Report that the watch was refused (it lasted 0 s then), reported an error, or broke."""
+        """Report that the watch was refused (then it lasted 0 s), sent an ERROR event, or broke."""
         is_new_row = lasted >= self.well_after
         if not self._brought:
             self._was_barren(lasted, opening)
@@ -386,7 +387,7 @@ class ReflectorMachine:
                 self._pause(error)
             return
         if isinstance(error, TransportTimeoutError) and lasted >= SHORT_WATCH_SECONDS:
-            # It was open and fell silent. The next one may well work, and a longer pause helps nobody.
+            # It was open and went silent. The next one may work, and a longer pause does not help.
             if self.failures == 0:
                 self._watch_failures = 1
                 self._list_if_due()
@@ -403,7 +404,7 @@ class ReflectorMachine:
             self._list_if_due(error, pause)
 
     def _was_barren(self, lasted: float, opening: float) -> None:
-        """Count a watch that brought nothing, however long it lasted."""
+        """Count a watch without progress, of any duration."""
         self._barren += 1
         if lasted < LIVED_SECONDS:
             self._took = opening + lasted
@@ -411,9 +412,9 @@ class ReflectorMachine:
             self.well_after = max(self.well_after, lasted + SHORT_WATCH_SECONDS)
 
     def _list_if_due(self, error: KinformerError | None = None, pause: float = 0.0) -> None:
-        """Make the next step a list, when watches have not brought anything for too long."""
+        """Make the next step a list, if watches have made no progress for too long."""
         if isinstance(error, TooManyRequestsError | ConnectError):
-            # The whole server has too much to do, or is away: no list before it is needed (client-go, too, watches on).
+            # The whole server is overloaded or gone: do not list before it is necessary (client-go also only watches).
             due = self._blind + max(pause, self._took) >= LIST_WITHIN_SECONDS
         else:
             due = self._barren >= WATCHES_BEFORE_LIST or self._blind >= BLIND_SECONDS
@@ -425,13 +426,13 @@ class ReflectorMachine:
         self._by_pages = True  # a streaming list is a watch, too
 
     def _pause(self, error: KinformerError) -> float:
-        """Wait before the next step; return the seconds."""
+        """Make the next step a wait; return its seconds."""
         seconds = self.backoff.delay(self.failures)
         if isinstance(error, NotFoundError):
-            # The resource is not there. It may come (a CRD posted later), but not within the second.
+            # The resource does not exist. It may exist later (a CRD that is created), but hardly within a second.
             seconds = max(seconds, self.backoff.maximum * (1 - self.backoff.jitter * self.rng.random()))
         if not self._list_failures:
-            # As far as is known, lists work.
+            # No list has failed since the last success, so lists seem to work.
             seconds = min(seconds, max(LIST_WITHIN_SECONDS - self._blind, self.backoff.initial))
         if isinstance(error, ApiError) and error.retry_after is not None:
             seconds = max(seconds, min(error.retry_after, MAX_RETRY_AFTER))
@@ -450,7 +451,7 @@ class ReflectorMachine:
 
 _NOT_OFFERED: Final = (BadRequestError, InvalidError, MethodNotAllowedError, UnsupportedMediaTypeError)
 
-# These say nothing of whether the server can stream lists: a page would not have fared better.
+# These do not show whether the server can stream lists: a list by pages would have failed, too.
 _NOT_OF_STREAMING: Final = (
     ConfigError,
     ConnectError,
@@ -464,5 +465,5 @@ _NOT_OF_STREAMING: Final = (
 
 
 def _needs_list(error: KinformerError) -> bool:
-    """Whether watching again with the same version is pointless."""
+    """Return whether another watch with the same version would fail again."""
     return isinstance(error, NotFoundError | BadRequestError | InvalidError | ProtocolError)

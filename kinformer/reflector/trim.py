@@ -54,7 +54,7 @@ class Trim:
         return left
 
     def _cut_fields(self, obj: KubeObject) -> KubeObject:
-        """Cut annotations out; the metadata is taken apart for that."""
+        """Return the object without the annotations to cut; this decodes the fields of the metadata."""
         fields = _decode_fields(obj.raw)
         metadata = _decode_fields(fields["metadata"])
         annotations = _decode_fields(metadata["annotations"])
@@ -67,11 +67,11 @@ class Trim:
 
 
 def _without_managed_fields(obj: KubeObject) -> KubeObject:
-    """The object without `metadata.managedFields`, cut out of the bytes.
+    """Return the object without `metadata.managedFields`, cut out of the bytes.
 
-    In the usual spelling they are one list with no other list in it, so its end is the next bracket. That it is, and
-    that the list is a field of the metadata and of nothing else, shows when the text before it and the list itself are
-    decoded: each must be JSON, and the metadata must be what the cut opens.
+    In the usual spelling, the field is one list that contains no other list, so it ends at the next bracket. Two checks
+    prove that, and that the field belongs to the metadata. The list itself must be valid JSON. The text before it,
+    closed with two braces, must be valid JSON whose last field is `metadata`.
     """
     raw = obj.raw
     at = raw.find(_OPENING)
@@ -89,7 +89,7 @@ def _without_managed_fields(obj: KubeObject) -> KubeObject:
     if name != "metadata" or not before.endswith(bytes(fields[name]) + b"}"):
         return _without_field(obj)
     left = _remade(obj, raw[:at] + raw[end:])
-    # The field is there twice, or it is one of the spec, too. No API server writes the former.
+    # The metadata has the field twice (no API server writes that), or the spec has a field of that name, too.
     rest = raw.find(b',"spec":', end)
     if raw.find(b'"managedFields"', end, len(raw) if rest < 0 else rest) >= 0:
         return _without_field(left)
@@ -97,7 +97,7 @@ def _without_managed_fields(obj: KubeObject) -> KubeObject:
 
 
 def _without_field(obj: KubeObject) -> KubeObject:
-    """The same in any spelling: the metadata is taken apart for that."""
+    """Return the object without `metadata.managedFields`, in any spelling: decode the metadata to find the field."""
     fields = _decode_fields(obj.raw)
     metadata = _decode_fields(fields["metadata"])
     if metadata.pop("managedFields", None) is None:
@@ -107,7 +107,7 @@ def _without_field(obj: KubeObject) -> KubeObject:
 
 
 def _remade(obj: KubeObject, raw: bytes) -> KubeObject:
-    """An object of other bytes with the same head; its places are found anew, so that nothing holds the old bytes."""
+    """Return the object with other bytes; decode its head anew, so that nothing keeps the old bytes in memory."""
     envelope = decode_head(raw)
     return KubeObject(raw, envelope.metadata, obj.resource, obj.key, envelope)
 

@@ -1,7 +1,7 @@
-"""zstd with a dictionary made of the very kind of objects that is to be compressed.
+"""zstd with a dictionary made of the same kind of objects that it compresses.
 
-A dictionary here is a few whole objects, and statistics of more of them. Pods of 8.9 KB come to 450 bytes with four of
-them, made in 4 ms; what zstd's own training selects in 50 to 140 ms comes to 490 (docs/design/0006).
+A dictionary contains a few whole objects, and statistics of more objects. With four pods in it, made in 4 ms, a pod of
+8.9 KB takes 450 bytes. With zstd's own training, which takes 50 to 140 ms, it takes 490 bytes (docs/design/0006).
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 __all__ = ["Dictionary", "make_dictionary", "require_zstd"]
 
 LEVEL: Final = 3
-"""Level 6 takes three times as long and comes to 2 % less."""
+"""Level 6 takes three times as long, for a size 2 % smaller."""
 
 CONTENT_BYTES: Final = 48 << 10
-"""How much of whole objects goes into a dictionary. Twice as much makes pods no smaller."""
+"""Maximum size of the whole objects in a dictionary. Twice as much makes pods no smaller."""
 
 _SAMPLE_BYTES: Final = 256 << 10
-"""How much the statistics are made of: 2 ms of work."""
+"""Maximum size of the objects used for the statistics: they take 2 ms of work."""
 
 _CUT: Final = 16 << 10
-"""No object has more than this of the dictionary."""
+"""Maximum size of one object in the dictionary."""
 
 _STATISTICS_BYTES: Final = 4 << 10
 
 
 def require_zstd() -> Any:
-    """The module that speaks zstd: of the standard library from Python 3.14 on, before it a package.
+    """Return the zstd module: the standard library's from Python 3.14 on, else the package `backports.zstd`.
 
     Raises:
         MissingDependencyError: it is not installed.
@@ -48,14 +48,14 @@ def require_zstd() -> Any:
 
 
 class Dictionary:
-    """Compresses and decompresses. Only it can decompress its frames: keep it as long as them.
+    """Compresses and decompresses. No other dictionary can decompress its frames, so keep it as long as them.
 
     `decompress` may be called from any number of threads at once, `compress` from one at a time.
 
     Args:
-        zstd: the module.
-        zstd_dict: the dictionary, as the module has it.
-        generation: how many there were before it, and itself.
+        zstd: the zstd module.
+        zstd_dict: the dictionary as an object of that module.
+        generation: its number; the first dictionary of a cache has 1.
     """
 
     __slots__ = ("_compressor", "_decompressor", "_new_compressor", "_zstd_dict", "generation", "size")
@@ -65,7 +65,7 @@ class Dictionary:
         self.size = len(zstd_dict)
         self._zstd_dict = zstd_dict
         parameter = zstd.CompressionParameter
-        # A frame says neither which dictionary it needs, which its holder knows, nor its own checksum.
+        # A frame contains no ID of its dictionary, because its holder has a reference to it, and no checksum.
         options = {parameter.compression_level: LEVEL, parameter.checksum_flag: 0, parameter.dict_id_flag: 0}
         self._new_compressor = functools.partial(
             zstd.ZstdCompressor, options=options, zstd_dict=zstd_dict.as_digested_dict
@@ -74,13 +74,13 @@ class Dictionary:
         self._decompressor = zstd.ZstdDecompressor
 
     def compress(self, raw: bytes) -> bytes:
-        """A frame of its own."""
+        """Return the bytes as one compressed frame."""
         compressor = self._compressor
         try:
             compressor.set_pledged_input_size(len(raw))
             frame: bytes = compressor.compress(raw, compressor.FLUSH_FRAME)
         except BaseException:
-            # Out of memory, say, in the middle of a frame: the next one must not become a part of it.
+            # For example, memory ran out in the middle of a frame. The next frame must not become a part of it.
             self._compressor = self._new_compressor()
             raise
         return frame
@@ -91,11 +91,11 @@ class Dictionary:
         Raises:
             ValueError: this is no frame of this dictionary.
         """
-        # A new one each time: one that is used by two threads at once would mix their objects up.
+        # A new decompressor each time: two threads that share one would mix up their objects.
         decompressor = self._decompressor(self._zstd_dict)
         try:
             raw: bytes = decompressor.decompress(frame)
-        except Exception as error:  # the module's ZstdError is not known here by name
+        except Exception as error:  # ZstdError is in the module, which is not imported here
             msg = f"{type(error).__name__}: {error}"
             raise ValueError(msg) from error
         if not decompressor.eof:
@@ -105,7 +105,7 @@ class Dictionary:
 
 
 def make_dictionary(samples: Sequence[bytes], generation: int) -> Dictionary:
-    """A dictionary for objects like these; takes some 3 ms, however many there are.
+    """Return a dictionary for objects like the samples; takes about 3 ms for any number of samples.
 
     Args:
         samples: objects as JSON, at least one.
@@ -120,13 +120,13 @@ def make_dictionary(samples: Sequence[bytes], generation: int) -> Dictionary:
     try:
         finished = zstd.finalize_dict(known, _spread(samples, _SAMPLE_BYTES), len(content) + _STATISTICS_BYTES, LEVEL)
     except (zstd.ZstdError, ValueError):
-        # Too little to make statistics of, or nothing that could be compressed: the text alone helps as well.
+        # The samples are too small for statistics, or cannot be compressed. The content alone also works.
         finished = known
     return Dictionary(zstd, finished, generation)
 
 
 def _spread(samples: Sequence[bytes], limit: int) -> list[bytes]:
-    """Some of the samples, from all over, of not much more than so many bytes in all."""
+    """Return evenly spread samples, with a total size of about `limit` bytes."""
     mean = sum(min(len(sample), _CUT) for sample in samples) / len(samples)
     count = max(1, min(len(samples), int(limit / max(mean, 1))))
     step = len(samples) / count

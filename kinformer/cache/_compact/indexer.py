@@ -1,10 +1,10 @@
 """`storage="compact"`: the cache with its objects compressed.
 
-Objects are held as they came until there are enough of them to make a dictionary of. From then on each is compressed
-as it arrives, and the objects before it are compressed in the background, in slices. When the objects have become
-others than those the dictionary was made of, or many more, a new one is tried; if it is clearly better, everything is
-moved over to it, also in slices. An object always knows the dictionary it can be read with, so nothing has to wait for
-that, and an old dictionary goes when the last view that needs it has gone.
+Objects are held uncompressed until there are enough of them to make a dictionary. From then on each object is
+compressed as it arrives, and the earlier objects are compressed in the background, in slices. When the cache has grown
+much, or new objects compress badly, a new dictionary is tried. If it is clearly better, all objects are compressed
+again with it, also in slices. Each object has a reference to its dictionary, so reads do not wait for that, and an old
+dictionary is freed with the last view that needs it.
 """
 
 from __future__ import annotations
@@ -42,16 +42,17 @@ _LONGEST_WAIT: Final = 1 << 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompactPolicy:
-    """The moments of compression. The defaults are measured (docs/design/0006); tests have others, to see it happen.
+    """The limits at which dictionaries are made. The defaults are measured (docs/design/0006); tests use smaller ones.
 
     Attributes:
-        first_bytes: make the first dictionary when so many bytes of JSON are held uncompressed. What works with a
-            dictionary takes 0.7 MB: for less than that, none is worth it.
-        look_every: see whether a new dictionary is due after so many compressions.
-        growth: it is when the cache has so many times as many objects as when the last one was made.
-        decay: it is when new objects compress so many times worse than the first ones did.
-        gain: take a new one if it makes a sample of the cache smaller than this part of its size with the present one.
-        worth: hold an object compressed if it is smaller than this, of its JSON.
+        first_bytes: make the first dictionary when this many bytes of JSON are held uncompressed. Working with a
+            dictionary takes 0.7 MB, so a smaller cache would save nothing.
+        look_every: check after this many compressions whether a new dictionary is due.
+        growth: a new dictionary is due when the number of objects has grown by this factor since the last one.
+        decay: a new dictionary is due when new objects compress this many times worse than the first ones.
+        gain: use a new dictionary if it compresses a sample of the cache to less than this fraction of its size with
+            the present one.
+        worth: hold an object compressed if that takes at most this fraction of its JSON.
     """
 
     first_bytes: int = 1 << 20
@@ -63,12 +64,12 @@ class CompactPolicy:
 
 
 class CompactIndexer(InformerIndexer):
-    """An `Indexer` that holds objects compressed; it hands out the same objects at the same moments.
+    """An `Indexer` that holds objects compressed; its reads return the same objects as those of an `Indexer`.
 
     Args:
         indexers: see `Indexer`.
         on_error: see `Indexer`.
-        policy: when dictionaries are made.
+        policy: the limits at which dictionaries are made.
 
     Raises:
         MissingDependencyError: there is no zstd; `pip install 'kinformer[compact]'`.
@@ -109,7 +110,7 @@ class CompactIndexer(InformerIndexer):
         self._generation = 0
         self._trials = 0
         self._stored_bytes = 0
-        # Of a first list, which comes into the cache only when all of it is there: what to make a dictionary of.
+        # Objects of the first list, to make a dictionary of: a list enters the cache only when it is complete.
         self._arrived: list[KubeObject] = []
         self._arrived_bytes = 0
         self._kept = 0
@@ -136,7 +137,7 @@ class CompactIndexer(InformerIndexer):
         )
 
     def pack(self, obj: KubeObject) -> KubeObject:
-        """The object as it would be stored: for lists, which are held as a whole before they come into the cache."""
+        """Return an object in its stored form. Lists need it: they are held as a whole before they enter the cache."""
         if type(obj) is PackedObject:
             return obj
         packed = self._pack(obj, None)
@@ -159,17 +160,17 @@ class CompactIndexer(InformerIndexer):
                     await time_slice.begin()
             if self._list_has_come:
                 self._list_has_come = False
-                # Handlers are still at work on it.
+                # Handlers still process the list.
                 await asyncio.sleep(_SETTLING_SECONDS)
             give_back_free_memory()
 
     def list_has_come(self) -> None:
-        """Note that a whole list is in the cache, and that the memory it took on the way is free, or will be soon."""
+        """Note that a whole list is in the cache, so its temporary memory is free now or soon."""
         self._list_has_come = True
         self._wakeup.set()
 
     def work(self) -> Iterator[None]:
-        """Do the work that is due now, in steps of a millisecond or two; between them the cache may change."""
+        """Do the work that is due, in steps of one or two milliseconds; the cache may change between the steps."""
         if not self._due:
             return
         self._due = False
@@ -181,7 +182,7 @@ class CompactIndexer(InformerIndexer):
                 return
             yield
             self._trials += 1
-            # A sample that is in the dictionary says nothing about the others.
+            # Compare with samples that are not in the dictionary; those in it compress too well.
             self._take(make_dictionary(samples[::2], 1), samples[1::2] or samples)
         else:
             self._made_of = len(self._objects)
@@ -195,7 +196,7 @@ class CompactIndexer(InformerIndexer):
             now = _compressed(before, rest)
             self._trials += 1
             if size >= now * self._policy.gain:
-                # It is the objects that have changed, not what the dictionary does for them. Ask again later.
+                # A new dictionary does not help with these objects. Check again later.
                 self._ratio_at_first = max(self._ratio, self._ratio_at_first)
                 self._wait = min(self._wait * 2, _LONGEST_WAIT)
                 return
@@ -214,7 +215,7 @@ class CompactIndexer(InformerIndexer):
         self._ratio = self._ratio_at_first = _compressed(dictionary, some) / max(sum(map(len, some)), 1)
 
     def _move_over(self) -> Iterator[None]:
-        """Compress all other objects with the present dictionary; keys keep their places."""
+        """Compress all other objects with the present dictionary; the order of keys stays the same."""
         objects = self._objects
         dictionary = self._dictionary
         assert dictionary is not None
@@ -230,7 +231,7 @@ class CompactIndexer(InformerIndexer):
                 yield
 
     def _samples(self) -> list[bytes]:
-        """Objects from all over the cache, as JSON; of the large ones the beginning."""
+        """Return evenly spread objects of the cache as JSON, large ones cut to `_SAMPLE_CUT`."""
         stored = [*self._objects.values()]
         mean = self._json_bytes // max(len(stored), 1)
         step = max(1, len(stored) // max(4, min(_SAMPLES, _SAMPLES_BYTES // max(mean, 1))))
@@ -245,7 +246,7 @@ class CompactIndexer(InformerIndexer):
             if self._dictionary is None and self._json_bytes + len(stored.raw) >= self._policy.first_bytes:
                 self._now_due()
         if self._arrived:
-            # The list is coming into the cache: from now on the cache itself is what a dictionary is made of.
+            # The list enters the cache: from now on dictionaries are made of the cache itself.
             self._arrived, self._arrived_bytes = [], 0
         self._stored_bytes += _size(stored)
         self._json_bytes += self._json_size(stored)
@@ -265,7 +266,7 @@ class CompactIndexer(InformerIndexer):
         return len(stored.raw)
 
     def _pack(self, obj: KubeObject, before: KubeObject | None) -> KubeObject:
-        """As small as can be: the head shared with others, the rest compressed."""
+        """Return the smallest form of an object: a head that shares values with others, and compressed JSON."""
         raw = obj.raw
         head = self._heads.shared(obj, before)
         key = type(obj.key)(head.namespace, head.name) if before is None else before.key
@@ -313,5 +314,5 @@ def _size(stored: KubeObject) -> int:
 
 
 def _compressed(dictionary: Dictionary, raws: Sequence[bytes]) -> int:
-    """Return the length of all of these when they are compressed."""
+    """Return the total compressed size of some objects."""
     return sum(len(dictionary.compress(raw)) for raw in raws)

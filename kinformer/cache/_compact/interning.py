@@ -1,7 +1,7 @@
 """Sharing of values that the heads of many objects have in common.
 
-Equal sets of labels are one already when they are decoded (`objects`). Here are the namespaces, and what a new state of
-an object has in common with the one before it.
+Decoding already makes equal sets of labels one object (`objects`). This module shares the namespaces, and the values
+that a new state of an object has in common with the state before it.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class HeadSharing:
         return len(self._namespaces)
 
     def shared(self, obj: KubeObject, before: KubeObject | None) -> Metadata:
-        """A head equal to the object's.
+        """Return a head equal to the object's, with shared values.
 
         Args:
             obj: the object.
-            before: an earlier state of it; its key is to be the object's.
+            before: its earlier state, if there is one, whose key the object also gets.
         """
         head = obj.metadata
         labels = head.labels
@@ -55,7 +55,7 @@ class HeadSharing:
 
 
 def _head(like: Metadata, name: str, namespace: str, uid: str, labels: dict[str, str] | None) -> Metadata:
-    """The head with some of its fields replaced. The place of the annotations would keep the whole JSON alive."""
+    """Return a head with some fields replaced. Annotations are left unset: they would keep all JSON in memory."""
     return Metadata(
         name,
         namespace,

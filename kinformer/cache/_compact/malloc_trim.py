@@ -1,8 +1,8 @@
-"""Giving memory that was freed back to the system.
+"""Return of free memory to the system (`malloc_trim`).
 
-glibc gives back free memory at the end of the heap, and keeps free memory between blocks that are in use. When a list
-has come in, its pages lay among the objects that were made of them: a cache of 20,000 compressed pods took
-40 % more memory than its objects. To give that back takes less than a millisecond (docs/design/0006).
+glibc returns free memory at the end of the heap, but keeps free memory between blocks in use. The pages of a list lie
+between the objects made of them. So after a list, a cache of 20,000 compressed pods took 40 % more memory than its
+objects. Returning that memory takes less than a millisecond (docs/design/0006).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["give_back_free_memory"]
 
 
 def give_back_free_memory() -> None:
-    """Give back what can be given; where the C library has no such call, do nothing."""
+    """Return free memory to the system; do nothing if the C library has no such call."""
     _trim()(0)
 
 

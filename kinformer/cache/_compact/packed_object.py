@@ -1,4 +1,4 @@
-"""A view of an object of which the compressed form is held."""
+"""A view of an object that is held compressed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["PackedObject"]
 class PackedObject(KubeObject, eq=False, gc=False):
     """A `KubeObject` that is decompressed when more than its head is read, once per view.
 
-    It is what every view is: the state of its object at one moment, whatever the cache does afterwards. The stored one
-    is never read itself, so it stays small.
+    Like every view it is the state of its object at one moment; later changes of the cache do not affect it. Reads
+    never use the stored object itself, so it stays small.
     """
 
-    # The field `raw` of a KubeObject holds the frame here; `_source` the dictionary, and from the first read on the
-    # JSON. One assignment changes it, so two threads that read one view do so twice at worst.
+    # The field `raw` of a KubeObject holds the frame here. `_source` holds the dictionary, and from the first read on
+    # the JSON. One assignment changes it, so two threads that read one view at worst decompress it twice.
     _source: Dictionary | bytes | None = None
 
     if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class PackedObject(KubeObject, eq=False, gc=False):
         return None if isinstance(source, bytes) else source
 
     def unpacked(self) -> bytes:
-        """The JSON, decompressed for the caller alone: the view stays as small as it is.
+        """Return the JSON, decompressed for the caller alone: the view stays compressed.
 
         Raises:
             DecodeError: the compressed form is damaged.
@@ -77,8 +77,8 @@ class PackedObject(KubeObject, eq=False, gc=False):
             msg = f"its compressed form in the cache is damaged: {error}; relist the informer"
             raise DecodeError(msg, key=str(self.key), resource=self.resource.full_name) from error
 
-    def view(self) -> KubeObject:  # type: ignore[override]  # of a view that has been read, a plain one
-        """Another view of the same object, with nothing decompressed that was not already."""
+    def view(self) -> KubeObject:  # type: ignore[override]  # a plain object, if this view is decompressed
+        """Return another view of the same object, without decompressing it."""
         source = self._source
         if type(source) is bytes:
             return KubeObject(source, self.metadata, self.resource, self.key, self.places)
