@@ -1,4 +1,4 @@
-"""The terms of a scope: which namespaces, which labels and fields; and the parts that a scope is watched by. Pure.
+"""The terms of a scope (namespaces, labels, fields), and its parts: the lists and watches that cover it. Pure.
 
 A scope is a union of terms. A term whose namespaces are known is watched by one part per namespace. A term with a glob
 or with labels of namespaces is watched by one part per namespace that matches at the moment.
@@ -26,7 +26,7 @@ ALL_FIELDS: Final = FieldSelector()
 
 @dataclass(frozen=True, slots=True)
 class NamespaceRule:
-    """Which namespaces a term covers. All of its conditions must hold.
+    """The namespaces that a term covers. All of its conditions must hold.
 
     Attributes:
         name: the only namespace; "" for any.
@@ -152,7 +152,7 @@ class ScopePart:
 
 
 def parts_of(terms: Iterable[ScopeTerm], namespaces: Mapping[str, Mapping[str, str]] | None) -> frozenset[ScopePart]:
-    """Return the parts that a union of terms is watched by: none of them lies within another.
+    """Return the parts that cover a union of terms: none of them lies within another.
 
     Args:
         terms: the terms.

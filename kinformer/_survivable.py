@@ -1,4 +1,4 @@
-"""Exceptions of foreign code: which ones the calling task must survive, and their text."""
+"""Exceptions of foreign code: the ones that the calling task must survive, and their text."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ class AlreadyStartedError(LifecycleError):
 
 
 class WrongLoopError(LifecycleError):
-    """A call in another event loop than the one that the informer runs in."""
+    """A call came from another event loop than the one that the informer runs in."""
 
 
 class NotStartedError(LifecycleError):
@@ -290,13 +290,13 @@ class MalformedStreamError(StreamBrokenError):
 
 
 class ProtocolError(TransportError):
-    """The answer is of another kind than asked for: HTML from a proxy, a Table, a list without items."""
+    """The answer is not of the requested kind: HTML from a proxy, a Table, a list without items."""
 
 
 class UnexpectedError(KinformerError):
-    """Something raised that must not: a callback, a custom source of objects, or a part of kinformer (a defect).
+    """An unexpected exception of a callback, a custom source of objects, or a part of kinformer (a defect).
 
-    `__cause__` is the exception. What raised is tried again, or left out; nothing ends by it.
+    `__cause__` is the exception. The failed step is retried or left out; the informer goes on.
     """
 
 
@@ -309,7 +309,7 @@ class ApiError(KinformerError):
         message: the server's message.
         details: the Status's `details`, decoded; empty when there are none.
         retry_after: seconds that the server asks us to wait (`Retry-After` or `details.retryAfterSeconds`), at most
-            `MAX_RETRY_AFTER`; `None` where it does not ask.
+            `MAX_RETRY_AFTER`; `None` if it does not ask.
     """
 
     def __init__(
@@ -425,8 +425,8 @@ class ResourceVersionTooLargeError(ServerTimeoutError):
 
 
 MAX_RETRY_AFTER: Final = 60.0
-"""Seconds that a server's wish for patience is obeyed at most. API servers ask for 1 to 10 seconds; with no bound, one
-answer of a broken proxy ("Retry-After: 999999999") would stop an informer for 31 years."""
+"""Maximum wait in seconds that a server can request. API servers request 1 to 10 seconds. Without a bound, one answer
+of a broken proxy ("Retry-After: 999999999") would stop an informer for 31 years."""
 
 _FIELD_CONFLICT: Final = "FieldManagerConflict"
 
@@ -456,7 +456,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 
 
 def _seconds(value: object) -> float | None:
-    """A number of seconds in a Status, from 0 to `MAX_RETRY_AFTER`; `None` for anything else."""
+    """Return a number of seconds in a Status, from 0 to `MAX_RETRY_AFTER`; `None` for any other value."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         return None
     return float(min(max(value, 0), MAX_RETRY_AFTER))
@@ -475,7 +475,7 @@ def api_error(
     Args:
         status: the HTTP status code, or the `code` of a Status inside a stream.
         body: the decoded Status, if the answer was one.
-        text: the answer's text when it was no Status; at most 200 characters of it are shown.
+        text: the answer's text if it was no Status; the message shows at most 200 characters of it.
         retry_after: seconds from the `Retry-After` header; else `details.retryAfterSeconds` is taken.
         doing: the refused action, for the message.
     """

@@ -1,15 +1,15 @@
-"""Filters (predicates): which events bring work. They distinguish the kinds of events.
+"""Filters (predicates) select the events that cause work. They distinguish the kinds of events.
 
     Controller("web", reconcile).watches(deployments, filter=generation_changed | labels_changed)
     Controller("dns", reconcile).watches(services, filter=matches("app=dns") & ~annotations_changed)
 
-A filter answers yes, no, or "no opinion": whether labels have changed is a question about updates, and a deletion is
-no update. An event on which no filter has an opinion passes. So a deletion always passes, however filters are combined
-and negated, and so does the update with which a deletion begins (an object that has finalizers stays, with a
-`deletionTimestamp`, until they are done): a controller that missed it would never clean up.
+A filter answers yes, no, or "no opinion": `labels_changed`, for example, has an opinion on updates only. An event on
+which no filter has an opinion passes. So a deletion passes every combination and negation of filters. The update with
+which a deletion begins also always passes (an object with finalizers stays, with a `deletionTimestamp`, until they are
+done): a controller that missed it would never clean up.
 
-Combining follows from that (Kleene's logic, with "no opinion" for "unknown"): `&` refuses an event that one side
-refuses, `|` one that both refuse, and `~` swaps yes and no and leaves "no opinion" alone.
+Combinations follow Kleene's logic, with "no opinion" for "unknown". `&` refuses an event that one side refuses. `|`
+refuses an event that both sides refuse. `~` swaps yes and no, and keeps "no opinion".
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ __all__ = [
 ]
 
 Answer: TypeAlias = bool | None
-"""Whether an event counts; `None`: no opinion."""
+"""True if an event passes, false if it does not; `None` for no opinion."""
 
 
 class EventFilter:
     """A filter that can be combined with others by `&`, `|` and `~`.
 
-    Called with an event it returns whether the event counts. A deletion does, always.
+    A call with an event returns whether the event passes. A deletion always passes.
 
     Args:
-        answer: from an event to `True`, `False`, or `None` for an event it has no opinion on. It is not asked about
-            deletions, nor about updates with which a deletion begins.
+        answer: takes an event and returns `True`, `False`, or `None` for no opinion. It is not called for deletions,
+            nor for updates with which a deletion begins.
         name: the text of `repr`.
     """
 
@@ -63,11 +63,11 @@ class EventFilter:
         return self._name
 
     def __call__(self, event: Event) -> bool:
-        """Return whether the event counts."""
+        """Return whether the event passes."""
         return self.answer(event) is not False
 
     def answer(self, event: Event) -> Answer:
-        """Yes, no, or no opinion."""
+        """Return yes, no, or no opinion (`None`)."""
         if isinstance(event, Deleted) or (isinstance(event, Updated) and _deletion_begins(event)):
             return None
         return self._answer(event)
@@ -107,7 +107,7 @@ def _deletion_begins(event: Updated) -> bool:
 
 
 def _of_updates(changed: Callable[[KubeObject, KubeObject], Answer], name: str) -> EventFilter:
-    """A filter with an opinion on updates only."""
+    """Return a filter with an opinion on updates only."""
     return EventFilter(lambda event: changed(event.old, event.new) if isinstance(event, Updated) else None, name)
 
 
@@ -129,49 +129,50 @@ def _part_changed(path: str | Sequence[str | int]) -> Callable[[KubeObject, Kube
 
 
 generation_changed: Final = _of_updates(_generation_changed, "generation_changed")
-"""Updates of the desired state (`metadata.generation`), and not of the status. It has no opinion on resources without a
-generation, so that their updates pass (controller-runtime's GenerationChangedPredicate swallows those)."""
+"""Passes updates of the desired state (`metadata.generation`), not of the status. It has no opinion on resources
+without a generation, so their updates pass (controller-runtime's GenerationChangedPredicate drops them)."""
 
 resource_version_changed: Final = _of_updates(
     lambda old, new: old.resource_version != new.resource_version, "resource_version_changed"
 )
-"""Updates that changed something: not resyncs."""
+"""Passes updates that changed something: not resyncs."""
 
 labels_changed: Final = _of_updates(
-    # Equal labels are one object nearly always.
+    # Equal sets of labels are nearly always one object.
     lambda old, new: old.metadata.labels is not new.metadata.labels and old.labels != new.labels,
     "labels_changed",
 )
-"""Updates that changed `metadata.labels`."""
+"""Passes updates that changed `metadata.labels`."""
 
 annotations_changed: Final = _of_updates(
     lambda old, new: not _same_version(old, new) and not new.has_annotations_of(old), "annotations_changed"
 )
-"""Updates that changed `metadata.annotations`."""
+"""Passes updates that changed `metadata.annotations`."""
 
 finalizers_changed: Final = _of_updates(
     lambda old, new: not _same_version(old, new) and old.finalizers != new.finalizers, "finalizers_changed"
 )
-"""Updates that changed `metadata.finalizers`."""
+"""Passes updates that changed `metadata.finalizers`."""
 
 is_initial: Final = EventFilter(lambda event: event.initial if isinstance(event, Added) else None, "is_initial")
-"""Of additions, those of objects that existed already; `~is_initial` leaves these out."""
+"""Passes additions of objects that existed already; `~is_initial` leaves these out."""
 
 
 def field_changed(path: str | Sequence[str | int]) -> EventFilter:
-    """Updates that changed a part of the object. A missing part equals an empty one.
+    """Return a filter that passes updates that changed a part of the object. A missing part equals an empty one.
 
     Args:
-        path: as for `KubeObject.at`: "spec.replicas", or a sequence where a name has dots in it.
+        path: as for `KubeObject.at`: "spec.replicas", or a sequence if a name contains dots.
     """
     return _of_updates(_part_changed(path), f"field_changed({path!r})")
 
 
 def where(condition: Callable[[KubeObject], bool]) -> EventFilter:
-    """Additions of objects that fulfil a condition, and updates of those that do or did: leaving counts as well.
+    """Return a filter that passes additions of objects that meet a condition, and updates from or to such a state.
 
     Args:
-        condition: from an object to whether it is selected. Its exceptions count as failures of the informer's handler.
+        condition: takes an object, and returns whether it meets the condition. Its exceptions count as failures of the
+            informer's handler.
     """
 
     def answer(event: Event) -> Answer:
@@ -183,9 +184,9 @@ def where(condition: Callable[[KubeObject], bool]) -> EventFilter:
 
 
 def matches(selector: SelectorInput) -> EventFilter:
-    """Additions of objects that a label selector selects, and updates of those that it does or did.
+    """Return a filter like `where` for the objects that match a label selector.
 
-    Unlike the selector of an informer this saves neither memory nor requests.
+    Unlike the selector of an informer, it saves neither memory nor requests.
 
     Args:
         selector: as for `Lister.list`: "app=web,tier!=cache", or a mapping of labels.

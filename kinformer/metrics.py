@@ -36,11 +36,11 @@ class Histogram:
     """Counts values by size. Each value costs one `bisect`, so that the counts can always be kept.
 
     Args:
-        bounds: the upper bounds of the buckets, rising, each included in its bucket; one more bucket has the rest.
+        bounds: the upper bounds of the buckets, ascending and inclusive; one more bucket counts all larger values.
 
     Attributes:
         bounds: as given.
-        counts: number of values in each bucket; the last entry counts those above all bounds.
+        counts: number of values in each bucket; the last entry counts the values above all bounds.
         total: the sum of all values.
     """
 
@@ -57,7 +57,7 @@ class Histogram:
         self.total += value
 
     def add(self, other: Histogram) -> None:
-        """Count all that another one of the same bounds has counted."""
+        """Add the counts of another histogram with the same bounds."""
         self.counts = [one + more for one, more in zip(self.counts, other.counts, strict=True)]
         self.total += other.total
 
@@ -70,27 +70,27 @@ class Metrics(Protocol):
     """
 
     def informer_started(self, informer: Any) -> None:
-        """A `SharedInformer` has been started. Its `status`, `handlers` and `pending` may be read from now on."""
+        """Report the start of a `SharedInformer`; its `status`, `handlers` and `pending` may be read from now on."""
         ...
 
     def informer_stopped(self, informer: Any) -> None:
-        """A `SharedInformer` that had been started has ended, and counts no further."""
+        """Report the end of a started `SharedInformer`; its counts do not change any more."""
         ...
 
     def listed(self, informer: str, *, objects: int, reason: str, seconds: float) -> None:
-        """A list was finished, so long after it was asked for; `reason` is why: "initial", "expired", ..."""
+        """Report a list, the seconds from its request to its end, and its reason: "initial", "expired", ..."""
         ...
 
     def watch_opened(self, informer: str, *, seconds: float) -> None:
-        """A watch was answered, so long after it was asked for."""
+        """Report that the server answered a watch, and the seconds from its request."""
         ...
 
     def failed(self, informer: str, error: BaseException) -> None:
-        """Something went wrong, and will be tried again."""
+        """Report a failure; the informer retries."""
         ...
 
     def handler_failed(self, informer: str, handler: str, error: BaseException) -> None:
-        """A handler raised."""
+        """Report that a handler raised."""
         ...
 
 
@@ -98,29 +98,29 @@ class RequestMetrics(Protocol):
     """The reports of a client. Calls are synchronous, on the event loop, and should not raise."""
 
     def requested(self, method: str, host: str, code: str, seconds: float) -> None:
-        """A request was answered, or failed.
+        """Report that a request was answered, or failed.
 
         Args:
             method: the HTTP method.
-            host: the API server's, with its port.
-            code: the HTTP status; "<error>" when there was none (client-go: rest/request.go).
-            seconds: until the head of the answer; a watch goes on after that.
+            host: host and port of the API server.
+            code: the HTTP status; "<error>" if there was no answer (client-go: rest/request.go).
+            seconds: the time until the head of the answer; a watch goes on after that.
         """
         ...
 
     def retried(self, method: str, host: str, code: str) -> None:
-        """A request is repeated by the client (`RetryPolicy`).
+        """Report that the client repeats a request (`RetryPolicy`).
 
         Args:
             method: the HTTP method.
-            host: the API server's, with its port.
+            host: host and port of the API server.
             code: the HTTP status that is the reason; "<error>" for a lost connection.
         """
         ...
 
 
 class NoMetrics:
-    """Counts nothing. A base for sinks that need a few reports only."""
+    """Counts nothing. A base class for sinks that need only some of the reports."""
 
     def informer_started(self, informer: Any) -> None:
         """Do nothing."""
@@ -145,9 +145,9 @@ NO_METRICS = NoMetrics()
 
 
 class SinkGuard:
-    """Calls the methods of one sink. Exceptions of the sink are logged and counted, and go no further.
+    """Calls the methods of one sink. Exceptions of the sink are logged and counted, and do not reach the caller.
 
-    The first failure is logged with its traceback, and then each tenth, hundredth, ... one.
+    The first, tenth, hundredth, ... failure is logged with its traceback.
 
     Args:
         sink: the metrics of a user.
@@ -176,7 +176,7 @@ class SinkGuard:
 
 
 class AllMetrics:
-    """Passes everything that an informer reports to several sinks, in their order. No sink can disturb another one.
+    """Passes every report of an informer to several sinks, in their order. No sink can disturb another one.
 
     Args:
         all: the sinks.
@@ -227,11 +227,11 @@ class QueueGauges(Protocol):
         ...
 
     def unfinished_work(self) -> float:
-        """Seconds that the keys being processed now have been processed so far, together."""
+        """Return the total seconds for which the keys in progress have been processed so far."""
         ...
 
     def longest_running(self) -> float:
-        """Seconds that the key which is being processed the longest has been so; 0 when there is none."""
+        """Return the longest time in seconds for which a key in progress has been processed; 0 if there is none."""
         ...
 
 
@@ -239,19 +239,19 @@ class QueueMetrics(Protocol):
     """The reports of one work queue. Calls are synchronous, on the event loop, and should not raise."""
 
     def added(self) -> None:
-        """A key was added that did not wait already."""
+        """Report that a key was added that did not wait already."""
         ...
 
     def taken(self, waited: float) -> None:
-        """A worker took a key, so many seconds after it was added."""
+        """Report that a worker took a key, `waited` seconds after it was added."""
         ...
 
     def finished(self, worked: float) -> None:
-        """A worker was done with a key, so many seconds after it took it."""
+        """Report that a worker finished a key, `worked` seconds after it took the key."""
         ...
 
     def retried(self) -> None:
-        """A key was added with a delay: after a failure, or because a reconcile asked to be called again."""
+        """Report that a key was added with a delay: after a failure, or because a reconcile requested it."""
         ...
 
 
@@ -275,36 +275,36 @@ class ControllerGauges(Protocol):
 
     @property
     def own_write_timeouts(self) -> int:
-        """Number of times that this took too long; only grows."""
+        """Number of such waits that timed out; only grows."""
         ...
 
 
 ReconcileResult: TypeAlias = Literal["success", "requeue", "requeue_after", "error"]
-"""How a reconcile ended, in controller-runtime's words. "requeue": it is to be called again at once."""
+"""The result of a reconcile, in controller-runtime's words. "requeue": the key is queued again at once."""
 
 FailureCause: TypeAlias = Literal["raised", "terminal", "timeout", "cancelled"]
-"""Why a reconcile failed: it raised; raised `TerminalError`; took longer than `timeout`; was cancelled from within."""
+"""The cause of a failed reconcile: an exception, a `TerminalError`, its `timeout`, or a cancellation from within."""
 
 
 class ControllerMetrics(Protocol):
     """The reports of one controller. Calls are synchronous, on the event loop, and should not raise."""
 
     def reconciled(self, result: ReconcileResult, seconds: float, cause: FailureCause | None = None) -> None:
-        """A reconcile has ended after so many seconds; `cause` is given with the result "error" only."""
+        """Report the end of a reconcile and its seconds; `cause` is given with the result "error" only."""
         ...
 
 
 class WorkMetrics(Protocol):
-    """A source of metrics for work queues and controllers. Each asks once, when it is made.
+    """A source of metrics for work queues and controllers. Each calls it once, when it is created.
 
-    Names are a small, bounded set of values. A second queue or controller of the same name takes the place of the
-    first one, which has been shut down.
+    Names are a small, bounded set of values. A second queue or controller of the same name replaces the first one,
+    which has been shut down.
     """
 
     def queue(self, name: str, gauges: QueueGauges) -> QueueMetrics:
-        """A work queue of this name was made. Its gauges may be read from now on, at any time, on the event loop."""
+        """Return the metrics of a new work queue. Its gauges may be read at any time, on the event loop."""
         ...
 
     def controller(self, name: str, gauges: ControllerGauges) -> ControllerMetrics:
-        """A controller of this name was made. Its gauges may be read from now on, at any time, on the event loop."""
+        """Return the metrics of a new controller. Its gauges may be read at any time, on the event loop."""
         ...

@@ -1,4 +1,4 @@
-"""Hooks before a reconcile: whether something must happen first, and the keys that wait for it."""
+"""Hooks before a reconcile: each may return an awaitable for which the key must wait first."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class BeforeReconcile(Generic[K]):
             wait.cancel()
 
     def put_aside(self, key: K, group: asyncio.TaskGroup) -> bool:
-        """Ask the hooks; return whether the key has to wait, or has failed, and is not the worker's any more."""
+        """Call the hooks; return whether the worker must drop the key, because it has to wait or has failed."""
         for hook in self.hooks:
             try:
                 waiting = hook(key)

@@ -1,4 +1,4 @@
-"""From the events of informers to the keys that a controller must reconcile.
+"""Maps the events of informers to the keys that a controller must reconcile.
 
     event ──▶ filter: does it count? ──▶ map: which keys does it concern? ──▶ queue, with a priority
 
@@ -31,7 +31,7 @@ class Registration(Protocol):
     """The registration of a handler with an informer."""
 
     async def remove(self) -> None:
-        """Take the handler away; it is not called again."""
+        """Remove the handler; it is not called again."""
         ...
 
 
@@ -126,7 +126,7 @@ class EventMapping(Generic[K]):
         return _as_keys(self._map(obj))
 
     def on_event(self, event: Event) -> None:
-        """Queue the keys of the object; of an update, those of the new state and of the old one."""
+        """Queue the keys of the object; for an update, the keys of the new and of the old state."""
         try:
             if self._admit is not None and not self._admit(event):
                 return

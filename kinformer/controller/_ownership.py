@@ -1,4 +1,4 @@
-"""Which keys belong to this replica, if the informers of a controller are sharded.
+"""The keys that belong to this replica, if the informers of a controller are sharded.
 
 Every way to a reconcile (an event, a map function, `queue.add`, a resync) comes past here. For a key of another shard
 the cache has no object, which a reconcile would take for a deletion. So such a key is dropped, and counted.
@@ -86,7 +86,7 @@ class Ownership(Generic[K]):
         self._refused: set[ObjectKey] = set()
 
     def add_primary(self, source: Source) -> None:
-        """Take note of an informer whose objects are the keys.
+        """Register an informer whose objects are the keys.
 
         Raises:
             ValueError: the informers of the controller are sharded in ways that do not fit.
@@ -95,7 +95,7 @@ class Ownership(Generic[K]):
         self._check()
 
     def add_other(self, source: Source, owners: Resource | None, owner: Source | None = None) -> None:
-        """Take note of an informer whose objects are mapped to keys.
+        """Register an informer whose objects are mapped to keys.
 
         Args:
             source: the informer.
@@ -120,17 +120,17 @@ class Ownership(Generic[K]):
         return self._shard is None or self._shard.covers(uid if self._shard.by == "uid" else namespace)
 
     def deleted(self, key: ObjectKey) -> None:
-        """Take note of the deletion of an object of ours: its key is ours though the cache does not have it."""
+        """Record the deletion of an object of this replica: its key still belongs to it, without a cached object."""
         if self._shard is not None and self._shard.by == "uid":
             self._ours.add(key)
 
     def claim(self, key: ObjectKey) -> None:
-        """Take note of a key that an owner reference with a uid of ours has brought."""
+        """Record a key that came from an owner reference with a uid of this replica's shard."""
         if self._shard is not None and self._shard.by == "uid":
             self._claimed.add(key)
 
     def ended_well(self, key: K) -> None:
-        """Forget the notes about a key whose reconcile needs no other attempt."""
+        """Drop the records of a key whose reconcile needs no other attempt."""
         if self._shard is not None:
             self._ours.discard(cast("ObjectKey", key))
             self._claimed.discard(cast("ObjectKey", key))
@@ -149,7 +149,7 @@ class Ownership(Generic[K]):
         return foreign
 
     def unknown(self, key: K) -> Awaitable[None] | None:
-        """Return an awaitable that asks the server whose a key is; `None` if that is known. A hook of a controller."""
+        """Return an awaitable that asks the server which replica owns a key; `None` if that is known."""
         shard = self._shard
         if shard is None or shard.by == "namespace" or not isinstance(key, ObjectKey) or key in self._ours:
             return None

@@ -168,7 +168,7 @@ class EventCorrelator:
         now: float,
         wall: datetime,
     ) -> EventSeries | None:
-        """Something has happened, now.
+        """Record one occurrence, now.
 
         Returns:
             The Event to be written, the same one each time it happens; `None` when that would be too many.

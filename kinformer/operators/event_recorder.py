@@ -68,11 +68,11 @@ class EventClient(Protocol):
     """The client of a recorder; `kinformer.Client` is one."""
 
     async def create(self, resource: Resource, obj: Mapping[str, Any], /, *, namespace: str) -> KubeObject:
-        """Create an Event; `AlreadyExistsError` where there is one of that name."""
+        """Create an Event; `AlreadyExistsError` if there is one of that name."""
         ...
 
     async def patch(self, resource: Resource, name: str, patch: Mapping[str, Any], /, *, namespace: str) -> KubeObject:
-        """Merge into an Event; `NotFoundError` where there is none any more."""
+        """Merge into an Event; `NotFoundError` if it is gone."""
         ...
 
 
@@ -157,7 +157,7 @@ class EventRecorder:
         self._record(obj, "Normal", reason, message, action)
 
     def warning(self, obj: Mapping[str, Any], reason: str, message: str, *, action: str = "") -> None:
-        """Record that something went wrong; as `normal`."""
+        """Record that something went wrong; takes the arguments of `normal`."""
         self._record(obj, "Warning", reason, message, action)
 
     async def __aenter__(self) -> Self:
@@ -187,7 +187,7 @@ class EventRecorder:
                 self._drop(left, "the recorder was closed before they could be written")
 
     def _writer_ended(self) -> None:
-        """Say it loudly if the writer ended by a defect."""
+        """Log an error if the writer ended because of a defect."""
         failure = self._writer.failure
         if failure is not None and not self._closed:
             self._closed = True

@@ -43,7 +43,7 @@ class FinalizerClient(ReadingClient, Protocol):
     async def patch(
         self, resource: Resource, name: str, patch: Mapping[str, Any], /, *, namespace: str | None
     ) -> KubeObject:
-        """Merge into an object; `ConflictError` where it is not in the version that the patch names."""
+        """Merge into an object; `ConflictError` if it is not in the version that the patch names."""
         ...
 
 
@@ -129,7 +129,7 @@ class Finalizer:
         return outcome
 
     async def add(self, obj: KubeObject) -> KubeObject | None:
-        """Put the finalizer on, unless it is there or the object is being deleted. No request when it is there.
+        """Add the finalizer, unless it is there or the object is being deleted. No request if it is there.
 
         Returns:
             The object as it is then, which may be without the finalizer if it is being deleted; `None` when it is gone.
@@ -143,7 +143,7 @@ class Finalizer:
         return await self._write(obj, added)
 
     async def remove(self, obj: KubeObject) -> None:
-        """Take the finalizer off; that it, or the object, is gone already is as good."""
+        """Remove the finalizer; do nothing if it, or the object, is gone already."""
 
         def removed(current: KubeObject) -> list[str] | None:
             return [name for name in _finalizers(current) if name != self.name] if self.is_on(current) else None

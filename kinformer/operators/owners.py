@@ -30,14 +30,14 @@ __all__ = [
 
 
 def owners_of(obj: Mapping[str, Any]) -> list[OwnerReference]:
-    """The owners of an object or manifest, in its order."""
+    """Return the owners of an object or manifest, in their order."""
     if isinstance(obj, KubeObject):
         return [*obj.owner_references]
     return [owner_of(entry) for entry in _metadata(obj).get("ownerReferences") or ()]
 
 
 def controller_of(obj: Mapping[str, Any]) -> OwnerReference | None:
-    """The owner that manages the object, if there is one."""
+    """Return the owner that manages the object, if there is one."""
     return next((owner for owner in owners_of(obj) if owner.controller), None)
 
 

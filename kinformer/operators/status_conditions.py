@@ -87,12 +87,12 @@ class ConditionClient(ReadingClient, Protocol):
     async def patch_status(
         self, resource: Resource, name: str, patch: Mapping[str, Any], /, *, namespace: str | None
     ) -> KubeObject:
-        """Merge into an object's status; `ConflictError` where it is not in the version that the patch names."""
+        """Merge into an object's status; `ConflictError` if it is not in the version that the patch names."""
         ...
 
 
 def find_condition(obj: Mapping[str, Any], type: str) -> dict[str, Any] | None:  # noqa: A002 - the API's own word
-    """The entry of this type in an object's `status.conditions`, or `None`."""
+    """Return the entry of this type in an object's `status.conditions`, or `None`."""
     return next((dict(entry) for entry in _conditions(obj) if entry.get("type") == type), None)
 
 

@@ -1,4 +1,4 @@
-"""Conditions to wait for, which have names and compose.
+"""Named conditions to wait for, which can be combined.
 
     from kinformer.operators.wait_conditions import condition_true, deleted, phase, rolled_out
 
@@ -7,7 +7,7 @@
 
 A condition takes an object (or `None` if it does not exist) and returns a bool. Any function can be one, and `&`, `|`
 and `~` take plain functions, too. The conditions here can also explain why they do not hold: the error of a timeout
-says it. It never shows a value of a Secret.
+shows the reason. A reason never contains a value of a Secret.
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ _LONGEST: Final = 60
 
 
 class Condition:
-    """Something that an object may be: `condition(obj)` says whether it is so, `condition.why_not(obj)` why it is not.
+    """A condition of an object: `condition(obj)` returns a bool, `condition.why_not(obj)` explains a false one.
 
     Args:
-        name: what must be so, for people: "phase is Running".
-        why_not: takes an object, or `None` where there is none; returns why it is not so, or "" if it is.
+        name: the condition in words, such as "phase is Running".
+        why_not: takes an object, or `None` if it does not exist. Returns why the condition does not hold, or "" if it
+            holds.
     """
 
     __slots__ = ("_why_not", "name")
@@ -67,7 +68,7 @@ class Condition:
         return self._why_not(obj)
 
     def __and__(self, other: Callable[[KubeObject | None], object]) -> Condition:
-        """Both are so."""
+        """Return the condition that both hold."""
         one, two = self, _as_condition(other)
 
         def why_not(obj: KubeObject | None) -> str:
@@ -77,7 +78,7 @@ class Condition:
         return Condition(f"{one.name} and {two.name}", why_not)
 
     def __or__(self, other: Callable[[KubeObject | None], object]) -> Condition:
-        """One of them is so, or both."""
+        """Return the condition that at least one of them holds."""
         one, two = self, _as_condition(other)
 
         def why_not(obj: KubeObject | None) -> str:
@@ -87,7 +88,7 @@ class Condition:
         return Condition(f"{one.name} or {two.name}", why_not)
 
     def __invert__(self) -> Condition:
-        """It is not so."""
+        """Return the condition that this one does not hold."""
         name = self.name
         return Condition(f"not ({name})", lambda obj: f"{name}, and should not be" if self(obj) else "")
 
@@ -99,16 +100,16 @@ class Condition:
 
 
 def exists() -> Condition:
-    """There is such an object."""
+    """Return the condition that the object exists."""
     return Condition("it exists", lambda obj: "" if obj is not None else _ABSENT)
 
 
 def deleted(what: KubeObject | str = "") -> Condition:
-    """The object is gone.
+    """Return the condition that the object is gone.
 
     Args:
-        what: which one: an object or its UID. Then another one of the same name, made later, means that it is gone,
-            too. By default, that there is none of that name.
+        what: the object or its UID. Then the condition also holds if a later object has the same name. By default, it
+            holds only if no object has the name.
     """
     uid = what if isinstance(what, str) else what.uid
 
@@ -129,12 +130,12 @@ def condition_is(
     *,
     current: bool = False,
 ) -> Condition:
-    """The object's `status.conditions` has one of this type with this status.
+    """Return the condition that the object's `status.conditions` has an entry of a type with a status.
 
     Args:
         type: the condition's type, such as "Available".
         status: "True", "False" or "Unknown".
-        current: whether it must be about the object's present generation, rather than an older one.
+        current: the entry must be about the object's present generation, not an older one.
     """
 
     def why_not(obj: KubeObject | None) -> str:
@@ -154,16 +155,16 @@ def condition_is(
 
 
 def condition_true(type: str, *, current: bool = False) -> Condition:  # noqa: A002 - the API's own word
-    """The object's condition of this type is "True"; see `condition_is`."""
+    """Return the condition that the object's condition of a type is "True"; see `condition_is`."""
     return condition_is(type, "True", current=current)
 
 
 def field_equals(path: str | Sequence[str | int], value: Any) -> Condition:
-    """A field has this value.
+    """Return the condition that a field has a value.
 
     Args:
-        path: as `KubeObject.at` takes it: "spec.nodeName", or a sequence where names contain dots.
-        value: the expected value; `None` also where there is no such field.
+        path: as for `KubeObject.at`: "spec.nodeName", or a sequence if names contain dots.
+        value: the expected value; a missing field has the value `None`.
     """
     where = path if isinstance(path, str) else ".".join(map(str, path))
 
@@ -179,7 +180,7 @@ def field_equals(path: str | Sequence[str | int], value: Any) -> Condition:
 
 
 def phase(*phases: str) -> Condition:
-    """`status.phase` is one of these: of pods, namespaces, volumes and claims.
+    """Return the condition that `status.phase` is one of some phases: for pods, namespaces, volumes and claims.
 
     Raises:
         ValueError: no phase is named.
@@ -197,7 +198,7 @@ def phase(*phases: str) -> Condition:
 
 
 def labelled(selector: SelectorInput) -> Condition:
-    """The object's labels match a selector, such as "app=web,tier!=cache".
+    """Return the condition that the object's labels match a selector, such as "app=web,tier!=cache".
 
     Raises:
         SelectorError: the selector does not parse.
@@ -213,10 +214,10 @@ def labelled(selector: SelectorInput) -> Condition:
 
 
 def rolled_out() -> Condition:
-    """A Deployment, StatefulSet or DaemonSet is wholly what its spec says, by the rules of `kubectl rollout status`.
+    """Return the condition that a Deployment, StatefulSet or DaemonSet is rolled out (see `kubectl rollout status`).
 
-    The error of a wait also says when a Deployment has exceeded its progress deadline. That does not end the wait, as
-    Kubernetes goes on trying; `rolled_out() | condition_is("Progressing", "False")` does.
+    The error of a wait also shows that a Deployment has exceeded its progress deadline. That does not end the wait,
+    because Kubernetes keeps trying. To end it, use `rolled_out() | condition_is("Progressing", "False")`.
 
     The condition raises `TypeError` for an object of another kind.
     """

@@ -1,13 +1,13 @@
-"""Manifests of common objects, short to write and complete enough for a real API server to take.
+"""Manifests of common objects: short to write, and complete enough that a real API server accepts them.
 
     from kinformer.testing import build
 
     server.create(build.pod("web-0", node="node-1", phase="Running"))
     server.create(build.deployment("web", replicas=3, labels={"tier": "front"}))
 
-Each function returns a fresh dict, yours to change. Other fields can be given as `spec` and `status`, which are merged
-over the made ones (dicts deeply, everything else replaced), and as `metadata`, `finalizers` for example.
-The namespace is "default" unless one is named; cluster-scoped objects have none.
+Each function returns a new dict, which the caller may change. `spec`, `status` and `metadata` take further fields. They
+are merged over the built ones: dicts deeply, everything else is replaced. The default namespace is "default";
+cluster-scoped objects have none.
 """
 
 from __future__ import annotations
@@ -50,27 +50,27 @@ def pod(
     spec: Part = None,
     status: Part = None,
 ) -> Manifest:
-    """A pod of one container.
+    """Return the manifest of a pod with one container.
 
     Args:
         name: its name.
         namespace: its namespace.
-        image: of its container.
-        node: where it is scheduled; "" for nowhere yet.
+        image: the image of its container.
+        node: the name of its node; "" if it is not scheduled.
         phase: its `status.phase`; with "Running" it is ready, too. A server sets "Pending" on a new pod, so a
-            phase takes a second write, to the status.
-        labels: its labels, beside `app: <name>`.
+            phase needs a second write, to the status.
+        labels: its labels in addition to `app: <name>`.
         annotations: its annotations.
         owner: the manifest of the object that controls it.
-        metadata: more of it.
-        spec: more of it.
-        status: more of it.
+        metadata: further fields of the metadata.
+        spec: further fields of the spec.
+        status: further fields of the status.
     """
     body: Manifest = {"containers": [{"name": "app", "image": image}]} | ({"nodeName": node} if node else {})
-    told: Manifest = {"phase": phase} if phase else {}
+    reported: Manifest = {"phase": phase} if phase else {}
     if phase == "Running":
-        told["conditions"] = [{"type": "Ready", "status": "True"}]
-        told["containerStatuses"] = [
+        reported["conditions"] = [{"type": "Ready", "status": "True"}]
+        reported["containerStatuses"] = [
             {
                 "name": "app",
                 "image": image,
@@ -83,7 +83,7 @@ def pod(
         ]
     return _object(
         "v1", "Pod", name, namespace, _labels(name, labels), annotations, owner, metadata, spec=(body, spec)
-    ) | (_part("status", told, status))
+    ) | (_part("status", reported, status))
 
 
 def deployment(
@@ -99,7 +99,7 @@ def deployment(
     spec: Part = None,
     status: Part = None,
 ) -> Manifest:
-    """A deployment of pods with one container, selected by the labels."""
+    """Return the manifest of a deployment, which selects pods with one container by its labels."""
     chosen = _labels(name, labels)
     body: Manifest = {
         "replicas": replicas,
@@ -125,7 +125,7 @@ def job(
     spec: Part = None,
     status: Part = None,
 ) -> Manifest:
-    """A job of pods with one container, that are not restarted."""
+    """Return the manifest of a job, whose pods have one container and are not restarted."""
     chosen = _labels(name, labels)
     template = _template(chosen, image)
     template["spec"]["restartPolicy"] = "Never"
@@ -145,7 +145,7 @@ def config_map(
     owner: Mapping[str, Any] | None = None,
     metadata: Part = None,
 ) -> Manifest:
-    """A config map."""
+    """Return the manifest of a config map."""
     made = _object("v1", "ConfigMap", name, namespace, labels, annotations, owner, metadata)
     return made | {"data": dict(data or {})}
 
@@ -161,7 +161,7 @@ def secret(
     owner: Mapping[str, Any] | None = None,
     metadata: Part = None,
 ) -> Manifest:
-    """A secret; its data is given plainly, and encoded in base64 here."""
+    """Return the manifest of a secret; this function encodes its data in base64."""
     made = _object("v1", "Secret", name, namespace, labels, annotations, owner, metadata)
     encoded = {key: _base64(value) for key, value in (data or {}).items()}
     return made | {"type": type, "data": encoded}
@@ -181,7 +181,7 @@ def service(
     spec: Part = None,
     status: Part = None,
 ) -> Manifest:
-    """A service of one port, for the pods that `pod` and `deployment` of the same name make."""
+    """Return the manifest of a service with one port, for the pods of `pod` and `deployment` of the same name."""
     chosen = {"app": name} if selector is None else dict(selector)
     ports = [{"port": port, "targetPort": target_port or port, "protocol": "TCP"}]
     body: Manifest = {"selector": chosen, "ports": ports}
@@ -202,13 +202,13 @@ def node(
     spec: Part = None,
     status: Part = None,
 ) -> Manifest:
-    """A node, and what fits on it."""
+    """Return the manifest of a node, with its capacity."""
     room = {"cpu": cpu, "memory": memory, "pods": "110"}
     condition = {"type": "Ready", "status": "True" if ready else "False"}
-    told: Manifest = {"capacity": dict(room), "allocatable": room, "conditions": [condition]}
+    reported: Manifest = {"capacity": dict(room), "allocatable": room, "conditions": [condition]}
     chosen = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"} | dict(labels or {})
     return _object("v1", "Node", name, "", chosen, annotations, None, metadata, spec=({}, spec)) | (
-        _part("status", told, status)
+        _part("status", reported, status)
     )
 
 
@@ -219,7 +219,7 @@ def namespace(
     annotations: Mapping[str, str] | None = None,
     metadata: Part = None,
 ) -> Manifest:
-    """A namespace."""
+    """Return the manifest of a namespace."""
     return _object("v1", "Namespace", name, "", labels, annotations, None, metadata)
 
 
@@ -234,7 +234,7 @@ def custom_resource_definition(
     status: bool = True,
     schema: Part = None,
 ) -> Manifest:
-    """A CRD whose objects may hold anything, unless a schema says what.
+    """Return the manifest of a CRD, whose objects may have any fields unless a schema is given.
 
     Args:
         plural: the resource's name: "widgets".
@@ -289,7 +289,7 @@ def custom_resource(
 
 
 def owner_reference(owner: Mapping[str, Any], *, controller: bool = True) -> Manifest:
-    """A reference to an owner, from its manifest.
+    """Return a reference to an owner, from its manifest.
 
     Args:
         owner: an object as the server returned it: the reference needs its uid.
@@ -338,7 +338,7 @@ def _part(name: str, made: Manifest, given: Part) -> Manifest:
 
 
 def _merged(made: Mapping[str, Any], given: Mapping[str, Any]) -> Manifest:
-    """The given fields over the made ones: dicts deeply, everything else replaced."""
+    """Merge the given fields over the built ones: dicts deeply; everything else is replaced."""
     both = {name for name in given if isinstance(made.get(name), dict) and isinstance(given[name], dict)}
     return {**made, **given, **{name: _merged(made[name], given[name]) for name in both}}
 

@@ -166,7 +166,7 @@ _NEEDED: Final = inspect.Parameter.empty
 
 @dataclass(frozen=True, slots=True)
 class FaultSpec:
-    """A fault as it was asked for.
+    """A fault as it was requested.
 
     Attributes:
         name: one of `FAULTS`.
@@ -219,7 +219,7 @@ class FaultSpec:
         return cls(name, found, after, every, about)
 
     async def run(self, faults: Faults) -> None:
-        """Let it happen: once, or again and again until cancelled."""
+        """Inject the fault: once, or repeatedly until cancelled."""
         do = FAULTS[self.name][0]
         rng = random.Random()  # noqa: S311 - nothing to be guessed
         await asyncio.sleep(self.after + (rng.expovariate(1 / self.about) if self.about else 0.0))
@@ -237,7 +237,7 @@ class FaultSpec:
 
 
 def described() -> str:
-    """All faults with their parameters and defaults, a line each."""
+    """Return all faults with their parameters and defaults, one per line."""
     lines = []
     for name, (do, what) in FAULTS.items():
         parameters = ",".join(
@@ -248,5 +248,5 @@ def described() -> str:
 
 
 def _parameters(do: Callable[..., object]) -> dict[str, Any]:
-    """The defaults of a fault's function; its first argument is the server's faults."""
+    """Return the defaults of a fault's function, whose first argument is the server's faults."""
     return {name: parameter.default for name, parameter in [*inspect.signature(do).parameters.items()][1:]}

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["Corruption", "Ending", "Faults"]
 
 Ending: TypeAlias = Literal["close", "cut", "hang"]
-"""How an answer ends: whole, by the connection being cut, or not at all."""
+"""The end of an answer: "close" completes it, "cut" cuts the connection, "hang" never ends it."""
 
 Corruption: TypeAlias = Literal["labels", "metadata"]
-"""Which part of an object is not as it should be."""
+"""The part of an object that is invalid."""
 
 _BROKEN: Final[dict[Corruption, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     # The key can still be read, so that a report can name it.
@@ -43,7 +43,7 @@ _BROKEN: Final[dict[Corruption, Callable[[dict[str, Any]], dict[str, Any]]]] = {
 
 @dataclass(slots=True)
 class _Answer:
-    """The answer to the next requests, in place of their own."""
+    """A faulty answer to the next requests, in place of the correct one."""
 
     left: int | None
     verb: str | None
@@ -58,10 +58,10 @@ class _Answer:
 
 
 class Faults:
-    """Faults of the server and of the network before it. Each takes effect at once; `clear` ends those that last.
+    """Faults of the server and of the network in front of it. Each takes effect at once; `clear` ends lasting ones.
 
     Resources are named by their plural, verbs as in RBAC: get, list, watch, create, update, patch, delete,
-    deletecollection. `None` stands for all. A `count` of `None` means for ever.
+    deletecollection. `None` stands for all of them. A `count` of `None` means all requests from now on.
     """
 
     def __init__(
@@ -89,37 +89,37 @@ class Faults:
     # Open watches
 
     def drop_watches(self, resource: str | None = None) -> int:
-        """Cut the connections of all open watches, as a network does; returns how many."""
+        """Cut the connections of all open watches, as a network does; return their number."""
         return self._each(resource, lambda watch: watch.drop())
 
     def end_watches(self, resource: str | None = None) -> int:
-        """Have the server end all open watches cleanly, as it does at its restart; returns how many."""
+        """End all open watches cleanly, as a server does when it restarts; return their number."""
         return self._each(resource, lambda watch: watch.end())
 
     def cut_mid_line(self, resource: str | None = None) -> int:
-        """Cut the connections of all open watches in the middle of an event; returns how many."""
+        """Cut the connections of all open watches in the middle of an event; return their number."""
         return self._each(resource, lambda watch: watch.cut_mid_line())
 
     def send(self, data: bytes, resource: str | None = None) -> int:
-        """Put bytes of any kind into all open watches, garbage for example; returns how many."""
+        """Send any bytes, such as garbage, in all open watches; return their number."""
         return self._each(resource, lambda watch: watch.send(data))
 
     def refuse_watches(self, code: int = 500, resource: str | None = None) -> int:
-        """End all open watches by an ERROR event with a Status of that code; returns how many."""
+        """End all open watches by an ERROR event with a Status of that code; return their number."""
         return self._each(resource, lambda watch: watch.refuse(_refusal(code)))
 
     def freeze_watches(self, resource: str | None = None, *, new: bool = False) -> int:
-        """Have all open watches stay open and silent, as half-open connections do; returns how many.
+        """Keep all open watches open and silent, like half-open connections; return their number.
 
         Args:
-            resource: only those of that resource.
-            new: also those (of any resource) that are opened from now on. `clear` lets all of them go on.
+            resource: only watches of that resource.
+            new: also freeze watches (of any resource) that are opened from now on. `clear` lets all watches go on.
         """
         self.freezes_new = new
         return self._each(resource, lambda watch: watch.freeze())
 
     def expire(self, resource: str | None = None) -> int:
-        """Forget the history, and refuse open watches because their version is too old (410); returns their number.
+        """Drop the history, and refuse open watches because their version is too old (410); return their number.
 
         A watch from an earlier version than the present one is answered with 410, too, and so are the later pages of
         lists that are under way.
@@ -143,8 +143,8 @@ class Faults:
         """Refuse the next requests.
 
         Args:
-            count: how many.
-            status: the HTTP status they are answered with.
+            count: the number of requests.
+            status: the HTTP status of the answers.
             verb: only requests of that verb.
             resource: only requests for that resource.
             retry_after: seconds for a `Retry-After` header.
@@ -170,48 +170,48 @@ class Faults:
         content_type: str = "application/json",
         then: Ending = "close",
     ) -> None:
-        """Answer the next requests with bytes of any kind: an empty body, a Table, half of a line, HTML.
+        """Answer the next requests with any bytes: an empty body, a Table, half of a line, HTML.
 
         Args:
             body: the bytes.
-            verb: which requests; "watch" for streams.
-            count: how many.
+            verb: only requests of that verb; "watch" for streams.
+            count: the number of requests.
             resource: only requests for that resource.
             status: the HTTP status.
             content_type: the `Content-Type` header.
-            then: how the answer ends.
+            then: the end of the answer.
         """
         headers = {"Content-Type": content_type}
         self._answers.append(_Answer(count, verb, resource, status, headers, body, then))
 
     def close_watches_at_once(self, count: int | None = None, resource: str | None = None) -> None:
-        """Agree to the next watches, and end them at once."""
+        """Accept the next watches, and end them at once."""
         self.answer_next(b"", verb="watch", count=count, resource=resource)
 
     def hang(self, count: int | None = 1, *, verb: str | None = None, resource: str | None = None) -> None:
-        """Take the next requests, and never answer them."""
+        """Accept the next requests, and never answer them."""
         self._answers.append(_Answer(count, verb, resource, 0, {}, b"", "hang"))
 
     def delay(self, seconds: float) -> None:
-        """Wait so long before each answer from now on; 0 ends it."""
+        """Wait for some seconds before each answer from now on; 0 ends the delay."""
         self._delay = seconds
 
     @contextlib.asynccontextmanager
     async def down(self) -> AsyncIterator[None]:
-        """While inside, do not listen: connections are refused, and open ones are cut. No object is lost."""
+        """Do not listen inside this context: refuse new connections, and cut open ones. No object is lost."""
         await self._stop()
         try:
             yield
         finally:
             await self._start()
 
-    # What kind of a server it is
+    # Kinds of servers
 
     def lag(self, writes: int) -> None:
-        """Serve lists from the state so many writes ago where that is allowed, as an API server that lags behind does.
+        """Serve lists from the state some writes ago if the request allows it, as an API server that lags behind does.
 
-        A list "not older than" a version it has not come to is refused (504, too large resource version); one without
-        a version is a quorum read, and true. 0 ends it.
+        A list "not older than" a version that this state has not reached is refused (504, too large resource version).
+        A list without a version is a quorum read, and returns the present state. 0 ends the lag.
         """
         self.lagging = writes
 
@@ -224,11 +224,11 @@ class Faults:
         self.shards = False
 
     def without_end_bookmark(self) -> None:
-        """Never send the bookmark that ends a streaming list, as a server does that ignores the question."""
+        """Never send the bookmark that ends a streaming list, as a server that ignores `sendInitialEvents`."""
         self.end_bookmarks = False
 
     def repeat_events(self, times: int = 2) -> None:
-        """Send each event of a watch so many times."""
+        """Send each event of a watch several times."""
         self.times_sent = times
 
     def corrupt(self, resource: str, name: str, namespace: str = "default", *, how: Corruption = "labels") -> None:
@@ -238,7 +238,7 @@ class Faults:
             resource: its plural.
             name: its name.
             namespace: its namespace; "" for a cluster-scoped object.
-            how: "labels" are no map, or there is no "metadata" at all.
+            how: "labels": the labels are no map; "metadata": the object has no metadata.
         """
         if how not in _BROKEN:
             msg = f"how={how!r}: an object can be corrupted in its {' or its '.join(_BROKEN)}"
@@ -246,7 +246,7 @@ class Faults:
         self._corrupt[resource, (namespace, name)] = how
 
     def clear(self) -> None:
-        """Let everything go right again."""
+        """End all faults."""
         self._answers.clear()
         self._corrupt.clear()
         self._delay = 0.0
@@ -278,12 +278,12 @@ class Faults:
         if answer.then == "hang":
             await asyncio.get_running_loop().create_future()
         elif request.transport is not None:
-            # Without the last chunk: an end in the middle.
+            # Without the last chunk, the answer ends in the middle.
             request.transport.close()
         return response
 
     def disguised(self, resource: str, key: Key, stored: Stored, *, custom: bool) -> Stored:
-        """An object as it is to be sent."""
+        """Return the form of an object to send: corrupted if a test asked for it."""
         how = self._corrupt.get((resource, key)) if self._corrupt else None
         if how is None:
             return stored

@@ -1,4 +1,4 @@
-"""Keys whose time comes later, each once, at a moment that can be moved forward, put off or cancelled."""
+"""Keys that become due later, each once, at a time that can be moved or cancelled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Delays"]
 
 K = TypeVar("K", bound=Hashable)
 
-# Keys that become due together are released in slices, so that 100,000 of them do not hold the loop.
+# Keys that become due together are released in slices, so that 100,000 of them do not block the loop.
 _RELEASED_PER_TURN: Final = 1000
 
 
@@ -27,9 +27,9 @@ class _Entry(NamedTuple):
 
 
 class Delays(Generic[K]):
-    """Calls `release(key, priority)` when the time of a key has come; keys come in the order of their moments.
+    """Calls `release(key, priority)` when a key is due; keys are released in the order of their due times.
 
-    It belongs to one event loop, which it first needs when the first key is put.
+    It belongs to one event loop, which must run when the first key is put.
     """
 
     __slots__ = ("_entries", "_heap", "_number", "_release", "_timer")
@@ -37,7 +37,7 @@ class Delays(Generic[K]):
     def __init__(self, release: Callable[[K, int], None]) -> None:
         self._release = release
         self._entries: dict[K, _Entry] = {}
-        # The entries' moments in order, and outdated ones, which are skipped.
+        # The due times in order; some are outdated, and are skipped.
         self._heap: list[tuple[float, int, K]] = []
         self._number = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -53,13 +53,13 @@ class Delays(Generic[K]):
         return sum(entry.due <= moment for entry in self._entries.values())
 
     def put(self, key: K, due: float, priority: int, *, replace: bool = False) -> None:
-        """Have a key released at the loop's time `due` (seconds).
+        """Release a key at the loop's time `due` (seconds).
 
         Args:
             key: the key.
-            due: the moment. Of several moments of a key the earliest counts.
-            priority: the priority at the release. Of several priorities of a key the highest counts.
-            replace: forget the earlier moment and priority of the key.
+            due: the due time. If a key is put several times, the earliest time counts.
+            priority: the priority at the release. If a key is put several times, the highest priority counts.
+            replace: drop the earlier time and priority of the key.
         """
         known = None if replace else self._entries.get(key)
         if known is not None and known.due <= due:
@@ -80,16 +80,16 @@ class Delays(Generic[K]):
         return None if entry is None else entry.priority
 
     def cancel(self, key: K) -> bool:
-        """Forget a key; return whether it was there."""
+        """Remove a key; return whether it was there."""
         if self._entries.pop(key, None) is None:
             return False
-        # Outdated entries stay in the heap until their turn, or until there are too many; a timer may ring in vain.
+        # Outdated entries stay in the heap until their turn, or until there are too many. A timer may find no key.
         if not self._entries:
             self.clear()
         return True
 
     def clear(self) -> None:
-        """Forget all keys."""
+        """Remove all keys."""
         self._entries.clear()
         self._heap.clear()
         if self._timer is not None:
@@ -97,7 +97,7 @@ class Delays(Generic[K]):
             self._timer = None
 
     def release_all(self) -> None:
-        """Release all keys now, in the order of their moments."""
+        """Release all keys now, in the order of their due times."""
         waiting = sorted(self._entries.items(), key=lambda item: item[1])
         self.clear()
         for key, entry in waiting:
@@ -108,7 +108,7 @@ class Delays(Generic[K]):
         return entry is not None and entry.number == item[1]
 
     def _set_timer(self) -> None:
-        """Let the one timer ring when the first of the heap is due."""
+        """Set the one timer to the earliest due time of the heap."""
         heap = self._heap
         while heap and not self._is_present(heap[0]):
             heapq.heappop(heap)

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 def _now() -> float | None:
-    """The loop's time; `None` where none is running: a key that is added then has no waiting time."""
+    """Return the loop's time; `None` if no loop runs: a key that is added then has no waiting time."""
     try:
         return asyncio.get_running_loop().time()
     except RuntimeError:
@@ -56,24 +56,24 @@ class WorkTimes(Generic[K]):
         return self._depth()
 
     def unfinished_work(self) -> float:
-        """Seconds that the keys being processed now have been processed so far, together."""
+        """Return the total seconds for which the keys in progress have been processed so far."""
         now = _now()
         return 0.0 if now is None else sum(now - since for since in self._taken.values())
 
     def longest_running(self) -> float:
-        """Seconds that the key which is being processed the longest has been so; 0 when there is none."""
+        """Return the longest time in seconds for which a key in progress has been processed; 0 if there is none."""
         now = _now()
         return 0.0 if now is None or not self._taken else now - min(self._taken.values())
 
     def added(self, key: K) -> None:
-        """The key is to be worked on, and was not before."""
+        """Record that a key was added that did not wait before."""
         now = _now()
         if now is not None:
             self._added[key] = now
         self._tell(self._metrics.added)
 
     def taken(self, key: K) -> None:
-        """A worker has the key."""
+        """Record that a worker took the key."""
         now = _now()
         since = self._added.pop(key, None)
         if now is None:
@@ -83,14 +83,14 @@ class WorkTimes(Generic[K]):
             self._tell(self._metrics.taken, now - since)
 
     def finished(self, key: K) -> None:
-        """The worker is done with the key."""
+        """Record that the worker finished the key."""
         now = _now()
         since = self._taken.pop(key, None)
         if now is not None and since is not None:
             self._tell(self._metrics.finished, now - since)
 
     def retried(self) -> None:
-        """A key was added with a delay."""
+        """Record that a key was added with a delay."""
         self._tell(self._metrics.retried)
 
     def _tell(self, call: Callable[..., None], *seconds: float) -> None:

@@ -1,10 +1,10 @@
-"""The order of the keys that wait: by priority, equal ones in turn, and now and then the key that has waited longest.
+"""The order of waiting keys: by priority, first come first served within one; regularly the oldest key of all.
 
-Priority alone starves: as long as work of a higher priority keeps coming, the lower one never has its turn. So while
-keys of several priorities wait, each `oldest_every`-th one handed out is the one that has waited longest, whatever its
-priority. That is the bound: a key before which `k` keys were waiting when it came is handed out as one of the next
-`oldest_every * (k + 1)`, however many come after it, and however urgent they are. It counts keys and not seconds, so it
-needs no clock, and urgent keys give up at most one turn in `oldest_every`.
+Priority alone starves keys: while keys of a higher priority keep coming, a key of a lower one would wait for ever. So
+every `oldest_every`-th key handed out is the key that has waited longest, of any priority. This bounds the wait: if `k`
+keys wait when a key comes, it is one of the next `oldest_every * (k + 1)` keys handed out, no matter how many urgent
+keys come after it. The bound counts keys, not seconds, so it needs no clock. Urgent keys lose at most one turn in
+`oldest_every`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ OLDEST_EVERY: Final = 8
 
 
 class WorkOrder(Generic[K]):
-    """Keys that wait, each once.
+    """The waiting keys, each once.
 
-    `push`, `pop` and `raise_priority` take constant time for a handful of priorities, and one more step for each
-    doubling of their number.
+    `push`, `pop` and `raise_priority` take time logarithmic in the number of priorities.
 
     Args:
-        oldest_every: of how many keys one is the one that has waited longest; 1 is first come, first served.
+        oldest_every: every so many keys, hand out the key that has waited longest; 1 is first come, first served.
 
     Raises:
         ValueError: `oldest_every` is less than 1.
@@ -41,11 +40,11 @@ class WorkOrder(Generic[K]):
             msg = f"oldest_every={oldest_every}: expected 1 or more, or a key of low priority might wait for ever"
             raise ValueError(msg)
         self._oldest_every = oldest_every
-        # Ordered dicts, since a plain one needs ever more time for its first key when keys are taken from its front.
+        # Ordered dicts: in a plain dict, finding the first key takes ever longer as keys are removed from its front.
         self._ages: OrderedDict[K, int] = OrderedDict()
         self._levels: dict[int, OrderedDict[K, None]] = {}
         self._priorities: list[int] = []
-        # Keys handed out since the oldest was.
+        # Keys handed out since the last oldest key.
         self._turns = 0
 
     def __len__(self) -> int:
@@ -59,12 +58,12 @@ class WorkOrder(Generic[K]):
         return {priority: len(self._levels[priority]) for priority in self._priorities}
 
     def push(self, key: K, priority: int) -> None:
-        """Put a key that does not wait yet behind those of its priority."""
+        """Add a key that does not wait yet, behind the keys of its priority."""
         self._ages[key] = priority
         self._enter(key, priority)
 
     def raise_priority(self, key: K, priority: int) -> None:
-        """Put a key that waits behind those of a higher priority; a lower one changes nothing. It gets no younger."""
+        """Move a waiting key behind the keys of a higher priority, keeping its age; a lower one changes nothing."""
         known = self._ages[key]
         if priority > known:
             self._ages[key] = priority
@@ -72,7 +71,7 @@ class WorkOrder(Generic[K]):
             self._enter(key, priority)
 
     def pop(self) -> tuple[K, int]:
-        """Take the next key and its priority. One must wait."""
+        """Take the next key and its priority; at least one key must wait."""
         ages = self._ages
         if self._turns + 1 >= self._oldest_every:
             key, priority = ages.popitem(last=False)

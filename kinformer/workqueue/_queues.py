@@ -1,4 +1,4 @@
-"""Keys to work on: de-duplicated, by priority, delayed, rate-limited. Knows nothing of Kubernetes.
+"""Work queues: de-duplicated keys, by priority, delayed and rate-limited. Independent of Kubernetes.
 
 A key is in at most one of three states, and may be marked once more while it is worked on:
 
@@ -127,7 +127,7 @@ class WorkQueue(Generic[K]):
         return self._processing.get(key)
 
     def add(self, key: K, *, priority: int = DEFAULT_PRIORITY) -> None:
-        """Ask for work on a key.
+        """Add a key to work on.
 
         A key that waits already is not queued twice; one that is being processed is queued again when it is done.
         After `shut_down` the key is ignored, so that late events do no harm.
@@ -257,7 +257,7 @@ class WorkQueue(Generic[K]):
         raise asyncio.QueueEmpty("no key is queued")
 
     def done(self, key: K) -> None:
-        """Say that the work on a key has ended, well or not. If the key was added meanwhile, it is queued again.
+        """Report that the work on a key has ended, well or not. A key that was added meanwhile is queued again.
 
         Raises:
             ValueError: the key is not being processed.
@@ -291,7 +291,7 @@ class WorkQueue(Generic[K]):
 
     @contextlib.asynccontextmanager
     async def item(self) -> AsyncIterator[K]:
-        """`get`, and `done` when the block is left, however it is left.
+        """Take a key as `get` does, and call `done` when the block ends, also by an exception.
 
         Raises:
             StoppedError: as `get`; the block is not entered.
@@ -445,7 +445,7 @@ class RateLimitingQueue(WorkQueue[K]):
         self._debounced.put(key, due, priority if before is None else max(priority, before), replace=True)
 
     def add_debounced_now(self) -> None:
-        """Add all keys at once that wait for their events to calm down."""
+        """Add all debounced keys at once."""
         self._debounced.release_all()
 
     def _end_debounce(self, key: K, priority: int) -> None:
@@ -453,7 +453,7 @@ class RateLimitingQueue(WorkQueue[K]):
         self._add(key, priority)
 
     def cancel_delayed(self, key: K) -> bool:
-        """Forget the delayed entry of a key. One that is debounced, queued or being processed stays so.
+        """Remove the delayed entry of a key. A debounced, queued or processed key stays so.
 
         Returns:
             Whether there was one.
@@ -482,7 +482,7 @@ class RateLimitingQueue(WorkQueue[K]):
             self.add_after(key, max(delay, at_least), priority=priority)
 
     def forget(self, key: K) -> None:
-        """Begin anew with a key's failures. A delayed entry of the key stays."""
+        """Reset the failures of a key. A delayed entry of the key stays."""
         self._limiter.forget(key)
 
     def num_requeues(self, key: K) -> int:

@@ -35,7 +35,7 @@ class RateLimiter(Protocol[K_contra]):
         ...
 
     def forget(self, key: K_contra) -> None:
-        """Begin anew with the key."""
+        """Reset the failures of the key."""
         ...
 
     def num_requeues(self, key: K_contra) -> int:
@@ -56,7 +56,7 @@ class _Failures:
         return before
 
     def forget(self, key: Hashable) -> None:
-        """Begin anew with the key."""
+        """Reset the failures of the key."""
         self._failures.pop(key, None)
 
     def num_requeues(self, key: Hashable) -> int:
@@ -163,12 +163,12 @@ class MaxOf(Generic[K_contra]):
         return max([limiter.when(key, now) for limiter in self._limiters])
 
     def forget(self, key: K_contra) -> None:
-        """Begin anew with the key, in each limiter."""
+        """Reset the failures of the key in each limiter."""
         for limiter in self._limiters:
             limiter.forget(key)
 
     def num_requeues(self, key: K_contra) -> int:
-        """The most failures of the key that one of the limiters counts."""
+        """Return the highest number of failures of the key in any limiter."""
         return max([limiter.num_requeues(key) for limiter in self._limiters])
 
 
@@ -191,7 +191,7 @@ class MaxWait(Generic[K_contra]):
         return min(self._seconds, self._limiter.when(key, now))
 
     def forget(self, key: K_contra) -> None:
-        """Begin anew with the key."""
+        """Reset the failures of the key."""
         self._limiter.forget(key)
 
     def num_requeues(self, key: K_contra) -> int:
@@ -227,7 +227,7 @@ class Jittered(Generic[K_contra]):
         return self._limiter.when(key, now) * (1 + self._factor * self._rng.random())
 
     def forget(self, key: K_contra) -> None:
-        """Begin anew with the key."""
+        """Reset the failures of the key."""
         self._limiter.forget(key)
 
     def num_requeues(self, key: K_contra) -> int:

@@ -43,7 +43,7 @@ _ROOM: Final = 2 << 30
 
 
 class ControlPlaneError(RuntimeError):
-    """A server of the control plane did not start, or does not answer; the message has the end of its log."""
+    """A server of the control plane did not start, or does not answer; the message contains the end of its log."""
 
 
 class ControlPlane:
@@ -245,7 +245,7 @@ class ControlPlane:
         await self.start()
 
     async def restart_api_server(self, *, gracefully: bool = False) -> None:
-        """End the API server and start it anew over the same etcd: its watch cache is young, and knows no past.
+        """Restart the API server over the same etcd: its new watch cache has no history.
 
         Args:
             gracefully: let it end its watches and requests first; else it is killed.
@@ -261,7 +261,7 @@ class ControlPlane:
         await self.start()
 
     async def compact(self) -> int:
-        """Compact etcd: the past up to now is forgotten, and what needs it is answered with 410.
+        """Compact etcd: drop the history up to now; requests that need it are answered with 410.
 
         An API server also keeps the recent past in its own watch cache; `restart_api_server` empties that.
 

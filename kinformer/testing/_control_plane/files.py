@@ -39,7 +39,7 @@ class Binaries(NamedTuple):
 
     @classmethod
     def find(cls) -> Binaries:
-        """Find them where controller-runtime's envtest does, and then in our cache.
+        """Find the programs where controller-runtime's envtest does, then in the cache of kinformer.
 
         Each by itself: the file that TEST_ASSET_ETCD or TEST_ASSET_KUBE_APISERVER names; in the folder
         KUBEBUILDER_ASSETS; in /usr/local/kubebuilder/bin; in the newest version in `cache_folder()`. The environment is
@@ -156,7 +156,7 @@ def write_private(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _row(token: str, user: str, groups: Sequence[str]) -> str:
-    """As kube-apiserver's --token-auth-file wants it: token, user, uid, groups."""
+    """Return a line of kube-apiserver's --token-auth-file: token, user, uid, groups."""
     if user == ADMIN:
         groups = (_ADMINS, *groups)
     for name in (user, *groups):

@@ -1,4 +1,4 @@
-"""Run as a program beside a control plane: when the process that started it is gone, so is everything it started.
+"""A program beside a control plane: when the process that started it dies, it ends the servers of that process.
 
     python guardian.py FOLDER        on stdin, a line for each process: +PID when it starts, -PID when it has ended
 

@@ -1,4 +1,4 @@
-"""A server in a process of its own: its command, its log, its life."""
+"""One server process: its command, its log, its start and its end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TURN: Final = 0.02
 
 
 class ServerProcess:
-    """One server, started as often as need be with the same command; its output goes to one log.
+    """One server, which can be started repeatedly with the same command; all its output goes to one log.
 
     Bound to no event loop: a fixture may start it in one and a test kill it in another.
 
@@ -47,7 +47,7 @@ class ServerProcess:
 
     @property
     def running(self) -> bool:
-        """Report whether it has been started and has not ended."""
+        """Report whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -56,7 +56,7 @@ class ServerProcess:
         return self._process.pid if self._process is not None and self.running else None
 
     def start(self) -> None:
-        """Start it; does not wait until it serves.
+        """Start the process; do not wait until it serves.
 
         Raises:
             OSError: the program cannot be run.
@@ -73,7 +73,7 @@ class ServerProcess:
         self._guardian.started(self._process.pid)
 
     async def terminate(self, patience: float) -> None:
-        """Ask it to end (SIGTERM), and kill it if it has not within so many seconds. If cancelled, it is killed."""
+        """Send SIGTERM, and kill the process if it has not ended in time. A cancelled call also kills it."""
         if self._process is None:
             return
         deadline = time.monotonic() + patience  # noqa: TID251 - processes live in real time, also under a virtual clock
@@ -85,7 +85,7 @@ class ServerProcess:
             self.kill()
 
     def kill(self) -> None:
-        """End it at once (SIGKILL), and return when it has ended: some milliseconds, which the loop stands still."""
+        """Kill the process (SIGKILL), and return when it has ended. This blocks the loop for some milliseconds."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -94,7 +94,7 @@ class ServerProcess:
         self._guardian.ended(process.pid)
 
     def last_words(self) -> str:
-        """The end of its log."""
+        """Return the end of its log."""
         with suppress(OSError), self._log.open("rb") as log:
             size = log.seek(0, 2)
             log.seek(max(0, size - _TAIL_BYTES))
@@ -103,7 +103,7 @@ class ServerProcess:
         return ""
 
     def has_said(self, words: bytes) -> bool:
-        """Report whether its log has these words."""
+        """Report whether its log contains a text."""
         try:
             return words in self._log.read_bytes()
         except OSError:
@@ -130,15 +130,15 @@ class Guardian:
         )
 
     def started(self, pid: int) -> None:
-        """Take a process under guard."""
+        """Guard a process: end it when this process dies."""
         self._tell(f"+{pid}\n")
 
     def ended(self, pid: int) -> None:
-        """Let it go: it has been waited for, and its id may belong to another process."""
+        """Stop guarding a process that has ended, because its id may belong to another process later."""
         self._tell(f"-{pid}\n")
 
     def dismiss(self) -> None:
-        """Everything has been cleaned up."""
+        """End the guard after the cleanup."""
         self._tell("done\n")
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
@@ -154,7 +154,7 @@ class Guardian:
 
 
 def free_port() -> int:
-    """A free port of 127.0.0.1. Another process may take it: try again then."""
+    """Return a free port of 127.0.0.1. If another process takes it, call this again."""
     for port in random.sample(_PORTS, 100):
         with socket.socket() as probe:
             # As servers bind: connections of an earlier server that are still closing do not count.

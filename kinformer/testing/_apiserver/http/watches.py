@@ -92,7 +92,7 @@ class OpenWatch:
         return f"<OpenWatch of {self._kind.plural} in {self.target.namespace or 'all namespaces'} {self.query}>"
 
     def end(self) -> None:
-        """End the stream cleanly, after what waits."""
+        """End the stream cleanly, after the waiting events."""
         self._ending = True
         self._wakeup.set()
 
@@ -115,12 +115,12 @@ class OpenWatch:
         self._moving.set()
 
     def cut_mid_line(self) -> None:
-        """Cut the connection in the middle of an event, after what waits."""
+        """Cut the connection in the middle of an event, after the waiting events."""
         self._cut = True
         self.end()
 
     def send(self, line: bytes) -> None:
-        """Put bytes of any kind into the stream: for faults."""
+        """Send any bytes in the stream, for faults."""
         self._waiting.append(line)
         self._wakeup.set()
 
@@ -130,7 +130,7 @@ class OpenWatch:
         self.end()
 
     def bookmark(self) -> None:
-        """Send a bookmark of the present version now, if the client takes bookmarks and has had none of it."""
+        """Send a bookmark of the present version now, if the client takes bookmarks and has none of that version."""
         if self._options.bookmarks and self._bookmarked < self._store.revision:
             self._bookmark()
             self._wakeup.set()

@@ -1,4 +1,4 @@
-"""Which resources the server has: the built-in ones of a real kube-apiserver 1.36, and those of posted CRDs."""
+"""The resources of the server: the built-in ones of a real kube-apiserver 1.36, and those of posted CRDs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ResourceType:
 
     @property
     def storage(self) -> tuple[str, str]:
-        """The place where it is stored: the same for all versions, and for the Events of both groups."""
+        """Group and plural under which it is stored: the same for all versions, and for the Events of both groups."""
         if self.group == "events.k8s.io" and self.plural == "events":
             return ("", "events")
         return (self.group, self.plural)
@@ -73,7 +73,7 @@ class ResourceType:
 
     @property
     def has_status(self) -> bool:
-        """Report whether its status is written apart."""
+        """Report whether its status is a subresource."""
         return "status" in self.subresources
 
     @cached_property
@@ -138,7 +138,7 @@ class Catalog:
         return self._types["", "v1", "namespaces"]
 
     def of_kind(self, api_version: str, kind: str) -> ResourceType | None:
-        """The resource whose objects say they are of that kind."""
+        """Return the resource of a kind and version."""
         return next((t for t in self._types.values() if t.kind == kind and t.api_version == api_version), None)
 
     def serves(self, group: str, version: str = "") -> bool:
@@ -202,7 +202,7 @@ class Catalog:
         return types
 
     def remove_crd(self, name: str) -> list[ResourceType]:
-        """Serve it no longer; returns the versions that it defined."""
+        """Stop serving a CRD; return the versions that it defined."""
         types = self._crds.pop(name, [])
         for gone in types:
             self._types.pop((gone.group, gone.version, gone.plural), None)

@@ -1,7 +1,7 @@
-"""Objects, one revision for all of them, and the history of changes, as etcd has them.
+"""The objects of the server, one revision for all of them, and the history of changes, as in etcd.
 
-Pure and synchronous. A manifest that is stored is never changed: a write stores a new one, with its JSON beside it, so
-that lists and watches of many clients send bytes that were made once.
+Pure and synchronous. A stored manifest is never changed: each write stores a new one together with its JSON. So lists
+and watches of many clients send the same bytes, which are encoded once.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Key: TypeAlias = tuple[str, str]
 
 
 class Stored(NamedTuple):
-    """An object as it is stored.
+    """A stored object.
 
     Attributes:
         manifest: the whole object, `kind` and `apiVersion` included; never changed.
-        raw: its JSON; of a built-in resource without `kind` and `apiVersion`, as lists send it.
-        revision: when it was written.
+        raw: its JSON; for a built-in resource without `kind` and `apiVersion`, as lists send it.
+        revision: the revision of the write.
     """
 
     manifest: dict[str, Any]
@@ -40,7 +40,7 @@ class Change(NamedTuple):
     """One write.
 
     Attributes:
-        revision: of the write; each write has the next one.
+        revision: the revision of the write; each write has the next one.
         kind: "ADDED", "MODIFIED" or "DELETED".
         new: the object after the write; for a deletion its last state, at the revision of the deletion.
         old: the object before the write.
@@ -59,23 +59,23 @@ _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
 def encode(manifest: dict[str, Any], *, custom: bool) -> bytes:
-    """The JSON that is stored: custom resources sort their fields, built-in ones have kind and version put in front."""
+    """Return the JSON to store: sorted for a custom resource, without `kind` and `apiVersion` for a built-in one."""
     if custom:
         return _encode_sorted(manifest)
     return _encode({name: value for name, value in manifest.items() if name not in {"kind", "apiVersion"}})
 
 
 def in_order(objects: dict[Key, Stored]) -> list[tuple[Key, Stored]]:
-    """As etcd orders whole keys: namespace "web-1" comes before "web", because "-" comes before "/"."""
+    """Return the objects in etcd's order of whole keys: "web-1/a" is before "web/a", because "-" is before "/"."""
     return sorted(objects.items(), key=lambda item: "/".join(item[0]))
 
 
 class Store:
-    """Objects by resource and key, and what happened to them.
+    """Objects by resource and key, and the history of their changes.
 
     Args:
         history: the number of changes that are kept; a watch cannot start before them.
-        first_revision: where the count begins, so that versions look like those of a cluster that has lived.
+        first_revision: the first revision, so that versions look like those of a cluster that has run for some time.
     """
 
     def __init__(self, *, history: int, first_revision: int = 1) -> None:
@@ -84,32 +84,32 @@ class Store:
             raise ValueError(msg)
         self.revision = first_revision
         self.compacted = first_revision
-        """Changes up to this revision are forgotten."""
+        """The history contains only changes after this revision."""
         self.watchable_from = first_revision
-        """Watches from before this revision are refused, whether or not the changes are still known."""
+        """Watches from before this revision are refused, even if the history still contains the changes."""
         self._limit = history
         self._objects: dict[Storage, dict[Key, Stored]] = {}
         self._history: list[Change] = []
         self._listeners: dict[Storage, set[Callable[[Change], None]]] = {}
 
     def get(self, storage: Storage, key: Key) -> Stored | None:
-        """One object."""
+        """Return one object; `None` if it does not exist."""
         return self._objects.get(storage, {}).get(key)
 
     def listed(self, storage: Storage) -> list[tuple[Key, Stored]]:
-        """All objects of a resource, as they are now, in the order in which they are listed."""
+        """Return all present objects of a resource, in the order of lists."""
         return in_order(self.all(storage))
 
     def all(self, storage: Storage) -> dict[Key, Stored]:
-        """All objects of a resource, as they are now; not to be changed."""
+        """Return all present objects of a resource; the caller must not change the dict."""
         return self._objects.get(storage, {})
 
     def storages(self) -> list[Storage]:
-        """All resources of which there are or were objects."""
+        """Return all resources that have or had objects."""
         return [*self._objects]
 
     def at(self, storage: Storage, revision: int) -> dict[Key, Stored]:
-        """All objects of a resource as they were at a revision, which must not be compacted."""
+        """Return the objects of a resource at an earlier revision, which must not be compacted."""
         objects = dict(self.all(storage))
         for change in reversed(self._history):
             if change.revision <= revision:
@@ -123,21 +123,21 @@ class Store:
         return objects
 
     def since(self, storage: Storage, revision: int) -> list[Change]:
-        """The changes of a resource after a revision, which must not be compacted."""
+        """Return the changes of a resource after a revision, which must not be compacted."""
         start = max(revision - self.compacted, 0)
         return [change for change in self._history[start:] if change.storage == storage]
 
     def put(self, storage: Storage, key: Key, manifest: dict[str, Any], *, custom: bool) -> Stored:
-        """Create or change an object; the store sets its `metadata.resourceVersion`, in place."""
+        """Create or change an object; this sets `metadata.resourceVersion` in the given manifest."""
         old = self.get(storage, key)
         return self._write("MODIFIED" if old else "ADDED", storage, key, manifest, old, custom=custom)
 
     def remove(self, storage: Storage, key: Key, manifest: dict[str, Any], *, custom: bool) -> Stored:
-        """Delete an object, whose last state the manifest is; its version is set to that of the deletion, in place."""
+        """Delete an object; this sets the version of the deletion in the given manifest, which is its last state."""
         return self._write("DELETED", storage, key, manifest, self._objects[storage][key], custom=custom)
 
     def compact(self, revision: int | None = None) -> None:
-        """Forget the changes up to a revision; by default all."""
+        """Drop the changes up to a revision from the history; by default all changes."""
         revision = self.revision if revision is None else min(revision, self.revision)
         if revision > self.compacted:
             del self._history[: revision - self.compacted]
@@ -145,7 +145,7 @@ class Store:
             self.watchable_from = max(self.watchable_from, revision)
 
     def listen(self, storage: Storage, listener: Callable[[Change], None]) -> Callable[[], None]:
-        """Have a function called with each change of a resource; returns what ends that."""
+        """Call `listener` with each change of a resource; return a function that ends this."""
         listeners = self._listeners.setdefault(storage, set())
         listeners.add(listener)
         return lambda: listeners.discard(listener)
@@ -164,7 +164,7 @@ class Store:
         change = Change(self.revision, kind, storage, key, stored, old)
         self._history.append(change)
         if len(self._history) > 2 * self._limit:
-            # Twice the limit before anything is cut, so that cutting costs little per write.
+            # Cut only at twice the limit, so that cutting costs little per write.
             self.compact(self.revision - self._limit)
         for listener in tuple(self._listeners.get(storage, ())):
             listener(change)

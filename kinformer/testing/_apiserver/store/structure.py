@@ -119,7 +119,7 @@ def _of_struct(struct: Struct, *, atomic: bool = False, value: bool = False) -> 
 
 
 def _of_field(field: Field) -> Structure:
-    """The structure of a field, which says how its list or map is merged."""
+    """The structure of a field, with the rule that merges its list or map."""
     target = field.type.target
     if target.form == "slice":
         return Structure(
