@@ -74,7 +74,7 @@ class Metrics(Protocol):
         ...
 
     def informer_stopped(self, informer: Any) -> None:
-        """Report the end of a started `SharedInformer`; its counts do not change any more."""
+        """Report the end of a started `SharedInformer`; its counts stay the same from now on."""
         ...
 
     def listed(self, informer: str, *, objects: int, reason: str, seconds: float) -> None:

@@ -2,7 +2,7 @@
 
     Namespaces("team-a", "team-b") | Namespaces(labels="tenant=x") | Namespaces(glob="dev-*") & Labels("app=db")
 
-Scopes are values: they are compared by meaning, `|` makes the union of two, and `&` what both have in common.
+Scopes are values: they are compared by meaning, `|` makes the union of two, and `&` their intersection.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ _MASK: Final = _ALL - 1
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One of so many shares of a resource's objects (KEP-5866). All shares together are the whole, and none overlap.
+    """One of several shares of a resource's objects (KEP-5866). The shares cover all objects, and do not overlap.
 
         factory.informer(PODS, shard=Shard(0, of=3))  # in the first of three programs
 
-    An object is in a share by the hash of its uid, which never changes. An API server with the feature gate
+    The hash of an object's uid, which never changes, decides its share. An API server with the feature gate
     ShardedListAndWatch (alpha in Kubernetes 1.36, off by default) sends a share only; one without sends everything.
-    Each object is therefore looked at here as well: the result is the same on both, and only the traffic is not.
+    So the client also checks each object: the result is the same on both servers, and only the traffic differs.
 
     Args:
-        index: which share, from 0.
-        of: how many there are.
+        index: the number of the share, from 0.
+        of: the number of shares.
         by: "uid" to spread objects evenly, "namespace" to keep those of a namespace together.
 
     Raises:
@@ -96,7 +96,7 @@ class Shard:
         return f"shard {self.index + 1} of {self.of}" + ("" if self.by == "uid" else f" by {self.by}")
 
     def __str__(self) -> str:
-        """As the query `shardSelector` says it."""
+        """Return the value of the query parameter `shardSelector`."""
         low, high = self.bounds
         return f"shardRange(object.metadata.{self.by}, '0x{low:016x}', '0x{high:016x}')"
 
@@ -137,8 +137,8 @@ _NAMESPACE_NAME: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 class Scope:
     """Which objects of a resource are covered: a union of terms.
 
-    Make one with `Namespaces`, `Labels` and `Fields`, and combine them: `a | b` covers what either covers, `a & b`
-    what both cover. Scopes are compared by meaning, as far as their selectors show: those of "a=1,b=2" and of
+    Make one with `Namespaces`, `Labels` and `Fields`, and combine them: `a | b` covers the objects of either, `a & b`
+    the objects of both. Scopes are compared by meaning, as far as their selectors show: those of "a=1,b=2" and of
     "b==2,a=1" are equal, and a term that lies within another one does not count.
 
     Attributes:
@@ -229,7 +229,7 @@ class Scope:
         return parts_of(self.terms, namespaces)
 
     def __or__(self, other: Scope) -> Scope:
-        """Return the scope of what either covers.
+        """Return the union of two scopes.
 
         Raises:
             ValueError: one is of metadata only or of a shard, and the other is not.
@@ -242,7 +242,7 @@ class Scope:
         return replace(self, terms=(*self.terms, *other.terms))
 
     def __and__(self, other: Scope) -> Scope:
-        """Return the scope of what both cover.
+        """Return the intersection of two scopes.
 
         Raises:
             ValueError: they are of two different shards.

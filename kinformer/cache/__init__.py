@@ -1,1 +1,1 @@
-"""From the FIFO to the indexer to the lister: what the program knows of the cluster."""
+"""The cache of an informer: the FIFO that feeds it, the indexer that stores it, the lister that reads it."""

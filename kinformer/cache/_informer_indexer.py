@@ -13,7 +13,7 @@ __all__ = ["InformerIndexer"]
 
 
 class InformerIndexer(Indexer):
-    """An `Indexer` with what only its informer needs."""
+    """An `Indexer` with the methods that only its informer needs."""
 
     __slots__ = ()
 

@@ -81,7 +81,7 @@ def _checked(found: object) -> tuple[str, ...]:
     if isinstance(found, str):
         # Iteration would make each character of it a value.
         raise TypeError("an index function must return a list of strings, not a string")
-    values = tuple(dict.fromkeys(found))  # type: ignore[call-overload]  # what cannot be iterated raises here, as it should
+    values = tuple(dict.fromkeys(found))  # type: ignore[call-overload]  # raises TypeError for a value that is not iterable
     for value in values:
         if type(value) is not str:
             msg = f"an index function must return strings, not {type(value).__name__}"
