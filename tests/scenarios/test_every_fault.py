@@ -24,6 +24,7 @@ from kinformer import (
     ForbiddenError,
     InformerState,
     KinformerError,
+    MalformedStreamError,
     NotFoundError,
     ObjectKey,
     ProtocolError,
@@ -178,7 +179,7 @@ WHILE_WATCHING: dict[str, tuple[Callable[[Any], object], tuple[type[KinformerErr
     "an error event 429": (lambda faults: faults.refuse_watches(429), (TooManyRequestsError,)),
     "an error event 403": (lambda faults: faults.refuse_watches(403), (ForbiddenError,)),
     "an error event without a known code": (lambda faults: faults.refuse_watches(599), (ServerError,)),
-    "garbage bytes": (lambda faults: faults.send(b"\x00\xff garbage\n"), (DecodeError,)),
+    "garbage bytes": (lambda faults: faults.send(b"\x00\xff garbage\n"), (MalformedStreamError,)),
     "an event of an unknown type": (lambda faults: faults.send(b'{"type":"RENAMED","object":{}}\n'), (DecodeError,)),
     "an object without metadata": (lambda faults: faults.send(b'{"type":"ADDED","object":{}}\n'), (DecodeError,)),
     "an empty line": (lambda faults: faults.send(b"\n\n"), ()),
@@ -242,7 +243,7 @@ REQUESTS: dict[str, tuple[Callable[[Any], object], tuple[type[KinformerError], .
     ),
     "a watch brings garbage": (
         lambda f: f.answer_next(b"\x00\x01garbage\n", verb="watch", count=3),
-        (DecodeError,),
+        (MalformedStreamError,),
     ),
 }
 
@@ -450,7 +451,10 @@ async def test_one_object_among_many_that_cannot_be_decoded_is_left_out_reported
         scene.faults.corrupt("configmaps", "many-77", how=how)
         await scene.synced()
         await scene.recovers(but=("many-77",))
-        (error,) = scene.errors
+        *others, error = scene.errors
+        # Without the brace of its metadata the object is no JSON: in a stream nobody knows where it ends.
+        no_json = streaming and how == "metadata"
+        assert [type(other) for other in others] == ([MalformedStreamError] if no_json else [])
         assert isinstance(error, DecodeError)
         assert error.key == ("default/many-77" if how == "labels" else None)
         assert scene.informer.status.left_out == 1
