@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_args
 
 import pytest
 from fastapi import Depends, FastAPI, Request
+from starlette.exceptions import HTTPException
 
 from kinformer import (
     AlreadyStartedError,
@@ -16,7 +17,6 @@ from kinformer import (
     Client,
     ConnectError,
     Lister,
-    NotStartedError,
     Resource,
     SharedInformer,
     SharedInformerFactory,
@@ -45,8 +45,9 @@ async def test_informers_live_as_long_as_the_application_and_leave_nothing_behin
     async with asyncio.timeout(5):
         while api.connections:
             await asyncio.sleep(0.01)
-    with pytest.raises(NotStartedError, match=r"lifespan=informers\.lifespan"):
+    with pytest.raises(HTTPException, match=r"lifespan=informers\.lifespan") as refused:
         await pods()
+    assert refused.value.status_code == 503
 
 
 async def test_an_application_can_be_started_again(api: ApiServer, connect: Callable[[], Client]) -> None:

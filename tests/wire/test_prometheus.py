@@ -502,6 +502,9 @@ async def exposed(
             informer_factory.core.v1.configmaps.reconnect()
             kube_api.create({**build.config_map(""), "metadata": {"generateName": "c-"}})
             await settled()
+        kube_api.faults.fail_next(1, status=503, verb="get", retry_after=1)
+        with pytest.raises(NotFoundError):
+            await informer_factory.client.get(CONFIGMAPS, "none", namespace="default")
         return {name: set(dict(labels)) for name, labels in scrape.samples()}
 
 
@@ -532,6 +535,7 @@ async def test_every_metric_of_the_dashboard_is_there(
         "kinformer_informer_watches_total",  # as many as have ended, and those that are open
         "kinformer_own_write_waits_total",  # rarely anything but 0, and no harm
         "kinformer_own_write_timeouts_total",  # the log says of which key
+        "rest_client_request_retries_total",  # beside the requests, which count each try
     }
 
 

@@ -172,7 +172,7 @@ async def test_another_version_than_the_one_named_is_a_conflict_of_another_kind(
 
 async def test_what_was_read_is_not_applied(client: Client, web: KubeObject) -> None:
     for read in (web, web.to_dict()):
-        with pytest.raises(ValueError, match="every field of it would be shops"):
+        with pytest.raises(ValueError, match="would give every field of it to shops"):
             await client.apply(DEPLOYMENTS, read, field_manager="shops")
     with pytest.raises(ValueError, match="apply needs a field_manager"):
         await client.apply(DEPLOYMENTS, replicas(1), field_manager="")

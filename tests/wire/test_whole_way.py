@@ -261,11 +261,11 @@ async def test_401_and_403_name_verb_resource_namespace_and_what_the_server_said
             ("good", ForbiddenError, ["list pods in namespace web", 'User "bob" cannot list resource "pods"']),
         ):
             async with Client(ClusterConfig.for_server(server.url, token=token)) as client:
-                factory = SharedInformerFactory(client, backoff=QUICK)
+                factory = SharedInformerFactory(client, backoff=QUICK, streaming_lists=False)
                 pods = factory.informer(PODS, namespace="web")
                 async with factory:
                     with pytest.raises(CacheSyncError) as info:
-                        await factory.wait_for_cache_sync(timeout=0.2)
+                        await factory.wait_for_cache_sync(timeout=30, fail_fast=True)
                     assert pods.status.state in {InformerState.WAITING, InformerState.LISTING}
                 (cause,) = info.value.causes.values()
                 assert isinstance(cause, expected)

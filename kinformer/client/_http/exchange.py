@@ -41,6 +41,7 @@ class OutgoingRequest(NamedTuple):
         watch: whether it is a watch.
         late_head: whether a watch counts as open before the head of its response has come.
         subresource: whether a 429 may be about one object only.
+        silence: of a watch, seconds without a byte after which its server counts as gone.
     """
 
     method: str
@@ -53,6 +54,7 @@ class OutgoingRequest(NamedTuple):
     watch: bool = False
     late_head: bool = False
     subresource: bool = False
+    silence: float | None = None
 
     @property
     def kind(self) -> RequestKind:
@@ -118,11 +120,15 @@ class Exchange:
     async def late_head(self, request: OutgoingRequest, response: WatchResponse) -> None:
         """Wait for the head of a watch that was handed over without one.
 
+        It must come within the client's `timeout`, and within the silence that the watch allows: a server that is
+        alive has ended a quiet watch by then.
+
         Raises:
             As `Transport.request`.
         """
-        with self.translated(request.doing, answered=False):
-            async with asyncio.timeout_at(response.counted.began + self._timeout):
+        within = self._timeout if request.silence is None else min(self._timeout, request.silence)
+        with self.translated(request.doing, answered=False, limit=within):
+            async with asyncio.timeout_at(response.counted.began + within):
                 await response.head()
         response.counted.end(response.status)
         refused = await self._refusal(request, response)

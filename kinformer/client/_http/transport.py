@@ -219,7 +219,7 @@ class Transport:
         Raises:
             As `request`.
         """
-        sent = OutgoingRequest("GET", path, doing, params, headers, watch=True, late_head=late_head)
+        sent = OutgoingRequest(*("GET", path, doing, params, headers), watch=True, late_head=late_head, silence=silence)
         async with self._exchange.answered(sent, NO_RETRY) as response:
             assert isinstance(response, WatchResponse)
             if response.status:
