@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel
@@ -149,7 +149,7 @@ async def test_typed_listers_of_part_of_the_objects_reach_a_fastapi_endpoint(
 
     async with (
         informers.lifespan(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http,
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as http,
     ):
         assert (await http.get("/settings")).json() == [{"data": {"color": "red", "seen": "yes"}}]
         assert (await http.get("/kind")).json() == "TypedInformer"
@@ -176,7 +176,7 @@ async def test_a_typed_informer_of_a_shard_reaches_a_starlette_endpoint(
     app = Starlette(routes=[Route("/counts", counted)], lifespan=informers.lifespan)
     async with (
         informers.lifespan(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http,
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as http,
     ):
         counts = (await http.get("/counts")).json()
         server = await informers.client.list(CONFIGMAPS)
