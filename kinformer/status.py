@@ -213,7 +213,7 @@ class StatusRecord:
             self.state = state
             self.since = now
 
-    def heard(self, now: float) -> None:
+    def record_contact(self, now: float) -> None:
         """Record that the server has sent something useful."""
         self.last_contact = now
 

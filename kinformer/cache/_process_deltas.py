@@ -37,7 +37,7 @@ def apply_changes(
         How many deletions were appended.
     """
     # This loop runs for each event of each watch. Nearly all are updates of a known object to its next version.
-    stored, put_next, tell = indexer.stored, indexer.put_next, events.append
+    stored, put_next, add = indexer.stored, indexer.put_next, events.append
     deletions = 0
     for change in changes:
         if not isinstance(change, Delta):
@@ -53,7 +53,7 @@ def apply_changes(
                 # As `_is_older` has it, the other way round.
                 if one > other and len(one) == len(other) and new.uid == old.uid:
                     put_next(known, obj)
-                    tell(Updated(known, obj))
+                    add(Updated(known, obj))
                     continue
         deletions += _apply(change, indexer, events, initial)
     return deletions

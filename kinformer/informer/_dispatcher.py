@@ -70,7 +70,7 @@ class Dispatcher:
         """Number of lists that are completely in the cache."""
         self.waiters = Waiters(indexer.get_by_key)
         self.pending_writes = PendingWrites(indexer.get_by_key, lambda: self.resource_version)
-        self.told = 0
+        self.delivered = 0
         """Number of events so far."""
         self.deletions = 0
         """Number of deletions among them."""
@@ -91,7 +91,7 @@ class Dispatcher:
         Additions are not counted. They follow from the size of the cache and the number of deletions.
         """
         added = len(self._indexer) + self.deletions
-        return Changes(added, self.told - added - self.deletions, self.deletions)
+        return Changes(added, self.delivered - added - self.deletions, self.deletions)
 
     @property
     def handlers(self) -> tuple[HandlerTask, ...]:
@@ -168,7 +168,7 @@ class Dispatcher:
 
     def _tell(self, events: list[Event]) -> None:
         if events:
-            self.told += len(events)
+            self.delivered += len(events)
             registrations, streams = self._registrations, self._streams
             lagging = (
                 len(events) > _SHARED

@@ -57,14 +57,14 @@ class FailureHandling:
         if not synced and of_all and isinstance(error, _REFUSALS):
             self.refusal = error
             self.on_refused()
-        self.listeners.tell(error)
+        self.listeners.notify(error)
 
     def of_object(self, error: ObjectError, now: float) -> None:
         """Handle an object that cannot be used. Everything else goes on."""
         self._record.failed(error, now)
         self._metrics.failed(self._name, error)
         _log.warning("%s: %s", self._name, error)
-        self.listeners.tell(error)
+        self.listeners.notify(error)
 
     def of_index(self, error: IndexFunctionError, now: float) -> None:
         """Handle an index function that raised: the object is left out of its index."""
@@ -84,7 +84,7 @@ class FailureHandling:
         failure = UnexpectedError(f"informer {self._name} failed by a defect of its own")
         failure.__cause__ = error
         self._metrics.failed(self._name, failure)
-        self.listeners.tell(failure)
+        self.listeners.notify(failure)
 
     def go_on_after(self, error: KinformerError | None) -> bool:
         """Return whether the informer goes on after its retry budget is spent."""

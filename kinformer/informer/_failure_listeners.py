@@ -49,7 +49,7 @@ class FailureListeners(Generic[I]):
 
         return remove
 
-    def tell(self, error: KinformerError) -> None:
+    def notify(self, error: KinformerError) -> None:
         """Call every error function with a failure."""
         for on_error in tuple(self._on_error):
             try:

@@ -66,8 +66,8 @@ def fold(whole: StatusRecord, parts: Sequence[tuple[StatusRecord, StatusRecord]]
     whole.listed = sum(record.listed for record in records)
     whole.last_event_at = max((r.last_event_at for r in records if r.last_event_at is not None), default=None)
     whole.streaming_off = next((record.streaming_off for record in records if record.streaming_off), "")
-    heard = [record.last_contact for record in records if record.lists]
-    whole.last_contact = min((at for at in heard if at is not None), default=None)
+    contacts = [record.last_contact for record in records if record.lists]
+    whole.last_contact = min((at for at in contacts if at is not None), default=None)
     whole.received_version = min((r.received_version for r in records if r.received_version), key=int, default="")
     failed = [record for record in records if record.last_error_at is not None]
     if failed:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kinformer.events import Event
     from kinformer.informer._mailbox import EventOf, Mailbox
 
-__all__ = ["MISFIT", "UNREAD", "Cell", "Forgetful", "Seen", "SeenPacked", "TypedEvent", "TypedMailbox"]
+__all__ = ["UNDECODABLE", "UNREAD", "Cell", "ForgetOnRemoval", "Seen", "SeenPacked", "TypedEvent", "TypedMailbox"]
 
 TypedEvent: TypeAlias = Added[T] | Updated[T] | Deleted[T]
 """An event whose objects are of a class of yours; `event.key` is the key of the object."""
@@ -24,7 +24,7 @@ TypedEvent: TypeAlias = Added[T] | Updated[T] | Deleted[T]
 UNREAD: Final[Any] = object()
 """The value of a state that no reader has decoded yet."""
 
-MISFIT: Final[Any] = object()
+UNDECODABLE: Final[Any] = object()
 """The value of a state that does not fit the class."""
 
 
@@ -173,7 +173,7 @@ class TypedMailbox(Generic[T]):
         return TypedUpdated(before, value, source=obj, is_resync=isinstance(event, Updated) and event.is_resync)
 
 
-class Forgetful:
+class ForgetOnRemoval:
     """A mailbox that stores nothing, and reports deleted objects."""
 
     __slots__ = ("_forget",)

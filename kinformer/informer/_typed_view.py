@@ -8,7 +8,7 @@ from kinformer._object_classes import decoder_of, is_pydantic, reason_of
 from kinformer.cache._compact.packed_object import PackedObject
 from kinformer.errors import DecodeError
 from kinformer.events import Added, Deleted, T, Updated
-from kinformer.informer._typed_mailbox import MISFIT, UNREAD, Cell, Forgetful, Seen, SeenPacked
+from kinformer.informer._typed_mailbox import UNDECODABLE, UNREAD, Cell, ForgetOnRemoval, Seen, SeenPacked
 
 if TYPE_CHECKING:
     from kinformer.events import Event
@@ -40,7 +40,7 @@ class TypedView(Generic[T]):
         self._decode = decoder_of(into)
         self._cells: dict[ObjectKey, Cell[T]] = {}
         # Held here, because the informer holds its iterators weakly.
-        self._memory = core.attach(Forgetful(self._forget))
+        self._memory = core.attach(ForgetOnRemoval(self._forget))
 
     def see(self, event: Event) -> Event:
         """Return the same event of an object that shares its decoded value with all other readers."""
@@ -95,10 +95,10 @@ class TypedView(Generic[T]):
             try:
                 value = self._decode(obj.to_decodable())
             except ValueError as cause:  # the base of the errors of msgspec and pydantic
-                value = MISFIT
+                value = UNDECODABLE
                 self._report(obj, cause)
             cell.value = value
-        return None if value is MISFIT else value
+        return None if value is UNDECODABLE else value
 
     def _report(self, obj: KubeObject, cause: ValueError) -> None:
         reason = reason_of(cause)

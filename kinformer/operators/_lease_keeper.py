@@ -102,7 +102,7 @@ class LeaseKeeper:
         """Follow the changes of the Lease; set `news` at each."""
 
         def changed(lease: dict[str, Any] | None) -> None:
-            self._election.saw(lease, self.now())
+            self._election.observe(lease, self.now())
             self._on_answer()
             news.set()
 
@@ -187,7 +187,7 @@ class LeaseKeeper:
                 lease = (await self._client.get(LEASES, self._name, namespace=self._namespace)).to_dict()
         except NotFoundError:
             lease = None
-        self._election.saw(lease, self.now())
+        self._election.observe(lease, self.now())
 
     async def _write(self, spec: dict[str, Any]) -> None:
         sent = self.now()

@@ -55,7 +55,7 @@ class Election:
             return -math.inf
         return self._changed_at + (self._record.get("leaseDurationSeconds") or self._lease_duration)
 
-    def saw(self, lease: dict[str, Any] | None, now: float) -> None:
+    def observe(self, lease: dict[str, Any] | None, now: float) -> None:
         """A read was answered (`None`: there is no Lease). Seeing another's name ends our belief at once.
 
         It is the time of the answer that counts: a write that another one sent before our answer came is older.
@@ -65,7 +65,7 @@ class Election:
             return
         self._note(lease.get("spec") or {}, now)
         if self.holder != self.identity:
-            self.stand_down()
+            self.step_down()
 
     def proposal(self, now: float, wall: datetime) -> dict[str, Any] | None:
         """The spec to write in order to take or renew the lease, or `None` while another replica holds it."""
@@ -95,7 +95,7 @@ class Election:
         until = sent + self._renew_deadline
         self.valid_until = until if in_time and now < until else -math.inf
 
-    def stand_down(self) -> None:
+    def step_down(self) -> None:
         """Stop believing that we lead."""
         self.valid_until = -math.inf
 

@@ -226,7 +226,7 @@ class LeaderElector:
         assert renewal is not None
         kept = term.is_valid
         term.finish()
-        self._election.stand_down()
+        self._election.step_down()
         swallowed = False
         try:
             # Shielded: a cancelled scope of anyio around the body would stop every wait in here.
@@ -314,7 +314,7 @@ class LeaderElector:
             if not isinstance(error, Exception):
                 _log.error("%s cannot renew %s any more", self.identity, self._lease, exc_info=error)
         finally:
-            self._election.stand_down()
+            self._election.step_down()
         failure = failure or keeper.last_error
         holder = self._election.holder
         if holder not in {"", self.identity}:

@@ -266,7 +266,7 @@ class Reflector:
                     pages += not page.partial
                     # All pages have one version. If not, the first is right: events that a watch repeats do no harm.
                     version = version or page.resource_version
-                    status.heard(clock())
+                    status.record_contact(clock())
                     await self._intake.keep(page.items, kept)
                     self._intake.report(page.failures)
                     status.listed = len(kept)
@@ -330,7 +330,7 @@ class Reflector:
             async with limit:
                 time_slice = TimeSlice()
                 async for batch in batches:
-                    status.heard(clock())
+                    status.record_contact(clock())
                     if time_slice.over:
                         await time_slice.begin()
                     if batch.error is not None:
@@ -409,7 +409,7 @@ class Reflector:
         async for batch in batches:
             await time_slice.begin()
             now = clock()
-            status.heard(now)
+            status.record_contact(now)
             self._intake.queue_events(batch)
             if batch.events:
                 status.events += len(batch.events)
@@ -427,7 +427,7 @@ class Reflector:
     def _opened(self, asked: float, now: float) -> None:
         """Record that the server answered a watch."""
         status = self._status
-        status.heard(now)
+        status.record_contact(now)
         status.watches += 1
         status.opened_at = now
         status.well_after = self._machine.well_after

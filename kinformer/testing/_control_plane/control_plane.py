@@ -430,7 +430,7 @@ class ControlPlane:
         return any(server is not None and server.has_said(_PORT_TAKEN) for server in servers)
 
     def _kill_both(self) -> None:
-        # The API server first: without etcd it would only complain.
+        # The API server first: without etcd it would only log errors.
         for server in (self._api_server, self._etcd):
             if server is not None:
                 server.kill()

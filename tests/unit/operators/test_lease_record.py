@@ -41,7 +41,7 @@ def lead(me: Election, at: float = 0) -> dict[str, Any]:
 
 def test_a_lease_nobody_has_is_taken_at_once() -> None:
     me = election()
-    me.saw(None, 100)
+    me.observe(None, 100)
     assert me.proposal(100, WALL) == {
         "holderIdentity": "me",
         "leaseDurationSeconds": 15,
@@ -49,21 +49,21 @@ def test_a_lease_nobody_has_is_taken_at_once() -> None:
         "renewTime": "2026-11-23T12:00:00.000000Z",
         "leaseTransitions": 0,
     }
-    me.saw({"metadata": {}, "spec": {"holderIdentity": "", "leaseTransitions": 4}}, 100)
+    me.observe({"metadata": {}, "spec": {"holderIdentity": "", "leaseTransitions": 4}}, 100)
     spec = me.proposal(100, WALL)
     assert spec is not None
     assert spec["leaseTransitions"] == 5
-    me.saw({"metadata": {}}, 100)
+    me.observe({"metadata": {}}, 100)
     assert me.proposal(100, WALL) is not None
 
 
 def test_anothers_lease_is_taken_when_it_has_not_changed_for_as_long_as_it_says() -> None:
     me = election()
-    me.saw(lease(leaseDurationSeconds=20, leaseTransitions=3), 100)
+    me.observe(lease(leaseDurationSeconds=20, leaseTransitions=3), 100)
     assert me.free_at() == 120
-    me.saw(lease(leaseDurationSeconds=20, leaseTransitions=3), 110)
+    me.observe(lease(leaseDurationSeconds=20, leaseTransitions=3), 110)
     assert me.proposal(119.9, WALL) is None
-    me.saw(lease(leaseDurationSeconds=20, leaseTransitions=3, renewed=5), 119.9)
+    me.observe(lease(leaseDurationSeconds=20, leaseTransitions=3, renewed=5), 119.9)
     assert me.proposal(139.8, WALL) is None
     spec = me.proposal(139.9, WALL)
     assert spec is not None
@@ -73,7 +73,7 @@ def test_anothers_lease_is_taken_when_it_has_not_changed_for_as_long_as_it_says(
 @pytest.mark.parametrize("written", [WALL - timedelta(days=400), WALL + timedelta(days=400)])
 def test_what_the_clock_of_another_says_does_not_matter(written: datetime) -> None:
     me = election()
-    me.saw(lease(renewTime=written.isoformat()), 100)
+    me.observe(lease(renewTime=written.isoformat()), 100)
     assert me.proposal(114.9, WALL) is None
     assert me.proposal(115, WALL) is not None
 
@@ -107,7 +107,7 @@ def test_what_was_lost_is_not_won_back_by_a_renewal_that_was_under_way() -> None
 def test_anothers_name_ends_belief_at_once() -> None:
     me = election()
     lead(me, at=100)
-    me.saw(lease("other"), 101)
+    me.observe(lease("other"), 101)
     assert not me.leads(101)
     assert me.proposal(101, WALL) is None
     assert me.proposal(116, WALL) is not None
@@ -115,7 +115,7 @@ def test_anothers_name_ends_belief_at_once() -> None:
 
 def test_a_renewal_keeps_what_others_wrote_and_when_it_was_acquired() -> None:
     me = election()
-    me.saw(lease("", strategy="OldestEmulationVersion"), 100)
+    me.observe(lease("", strategy="OldestEmulationVersion"), 100)
     made = lead(me, at=100)
     spec = me.proposal(102, WALL + timedelta(seconds=2))
     assert spec == {**made["spec"], "renewTime": "2026-11-23T12:00:02.000000Z"}
@@ -133,8 +133,8 @@ def test_each_renewal_changes_the_record_whatever_our_wall_clock_does(wall: date
 
 def test_a_lease_deleted_under_its_holder_is_not_taken_before_it_would_have_run_out() -> None:
     me = election()
-    me.saw(lease("other", leaseTransitions=7), 100)
-    me.saw(None, 105)
+    me.observe(lease("other", leaseTransitions=7), 100)
+    me.observe(None, 105)
     assert me.proposal(114, WALL) is None
     spec = me.proposal(115, WALL)
     assert spec is not None
@@ -144,7 +144,7 @@ def test_a_lease_deleted_under_its_holder_is_not_taken_before_it_would_have_run_
 def test_a_leader_whose_lease_is_deleted_writes_it_anew() -> None:
     me = election()
     made = lead(me, at=100)
-    me.saw(None, 102)
+    me.observe(None, 102)
     assert me.leads(102)
     spec = me.proposal(102, WALL)
     assert spec is not None
@@ -158,10 +158,10 @@ def test_a_released_lease_names_nobody_and_only_ours_is_released() -> None:
     spec = me.release(WALL)
     assert spec is not None
     assert (spec["holderIdentity"], spec["leaseDurationSeconds"]) == ("", 1)
-    me.saw(lease("other"), 101)
+    me.observe(lease("other"), 101)
     assert me.release(WALL) is None
     other = election("other one")
-    other.saw({**made, "spec": spec}, 101)
+    other.observe({**made, "spec": spec}, 101)
     taken = other.proposal(101, WALL)
     assert taken is not None
     assert taken["leaseTransitions"] == 1
@@ -170,7 +170,7 @@ def test_a_released_lease_names_nobody_and_only_ours_is_released() -> None:
 @pytest.mark.parametrize("renew", [None, "", "yesterday", 7, "2026-11-23T12:00:00"])
 def test_a_record_that_says_nonsense_is_renewed_all_the_same(renew: object) -> None:
     me = election()
-    me.saw(lease("me", renewTime=renew, leaseTransitions=None, acquireTime=None), 100)
+    me.observe(lease("me", renewTime=renew, leaseTransitions=None, acquireTime=None), 100)
     spec = me.proposal(100, WALL)
     assert spec is not None
     assert spec["renewTime"].startswith("2026-11-23T12:00:00.00000")
@@ -297,10 +297,10 @@ class Simulation:
             outcome: Any = None
             wall = WALL if life.wall_stands_still else WALL + timedelta(seconds=now)
             if me.leads(now) and now - leads_since > life.exits_after:
-                me.stand_down()
+                me.step_down()
                 lease = yield self.server.read
                 if lease != "no answer":
-                    me.saw(lease, life.clock(self.now))
+                    me.observe(lease, life.clock(self.now))
                     spec = me.release(wall)
                     if spec is not None:
                         yield lambda known=me.lease, spec=spec: self.server.write(known, spec) or "conflict"
@@ -312,14 +312,14 @@ class Simulation:
             if outcome in {None, "conflict"}:
                 lease = yield self.server.read
                 if lease != "no answer":
-                    me.saw(lease, life.clock(self.now))
+                    me.observe(lease, life.clock(self.now))
                     yield from self.write(life, me, wall)
             now = life.clock(self.now)
             if me.leads(now):
                 leads_since = min(leads_since, now)
             else:
                 leads_since = math.inf
-                me.stand_down()
+                me.step_down()
             yield life.retry
 
     def write(self, life: Life, me: Election, wall: datetime) -> Generator[Any, Any, str]:

@@ -101,8 +101,8 @@ def _pod_status(manifest: dict[str, Any], now: datetime) -> str:
     reason = at(manifest, "status.reason") or at(manifest, "status.phase", "")
     for container in at(manifest, "status.containerStatuses", ()):
         state = container.get("state") or {}
-        told = at(state, "waiting.reason") or at(state, "terminated.reason")
-        reason = told or reason
+        shown = at(state, "waiting.reason") or at(state, "terminated.reason")
+        reason = shown or reason
     return "Terminating" if manifest["metadata"].get("deletionTimestamp") else str(reason)
 
 
@@ -112,8 +112,8 @@ def _pod_restarts(manifest: dict[str, Any], now: datetime) -> str:
 
 def _node_status(manifest: dict[str, Any], now: datetime) -> str:
     ready = next((c for c in at(manifest, "status.conditions", ()) if c.get("type") == "Ready"), None)
-    told = "Unknown" if ready is None else "Ready" if ready.get("status") == "True" else "NotReady"
-    return f"{told},SchedulingDisabled" if at(manifest, "spec.unschedulable") else told
+    shown = "Unknown" if ready is None else "Ready" if ready.get("status") == "True" else "NotReady"
+    return f"{shown},SchedulingDisabled" if at(manifest, "spec.unschedulable") else shown
 
 
 def _node_roles(manifest: dict[str, Any], now: datetime) -> str:
