@@ -296,6 +296,12 @@ class ReflectorMachine:
             and not self._quorum
         ):
             self._quorum = True
+            # Where watches are answered 410 again and again, a stream, which is a watch too, only takes more time.
+            self._by_pages = self._expirations > 1
+            return
+        if isinstance(error, ExpiredError) and not opened:
+            # Even the newest version counts as expired here: only pages can bring it.
+            self._by_pages = True
             return
         if hung or (not opened and isinstance(error, _NOT_OFFERED)):
             # A server without streaming lists refuses in many ways. An old one ignores the parameter, and never sends

@@ -66,3 +66,8 @@ def test_a_watch_that_opens_and_brings_nothing_new(brings: str, end: str, second
 def test_a_watch_that_is_never_answered() -> None:
     run(([Fault(120, ("hang",), (0.0, ""))], False, 1))
     run(([Fault(120, ("hang",), (0.0, ""))], True, 1))
+
+
+def test_streams_that_are_refused_slowly_as_expired_give_way_to_pages() -> None:
+    first, second = Fault(0.5, ("refuse", 0.0, "400"), (0.0, "")), Fault(70.0, ("refuse", 9.0, "410"), (0.0, ""))
+    run(([first, second], True, 0))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CLIENT = r"""
-import asyncio, json, logging, sys, time
+import asyncio, gc, json, logging, sys, time
 import asyncio.events as events
 logging.disable(logging.CRITICAL)
 from kinformer import Client, ClusterConfig, SharedInformerFactory
@@ -59,6 +59,9 @@ async def warm_up():
             while not pods.status.errors:
                 await asyncio.sleep(0.01)
 asyncio.run(warm_up())
+# Nor is a collection of everything that the program has imported.
+gc.collect()
+gc.freeze()
 base = used()
 events.Handle._run = _run
 asyncio.run(main())
