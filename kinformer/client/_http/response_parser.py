@@ -92,6 +92,7 @@ class ResponseParser:
         "_in_trailer",
         "_left",
         "_rest",
+        "_trailers",
         "complete",
         "headers",
         "held_back",
@@ -110,6 +111,7 @@ class ResponseParser:
         self._chunked = False
         self._left: int | None = None  # bytes left of the present chunk or of the body; None: until the connection ends
         self._in_trailer = False
+        self._trailers = 0
 
     def feed(self, data: Buffer, size: int = -1) -> Pieces:
         """Take some bytes; return the pieces of the body in them, as ranges of `data` wherever possible.
@@ -260,6 +262,10 @@ class ResponseParser:
                 self.complete = True
                 return
             self._use_head_room(end + 2 - position)
+            self._trailers += 1
+            if self._trailers > HEADER_LIMIT:
+                msg = f"the response has trailers of more than {HEADER_LIMIT} fields"
+                raise HttpFormatError(msg)
             trailer = _headers([data[position:end].decode("latin-1")])
             if not _NOT_IN_TRAILER.isdisjoint(name.lower() for name in trailer):
                 raise HttpFormatError("the response has a trailer that belongs into the head")
