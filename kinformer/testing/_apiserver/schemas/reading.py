@@ -16,10 +16,7 @@ from kinformer.testing._apiserver.schemas import scalars
 if TYPE_CHECKING:
     from kinformer.testing._apiserver.schemas.go_types import Field, GoType, Struct
 
-__all__ = ["MAX_DEPTH", "ReadError", "Reader", "empty"]
-
-MAX_DEPTH: Final = 10_000
-"""Nested objects and arrays that Go's decoder accepts (encoding/json, maxNestingDepth)."""
+__all__ = ["ReadError", "Reader", "empty"]
 
 _ABSENT: Final = object()
 
