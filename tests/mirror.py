@@ -98,6 +98,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "testing/": ("tests/unit/testing",),
     "testing/_apiserver/": ("tests/unit/testing/apiserver", "tests/fidelity/test_recordings.py"),
     "testing/_apiserver/http/": ("tests/unit/testing/apiserver/http", "tests/apiserver/test_wire.py"),
+    "testing/_apiserver/http/cells/": ("tests/unit/testing/apiserver/http/test_tables.py",),
     "testing/_apiserver/rules/": ("tests/unit/testing/apiserver/rules", "tests/apiserver/test_same_answers.py"),
     "testing/_apiserver/rules/field_sets.py": ("tests/unit/testing/apiserver/rules/test_patches.py",),
     "testing/_control_plane/": ("tests/unit/testing/control_plane",),

@@ -38,7 +38,7 @@ def object_bytes(
     """
     if view == "Table":
         metadata = {"resourceVersion": stored.manifest["metadata"]["resourceVersion"]}
-        table = to_table(kind, [in_version(kind, stored.manifest)], metadata, now=now, include=include)
+        table = to_table(kind, [stored.manifest], metadata, now=now, include=include)
         return _encode(table if first else table | {"columnDefinitions": None})
     if view:
         return _encode(_metadata_only(stored.manifest))
@@ -77,7 +77,7 @@ def list_bytes(
 ) -> bytes:
     """A list. Items of a built-in resource carry neither kind nor version; custom ones do."""
     if view == "Table":
-        manifests = [in_version(kind, stored.manifest) for stored in items]
+        manifests = [stored.manifest for stored in items]
         return _encode(to_table(kind, manifests, metadata, now=now, include=include)) + b"\n"
     if view:
         head = b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":'

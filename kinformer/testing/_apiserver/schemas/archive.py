@@ -3,6 +3,7 @@
 `tests/apiserver/assets/schemas/generate.py` writes the file. It is a zip archive with these members:
 
     types.json              kinds, types and their fields, as `go_types` reads them
+    columns.json            the columns of tables, by `apps/v1 deployments`
     openapi/v2.json         what `/openapi/v2` answers as JSON
     openapi/v2.pb           what `/openapi/v2` answers as protobuf
     openapi/v3/PLACE.json   what `/openapi/v3/PLACE` answers, PLACE being `api/v1` or `apis/GROUP/VERSION`
@@ -10,10 +11,11 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 __all__ = ["DEFAULT_RELEASE", "RELEASES", "Archive"]
 
@@ -59,6 +61,16 @@ class Archive:
                 for info in archive.infolist()
                 if info.filename.startswith(_PREFIX)
             }
+
+    def columns(self, api_version: str, plural: str) -> list[dict[str, Any]]:
+        """Return the columns of the tables of a resource; none for a resource that Kubernetes does not have."""
+        found: list[dict[str, Any]] = self._columns.get(f"{api_version} {plural}", [])
+        return found
+
+    @cached_property
+    def _columns(self) -> dict[str, list[dict[str, Any]]]:
+        columns: dict[str, list[dict[str, Any]]] = json.loads(self.read("columns.json") or "{}")
+        return columns
 
     def openapi_v3(self, place: str) -> bytes | None:
         """Return the OpenAPI v3 document of a place as JSON, or `None` for a place that Kubernetes does not have."""

@@ -3,8 +3,8 @@
     make apiserver-assets                                     # etcd and kube-apiserver, in the version that go.mod pins
     .venv/bin/python tests/apiserver/assets/schemas/generate.py
 
-The Go types come from the program beside this file; list types, enums, defaults and the OpenAPI documents come from a
-kube-apiserver that is started for it. The same versions give the same bytes.
+The Go types come from the program beside this file; list types, enums, defaults, the OpenAPI documents and the columns
+of tables come from a kube-apiserver that is started for it. The same versions give the same bytes.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from kinformer.testing import ControlPlane
 
 ASSETS = Path(__file__).parents[1]
 OUT = Path(__file__).parents[4] / "kinformer" / "testing" / "_apiserver" / "schemas"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 PREFIXES = {
     "apis/meta/": "io.k8s.apimachinery.pkg.apis.meta.",
@@ -63,8 +64,22 @@ async def documents() -> tuple[str, dict[str, bytes]]:
             }
             for place in json.loads(await get("/openapi/v3"))["paths"]:
                 found[f"openapi/v3/{place}.json"] = await get(f"/openapi/v3/{place}")
-            version = json.loads(await get("/version"))
-    return f"{version['major']}.{version['minor']}", found
+            columns = {}
+            for place in _places(json.loads(await get("/apis"))):
+                for resource in json.loads(await get(place))["resources"]:
+                    if "list" in resource["verbs"] and "/" not in resource["name"]:
+                        table = json.loads(await get(f"{place}/{resource['name']}?limit=1", TABLE))
+                        version = place.removeprefix("/apis/").removeprefix("/api/")
+                        columns[f"{version} {resource['name']}"] = table["columnDefinitions"]
+            found["columns.json"] = json.dumps(columns, separators=(",", ":"), sort_keys=True).encode()
+            release = json.loads(await get("/version"))
+    return f"{release['major']}.{release['minor']}", found
+
+
+def _places(groups: dict[str, Any]) -> list[str]:
+    """Return the paths of all versions of all groups."""
+    versions = [version["groupVersion"] for group in groups["groups"] for version in group["versions"]]
+    return ["/api/v1", *(f"/apis/{version}" for version in versions)]
 
 
 def openapi_name(key: str) -> str:
