@@ -304,7 +304,8 @@ class Reflector:
                     if self._relist_reason:
                         return
                     del kept
-                    failure = await self._follow(batches)
+                    began = clock()
+                    failure = await self._follow(batches, began)
             why = failure
         except BaseException as error:  # noqa: BLE001 - a last line of defence
             why = failure = self._as_failure(error, "watch" if ended else "streaming list")
@@ -362,7 +363,7 @@ class Reflector:
                 began = clock()
                 opened = True
                 self._opened(asked, began)
-                failure = await self._follow(batches)
+                failure = await self._follow(batches, began)
             why = failure
         except BaseException as error:  # noqa: BLE001 - a last line of defence
             why = failure = self._as_failure(error, "watch")
@@ -400,8 +401,8 @@ class Reflector:
         failure.__cause__ = error
         return failure
 
-    async def _follow(self, batches: AsyncIterator[WatchBatch]) -> KinformerError | None:
-        """Queue the events of an open watch until it ends; return the ERROR event that ended it, if one did."""
+    async def _follow(self, batches: AsyncIterator[WatchBatch], began: float) -> KinformerError | None:
+        """Queue the events of a watch since a time, until it ends; return the ERROR event that ended it, if any."""
         machine, status = self._machine, self._status
         clock = asyncio.get_running_loop().time
         status.enter(InformerState.WATCHING, clock())
@@ -415,7 +416,7 @@ class Reflector:
                 status.events += len(batch.events)
                 status.last_event_at = now
             if batch.events or batch.resource_version:
-                machine.progressed(batch.resource_version)
+                machine.progressed(batch.resource_version, since_opening=now - began)
                 self._went_well()
                 status.received_version = machine.resource_version
                 self._intake.reached(version_number(machine.resource_version))

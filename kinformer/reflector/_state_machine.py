@@ -80,6 +80,10 @@ BLIND_SECONDS: Final = 12.0
 LIST_WITHIN_SECONDS: Final = 22.0
 """While lists work, a pause after a failed watch ends at most this many seconds after the last list."""
 
+BACKLOG_SECONDS: Final = 1.0
+"""What a watch brings within this many seconds of its opening was missed before. It does not show that the watch will
+bring what comes next: the seconds without progress of the watches before it still count."""
+
 LIVED_SECONDS: Final = 25.0
 """A watch that was open for this many seconds without an event may be one of a quiet resource that a proxy ended. It
 counts as barren, but neither as a failure nor towards `BLIND_SECONDS`."""
@@ -190,8 +194,9 @@ class ReflectorMachine:
     _expirations: int = 0
     _brought: bool = False  # True once the present watch made progress
     _barren: int = 0  # watches without progress, since the last one with progress or the last list
-    _blind: float = 0.0  # seconds of barren watches and of the pauses after them
-    _took: float = 0.0  # seconds of the last barren watch
+    _blind: float = 0.0  # seconds in which short watches made no progress, and of the pauses after them
+    _took: float = 0.0  # seconds in which the last watch made no progress
+    _progress_at: float = 0.0  # seconds from the opening of the present watch to its last progress
     _malformed: int = 0  # watches that ended at a malformed line, since the last list
     _short_watches: int = 0
     _watch_timeout: float = 0.0
@@ -215,6 +220,7 @@ class ReflectorMachine:
             return wait
         timeout = self.rng.randint(self.watch_seconds, 2 * self.watch_seconds)
         self._brought = False
+        self._progress_at = 0.0
         self._watch_timeout = timeout
         if not self._list_reason:
             return WatchStep(self.resource_version, timeout)
@@ -322,8 +328,13 @@ class ReflectorMachine:
             self._by_pages = True
         self._pause(error)
 
-    def progressed(self, resource_version: str) -> None:
-        """Report that events or a bookmark of the watch are queued. A version already received is no progress."""
+    def progressed(self, resource_version: str, *, since_opening: float) -> None:
+        """Report that events or a bookmark of the watch are queued. A version already received is no progress.
+
+        Args:
+            resource_version: the version that the watch has reached; "" if it names none.
+            since_opening: seconds from the answer of the server.
+        """
         if resource_version:
             if resource_version == self.resource_version or self.is_older(resource_version):
                 return
@@ -333,7 +344,9 @@ class ReflectorMachine:
         self._list_failures = 0
         self._expirations = 0
         self._barren = 0
-        self._blind = 0.0
+        self._progress_at = since_opening
+        if since_opening > BACKLOG_SECONDS:
+            self._blind = 0.0
         self.well_after = SHORT_WATCH_SECONDS
         # Short watches with progress wait for a short pause that does not grow.
         self._short_watches = min(self._short_watches, 1)
@@ -352,13 +365,15 @@ class ReflectorMachine:
             # It lasted its full time. Without events, perhaps nothing changed.
             self._watch_failures = self._short_watches = self._expirations = 0
             return None
+        self._count_silence(lasted, opening)
         if self._brought:
             self._short_watches = self._short_watches + 1 if lasted < SHORT_WATCH_SECONDS else 0
             if self._short_watches > 1:
                 # This is no failure, but the next watch waits.
                 self._wait = WaitStep(self.backoff.delay(self._short_watches - 1), None)
+                self._blind += self._wait.seconds
+            self._list_if_due()
             return None
-        self._was_barren(lasted, opening)
         if lasted >= LIVED_SECONDS:
             self._watch_failures = self._short_watches = self._expirations = 0
             self._list_if_due()
@@ -379,8 +394,7 @@ class ReflectorMachine:
     def watch_failed(self, error: KinformerError, *, lasted: float, opening: float = 0.0) -> None:
         """Report that the watch was refused (then it lasted 0 s), sent an ERROR event, or broke."""
         is_new_row = lasted >= self.well_after
-        if not self._brought:
-            self._was_barren(lasted, opening)
+        self._count_silence(lasted, opening)
         if isinstance(error, MalformedStreamError):
             self._malformed += 1
         if isinstance(error, ExpiredError):
@@ -409,22 +423,27 @@ class ReflectorMachine:
         else:
             self._list_if_due(error, pause)
 
-    def _was_barren(self, lasted: float, opening: float) -> None:
-        """Count a watch without progress, of any duration."""
-        self._barren += 1
+    def _count_silence(self, lasted: float, opening: float) -> None:
+        """Count the seconds of a watch, of any duration, in which it made no progress."""
+        if not self._brought:
+            self._barren += 1
         if lasted < LIVED_SECONDS:
-            self._took = opening + lasted
+            self._took = opening + lasted - self._progress_at
             self._blind += self._took
-            self.well_after = max(self.well_after, lasted + SHORT_WATCH_SECONDS)
+            if not self._brought:
+                self.well_after = max(self.well_after, lasted + SHORT_WATCH_SECONDS)
+        elif self._brought:
+            self._took = self._blind = 0.0
 
     def _list_if_due(self, error: KinformerError | None = None, pause: float = 0.0) -> None:
         """Make the next step a list, if watches have made no progress for too long."""
-        if isinstance(error, TooManyRequestsError | ConnectError):
-            # The whole server is overloaded or gone: do not list before it is necessary (client-go also only watches).
+        if self._brought or isinstance(error, TooManyRequestsError | ConnectError):
+            # The watch worked, but was short. Or the whole server is overloaded or gone. Do not list before it is
+            # necessary (client-go also only watches).
             due = self._blind + max(pause, self._took) >= LIST_WITHIN_SECONDS
         else:
             due = self._barren >= WATCHES_BEFORE_LIST or self._blind >= BLIND_SECONDS
-        if due and self._barren:
+        if due and (self._barren or self._brought):
             self._list_instead("failed watches")
 
     def _list_instead(self, reason: str) -> None:

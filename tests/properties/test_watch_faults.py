@@ -77,3 +77,15 @@ def test_a_stream_that_hangs_after_expired_watches_does_not_follow_a_long_pause(
     lists_work = (0.0, "")
     hang = Fault(20.0, ("hang",), lists_work)
     run(([Fault(0.5, ("hang",), lists_work), Fault(200.0, ("refuse", 0.0, "410"), lists_work), hang], True, 0))
+
+
+@pytest.mark.parametrize("end", ["clean", "reset", "malformed"])
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 2.0, 5.0, 9.0, 11.0, 20.0])
+def test_watches_that_bring_the_first_change_only(seconds: float, end: str) -> None:
+    fault = Fault(200.0, ("stream", 0.0, seconds, "first change only", end), (0.0, ""))
+    run(([Fault(0.5, ("refuse", 0.0, "400"), (0.0, "")), fault], False, 1))
+
+
+def test_a_silent_stream_and_a_slow_refusal_after_it_are_together_not_too_long() -> None:
+    first, second = Fault(0.5, ("refuse", 0.0, "401"), (0.0, "")), ("stream", 0.0, 20.0, "first change only", "clean")
+    run(([first, Fault(3.0, second, (0.0, "")), Fault(20.0, ("refuse", 14.0, "400"), (0.0, ""))], False, 0))

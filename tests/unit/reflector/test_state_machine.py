@@ -67,7 +67,7 @@ def ended(lasted: float = 300, progress: str = "") -> Outcome:
 
     def report(machine: ReflectorMachine) -> None:
         if progress:
-            machine.progressed(progress)
+            machine.progressed(progress, since_opening=lasted)
         machine.watch_ended(lasted=lasted)
 
     return report
@@ -85,7 +85,7 @@ def broken(lasted: float) -> Outcome:
 def watch_failed(error: KinformerError, lasted: float = 0.01, progress: str = "") -> Outcome:
     def report(machine: ReflectorMachine) -> None:
         if progress:
-            machine.progressed(progress)
+            machine.progressed(progress, since_opening=lasted)
         machine.watch_failed(error, lasted=lasted)
 
     return report
@@ -674,7 +674,7 @@ def test_progress_without_a_version_is_progress_all_the_same() -> None:
     machine = ReflectorMachine(Backoff(jitter=0))
     machine.listed("7", pages=1)
     machine.watch_failed(REFUSED, lasted=0)
-    machine.progressed("")
+    machine.progressed("", since_opening=2)
     assert machine.failures == 0
     assert machine.resource_version == "7"
 
@@ -691,3 +691,20 @@ def test_no_wait_is_ever_longer_than_the_maximum_unless_the_server_asks_for_it()
     # The jitter is real: a fleet that lost its server does not come back in step.
     assert min(waits[30:]) >= 15
     assert len({round(wait, 1) for wait in waits}) > 50
+
+
+def test_short_watches_that_bring_something_only_at_their_opening_give_way_to_a_list() -> None:
+    machine = ReflectorMachine(resource_version="5", _list_reason="")
+    for version in ("6", "7"):
+        assert steps_of(machine)[-1].startswith("watch")
+        machine.progressed(version, since_opening=0.1)
+        machine.watch_ended(lasted=9)
+    assert steps_of(machine)[-1].startswith("list 7")
+
+
+def test_short_watches_that_bring_something_later_go_on_without_lists() -> None:
+    machine = ReflectorMachine(resource_version="5", _list_reason="")
+    for version in range(6, 30):
+        assert steps_of(machine)[-1].startswith("watch")
+        machine.progressed(str(version), since_opening=8)
+        machine.watch_ended(lasted=9)
