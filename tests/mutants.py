@@ -260,12 +260,18 @@ MUTANTS = (
     Mutant(
         "watches that bring nothing are never answered by a list",
         "reflector/_state_machine.py::ReflectorMachine._list_if_due",
-        "due and self._barren",
+        "due and (self._barren or self._brought)",
         "False",
     ),
     Mutant(
+        "what a watch brings at its opening ends the silence",
+        "reflector/_state_machine.py::ReflectorMachine.progressed",
+        "since_opening > BACKLOG_SECONDS",
+        "True",
+    ),
+    Mutant(
         "the time of slow refusals does not count",
-        "reflector/_state_machine.py::ReflectorMachine._was_barren",
+        "reflector/_state_machine.py::ReflectorMachine._count_silence",
         "self._blind += self._took",
         "",
     ),
@@ -277,7 +283,7 @@ MUTANTS = (
     ),
     Mutant(
         "a watch that always fails after some seconds is well for some seconds",
-        "reflector/_state_machine.py::ReflectorMachine._was_barren",
+        "reflector/_state_machine.py::ReflectorMachine._count_silence",
         "self.well_after = max(self.well_after, lasted + SHORT_WATCH_SECONDS)",
         "",
     ),
