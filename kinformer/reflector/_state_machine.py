@@ -81,8 +81,8 @@ LIST_WITHIN_SECONDS: Final = 22.0
 """While lists work, a pause after a failed watch ends at most this many seconds after the last list."""
 
 BACKLOG_SECONDS: Final = 1.0
-"""What a watch brings within this many seconds of its opening was missed before. It does not show that the watch will
-bring what comes next: the seconds without progress of the watches before it still count."""
+"""Events within this many seconds of the opening of a watch are those that were missed before. They do not show that
+the watch works: the silent seconds of earlier watches still count."""
 
 LIVED_SECONDS: Final = 25.0
 """A watch that was open for this many seconds without an event may be one of a quiet resource that a proxy ended. It
@@ -438,7 +438,7 @@ class ReflectorMachine:
     def _list_if_due(self, error: KinformerError | None = None, pause: float = 0.0) -> None:
         """Make the next step a list, if watches have made no progress for too long."""
         if self._brought or isinstance(error, TooManyRequestsError | ConnectError):
-            # The watch worked, but was short. Or the whole server is overloaded or gone. Do not list before it is
+            # The watch worked but was short, or the whole server is overloaded or absent. Do not list before it is
             # necessary (client-go also only watches).
             due = self._blind + max(pause, self._took) >= LIST_WITHIN_SECONDS
         else:
