@@ -1,8 +1,9 @@
 """The head of an object: the fields that one pass over its JSON decodes, and the places of its large sections.
 
 The pass has to go over all of the JSON anyway, to prove that it is JSON. It decodes the few fields that nearly every
-handler, index or filter asks for, and notes the places of the large sections, so that nothing looks for them again.
-Values that many objects have in common (labels, owners, finalizers) are decoded once and shared.
+handler, index or filter asks for, and notes the places of other fields and of the large sections, so that nothing looks
+for them again. Owners and finalizers are decoded when they are first read. Values that many objects have in common
+(labels, owners, finalizers) are decoded once and shared.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABSENT",
+    "SMALL",
+    "Envelope",
     "Metadata",
     "OwnerReference",
     "Places",
     "decode_answer_head",
+    "decode_envelope",
     "decode_head",
     "find_places",
+    "label_sets",
     "owner_of",
 ]
 
@@ -44,6 +49,9 @@ _REMEMBERED_FINALIZERS: Final = 512
 # TotalAnnotationSizeLimitB); a reference to an owner takes some 150 bytes.
 _LABELS_LIMIT: Final = 256 * 1024
 _OWNERS_LIMIT: Final = 1024 * 1024
+
+SMALL: Final = _LABELS_LIMIT
+"""An object of at most so many bytes has no field of the head that is longer than its limit."""
 
 # The fields of the head that are plain texts.
 _TEXTS: Final = ("name", "namespace", "uid", "resource_version")
@@ -107,8 +115,6 @@ class Metadata(msgspec.Struct, gc=False, rename="camel", eq=False):
         labels: `metadata.labels`; `None` where there are none.
         generation: `metadata.generation`; `None` for resources that have none.
         deletion_timestamp: `metadata.deletionTimestamp` as sent; `None` while the object is not being deleted.
-        owner_references: `metadata.ownerReferences`.
-        finalizers: `metadata.finalizers`.
         annotations: the JSON of `metadata.annotations`; `None` where there are none, `UNSET` where only the object's
             own JSON knows (compact storage keeps no places in JSON that it has compressed).
     """
@@ -120,9 +126,26 @@ class Metadata(msgspec.Struct, gc=False, rename="camel", eq=False):
     labels: dict[str, str] | None = None
     generation: int | None = None
     deletion_timestamp: str | None = None
-    owner_references: Owners = ()
-    finalizers: Finalizers = ()
     annotations: msgspec.Raw | msgspec.UnsetType | None = None
+    # JSON until they are first read.
+    _owners: Owners | msgspec.Raw | None = None
+    _finalizers: Finalizers | msgspec.Raw | None = None
+
+    @property
+    def owner_references(self) -> Owners:
+        """`metadata.ownerReferences`."""
+        owners = self._owners
+        if type(owners) is msgspec.Raw:
+            owners = self._owners = _owner_sets[bytes(owners)]
+        return owners or ()
+
+    @property
+    def finalizers(self) -> Finalizers:
+        """`metadata.finalizers`."""
+        finalizers = self._finalizers
+        if type(finalizers) is msgspec.Raw:
+            finalizers = self._finalizers = _finalizer_sets[bytes(finalizers)]
+        return finalizers or ()
 
     def __eq__(self, other: object) -> bool:
         """Compare the decoded fields; the annotations are only a place."""
@@ -133,19 +156,22 @@ class Metadata(msgspec.Struct, gc=False, rename="camel", eq=False):
     __hash__ = None  # type: ignore[assignment]
 
 
-_DECODED: Final = tuple(name for name in Metadata.__struct_fields__ if name != "annotations")
+_DECODED: Final = (
+    *("name", "namespace", "uid", "resource_version", "labels", "generation", "deletion_timestamp"),
+    *("owner_references", "finalizers"),
+)
 
 
 class _HeadAsSent(Metadata, gc=False, rename="camel", eq=False):
-    """A head as it is decoded; `decode_head` replaces each `Raw` and each value of unknown type."""
+    """A head as it is decoded; `decode_head` puts the shared labels in place of their JSON."""
 
     # msgspec knows no "JSON or nothing", hence the defaults.
     labels: msgspec.Raw = None  # type: ignore[assignment]
     generation: Any = None
     deletion_timestamp: Any = None
-    owner_references: msgspec.Raw = None  # type: ignore[assignment]
-    finalizers: msgspec.Raw = None  # type: ignore[assignment]
     annotations: msgspec.Raw = None  # type: ignore[assignment]
+    _owners: msgspec.Raw = msgspec.field(default=None, name="ownerReferences")  # type: ignore[assignment]
+    _finalizers: msgspec.Raw = msgspec.field(default=None, name="finalizers")  # type: ignore[assignment]
 
 
 class _HeadWithNulls(_HeadAsSent, gc=False, rename="camel", eq=False):
@@ -179,7 +205,9 @@ class AnswerEnvelope(Places, gc=False):
     kind: str = ""
 
 
-_decode_envelope = msgspec.json.Decoder(Envelope).decode
+decode_envelope = msgspec.json.Decoder(Envelope).decode
+"""Decode a head as `decode_head` does, but leave the labels as JSON, and refuse nulls in place of texts."""
+
 _decode_with_nulls = msgspec.json.Decoder(_EnvelopeWithNulls).decode
 _decode_answer_envelope = msgspec.json.Decoder(AnswerEnvelope).decode
 find_places = msgspec.json.Decoder(Places).decode
@@ -192,24 +220,29 @@ _one_string: Final[MadeOnce[str, str]] = MadeOnce(4096, str)
 
 
 def _decode_labels(text: bytes) -> dict[str, str] | None:
-    _check_size(text, "labels", _LABELS_LIMIT)
     found = _decode_string_map(text)
     return None if found is None else {_one_string[name]: _one_string[value or ""] for name, value in found.items()}
 
 
-def _check_size(text: bytes, field: str, limit: int) -> None:
-    """Refuse a field that would take too long to decode: the loop must not stop for a single object.
+def _check_sizes(head: _HeadAsSent) -> None:
+    """Refuse fields that would take too long to decode: the loop must not stop for a single object.
 
     Raises:
-        msgspec.ValidationError: the field is longer than its limit.
+        msgspec.ValidationError: a field is longer than its limit.
     """
-    if len(text) > limit:
-        msg = f"`$.metadata.{field}` has {len(text):,} bytes, and at most {limit:,} are read"
-        raise msgspec.ValidationError(msg)
+    sized: tuple[tuple[str, msgspec.Raw | None, int], ...] = (
+        ("labels", head.labels, _LABELS_LIMIT),
+        ("finalizers", head._finalizers, _LABELS_LIMIT),
+        ("ownerReferences", head._owners, _OWNERS_LIMIT),
+    )
+    for field, text, limit in sized:
+        size = 0 if text is None else memoryview(text).nbytes
+        if size > limit:
+            msg = f"`$.metadata.{field}` has {size:,} bytes, and at most {limit:,} are read"
+            raise msgspec.ValidationError(msg)
 
 
 def _decode_owners(text: bytes) -> Owners:
-    _check_size(text, "ownerReferences", _OWNERS_LIMIT)
     found = _decode_any(text)
     if not isinstance(found, list):
         return ()  # null, or what no API server lets through
@@ -229,13 +262,12 @@ def owner_of(entry: dict[str, Any]) -> OwnerReference:
 
 
 def _decode_finalizers(text: bytes) -> Finalizers:
-    _check_size(text, "finalizers", _LABELS_LIMIT)
     found = _decode_any(text)
     return tuple(_one_string[name] for name in found if isinstance(name, str)) if isinstance(found, list) else ()
 
 
 # Many objects have equal labels, owners and finalizers, and share them by their JSON: decoded once, kept once.
-_label_sets: Final[MadeOnce[bytes, dict[str, str] | None]] = MadeOnce(_REMEMBERED_LABEL_SETS, _decode_labels)
+label_sets: Final[MadeOnce[bytes, dict[str, str] | None]] = MadeOnce(_REMEMBERED_LABEL_SETS, _decode_labels)
 _owner_sets: Final[MadeOnce[bytes, Owners]] = MadeOnce(_REMEMBERED_OWNER_SETS, _decode_owners)
 _finalizer_sets: Final[MadeOnce[bytes, Finalizers]] = MadeOnce(_REMEMBERED_FINALIZERS, _decode_finalizers)
 
@@ -247,11 +279,16 @@ def decode_head(raw: bytes) -> Envelope:
         msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is not JSON, or not what every object looks like.
     """
     try:
-        envelope = _decode_envelope(raw)
+        envelope = decode_envelope(raw)
     except msgspec.ValidationError:
         found = _decode_with_nulls(raw)
         envelope = Envelope(found.spec, found.status, found.data, metadata=_without_nulls(found.metadata))
-    _complete(envelope.metadata)
+    head = envelope.metadata
+    if len(raw) > SMALL:
+        _check_sizes(head)
+    labels = head.labels
+    if labels is not None:
+        head.labels = label_sets[bytes(labels)]  # type: ignore[assignment]
     return envelope
 
 
@@ -263,7 +300,10 @@ def decode_answer_head(raw: bytes) -> AnswerEnvelope:
         found = _decode_with_nulls(raw)
         head = _without_nulls(found.metadata)
         envelope = AnswerEnvelope(found.spec, found.status, found.data, metadata=head, kind=found.kind)
-    _complete(envelope.metadata)
+    head = envelope.metadata
+    _check_sizes(head)
+    if head.labels is not None:
+        head.labels = label_sets[bytes(head.labels)]  # type: ignore[assignment]
     return envelope
 
 
@@ -272,19 +312,3 @@ def _without_nulls(head: _HeadWithNulls) -> _HeadAsSent:
     fields: dict[str, Any] = {name: getattr(head, name) for name in _HeadAsSent.__struct_fields__}
     fields.update({name: fields[name] or "" for name in _TEXTS})
     return _HeadAsSent(**fields)
-
-
-def _complete(head: _HeadAsSent) -> None:
-    """Put the shared values in place of their JSON."""
-    labels = head.labels
-    if labels is not None:
-        head.labels = _label_sets[bytes(labels)]  # type: ignore[assignment]
-    owners, finalizers = head.owner_references, head.finalizers
-    if owners is not None:
-        head.owner_references = _owner_sets[bytes(owners)]  # type: ignore[assignment]
-    else:
-        head.owner_references = ()
-    if finalizers is not None:
-        head.finalizers = _finalizer_sets[bytes(finalizers)]  # type: ignore[assignment]
-    else:
-        head.finalizers = ()

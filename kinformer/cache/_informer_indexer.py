@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from kinformer.cache.indexer import Indexer
+from kinformer.cache.indexer import PLACES_KEPT_FROM, Indexer
+from kinformer.objects import KubeObject
 
 if TYPE_CHECKING:
-    from kinformer.objects import KubeObject, ObjectKey
+    from collections.abc import Mapping, Sequence
+
+    from kinformer.objects import ObjectKey
 
 __all__ = ["InformerIndexer"]
 
@@ -17,22 +20,61 @@ class InformerIndexer(Indexer):
 
     __slots__ = ()
 
+    _keeps_plain: ClassVar[bool] = True
+    """Whether objects are stored as `Indexer` stores them."""
+
     def stored(self, key: ObjectKey) -> KubeObject | None:
         """Return the stored object itself. Users never get it, only views of it."""
         return self._objects.get(key)
 
-    def put_next(self, before: KubeObject, obj: KubeObject) -> None:
-        """Store the next state of an object in place of `before`, the stored state, with the same result as `put`.
+    @property
+    def stored_objects(self) -> Mapping[ObjectKey, KubeObject]:
+        """All stored objects themselves, as a live view."""
+        return self._objects
 
-        This runs for each event of each watch. Nothing that `stored` has found is looked for again.
+    def put_next(self, befores: Sequence[KubeObject], objects: Sequence[KubeObject]) -> None:
+        """Store the next states of some objects, with the same result as `put` for each.
+
+        Args:
+            befores: the stored states that they replace, of different keys.
+            objects: the next states, in the same order.
         """
-        stored = self._keep(obj, before)
-        key = stored.key  # that of `before`
-        self._objects[key] = stored
-        for name, index in self._indexes.items():
-            values = self._values(name, index, obj)
-            if index.values_by_key.get(key) is not values:
-                index.put(key, values)
+        # This runs for each event of each watch: hence the local names, and no call that is not needed. Nothing that
+        # `stored` has found is looked for again.
+        by_key, keep = self._objects, self._keep
+        indexes = [
+            (name, index, index.function, index.alone, index.values_by_key) for name, index in self._indexes.items()
+        ]
+        plain = self._keeps_plain
+        size = 0
+        for before, obj in zip(befores, objects, strict=True):
+            key = before.key
+            if plain:
+                # As `_keep` does.
+                raw = obj.raw
+                added = len(raw)
+                size += added - len(before.raw)
+                places = obj.places if added >= PLACES_KEPT_FROM else None
+                by_key[key] = KubeObject(raw, obj.metadata, obj.resource, key, places)
+            else:
+                by_key[key] = keep(obj, before)
+            for name, index, function, alone, values_by_key in indexes:
+                try:
+                    found = function(obj)
+                except BaseException as cause:  # noqa: BLE001 - a user's function; nothing it raises may stop the cache
+                    self._index_failed(name, obj, cause)
+                    index.put(key, ())
+                    continue
+                if type(found) is list and len(found) == 1 and type(found[0]) is str:
+                    # Nearly always, and most changes leave the value as it is.
+                    values = alone.get(found[0])
+                    if values is None:
+                        index.put(key, (found[0],))
+                    elif values_by_key.get(key) is not values:
+                        index.put(key, values)
+                else:
+                    index.put(key, self._checked(name, obj, found))
+        self._json_bytes += size
 
     def version_of(self, key: ObjectKey) -> tuple[str, str] | None:
         """Return uid and resource version of the object of a key, without making a view of it."""

@@ -36,15 +36,14 @@ def apply_changes(
     Returns:
         How many deletions were appended.
     """
-    # This loop runs for each event of each watch. Nearly all are updates of a known object to its next version.
-    stored, put_next, add = indexer.stored, indexer.put_next, events.append
+    # This loop runs for each event of each watch. Nearly all are updates of a known object to its next version. The
+    # changes have different keys, so those of a run of such updates can be stored together.
+    stored = indexer.stored_objects.get
     deletions = 0
+    befores: list[KubeObject] = []
+    nexts: list[KubeObject] = []
     for change in changes:
-        if not isinstance(change, Delta):
-            for delta in change:
-                deletions += _apply(delta, indexer, events, initial)
-            continue
-        if change.type is _UPDATED:
+        if type(change) is Delta and change.type is _UPDATED:
             obj = change.object
             known = stored(obj.key)
             if known is not None:
@@ -52,11 +51,24 @@ def apply_changes(
                 one, other = new.resource_version, old.resource_version
                 # As `_is_older` has it, the other way round.
                 if one > other and len(one) == len(other) and new.uid == old.uid:
-                    put_next(known, obj)
-                    add(Updated(known, obj))
+                    befores.append(known)
+                    nexts.append(obj)
                     continue
-        deletions += _apply(change, indexer, events, initial)
+        if nexts:
+            _store(befores, nexts, indexer, events)
+        for delta in [change] if isinstance(change, Delta) else change:
+            deletions += _apply(delta, indexer, events, initial)
+    if nexts:
+        _store(befores, nexts, indexer, events)
     return deletions
+
+
+def _store(befores: list[KubeObject], nexts: list[KubeObject], indexer: InformerIndexer, events: list[Event]) -> None:
+    """Store a run of updates, and empty the two lists."""
+    indexer.put_next(befores, nexts)
+    events.extend(map(Updated, befores, nexts))
+    befores.clear()
+    nexts.clear()
 
 
 def _apply(delta: Delta, indexer: InformerIndexer, events: list[Event], initial: bool) -> int:

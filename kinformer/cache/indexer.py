@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kinformer.labels import LabelSelector
     from kinformer.objects import ObjectKey
 
-__all__ = ["NAMESPACE_INDEX", "IndexFunction", "Indexer"]
+__all__ = ["NAMESPACE_INDEX", "PLACES_KEPT_FROM", "IndexFunction", "Indexer"]
 
 IndexFunction: TypeAlias = Callable[["KubeObject"], Iterable[str]]
 """Returns the index values of an object; an object without values is not in the index."""
@@ -32,7 +32,7 @@ IndexFunction: TypeAlias = Callable[["KubeObject"], Iterable[str]]
 NAMESPACE_INDEX: Final = "namespace"
 """The index every cache has: by `metadata.namespace` (client-go index.go, NamespaceIndex)."""
 
-_PLACES_KEPT_FROM: Final = 4096
+PLACES_KEPT_FROM: Final = 4096
 """Objects of at least this many bytes of JSON are stored with the places of their sections. That takes 150 bytes per
 object, and saves each reader the search for them. In a small object the search is fast."""
 
@@ -268,7 +268,7 @@ class Indexer:
         """Return the form of an object to store; count it instead of `before`, its earlier state."""
         raw = obj.raw
         self._json_bytes += len(raw)
-        places = obj.places if len(raw) >= _PLACES_KEPT_FROM else None
+        places = obj.places if len(raw) >= PLACES_KEPT_FROM else None
         if before is None:
             return KubeObject(raw, obj.metadata, obj.resource, obj.key, places)
         self._json_bytes -= len(before.raw)
@@ -282,22 +282,35 @@ class Indexer:
         """Return the index values of an object; if the function fails, report that and return none."""
         try:
             found = index.function(obj)
-            if type(found) is list and len(found) == 1 and type(found[0]) is str:
-                # The usual case.
-                return index.alone.get(found[0]) or (found[0],)
-            return _checked(found)
-        except BaseException as cause:  # a user's function; nothing it raises may stop the cache
-            if not is_survivable(cause):
-                raise
-            error = IndexFunctionError(
-                f"index function {name!r} raised {type(cause).__name__}; left out of that index",
-                key=str(obj.key),
-                resource=obj.resource.full_name,
-            )
-            error.__cause__ = cause
-            if self._on_error is not None:
-                self._on_error(error)
+        except BaseException as cause:  # noqa: BLE001 - a user's function; nothing it raises may stop the cache
+            self._index_failed(name, obj, cause)
             return ()
+        return self._checked(name, obj, found)
+
+    def _checked(self, name: str, obj: KubeObject, found: object) -> tuple[str, ...]:
+        """Return the values from an index function; if they are none, report that and return none."""
+        try:
+            return _checked(found)
+        except BaseException as cause:  # noqa: BLE001 - it may be a generator of the user's
+            self._index_failed(name, obj, cause)
+            return ()
+
+    def _index_failed(self, name: str, obj: KubeObject, cause: BaseException) -> None:
+        """Report that an index function failed for an object.
+
+        Raises:
+            BaseException: the cause, if nothing may go on after it.
+        """
+        if not is_survivable(cause):
+            raise cause
+        error = IndexFunctionError(
+            f"index function {name!r} raised {type(cause).__name__}; left out of that index",
+            key=str(obj.key),
+            resource=obj.resource.full_name,
+        )
+        error.__cause__ = cause
+        if self._on_error is not None:
+            self._on_error(error)
 
     # The last method, because below it the annotation list[...] would mean this method.
     def list(self) -> list[KubeObject]:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinformer._heads import decode_answer_head
+from kinformer.client._decoding.watches import WatchDecoder
 from kinformer.errors import DecodeError
 from kinformer.objects import KubeObject, OwnerReference
 from kinformer.resources import PODS
@@ -90,6 +91,26 @@ def test_a_number_in_place_of_a_text_is_refused_as_in_go(field: str) -> None:
 def test_a_field_that_would_hold_the_loop_is_refused_by_its_size(field: str, value: Any) -> None:
     with pytest.raises(DecodeError, match=rf"metadata\.{field}` has [\d,]+ bytes, and at most"):
         pod({field: value})
+
+
+@pytest.mark.parametrize("size", [1, 20_000])
+def test_a_watch_decodes_heads_as_a_list_does(size: int) -> None:
+    fields = {
+        "labels": {f"label-{number}": None for number in range(size)},
+        "finalizers": ["example.com/a"],
+        "ownerReferences": [OWNER],
+        "annotations": {"a": "b"},
+    }
+    raw = json.dumps({"metadata": {"name": "a", **fields}}, separators=(",", ":")).encode()
+    (batch,) = WatchDecoder(PODS, doing="watch pods").feed(b'{"type":"MODIFIED","object":%s}\n' % raw)
+    if size > 1:
+        with pytest.raises(DecodeError) as refused:
+            KubeObject.from_json(raw, PODS)
+        assert [failure.reason for failure in batch.failures] == [refused.value.reason]
+    else:
+        obj = KubeObject.from_json(raw, PODS)
+        assert [event.object.metadata for event in batch.events] == [obj.metadata]
+        assert batch.events[0].object.annotations == obj.annotations
 
 
 @given(JSON, JSON)

@@ -49,6 +49,6 @@ def test_only_what_came_lately_is_remembered() -> None:
     for number in range(3 * _heads._REMEMBERED_LABEL_SETS):
         assert pod("a", {"number": str(number)}).labels == {"number": str(number)}
         assert pod("b", {"app": "often"}).labels == {"app": "often"}
-    sets = _heads._label_sets
+    sets = _heads.label_sets
     assert len(sets) + len(sets._older) <= 2 * _heads._REMEMBERED_LABEL_SETS
     assert pod("a", {"app": "often"}).metadata.labels is pod("b", {"app": "often"}).metadata.labels

@@ -96,6 +96,8 @@ class CompactIndexer(InformerIndexer):
         "_wakeup",
     )
 
+    _keeps_plain = False
+
     def __init__(
         self,
         indexers: Mapping[str, IndexFunction] | None = None,

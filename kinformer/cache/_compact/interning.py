@@ -55,7 +55,7 @@ class HeadSharing:
 
 
 def _head(like: Metadata, name: str, namespace: str, uid: str, labels: dict[str, str] | None) -> Metadata:
-    """Return a head with some fields replaced. Annotations are left unset: they would keep all JSON in memory."""
+    """Return a head with some fields replaced, and no JSON in it, which would keep the whole object in memory."""
     return Metadata(
         name,
         namespace,
@@ -64,7 +64,7 @@ def _head(like: Metadata, name: str, namespace: str, uid: str, labels: dict[str,
         labels,
         like.generation,
         like.deletion_timestamp,
+        None if like.annotations is None else UNSET,
         like.owner_references,
         like.finalizers,
-        None if like.annotations is None else UNSET,
     )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from kinformer._heads import SMALL, decode_envelope, label_sets
 from kinformer.client._http.errors import NOT_JSON
 from kinformer.client._http.limits import EVENT_LIMIT
 from kinformer.client._http.response_parser import Pieces, whole
@@ -28,7 +29,7 @@ from kinformer.errors import (
     api_error,
 )
 from kinformer.listwatch import Delta, DeltaType, WatchBatch
-from kinformer.objects import KubeObject, ObjectKey, decode_head
+from kinformer.objects import KubeObject, ObjectKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -222,8 +223,8 @@ class WatchDecoder:
         if self._line or self._document is not None or self.ended:
             return position
         # This loop runs for each event of each watch: hence the local names, and no call that is not needed.
-        openings, opening, resource, decode = _OPENINGS, _OPENING, self._resource, decode_head
-        events, partial = self._events, self._metadata_only
+        openings, opening, resource, decode = _OPENINGS, _OPENING, self._resource, decode_envelope
+        events, partial, shared_labels = self._events, self._metadata_only, label_sets
         before, add = len(events), events.append
         for start, end in spans[position:] if position else spans:
             known = openings.get(buffer[start : start + opening])
@@ -233,12 +234,16 @@ class WatchDecoder:
             raw = buffer[start + at : end - 2]
             if partial and not raw.startswith(_PARTIAL):
                 break
+            # As `decode_head` does, for an object that needs no further look.
             try:
                 envelope = decode(raw)
+                metadata = envelope.metadata
+                labels = metadata.labels
+                if labels is not None:
+                    metadata.labels = shared_labels[bytes(labels)]  # type: ignore[assignment]
             except NOT_JSON:
                 break
-            metadata = envelope.metadata
-            if not metadata.name or _LINE_FEED in raw:
+            if not metadata.name or _LINE_FEED in raw or len(raw) > SMALL:
                 break
             key = ObjectKey(metadata.namespace, metadata.name)
             add(Delta(kind, KubeObject(raw, metadata, resource, key, envelope)))

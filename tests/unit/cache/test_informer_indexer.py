@@ -36,7 +36,7 @@ def test_the_next_state_leaves_the_cache_as_put_does(kind: type[InformerIndexer]
         if before is None:
             other.put(obj.key, obj.view())
         else:
-            other.put_next(before, obj.view())
+            other.put_next([before], [obj.view()])
         assert one.list() == other.list()
         assert one.storage_status == other.storage_status
         assert sorted(one.index_values("node")) == sorted(other.index_values("node"))
