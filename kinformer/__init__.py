@@ -108,7 +108,7 @@ if TYPE_CHECKING:
     from kinformer.operators.status_conditions import StatusCondition
     from kinformer.reflector.trim import Trim
     from kinformer.resources import Resource
-    from kinformer.scope import Fields, Labels, Namespaces, Scope, Shard
+    from kinformer.scope import Fields, Labels, Namespaces, Ranges, Scope, Shard
     from kinformer.status import InformerState, InformerStatus
     from kinformer.workqueue import Debounce, RateLimitingQueue, WorkQueue
 
@@ -175,6 +175,7 @@ __all__ = [
     "ObjectError",
     "ObjectKey",
     "ProtocolError",
+    "Ranges",
     "RateLimitingQueue",
     "Requeue",
     "Resource",
@@ -315,6 +316,7 @@ _HOME = {
     "Shard": "scope",
     "Scope": "scope",
     "Namespaces": "scope",
+    "Ranges": "scope",
     "Labels": "scope",
     "Fields": "scope",
     "CacheSnapshot": "cache.snapshot",

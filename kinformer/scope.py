@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Final, Self, TypeAlias, TypedDict
 
 from kinformer._scope_terms import ALL_FIELDS, ALL_LABELS, NamespaceRule, ScopePart, ScopeTerm, parts_of, simplified
+from kinformer._shards import Ranges, Shard, ShardLike, ranges_of
 from kinformer.labels import FieldSelector, LabelSelector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from kinformer.labels import SelectorInput
-    from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
 __all__ = [
@@ -26,86 +26,18 @@ __all__ = [
     "Fields",
     "Labels",
     "Namespaces",
+    "Ranges",
     "Scope",
     "ScopePart",
     "ScopeSettings",
     "ScopedResource",
     "Shard",
+    "ShardLike",
+    "ranges_of",
 ]
 
 FieldSelectorInput: TypeAlias = "str | Mapping[str, str] | FieldSelector | None"
 """A field selector as callers give it: "spec.nodeName=node-1", {"spec.nodeName": "node-1"}, or a parsed one."""
-
-_ALL: Final = 1 << 64
-"""How many values the hash has."""
-
-# 64-bit FNV-1a (RFC 9923).
-_OFFSET: Final = 0xCBF29CE484222325
-_PRIME: Final = 0x100000001B3
-_MASK: Final = _ALL - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One of several shares of a resource's objects (KEP-5866). The shares cover all objects, and do not overlap.
-
-        factory.informer(PODS, shard=Shard(0, of=3))  # in the first of three programs
-
-    The hash of an object's uid, which never changes, decides its share. An API server with the feature gate
-    ShardedListAndWatch (alpha in Kubernetes 1.36, off by default) sends a share only; one without sends everything.
-    So the client also checks each object: the result is the same on both servers, and only the traffic differs.
-
-    Args:
-        index: the number of the share, from 0.
-        of: the number of shares.
-        by: "uid" to spread objects evenly, "namespace" to keep those of a namespace together.
-
-    Raises:
-        ValueError: there is no such share.
-    """
-
-    index: int
-    of: int
-    by: Literal["uid", "namespace"] = "uid"
-
-    def __post_init__(self) -> None:
-        if self.of < 1 or not 0 <= self.index < self.of:
-            msg = f"Shard({self.index}, of={self.of}): shares are counted from 0, and index must be less than `of`"
-            raise ValueError(msg)
-        if self.by not in {"uid", "namespace"}:
-            msg = f"Shard(by={self.by!r}): objects are shared out by their 'uid' or by their 'namespace'"
-            raise ValueError(msg)
-
-    @property
-    def bounds(self) -> tuple[int, int]:
-        """The hashes of the share: the first of them, and the first after them."""
-        return self.index * _ALL // self.of, (self.index + 1) * _ALL // self.of
-
-    def has(self, obj: KubeObject) -> bool:
-        """Return whether an object is in the share."""
-        return self.covers(obj.uid if self.by == "uid" else obj.namespace)
-
-    def covers(self, text: str) -> bool:
-        """Return whether a uid is in the share; with `by="namespace"`, whether a namespace is."""
-        low, high = self.bounds
-        return low <= _hashed(text) < high
-
-    @property
-    def name(self) -> str:
-        """For people: "shard 1 of 3", counted from 1."""
-        return f"shard {self.index + 1} of {self.of}" + ("" if self.by == "uid" else f" by {self.by}")
-
-    def __str__(self) -> str:
-        """Return the value of the query parameter `shardSelector`."""
-        low, high = self.bounds
-        return f"shardRange(object.metadata.{self.by}, '0x{low:016x}', '0x{high:016x}')"
-
-
-def _hashed(text: str) -> int:
-    value = _OFFSET
-    for byte in text.encode():
-        value = (value ^ byte) * _PRIME & _MASK
-    return value
 
 
 class ScopeSettings(TypedDict, total=False):
@@ -126,7 +58,7 @@ class ScopeSettings(TypedDict, total=False):
     label_selector: SelectorInput
     field_selector: FieldSelectorInput
     metadata_only: bool
-    shard: Shard | None
+    shard: ShardLike | None
 
 
 _NAMESPACE_NAME: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
@@ -149,7 +81,7 @@ class Scope:
 
     terms: tuple[ScopeTerm, ...] = (ScopeTerm(),)
     metadata_only: bool = False
-    shard: Shard | None = None
+    shard: ShardLike | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "terms", simplified(self.terms))
@@ -162,7 +94,7 @@ class Scope:
         label_selector: SelectorInput = None,
         field_selector: FieldSelectorInput = None,
         metadata_only: bool = False,
-        shard: Shard | None = None,
+        shard: ShardLike | None = None,
     ) -> Self:
         """Return the scope that keyword arguments name; see `ScopeSettings`.
 
@@ -226,6 +158,8 @@ class Scope:
         Args:
             namespaces: the labels of each existing namespace, by name; needed by a scope that `is_live`.
         """
+        if isinstance(self.shard, Ranges) and not self.shard:
+            return frozenset()
         return parts_of(self.terms, namespaces)
 
     def __or__(self, other: Scope) -> Scope:
@@ -245,19 +179,24 @@ class Scope:
         """Return the intersection of two scopes.
 
         Raises:
-            ValueError: they are of two different shards.
+            ValueError: they are of two different shards, or of ranges by different fields.
         """
         if not isinstance(other, Scope):
             return NotImplemented
-        if self.shard is not None and other.shard is not None and self.shard != other.shard:
-            msg = f"no scope is both {self.shard.name} and {other.shard.name}"
-            raise ValueError(msg)
         met = [one.meets(two) for one in self.terms for two in other.terms]
         return Scope(
             terms=tuple(term for term in met if term is not None),
             metadata_only=self.metadata_only or other.metadata_only,
-            shard=self.shard or other.shard,
+            shard=_met(self.shard, other.shard),
         )
+
+    def sharded(self, shard: ShardLike | None) -> Scope:
+        """Return the same scope with another share of the objects: `await informer.set_scope(scope.sharded(ranges))`.
+
+        Args:
+            shard: the share; `None` for all objects.
+        """
+        return replace(self, shard=shard)
 
     def __str__(self) -> str:
         """Return the scope in words, without its namespace if it has only one; "" if it leaves nothing out."""
@@ -319,6 +258,16 @@ def Fields(selector: FieldSelectorInput) -> Scope:  # noqa: N802 - reads as a va
         SelectorError: the selector does not parse.
     """
     return Scope.of(field_selector=selector)
+
+
+def _met(one: ShardLike | None, other: ShardLike | None) -> ShardLike | None:
+    """Return the share of the objects that are in both."""
+    if one is None or other is None or one == other:
+        return other if one is None else one
+    if isinstance(one, Ranges) or isinstance(other, Ranges):
+        return ranges_of(one) & ranges_of(other)
+    msg = f"no scope is both {one.name} and {other.name}"
+    raise ValueError(msg)
 
 
 def _checked_names(names: Iterable[object]) -> tuple[str, ...]:

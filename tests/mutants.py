@@ -94,8 +94,44 @@ MUTANTS = (
     Mutant(
         "an object leaves the union with the first part that loses it",
         "cache/membership.py::Membership._is_member",
-        "any(key in part.keys for part in self._parts_near(key))",
+        "any(self._holds(part, key) for part in self._parts_near(key))",
         "False",
+    ),
+    Mutant(
+        "merged ranges have no floors",
+        "cache/membership.py::Membership.merge",
+        "tuple((ranges, floor) for ranges, floor in floors if floor > part.version and ranges)",
+        "()",
+    ),
+    Mutant(
+        "a merged part goes on from the newest version of the others",
+        "cache/membership.py::Membership.merge",
+        "min(other.version for other in others)",
+        "max(other.version for other in others)",
+    ),
+    Mutant(
+        "what was read with the old ranges counts after a merge",
+        "cache/membership.py::Membership.merge",
+        "self.close(other)",
+        "pass",
+    ),
+    Mutant(
+        "a merged part lists a state older than one of the others had seen",
+        "reflector/_state_machine.py::ReflectorMachine.resume",
+        "self.not_older_than = not_older_than",
+        "pass",
+    ),
+    Mutant(
+        "a new range is listed at a version older than a floor",
+        "cache/membership.py::Membership.newest",
+        "part.highest",
+        "part.version",
+    ),
+    Mutant(
+        "objects of ranges that left stay in the cache",
+        "informer/_scope_part.py::shed_ranges",
+        "covered - ranges_over(shard)",
+        "covered - covered",
     ),
     Mutant(
         "an object that moves from one part to another is told to be gone",
@@ -200,7 +236,7 @@ MUTANTS = (
     Mutant(
         "a list that is older than what was seen is taken",
         "reflector/_state_machine.py::ReflectorMachine.refuses",
-        "bool(resource_version) and not self._quorum and self.is_older(resource_version)",
+        "version_number(resource_version) < version_number(self._least_list_version())",
         "False",
     ),
     Mutant(
@@ -212,7 +248,7 @@ MUTANTS = (
     Mutant(
         "a relist starts from version 0",
         "reflector/_state_machine.py::ReflectorMachine.next_step",
-        "'' if self._quorum else self.resource_version",
+        "'' if self._quorum else self._least_list_version()",
         "''",
     ),
     Mutant(
@@ -530,8 +566,8 @@ MUTANTS = (
     Mutant(
         "a bookmark reaches nothing",
         "reflector/_reflector.py::Reflector._follow",
-        "self._fifo.mark(machine.resource_version, self.lists)",
-        "self._fifo.mark(machine.resource_version, self.lists) if batch.events else None",
+        "self._fifo.mark(machine.resource_version, self._list_number)",
+        "self._fifo.mark(machine.resource_version, self._list_number) if batch.events else None",
     ),
     Mutant(
         "a version counts as reached when it is received",

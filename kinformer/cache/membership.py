@@ -11,6 +11,8 @@ union is one cache, and each object is in it once:
 - **Holds.** An object that one part loses may enter another part by the same change. So its departure waits until the
   other parts of its namespace have reached that version, or until a time limit of the caller is over.
 - **Epoch.** A part that is no longer needed is closed: changes that it still brings are dropped.
+- **Ranges.** Parts of different hash ranges are merged into one. It goes on from the lowest of their versions, and each
+  range has a floor: the version that its own part had reached. Changes up to that version were received already.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kinformer._shards import Ranges
 from kinformer.objects import version_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from kinformer.objects import KubeObject, ObjectKey
 
@@ -56,9 +59,12 @@ class PartMembers:
         version: the version up to which everything was received; 0 before the first list.
         closed: True after `Membership.close`.
         floor: changes older than this version are dropped, because a list that is not older is due.
+        range_floors: changes in a hash range that are not newer than its version are dropped: they were received.
+        unusable: objects whose state could not be used while there are range floors: each later change of them counts.
+        sheds: hash ranges whose objects are about to leave the part; they do not count as members any more.
     """
 
-    __slots__ = ("closed", "floor", "keys", "namespace", "version")
+    __slots__ = ("closed", "floor", "keys", "namespace", "range_floors", "sheds", "unusable", "version")
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
@@ -66,6 +72,21 @@ class PartMembers:
         self.version = 0
         self.closed = False
         self.floor = 0
+        self.range_floors: tuple[tuple[Ranges, int], ...] = ()
+        self.unusable: set[ObjectKey] = set()
+        self.sheds = Ranges()
+
+    @property
+    def highest(self) -> int:
+        """The newest version that any range of the part has reached."""
+        return max([self.version, *(floor for _, floor in self.range_floors)])
+
+    def has_received(self, obj: KubeObject) -> bool:
+        """Return whether the part had received this change before it was merged."""
+        version = version_number(obj.resource_version)
+        return obj.key not in self.unusable and any(
+            version <= floor and ranges.has(obj) for ranges, floor in self.range_floors
+        )
 
 
 class Membership:
@@ -94,7 +115,7 @@ class Membership:
     @property
     def newest(self) -> int:
         """The newest version that a part has reached."""
-        return max((part.version for part in self._parts), default=0)
+        return max((part.highest for part in self._parts), default=0)
 
     @property
     def holds(self) -> Collection[Departure]:
@@ -122,6 +143,8 @@ class Membership:
         version = version_number(obj.resource_version)
         if version < part.floor or version < self._floors.get(key, 0):
             return False
+        if part.range_floors and part.has_received(obj):
+            return False
         held = self._held.get(key)
         if held is not None:
             if version < held.version:
@@ -136,7 +159,7 @@ class Membership:
     def deleted(self, part: PartMembers, obj: KubeObject, now: float) -> bool:
         """Record that an object was deleted in a part; return whether it leaves the union at once."""
         key = obj.key
-        if part.closed or key not in part.keys:
+        if part.closed or key not in part.keys or (part.range_floors and part.has_received(obj)):
             return False
         version = version_number(obj.resource_version)
         known = self._known(key)
@@ -189,6 +212,8 @@ class Membership:
         part.version = version
         if version >= part.floor:
             part.floor = 0
+        if part.range_floors and version >= part.highest:
+            part.range_floors = ()
         if self._floor_order:
             self._forget_floors()
 
@@ -230,6 +255,47 @@ class Membership:
                 self._raise_floor(key, 0 if known is None else version_number(known.resource_version))
             yield key
 
+    def merge(
+        self, part: PartMembers, others: Sequence[PartMembers], floors: Sequence[tuple[Ranges, int]], sheds: Ranges
+    ) -> None:
+        """Let a new part take the place of others of its namespace, with all of their objects, and close them.
+
+        Args:
+            part: the part; it goes on from the lowest version of the others. If one of them has not listed, it has not
+                listed either.
+            others: the parts to close.
+            floors: the version that each range has reached.
+            sheds: the ranges that the part does not cover. `shed` lets go of their objects.
+        """
+        largest = max(others, key=lambda other: len(other.keys))
+        part.keys, largest.keys = largest.keys, set()
+        for other in others:
+            part.keys |= other.keys
+            other.keys = set()
+        part.version = min(other.version for other in others)
+        part.range_floors = tuple((ranges, floor) for ranges, floor in floors if floor > part.version and ranges)
+        part.sheds = sheds
+        for other in others:
+            self.close(other)
+
+    def shed(self, part: PartMembers) -> Iterator[ObjectKey | None]:
+        """Yield each object that left a part with its ranges and that no other part holds, and `None` for each other.
+
+        Each step checks the other parts anew, so the caller may pause between two objects.
+        """
+        for key in [*part.keys]:
+            known = self._known(key) if key in part.keys else None
+            if known is None or not part.sheds.has(known):
+                yield None
+                continue
+            part.keys.discard(key)
+            if self._is_member(key):
+                yield None
+                continue
+            self._raise_floor(key, version_number(known.resource_version))
+            yield key
+        part.sheds = Ranges()
+
     def overtake(self) -> list[PartMembers]:
         """Return the parts that are behind too many departures, and drop these departures.
 
@@ -267,10 +333,16 @@ class Membership:
         return True
 
     def _is_member(self, key: ObjectKey) -> bool:
-        return any(key in part.keys for part in self._parts_near(key))
+        return any(self._holds(part, key) for part in self._parts_near(key))
 
     def _only_here(self, part: PartMembers, key: ObjectKey) -> bool:
-        return not any(key in other.keys for other in self._parts_near(key) if other is not part)
+        return not any(self._holds(other, key) for other in self._parts_near(key) if other is not part)
+
+    def _holds(self, part: PartMembers, key: ObjectKey) -> bool:
+        if key not in part.keys:
+            return False
+        known = self._known(key) if part.sheds else None
+        return known is None or not part.sheds.has(known)
 
     def _is_awaited(self, key: ObjectKey, version: int) -> bool:
         return any(part.version < version for part in self._parts_near(key))

@@ -64,6 +64,8 @@ class PartQueue:
 
     def leave_out(self, key: ObjectKey) -> None:
         """Record that the part cannot use the present state of an object."""
+        if self._members.range_floors:
+            self._members.unusable.add(key)
         if self._membership.lost(self._members, key, self._members.version, self._clock()):
             self._fifo.leave_out(key)
 
@@ -73,9 +75,10 @@ class PartQueue:
         The caller may replace objects in `by_key` between the slices, and other parts may queue changes.
         """
         membership, members, fifo = self._membership, self._members, self._fifo
-        forced = version < members.version
+        forced = version < members.highest
         if forced:
             membership.forget_history()
+            members.range_floors = ()
         for key in membership.missing(members, by_key):
             if membership.lost(members, key, version, self._clock()):
                 fifo.leave_out(key)

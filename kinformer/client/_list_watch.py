@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kinformer.listwatch import ListPage, WatchBatch
     from kinformer.objects import ObjectKey
     from kinformer.resources import Resource
-    from kinformer.scope import Shard
+    from kinformer.scope import ShardLike
 
 __all__ = ["HttpListerWatcher", "accept", "place", "require_json", "selection"]
 
@@ -70,7 +70,7 @@ class HttpListerWatcher:
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
-        shard: Shard | None = None,
+        shard: ShardLike | None = None,
         writes: WriteFeed | None = None,
     ) -> None:
         self._transport = transport

@@ -17,7 +17,7 @@ from kinformer.resources import Resource
 if TYPE_CHECKING:
     from kinformer.client._requests import Target
     from kinformer.objects import KubeObject
-    from kinformer.scope import Shard
+    from kinformer.scope import ShardLike
 
 __all__ = ["ReadVerbs"]
 
@@ -38,7 +38,7 @@ class ReadVerbs(Verbs):
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
-        shard: Shard | None = None,
+        shard: ShardLike | None = None,
     ) -> HttpListerWatcher:
         """Make the source of an informer: lists and watches of one resource in one scope.
 
@@ -128,7 +128,7 @@ class ReadVerbs(Verbs):
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
-        shard: Shard | None = None,
+        shard: ShardLike | None = None,
         resource_version: str = "",
     ) -> ObjectList:
         """Read all objects of a scope, page by page; all pages have the same resource version.

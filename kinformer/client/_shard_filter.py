@@ -10,18 +10,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from kinformer._recent import RecentCache
+from kinformer.scope import Ranges
 
 if TYPE_CHECKING:
     from kinformer.objects import KubeObject
-    from kinformer.scope import Shard
+    from kinformer.scope import ShardLike
 
 __all__ = ["ShardFilter", "Sharding"]
 
 Sharding: TypeAlias = Literal["", "server", "here", "unknown"]
 """Where a shard is filtered: "" for an informer without a shard."""
 
-_REMEMBERED: Final = 65_536
 # Without the gate, an object belongs to one of two shards with probability 1/2. So many in a row come by chance less
 # than once in 10^19 times.
 _ENOUGH: Final = 64
@@ -37,13 +36,12 @@ class ShardFilter:
         foreign: number of objects and events of other shards that the server has sent.
     """
 
-    __slots__ = ("_known", "_seen", "foreign", "shard")
+    __slots__ = ("_divides", "_seen", "foreign", "shard")
 
-    def __init__(self, shard: Shard) -> None:
+    def __init__(self, shard: ShardLike) -> None:
         self.shard = shard
         self.foreign = 0
-        # The hash of a text takes some 4 µs in Python, and the events of an object repeat its UID.
-        self._known: RecentCache[str, bool] = RecentCache(_REMEMBERED)
+        self._divides = shard != Ranges.everything(shard.by) if isinstance(shard, Ranges) else shard.of > 1
         self._seen: set[str] = set()
 
     @property
@@ -51,12 +49,12 @@ class ShardFilter:
         """The place that filters the shard, as far as the received objects show it."""
         if self.foreign:
             return "here"
-        return "server" if len(self._seen) >= _ENOUGH and self.shard.of > 1 else "unknown"
+        return "server" if len(self._seen) >= _ENOUGH and self._divides else "unknown"
 
     def keeps(self, obj: KubeObject) -> bool:
         """Return whether an object belongs to the shard; count it if not."""
         text = obj.uid if self.shard.by == "uid" else obj.namespace
-        ours = self._known.get_or_make(text, self.shard.covers)
+        ours = self.shard.covers(text)
         if not ours:
             self.foreign += 1
         elif len(self._seen) < _ENOUGH:

@@ -77,9 +77,8 @@ class Relists:
             msg = f"the scope of {self._name} is fixed: ask for the informer with scope= to change it later"
             raise TypeError(msg)
         self._life_cycle.refuse_if_stopped("its scope was not changed")
-        before = reflector.scope
-        if (scope.metadata_only, scope.shard) != (before.metadata_only, before.shard):
-            msg = f"{self._name}: metadata_only and shard cannot change while it runs; make another informer"
+        if scope.metadata_only != reflector.scope.metadata_only:
+            msg = f"{self._name}: metadata_only cannot change while it runs; make another informer"
             raise ValueError(msg)
         ScopedResource(resource, scope)
         try:

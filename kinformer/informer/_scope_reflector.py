@@ -8,32 +8,38 @@
 3. Objects that no other part holds leave the cache, as `Deleted` with `out_of_scope`.
 
 So objects that stay are not listed again, and none is missing in between. `cache.membership` has the rules.
+
+A part of another share (`Ranges`) is not a new part. A second part lists and watches only the ranges that the first
+one lacks; when it has listed, one part takes the place of both. It opens one watch of all ranges, from the lowest
+version of the two, and `Membership.merge` sets the floors of the ranges.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import copy
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from kinformer._shards import missing_share, same_shard
 from kinformer._time_slice import TimeSlice
 from kinformer.cache.membership import Membership
 from kinformer.cache.part_queue import PartQueue, queue_departure
 from kinformer.errors import ForbiddenError, NotFoundError, StoppedError, UnauthorizedError
 from kinformer.informer._part_status import fold, part_status
+from kinformer.informer._scope_part import RunningPart, merged_floors, shed_ranges
 from kinformer.status import InformerState, ScopeStatus, StatusRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     from kinformer.cache.delta_fifo import DeltaFIFO
-    from kinformer.cache.membership import PartMembers
     from kinformer.errors import KinformerError
+    from kinformer.informer._scope_part import PartKey
     from kinformer.informer._scoped_source import FollowsNamespaces, ScopedSource
     from kinformer.listwatch import ListerWatcher
     from kinformer.objects import KubeObject, ObjectKey
     from kinformer.reflector._reflector import Reflector
-    from kinformer.scope import Scope, ScopePart
+    from kinformer.scope import Scope, ScopePart, ShardLike
 
 __all__ = ["MakeReflector", "ScopeReflector"]
 
@@ -55,37 +61,6 @@ class MakeReflector(Protocol):
         on_error: Callable[[KinformerError], None],
         on_give_up: Callable[[KinformerError | None], bool],
     ) -> Reflector: ...
-
-
-@dataclass(eq=False)
-class _Part:
-    """A part that lists and watches.
-
-    Attributes:
-        wanted: whether the present scope has it. A part that is not wanted is removed when all others have settled.
-        gone: whether its namespace is known to be deleted.
-        awaits: the number of the list that answers a relist; 0 if there is none to wait for.
-    """
-
-    scope: ScopePart
-    source: ListerWatcher
-    members: PartMembers
-    status: StatusRecord
-    folded: StatusRecord
-    reflector: Reflector
-    task: asyncio.Task[None] | None = None
-    wanted: bool = True
-    gone: bool = False
-    refusal: KinformerError | None = None
-    awaits: int = 0
-
-    @property
-    def has_listed(self) -> bool:
-        return self.members.version > 0
-
-    @property
-    def is_settled(self) -> bool:
-        return self.has_listed or self.refusal is not None
 
 
 class ScopeReflector:
@@ -117,8 +92,9 @@ class ScopeReflector:
         self._on_error = on_error
         self._on_give_up = on_give_up
         self._membership = Membership(fifo.last_known)
-        self._parts: dict[ScopePart, _Part] = {}
-        self._leaving: list[_Part] = []
+        self._parts: dict[PartKey, RunningPart] = {}
+        self._shard: ShardLike | None = source.scope.shard  # of the last plan
+        self._leaving: list[RunningPart] = []
         self._namespaces: FollowsNamespaces | None = None
         self._wake = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
@@ -226,7 +202,7 @@ class ScopeReflector:
         ]
         return tuple(sorted(found, key=lambda one: one.scope))
 
-    def _all(self) -> Iterable[_Part]:
+    def _all(self) -> Iterable[RunningPart]:
         return [*self._parts.values(), *self._leaving]
 
     def _replan(self) -> None:
@@ -239,18 +215,40 @@ class ScopeReflector:
             # While it is unknown whether an object is covered, no object leaves the cache.
             return
         wanted = scope.parts(labels)
-        for key, part in self._parts.items():
-            part.wanted = key in wanted
-            part.gone = bool(labels) and key.namespace != "" and key.namespace not in (labels or {})
-        for key in sorted(wanted - self._parts.keys(), key=str):
-            self._begin(key, self._group)
+        self._shard = scope.shard
+        for part in self._parts.values():
+            namespace = part.scope.namespace
+            part.wanted = part.scope in wanted and part.may_stay(scope.shard)
+            part.gone = bool(labels) and namespace != "" and namespace not in (labels or {})
+        had = self._shards()
+        for key in sorted(wanted, key=str):
+            lacks, missing = missing_share(scope.shard, had.get(key, ()))
+            if lacks:
+                self._begin(key, missing, self._group)
 
-    def _begin(self, key: ScopePart, group: asyncio.TaskGroup) -> None:
-        source = self._source.parts[key] = self._source.part(key)
+    def _shards(self) -> dict[ScopePart, list[ShardLike | None]]:
+        """Return the shares of each part that the scope needs."""
+        found: dict[ScopePart, list[ShardLike | None]] = {}
+        for part in self._parts.values():
+            if part.wanted:
+                found.setdefault(part.scope, []).append(part.shard)
+        return found
+
+    def _begin(self, key: ScopePart, shard: ShardLike | None, group: asyncio.TaskGroup) -> None:
+        part = self._add(key, shard)
+        newest = self._membership.newest
+        if newest:
+            part.reflector.begin_at(str(newest))
+        part.task = group.create_task(self._run_part(part), name=f"kinformer part {key}")
+
+    def _add(self, key: ScopePart, shard: ShardLike | None, status: StatusRecord | None = None) -> RunningPart:
+        """Add a part that does not run yet."""
+        source = self._source.part(key, shard)
         members = self._membership.add_part(key.namespace)
-        status = StatusRecord()
-        status.enter(InformerState.LISTING, self._clock())
-        part: _Part
+        if status is None:
+            status = StatusRecord()
+            status.enter(InformerState.LISTING, self._clock())
+        part: RunningPart
         queue = PartQueue(
             self._fifo,
             self._membership,
@@ -265,13 +263,43 @@ class ScopeReflector:
             on_error=lambda error: self._failed(part, error),
             on_give_up=lambda error: self._goes_on(part, error),
         )
-        newest = self._membership.newest
-        if newest:
-            reflector.begin_at(str(newest))
-        part = self._parts[key] = _Part(key, source, members, status, StatusRecord(), reflector)
-        part.task = group.create_task(self._run_part(part), name=f"kinformer part {key}")
+        part = RunningPart(key, shard, source, members, status, StatusRecord(), reflector)
+        self._parts[part.key] = part
+        self._source.add(source)
+        return part
 
-    async def _run_part(self, part: _Part) -> None:
+    def _merge(self, parts: Sequence[RunningPart], group: asyncio.TaskGroup) -> None:
+        """Let one part of the present share take the place of parts that together cover it, in one step.
+
+        The others are closed, so their batches that are not queued yet do not count. They were filtered by other
+        ranges, and would carry the new part past its floors.
+        """
+        self.refresh()
+        listed = [part for part in parts if part.has_listed]
+        first = (listed or parts)[0]
+        status, folded = _copied(first.status), _copied(first.folded)
+        for part in parts:
+            self._take_away(part)
+        newest = max(part.members.highest for part in parts)
+        new = self._add(first.scope, self._shard, status)
+        new.folded = folded
+        floors, sheds = merged_floors(parts, self._shard), shed_ranges(parts, self._shard)
+        self._membership.merge(new.members, [part.members for part in parts], floors, sheds)
+        if len(listed) == len(parts):
+            new.reflector.resume(
+                str(new.members.version),
+                not_older_than=str(newest),
+                before=[part.reflector for part in parts],
+            )
+        else:
+            new.reflector.begin_at(str(newest or ""))
+        if any(part.awaits for part in parts):
+            new.reflector.relist("asked for")
+            new.awaits = new.reflector.next_list
+        new.gone, new.refusal = first.gone, next((part.refusal for part in parts if part.refusal is not None), None)
+        new.task = group.create_task(self._run_part(new), name=f"kinformer part {new.scope}")
+
+    async def _run_part(self, part: RunningPart) -> None:
         await part.reflector.run()
         # The reflector returns only when it gives up.
         self._given_up = True
@@ -282,12 +310,17 @@ class ScopeReflector:
         while True:
             if self._is_unsettled():
                 return
+            self._merge_parts()
             unwanted = [part for part in self._parts.values() if not part.wanted]
             for part in unwanted:
                 self._close(part)
-            if not self._leaving:
+            shedding = next((part for part in self._parts.values() if part.members.sheds), None)
+            if shedding is not None:
+                await self._let_go(shedding, self._membership.shed(shedding.members))
+            elif self._leaving:
+                await self._empty(self._leaving[0])
+            else:
                 break
-            await self._empty(self._leaving[0])
         if not self._synced and not self.refuses_all:
             self._synced = True
             self._mark()
@@ -300,6 +333,17 @@ class ScopeReflector:
             self._switches.clear()
             self._relist_done()
 
+    def _merge_parts(self) -> None:
+        if self._group is None:
+            return
+        by_scope: dict[ScopePart, list[RunningPart]] = {}
+        for part in self._parts.values():
+            if part.wanted:
+                by_scope.setdefault(part.scope, []).append(part)
+        for parts in by_scope.values():
+            if len(parts) > 1 or not same_shard(parts[0].shard, self._shard):
+                self._merge(parts, self._group)
+
     def _is_unsettled(self) -> bool:
         if any(part.wanted and not part.is_settled for part in self._parts.values()):
             return True
@@ -311,29 +355,37 @@ class ScopeReflector:
         followed = self._namespaces
         return followed is not None and (followed.labels is not None or followed.refusal is not None)
 
-    def _close(self, part: _Part) -> None:
+    def _close(self, part: RunningPart) -> None:
         """Ignore everything that the part receives from now on."""
         self._membership.close(part.members)
-        del self._parts[part.scope]
-        self._source.parts.pop(part.scope, None)
+        self._take_away(part)
+        self._relist_done()
+
+    def _take_away(self, part: RunningPart) -> None:
+        """End the reflector of a part."""
+        del self._parts[part.key]
+        self._source.remove(part.source)
         self._leaving.append(part)
         if part.task is not None:
             part.task.cancel()
-        self._relist_done()
 
-    async def _empty(self, part: _Part) -> None:
-        """Let go of the objects that only this part held, in time slices."""
+    async def _empty(self, part: RunningPart) -> None:
+        """Let go of the objects that only this part held."""
+        await self._let_go(part, self._membership.leaving(part.members))
+        self.refresh()
+        self._leaving.remove(part)
+
+    async def _let_go(self, part: RunningPart, leaving: Iterator[ObjectKey | None]) -> None:
+        """Let go of objects, in time slices."""
         time_slice = TimeSlice()
         await time_slice.begin()
-        for key in self._membership.leaving(part.members):
+        for key in leaving:
             if key is not None:
                 self._drop(part, key)
             if time_slice.over:
                 await time_slice.begin()
-        self.refresh()
-        self._leaving.remove(part)
 
-    def _drop(self, part: _Part, key: ObjectKey) -> None:
+    def _drop(self, part: RunningPart, key: ObjectKey) -> None:
         if part.gone:
             # A namespace is deleted only when it is empty, so this object is deleted, not out of scope.
             self._fifo.leave_out(key)
@@ -361,7 +413,7 @@ class ScopeReflector:
                 if part.members is members:
                     part.reflector.begin_at(str(members.floor))
 
-    def _came_to(self, part: _Part | None, lists: int) -> None:
+    def _came_to(self, part: RunningPart | None, lists: int) -> None:
         """Record that a part has reached another version."""
         if part is not None:
             if part.members.closed:
@@ -387,14 +439,21 @@ class ScopeReflector:
             self._lists = self._relists
             self._mark()
 
-    def _failed(self, part: _Part, error: KinformerError) -> None:
+    def _failed(self, part: RunningPart, error: KinformerError) -> None:
         if isinstance(error, _REFUSALS) and not part.has_listed and part.refusal is None:
             part.refusal = error
             self._wake.set()
         self.refresh()
         self._on_error(error)
 
-    def _goes_on(self, part: _Part, error: KinformerError | None) -> bool:
+    def _goes_on(self, part: RunningPart, error: KinformerError | None) -> bool:
         """Return whether a part goes on that has used up its budget: as long as another one works."""
         others = [other for other in self._parts.values() if other is not part]
         return any(other.has_listed and not other.status.failures for other in others) or self._on_give_up(error)
+
+
+def _copied(record: StatusRecord) -> StatusRecord:
+    """Return a record with the same counts."""
+    found = copy.copy(record)
+    found.lists, found.watch_ends, found.errors = record.lists.copy(), record.watch_ends.copy(), record.errors.copy()
+    return found

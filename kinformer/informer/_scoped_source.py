@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kinformer.listwatch import ListerWatcher
     from kinformer.objects import KubeObject, ObjectKey
     from kinformer.resources import Resource
-    from kinformer.scope import Scope, Shard
+    from kinformer.scope import Scope, ShardLike
 
 __all__ = ["FollowsNamespaces", "ScopedSource"]
 
@@ -59,9 +59,10 @@ class ScopedSource:
         self.follow = follow
         self._make = make
         # What does not depend on the part: the resource, the form of objects, and the client.
-        self._whole = self.part(_WHOLE)
-        self.parts: dict[ScopePart, ListerWatcher] = {}
-        """The sources of the parts that there are now."""
+        self._whole = self.part(_WHOLE, scope.shard)
+        self._parts: set[ListerWatcher] = set()
+        self._sharding = ""
+        self._foreign_before = 0
 
     @property
     def resource(self) -> Resource:
@@ -71,26 +72,40 @@ class ScopedSource:
     @property
     def sharding(self) -> str:
         """Place that filters the shard; see `InformerStatus.sharding`."""
-        found = {getattr(source, "sharding", "") for source in self.parts.values()}
-        return next((where for where in ("here", "unknown", "server") if where in found), "")
+        found = {getattr(source, "sharding", "") for source in self._parts}
+        present = next((where for where in ("here", "unknown", "server") if where in found), "")
+        # A part with other ranges has to find it out anew.
+        return self._sharding if present in {"", "unknown"} and self._sharding and self.shard is not None else present
 
     @property
     def foreign_events(self) -> int:
         """Number of objects and events of other shards that the server has sent."""
-        return sum(getattr(source, "foreign_events", 0) for source in self.parts.values())
+        return self._foreign_before + sum(getattr(source, "foreign_events", 0) for source in self._parts)
 
     @property
-    def shard(self) -> Shard | None:
+    def shard(self) -> ShardLike | None:
         """The share of the objects that is covered; `None` if all are."""
         return self.scope.shard
 
-    def part(self, part: ScopePart) -> ListerWatcher:
-        """Return a new source of a part."""
-        return self._make(self.scope, part)
+    def part(self, part: ScopePart, shard: ShardLike | None) -> ListerWatcher:
+        """Return a new source of a part and a share of the objects."""
+        return self._make(self.scope.sharded(shard), part)
+
+    def add(self, source: ListerWatcher) -> None:
+        """Count a source as one of the parts."""
+        self._parts.add(source)
+
+    def remove(self, source: ListerWatcher) -> None:
+        """End the effect of `add`."""
+        sharding = getattr(source, "sharding", "")
+        if sharding != "unknown":
+            self._sharding = sharding
+        self._foreign_before += getattr(source, "foreign_events", 0)
+        self._parts.discard(source)
 
     def covers(self, obj: KubeObject) -> bool | None:
         """Return whether a part has this object; `None` if only the server knows."""
-        answers = {source.covers(obj) for source in self.parts.values()}
+        answers = {source.covers(obj) for source in self._parts}
         return True if True in answers else None if None in answers else False
 
     def as_listed(self, obj: KubeObject) -> KubeObject:

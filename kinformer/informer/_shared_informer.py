@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from kinformer.reflector._state_machine import StreamingMemory
     from kinformer.reflector.trim import Trim
     from kinformer.resources import Resource
-    from kinformer.scope import Scope, Shard
+    from kinformer.scope import Scope, ShardLike
     from kinformer.status import InformerStatus
 
 __all__ = ["SharedInformer", "core_of"]
@@ -219,7 +219,7 @@ class SharedInformer:
         return self._core.status()
 
     @property
-    def shard(self) -> Shard | None:
+    def shard(self) -> ShardLike | None:
         """Shard of the objects that the informer covers; `None` if it covers all."""
         return getattr(self._core.source, "shard", None)
 
@@ -238,12 +238,13 @@ class SharedInformer:
         the scope is the one to begin with.
 
         Args:
-            scope: the scope, with the `metadata_only` and the shard of the present one.
+            scope: the scope, with the `metadata_only` of the present one. Its shard may be another one: then only the
+                ranges that the present one lacks are listed, and one watch covers all of them in the end.
             timeout: seconds to wait at most; `None` waits for ever.
 
         Raises:
             TypeError: the informer was not made with `scope=`.
-            ValueError: another `metadata_only` or shard, or namespaces for a cluster-scoped resource.
+            ValueError: another `metadata_only`, or namespaces for a cluster-scoped resource.
             WaitTimeoutError: not in time; the switch goes on.
             StoppedError: the informer has ended, or ended before that.
         """

@@ -27,7 +27,7 @@ from kinformer.informer.typed import TypedInformer
 from kinformer.metrics import NO_METRICS
 from kinformer.reflector._state_machine import MIN_WATCH_SECONDS, StreamingMemory
 from kinformer.resources import NAMESPACES, Resource, find_resource
-from kinformer.scope import Scope, ScopedResource, ScopeSettings
+from kinformer.scope import Ranges, Scope, ScopedResource, ScopeSettings
 from kinformer.status import InformerState
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from kinformer.metrics import Metrics
     from kinformer.reflector._ingest import Transform
     from kinformer.reflector.trim import Trim
-    from kinformer.scope import FieldSelectorInput, ScopePart, Shard
+    from kinformer.scope import FieldSelectorInput, ScopePart, ShardLike
 
 __all__ = ["InformerSettings", "SharedInformerFactory", "Sources", "checked_settings"]
 
@@ -60,7 +60,7 @@ class Sources(Protocol):
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
-        shard: Shard | None = None,
+        shard: ShardLike | None = None,
     ) -> ListerWatcher:
         """Return a source of a resource's objects within a scope."""
         ...
@@ -105,7 +105,7 @@ def _with_settings(scope: Scope, given: ScopeSettings) -> Scope:
     return replace(
         scope,
         metadata_only=scope.metadata_only or given.get("metadata_only", False),
-        shard=scope.shard or given.get("shard"),
+        shard=given.get("shard") if scope.shard is None else scope.shard,
     )
 
 
@@ -286,7 +286,7 @@ class SharedInformerFactory(ApiGroups):
         label_selector: SelectorInput = None,
         field_selector: FieldSelectorInput = None,
         metadata_only: bool = False,
-        shard: Shard | None = None,
+        shard: ShardLike | None = None,
         transform: Transform | None = None,
         storage: Storage | None = None,
         type: builtins.type[Any] | None = None,  # noqa: A002 - the usual name
@@ -438,7 +438,7 @@ class SharedInformerFactory(ApiGroups):
                 msg = f"the informer of {covered} exists already, with another storage; give each the same"
                 raise ValueError(msg)
             return covered, informer, False
-        may_change = scope is not None or not covered.scope.is_single
+        may_change = scope is not None or not covered.scope.is_single or isinstance(covered.scope.shard, Ranges)
         make = self._make_scoped if may_change else self._make
         informer = self._informers[covered] = make(covered, transform, storage or self._storage)
         self._transforms[covered] = transform

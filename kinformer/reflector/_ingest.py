@@ -144,6 +144,13 @@ class Intake:
         if self._observed:
             self._observed = {key: obj for key, obj in self._observed.items() if _version(obj) > version}
 
+    def take_over(self, other: Intake) -> None:
+        """Keep the observed objects of another intake in mind, too."""
+        for key, obj in other._observed.items():
+            known = self._observed.get(key)
+            if known is None or _version(known) < _version(obj):
+                self._observed[key] = obj
+
     def report(self, failures: Sequence[ObjectError]) -> None:
         """Report the objects of a list that cannot be used; they are left out."""
         for failure in failures:

@@ -29,7 +29,7 @@ from kinformer.reflector._state_machine import ListStep, ReflectorMachine, Strea
 from kinformer.status import InformerState, StatusRecord
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from kinformer.cache.delta_fifo import DeltaFIFO
     from kinformer.cache.part_queue import PartQueue
@@ -112,6 +112,7 @@ class Reflector:
         self._metrics = metrics
         self.lists = 0
         """Number of lists that were queued completely."""
+        self._list_number = 0  # of the last list that was queued, or that failed while `relist` asked for the next one
         self._scope: asyncio.Timeout | None = None
         self._listing = False
         self._relist_reason = ""
@@ -126,7 +127,7 @@ class Reflector:
     @property
     def next_list(self) -> int:
         """The number of the first list that begins from now on; a version mark with this number comes after it."""
-        return self.lists + (2 if self._listing else 1)
+        return self._list_number + (2 if self._listing else 1)
 
     async def run(self) -> None:
         """Keep the FIFO equal to the server until cancelled; a cancelled run leaves no connection open.
@@ -175,6 +176,19 @@ class Reflector:
         """Make the next step a list that is not older than a version."""
         self._machine.resource_version = resource_version
         self.relist("initial" if not self.lists else "behind")
+
+    def resume(self, resource_version: str, *, not_older_than: str, before: Iterable[Reflector]) -> None:
+        """Begin with a watch from a version, in the place of other reflectors that have listed the objects.
+
+        Args:
+            resource_version: the version; a version of each of the others at most.
+            not_older_than: the version that a list must have at least.
+            before: the other reflectors.
+        """
+        self._machine.resume(resource_version, not_older_than=not_older_than)
+        self._status.received_version = resource_version
+        for other in before:
+            self._intake.take_over(other._intake)
 
     def relist(self, reason: str = "asked for") -> None:
         """List anew: at once, or after the list that is under way."""
@@ -226,11 +240,15 @@ class Reflector:
                 status.enter(InformerState.LISTING, clock())
                 await self._take_turn()
                 self._listing = True
+                lists = self.lists
                 try:
                     await self._list(step)
                 finally:
                     self._listing = False
                     self._end_turn()
+                if self._relist_reason and self.lists == lists:
+                    # The list failed. Callers of `relist` wait for the one after it.
+                    self._list_number += 1
             case StreamStep():
                 status.enter(InformerState.LISTING, clock())
                 await self._take_turn()
@@ -420,7 +438,7 @@ class Reflector:
                 self._went_well()
                 status.received_version = machine.resource_version
                 self._intake.reached(version_number(machine.resource_version))
-                self._fifo.mark(machine.resource_version, self.lists)
+                self._fifo.mark(machine.resource_version, self._list_number)
             if batch.error is not None:
                 return batch.error
         return None
@@ -483,8 +501,9 @@ class Reflector:
             await asyncio.sleep(0)
         machine.listed(version, pages=pages)
         self.lists += 1
+        self._list_number += 1
         self._end_turn()
-        self._fifo.mark(version, self.lists)
+        self._fifo.mark(version, self._list_number)
         self._no_success_since = None
         self._went_well()
         status.lists[step.reason] += 1

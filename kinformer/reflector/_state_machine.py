@@ -180,6 +180,8 @@ class ReflectorMachine:
     streaming: StreamingMemory = field(default_factory=lambda: StreamingMemory("not asked for"))
     resource_version: str = ""
     """The version up to which everything was received; "" before the first list."""
+    not_older_than: str = ""
+    """The version that lists must have at least, if it is higher than the received one."""
     lists_have_versions: bool = False
     """True after a list with a version. A later list without one is then a faulty answer, not a property of the API."""
     well_after: float = SHORT_WATCH_SECONDS
@@ -226,11 +228,23 @@ class ReflectorMachine:
             return WatchStep(self.resource_version, timeout)
         if self.streaming.off or self._by_pages:
             return ListStep(self._list_version(), self._list_limit(), self._list_reason)
-        return StreamStep("" if self._quorum else self.resource_version, timeout, self._list_reason)
+        return StreamStep("" if self._quorum else self._least_list_version(), timeout, self._list_reason)
 
     def watch_again(self) -> None:
         """Make the next step a watch from the received version, at once; a list that is due stays due."""
         self._wait = None
+
+    def resume(self, resource_version: str, *, not_older_than: str) -> None:
+        """Make the first step a watch from a version: the objects as they were then are known from other reflectors.
+
+        Args:
+            resource_version: the version.
+            not_older_than: the version that a list must have at least.
+        """
+        self.resource_version = resource_version
+        self.not_older_than = not_older_than
+        self.lists_have_versions = True
+        self._list_reason = ""
 
     def relist(self, reason: str) -> None:
         """Make the next step a list."""
@@ -247,7 +261,9 @@ class ReflectorMachine:
         A quorum read is never refused: if it is older, the cluster was restored from a backup. A list without a
         version, as some aggregated APIs send it, is not refused either: it cannot be compared.
         """
-        return bool(resource_version) and not self._quorum and self.is_older(resource_version)
+        if not resource_version or self._quorum:
+            return False
+        return version_number(resource_version) < version_number(self._least_list_version())
 
     def listed(self, resource_version: str, *, pages: int) -> None:
         """Report that a list is queued; `pages` is the number of its pages, 0 if it was streamed."""
@@ -255,6 +271,7 @@ class ReflectorMachine:
             # The watch cache is off: with it, the server answers "0" in one page. So a limit costs nothing.
             self._paged_always = True
         self.resource_version = resource_version
+        self.not_older_than = ""
         self.lists_have_versions = self.lists_have_versions or bool(resource_version)
         self._list_reason = ""
         self._quorum = False
@@ -466,7 +483,10 @@ class ReflectorMachine:
         return seconds
 
     def _list_version(self) -> str:
-        return "" if self._quorum else self.resource_version or "0"
+        return "" if self._quorum else self._least_list_version() or "0"
+
+    def _least_list_version(self) -> str:
+        return max(self.resource_version, self.not_older_than, key=version_number)
 
     def _list_limit(self) -> int:
         if self._unpaged:

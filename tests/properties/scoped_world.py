@@ -19,7 +19,7 @@ from kinformer.informer._shared_informer import core_of
 from kinformer.listwatch import DeltaType
 from kinformer.objects import KubeObject, ObjectKey, version_number
 from kinformer.resources import CONFIGMAPS
-from kinformer.scope import Labels, Namespaces, Scope
+from kinformer.scope import Labels, Namespaces, Ranges, Scope, Shard
 from tests.properties.world import Change, Source, World, versioned
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kinformer.errors import KinformerError
     from kinformer.events import Event
     from kinformer.listwatch import ListPage, WatchBatch
-    from kinformer.scope import ScopePart
+    from kinformer.scope import ScopePart, ShardLike
 
 Step: TypeAlias = tuple[Any, ...]
 
@@ -38,6 +38,14 @@ QUIET = 1500.0
 
 PLACES = ("n1", "n2", "n3")
 NAMES = ("a", "b")
+
+SHARDS: tuple[ShardLike | None, ...] = (
+    None,
+    Ranges(),
+    Shard(0, of=2),
+    *(Ranges.of_slices(slices, of=6) for slices in ({0, 1}, {1, 2, 4}, {0, 3, 5}, {2, 3}, {0, 1, 2, 4, 5})),
+    Ranges.of_slices({0, 2}, of=3, by="namespace"),
+)
 
 SCOPES: tuple[Scope, ...] = (
     Namespaces("n1"),
@@ -114,16 +122,23 @@ class ScopedWorld(World):
             listener()
 
 
+def selects(part: ScopePart, shard: ShardLike | None, obj: KubeObject) -> bool:
+    """Return whether an object is in a part and in a share."""
+    mine = shard is None or shard.has(obj)
+    return mine and part.namespace in {"", obj.namespace} and part.labels.matches(obj.labels)
+
+
 class PartSource(Source):
     """The part of the world that one part of a scope covers, with the delays and the rights of that part."""
 
-    def __init__(self, world: ScopedWorld, part: ScopePart) -> None:
+    def __init__(self, world: ScopedWorld, part: ScopePart, shard: ShardLike | None = None) -> None:
         super().__init__(world, None)
         self.part = part
+        self.shard = shard
         self.scoped_world = world
 
     def selects(self, obj: KubeObject) -> bool:
-        return self.part.namespace in {"", obj.namespace} and self.part.labels.matches(obj.labels)
+        return selects(self.part, self.shard, obj)
 
     async def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:
         self._check()
@@ -205,7 +220,7 @@ class CheckedHandler:
         scope = self.informer.scope
         assert scope is not None
         parts = scope.parts(self.world.labels)
-        inside = [p for p in parts if p.namespace in {"", key.namespace} and p.labels.matches(lives.labels)]
+        inside = [part for part in parts if selects(part, scope.shard, lives)]
         reachable = [part for part in inside if part.namespace not in self.world.ever_forbidden]
         same = lives.resource_version == obj.resource_version
         self._expect(
@@ -229,6 +244,8 @@ steps = st.one_of(
     st.tuples(st.just("recreate"), _places, _names, _labels),
     st.tuples(st.just("scope"), _scopes),
     st.tuples(st.just("scope"), _scopes),
+    st.tuples(st.just("shard"), st.integers(0, len(SHARDS) - 1)),
+    st.tuples(st.just("shard"), st.integers(0, len(SHARDS) - 1)),
     st.tuples(st.just("relabel"), _places, st.sampled_from([{}, {"tenant": "x"}])),
     st.tuples(st.just("forbid"), _places),
     st.tuples(st.just("allow"), _places),
@@ -254,7 +271,7 @@ def run(schedule: tuple[list[Step], int, bool]) -> None:
 async def _play(steps: list[Step], scope: Scope, *, streams: bool) -> None:
     world = ScopedWorld()
     world.streams_lists = streams
-    source = ScopedSource(scope, lambda _, part: PartSource(world, part), lambda: world)
+    source = ScopedSource(scope, lambda scope, part: PartSource(world, part, scope.shard), lambda: world)
     informer = SharedInformer(source, backoff=Backoff(rng=random.Random(1)))
     handler = CheckedHandler(world, informer)
     informer.add_event_handler(handler)
@@ -274,7 +291,7 @@ async def _play(steps: list[Step], scope: Scope, *, streams: bool) -> None:
         expected = {
             key: obj.resource_version
             for key, obj in world.objects.items()
-            if any(p.namespace in {"", key.namespace} and p.labels.matches(obj.labels) for p in parts)
+            if any(selects(part, final.shard, obj) for part in parts)
         }
         cached = {obj.key: obj.resource_version for obj in informer.lister.list()}
         assert cached == expected
@@ -289,6 +306,16 @@ async def _play(steps: list[Step], scope: Scope, *, streams: bool) -> None:
     await asyncio.gather(*switches, return_exceptions=True)
 
 
+def _scope_of(informer: SharedInformer) -> Scope:
+    assert informer.scope is not None
+    return informer.scope
+
+
+async def _switch(scope: Scope, informer: SharedInformer, switches: list[asyncio.Task[None]]) -> None:
+    switches.append(asyncio.get_running_loop().create_task(informer.set_scope(scope)))
+    await asyncio.sleep(0)
+
+
 async def _take(step: Step, world: ScopedWorld, informer: SharedInformer, switches: list[asyncio.Task[None]]) -> None:
     match step:
         case "put", place, name, labels:
@@ -299,8 +326,9 @@ async def _take(step: Step, world: ScopedWorld, informer: SharedInformer, switch
             world.remove(place, name)
             world.put(place, name, labels)
         case "scope", index:
-            switches.append(asyncio.get_running_loop().create_task(informer.set_scope(SCOPES[index])))
-            await asyncio.sleep(0)
+            await _switch(SCOPES[index].sharded(_scope_of(informer).shard), informer, switches)
+        case "shard", index:
+            await _switch(_scope_of(informer).sharded(SHARDS[index]), informer, switches)
         case "relabel", place, labels:
             world.relabel(place, labels)
         case "forbid", place:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinformer import Client, ClusterConfig, KubeObject, Shard, SharedInformerFactory
+from kinformer._shards import hash_of
 from kinformer.resources import PODS
-from kinformer.scope import _hashed
 from kinformer.testing import ApiServer, build
 
 
@@ -27,7 +27,7 @@ def pod(uid: str, namespace: str = "default") -> KubeObject:
 )
 def test_the_hash_is_fnv_1a(text: str, value: int) -> None:
     """The test vectors of its authors (isthe.com/chongo/tech/comp/fnv)."""
-    assert _hashed(text) == value
+    assert hash_of(text) == value
 
 
 @given(st.integers(1, 50), st.uuids(), st.sampled_from(["uid", "namespace"]))

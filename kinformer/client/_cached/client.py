@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from kinformer.client._requests import PatchType, PropagationPolicy, Target
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
-    from kinformer.scope import FieldSelectorInput, Shard
+    from kinformer.scope import FieldSelectorInput, ShardLike
 
 __all__ = ["APPLY_MAX_AGE", "MOST_STARTED", "CachedClient", "CachedClientStatus", "Missing"]
 
@@ -208,7 +208,7 @@ class CachedClient:
         label_selector: str = "",
         field_selector: FieldSelectorInput = "",
         metadata_only: bool = False,
-        shard: Shard | None = None,
+        shard: ShardLike | None = None,
         resource_version: str = "",
         max_age: float | None = None,
         accept: Content | None = None,

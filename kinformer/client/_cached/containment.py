@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kinformer.labels import FieldSelector, LabelSelector
-from kinformer.scope import Scope
+from kinformer.scope import Scope, ranges_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kinformer.labels import Requirement
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
-    from kinformer.scope import Shard
+    from kinformer.scope import ShardLike
 
 __all__ = ["NAME", "NAMESPACE", "Selection", "contains", "overlaps", "selection_of"]
 
@@ -100,7 +100,7 @@ class Selection:
     name: str = ""
     labels: LabelSelector = _NO_LABELS
     fields: tuple[tuple[str, str, str], ...] = ()
-    shard: Shard | None = None
+    shard: ShardLike | None = None
     metadata_only: bool = False
 
     @property
@@ -224,7 +224,7 @@ def _requirements_imply(given: list[Requirement], wanted: Requirement) -> bool:
     return False
 
 
-def _shard_contains(shard: Shard | None, question: Scope, fields: _Fields) -> bool:
+def _shard_contains(shard: ShardLike | None, question: Scope, fields: _Fields) -> bool:
     if shard is None:
         return True
     if shard.by == "namespace" and fields.equal[NAMESPACE]:
@@ -232,8 +232,7 @@ def _shard_contains(shard: Shard | None, question: Scope, fields: _Fields) -> bo
     other = question.shard
     if other is None or other.by != shard.by:
         return False
-    (low, high), (first, end) = shard.bounds, other.bounds
-    return low <= first and end <= high
+    return ranges_of(other).is_within(ranges_of(shard))
 
 
 def named(question: Scope, name: str) -> Scope:

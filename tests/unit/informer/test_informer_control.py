@@ -203,6 +203,17 @@ async def test_relist_while_a_list_is_under_way_waits_for_one_that_began_afterwa
         assert [at for at, *_ in source.lists] == [0, pytest.approx(10, abs=0.01)]
 
 
+async def test_relist_during_a_list_that_fails_waits_for_the_next_one() -> None:
+    async with Synced(pod("a")) as it:
+        it.source.list_delay = 5
+        it.source.list_errors = [REFUSED]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(it.informer.relist(timeout=60))
+            await asyncio.sleep(2)
+            await it.informer.relist(timeout=60)
+        assert it.informer.status.lists == {"initial": 1, "asked for": 1}
+
+
 async def test_relist_cuts_a_wait_short_and_says_when_it_is_not_done_in_time() -> None:
     async with Synced() as it:
         it.source.list_errors = [REFUSED] * 50
