@@ -20,7 +20,7 @@ from hatchling.builders.wheel import WheelBuilder
 import kinformer
 from tests.paths import ROOT
 
-HEAVY = ("kubernetes_asyncio", "kubernetes", "typer", "rich", "yaml", "fastapi", "prometheus_client")
+HEAVY = ("kubernetes_asyncio", "kubernetes", "click", "rich", "yaml", "fastapi", "prometheus_client")
 
 MODULES = [
     module.name

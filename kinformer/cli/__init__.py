@@ -1,7 +1,9 @@
-"""The command line: `kinformer demo | watch | get | top | ui | bench | serve-api | crd | run`.
+"""The command line: `kinformer demo | get | watch | ui | top | bench | run | crd | serve-api | completion`.
 
-_app          the commands and their options (typer)      _session     errors, signals and the exit code of a command
-_options      the options that commands share             _connect     the server that a command uses
+_app          the command line as a whole                 _session     errors, signals and the exit code of a command
+_commands/    arguments, options and help texts (click)   _connect     the server that a command uses
+_client_imports  the client, imported at less cost
+_targets      resources and names, as in kubectl          _sorting     the order of --sort-by
 _get          kinformer get                               _watch       kinformer watch
 _query        the objects to print, and the form          _selection   namespaces and selectors
 _printers     the forms in which objects are printed      _jsonpath    templates of kubectl's dialect
@@ -24,7 +26,6 @@ import sys
 __all__ = ["main"]
 
 _EXTRA = {
-    "typer": "cli",
     "rich": "cli",
     "click": "cli",
     "yaml": "cli",

@@ -12,10 +12,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import typer  # noqa: TC002 - typer reads the annotations of these functions
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
+
+    import click
 
     from kinformer.client import Client
 
@@ -41,7 +41,7 @@ def complete_form(incomplete: str) -> list[tuple[str, str]]:
     return [(form, said) for form, said in _FORMS if form.startswith(incomplete)]
 
 
-def complete_resource(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+def complete_resource(ctx: click.Context, incomplete: str) -> list[tuple[str, str]]:
     """Return resources: the built-in ones, then those of the server; after `pods/`, the names of pods."""
     resource, slash, begun = incomplete.partition("/")
     if slash:
@@ -60,12 +60,13 @@ def complete_resource(ctx: typer.Context, incomplete: str) -> list[tuple[str, st
     return [(name, "") for name in _asked(ctx, _custom_resources) if name.startswith(incomplete)]
 
 
-def complete_name(ctx: typer.Context, incomplete: str) -> list[str]:
+def complete_name(ctx: click.Context, incomplete: str) -> list[str]:
     """Return the names of the resource's objects."""
-    return _names(ctx, str(ctx.params.get("resource") or ""), incomplete)
+    words = ctx.params.get("words") or ()
+    return _names(ctx, str(words[0]) if words else "", incomplete)
 
 
-def complete_namespace(ctx: typer.Context, incomplete: str) -> list[str]:
+def complete_namespace(ctx: click.Context, incomplete: str) -> list[str]:
     """Return the names of the namespaces."""
     from kinformer.resources import NAMESPACES
 
@@ -76,7 +77,7 @@ def complete_namespace(ctx: typer.Context, incomplete: str) -> list[str]:
     return [name for name in _asked(ctx, namespaces) if name.startswith(incomplete)]
 
 
-def complete_context(ctx: typer.Context, incomplete: str) -> list[str]:
+def complete_context(ctx: click.Context, incomplete: str) -> list[str]:
     """Return the contexts of the kubeconfig."""
     from kinformer.config._environment import kubeconfig_paths
     from kinformer.config._kubeconfig import Kubeconfig
@@ -91,7 +92,7 @@ def complete_context(ctx: typer.Context, incomplete: str) -> list[str]:
     return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]
 
 
-def _names(ctx: typer.Context, resource: str, incomplete: str) -> list[str]:
+def _names(ctx: click.Context, resource: str, incomplete: str) -> list[str]:
     from kinformer.cli._selection import Selection
 
     params = ctx.params
@@ -112,7 +113,7 @@ async def _custom_resources(client: Client) -> Iterable[str]:
     return [f"{found.plural}.{found.group}" for found in await client.resources() if found.group]
 
 
-def _asked(ctx: typer.Context, query: Callable[[Client], Awaitable[Iterable[str]]]) -> list[str]:
+def _asked(ctx: click.Context, query: Callable[[Client], Awaitable[Iterable[str]]]) -> list[str]:
     """Return the answer of the server that the command line names; nothing if it does not come in time."""
     from kinformer.cli._connect import ServerChoice, connected
     from kinformer.cli._session import UsageProblem
@@ -126,8 +127,10 @@ def _asked(ctx: typer.Context, query: Callable[[Client], Awaitable[Iterable[str]
             params.get("context"),
             params.get("server"),
             params.get("token_file"),
-            params.get("certificate_authority"),
+            params.get("ca_file"),
             bool(params.get("insecure")),
+            params.get("as_user"),
+            tuple(params.get("as_groups") or ()),
         )
         patience = float(os.environ.get("KINFORMER_COMPLETION_SECONDS") or TIMEOUT)
         async with asyncio.timeout(patience), connected(server) as client:

@@ -3,42 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from kinformer.cli._client_imports import Client
 from kinformer.cli._session import UsageProblem
 from kinformer.config import ClusterConfig
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-__all__ = ["ServerChoice", "connected"]
+__all__ = ["ServerChoice", "connected", "impersonating"]
 
-
-@contextlib.contextmanager
-def _no_default_authorities() -> Iterator[None]:
-    """Let OpenSSL find no authorities of the system inside of the context.
-
-    aiohttp makes two TLS contexts when it is imported, which takes as long as the start of Python (50 ms). The client
-    never uses them: it makes a context from its configuration. Without authorities they are made at once, and trust no
-    server.
-    """
-    before = {name: os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
-    os.environ.update(dict.fromkeys(before, os.devnull))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-with _no_default_authorities():
-    from kinformer.client import Client
 
 _DEMO_SEED: Final = 1
 
@@ -57,6 +34,8 @@ class ServerChoice:
     token_file: Path | None = None
     ca_file: Path | None = None
     insecure: bool = False
+    as_user: str | None = None
+    as_groups: tuple[str, ...] = ()
     demo: bool = False
 
     def __post_init__(self) -> None:
@@ -81,6 +60,17 @@ class ServerChoice:
         if self.insecure and self.ca_file is not None:
             msg = "--insecure trusts every server, so --certificate-authority has no effect; leave one out"
             raise UsageProblem(msg)
+        if self.as_groups and not self.as_user:
+            msg = "--as-group goes with --as: the server impersonates groups only together with a user"
+            raise UsageProblem(msg)
+
+    @property
+    def impersonation(self) -> dict[str, list[str]]:
+        """The headers of `--as` and `--as-group`; empty without them."""
+        if not self.as_user:
+            return {}
+        groups = {"Impersonate-Group": [*self.as_groups]} if self.as_groups else {}
+        return {"Impersonate-User": [self.as_user], **groups}
 
 
 @contextlib.asynccontextmanager
@@ -91,7 +81,7 @@ async def connected(choice: ServerChoice) -> AsyncIterator[Client]:
         ConfigError: no server is found, or its configuration cannot be used.
     """
     if choice.demo:
-        async with _demo_client() as client:
+        async with _demo_client(choice) as client:
             yield client
         return
     if choice.server is not None:
@@ -100,12 +90,20 @@ async def connected(choice: ServerChoice) -> AsyncIterator[Client]:
         )
     else:
         config = await ClusterConfig.load(choice.kubeconfig, choice.context)
-    async with Client(config) as client:
+    async with Client(impersonating(config, choice)) as client:
         yield client
 
 
+def impersonating(config: ClusterConfig, choice: ServerChoice) -> ClusterConfig:
+    """Return the configuration with the user of `--as`, instead of the one that a kubeconfig impersonates."""
+    if not choice.impersonation:
+        return config
+    kept = {name: value for name, value in config.headers.items() if not name.lower().startswith("impersonate-")}
+    return replace(config, headers={**kept, **choice.impersonation})
+
+
 @contextlib.asynccontextmanager
-async def _demo_client() -> AsyncIterator[Client]:
+async def _demo_client(choice: ServerChoice) -> AsyncIterator[Client]:
     # Imported here: only this command needs the embedded server.
     from datetime import UTC, datetime
 
@@ -115,5 +113,5 @@ async def _demo_client() -> AsyncIterator[Client]:
     simulation = Simulation(seed=_DEMO_SEED, pods=40, nodes=3, started=datetime.now(UTC))
     async with simulated_cluster(simulation) as cluster:
         config = ClusterConfig.for_server(cluster.server.url, namespace=SPACES[0])
-        async with Client(config) as client:
+        async with Client(impersonating(config, choice)) as client:
             yield client

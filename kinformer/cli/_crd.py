@@ -11,12 +11,13 @@ from kinformer.cli._session import UsageProblem, write
 from kinformer.custom_resources import crd, is_custom_resource, resource_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import ModuleType
 
 __all__ = ["imported", "print_definitions"]
 
 
-async def print_definitions(targets: list[str]) -> int:
+async def print_definitions(targets: Sequence[str]) -> int:
     """Print the CRDs of modules ("myapp.api": all its classes) and classes ("myapp.api:Website").
 
     Raises:

@@ -109,6 +109,11 @@ class JsonPath:
         """Return the template with the results of its expressions for a value; a missing field gives empty text."""
         return "".join(_filled(self._nodes, value, value))
 
+    def first(self, value: Any) -> Any:
+        """Return the first result of the first expression for a value; `None` if there is none."""
+        expressions = (node for node in self._nodes if isinstance(node, _Expression))
+        return next((found for each in expressions for found in _found(each.steps, [value])), None)
+
 
 def _filled(nodes: Sequence[_Node], value: Any, root: Any) -> Iterator[str]:
     for node in nodes:

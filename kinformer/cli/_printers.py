@@ -88,6 +88,7 @@ class TablePrinter:
         namespaced: whether to add a column for the namespace.
         wide: whether to show the columns of lower priority, too.
         color: whether to color the change, and the cells that changed.
+        with_kind: whether to put the kind before the names, as kubectl does for several resources: `pod/web-0`.
     """
 
     def __init__(
@@ -99,8 +100,10 @@ class TablePrinter:
         namespaced: bool,
         wide: bool = False,
         color: bool = False,
+        with_kind: bool = False,
     ) -> None:
         self._own = columns_of(resource)
+        self._with_kind = with_kind
         self._columns = columns
         self._marked = marked
         self._namespaced = namespaced
@@ -151,6 +154,9 @@ class TablePrinter:
             texts = [_cell(cells[place]) if place < len(cells) else "" for place, _ in shown]
         else:
             texts = [printable(column.cell(obj, now)) for column in self._own]
+        if self._with_kind:
+            titles = [title for _, title in shown] or [column.title for column in self._own]
+            texts = [_name(obj) if title == "NAME" else text for title, text in zip(titles, texts, strict=True)]
         return [
             *([mark or "-"] if self._marked else []),
             *([printable(obj.namespace)] if self._namespaced else []),

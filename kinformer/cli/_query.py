@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from kinformer._display.secrets import is_secret
+from kinformer.cli._client_imports import TableListerWatcher
 from kinformer.cli._printers import (
     Change,
     DiffPrinter,
@@ -21,7 +22,7 @@ from kinformer.cli._printers import (
 )
 from kinformer.cli._selection import Selection
 from kinformer.cli._session import UsageProblem, print_error, write
-from kinformer.client import TableListerWatcher
+from kinformer.cli._targets import Target, parse_targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,7 +33,17 @@ if TYPE_CHECKING:
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
-__all__ = ["Form", "Query", "hint_at_secrets", "print_all", "printer_of", "say_nothing_found", "source_of"]
+__all__ = [
+    "Form",
+    "Query",
+    "Target",
+    "hint_at_secrets",
+    "parse_targets",
+    "print_all",
+    "printer_of",
+    "say_nothing_found",
+    "source_of",
+]
 
 
 class Form(enum.StrEnum):
@@ -57,11 +68,11 @@ class Query:
     """The objects to print, and the form.
 
     Attributes:
-        resource: a name as in kubectl; "pods/web-0" names one object.
-        name: only the object of that name.
+        targets: the resources, and the names of objects.
         selection: the namespace and the selectors.
         form: the form to print them in.
         template: the template of the form jsonpath.
+        sort_by: a path of kubectl's JSONPath to sort by; "" sorts by namespace and name.
         show_secrets: whether the values of Secrets are shown.
         diff: whether a table shows the differences below each modification.
 
@@ -69,57 +80,85 @@ class Query:
         UsageProblem: a template does not parse, or two parts contradict each other.
     """
 
-    resource: str
-    name: str = ""
+    targets: tuple[Target, ...]
     selection: Selection = field(default_factory=Selection)
     form: Form = Form.TABLE
     template: str = ""
+    sort_by: str = ""
     show_secrets: bool = False
     diff: bool = False
 
     def __post_init__(self) -> None:
-        word, slash, name = self.resource.partition("/")
-        if slash:
-            if self.name or not name or "/" in name:
-                msg = f"{self.resource!r} is not RESOURCE or RESOURCE/NAME" + (" with a name" if self.name else "")
-                raise UsageProblem(msg)
-            object.__setattr__(self, "resource", word)
-            object.__setattr__(self, "name", name)
-        if self.name and self.selection.all_namespaces:
-            raise UsageProblem(f"{self.name!r} is an object in one namespace; leave -A out")
-        if self.name and (self.selection.label_selector or self.selection.field_selector):
-            raise UsageProblem(f"{self.name!r} names the object, so a selector has nothing to select; leave it out")
+        if names := [name for target in self.targets for name in target.names]:
+            named = f"{names[0]!r}"
+            if self.selection.all_namespaces:
+                raise UsageProblem(f"{named} is an object in one namespace; leave -A out")
+            if self.selection.label_selector or self.selection.field_selector:
+                raise UsageProblem(f"{named} names the object, so a selector has nothing to select; leave it out")
         if self.diff and self.form is not Form.TABLE:
             raise UsageProblem(f"--diff goes with the table; leave -o {self.form} out")
         if self.form is Form.JSONPATH:
             _json_path(self.template)
+        if self.sort_by:
+            from kinformer.cli._sorting import check_sort_path
+
+            check_sort_path(self.sort_by)
+
+    @property
+    def one_object(self) -> bool:
+        """Return whether the query names exactly one object."""
+        return sum(len(target.names) or 2 for target in self.targets) == 1
 
 
-def source_of(client: Client, query: Query, resource: Resource, namespace: str | None) -> HttpListerWatcher:
-    """Return the source of the objects: rows of a table if only rows are shown, otherwise whole objects."""
+def source_of(
+    client: Client, query: Query, resource: Resource, namespace: str | None, name: str = ""
+) -> HttpListerWatcher:
+    """Return the source of the objects: rows of a table if only rows are shown, otherwise whole objects.
+
+    Args:
+        client: the client of the server.
+        query: the form of the output, and the selectors.
+        resource: the resource to read.
+        namespace: the namespace to read; `None` means all.
+        name: only the object of this name.
+    """
     from kinformer.labels import FieldSelector
 
     selection = query.selection
-    fields = FieldSelector.parse({"metadata.name": query.name} if query.name else selection.field_selector)
+    fields = FieldSelector.parse({"metadata.name": name} if name else selection.field_selector)
     if query.form.is_table and not query.diff:
         return client.table_watch(
-            resource, namespace=namespace, label_selector=selection.label_selector, field_selector=str(fields)
+            resource,
+            namespace=namespace,
+            label_selector=selection.label_selector,
+            field_selector=str(fields),
+            whole_objects=bool(query.sort_by),
         )
     return client.list_watch(
         resource,
         namespace=namespace,
         label_selector=selection.label_selector,
         field_selector=str(fields),
-        metadata_only=query.form is Form.NAME,
+        metadata_only=query.form is Form.NAME and not query.sort_by,
     )
 
 
-def printer_of(query: Query, resource: Resource, source: HttpListerWatcher, *, marked: bool) -> Printer:
-    """Return the printer for the form; with `marked` it names the change of each object."""
+def printer_of(
+    query: Query, resource: Resource, source: HttpListerWatcher, *, marked: bool, with_kind: bool = False
+) -> Printer:
+    """Return the printer for the form.
+
+    Args:
+        query: the form.
+        resource: the resource of the rows of a table; the other forms print objects of any resource.
+        source: the source of the objects: it knows the columns of the table.
+        marked: whether to name the change of each object.
+        with_kind: whether a table names objects as `pod/web-0`.
+    """
     secrets = query.show_secrets
     match query.form:
         case Form.JSON if not marked:
-            return JsonListPrinter(as_list=not query.name, show_secrets=secrets)
+            return JsonListPrinter(as_list=not query.one_object, show_secrets=secrets)
         case Form.JSON | Form.JSON_LINES:
             return JsonPrinter(marked=marked, show_secrets=secrets)
         case Form.YAML:
@@ -127,7 +166,7 @@ def printer_of(query: Query, resource: Resource, source: HttpListerWatcher, *, m
         case Form.NAME:
             return NamePrinter()
         case Form.JSONPATH:
-            as_list = not marked and not query.name
+            as_list = not marked and not query.one_object
             return JsonPathPrinter(_json_path(query.template), as_list=as_list, show_secrets=secrets)
     color = wants_color()
     table = TablePrinter(
@@ -137,28 +176,30 @@ def printer_of(query: Query, resource: Resource, source: HttpListerWatcher, *, m
         namespaced=resource.namespaced and query.selection.all_namespaces,
         wide=query.form is Form.WIDE,
         color=color,
+        with_kind=with_kind,
     )
     return DiffPrinter(table, show_secrets=secrets, color=color) if query.diff else table
 
 
 def print_all(printer: Printer, objects: Iterable[KubeObject]) -> None:
-    """Print objects in the order of their keys."""
-    write(printer.lines([Change("", obj) for obj in sorted(objects, key=lambda obj: obj.key)]))
+    """Print objects in the order that they have."""
+    write(printer.lines([Change("", obj) for obj in objects]))
 
 
-def say_nothing_found(resource: Resource, namespace: str | None) -> None:
+def say_nothing_found(resources: Sequence[Resource], namespace: str | None) -> None:
     """Report on standard error that there are no objects."""
-    print_error(f"no {resource.qualified} found" + (f" in namespace {namespace}; -A looks in all" if namespace else ""))
+    names = " or ".join(resource.qualified for resource in resources)
+    print_error(f"no {names} found" + (f" in namespace {namespace}; -A looks in all" if namespace else ""))
 
 
 _ABOUT_DATA: Final = re.compile(r"data\b")
 
 
-def hint_at_secrets(query: Query, resource: Resource, objects: Sequence[KubeObject]) -> None:
+def hint_at_secrets(query: Query, objects: Sequence[KubeObject]) -> None:
     """Report that values of Secrets are hidden, if a template asks for them."""
     asked = query.form is Form.JSONPATH and _ABOUT_DATA.search(query.template)
     if asked and not query.show_secrets and any(map(is_secret, objects)):
-        print_error(f"values of {resource.qualified} are hidden; --show-secrets shows them")
+        print_error("values of secrets are hidden; --show-secrets shows them")
 
 
 def _json_path(template: str) -> JsonPath:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from kinformer.cli._connect import ServerChoice, connected
+from kinformer.cli._client_imports import Client
+from kinformer.cli._connect import ServerChoice, connected, impersonating
 from kinformer.cli._selection import Selection
 from kinformer.cli._session import write
 from kinformer.cli._simulated.manifests import BACKUP_GROUP, NODE_LEASES
-from kinformer.client import Client
 from kinformer.config import ClusterConfig
 from kinformer.informer.factory import SharedInformerFactory
 from kinformer.integrations.starlette import close_event_streams
@@ -107,11 +107,10 @@ async def _client(options: PageOptions, server: ServerChoice) -> AsyncIterator[t
     from kinformer.cli._simulated.simulation import Simulation
 
     simulation = Simulation(seed=1, pods=options.pods, nodes=6, started=datetime.now(UTC))
-    async with (
-        simulated_cluster(simulation) as cluster,
-        Client(ClusterConfig.for_server(cluster.server.url)) as client,
-    ):
-        yield client, cluster
+    async with simulated_cluster(simulation) as cluster:
+        config = impersonating(ClusterConfig.for_server(cluster.server.url), server)
+        async with Client(config) as client:
+            yield client, cluster
 
 
 async def _ask_for_informers(

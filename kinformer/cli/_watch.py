@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from kinformer.cli._connect import connected
 from kinformer.cli._printers import Change
 from kinformer.cli._query import hint_at_secrets, print_all, printer_of, say_nothing_found, source_of
-from kinformer.cli._session import ending_with_reader, print_error, write
+from kinformer.cli._session import UsageProblem, ending_with_reader, print_error, write
 from kinformer.errors import ApiError, ConfigError, ObjectError, StoppedError, TransportError
 from kinformer.events import Added, Deleted, Updated
 from kinformer.informer import SharedInformer
@@ -16,6 +16,7 @@ from kinformer.status import InformerState
 if TYPE_CHECKING:
     from kinformer.cli._connect import ServerChoice
     from kinformer.cli._query import Query
+    from kinformer.cli._targets import Target
     from kinformer.client import HttpListerWatcher
     from kinformer.errors import KinformerError
     from kinformer.events import Event
@@ -29,9 +30,10 @@ _BATCH: Final = 500
 
 async def watch(query: Query, server: ServerChoice) -> int:
     """Print the objects, then each change, until cancelled or until standard output is closed."""
+    target = _only_one(query)
     async with connected(server) as client:
-        resource, namespace = await query.selection.resolved(client, query.resource, watched=True)
-        source = source_of(client, query, resource, namespace)
+        resource, namespace = await query.selection.resolved(client, target.resource, watched=True)
+        source = source_of(client, query, resource, namespace, *target.names)
         outage = _Outage(resource)
         informer = SharedInformer(source, namespace=namespace or "", on_error=outage.failed)
         async with informer:
@@ -46,6 +48,22 @@ async def watch(query: Query, server: ServerChoice) -> int:
     return 0
 
 
+def _only_one(query: Query) -> Target:
+    """Return the target of a watch.
+
+    Raises:
+        UsageProblem: there are several, or the query sorts.
+    """
+    if len(query.targets) > 1:
+        raise UsageProblem("a watch prints one resource; start one watch for each")
+    (target,) = query.targets
+    if len(target.names) > 1:
+        raise UsageProblem("a watch prints one object or all; select several with -l or --field-selector")
+    if query.sort_by:
+        raise UsageProblem("--sort-by has no meaning in a watch, which prints changes as they come; leave it out")
+    return target
+
+
 async def _print_changes(
     informer: SharedInformer, query: Query, source: HttpListerWatcher, namespace: str | None, outage: _Outage
 ) -> None:
@@ -54,9 +72,9 @@ async def _print_changes(
     events = informer.events()
     there = [(await anext(events)).obj for _ in range(events.waiting)]
     if not there and query.form.is_table:
-        say_nothing_found(informer.resource, namespace)
-    print_all(printer, there)
-    hint_at_secrets(query, informer.resource, there)
+        say_nothing_found([informer.resource], namespace)
+    print_all(printer, sorted(there, key=lambda obj: obj.key))
+    hint_at_secrets(query, there)
     async for event in events:
         batch = [event]
         while events.waiting and len(batch) < _BATCH:

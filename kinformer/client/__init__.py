@@ -14,13 +14,18 @@ _http          requests and responses: connections, headers, codings, credential
 
 from __future__ import annotations
 
-from kinformer.client._cached.answers import AnsweredList, AnsweredObject, Origin
-from kinformer.client._cached.client import CachedClient, CachedClientStatus
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from kinformer.client._client import Client
 from kinformer.client._decoding.lists import ObjectList
 from kinformer.client._discovery import ServerVersion
 from kinformer.client._list_watch import HttpListerWatcher
 from kinformer.client._tables import TableColumn, TableListerWatcher
+
+if TYPE_CHECKING:
+    from kinformer.client._cached.answers import AnsweredList, AnsweredObject, Origin
+    from kinformer.client._cached.client import CachedClient, CachedClientStatus
 
 __all__ = [
     "AnsweredList",
@@ -35,3 +40,21 @@ __all__ = [
     "TableColumn",
     "TableListerWatcher",
 ]
+
+# The cached client is a fifth of the modules of this package, and a program without informers has no use for it.
+_WHEN_USED = {
+    "AnsweredList": "answers",
+    "AnsweredObject": "answers",
+    "CachedClient": "client",
+    "CachedClientStatus": "client",
+    "Origin": "answers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHEN_USED:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    found = getattr(importlib.import_module(f"kinformer.client._cached.{_WHEN_USED[name]}"), name)
+    globals()[name] = found
+    return found

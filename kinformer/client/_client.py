@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from kinformer._own_writes.feed import WriteFeed
 from kinformer.backoff import RetryPolicy
-from kinformer.client._cached.client import CachedClient
 from kinformer.client._discovery import Discovery, ServerVersion
 from kinformer.client._http.limits import ANSWER_LIMIT
 from kinformer.client._http.request_tally import ClientStatus
@@ -14,8 +13,6 @@ from kinformer.client._http.transport import Transport
 from kinformer.client._reads import ReadVerbs
 from kinformer.client._writes import WriteVerbs
 from kinformer.config import ClusterConfig
-from kinformer.custom_resources._install import install
-from kinformer.custom_resources.definition import crd
 from kinformer.errors import AlreadyStartedError, NotStartedError, StoppedError
 
 if TYPE_CHECKING:
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
 
     from kinformer._own_writes.feed import Write
     from kinformer.client._cached.caches import Caches, Content
-    from kinformer.client._cached.client import Missing
+    from kinformer.client._cached.client import CachedClient, Missing
     from kinformer.metrics import RequestMetrics
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
@@ -207,6 +204,8 @@ class Client(ReadVerbs, WriteVerbs):
         Raises:
             ValueError: the factory lists with another client, or an argument makes no sense.
         """
+        from kinformer.client._cached.client import CachedClient
+
         return CachedClient(self, factory, missing=missing, accept=accept, max_age=max_age, patience=patience)
 
     async def install(
@@ -239,6 +238,9 @@ class Client(ReadVerbs, WriteVerbs):
             TypeError: a class is not decorated.
             ValueError: the classes are no versions of one resource.
         """
+        from kinformer.custom_resources._install import install
+        from kinformer.custom_resources.definition import crd
+
         return await install(
             self, crd(*versions), field_manager=field_manager, allow_incompatible=allow_incompatible, timeout=timeout
         )

@@ -10,7 +10,6 @@ from kinformer.client._list_watch import HttpListerWatcher
 from kinformer.client._tables import TableListerWatcher
 from kinformer.client._typed import typed
 from kinformer.client._verbs import Verbs, target_text
-from kinformer.custom_resources.definition import resource_of
 from kinformer.errors import ExpiredError
 from kinformer.resources import Resource
 
@@ -73,10 +72,18 @@ class ReadVerbs(Verbs):
         namespace: str | None = None,
         label_selector: str = "",
         field_selector: str = "",
+        whole_objects: bool = False,
     ) -> TableListerWatcher:
         """As `list_watch`, for the rows of the server's own table: each object has its metadata and its `cells`.
 
         The result has the columns in `columns` after the first list.
+
+        Args:
+            resource: the resource.
+            namespace: the namespace; `None` means all.
+            label_selector: a selector as in kubectl.
+            field_selector: a selector as in kubectl.
+            whole_objects: whether each object has all its fields besides its `cells`.
 
         Raises:
             ValueError: a namespace for a cluster-scoped resource.
@@ -88,6 +95,7 @@ class ReadVerbs(Verbs):
             label_selector=label_selector,
             field_selector=field_selector,
             writes=self._writes,
+            whole_objects=whole_objects,
         )
 
     @overload
@@ -115,6 +123,8 @@ class ReadVerbs(Verbs):
             TypeError: the class is not decorated.
         """
         if not isinstance(resource, Resource):
+            from kinformer.custom_resources.definition import resource_of
+
             return typed(await self.get(resource_of(resource), name, namespace=namespace), resource)
         where, name = requests.target(resource, name, namespace)
         path = resource.path(where, name, subresource)

@@ -10,7 +10,7 @@ sends whole objects, which have no `cells`; then there are no columns.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kinformer.client._http.response_parser import Pieces
+    from kinformer.client._http.transport import Transport
     from kinformer.errors import ObjectError
     from kinformer.listwatch import WatchBatch
     from kinformer.resources import Resource
@@ -80,11 +81,29 @@ _decode_event = msgspec.json.Decoder(_Event).decode
 class TableListerWatcher(HttpListerWatcher):
     """Lists and watches the rows of one resource in one scope.
 
+    Args:
+        transport: as for `HttpListerWatcher`.
+        resource: the resource.
+        whole_objects: whether the server puts the whole object into each row, and not only its metadata.
+        settings: the scope, as for `HttpListerWatcher`.
+
     Attributes:
         columns: those of the last response that named them; none before the first, and where the server has no tables.
     """
 
     columns: tuple[TableColumn, ...] = ()
+
+    def __init__(
+        self,
+        transport: Callable[[], Transport],
+        resource: Resource,
+        *,
+        whole_objects: bool = False,
+        **settings: Any,
+    ) -> None:
+        super().__init__(transport, resource, **settings)
+        if whole_objects:
+            self._params.append(("includeObject", "Object"))
 
     @property
     def streams_lists(self) -> bool:

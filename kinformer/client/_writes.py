@@ -11,7 +11,6 @@ from kinformer.client._decoding.lists import ObjectList, decode_page
 from kinformer.client._list_watch import accept, place, require_json, selection
 from kinformer.client._typed import typed
 from kinformer.client._verbs import Verbs, answer_head, target_text
-from kinformer.custom_resources.definition import manifest_of, resource_of
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import Resource
 
@@ -81,6 +80,8 @@ class WriteVerbs(Verbs):
         """
         if not isinstance(resource, Resource):
             options: Any = {"namespace": namespace, "field_manager": field_manager, "dry_run": dry_run}
+            from kinformer.custom_resources.definition import manifest_of, resource_of
+
             return typed(await self.create(resource_of(resource), manifest_of(obj), **options), resource)
         made = requests.manifest(resource, obj, subresource=subresource)
         where, name = requests.created_in(resource, made, namespace, subresource)

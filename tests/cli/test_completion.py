@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 def offered(kinformer: Run, line: str, **environment: str) -> list[str]:
     words = line.split(" ")
     outcome = kinformer(
-        _KINFORMER_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=str(len(words) - 1), **environment
+        _KINFORMER_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD=str(len(words) - 1), **environment
     )
     assert outcome.err == ""
-    return outcome.out.split()
+    return [line.partition(",")[2] for line in outcome.out.splitlines() if line]
 
 
 @pytest.mark.parametrize(

@@ -199,8 +199,16 @@ def test_watch_ends_quietly_when_its_reader_goes_away(served: Served) -> None:
         (["get", "nodes", "-n", "a"], 2, "nodes are cluster-scoped"),
         (["get", "cm", "a", "-l", "x=y"], 2, "nothing to select"),
         (["watch", "cm", "-l", "a in"], 2, "label selector 'a in'"),
-        (["get"], 2, "Missing argument 'resource'"),
-        (["gett", "pods"], 2, "No such command 'gett'"),
+        (["get"], 2, "Missing argument 'RESOURCE [NAME]...'"),
+        (["gett", "pods"], 2, "No such command 'gett'. Did you mean 'get'?"),
+        (["get", "pod/a", "svc"], 2, "'svc' has no slash, but another word has one; write each as RESOURCE/NAME"),
+        (["get", "pods,"], 2, "'pods,' is not RESOURCE or RESOURCE,RESOURCE"),
+        (["get", "cm", "--sort-by", ".a["], 2, "--sort-by: jsonpath '{.a[}': a bracket is not closed"),
+        (["get", "cm", "--as-group", "g"], 2, "--as-group goes with --as"),
+        (["watch", "cm,secrets"], 2, "a watch prints one resource; start one watch for each"),
+        (["get", "cm,secrets", "-w"], 2, "a watch prints one resource; start one watch for each"),
+        (["watch", "cm", "a", "b"], 2, "a watch prints one object or all"),
+        (["get", "cm", "-w", "--sort-by", ".a"], 2, "--sort-by has no meaning in a watch"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(
@@ -262,10 +270,10 @@ def test_serve_api_on_a_port_that_is_taken_says_so(served: Served, kinformer: Ru
 
 
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(tmp_path: Any, kinformer: Run) -> None:
-    (tmp_path / "typer.py").write_text("raise ModuleNotFoundError(\"No module named 'typer'\", name='typer')\n")
+    (tmp_path / "click.py").write_text("raise ModuleNotFoundError(\"No module named 'click'\", name='click')\n")
     outcome = kinformer("get", "pods", PYTHONPATH=str(tmp_path))
     assert outcome.code == 1
-    assert outcome.err == "kinformer: the command line needs typer; pip install 'kinformer[cli]'\n"
+    assert outcome.err == "kinformer: the command line needs click; pip install 'kinformer[cli]'\n"
 
 
 def test_serve_api_serves_with_faults(kinformer: Run) -> None:
@@ -315,14 +323,72 @@ def test_without_arguments_it_shows_what_to_try(kinformer: Run) -> None:
         assert command in outcome.out
 
 
+def test_get_takes_several_resources_and_names_as_kubectl_does(served: Served, kinformer: Run) -> None:
+    for name in ("several-10", "several-2"):
+        config_map(served, name, several="yes")
+    send(served, "POST", "/api/v1/namespaces/default/secrets", build.secret("several-s", labels={"several": "yes"}))
+    at = ("--server", served.url)
+    tables = kinformer("get", "cm,secrets", "-l", "several=yes", *at)
+    assert (tables.code, tables.err) == (0, "")
+    first, second = tables.out.split("\n\n")
+    assert [line.split()[0] for line in first.splitlines()] == ["NAME", "configmap/several-10", "configmap/several-2"]
+    assert [line.split()[0] for line in second.splitlines()] == ["NAME", "secret/several-s"]
+    names = kinformer("get", "cm/several-2", "secret/several-s", "cm/several-10", "-o", "name", *at)
+    assert names.out.splitlines() == ["configmap/several-10", "configmap/several-2", "secret/several-s"]
+    listed = json.loads(kinformer("get", "cm", "several-2", "several-10", "-o", "json", *at).out)
+    assert [item["metadata"]["name"] for item in listed["items"]] == ["several-10", "several-2"]
+    partly = kinformer("get", "cm", "several-2", "absent", "-o", "name", *at)
+    assert (partly.code, partly.out) == (1, "configmap/several-2\n")
+    assert 'configmaps "absent" not found' in partly.err
+    nothing = kinformer("get", "cm,secrets", "-l", "no=such", *at)
+    assert (nothing.code, nothing.out) == (0, "")
+    assert nothing.err == "kinformer: no configmaps or secrets found in namespace default; -A looks in all\n"
+
+
+def test_get_sorts_by_a_field_that_a_table_does_not_show(served: Served, kinformer: Run) -> None:
+    for name, value in (("sort-a", "10"), ("sort-b", "9"), ("sort-c", "100m")):
+        config_map(served, name, sort="yes")
+        send(served, "PATCH", f"/api/v1/namespaces/default/configmaps/{name}", {"data": {"a": value}})
+    at = ("-l", "sort=yes", "--server", served.url)
+    for form in ("table", "name"):
+        shown = kinformer("get", "cm", "--sort-by", "{.data.a}", "-o", form, *at).out.splitlines()
+        names = [line.split()[0].removeprefix("configmap/") for line in shown]
+        assert [name for name in names if name != "NAME"] == ["sort-c", "sort-b", "sort-a"]
+    assert "no object has the field .data.none" in kinformer("get", "cm", "--sort-by", ".data.none", *at).err
+
+
+def test_get_with_w_goes_on_as_watch(served: Served) -> None:
+    config_map(served, "goes-on", goes="on")
+    process = start("get", "cm", "-w", "-l", "goes=on", "--server", served.url)
+    assert line_of(process, "goes-on").split()[0] == "-"
+    send(served, "DELETE", "/api/v1/namespaces/default/configmaps/goes-on")
+    assert line_of(process, "goes-on").split()[0] == "DELETED"
+    assert end(process).err == ""
+
+
+def test_help_names_no_types_and_says_of_each_command_what_it_does(kinformer: Run) -> None:
+    commands = kinformer("--help").out
+    for name in ("demo", "get", "watch", "ui", "top", "bench", "run", "crd", "serve-api", "completion"):
+        assert f"\n  {name} " in commands
+        shown = kinformer(name, "-h")
+        assert (shown.code, shown.err) == (0, "")
+        assert shown.out.startswith(f"Usage: kinformer {name} ")
+        assert "\nExamples:\n" in shown.out
+        assert not {"<bool>", "TEXT", "INTEGER", "FLOAT", "PATH\n"}.intersection(shown.out.split())
+
+
 def test_get_starts_without_the_informers_and_the_forms_that_it_does_not_need(served: Served) -> None:
     program = (
         "import sys\n"
         "from kinformer.cli._app import run\n"
         f"code = run(['get', 'cm', '--kubeconfig', {str(served.kubeconfig)!r}])\n"
         "heavy = ('kinformer.informer', 'kinformer.reflector', 'kinformer.testing', 'kinformer.cli._jsonpath',\n"
+        "         'pydantic', 'kinformer.custom_resources', 'kinformer.client._cached', 'kinformer.controller',\n"
         "         'kinformer._display.yaml_text', 'kubernetes_asyncio', 'rich', 'uvicorn', 'starlette', 'anyio')\n"
-        "print(code, [name for name in heavy if name in sys.modules])\n"
+        "import aiohttp.connector\n"
+        "contexts = [aiohttp.connector._SSL_CONTEXT_VERIFIED, aiohttp.connector._SSL_CONTEXT_UNVERIFIED]\n"
+        "authorities = sum(context.cert_store_stats()['x509'] for context in contexts)\n"
+        "print(code, [name for name in heavy if name in sys.modules], authorities)\n"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert ran.stdout.splitlines()[-1] == "0 []"
+    assert ran.stdout.splitlines()[-1] == "0 [] 0"

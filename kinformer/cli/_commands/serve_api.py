@@ -1,0 +1,72 @@
+"""`kinformer serve-api`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from kinformer.cli._commands.help import Command
+from kinformer.cli._commands.options import FILE, PORT, VERBOSE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["command"]
+
+_EXAMPLES = """
+kinformer serve-api --write-kubeconfig /tmp/kc
+KUBECONFIG=/tmp/kc kubectl get ns            in another terminal
+kinformer serve-api --demo --fault drop:every=5
+"""
+
+
+@click.command(
+    "serve-api",
+    cls=Command,
+    examples=_EXAMPLES,
+    params=[
+        click.Option(
+            ["--port"], metavar="N", type=PORT, default=0, show_default=True, help="The port; 0 takes any free one."
+        ),
+        click.Option(
+            ["--host"], metavar="HOST", default="127.0.0.1", show_default=True, help="The address to listen on."
+        ),
+        click.Option(
+            ["--write-kubeconfig"],
+            type=FILE,
+            metavar="FILE",
+            help="The file to write; by default a temporary one.",
+        ),
+        click.Option(["--demo"], is_flag=True, help="Put a simulated cluster into the server."),
+        click.Option(
+            ["--fault", "faults"],
+            metavar="FAULT",
+            multiple=True,
+            help="A fault to inject: drop:every=5, fail:status=503,verb=list; repeatable. '--fault help' lists all.",
+        ),
+        VERBOSE,
+    ],
+)
+def command(
+    port: int, host: str, write_kubeconfig: Path | None, demo: bool, faults: tuple[str, ...], verbose: bool
+) -> int:
+    """Run the embedded API server alone: for kubectl, and for tests in any language.
+
+    The command prints the address and the `export KUBECONFIG=...` line for kubectl. The server stores nothing on disk.
+    It accepts requests without credentials.
+    """
+    from kinformer.cli._session import run_command
+
+    if "help" in faults:
+        from kinformer.testing.fault_spec import described
+
+        click.echo(described())
+        return 0
+
+    async def work() -> int:
+        from kinformer.cli._serve import serve
+
+        return await serve(host=host, port=port, kubeconfig=write_kubeconfig, demo=demo, faults=faults)
+
+    return run_command(work, verbose=verbose)
