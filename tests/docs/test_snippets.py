@@ -1,9 +1,11 @@
 """Every Python snippet of the README and the docs runs, each in a process of its own, against the embedded server.
 
+The processes are forks of one that has imported what most snippets import (`tests.forked_programs`).
+
 Snippets with a title are files. Those of one page make a directory, in which its tests pass and its programs run.
 Snippets that start a real server run in `make test-real`.
 
-With KINFORMER_SNIPPET_PYTHON they run by that interpreter, with what is installed there: `make wheel-test` names one in
+With KINFORMER_SNIPPET_PYTHON that interpreter starts them, with what is installed there: `make wheel-test` names one in
 an environment of its own, that has the built wheel.
 """
 
@@ -20,11 +22,12 @@ import pytest
 import yaml
 
 from kinformer.testing import ApiServer
+from tests.forked_programs import CAN_FORK, Ended, ForkedPrograms
 from tests.paths import ROOT
 from tests.test_public_api import CRD, POD
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 INSTALLED = os.environ.get("KINFORMER_SNIPPET_PYTHON")
@@ -62,20 +65,38 @@ async def kubeconfig(tmp_path: Path) -> AsyncIterator[Path]:
         yield path
 
 
+@pytest.fixture(scope="session")
+def forked() -> Iterator[ForkedPrograms]:
+    imports = ("kinformer.client", "kinformer.controller", "kinformer.informer", "kinformer.testing", "yaml", "fastapi",
+               "fastapi.testclient", "starlette.applications", "uvicorn", "prometheus_client")  # fmt: skip
+    with ForkedPrograms(*imports, warnings="error") as programs:
+        yield programs
+
+
+async def ended(forked: ForkedPrograms, *arguments: str, cwd: Path, **more: str) -> Ended:
+    """Run a program of Python to its end, in a fork where this system has them."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(PATH)} | more
+    if CAN_FORK and INSTALLED is None:
+        return await asyncio.to_thread(forked.run, arguments, cwd=cwd, env=env, timeout=100)
+    process = await asyncio.create_subprocess_exec(
+        *(PYTHON, "-W", "error", *arguments),
+        cwd=cwd,
+        env=env,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(100):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
 @pytest.mark.parametrize("code", SNIPPETS)
-async def test_the_snippet_runs(code: str, kubeconfig: Path, tmp_path: Path) -> None:
+async def test_the_snippet_runs(code: str, kubeconfig: Path, tmp_path: Path, forked: ForkedPrograms) -> None:
     program = tmp_path / "snippet.py"
     program.write_text(code)
-    process = await asyncio.create_subprocess_exec(
-        *(PYTHON, "-W", "error", str(program)),
-        cwd=tmp_path,
-        env={**os.environ, "KUBECONFIG": str(kubeconfig), "PYTHONPATH": os.pathsep.join(PATH)},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    async with asyncio.timeout(60):
-        output, _ = await process.communicate()
-    assert process.returncode == 0, output.decode()
+    snippet = await ended(forked, str(program), cwd=tmp_path, KUBECONFIG=str(kubeconfig))
+    assert snippet.code == 0, snippet.out + snippet.err
 
 
 def programs_in(directory: Path) -> list[Path]:
