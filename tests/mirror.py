@@ -97,6 +97,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "status.py": ("tests/unit/informer/test_shared_informer.py", "tests/scenarios/test_every_fault.py"),
     "testing/": ("tests/unit/testing",),
     "testing/_apiserver/": ("tests/unit/testing/apiserver", "tests/fidelity/test_recordings.py"),
+    "testing/_apiserver/controllers/": ("tests/unit/testing/apiserver/controllers",),
     "testing/_apiserver/http/": ("tests/unit/testing/apiserver/http", "tests/apiserver/test_wire.py"),
     "testing/_apiserver/http/cells/": ("tests/unit/testing/apiserver/http/test_tables.py",),
     "testing/_apiserver/rules/": ("tests/unit/testing/apiserver/rules", "tests/apiserver/test_same_answers.py"),

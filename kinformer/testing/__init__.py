@@ -8,6 +8,7 @@
               ── reviews    access reviews, tokens           storage     objects, one revision, history
               ── faults     faults to inject                 catalog     resources and discovery
               ── build      manifests of common objects      structure   the types of fields, the keys of lists
+              ── controllers    those of a cluster, a scheduler, kubelets: Deployments get pods, and pods run
 
     ControlPlane ── control_plane        a real etcd and kube-apiserver on loopback: start, kill, restart, compact
                  ── control_plane_files  where the programs are, certificates, tokens
@@ -22,7 +23,9 @@ checked against recordings of a real kube-apiserver 1.36 (tests/fidelity), and t
 from __future__ import annotations
 
 from kinformer.testing import build
+from kinformer.testing._apiserver.controllers.all_controllers import CONTROLLERS
 from kinformer.testing._apiserver.http.handler import RequestRecord
+from kinformer.testing._apiserver.rules.pod_scripts import PodScripts
 from kinformer.testing._apiserver.server import ApiServer
 from kinformer.testing._apiserver.store.status import Refusal
 from kinformer.testing._control_plane.control_plane import ControlPlane, ControlPlaneError
@@ -30,12 +33,14 @@ from kinformer.testing._control_plane.files import Binaries, BinariesNotFoundErr
 from kinformer.testing.faults import Faults
 
 __all__ = [
+    "CONTROLLERS",
     "ApiServer",
     "Binaries",
     "BinariesNotFoundError",
     "ControlPlane",
     "ControlPlaneError",
     "Faults",
+    "PodScripts",
     "Refusal",
     "RequestRecord",
     "build",

@@ -11,12 +11,13 @@ import msgspec
 import yaml
 from aiohttp import web
 
+from kinformer.testing._apiserver.controllers.all_controllers import chosen, make_loop, node_manifest
 from kinformer.testing._apiserver.http.access import Access
 from kinformer.testing._apiserver.http.handler import Handler
-from kinformer.testing._apiserver.http.pod_streams import PodScripts
 from kinformer.testing._apiserver.http.pod_subresources import bind_pod
 from kinformer.testing._apiserver.rules.life_cycle import DeleteOptions
 from kinformer.testing._apiserver.rules.patches import apply_merge_patch
+from kinformer.testing._apiserver.rules.pod_scripts import PodScripts
 from kinformer.testing._apiserver.rules.rbac import BOOTSTRAP
 from kinformer.testing._apiserver.rules.registry import Registry, Write
 from kinformer.testing._apiserver.store.catalog import Catalog
@@ -47,8 +48,10 @@ class ApiServer:
             ...                                          # requests to server.url
 
     It speaks HTTP like a kube-apiserver 1.36 (checked against recordings of one), with all its built-in resources and
-    every CRD that is posted. No controller runs: a Deployment makes no pods, and only the caller changes a status. The
-    consequences of a write follow at once: garbage collection, the end of a namespace's content.
+    every CRD that is posted. By default no controller runs: a Deployment makes no pods, and only the caller changes a
+    status. The consequences of a write follow at once: garbage collection, the end of a namespace's content. With
+    `controllers="all"` it does what a whole cluster does: a Deployment gets ReplicaSets, and pods that are scheduled,
+    run, and become ready. No container is real: `pods` scripts their behaviour.
 
     The methods `create`, `get`, `list`, `update`, `patch` and `delete` do the same as a request of an administrator,
     without HTTP. They are plain calls, to be made on the loop of the server. The limits on the size of objects hold for
@@ -72,9 +75,13 @@ class ApiServer:
             start: `cluster-admin`, `admin`, `edit`, `view`, and those for discovery. Without it, a user may do all that
             is not denied.
         groups: the groups of users by name, beside `system:authenticated`; a user in `system:masters` may do all.
+        controllers: the controllers that run: "all", or names of `CONTROLLERS`. They run while the server listens, and
+            go by its clock.
+        nodes: the number of nodes that the cluster has from the start, if the controller "kubelet" runs.
 
     Attributes:
-        pods: the answers that pods are scripted to give: `server.pods.logs("web-0", "hello")`.
+        pods: the behaviour of pods, and their answers: `server.pods.logs("web-0", "hello")`,
+            `server.pods.crash("web-*")`.
         faults: the faults that can be injected.
     """
 
@@ -91,6 +98,8 @@ class ApiServer:
         allowed_hosts: Collection[str] = (),
         rbac: bool = False,
         groups: Mapping[str, Sequence[str]] | None = None,
+        controllers: str | Collection[str] = (),
+        nodes: int = 1,
     ) -> None:
         self._host = host
         self._port = port
@@ -117,6 +126,11 @@ class ApiServer:
             self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         for manifest in BOOTSTRAP if rbac else ():
             self.create(manifest)
+        names = chosen(controllers)
+        self._runs_pods = "kubelet" in names
+        self._controllers = make_loop(names, self._registry, self.pods, clock)
+        for number in range(1, nodes + 1) if "kubelet" in names else ():
+            self.create(node_manifest(f"node-{number}", f"172.18.0.{1 + number}", self._registry.now()))
 
     def __repr__(self) -> str:
         where = self.url if self._runner is not None else "not running"
@@ -207,6 +221,17 @@ class ApiServer:
         target.touch(mode=0o600)
         target.write_text(yaml.safe_dump(self.kubeconfig(token, ca_file)))
 
+    def settle(self) -> None:
+        """Let the controllers do at once everything that is due by now, and everything that follows from it.
+
+        A test with a clock of its own moves the clock, and then calls this. The server need not listen.
+
+        Raises:
+            RuntimeError: they never come to rest; names the controllers that go on.
+        """
+        if self._controllers is not None:
+            self._controllers.settle()
+
     # Without HTTP
 
     def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,15 +281,35 @@ class ApiServer:
         return _copied(stored.manifest)
 
     def delete(
-        self, api_version: str, kind: str, name: str, namespace: str = "default", *, grace_period_seconds: int = 0
+        self,
+        api_version: str,
+        kind: str,
+        name: str,
+        namespace: str = "default",
+        *,
+        grace_period_seconds: int | None = None,
+        propagation_policy: str = "",
     ) -> None:
-        """Delete an object; by default at once, unless it has finalizers.
+        """Delete an object, unless it has finalizers.
+
+        Args:
+            api_version: its `apiVersion`.
+            kind: its kind.
+            name: its name.
+            namespace: its namespace.
+            grace_period_seconds: the seconds that a pod is given to end. By default none, unless a kubelet runs it.
+            propagation_policy: what becomes of the dependents: "Background", "Foreground" or "Orphan"; "" for the
+                default of the resource.
 
         Raises:
             Refusal: as the server would refuse a request.
         """
         found, place = self._kind(api_version, kind, namespace)
-        self._registry.delete(found, place, name, DeleteOptions(grace_period_seconds=grace_period_seconds))
+        grace = grace_period_seconds
+        if grace is None and not self._runs_pods:
+            grace = 0
+        options = DeleteOptions(grace_period_seconds=grace, propagation_policy=propagation_policy)
+        self._registry.delete(found, place, name, options)
 
     def bind(self, name: str, node: str, namespace: str = "default") -> None:
         """Give a pod its node, as a scheduler does; nothing else may.
@@ -330,12 +375,16 @@ class ApiServer:
             raise
         self._port = runner.addresses[0][1]
         self._runner = runner
+        if self._controllers is not None:
+            self._controllers.start()
 
     async def stop(self) -> None:
         """Stop listening and cut every connection, open watches among them. The objects stay."""
         runner, self._runner = self._runner, None
         if runner is None:
             return
+        if self._controllers is not None:
+            self._controllers.stop()
         for watch in self.open_watches:
             watch.drop()
         # The handlers of the watches see their end in the loop's next turns.

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kinformer.testing._apiserver.http.access import Access
-    from kinformer.testing._apiserver.http.pod_streams import PodScripts
+    from kinformer.testing._apiserver.rules.pod_scripts import PodScripts
     from kinformer.testing._apiserver.rules.registry import Registry
     from kinformer.testing._apiserver.store.storage import Storage
     from kinformer.testing.faults import Faults

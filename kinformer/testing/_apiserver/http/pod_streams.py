@@ -12,34 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kinformer.testing._apiserver.http.requests import Target
+    from kinformer.testing._apiserver.rules.pod_scripts import PodScripts
     from kinformer.testing._apiserver.rules.registry import Registry
 
-__all__ = ["PodScripts", "answer_stream", "is_stream"]
+__all__ = ["answer_stream", "is_stream"]
 
 _OF_A_KUBELET: Final = ("exec", "attach", "portforward")
-
-
-class PodScripts:
-    """The answers that pods are scripted to give, in place of a kubelet's: `ApiServer.pods`."""
-
-    def __init__(self) -> None:
-        self._logs: dict[tuple[str, str, str], str] = {}
-
-    def logs(self, name: str, text: str, *, namespace: str = "default", container: str = "") -> None:
-        """Let `kubectl logs` of a pod answer with a text.
-
-        Args:
-            name: the name of the pod.
-            text: the lines.
-            namespace: the namespace of the pod.
-            container: the container that the text belongs to; "" for any.
-        """
-        self._logs[namespace, name, container] = text
-
-    def text_of(self, namespace: str, name: str, container: str) -> str | None:
-        """The scripted log of a container, or `None`."""
-        found = self._logs.get((namespace, name, container))
-        return self._logs.get((namespace, name, "")) if found is None else found
 
 
 def is_stream(target: Target) -> bool:

@@ -1,7 +1,8 @@
 """The life of stored objects: how they are written, deleted, and collected with their owner, namespace or CRD.
 
 Everything is synchronous: a deletion is over when the call returns, with all that follows from it. On a real cluster
-the garbage collector and the namespace controller take a moment longer.
+the garbage collector and the namespace controller take a moment longer. If these controllers run (`controllers`), they
+do it here, too, and `LifeCycle` leaves it to them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ __all__ = ["CRDS", "JOBS", "NAMESPACES", "PODS", "DeleteOptions", "LifeCycle"]
 NAMESPACES: Final = ("", "namespaces")
 PODS: Final = ("", "pods")
 JOBS: Final = ("batch", "jobs")
+EVENTS: Final = ("", "events")
 CRDS: Final = ("apiextensions.k8s.io", "customresourcedefinitions")
 
 # Resources whose delete is answered with the object; the delete of all others is answered with a Status.
@@ -42,6 +44,8 @@ _RETURNED_ON_DELETE: Final = {
 _IMMORTAL_NAMESPACES: Final = frozenset({"default", "kube-public", "kube-system"})
 
 _POLICIES: Final = ("Foreground", "Background", "Orphan")
+_ORPHAN: Final = "orphan"
+_FOREGROUND: Final = "foregroundDeletion"
 
 
 class DeleteOptions(msgspec.Struct, frozen=True):
@@ -123,6 +127,10 @@ class LifeCycle:
         catalog: the resources; a deleted CRD is taken out of it.
         clock: the time, for timestamps.
         on_gone: called with each resource that is no longer served, after its CRD is deleted.
+
+    Attributes:
+        collects: the dependents of a deleted object go with it at once; otherwise a garbage collector sees to them.
+        empties: the content of a deleted namespace goes with it at once; otherwise a controller sees to it.
     """
 
     def __init__(
@@ -133,6 +141,8 @@ class LifeCycle:
         clock: Callable[[], datetime],
         on_gone: Callable[[Storage], None],
     ) -> None:
+        self.collects = True
+        self.empties = True
         self.store = store
         self.catalog = catalog
         self._clock = clock
@@ -174,14 +184,20 @@ class LifeCycle:
         if kind.storage == NAMESPACES and name in _IMMORTAL_NAMESPACES:
             message = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
             raise status.Refusal(403, message, "Forbidden", status.details_of(kind, name))
-        # The dependents of a job are kept unless another policy is given (pkg/registry/batch/job/strategy.go).
-        if options.propagation_policy == "Orphan" or (kind.storage == JOBS and not options.propagation_policy):
-            self._orphan(metadata["uid"])
         last = current
+        if not self.collects:
+            last = _with_finalizer_of_policy(kind, current, options.propagation_policy)
+            metadata = last["metadata"]
+        # The dependents of a job are kept unless another policy is given (pkg/registry/batch/job/strategy.go).
+        elif options.propagation_policy == "Orphan" or (kind.storage == JOBS and not options.propagation_policy):
+            self._orphan(metadata["uid"])
         if kind.storage == PODS or metadata.get("finalizers") or kind.storage == NAMESPACES:
+            given = last
             last = self._mark(kind, (namespace, name), last, self._grace(kind, current, options))
+            if last is given and last is not current:
+                last = self.put(kind, (namespace, name), in_order(last)).manifest
             # A pod that is given no time is marked all the same, and goes with the next revision.
-            is_done = last is not current and last["metadata"].get("deletionGracePeriodSeconds") == 0
+            is_done = last is not given and last["metadata"].get("deletionGracePeriodSeconds") == 0
             if kind.storage != PODS or not is_done or last["metadata"].get("finalizers"):
                 return last
         gone = self.remove(kind, (namespace, name), last)
@@ -194,7 +210,8 @@ class LifeCycle:
         gone = self.store.remove(kind.storage, key, manifest, custom=kind.custom)
         if kind.storage == CRDS:
             self._drop_definition(manifest)
-        self._collect(manifest["metadata"]["uid"])
+        if self.collects:
+            self._collect(manifest["metadata"]["uid"])
         if key[0]:
             self.finish_namespace(key[0])
         return gone
@@ -211,11 +228,30 @@ class LifeCycle:
         found = self.store.get(NAMESPACES, ("", namespace))
         if found is None or not found.manifest["metadata"].get("deletionTimestamp"):
             return
+        if not self.empties and self.waits(self.catalog.namespaces, found.manifest):
+            return
         if any(key[0] == namespace for storage in self.store.storages() for key in self.store.all(storage)):
             return
         emptied = found.manifest | {"spec": {}}
         if not found.manifest["metadata"].get("finalizers"):
             self.remove(self.catalog.namespaces, ("", namespace), emptied)
+
+    def finalize_namespace(self, namespace: str) -> None:
+        """Take the finalizer `kubernetes` from a namespace; remove the namespace if it has no other."""
+        found = self.store.get(NAMESPACES, ("", namespace))
+        if found is None or not self.waits(self.catalog.namespaces, found.manifest):
+            return
+        left = [name for name in found.manifest["spec"]["finalizers"] if name != "kubernetes"]
+        spec = {"finalizers": left} if left else {}
+        emptied = found.manifest | {"metadata": dict(found.manifest["metadata"]), "spec": spec}
+        if left or emptied["metadata"].get("finalizers"):
+            self.put(self.catalog.namespaces, ("", namespace), in_order(emptied))
+        else:
+            self.remove(self.catalog.namespaces, ("", namespace), emptied)
+
+    def dependents(self, uid: str) -> list[tuple[Storage, Key]]:
+        """Return the objects that name the uid as an owner."""
+        return [*self._owned.get(uid, ())]
 
     @staticmethod
     def _deleted(kind: ResourceType, name: str, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -243,7 +279,7 @@ class LifeCycle:
         else:
             metadata["deletionGracePeriodSeconds"] = grace or 0
         stored = self.put(kind, key, in_order(marked))
-        if kind.storage == NAMESPACES:
+        if kind.storage == NAMESPACES and self.empties:
             self._empty_namespace(key[1])
         return stored.manifest
 
@@ -321,6 +357,24 @@ class LifeCycle:
         else:
             del metadata["ownerReferences"]
         self.put(kind, key, in_order(stored.manifest | {"metadata": metadata}))
+
+
+def _with_finalizer_of_policy(kind: ResourceType, manifest: dict[str, Any], policy: str) -> dict[str, Any]:
+    """The object with the finalizer that the garbage collector answers (registry/generic/registry/store.go)."""
+    if kind.storage == EVENTS:
+        return manifest
+    before = manifest["metadata"].get("finalizers") or []
+    if not policy:
+        # What a former request said holds; then the default of the resource.
+        former = {_ORPHAN: "Orphan", _FOREGROUND: "Foreground"}
+        default = "Orphan" if kind.storage == JOBS else ""
+        policy = next((former[name] for name in (_ORPHAN, _FOREGROUND) if name in before), default)
+    added = {"Orphan": [_ORPHAN], "Foreground": [_FOREGROUND]}.get(policy, [])
+    after = [name for name in before if name not in {_ORPHAN, _FOREGROUND}] + added
+    if sorted(after) == sorted(before):
+        return manifest
+    metadata = {name: value for name, value in manifest["metadata"].items() if name != "finalizers"}
+    return manifest | {"metadata": metadata | ({"finalizers": after} if after else {})}
 
 
 def _later(begun: datetime, seconds: int) -> str:

@@ -91,6 +91,7 @@ class Store:
         self._objects: dict[Storage, dict[Key, Stored]] = {}
         self._history: list[Change] = []
         self._listeners: dict[Storage, set[Callable[[Change], None]]] = {}
+        self._listeners_to_all: list[Callable[[Change], None]] = []
 
     def get(self, storage: Storage, key: Key) -> Stored | None:
         """Return one object; `None` if it does not exist."""
@@ -150,6 +151,18 @@ class Store:
         listeners.add(listener)
         return lambda: listeners.discard(listener)
 
+    def listen_to_all(self, listener: Callable[[Change], None]) -> None:
+        """Call `listener` with each change of every resource, for ever."""
+        self._listeners_to_all.append(listener)
+
+    def present(self) -> list[Change]:
+        """Return the present objects as changes that add them."""
+        return [
+            Change(stored.revision, "ADDED", storage, key, stored, None)
+            for storage, objects in self._objects.items()
+            for key, stored in objects.items()
+        ]
+
     def _write(
         self, kind: str, storage: Storage, key: Key, manifest: dict[str, Any], old: Stored | None, *, custom: bool
     ) -> Stored:
@@ -167,5 +180,7 @@ class Store:
             # Cut only at twice the limit, so that cutting costs little per write.
             self.compact(self.revision - self._limit)
         for listener in tuple(self._listeners.get(storage, ())):
+            listener(change)
+        for listener in self._listeners_to_all:
             listener(change)
         return stored

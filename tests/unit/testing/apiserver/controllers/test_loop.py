@@ -1,0 +1,71 @@
+"""The loop of the controllers: on an event loop, with a clock, without work."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from kinformer.testing import ApiServer
+from kinformer.testing.build import deployment, pod
+from tests.unit.testing.apiserver.controllers.clusters import ClusterInTime
+
+
+async def test_controllers_run_while_the_server_listens() -> None:
+    async with ApiServer(controllers="all") as server:
+        server.create(deployment("web", replicas=2))
+        async with asyncio.timeout(10):
+            while server.get("apps/v1", "Deployment", "web").get("status", {}).get("readyReplicas") != 2:
+                await asyncio.sleep(0)
+        await server.stop()
+        server.create(pod("late"))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert "nodeName" not in server.get("v1", "Pod", "late")["spec"]
+        await server.start()
+        async with asyncio.timeout(10):
+            while "nodeName" not in server.get("v1", "Pod", "late")["spec"]:
+                await asyncio.sleep(0)
+
+
+def test_a_cluster_at_rest_writes_nothing() -> None:
+    cluster = ClusterInTime()
+    cluster.create(deployment("web", replicas=2))
+    cluster.later(60, step=20)
+    before = cluster.server.resource_version
+    cluster.later(3600, step=600)
+    assert cluster.server.resource_version == before
+
+
+def test_without_controllers_nothing_runs() -> None:
+    server = ApiServer()
+    server.create(deployment("web"))
+    server.settle()
+    assert server.list("apps/v1", "ReplicaSet") == []
+    assert server.list("v1", "Node") == []
+
+
+def test_only_the_chosen_controllers_run() -> None:
+    cluster = ClusterInTime({"deployment"})
+    cluster.create(deployment("web"))
+    assert len(cluster.names("apps/v1", "ReplicaSet")) == 1
+    assert cluster.names("v1", "Pod") == []
+
+
+def test_an_unknown_controller_is_refused_with_the_names_that_there_are() -> None:
+    with pytest.raises(ValueError, match="no controller is called 'deploy'; there are .*deployment.*, and \"all\""):
+        ApiServer(controllers=["deploy"])
+
+
+def test_the_same_event_is_counted_and_goes_after_an_hour() -> None:
+    cluster = ClusterInTime()
+    cluster.server.pods.script("web", runs_for=1, exit_code=1)
+    cluster.create(pod("web"))
+    cluster.later(600, step=5)
+    backoff = [event for event in cluster.server.list("v1", "Event") if event["reason"] == "BackOff"]
+    assert len(backoff) == 1
+    assert backoff[0]["count"] > 3
+    cluster.delete("v1", "Pod", "web")
+    cluster.later(3601, step=3601)
+    cluster.create(pod("other"))
+    assert {event["involvedObject"]["name"] for event in cluster.server.list("v1", "Event")} == {"other"}
