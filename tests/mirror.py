@@ -101,6 +101,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "testing/_apiserver/http/": ("tests/unit/testing/apiserver/http", "tests/apiserver/test_wire.py"),
     "testing/_apiserver/http/cells/": ("tests/unit/testing/apiserver/http/test_tables.py",),
     "testing/_apiserver/rules/": ("tests/unit/testing/apiserver/rules", "tests/apiserver/test_same_answers.py"),
+    "testing/_apiserver/rules/fields/": ("tests/apiserver/test_parity.py",),
     "testing/_apiserver/rules/field_sets.py": ("tests/unit/testing/apiserver/rules/test_patches.py",),
     "testing/_control_plane/": ("tests/unit/testing/control_plane",),
     "testing/recorded_roles.py": ("tests/wire/test_recorded_roles.py",),

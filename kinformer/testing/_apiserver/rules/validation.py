@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.custom_resources import check_definition, check_schema, copied, pruned
+from kinformer.testing._apiserver.rules.fields import check_fields
 from kinformer.testing._apiserver.rules.metadata import check_metadata
 from kinformer.testing._apiserver.rules.pod_validation import check_pod_spec
 from kinformer.testing._apiserver.rules.workload_validation import (
@@ -56,6 +57,7 @@ def validate(kind: ResourceType, manifest: dict[str, Any], *, any_size: bool = F
         causes += check_schema(manifest, schema, "")
     else:
         causes += _built_in(kind, manifest, name, spec, any_size=any_size)
+        causes += check_fields(kind, manifest, causes)
     if causes:
         raise invalid(kind.kind, name, causes, kind.group)
 

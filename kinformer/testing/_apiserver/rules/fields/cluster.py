@@ -1,0 +1,298 @@
+"""The rules for nodes, Events, limits, volumes and the kinds of storage (pkg/apis/core and storage, validation)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from kinformer.testing._apiserver.rules.causes import duplicate, forbidden, invalid_value, one_of, required
+from kinformer.testing._apiserver.rules.fields.terms import (
+    always,
+    among_if_given,
+    at_least,
+    below,
+    cidr,
+    either,
+    label,
+    label_value,
+    more_than,
+    needed,
+    on,
+    qualified,
+    subdomain,
+    unique,
+)
+from kinformer.testing._apiserver.rules.names import qualified_faults
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kinformer.testing._apiserver.rules.fields.terms import Rule
+    from kinformer.testing._apiserver.store.status import Cause
+
+__all__ = ["RULES"]
+
+_VOLUME_FIELDS: Final = {
+    *("capacity", "accessModes", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName", "mountOptions"),
+    *("volumeMode", "nodeAffinity", "volumeAttributesClassName"),
+}
+_MODES: Final = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+
+
+def _claim(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    modes = value.get("accessModes") or []
+    if not modes:
+        yield required(f"{path}.accessModes", "at least 1 access mode is required")
+    for mode in modes:
+        if mode not in _MODES:
+            yield one_of(f"{path}.accessModes", mode, _MODES)
+    if "ReadWriteOncePod" in modes and len(modes) > 1:
+        yield forbidden(f"{path}.accessModes", "may not use ReadWriteOncePod with other access modes")
+    requests = (value.get("resources") or {}).get("requests") or {}
+    if "storage" not in requests:
+        yield required(f"{path}.resources[storage]")
+    for field in ("storageClassName", "volumeAttributesClassName"):
+        if value.get(field):
+            yield from subdomain(value[field], f"{path}.{field}")
+
+
+def _volume(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    capacity = value.get("capacity")
+    if not value.get("accessModes"):
+        yield required(f"{path}.accessModes")
+    for mode in value.get("accessModes") or ():
+        if mode not in _MODES:
+            yield one_of(f"{path}.accessModes", mode, _MODES)
+    if not capacity:
+        yield required(f"{path}.capacity")
+    if not capacity or "storage" not in capacity or len(capacity) > 1:
+        yield one_of(f"{path}.capacity", capacity, ("storage",))
+    sources = [field for field in value if field not in _VOLUME_FIELDS]
+    if not sources:
+        yield required(path, "must specify a volume type")
+    for source in sources[1:]:
+        yield forbidden(f"{path}.{source}", "may not specify more than 1 volume type")
+    if value.get("storageClassName"):
+        yield from subdomain(value["storageClassName"], f"{path}.storageClassName")
+    given = value.get("volumeAttributesClassName")
+    if given is not None:
+        if not given:
+            yield required(f"{path}.volumeAttributesClassName", "an empty string is disallowed")
+        else:
+            yield from subdomain(given, f"{path}.volumeAttributesClassName")
+        if "csi" not in value:
+            why = "has to be specified when using volumeAttributesClassName"
+            yield required(f"{path}.csi", why)
+
+
+def _taints(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    del path
+    seen: set[tuple[Any, Any]] = set()
+    for index, taint in enumerate(value.get("taints") or ()):
+        at = f"metadata.taints[{index}]"
+        yield from always(qualified)(taint.get("key"), f"{at}.key")
+        yield from label_value(taint.get("value"), f"{at}.value")
+        if not taint.get("effect"):
+            yield required(f"{at}.effect")
+        one = (taint.get("key"), taint.get("effect"))
+        if one in seen:
+            shown = {"Key": one[0], "Value": taint.get("value", ""), "Effect": one[1], "TimeAdded": None}
+            reason, message, _ = duplicate(at, shown)
+            yield reason, f"{message}: taints must be unique by key and effect pair", at
+        seen.add(one)
+
+
+def _pod_networks(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    for index, network in enumerate(value.get("podCIDRs") or ([value["podCIDR"]] if value.get("podCIDR") else ())):
+        yield from cidr(network, f"{path}.podCIDRs[{index}]")
+
+
+def _event_namespace(value: dict[str, Any], path: str, *, regarding: str) -> Iterator[Cause]:
+    del path
+    namespace = (value.get("metadata") or {}).get("namespace") or ""
+    given = (value.get(regarding) or {}).get("namespace") or ""
+    # Events of objects without a namespace are in this one.
+    if namespace and given != namespace and not (namespace == "default" and not given):
+        yield invalid_value("involvedObject.namespace", given, "does not match event.namespace")
+
+
+def _core_event(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    yield from _event_namespace(value, path, regarding="involvedObject")
+
+
+def _new_event(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    yield from _event_namespace(value, path, regarding="regarding")
+    if not value.get("eventTime"):
+        yield required("eventTime")
+    controller = value.get("reportingController") or ""
+    # With no time at all, it is an Event of the older form.
+    if not value.get("eventTime") and not controller:
+        if value.get("type") not in {"Normal", "Warning"}:
+            yield invalid_value("type", "", f"has invalid value: {value.get('type') or ''}")
+        return
+    if not controller:
+        yield required("reportingController")
+    for fault in qualified_faults(controller):
+        yield invalid_value("reportingController", controller, fault)
+    for field in ("reportingInstance", "action", "reason"):
+        if not value.get(field):
+            yield required(field)
+    if value.get("type") not in {"Normal", "Warning"}:
+        yield invalid_value("type", "", f"has invalid value: {value.get('type') or ''}")
+    for field, shown in (
+        ("deprecatedFirstTimestamp", "firstTimestamp"),
+        ("deprecatedLastTimestamp", "lastTimestamp"),
+        ("deprecatedCount", "count"),
+        ("deprecatedSource", "source"),
+    ):
+        if value.get(field):
+            yield invalid_value(shown, "", "needs to be unset")
+
+
+def _limits(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    seen: set[str] = set()
+    for index, limit in enumerate(value.get("limits") or ()):
+        kind = limit.get("type") or ""
+        at = f"{path}.limits[{index}].type"
+        yield from always(qualified)(kind, at)
+        if kind in seen:
+            yield duplicate(at, kind)
+        seen.add(kind)
+
+
+def _topology(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    terms: list[Any] = []
+    for index, term in enumerate(value.get("allowedTopologies") or ()):
+        at = f"{path}allowedTopologies[{index}].matchLabelExpressions"
+        expressions = term.get("matchLabelExpressions") or []
+        keys: set[str] = set()
+        for number, one in enumerate(expressions):
+            key = one.get("key") or ""
+            values = one.get("values") or []
+            if not values:
+                yield required(f"{at}[{number}].values")
+            for position, text in enumerate(values):
+                if text in values[:position]:
+                    yield duplicate(f"{at}[{number}].values[{position}]", text)
+            yield from always(qualified)(key, f"{at}[{number}].key")
+            if key in keys:
+                yield duplicate(f"{at}[{number}].key", key)
+            keys.add(key)
+        if not expressions or expressions in terms:
+            yield duplicate(at, "")
+        terms.append(expressions)
+
+
+def _provisioner(name: str) -> Rule:
+    def rule(value: dict[str, Any], path: str) -> Iterator[Cause]:
+        given = value.get(name) or ""
+        if not given:
+            yield required(below(path, name))
+            return
+        for fault in qualified_faults(given.lower()):
+            yield invalid_value(below(path, name), given.lower(), fault)
+
+    return rule
+
+
+def _audiences(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    seen: set[str] = set()
+    for index, token in enumerate(value.get("tokenRequests") or ()):
+        at, audience = f"{path}.tokenRequests[{index}]", token.get("audience") or ""
+        if audience in seen:
+            yield duplicate(f"{at}.audience", audience)
+        seen.add(audience)
+        seconds = token.get("expirationSeconds")
+        yield from at_least(600, "may not specify a duration less than 10 minutes")(seconds, f"{at}.expirationSeconds")
+
+
+def _csi_driver_of_node(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    yield from either(needed(), subdomain)(value.get("name"), f"{path}.name")
+    yield from needed()(value.get("nodeID"), f"{path}.nodeID")
+    seen: set[str] = set()
+    for key in value.get("topologyKeys") or ():
+        if not key:
+            yield required(path)
+        elif key in seen:
+            yield duplicate(path, key)
+        else:
+            for fault in qualified_faults(key):
+                yield invalid_value(path, key, fault)
+        seen.add(key)
+
+
+def _attachment(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    yield from either(needed(), subdomain)(value.get("attacher"), f"{path}.attacher")
+    source = value.get("source") or {}
+    name, inline = source.get("persistentVolumeName"), source.get("inlineVolumeSpec")
+    if (name is None) == (inline is None):
+        yield required(f"{path}.source", "must specify exactly one of inlineVolumeSpec and persistentVolumeName")
+    if name is not None:
+        at = f"{path}.source.persistentVolumeName"
+        if not name:
+            yield required(at, "must specify non empty persistentVolumeName")
+        yield from subdomain(name, at)
+    yield from always(subdomain)(value.get("nodeName"), f"{path}.nodeName")
+
+
+def _toleration_twice(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    """Judge the tolerations of a runtime class, which pods with it get."""
+    seen: list[Any] = []
+    for index, one in enumerate(value.get("tolerations") or ()):
+        at = f"{path}.tolerations[{index}]"
+        yield from _toleration(one, at)
+        if one in seen:
+            fields = {"Key": "key", "Operator": "operator", "Value": "value", "Effect": "effect"}
+            shown = {go: one.get(name, "") for go, name in fields.items()}
+            yield duplicate(at, shown | {"TolerationSeconds": one.get("tolerationSeconds")})
+        seen.append(one)
+
+
+def _toleration(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    key, operator = value.get("key") or "", value.get("operator") or ""
+    if key:
+        yield from qualified(key, f"{path}.key")
+    if not key and operator != "Exists":
+        why = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
+        yield invalid_value(f"{path}.operator", operator, why)
+    if value.get("tolerationSeconds") is not None and value.get("effect") != "NoExecute":
+        why = "effect must be 'NoExecute' when `tolerationSeconds` is set"
+        yield invalid_value(f"{path}.effect", value.get("effect") or "", why)
+    if operator == "Exists" and value.get("value"):
+        yield invalid_value(f"{path}.operator", value["value"], "value must be empty when `operator` is 'Exists'")
+
+
+def _quota(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    for name in value.get("hard") or {}:
+        yield from qualified(name, f"{path}.hard[{name}]")
+
+
+RULES: Final[dict[str, tuple[Rule, ...]]] = {
+    "core/v1.PersistentVolumeClaimSpec": (_claim,),
+    "core/v1.PersistentVolumeSpec": (_volume,),
+    "core/v1.NodeSpec": (_taints, _pod_networks),
+    "core/v1.Event": (_core_event,),
+    "events/v1.Event": (_new_event,),
+    "core/v1.LimitRangeSpec": (_limits,),
+    "core/v1.ResourceQuotaSpec": (_quota,),
+    "storage/v1.StorageClass": (_provisioner("provisioner"), _topology),
+    "storage/v1.CSIDriverSpec": (
+        on("fsGroupPolicy", among_if_given("File", "None", "ReadWriteOnceWithFSType")),
+        on("nodeAllocatableUpdatePeriodSeconds", at_least(10, "must be greater than or equal to 10 seconds")),
+        _audiences,
+    ),
+    "storage/v1.CSINodeSpec": (on("drivers", unique("name")),),
+    "storage/v1.CSINodeDriver": (_csi_driver_of_node,),
+    "storage/v1.VolumeNodeResources": (on("count", at_least(0)),),
+    "storage/v1.CSIStorageCapacity": (on("storageClassName", always(subdomain)),),
+    "storage/v1.VolumeAttachmentSpec": (_attachment,),
+    "storage/v1.VolumeAttributesClass": (
+        _provisioner("driverName"),
+        on("parameters", needed("must contain at least one key/value pair")),
+    ),
+    "node/v1.RuntimeClass": (on("handler", either(needed(), label)),),
+    "node/v1.Scheduling": (_toleration_twice,),
+    "coordination/v1.LeaseSpec": (
+        on("leaseDurationSeconds", more_than(0)),
+        on("leaseTransitions", at_least(0)),
+    ),
+}

@@ -1,0 +1,275 @@
+"""The terms in which the rules for fields are written, with the words of apimachinery (util/validation)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from ipaddress import ip_address, ip_network
+from typing import Any, Final, TypeAlias
+
+from kinformer.testing._apiserver.rules.causes import duplicate, forbidden, invalid_value, one_of, required
+from kinformer.testing._apiserver.rules.names import (
+    LABEL_VALUE,
+    LABEL_VALUE_RULE,
+    SUBDOMAIN,
+    SUBDOMAIN_RULE,
+    label_faults,
+    qualified_faults,
+)
+from kinformer.testing._apiserver.store.status import Cause
+
+__all__ = [
+    "Check",
+    "Rule",
+    "always",
+    "among",
+    "at_least",
+    "between",
+    "cidr",
+    "config_key",
+    "domain_path",
+    "each",
+    "either",
+    "first_of",
+    "forbid",
+    "if_given",
+    "ip",
+    "label",
+    "label_value",
+    "more_than",
+    "needed",
+    "on",
+    "port",
+    "qualified",
+    "subdomain",
+    "unique",
+]
+
+Check: TypeAlias = Callable[[Any, str], Iterable[Cause]]
+"""Judges one value at a path; `None` is an absent one."""
+
+Rule: TypeAlias = Callable[[dict[str, Any], str], Iterable[Cause]]
+"""Judges one struct at a path."""
+
+NOT_NEGATIVE: Final = "must be greater than or equal to 0"
+PORT: Final = "must be between 1 and 65535, inclusive"
+IP: Final = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+CIDR: Final = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+CONFIG_KEY: Final = "[-._a-zA-Z0-9]+"
+CONFIG_KEY_RULE: Final = (
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or "
+    f"'key-name', regex used for validation is '{CONFIG_KEY}')"
+)
+
+
+def below(path: str, name: str) -> str:
+    """The path of a field of the struct at a path."""
+    return f"{path}.{name}" if path else name
+
+
+def on(field: str, *checks: Check) -> Rule:
+    """Judge one field by each of the checks."""
+
+    def rule(value: dict[str, Any], path: str) -> Iterator[Cause]:
+        for check in checks:
+            yield from check(value.get(field), below(path, field))
+
+    return rule
+
+
+def either(*checks: Check) -> Check:
+    """Judge by the first check that finds a fault."""
+
+    def check(value: Any, path: str) -> Iterable[Cause]:
+        for one in checks:
+            if found := [*one(value, path)]:
+                return found
+        return ()
+
+    return check
+
+
+def each(*checks: Check) -> Check:
+    """Judge every item of a list."""
+
+    def check(value: Any, path: str) -> Iterator[Cause]:
+        for index, item in enumerate(value or ()):
+            for one in checks:
+                yield from one(item, f"{path}[{index}]")
+
+    return check
+
+
+def needed(why: str = "") -> Check:
+    """There must be a value, and it must not be empty."""
+    return lambda value, path: () if value not in (None, "", [], {}) else (required(path, why),)
+
+
+def if_given(*checks: Check) -> Check:
+    """Judge a value that is there."""
+
+    def check(value: Any, path: str) -> Iterator[Cause]:
+        if value is not None:
+            for one in checks:
+                yield from one(value, path)
+
+    return check
+
+
+def always(check: Check) -> Check:
+    """Judge an absent text as an empty one."""
+    return lambda value, path: check("" if value is None else value, path)
+
+
+def _by_faults(faults_of: Callable[[str], Iterable[str]]) -> Check:
+    def check(value: Any, path: str) -> Iterator[Cause]:
+        if value is not None:
+            for fault in faults_of(value):
+                yield invalid_value(path, value, fault)
+
+    return check
+
+
+def _matching(pattern: str, why: str) -> Check:
+    return _by_faults(lambda text: () if re.fullmatch(pattern, text) else (why,))
+
+
+def subdomain_faults(text: str) -> list[str]:
+    """Return why a text is no DNS subdomain of at most 253 characters."""
+    faults = ["must be no more than 253 bytes"] if len(text) > 253 else []
+    return faults if re.fullmatch(SUBDOMAIN, text) else [*faults, SUBDOMAIN_RULE]
+
+
+def _domain_path_faults(text: str) -> list[str]:
+    domain, slash, path = text.partition("/")
+    if not slash or not domain or not path:
+        return ['must be a domain-prefixed path (such as "acme.io/foo")']
+    faults = subdomain_faults(domain)
+    is_path = re.fullmatch(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", path)
+    return faults if is_path else [*faults, "Invalid path"]
+
+
+def _ip_faults(text: str) -> list[str]:
+    try:
+        ip_address(text)
+    except ValueError:
+        return [IP]
+    return []
+
+
+def _cidr_faults(text: str) -> list[str]:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return [CIDR]
+    return [] if "/" in text else [CIDR]
+
+
+subdomain: Final = _by_faults(subdomain_faults)
+"""A DNS subdomain, if it is there."""
+
+label: Final = _by_faults(label_faults)
+"""A DNS label, if it is there."""
+
+qualified: Final = _by_faults(qualified_faults)
+"""The key of a label, if it is there."""
+
+label_value: Final = _matching(LABEL_VALUE, LABEL_VALUE_RULE)
+"""The value of a label, if it is there."""
+
+config_key: Final = _matching(CONFIG_KEY, CONFIG_KEY_RULE)
+"""A key of a ConfigMap or a Secret, if it is there."""
+
+domain_path: Final = _by_faults(_domain_path_faults)
+"""A domain with a path, if it is there."""
+
+ip: Final = _by_faults(_ip_faults)
+"""An IP address, if it is there."""
+
+cidr: Final = _by_faults(_cidr_faults)
+"""A network, if it is there."""
+
+
+def at_least(low: float, why: str = "") -> Check:
+    """A number, if it is there, is not below a bound."""
+    text = why or f"must be greater than or equal to {low}"
+    return lambda value, path: () if value is None or value >= low else (invalid_value(path, value, text),)
+
+
+def more_than(low: float, why: str = "") -> Check:
+    """A number, if it is there, is above a bound."""
+    text = why or f"must be greater than {low}"
+    return lambda value, path: () if value is None or value > low else (invalid_value(path, value, text),)
+
+
+def between(low: int, high: int, why: str = "") -> Check:
+    """A number, if it is there, lies between two bounds."""
+    text = why or f"must be between {low} and {high}, inclusive"
+    return lambda value, path: () if value is None or low <= value <= high else (invalid_value(path, value, text),)
+
+
+def number(check: Check) -> Check:
+    """Judge an absent number as 0."""
+    return lambda value, path: check(0 if value is None else value, path)
+
+
+def port(value: Any, path: str) -> Iterable[Cause]:
+    """A number of a port, if it is there."""
+    return between(1, 65535)(value, path)
+
+
+def among(*allowed: str) -> Check:
+    """One of some values; an absent one counts as an empty text."""
+    return lambda value, path: () if (value or "") in allowed else (one_of(path, value or "", allowed),)
+
+
+def among_if_given(*allowed: str) -> Check:
+    """One of some values, if it is there."""
+    return lambda value, path: () if value is None or value in allowed else (one_of(path, value, allowed),)
+
+
+def unique(field: str) -> Check:
+    """The items of a list differ in a field."""
+
+    def check(value: Any, path: str) -> Iterator[Cause]:
+        seen: set[Any] = set()
+        for index, item in enumerate(value or ()):
+            one = item.get(field)
+            if one and one in seen:
+                yield duplicate(f"{path}[{index}].{field}", one)
+            seen.add(one)
+
+    return check
+
+
+def different(value: Any, path: str) -> Iterator[Cause]:
+    """The items of a list differ."""
+    seen: list[Any] = []
+    for index, item in enumerate(value or ()):
+        if item in seen:
+            yield duplicate(f"{path}[{index}]", item)
+        seen.append(item)
+
+
+def first_of(fields: tuple[str, ...], *, none: Cause | None, many: Callable[[str], Cause] | None = None) -> Rule:
+    """Just one of some fields is set.
+
+    Args:
+        fields: the fields.
+        none: the cause if none is set; its path is relative to the struct.
+        many: makes the cause of each further one from its path.
+    """
+
+    def rule(value: dict[str, Any], path: str) -> Iterator[Cause]:
+        given = [field for field in fields if value.get(field) is not None]
+        if not given and none is not None:
+            yield none[0], none[1], below(path, none[2]) if none[2] else path
+        if many is not None:
+            yield from (many(below(path, field)) for field in given[1:])
+
+    return rule
+
+
+def forbid(path: str, why: str) -> Cause:
+    """A field that must not be set here."""
+    return forbidden(path, why)
