@@ -179,6 +179,28 @@ def find_resource(name: str, among: Iterable[Resource] | None = None) -> Resourc
     return next((r for r in (BUILTIN if among is None else among) if wanted.matches(r)), None)
 
 
+def builtin_resource(resource: Resource | str, *, otherwise: str) -> Resource:
+    """Return a resource, or the built-in one of a kubectl-style name.
+
+    Args:
+        resource: the resource or the name.
+        otherwise: the way to get another resource, with `{name!r}` for its name; the error has it.
+
+    Raises:
+        UnknownResourceError: there is no built-in resource of that name.
+    """
+    if not isinstance(resource, str):
+        return resource
+    found = find_resource(resource)
+    if found is None:
+        msg = (
+            f"{resource!r} is no built-in resource; for a custom one use `{otherwise.format(name=resource)}` "
+            "or give Resource(group, version, plural, kind)"
+        )
+        raise UnknownResourceError(msg)
+    return found
+
+
 # core
 BINDINGS: Final = Resource("", "v1", "bindings", "Binding", watchable=False)
 COMPONENTSTATUSES: Final = Resource(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from kinformer._time_slice import TimeSlice
 from kinformer.client import _requests as requests
 from kinformer.client._decoding.lists import ObjectList
 from kinformer.client._list_watch import HttpListerWatcher
 from kinformer.client._tables import TableListerWatcher
-from kinformer.client._typed import typed
+from kinformer.client._typed import as_manifest, typed, typed_as
 from kinformer.client._verbs import Verbs, target_text
-from kinformer.errors import ExpiredError
-from kinformer.resources import Resource
+from kinformer.errors import DecodeError, ExpiredError
+from kinformer.resources import builtin_resource
 
 if TYPE_CHECKING:
     from kinformer.client._requests import Target
     from kinformer.objects import KubeObject
+    from kinformer.resources import Resource
     from kinformer.scope import ShardLike
 
 __all__ = ["ReadVerbs"]
@@ -31,7 +33,7 @@ class ReadVerbs(Verbs):
 
     def list_watch(
         self,
-        resource: Resource,
+        resource: Resource | str,
         *,
         namespace: str | None = None,
         label_selector: str = "",
@@ -44,7 +46,7 @@ class ReadVerbs(Verbs):
         The call sends nothing, and is possible before the client is entered.
 
         Args:
-            resource: the resource to list and watch.
+            resource: the resource to list and watch, or the name of a built-in one.
             namespace: the namespace; `None` for all of them.
             label_selector: as kubectl takes it; the server selects.
             field_selector: as kubectl takes it; the server selects.
@@ -53,10 +55,11 @@ class ReadVerbs(Verbs):
 
         Raises:
             ValueError: a namespace for a cluster-scoped resource.
+            UnknownResourceError: there is no built-in resource of that name.
         """
         return HttpListerWatcher(
             self._open,
-            resource,
+            builtin_resource(resource, otherwise="await client.resolve({name!r})"),
             namespace=namespace,
             label_selector=label_selector,
             field_selector=field_selector,
@@ -67,7 +70,7 @@ class ReadVerbs(Verbs):
 
     def table_watch(
         self,
-        resource: Resource,
+        resource: Resource | str,
         *,
         namespace: str | None = None,
         label_selector: str = "",
@@ -87,10 +90,11 @@ class ReadVerbs(Verbs):
 
         Raises:
             ValueError: a namespace for a cluster-scoped resource.
+            UnknownResourceError: there is no built-in resource of that name.
         """
         return TableListerWatcher(
             self._open,
-            resource,
+            builtin_resource(resource, otherwise="await client.resolve({name!r})"),
             namespace=namespace,
             label_selector=label_selector,
             field_selector=field_selector,
@@ -100,20 +104,23 @@ class ReadVerbs(Verbs):
 
     @overload
     async def get(
-        self, resource: Resource, name: Target, *, namespace: str | None = None, subresource: str = ""
+        self, resource: Resource | str, name: Target, *, namespace: str | None = None, subresource: str = ""
     ) -> KubeObject: ...
 
     @overload
-    async def get(self, resource: type[T], name: Target, *, namespace: str | None = None) -> T: ...
+    async def get(
+        self, resource: type[T], name: Target | T, *, namespace: str | None = None, subresource: Literal[""] = ""
+    ) -> T: ...
 
     async def get(
-        self, resource: Resource | type[Any], name: Target, *, namespace: str | None = None, subresource: str = ""
+        self, resource: Resource | str | type[Any], name: Any, *, namespace: str | None = None, subresource: str = ""
     ) -> Any:
         """Read one object, in its most recent state.
 
         Args:
-            resource: its resource, or a class that `custom_resource` has decorated: then an object of it is returned.
-            name: its name, or an object that has it (and its namespace).
+            resource: its resource, a name of it as `resolve` takes it, or a class that `custom_resource` has decorated:
+                then an object of that class is returned.
+            name: its name, its key, or an object that has its name (and its namespace).
             namespace: its namespace.
             subresource: such as "status" or "scale".
 
@@ -121,18 +128,18 @@ class ReadVerbs(Verbs):
             NotFoundError: no such object exists.
             DecodeError: the object does not fit the class.
             TypeError: the class is not decorated.
+            UnknownResourceError: there is no resource of that name.
         """
-        if not isinstance(resource, Resource):
-            from kinformer.custom_resources.definition import resource_of
+        found = await self._resource_of(resource)
+        where, name = requests.target(found, as_manifest(name), namespace)
+        path = found.path(where, name, subresource)
+        answer = await self._object("GET", path, found, f"get {target_text(found, where, name, subresource)}")
+        return answer if subresource else typed_as(resource, answer)
 
-            return typed(await self.get(resource_of(resource), name, namespace=namespace), resource)
-        where, name = requests.target(resource, name, namespace)
-        path = resource.path(where, name, subresource)
-        return await self._object("GET", path, resource, f"get {target_text(resource, where, name, subresource)}")
-
+    @overload
     async def list(
         self,
-        resource: Resource,
+        resource: Resource | str,
         *,
         namespace: str | None = None,
         label_selector: str = "",
@@ -140,27 +147,59 @@ class ReadVerbs(Verbs):
         metadata_only: bool = False,
         shard: ShardLike | None = None,
         resource_version: str = "",
-    ) -> ObjectList:
+    ) -> ObjectList[KubeObject]: ...
+
+    @overload
+    async def list(
+        self,
+        resource: type[T],
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        shard: ShardLike | None = None,
+        resource_version: str = "",
+    ) -> ObjectList[T]: ...
+
+    async def list(
+        self,
+        resource: Resource | str | type[Any],
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        field_selector: str = "",
+        metadata_only: bool = False,
+        shard: ShardLike | None = None,
+        resource_version: str = "",
+    ) -> ObjectList[Any]:
         """Read all objects of a scope, page by page; all pages have the same resource version.
 
         If that version expires between two pages, the list is read again in one page, as client-go's pager does.
 
         Args:
-            resource: the resource to list.
+            resource: the resource to list, a name of it as `resolve` takes it, or a class that `custom_resource` has
+                decorated: then the list has objects of that class.
             namespace: the namespace; `None` for all of them.
             label_selector: as kubectl takes it.
             field_selector: as kubectl takes it.
-            metadata_only: ask for objects without spec and status.
+            metadata_only: ask for objects without spec and status; not with a class, which needs them.
             shard: the share of the objects to list and watch.
             resource_version: "" for the most recent state, "0" for any state that the server has cached, else "not
                 older than this".
 
         Returns:
-            The objects. Objects that cannot be decoded are in `failures` instead. `resource_version` is "" where the
-            API sends none (metrics.k8s.io).
+            The objects. Objects that cannot be decoded, or that do not fit the class, are in `failures` instead.
+            `resource_version` is "" where the API sends none (metrics.k8s.io).
+
+        Raises:
+            TypeError: the class is not decorated, or `metadata_only` with a class.
+            UnknownResourceError: there is no resource of that name.
         """
+        if metadata_only and isinstance(resource, type):
+            msg = f"metadata_only=True leaves out spec and status, which {resource.__name__} has; list by the resource"
+            raise TypeError(msg)
         source = self.list_watch(
-            resource,
+            await self._resource_of(resource),
             namespace=namespace,
             label_selector=label_selector,
             field_selector=field_selector,
@@ -168,14 +207,30 @@ class ReadVerbs(Verbs):
             shard=shard,
         )
         try:
-            return await _whole(source, resource_version, self._page_size)
+            listed = await _whole(source, resource_version, self._page_size)
         except ExpiredError:
             if not self._page_size:
                 raise
-            return await _whole(source, resource_version, 0)
+            listed = await _whole(source, resource_version, 0)
+        return await _typed_list(listed, resource) if isinstance(resource, type) else listed
 
 
-async def _whole(source: HttpListerWatcher, resource_version: str, limit: int) -> ObjectList:
+async def _typed_list(listed: ObjectList[KubeObject], kind: type[T]) -> ObjectList[T]:
+    """Return a list with objects of a class; objects that do not fit are in `failures`."""
+    fitting: list[T] = []
+    failures = [*listed.failures]
+    time_slice = TimeSlice()
+    for obj in listed:
+        if time_slice.over:
+            await time_slice.begin()
+        try:
+            fitting.append(typed(obj, kind))
+        except DecodeError as error:
+            failures.append(error)
+    return ObjectList(fitting, listed.resource_version, failures)
+
+
+async def _whole(source: HttpListerWatcher, resource_version: str, limit: int) -> ObjectList[KubeObject]:
     objects: list[KubeObject] = []
     failures: list[Any] = []
     version = ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from kinformer.objects import KubeObject
+from kinformer.objects import KubeObject, ObjectKey
 
 if TYPE_CHECKING:
     from kinformer.resources import Resource
@@ -28,7 +28,7 @@ __all__ = [
 
 PatchType = Literal["merge", "json", "strategic", "apply"]
 PropagationPolicy = Literal["Orphan", "Background", "Foreground"]
-Target = str | Mapping[str, Any]
+Target = str | ObjectKey | Mapping[str, Any]
 
 # The media type of an apply patch is YAML; JSON is valid YAML.
 PATCH_TYPES: Final[Mapping[str, str]] = {
@@ -46,7 +46,7 @@ def target(resource: Resource, what: Target, namespace: str | None) -> tuple[str
 
     Args:
         resource: its resource.
-        what: the name, or an object that has one.
+        what: the name, the key, or an object that has a name.
         namespace: its namespace; an object's own if not given.
 
     Raises:
@@ -54,7 +54,7 @@ def target(resource: Resource, what: Target, namespace: str | None) -> tuple[str
     """
     if isinstance(what, str):
         name, own = what, ""
-    elif isinstance(what, KubeObject):
+    elif isinstance(what, KubeObject | ObjectKey):
         name, own = what.name, what.namespace
     else:
         metadata = _metadata(what)

@@ -1,16 +1,14 @@
-"""Answers as objects of a class."""
+"""The class of the objects of a verb: what is sent as a manifest, and answers as objects of that class."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 from kinformer._object_classes import decoder_of, is_pydantic, reason_of
 from kinformer.errors import DecodeError
+from kinformer.objects import KubeObject, ObjectKey
 
-if TYPE_CHECKING:
-    from kinformer.objects import KubeObject
-
-__all__ = ["typed"]
+__all__ = ["as_manifest", "typed", "typed_as"]
 
 T = TypeVar("T")
 
@@ -28,3 +26,18 @@ def typed(obj: KubeObject, into: type[T]) -> T:
         # pydantic's own message quotes the input.
         hidden = None if is_pydantic(into) else cause
         raise DecodeError(msg, key=str(obj.key), resource=obj.resource.full_name) from hidden
+
+
+def typed_as(kind: object, obj: KubeObject) -> Any:
+    """Return an object as one of the class that a verb was given; as it is if the verb was given no class."""
+    return typed(obj, kind) if isinstance(kind, type) else obj
+
+
+def as_manifest(obj: Any) -> Any:
+    """Return the manifest of an object of a decorated class; anything else as it is."""
+    if isinstance(obj, str | dict | KubeObject | ObjectKey):
+        return obj
+    # Imported here, because most programs have no such class.
+    from kinformer.custom_resources.definition import is_custom_resource, manifest_of
+
+    return manifest_of(obj) if is_custom_resource(type(obj)) else obj

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kinformer._heads import decode_answer_head
 from kinformer.client._http.errors import NOT_JSON
 from kinformer.client._list_watch import accept, place, require_json
 from kinformer.errors import ProtocolError
 from kinformer.objects import KubeObject, ObjectKey
+from kinformer.resources import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from kinformer._heads import AnswerEnvelope
     from kinformer._own_writes.feed import WriteFeed
     from kinformer.client._http.transport import Transport
-    from kinformer.resources import Resource
 
 __all__ = ["Verbs", "answer_head", "target_text"]
 
@@ -35,6 +35,31 @@ class Verbs(ABC):
         Raises:
             LifecycleError: the client is not open.
         """
+
+    @abstractmethod
+    async def resolve(self, name: str) -> Resource:
+        """Return the resource of a kubectl-style name."""
+
+    async def _resource_of(self, kind: Resource | str | type[Any]) -> Resource:
+        """Return the resource that a verb was given, by itself, by its name, or by the class of its objects.
+
+        Raises:
+            UnknownResourceError: there is no resource of that name.
+            TypeError: it is none of these, or a class that is not decorated.
+        """
+        if isinstance(kind, Resource):
+            return kind
+        if isinstance(kind, str):
+            return await self.resolve(kind)
+        if isinstance(kind, type):
+            # Imported here, because most programs have no such class.
+            from kinformer.custom_resources.definition import resource_of
+
+            return resource_of(kind)
+        msg = (
+            f"a verb takes a Resource, a name such as 'pods', or a class of custom resources, not {type(kind).__name__}"
+        )
+        raise TypeError(msg)
 
     async def _object(
         self,

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from kinformer.client import _requests as requests
 from kinformer.client import _written as written
 from kinformer.client._decoding.lists import ObjectList, decode_page
 from kinformer.client._list_watch import accept, place, require_json, selection
-from kinformer.client._typed import typed
-from kinformer.client._verbs import Verbs, answer_head, target_text
-from kinformer.objects import KubeObject, ObjectKey
-from kinformer.resources import Resource
+from kinformer.client._patches import PatchVerbs
+from kinformer.client._typed import as_manifest, typed_as
+from kinformer.client._verbs import answer_head, target_text
+from kinformer.objects import ObjectKey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
-    from kinformer.client._requests import PatchType, PropagationPolicy, Target
+    from kinformer.client._requests import PropagationPolicy, Target
+    from kinformer.objects import KubeObject
+    from kinformer.resources import Resource
 
 __all__ = ["WriteVerbs"]
 
 T = TypeVar("T")
 
 
-class WriteVerbs(Verbs):
-    """`create`, `replace`, `patch`, `apply`, `delete` and `delete_collection`."""
+class WriteVerbs(PatchVerbs):
+    """`create`, `replace`, `delete` and `delete_collection`; the other verbs that write are in `_patches`."""
 
     @overload
     async def create(
         self,
-        resource: Resource,
+        resource: Resource | str,
         obj: Mapping[str, Any],
         *,
         namespace: str | None = None,
@@ -43,16 +44,17 @@ class WriteVerbs(Verbs):
     async def create(
         self,
         resource: type[T],
-        obj: T,
+        obj: T | Mapping[str, Any],
         *,
         namespace: str | None = None,
+        subresource: Literal[""] = "",
         field_manager: str = "",
         dry_run: bool = False,
     ) -> T: ...
 
     async def create(
         self,
-        resource: Resource | type[Any],
+        resource: Resource | str | type[Any],
         obj: Any,
         *,
         namespace: str | None = None,
@@ -63,8 +65,8 @@ class WriteVerbs(Verbs):
         """Create an object.
 
         Args:
-            resource: its resource, or a class that `custom_resource` has decorated: then `obj` and the result are
-                objects of it.
+            resource: its resource, a name of it as `resolve` takes it, or a class that `custom_resource` has decorated:
+                then `obj` and the result are objects of it.
             obj: the object; `apiVersion` and `kind` are filled in.
             namespace: the namespace in which to create it; the object's own by default.
             subresource: such as "eviction" or "binding", of the object that `obj` names.
@@ -78,40 +80,62 @@ class WriteVerbs(Verbs):
             AlreadyExistsError: an object of that name exists.
             InvalidError: the server's validation refused the object.
         """
-        if not isinstance(resource, Resource):
-            options: Any = {"namespace": namespace, "field_manager": field_manager, "dry_run": dry_run}
-            from kinformer.custom_resources.definition import manifest_of, resource_of
-
-            return typed(await self.create(resource_of(resource), manifest_of(obj), **options), resource)
-        made = requests.manifest(resource, obj, subresource=subresource)
-        where, name = requests.created_in(resource, made, namespace, subresource)
-        path = resource.path(where, name, subresource) if subresource else resource.path(where)
-        return await self._write(
+        found = await self._resource_of(resource)
+        made = requests.manifest(found, as_manifest(obj), subresource=subresource)
+        where, name = requests.created_in(found, made, namespace, subresource)
+        path = found.path(where, name, subresource) if subresource else found.path(where)
+        answer = await self._write(
             "POST",
             path,
-            resource,
-            f"create {target_text(resource, where, name, subresource)}",
+            found,
+            f"create {target_text(found, where, name, subresource)}",
             params=requests.write_params(field_manager=field_manager, dry_run=dry_run),
             body=requests.body_of(made),
             dry_run=dry_run,
         )
+        return answer if subresource else typed_as(resource, answer)
 
+    @overload
     async def replace(
         self,
-        resource: Resource,
+        resource: Resource | str,
         obj: Mapping[str, Any],
         *,
         namespace: str | None = None,
         subresource: str = "",
         field_manager: str = "",
         dry_run: bool = False,
-    ) -> KubeObject:
+    ) -> KubeObject: ...
+
+    @overload
+    async def replace(
+        self,
+        resource: type[T],
+        obj: T | Mapping[str, Any],
+        *,
+        namespace: str | None = None,
+        subresource: Literal["", "status"] = "",
+        field_manager: str = "",
+        dry_run: bool = False,
+    ) -> T: ...
+
+    async def replace(
+        self,
+        resource: Resource | str | type[Any],
+        obj: Any,
+        *,
+        namespace: str | None = None,
+        subresource: str = "",
+        field_manager: str = "",
+        dry_run: bool = False,
+    ) -> Any:
         """Replace an object as a whole (kubectl's `replace`, an HTTP PUT).
 
         If `obj` has a `metadata.resourceVersion`, only that version is replaced.
 
         Args:
-            resource: its resource.
+            resource: its resource, a name of it as `resolve` takes it, or a class that `custom_resource` has decorated:
+                then `obj` and the result are objects of it.
             obj: the whole object, with its name.
             namespace: its namespace; the object's own by default.
             subresource: such as "status"; then only that part is replaced.
@@ -122,162 +146,59 @@ class WriteVerbs(Verbs):
             ConflictError: another client has changed the object since.
             NotFoundError: no such object exists.
         """
-        made = requests.manifest(resource, obj, subresource=subresource)
-        where, name = requests.target(resource, made, namespace)
-        return await self._write(
+        found = await self._resource_of(resource)
+        made = requests.manifest(found, as_manifest(obj), subresource=subresource)
+        where, name = requests.target(found, made, namespace)
+        answer = await self._write(
             "PUT",
-            resource.path(where, name, subresource),
-            resource,
-            f"update {target_text(resource, where, name, subresource)}",
+            found.path(where, name, subresource),
+            found,
+            f"update {target_text(found, where, name, subresource)}",
             params=requests.write_params(field_manager=field_manager, dry_run=dry_run),
             body=requests.body_of(made),
             dry_run=dry_run,
         )
+        return answer if subresource not in {"", "status"} else typed_as(resource, answer)
+
+    @overload
+    async def replace_status(
+        self,
+        resource: Resource | str,
+        obj: Mapping[str, Any],
+        *,
+        namespace: str | None = None,
+        field_manager: str = "",
+        dry_run: bool = False,
+    ) -> KubeObject: ...
+
+    @overload
+    async def replace_status(
+        self,
+        resource: type[T],
+        obj: T | Mapping[str, Any],
+        *,
+        namespace: str | None = None,
+        field_manager: str = "",
+        dry_run: bool = False,
+    ) -> T: ...
 
     async def replace_status(
         self,
-        resource: Resource,
-        obj: Mapping[str, Any],
+        resource: Resource | str | type[Any],
+        obj: Any,
         *,
         namespace: str | None = None,
         field_manager: str = "",
         dry_run: bool = False,
-    ) -> KubeObject:
+    ) -> Any:
         """Replace an object's status, as `replace` does. Of `obj`, only status, name and version count."""
-        return await self.replace(
-            resource, obj, namespace=namespace, subresource="status", field_manager=field_manager, dry_run=dry_run
-        )
+        options: Any = {"namespace": namespace, "field_manager": field_manager, "dry_run": dry_run}
+        return await self.replace(resource, obj, subresource="status", **options)
 
-    async def patch(
-        self,
-        resource: Resource,
-        name: Target,
-        patch: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-        *,
-        namespace: str | None = None,
-        type: PatchType = "merge",  # noqa: A002 - the API's own word
-        subresource: str = "",
-        field_manager: str = "",
-        force: bool = False,
-        dry_run: bool = False,
-    ) -> KubeObject:
-        """Change parts of an object.
-
-        Args:
-            resource: its resource.
-            name: its name, or an object that has it (and its namespace).
-            patch: the changes, in the form that `type` names.
-            namespace: its namespace.
-            type: "merge" (RFC 7396), "json" (RFC 6902, a list of operations), "strategic" (built-in resources only) or
-                "apply" (server-side apply: sets the named fields and owns them; creates a missing object).
-            subresource: such as "status".
-            field_manager: the name that the server records as the manager of the fields; apply needs one.
-            force: apply only: take over fields that other managers own, instead of a `ConflictError`.
-            dry_run: let the server check the request and store nothing.
-
-        Raises:
-            NotFoundError: no such object exists (never for apply).
-            ConflictError: another manager owns fields of an apply, or the patch names an old version.
-            InvalidError: the result is not valid, or a JSON patch's test failed.
-        """
-        if force and type != "apply":
-            msg = f"force is for apply only, and this is a {type} patch"
-            raise ValueError(msg)
-        body = requests.patch_body(resource, patch, type, field_manager)
-        where, name = requests.target(resource, name, namespace)
-        return await self._write(
-            "PATCH",
-            resource.path(where, name, subresource),
-            resource,
-            f"{'apply' if type == 'apply' else 'patch'} {target_text(resource, where, name, subresource)}",
-            params=requests.write_params(field_manager=field_manager, force=force, dry_run=dry_run),
-            body=body,
-            content_type=requests.PATCH_TYPES[type],
-            dry_run=dry_run,
-        )
-
-    async def apply(
-        self,
-        resource: Resource,
-        obj: Mapping[str, Any],
-        *,
-        field_manager: str,
-        namespace: str | None = None,
-        subresource: str = "",
-        force: bool = False,
-        dry_run: bool = False,
-    ) -> KubeObject:
-        """Server-side apply: set the fields of `obj` and own them, beside other writers of the object.
-
-            await client.apply(DEPLOYMENTS, manifest, field_manager="shop-operator", force=True)
-
-        Apply creates an object that does not exist. The server records the manager of each field: it removes a field
-        that this manager applied before and that `obj` does not have, and keeps the fields of other managers. So `obj`
-        holds exactly the fields to own; build it anew each time, and do not take it from a read. Applying the same
-        again changes nothing and causes no event. If the call is cancelled, the server may or may not have applied it.
-
-        Args:
-            resource: its resource.
-            obj: the fields to own, with a name; `apiVersion` and `kind` are filled in.
-            field_manager: the name that owns the fields; each controller has its own, the same at each apply.
-            namespace: its namespace; the object's own by default.
-            subresource: such as "status".
-            force: take over fields that other managers own. Usual for controllers.
-            dry_run: let the server check the request and store nothing.
-
-        Raises:
-            ApplyConflictError: other managers own some fields; `conflicts` lists the fields and the managers.
-            ConflictError: `obj` names a version or UID that is not the present one.
-            InvalidError: the result is not valid.
-            ValueError: no field manager, no name, or an object that was read (it has `managedFields`).
-        """
-        head = obj.get("metadata")
-        if isinstance(head, Mapping) and head.get("managedFields"):
-            msg = (
-                "this object was read from the server (it has managedFields): an apply would give every field "
-                f"of it to {field_manager or 'this manager'}; apply only the fields to own"
-            )
-            raise ValueError(msg)
-        return await self.patch(
-            resource,
-            obj,
-            obj,
-            namespace=namespace,
-            type="apply",
-            subresource=subresource,
-            field_manager=field_manager,
-            force=force,
-            dry_run=dry_run,
-        )
-
-    async def patch_status(
-        self,
-        resource: Resource,
-        name: Target,
-        patch: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-        *,
-        namespace: str | None = None,
-        type: PatchType = "merge",  # noqa: A002 - the API's own word
-        field_manager: str = "",
-        force: bool = False,
-        dry_run: bool = False,
-    ) -> KubeObject:
-        """Change parts of an object's status, as `patch` does."""
-        return await self.patch(
-            resource,
-            name,
-            patch,
-            namespace=namespace,
-            type=type,
-            subresource="status",
-            field_manager=field_manager,
-            force=force,
-            dry_run=dry_run,
-        )
-
+    @overload
     async def delete(
         self,
-        resource: Resource,
+        resource: Resource | str,
         name: Target,
         *,
         namespace: str | None = None,
@@ -286,12 +207,40 @@ class WriteVerbs(Verbs):
         uid: str = "",
         resource_version: str = "",
         dry_run: bool = False,
-    ) -> KubeObject | None:
+    ) -> KubeObject | None: ...
+
+    @overload
+    async def delete(
+        self,
+        resource: type[T],
+        name: Target | T,
+        *,
+        namespace: str | None = None,
+        propagation_policy: PropagationPolicy | None = None,
+        grace_period_seconds: int | None = None,
+        uid: str = "",
+        resource_version: str = "",
+        dry_run: bool = False,
+    ) -> T | None: ...
+
+    async def delete(
+        self,
+        resource: Resource | str | type[Any],
+        name: Any,
+        *,
+        namespace: str | None = None,
+        propagation_policy: PropagationPolicy | None = None,
+        grace_period_seconds: int | None = None,
+        uid: str = "",
+        resource_version: str = "",
+        dry_run: bool = False,
+    ) -> Any:
         """Delete an object.
 
         Args:
-            resource: its resource.
-            name: its name, or an object that has it (and its namespace).
+            resource: its resource, a name of it as `resolve` takes it, or a class that `custom_resource` has decorated:
+                then the result is an object of it.
+            name: its name, its key, or an object that has its name (and its namespace).
             namespace: its namespace.
             propagation_policy: the treatment of its dependents; the server decides by default.
             grace_period_seconds: seconds that a pod has to end; 0 removes it at once.
@@ -307,8 +256,9 @@ class WriteVerbs(Verbs):
             NotFoundError: no such object exists.
             ConflictError: the object has another UID or version.
         """
-        where, name = requests.target(resource, name, namespace)
-        doing = f"delete {place(resource, where, name)}"
+        found = await self._resource_of(resource)
+        where, name = requests.target(found, as_manifest(name), namespace)
+        doing = f"delete {place(found, where, name)}"
         body = requests.delete_options(
             propagation_policy=propagation_policy,
             grace_period_seconds=grace_period_seconds,
@@ -316,14 +266,14 @@ class WriteVerbs(Verbs):
             resource_version=resource_version,
             dry_run=dry_run,
         )
-        answer = await self._object("DELETE", resource.path(where, name), resource, doing, body=body)
+        answer = await self._object("DELETE", found.path(where, name), found, doing, body=body)
         if not dry_run:
-            self._writes.accepted(written.deleted(resource, ObjectKey(where or "", name), answer))
-        return None if answer["kind"] == "Status" else answer
+            self._writes.accepted(written.deleted(found, ObjectKey(where or "", name), answer))
+        return None if answer["kind"] == "Status" else typed_as(resource, answer)
 
     async def delete_collection(
         self,
-        resource: Resource,
+        resource: Resource | str | type[Any],
         *,
         namespace: str | None = None,
         label_selector: str = "",
@@ -331,11 +281,11 @@ class WriteVerbs(Verbs):
         propagation_policy: PropagationPolicy | None = None,
         grace_period_seconds: int | None = None,
         dry_run: bool = False,
-    ) -> ObjectList:
+    ) -> ObjectList[KubeObject]:
         """Delete all selected objects; without a selector, all objects of the namespace.
 
         Args:
-            resource: their resource.
+            resource: their resource, a name of it as `resolve` takes it, or a class that `custom_resource` decorated.
             namespace: their namespace; needed for a namespaced resource, as the API deletes in one at a time.
             label_selector: as kubectl takes it.
             field_selector: as kubectl takes it.
@@ -346,13 +296,14 @@ class WriteVerbs(Verbs):
         Returns:
             The deleted objects, as they were.
         """
-        if resource.namespaced and not namespace:
-            msg = f"{resource.qualified} live in namespaces; name the one to delete them in"
+        found = await self._resource_of(resource)
+        if found.namespaced and not namespace:
+            msg = f"{found.qualified} live in namespaces; name the one to delete them in"
             raise ValueError(msg)
-        doing = f"delete {place(resource, namespace)}"
+        doing = f"delete {place(found, namespace)}"
         answer = await self._open().request(
             "DELETE",
-            resource.path(namespace),
+            found.path(namespace),
             doing=doing,
             params=selection(label_selector, field_selector),
             headers={"Accept": accept(), "Content-Type": "application/json"},
@@ -364,27 +315,8 @@ class WriteVerbs(Verbs):
         require_json(answer.content_type, doing)
         if answer_head(answer.body, doing).kind == "Status":
             return ObjectList((), "")
-        page = await decode_page(answer.body, resource, doing=doing)
+        page = await decode_page(answer.body, found, doing=doing)
         if not dry_run:
             for obj in page.items:
                 self._writes.accepted(written.collected(obj))
         return ObjectList(page.items, page.resource_version, page.failures)
-
-    async def _write(
-        self,
-        method: str,
-        path: str,
-        resource: Resource,
-        doing: str,
-        *,
-        params: Sequence[tuple[str, str]],
-        body: bytes,
-        dry_run: bool,
-        content_type: str = "application/json",
-    ) -> KubeObject:
-        """Send a request that writes and returns the stored object; report the write to the caches."""
-        answer = await self._object(method, path, resource, doing, params=params, body=body, content_type=content_type)
-        write = None if dry_run else written.stored(answer)
-        if write is not None:
-            self._writes.accepted(write)
-        return answer

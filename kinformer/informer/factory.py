@@ -26,7 +26,7 @@ from kinformer.informer._uses import Uses
 from kinformer.informer.typed import TypedInformer
 from kinformer.metrics import NO_METRICS
 from kinformer.reflector._state_machine import MIN_WATCH_SECONDS, StreamingMemory
-from kinformer.resources import NAMESPACES, Resource, find_resource
+from kinformer.resources import NAMESPACES, Resource, builtin_resource
 from kinformer.scope import Ranges, Scope, ScopedResource, ScopeSettings
 from kinformer.status import InformerState
 
@@ -148,13 +148,7 @@ def _asked_for(
 
 
 def _watchable(resource: Resource | str) -> Resource:
-    found = find_resource(resource) if isinstance(resource, str) else resource
-    if found is None:
-        msg = (
-            f"{resource!r} is no built-in resource; for a custom one use `await factory.discover({resource!r})` "
-            "or give Resource(group, version, plural, kind)"
-        )
-        raise UnknownResourceError(msg)
+    found = builtin_resource(resource, otherwise="await factory.discover({name!r})")
     if not found.watchable:
         msg = f"{found.full_name} cannot be listed and watched (the API server only takes requests to create it)"
         raise UnknownResourceError(msg)

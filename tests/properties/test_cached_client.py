@@ -84,7 +84,7 @@ class WorldClient:
             raise api_error(404, {"reason": "NotFound"})
         return found
 
-    async def list(self, resource: Resource, **options: Any) -> ObjectList:
+    async def list(self, resource: Resource, **options: Any) -> ObjectList[KubeObject]:
         await self.pause()
         selector = LabelSelector.parse(options["label_selector"])
         found = [obj for obj in self.world.objects.values() if selector.matches(obj.labels)]

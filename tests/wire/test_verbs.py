@@ -202,9 +202,9 @@ WRONG: list[tuple[Callable[[Client], Awaitable[object]], str]] = [
     (lambda c: c.patch(PODS, POD, {}, force=True), "force is for apply only, and this is a merge patch"),
     (lambda c: c.patch(PODS, POD, {}, type="json"), "a JSON patch is a list of operations"),
     (lambda c: c.patch(PODS, POD, [], type="merge"), "a merge patch is a mapping"),
-    (lambda c: c.patch(PODS, POD, {}, type="yaml"), "'yaml' is no type of patch; known are merge, json"),  # type: ignore[arg-type]  # that is the point
+    (lambda c: c.patch(PODS, POD, {}, type="yaml"), "'yaml' is no type of patch; known are merge, json"),  # type: ignore[call-overload]  # that is the point
     (lambda c: c.delete(PODS, POD, grace_period_seconds=-1), "at least 0 seconds, not -1"),
-    (lambda c: c.delete(PODS, POD, propagation_policy="Later"), "'Later' is no propagation policy"),  # type: ignore[arg-type]  # that is the point
+    (lambda c: c.delete(PODS, POD, propagation_policy="Later"), "'Later' is no propagation policy"),  # type: ignore[call-overload]  # that is the point
     (lambda c: c.delete_collection(PODS), "name the one to delete them in"),
     (lambda c: c.list(NODES, namespace="web"), "nodes are cluster-scoped"),
 ]

@@ -8,13 +8,14 @@ import msgspec
 
 from kinformer.cache._compact.packed_object import PackedObject
 from kinformer.client._decoding.lists import ObjectList
+from kinformer.objects import KubeObject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kinformer.cache._compact.dictionary import Dictionary
     from kinformer.errors import ObjectError
-    from kinformer.objects import KubeObject, Metadata, ObjectKey
+    from kinformer.objects import Metadata, ObjectKey
     from kinformer.resources import Resource
 
 __all__ = ["SERVER", "AnsweredList", "AnsweredObject", "Origin", "answered"]
@@ -73,7 +74,7 @@ def answered(obj: KubeObject, origin: Origin) -> AnsweredObject:
     return AnsweredObject(b"", obj.metadata, obj.resource, obj.key, obj.places, None, obj.raw, origin)
 
 
-class AnsweredList(ObjectList):
+class AnsweredList(ObjectList[KubeObject]):
     """A list of objects, and the origin of the answer.
 
     Attributes:

@@ -465,7 +465,7 @@ class CachedClient:
         propagation_policy: PropagationPolicy | None = None,
         grace_period_seconds: int | None = None,
         dry_run: bool = False,
-    ) -> ObjectList:
+    ) -> ObjectList[KubeObject]:
         """Delete all objects that are selected, as `Client.delete_collection`."""
         return await self._client.delete_collection(
             resource,

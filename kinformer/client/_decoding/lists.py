@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 import msgspec
 
@@ -77,35 +77,36 @@ class _Named(msgspec.Struct, gc=False):
 _decode_named = msgspec.json.Decoder(_Named).decode
 
 
-class ObjectList(Sequence[KubeObject]):
+T_co = TypeVar("T_co", covariant=True)
+
+
+class ObjectList(Sequence[T_co]):
     """A whole list.
 
     Attributes:
         items: the objects, in the server's order.
         resource_version: the version of the list.
-        failures: objects that could not be decoded, and are left out.
+        failures: objects that could not be decoded, or do not fit the requested class; they are left out.
     """
 
     __slots__ = ("failures", "items", "resource_version")
 
-    def __init__(
-        self, items: Sequence[KubeObject], resource_version: str, failures: Sequence[ObjectError] = ()
-    ) -> None:
+    def __init__(self, items: Sequence[T_co], resource_version: str, failures: Sequence[ObjectError] = ()) -> None:
         self.items = items
         self.resource_version = resource_version
         self.failures = failures
 
     @overload
-    def __getitem__(self, index: int) -> KubeObject: ...
+    def __getitem__(self, index: int) -> T_co: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[KubeObject]: ...
-    def __getitem__(self, index: int | slice) -> KubeObject | Sequence[KubeObject]:
+    def __getitem__(self, index: slice) -> Sequence[T_co]: ...
+    def __getitem__(self, index: int | slice) -> T_co | Sequence[T_co]:
         return self.items[index]
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def __iter__(self) -> Iterator[KubeObject]:
+    def __iter__(self) -> Iterator[T_co]:
         return iter(self.items)
 
     def __repr__(self) -> str:
