@@ -1,4 +1,4 @@
-"""The class of the objects of a verb: what is sent as a manifest, and answers as objects of that class."""
+"""The class of the objects of a verb: its objects as manifests, and answers as its objects."""
 
 from __future__ import annotations
 
