@@ -4,7 +4,6 @@ A server process imports the packages that most programs need, once. Each progra
 working directory, environment, standard streams and exit code are its own, as those of any process. A program that
 imports what the server has imported gets it at once; so a program that forgets to import a submodule of these packages
 is not found out here, but by `make wheel-test`, which starts an interpreter for each.
-out here, but by `make wheel-test`, which starts an interpreter for each.
 
 `python -m tests.forked_programs MODULE...` is the server: it reads one job per line, as JSON, and answers with a line.
 """
@@ -14,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -51,11 +51,12 @@ class ForkedPrograms:
 
     Args:
         preloaded: the modules that the server imports first. They must start no thread.
-        warnings: the value of `-W`, for the server and its programs.
+        warnings: the value of `-W`, for the server and its programs; by default none.
     """
 
-    def __init__(self, *preloaded: str, warnings: str = "default") -> None:
-        self._command = [sys.executable, "-W", warnings, "-m", "tests.forked_programs", *preloaded]
+    def __init__(self, *preloaded: str, warnings: str = "") -> None:
+        options = ["-W", warnings] if warnings else []
+        self._command = [sys.executable, *options, "-m", "tests.forked_programs", *preloaded]
         self._server: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -71,14 +72,17 @@ class ForkedPrograms:
         cwd: Path | None = None,
         env: Mapping[str, str],
         timeout: float = 60,
+        encoding: str = "utf-8",
     ) -> Ended:
         """Run a program to its end.
 
         Args:
             arguments: those of the interpreter: the path of a program, or "-m" and a module; then its own.
             cwd: the working directory; by default that of the tests.
-            env: the whole environment. `PYTHONPATH` counts; other variables of the interpreter come too late.
+            env: the whole environment. `PYTHONPATH` and `PYTHONIOENCODING` count; other variables of the interpreter
+                come too late.
             timeout: seconds after which the program is killed.
+            encoding: that of the output.
 
         Raises:
             TimeoutError: it did not end in time.
@@ -93,7 +97,7 @@ class ForkedPrograms:
                 "err": str(err),
             }
             code = int(self._answer(json.dumps(job), timeout))
-            return Ended(code, _text(out), _text(err))
+            return Ended(code, _text(out, encoding), _text(err, encoding))
 
     def _answer(self, job: str, timeout: float) -> bytes:
         server = self._started()
@@ -131,8 +135,8 @@ class ForkedPrograms:
         server.communicate()
 
 
-def _text(path: Path) -> str:
-    return path.read_bytes().decode(errors="surrogateescape") if path.exists() else ""
+def _text(path: Path, encoding: str) -> str:
+    return path.read_bytes().decode(encoding) if path.exists() else ""
 
 
 def _serve(preloaded: Sequence[str]) -> None:
@@ -161,6 +165,10 @@ def _become(job: dict[str, Any]) -> None:
     os.chdir(job["cwd"])
     os.environ.clear()
     os.environ.update(job["env"])
+    if encoding := os.environ.get("PYTHONIOENCODING"):
+        for stream in (sys.stdout, sys.stderr):
+            assert isinstance(stream, io.TextIOWrapper)
+            stream.reconfigure(encoding=encoding)
     given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     kept = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT and entry not in given]
     program, *rest = job["arguments"]

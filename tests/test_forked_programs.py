@@ -41,6 +41,13 @@ def test_output_errors_and_exit_codes_are_those_of_the_program(forked: ForkedPro
     assert ended(forked, tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n").code == -9
 
 
+def test_the_encoding_of_the_output_can_be_chosen(forked: ForkedPrograms, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("print('\\xe9')\n")
+    env = {"PYTHONIOENCODING": "latin-1"}
+    ran = forked.run([str(tmp_path / "program.py")], cwd=tmp_path, env=env, encoding="latin-1", timeout=20)
+    assert ran.out == "\xe9\n"
+
+
 def test_programs_share_nothing(forked: ForkedPrograms, tmp_path: Path) -> None:
     ended(forked, tmp_path, "import json, os, sys\njson.spoiled = os.environ['B'] = 'yes'\nsys.path.clear()\n")
     program = "import json, os, sys\nprint(hasattr(json, 'spoiled'), 'B' in os.environ, bool(sys.path[1:]))\n"

@@ -1,4 +1,8 @@
-"""The command line as its users run it: processes, their output and their exit codes; and one server for them all."""
+"""The command line as its users run it: processes, their output and their exit codes; and one server for them all.
+
+A command that runs to its end is a fork of a process that has imported the packages that the command line uses
+(`tests.forked_programs`). A command that is watched or gets signals has an interpreter of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import pytest
+
+from tests.forked_programs import CAN_FORK, ForkedPrograms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,11 +65,22 @@ def end(process: subprocess.Popen[str], number: int = signal.SIGINT, within: flo
     return Outcome(process.returncode, out, err)
 
 
+@pytest.fixture(scope="session")
+def forked_commands() -> Iterator[ForkedPrograms]:
+    with ForkedPrograms("kinformer.client", "kinformer.informer", "kinformer.cli._query", "yaml") as programs:
+        yield programs
+
+
 @pytest.fixture
-def kinformer() -> Callable[..., Outcome]:
+def kinformer(forked_commands: ForkedPrograms) -> Callable[..., Outcome]:
     """Run a command to its end."""
 
     def run(*arguments: str, **more: str) -> Outcome:
+        if CAN_FORK and "PYTHONPATH" not in more:
+            encoding = more.get("PYTHONIOENCODING", "utf-8")
+            command = ["-m", "kinformer", *arguments]
+            ended = forked_commands.run(command, env=environment(**more), encoding=encoding)
+            return Outcome(ended.code, ended.out, ended.err)
         done = subprocess.run(
             [*COMMAND, *arguments],
             capture_output=True,
