@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,10 +11,13 @@ from aiohttp import web
 
 from kinformer.client import Client
 from kinformer.config import ClusterConfig
+from tests.forked_programs import CAN_FORK, ForkedPrograms
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from pytest import Pytester  # noqa: PT013 - for the annotation alone
 
 
 class Scripted:
@@ -88,3 +92,26 @@ async def scripted() -> AsyncIterator[Scripted]:
 async def client(scripted: Scripted) -> AsyncIterator[Client]:
     async with Client(ClusterConfig.for_server(scripted.url)) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def forked_pytest() -> Iterator[ForkedPrograms]:
+    with ForkedPrograms(
+        "kinformer.client", "kinformer.informer", "kinformer.testing", "fastapi.testclient"
+    ) as programs:
+        yield programs
+
+
+@pytest.fixture
+def run_pytest(pytester: Pytester, forked_pytest: ForkedPrograms) -> Callable[..., pytest.RunResult]:
+    """Run pytest on the test files of `pytester`: in a fork of a process that has imported kinformer."""
+    if not CAN_FORK:
+        return pytester.runpytest_subprocess
+
+    def run(*arguments: str) -> pytest.RunResult:
+        # pytest rewrites the assertions of plugins; it warns that it cannot do so with imported packages.
+        options = ("-W", "ignore::pytest.PytestAssertRewriteWarning", f"--basetemp={pytester.path / 'basetemp'}")
+        ended = forked_pytest.run(["-m", "pytest", *arguments, *options], cwd=pytester.path, env=os.environ)
+        return pytest.RunResult(ended.code, ended.out.splitlines(), ended.err.splitlines(), 0.0)
+
+    return run

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest import Pytester  # noqa: PT013 - for the annotation alone
+
+    Run = Callable[..., pytest.RunResult]
 
 BODY: Final = """
 from kinformer.testing import build
@@ -32,10 +36,10 @@ ASYNCIO: Final = ("-o", "asyncio_default_fixture_loop_scope=function")
 
 
 @pytest.mark.parametrize("mode", ["strict", "auto"])
-def test_it_works_with_pytest_asyncio(pytester: Pytester, mode: str) -> None:
+def test_it_works_with_pytest_asyncio(pytester: Pytester, run_pytest: Run, mode: str) -> None:
     marks = "import pytest\npytestmark = pytest.mark.asyncio\n" if mode == "strict" else ""
     pytester.makepyfile(marks + BODY)
-    run = pytester.runpytest_subprocess("-p", "no:looptime_plugin", "-W", "error", *ASYNCIO, f"--asyncio-mode={mode}")
+    run = run_pytest("-p", "no:looptime_plugin", "-W", "error", *ASYNCIO, f"--asyncio-mode={mode}")
     run.assert_outcomes(passed=2)
 
 
@@ -56,14 +60,14 @@ def test_it_works_with_anyio_alone(pytester: Pytester) -> None:
     )
 
 
-def test_it_works_with_anyio_beside_pytest_asyncio(pytester: Pytester) -> None:
+def test_it_works_with_anyio_beside_pytest_asyncio(pytester: Pytester, run_pytest: Run) -> None:
     pytester.makepyfile(
         test_with_anyio=ANYIO + BODY, test_with_asyncio="import pytest\npytestmark = pytest.mark.asyncio\n" + BODY
     )
-    pytester.runpytest_subprocess("-p", "no:looptime_plugin", "-W", "error", *ASYNCIO).assert_outcomes(passed=4)
+    run_pytest("-p", "no:looptime_plugin", "-W", "error", *ASYNCIO).assert_outcomes(passed=4)
 
 
-def test_the_options_of_server_and_factory_can_be_overridden(pytester: Pytester) -> None:
+def test_the_options_of_server_and_factory_can_be_overridden(pytester: Pytester, run_pytest: Run) -> None:
     pytester.makepyfile("""
         import pytest
         from kinformer import Client, ClusterConfig
@@ -91,11 +95,11 @@ def test_the_options_of_server_and_factory_can_be_overridden(pytester: Pytester)
             assert [found.name for found in maps.lister.list()] == ["here"]
             assert {request.user for request in kube_api.requests} == {"alice"}
     """)
-    run = pytester.runpytest_subprocess("-p", "no:looptime_plugin", "-W", "error", *ASYNCIO, "--asyncio-mode=auto")
+    run = run_pytest("-p", "no:looptime_plugin", "-W", "error", *ASYNCIO, "--asyncio-mode=auto")
     run.assert_outcomes(passed=1)
 
 
-def test_what_has_not_settled_is_named_in_the_failure(pytester: Pytester) -> None:
+def test_what_has_not_settled_is_named_in_the_failure(pytester: Pytester, run_pytest: Run) -> None:
     pytester.makepyfile("""
         async def test_it(kube_faults, informer_factory, settled):
             informer_factory.core.v1.pods
@@ -103,7 +107,7 @@ def test_what_has_not_settled_is_named_in_the_failure(pytester: Pytester) -> Non
             kube_faults.fail_next(None, status=403, verb="watch")
             await settled(timeout=0.3)
     """)
-    run = pytester.runpytest_subprocess("-p", "no:looptime_plugin", *ASYNCIO, "--asyncio-mode=auto")
+    run = run_pytest("-p", "no:looptime_plugin", *ASYNCIO, "--asyncio-mode=auto")
     run.assert_outcomes(failed=1)
     run.stdout.re_match_lines(
         [r"E .*WaitTimeoutError: not settled after 0\.3 s: informer pods\.v1 has come to version 0"]
@@ -177,8 +181,10 @@ def test_no_thread_is_left():
 
 
 @pytest.mark.parametrize("mode", ["strict", "auto", "no plugin"])
-def test_a_plain_function_has_a_server_that_answers_while_it_runs(pytester: Pytester, mode: str) -> None:
+def test_a_plain_function_has_a_server_that_answers_while_it_runs(
+    pytester: Pytester, run_pytest: Run, mode: str
+) -> None:
     pytester.makepyfile(PLAIN)
     plugin = ("-p", "no:asyncio") if mode == "no plugin" else (*ASYNCIO, f"--asyncio-mode={mode}")
-    run = pytester.runpytest_subprocess("-p", "no:looptime_plugin", "-W", "error", *plugin)
+    run = run_pytest("-p", "no:looptime_plugin", "-W", "error", *plugin)
     run.assert_outcomes(passed=4)

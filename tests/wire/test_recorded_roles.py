@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from pytest import Pytester  # noqa: PT013 - for the annotation alone
 
+    Run = Callable[..., pytest.RunResult]
+
 USER: Final = "shop-operator"
 CRD: Final = next(yaml.safe_load_all((ROOT / "examples" / "shop_crd.yaml").read_text()))
 SHOP: Final = {
@@ -157,9 +159,9 @@ ASYNCIO: Final = (
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "workers"])
-def test_pytest_writes_the_roles_of_all_tests(pytester: Pytester, workers: tuple[str, ...]) -> None:
+def test_pytest_writes_the_roles_of_all_tests(pytester: Pytester, run_pytest: Run, workers: tuple[str, ...]) -> None:
     pytester.makepyfile(TESTS)
-    run = pytester.runpytest_subprocess(*ASYNCIO, *workers, "--kinformer-rbac=deploy/shop.yaml")
+    run = run_pytest(*ASYNCIO, *workers, "--kinformer-rbac=deploy/shop.yaml")
     run.assert_outcomes(passed=2)
     (role,) = yaml.safe_load_all((pytester.path / "deploy" / "shop.yaml").read_text())
     assert (role["kind"], role["metadata"]) == ("ClusterRole", {"name": "shop"})
@@ -169,8 +171,8 @@ def test_pytest_writes_the_roles_of_all_tests(pytester: Pytester, workers: tuple
     ]
 
 
-def test_after_a_failure_nothing_is_written(pytester: Pytester) -> None:
+def test_after_a_failure_nothing_is_written(pytester: Pytester, run_pytest: Run) -> None:
     pytester.makepyfile(TESTS + "\n\ndef test_c():\n    assert False\n")
-    run = pytester.runpytest_subprocess(*ASYNCIO, "--kinformer-rbac=rbac.yaml")
+    run = run_pytest(*ASYNCIO, "--kinformer-rbac=rbac.yaml")
     run.stdout.fnmatch_lines(["*rbac.yaml is not written: a test failed*"])
     assert not (pytester.path / "rbac.yaml").exists()
