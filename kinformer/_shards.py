@@ -276,7 +276,7 @@ def missing_share(wanted: ShardLike | None, had: Sequence[ShardLike | None]) -> 
 def may_merge(one: ShardLike | None, other: ShardLike | None) -> bool:
     """Return whether two shares have objects in common, as far as their ranges show: they are by the same field."""
     if one is None or other is None:
-        return True
+        return bool(one or other) or one is other
     return one.by == other.by and bool(ranges_of(one) & ranges_of(other))
 
 

@@ -9,7 +9,7 @@ from kinformer._shards import Ranges, may_merge, ranges_over, same_shard
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from kinformer.cache.membership import PartMembers
     from kinformer.errors import KinformerError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kinformer.scope import ScopePart, ShardLike
     from kinformer.status import StatusRecord
 
-__all__ = ["PartKey", "RunningPart", "merged_floors", "shed_ranges"]
+__all__ = ["PartKey", "RunningPart", "drop_other_fields", "merged_floors", "shed_ranges"]
 
 PartKey = tuple["ScopePart", "ShardLike | None"]
 """A part and its share of the objects; `None` for all of them."""
@@ -75,15 +75,22 @@ class RunningPart:
         """Return whether the part helps to cover another share."""
         if same_shard(self.shard, shard):
             return True
-        if self.shard is not None and shard is not None and self.shard.by != shard.by:
-            return False
-        return may_merge(self.shard, shard) and (self.has_listed or self.covers_only(shard))
+        return may_merge(self.shard, shard) and (self.has_listed or self._covers_only(shard))
 
-    def covers_only(self, shard: ShardLike | None) -> bool:
+    def _covers_only(self, shard: ShardLike | None) -> bool:
         """Return whether the part covers nothing that a share lacks."""
         if shard is None or self.shard is None:
             return shard is None
         return ranges_over(self.shard).is_within(ranges_over(shard))
+
+
+def drop_other_fields(parts: Iterable[RunningPart]) -> None:
+    """Let all wanted parts have shares by the same field; the ranges of two fields cannot be merged."""
+    by = ""
+    for part in parts:
+        if part.wanted and part.shard is not None:
+            by = by or part.shard.by
+            part.wanted = part.shard.by == by
 
 
 def merged_floors(parts: Sequence[RunningPart], shard: ShardLike | None) -> list[tuple[Ranges, int]]:

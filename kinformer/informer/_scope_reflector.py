@@ -26,7 +26,7 @@ from kinformer.cache.membership import Membership
 from kinformer.cache.part_queue import PartQueue, queue_departure
 from kinformer.errors import ForbiddenError, NotFoundError, StoppedError, UnauthorizedError
 from kinformer.informer._part_status import fold, part_status
-from kinformer.informer._scope_part import RunningPart, merged_floors, shed_ranges
+from kinformer.informer._scope_part import RunningPart, drop_other_fields, merged_floors, shed_ranges
 from kinformer.status import InformerState, ScopeStatus, StatusRecord
 
 if TYPE_CHECKING:
@@ -220,18 +220,20 @@ class ScopeReflector:
             namespace = part.scope.namespace
             part.wanted = part.scope in wanted and part.may_stay(scope.shard)
             part.gone = bool(labels) and namespace != "" and namespace not in (labels or {})
-        had = self._shards()
+        for parts in self._wanted().values():
+            drop_other_fields(parts)
+        had = {scope: [part.shard for part in parts] for scope, parts in self._wanted().items()}
         for key in sorted(wanted, key=str):
             lacks, missing = missing_share(scope.shard, had.get(key, ()))
             if lacks:
                 self._begin(key, missing, self._group)
 
-    def _shards(self) -> dict[ScopePart, list[ShardLike | None]]:
-        """Return the shares of each part that the scope needs."""
-        found: dict[ScopePart, list[ShardLike | None]] = {}
+    def _wanted(self) -> dict[ScopePart, list[RunningPart]]:
+        """Return the running parts of each part that the scope needs."""
+        found: dict[ScopePart, list[RunningPart]] = {}
         for part in self._parts.values():
             if part.wanted:
-                found.setdefault(part.scope, []).append(part.shard)
+                found.setdefault(part.scope, []).append(part)
         return found
 
     def _begin(self, key: ScopePart, shard: ShardLike | None, group: asyncio.TaskGroup) -> None:
@@ -336,11 +338,7 @@ class ScopeReflector:
     def _merge_parts(self) -> None:
         if self._group is None:
             return
-        by_scope: dict[ScopePart, list[RunningPart]] = {}
-        for part in self._parts.values():
-            if part.wanted:
-                by_scope.setdefault(part.scope, []).append(part)
-        for parts in by_scope.values():
+        for parts in self._wanted().values():
             if len(parts) > 1 or not same_shard(parts[0].shard, self._shard):
                 self._merge(parts, self._group)
 

@@ -75,7 +75,9 @@ class ScopedWorld(World):
         """Namespaces that may have been refused: a part that is refused does not keep the old parts of a scope."""
         self.listeners: list[Callable[[], None]] = []
         self.delays: dict[str, float] = {}
-        """Seconds that lists of a part take, by its text."""
+        """Seconds that lists and events of a part take longer, by its namespace."""
+        self.slow_lists = 0.0
+        """Seconds that the answer of each list takes longer, after the objects were read."""
 
     def put(self, place: str, name: str, labels: dict[str, str]) -> None:
         """Create an object, or change it."""
@@ -145,7 +147,7 @@ class PartSource(Source):
         async for page in super().list(resource_version=resource_version, limit=limit):
             yield page
             # The objects were read; the answer takes its time.
-        await asyncio.sleep(self.scoped_world.delays.get(self.part.namespace, 0.0))
+        await asyncio.sleep(self.scoped_world.delays.get(self.part.namespace, 0.0) + self.scoped_world.slow_lists)
 
     def watch(
         self, *, resource_version: str, timeout_seconds: int, send_initial_events: bool = False
@@ -180,6 +182,8 @@ class CheckedHandler:
     problems: list[str] = field(default_factory=list)
     counts: list[int] = field(default_factory=lambda: [0, 0, 0])
     strict: bool = True
+    switched_at: float = -1.0
+    """Time of the last change of the scope; an event of the same moment may be of the scope before."""
 
     def __call__(self, event: Event) -> None:
         key, now = event.key, asyncio.get_running_loop().time()
@@ -215,7 +219,7 @@ class CheckedHandler:
     def _check_deletion(self, key: ObjectKey, obj: KubeObject, *, left: bool) -> None:
         now = asyncio.get_running_loop().time()
         lives = self.world.objects.get(key)
-        if lives is None or lives.uid != obj.uid or not self.strict or self.informer is None:
+        if lives is None or lives.uid != obj.uid or not self.strict or self.informer is None or now == self.switched_at:
             return
         scope = self.informer.scope
         assert scope is not None
@@ -261,6 +265,36 @@ steps = st.one_of(
 schedules = st.tuples(st.lists(steps, min_size=1, max_size=40), _scopes, st.booleans())
 
 
+_many = st.sampled_from("abcdefgh")
+
+_range_steps = st.one_of(
+    st.tuples(st.just("shard"), st.integers(0, len(SHARDS) - 1)),
+    st.tuples(st.just("shard"), st.integers(0, len(SHARDS) - 1)),
+    st.tuples(st.just("put"), st.just("n1"), _many, _labels),
+    st.tuples(st.just("put"), st.just("n1"), _many, _labels),
+    st.tuples(st.just("remove"), st.just("n1"), _many),
+    st.tuples(st.just("remove"), st.just("n1"), _many),
+    st.tuples(st.just("recreate"), st.just("n1"), _many, _labels),
+    st.tuples(st.just("sleep"), st.sampled_from([0.0, 0.005, 0.015, 0.06, 0.3])),
+    st.tuples(st.just("sleep"), st.sampled_from([0.005, 0.015, 0.06])),
+    st.tuples(st.just("slow lists"), st.sampled_from([0.0, 0.05, 0.2])),
+    st.tuples(st.just("end"), st.sampled_from(["clean", "410", "broken", "bookmark"])),
+    st.tuples(st.just("compact")),
+    st.tuples(st.just("relist")),
+)
+
+_beginnings = st.lists(st.tuples(st.just("put"), st.just("n1"), _many, _labels), min_size=4, max_size=10)
+
+range_schedules = st.tuples(
+    st.tuples(_beginnings, st.lists(_range_steps, min_size=8, max_size=60)).map(
+        lambda both: [*both[0], ("slow lists", 0.05), ("sleep", 0.3), *both[1]]
+    ),
+    st.just(3),
+    st.booleans(),
+)
+"""One part whose ranges change while its objects are written, and lists are slow."""
+
+
 def run(schedule: tuple[list[Step], int, bool]) -> None:
     """Play a schedule on virtual time; raises AssertionError with the problem."""
     steps, first, streams = schedule
@@ -278,10 +312,11 @@ async def _play(steps: list[Step], scope: Scope, *, streams: bool) -> None:
     switches: list[asyncio.Task[None]] = []
     async with informer:
         for step in steps:
-            await _take(step, world, informer, switches)
+            await _take(step, world, informer, handler, switches)
         world.right_again()
         world.forbidden.clear()
         world.delays.clear()
+        world.slow_lists = 0.0
         await asyncio.sleep(QUIET)
         assert informer.has_synced
         assert all(task.done() for task in switches), "a switch did not end"
@@ -311,12 +346,21 @@ def _scope_of(informer: SharedInformer) -> Scope:
     return informer.scope
 
 
-async def _switch(scope: Scope, informer: SharedInformer, switches: list[asyncio.Task[None]]) -> None:
+async def _switch(
+    scope: Scope, informer: SharedInformer, handler: CheckedHandler, switches: list[asyncio.Task[None]]
+) -> None:
+    handler.switched_at = asyncio.get_running_loop().time()
     switches.append(asyncio.get_running_loop().create_task(informer.set_scope(scope)))
     await asyncio.sleep(0)
 
 
-async def _take(step: Step, world: ScopedWorld, informer: SharedInformer, switches: list[asyncio.Task[None]]) -> None:
+async def _take(
+    step: Step,
+    world: ScopedWorld,
+    informer: SharedInformer,
+    handler: CheckedHandler,
+    switches: list[asyncio.Task[None]],
+) -> None:
     match step:
         case "put", place, name, labels:
             world.put(place, name, labels)
@@ -326,9 +370,9 @@ async def _take(step: Step, world: ScopedWorld, informer: SharedInformer, switch
             world.remove(place, name)
             world.put(place, name, labels)
         case "scope", index:
-            await _switch(SCOPES[index].sharded(_scope_of(informer).shard), informer, switches)
+            await _switch(SCOPES[index].sharded(_scope_of(informer).shard), informer, handler, switches)
         case "shard", index:
-            await _switch(_scope_of(informer).sharded(SHARDS[index]), informer, switches)
+            await _switch(_scope_of(informer).sharded(SHARDS[index]), informer, handler, switches)
         case "relabel", place, labels:
             world.relabel(place, labels)
         case "forbid", place:
@@ -354,6 +398,8 @@ async def _take(step: Step, world: ScopedWorld, informer: SharedInformer, switch
             world.watch_errors.extend(errors)
             if "403" in errors:
                 world.ever_forbidden.update(["", *PLACES])
+        case "slow lists", seconds:
+            world.slow_lists = seconds
         case ("compact",):
             world.compact()
         case ("relist",):

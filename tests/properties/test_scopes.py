@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
 from tests import storages
-from tests.properties.scoped_world import run, schedules
+from tests.properties.scoped_world import range_schedules, run, schedules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +47,25 @@ def test_every_schedule_ends_with_the_union_in_the_cache_and_legal_histories(
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     @given(schedules)
+    def check(schedule: Any) -> None:
+        run(schedule)
+
+    check()
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("storage", ["plain", "compact"])
+def test_ranges_may_change_at_any_moment(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    storages.use(storage, monkeypatch)
+
+    @seed(1 if TOTAL <= 1000 else None)
+    @settings(
+        max_examples=TOTAL // 10,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(range_schedules)
     def check(schedule: Any) -> None:
         run(schedule)
 
