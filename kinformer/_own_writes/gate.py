@@ -59,11 +59,24 @@ class WriteGate(Generic[K]):
         """Return the number of keys with pending writes."""
         return len(self._writes)
 
-    def watch(self, source: object, keys_of: Callable[[KubeObject], Iterable[K]]) -> None:
-        """Let the writes of a source's objects hold back the keys that `keys_of` maps them to."""
+    def watch(self, source: object, keys_of: Callable[[KubeObject], Iterable[K]]) -> Callable[[], None]:
+        """Let the writes of a source's objects hold back the keys that `keys_of` maps them to.
+
+        Returns:
+            A function that ends this for later writes. Keys that are held back already are released as usual.
+        """
         pending = pending_writes_of(source)
-        if self._timeout and pending is not None:
-            self._unlisten.append(pending.listen(_MappedWrites(self, keys_of)))
+        if not self._timeout or pending is None:
+            return _nothing
+        unlisten = pending.listen(_MappedWrites(self, keys_of))
+        self._unlisten.append(unlisten)
+
+        def end() -> None:
+            unlisten()
+            if unlisten in self._unlisten:
+                self._unlisten.remove(unlisten)
+
+        return end
 
     def recording(self, key: K) -> AbstractContextManager[None]:
         """Let the writes of the body, by its task or by tasks that it starts, hold back a key."""
@@ -166,3 +179,7 @@ class _WritesOfKey(Generic[K]):
 
     def ended(self, write: PendingWrite) -> None:
         self._gate.ended(write)
+
+
+def _nothing() -> None:
+    """End nothing."""

@@ -13,22 +13,20 @@ work.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, overload
-
-import anyio
 
 from kinformer._own_writes.gate import DEFAULT_WAIT, WriteGate
 from kinformer._tasks import BackgroundTask
 from kinformer.controller._arguments import check_callable, check_figures, check_hook, check_reconcile, untyped
 from kinformer.controller._event_mapping import EventMapping, Filter, Keys, Source, TypedSource, own_key
 from kinformer.controller._ownership import OwnerKeys, Ownership
+from kinformer.controller._watches import Watches
 from kinformer.controller._workers import Reconcile, Workers
 from kinformer.controller.reconcile import Requeue, TerminalError
 from kinformer.controller.status import ControllerState, ControllerStatus, in_a_line
-from kinformer.errors import AlreadyStartedError, CacheSyncError
+from kinformer.errors import AlreadyStartedError, CacheSyncError, StoppedError
 from kinformer.operators.leader_election import LeaderElector
 from kinformer.resources import Resource
 from kinformer.workqueue import RateLimitingQueue
@@ -146,9 +144,8 @@ class Controller(Generic[K]):
         self._debounce = debounce
         self._elector = leader if isinstance(leader, LeaderElector) else None
         self._leadership = None if isinstance(leader, LeaderElector) else leader
-        self._mappings: list[EventMapping[K]] = []
+        self._watches: Watches[K] = Watches(f"controller {name}", self._gate)
         self._state = ControllerState.NEW
-        self._registrations = contextlib.AsyncExitStack()
         self._background = BackgroundTask(f"controller {name}")
         if metrics is not None:
             self._workers.outcomes.report_to(metrics.controller(name, self))
@@ -186,8 +183,12 @@ class Controller(Generic[K]):
     ) -> Any:
         """Have the events of an informer bring work. The handler is registered when the controller starts.
 
+        A controller that runs takes further informers, too: the handler is registered at once, and the objects in the
+        cache bring work, with a low priority. Reconciles go on meanwhile, so await `informer.synced()` before the call
+        if they read that cache. See `unwatch` for the opposite.
+
         Args:
-            informer: what to listen to; the controller waits for its cache before it calls reconcile.
+            informer: what to listen to; the controller waits for its cache before it calls reconcile the first time.
             map: from an object to what must be reconciled because of it: one key, or a list, set or iterator of keys,
                 or `None` for nothing. Of an update both the new and the old object are mapped. The object's own key
                 when left out. If it raises, the informer logs and counts that as a handler's failure.
@@ -200,11 +201,13 @@ class Controller(Generic[K]):
             The controller itself, so that calls can be chained.
 
         Raises:
-            AlreadyStartedError: the controller runs, or has run.
+            StoppedError: the controller, or the informer, has stopped.
+            ValueError: the informer is sharded in a way that does not fit the others.
         """
-        self._check_not_started("watch another informer")
+        self._refuse_if_stopped("watches no other informer")
         source = untyped(self.name, informer, call="watches()")
         check_callable(self.name, "map", map)
+        check_callable(self.name, "filter", filter)
         if map is None:
             self._ownership.add_primary(source)
         else:
@@ -222,6 +225,8 @@ class Controller(Generic[K]):
     ) -> Controller[ObjectKey]:
         """Have the events of an informer bring work for the objects that control (own) its objects.
 
+        Also while the controller runs, as `watches` does.
+
         The owner is found in `metadata.ownerReferences`: the one reference with `controller: true`, if its kind and
         API group are those of `owner`; other objects bring no work.
 
@@ -235,10 +240,11 @@ class Controller(Generic[K]):
             The controller itself, so that calls can be chained.
 
         Raises:
-            AlreadyStartedError: the controller runs, or has run.
-            ValueError: the owners live in namespaces and the owned do not, which Kubernetes does not allow.
+            StoppedError: the controller, or the informer, has stopped.
+            ValueError: the owners live in namespaces and the owned do not, which Kubernetes does not allow; or the
+                informer is sharded in a way that does not fit the others.
         """
-        self._check_not_started("watch another informer")
+        self._refuse_if_stopped("watches no other informer")
         source = untyped(self.name, informer, call="owns()")
         owner_source: Source | None = None
         if isinstance(owner, Resource):
@@ -253,6 +259,7 @@ class Controller(Generic[K]):
                 f"{owners.qualified}, which live in namespaces; use watches(..., map=...)"
             )
             raise ValueError(msg)
+        check_callable(self.name, "filter", filter)
         self._ownership.add_other(source, owners, owner_source)
         self._listen(source, OwnerKeys(owners, self._ownership), filter, priority)
         return self
@@ -260,10 +267,35 @@ class Controller(Generic[K]):
     def _listen(
         self, source: Source, keys_of: Callable[[KubeObject], Any], admit: Filter | None, priority: int | None
     ) -> None:
-        check_callable(self.name, "filter", admit)
         on_deleted = self._ownership.deleted if keys_of is own_key else None
         mapping = EventMapping(source, keys_of, admit, self.queue, self._debounce, priority, on_deleted)
-        self._mappings.append(mapping)
+        try:
+            self._watches.add(mapping)
+        except BaseException:
+            if source not in self._watches.sources:
+                self._ownership.remove(source)
+            raise
+
+    async def unwatch(self, informer: Source | TypedSource) -> None:
+        """End all that `watches` and `owns` arranged for an informer, also while the controller runs.
+
+        The events that wait for the controller are mapped first, and no later one is. Keys that are queued already stay
+        in the queue, are delayed as before, and are reconciled: none is lost. The controller holds no reference to the
+        informer afterwards, so the end of a `factory.use` frees its cache. Not from inside a filter or map.
+
+        If cancelled, no later event is mapped, but some that waited may not have been.
+
+        Raises:
+            ValueError: the controller does not watch this informer.
+        """
+        source = untyped(self.name, informer, call="unwatch()")
+        if source not in self._watches.sources:
+            msg = f"controller {self.name!r} does not watch this informer of {source.resource.qualified}"
+            raise ValueError(msg)
+        try:
+            await self._watches.remove(source)
+        finally:
+            self._ownership.remove(source)
 
     def before_reconcile(self, hook: Hook[K]) -> Self:
         """Have a function asked before each reconcile of a key whether something must happen first.
@@ -378,18 +410,14 @@ class Controller(Generic[K]):
             StoppedError: an informer has been stopped.
         """
         self._check_not_started("start again")
-        if not (self._mappings or self._watches_nothing_on_purpose or len(self.queue) or self.queue.delayed):
+        if not (self._watches or self._watches_nothing_on_purpose or len(self.queue) or self.queue.delayed):
             message = (
                 "controller %s watches nothing: only controller.queue.add(key) brings work; see watches() and owns()"
             )
             _log.warning(message, self.name)
         self._state = ControllerState.WAITING_FOR_CACHES
         try:
-            handler = f"controller {self.name}"
-            for mapping in self._mappings:
-                registration = mapping.source.add_event_handler(on_event=mapping.on_event, name=handler)
-                self._registrations.push_async_callback(registration.remove)
-                self._gate.watch(mapping.source, mapping.keys_of)
+            self._watches.begin()
             await self._wait_for_caches()
             if self._elector is not None:
                 self._state = ControllerState.STANDING_BY
@@ -449,6 +477,11 @@ class Controller(Generic[K]):
             message = "controller %s has failed: its workers have ended, and nothing is reconciled any more"
             _log.critical(message, self.name, exc_info=failure)
 
+    def _refuse_if_stopped(self, refusal: str) -> None:
+        if self._state in {ControllerState.STOPPING, ControllerState.STOPPED, ControllerState.FAILED}:
+            msg = f"controller {self.name!r} has stopped, and {refusal}; make a new one"
+            raise StoppedError(msg)
+
     def _check_not_started(self, doing: str) -> None:
         if self._state is not ControllerState.NEW:
             msg = f"controller {self.name!r} has been started, and cannot {doing}; make a new one"
@@ -462,11 +495,11 @@ class Controller(Generic[K]):
                 return error
             return None
 
-        sources = {id(mapping.source): mapping.source for mapping in self._mappings}
+        sources = self._watches.sources
         name = f"kinformer controller {self.name} waits for caches"
         try:
             async with asyncio.TaskGroup() as group:
-                waits = [group.create_task(wait_for(source), name=name) for source in sources.values()]
+                waits = [group.create_task(wait_for(source), name=name) for source in sources]
         except ExceptionGroup as group_error:
             # One that will never be filled (its informer was stopped) ends the waiting for the others.
             raise group_error.exceptions[0] from None
@@ -506,6 +539,4 @@ class Controller(Generic[K]):
         await self._stop_listening()
 
     async def _stop_listening(self) -> None:
-        # Not stopped by a scope of anyio that was cancelled around the body: it would stop every wait in here.
-        with anyio.CancelScope(shield=True):
-            await self._registrations.aclose()
+        await self._watches.close()

@@ -31,7 +31,10 @@ class Registration(Protocol):
     """The registration of a handler with an informer."""
 
     async def remove(self) -> None:
-        """Remove the handler; it is not called again."""
+        """Remove the handler; it is not called again.
+
+        With a keyword argument `drain`, `Controller.unwatch` passes true: deliver the events that wait now first.
+        """
         ...
 
 

@@ -19,7 +19,7 @@ from kinformer.objects import KubeObject, ObjectKey
 from kinformer.operators.owners import owners_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from kinformer.controller._event_mapping import Source
     from kinformer.resources import Resource
@@ -76,8 +76,8 @@ class Ownership(Generic[K]):
         self.not_ours = 0
         self._name = name
         self._primaries: list[Source] = []
-        # Informers that bring keys of the primaries, and the resource of the owners where they are owned.
-        self._others: list[tuple[Source, Resource | None]] = []
+        # Informers that bring keys of the primaries; the resource and the informer of the owners where they are owned.
+        self._others: list[tuple[Source, Resource | None, Source | None]] = []
         self._shard: Shard | None = None
         # Keys that are not in the cache and are ours all the same, until a reconcile has ended well.
         self._ours: set[ObjectKey] = set()
@@ -92,7 +92,7 @@ class Ownership(Generic[K]):
             ValueError: the informers of the controller are sharded in ways that do not fit.
         """
         self._primaries.append(source)
-        self._check()
+        self._check_or_undo(self._primaries.pop)
 
     def add_other(self, source: Source, owners: Resource | None, owner: Source | None = None) -> None:
         """Register an informer whose objects are mapped to keys.
@@ -105,10 +105,22 @@ class Ownership(Generic[K]):
         Raises:
             ValueError: as for `add_primary`.
         """
-        self._others.append((source, owners))
+        primaries = [*self._primaries]
+        self._others.append((source, owners, owner))
         if owner is not None and owner not in self._primaries:
             self._primaries.append(owner)
-        self._check()
+
+        def undo() -> None:
+            self._others.pop()
+            self._primaries = primaries
+
+        self._check_or_undo(undo)
+
+    def remove(self, source: Source) -> None:
+        """Forget an informer. The shard of the keys stays as it is."""
+        self._others = [other for other in self._others if other[0] is not source]
+        if not any(owner is source for _, _, owner in self._others):
+            self._primaries = [one for one in self._primaries if one is not source]
 
     @property
     def shard(self) -> Shard | None:
@@ -170,6 +182,13 @@ class Ownership(Generic[K]):
                 return
         (self._ours if gone and key in self._claimed else self._refused).add(key)
 
+    def _check_or_undo(self, undo: Callable[[], object]) -> None:
+        try:
+            self._check()
+        except ValueError:
+            undo()
+            raise
+
     def _check(self) -> None:
         shards = {shard_of(source) for source in self._primaries}
         if len(shards) > 1:
@@ -180,7 +199,7 @@ class Ownership(Generic[K]):
             return
         (self._shard,) = shards
         primary = self._primaries[0].resource
-        for source, owners in self._others:
+        for source, owners, _ in self._others:
             shard = shard_of(source)
             if shard is None:
                 continue

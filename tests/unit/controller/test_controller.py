@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import math
+import weakref
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from kinformer.informer import SharedInformer
 from kinformer.listwatch import Delta, DeltaType, ListPage, WatchBatch
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import DEPLOYMENTS, NAMESPACES, NODES, PODS, REPLICASETS
-from kinformer.workqueue import LOW_PRIORITY, RateLimitingQueue
+from kinformer.workqueue import LOW_PRIORITY, Debounce, RateLimitingQueue
 from kinformer.workqueue.rate_limiters import ItemExponential
 
 if TYPE_CHECKING:
@@ -1106,16 +1108,93 @@ async def test_informers_may_be_stopped_first() -> None:
 
 
 @pytest.mark.looptime
-async def test_a_controller_runs_once_and_is_not_changed_once_it_runs() -> None:
-    bell = Bell()
+async def test_a_controller_runs_once() -> None:
     controller = by_hand(Recorder())
     async with controller:
-        with pytest.raises(AlreadyStartedError, match="controller 'test' has been started, and cannot watch another"):
-            controller.watches(bell, map=lambda obj: obj.name)
         with pytest.raises(AlreadyStartedError, match="cannot start again; make a new one"):
             await controller.run()
     with pytest.raises(AlreadyStartedError):
         await controller.run()
+    with pytest.raises(StoppedError, match="controller 'test' has stopped, and watches no other informer"):
+        controller.watches(Bell(), map=lambda obj: obj.name)
+
+
+@pytest.mark.looptime
+async def test_a_running_controller_watches_further_informers_and_ends_that() -> None:
+    first, second = Memory(PODS, "a"), Memory(DEPLOYMENTS, "b", "c")
+    reconcile = Recorder()
+    async with (
+        SharedInformer(first) as pods,
+        SharedInformer(second) as deployments,
+        Controller("test", reconcile).watches(pods) as controller,
+    ):
+        await asyncio.sleep(1)
+        assert reconcile.keys == [ObjectKey("default", "a")]
+        controller.watches(deployments)
+        controller.watches(deployments, map=lambda obj: ObjectKey("", "all"))
+        await asyncio.sleep(1)
+        assert {key.name for key in reconcile.keys} == {"a", "b", "c", "all"}
+        reconcile.calls.clear()
+        await controller.unwatch(deployments)
+        assert not deployments.handlers
+        second.put("d")
+        first.put("e")
+        await asyncio.sleep(1)
+        assert reconcile.keys == [ObjectKey("default", "e")]
+        with pytest.raises(ValueError, match=r"controller 'test' does not watch this informer of deployments.apps"):
+            await controller.unwatch(deployments)
+        controller.watches(deployments)
+        await asyncio.sleep(1)
+        assert {key.name for key in reconcile.keys} == {"e", "b", "c", "d"}
+
+
+@pytest.mark.looptime
+async def test_events_that_wait_when_an_informer_is_unwatched_are_mapped_first_and_queued_keys_stay() -> None:
+    source = Memory(PODS)
+    ready = asyncio.Event()
+    reconcile = Recorder(lambda key: ready.wait())
+    async with (
+        SharedInformer(source) as pods,
+        Controller("test", reconcile, workers=1, debounce=Debounce(5.0, 10.0)).watches(pods) as controller,
+    ):
+        for name in "abc":
+            source.put(name)
+        while not pods.lister.list():
+            await asyncio.sleep(0)
+        await controller.unwatch(pods)
+        ready.set()
+        await asyncio.sleep(60)
+        assert {key.name for key in reconcile.keys} == set("abc")
+
+
+@pytest.mark.looptime
+async def test_a_controller_keeps_nothing_of_an_informer_that_it_unwatched() -> None:
+    controller: Controller[ObjectKey] = Controller("test", Recorder(), queue=RateLimitingQueue[ObjectKey]())
+    async with controller:
+        informer = SharedInformer(Memory(PODS, "a"))
+        async with informer:
+            controller.watches(informer)
+            await asyncio.sleep(1)
+            await controller.unwatch(informer)
+        freed = weakref.ref(informer)
+        del informer
+        gc.collect()
+        assert freed() is None
+
+
+@pytest.mark.looptime
+async def test_a_watch_that_is_refused_changes_nothing() -> None:
+    bell = Bell()
+    bell.filled.set()
+    stopped = SharedInformer(Memory(PODS))
+    async with stopped:
+        pass
+    async with Controller("test", Recorder()).watches(bell) as controller:
+        with pytest.raises(StoppedError):
+            controller.watches(stopped)
+        with pytest.raises(ValueError, match="does not watch"):
+            await controller.unwatch(stopped)
+        assert len(bell.handlers) == 1
 
 
 @pytest.mark.looptime
