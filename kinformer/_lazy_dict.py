@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from kinformer._pydantic import PydanticSerializer
+
 if TYPE_CHECKING:
     from collections.abc import ItemsView, Iterator, ValuesView
 
@@ -26,10 +28,14 @@ class LazyDict(dict[str, Any]):
 
     In Python code it behaves as the plain dict of the same fields: comparison both ways, `|`, `**`, `match`, `copy`,
     `deepcopy`, `json.dumps`, `pickle` (which makes a plain dict of it). The values are plain dicts, lists, strings and
-    numbers. A C extension that reads the table of the dict itself finds `msgspec.Raw` there; `whole()` is for those.
+    numbers. pydantic and FastAPI write it as that dict, too. Another C extension that reads the table of the dict itself
+    finds `msgspec.Raw` there (orjson, `msgspec.convert`, a pydantic model made without validation); give it `whole()`.
+    So does `yaml.safe_dump`, which refuses every subclass of dict.
     """
 
     __slots__ = ()
+
+    __pydantic_serializer__ = PydanticSerializer(lambda lazy: lazy.whole())
 
     def whole(self) -> dict[str, Any]:
         """A plain dict of all fields, decoded. The values are those of this dict, not copies."""

@@ -20,6 +20,7 @@ import msgspec
 from kinformer._heads import ABSENT, Metadata, OwnerReference, Places, decode_head, find_places
 from kinformer._lazy_dict import LazyDict, decode_lazily
 from kinformer._paths import steps_of
+from kinformer._pydantic import PydanticSerializer, instance_schema
 from kinformer.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -417,6 +418,13 @@ class KubeObject(_Base, eq=False, gc=False):
     if not TYPE_CHECKING:
         # What a Mapping has beside the above.
         get, keys, values, items = Mapping.get, Mapping.keys, Mapping.values, Mapping.items
+
+        # pydantic and FastAPI write an object as its manifest, also where an answer is declared to be a KubeObject.
+        __pydantic_serializer__ = PydanticSerializer(lambda obj: obj.to_dict())
+
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+            return instance_schema(cls, lambda obj: obj.to_dict())
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, KubeObject):
