@@ -28,9 +28,9 @@ class LazyDict(dict[str, Any]):
 
     In Python code it behaves as the plain dict of the same fields: comparison both ways, `|`, `**`, `match`, `copy`,
     `deepcopy`, `json.dumps`, `pickle` (which makes a plain dict of it). The values are plain dicts, lists, strings and
-    numbers. pydantic and FastAPI write it as that dict, too. Another C extension that reads the table of the dict itself
-    finds `msgspec.Raw` there (orjson, `msgspec.convert`, a pydantic model made without validation); give it `whole()`.
-    So does `yaml.safe_dump`, which refuses every subclass of dict.
+    numbers. pydantic and FastAPI write it as that dict, too. Another C extension that reads the table of the dict finds
+    `msgspec.Raw` there (orjson, `msgspec.convert`, a pydantic model made without validation), and `yaml.safe_dump`
+    refuses every subclass of dict; give them `whole()`.
     """
 
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""How pydantic writes a class of ours: as the plain dict of its fields.
+"""The form in which pydantic writes a class of ours: the plain dict of its fields.
 
 pydantic's core reads the table of a subclass of dict itself, and so undecoded values; of another mapping it knows
 nothing. But for a value of no declared type it first asks the class for `__pydantic_serializer__`.

@@ -12,6 +12,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
+from kinformer._own_loop import refuse_other_loop
 from kinformer._survivable import is_survivable
 
 if TYPE_CHECKING:
@@ -84,11 +85,24 @@ class BackgroundTask:
         if self._task is not None:
             self._task.cancel()
 
+    def refuse_other_loop(self) -> None:
+        """Refuse a call from another loop than the one in which the coroutine runs.
+
+        Raises:
+            WrongLoopError: it runs in another loop.
+        """
+        if self._task is not None and not self._task.done():
+            refuse_other_loop(self._task.get_loop(), f"{self._name} was started")
+
     async def join(self) -> None:
         """Wait until the coroutine has ended, for any reason. Its exception is not raised.
 
         If the caller is cancelled, the coroutine continues.
+
+        Raises:
+            WrongLoopError: the coroutine runs in another loop.
         """
+        self.refuse_other_loop()
         if self._task is not None and not self.is_current:
             await asyncio.wait([self._task])
 
@@ -102,7 +116,9 @@ class BackgroundTask:
 
         Raises:
             BaseException: the exception of the coroutine, if it failed.
+            WrongLoopError: the coroutine runs in another loop; it goes on.
         """
+        self.refuse_other_loop()
         self.cancel()
         if self._task is None or self.is_current:
             return

@@ -144,7 +144,7 @@ class AlreadyStartedError(LifecycleError):
 
 
 class WrongLoopError(LifecycleError):
-    """A call came from another event loop than the one that the informer runs in."""
+    """A call came from another event loop than the one that the object was started in; it would wait for ever."""
 
 
 class NotStartedError(LifecycleError):

@@ -17,6 +17,7 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from kinformer._own_loop import OwnLoop
 from kinformer.errors import StoppedError
 from kinformer.listwatch import Delta, DeltaType
 
@@ -93,6 +94,7 @@ class DeltaFIFO:
         "_left",
         "_marks",
         "_next_key",
+        "_own_loop",
         "_populated",
         "_taken",
         "_taking",
@@ -115,6 +117,7 @@ class DeltaFIFO:
         self._initial_left = 0
         self._closed = False
         self._wakeup = asyncio.Event()
+        self._own_loop = OwnLoop("this DeltaFIFO was first waited for")
 
     def __len__(self) -> int:
         return self._left + len(self._items)
@@ -324,7 +327,11 @@ class DeltaFIFO:
         """Wait until there is a key to pop, a `replace` or a mark was queued, or the queue was closed.
 
         Cancelling it changes nothing. Meant for one consumer, which then pops until the queue is empty.
+
+        Raises:
+            WrongLoopError: the first wait was in another event loop.
         """
+        self._own_loop.take_once()
         await self._wakeup.wait()
         if not self._closed:
             self._wakeup.clear()
@@ -336,6 +343,7 @@ class DeltaFIFO:
 
         Raises:
             StoppedError: the queue is closed and empty.
+            WrongLoopError: as `wait`, if the queue is empty.
         """
         while True:
             popped = self.pop_nowait()

@@ -158,6 +158,7 @@ class Discovery:
 
     async def _ask_again(self, unless_after: float) -> Sequence[Resource]:
         """Return the resources of the server; ask the server unless the cached ones are newer than that time."""
+        self._transport.refuse_other_loop()
         async with self._asking:
             if self._known is None or self._asked_at < unless_after:
                 asked = asyncio.get_running_loop().time()

@@ -13,7 +13,7 @@ from kinformer.client._decoding.watches import Decoder, WatchDecoder, WatchStrea
 from kinformer.client._http.errors import too_large
 from kinformer.client._http.limits import LIST_OBJECT_LIMIT
 from kinformer.client._shard_filter import ShardFilter
-from kinformer.errors import ProtocolError
+from kinformer.errors import NotStartedError, ProtocolError, StoppedError
 from kinformer.labels import FieldSelector, LabelSelector
 from kinformer.objects import KubeObject
 
@@ -120,6 +120,15 @@ class HttpListerWatcher:
             for field, operator, value in self._fields.requirements
         }
         return False if False in answers else None if None in answers else True
+
+    def refuse_other_loop(self) -> None:
+        """Refuse a call from another event loop than that in which the client was entered, if it was.
+
+        Raises:
+            WrongLoopError: the client was entered in another event loop.
+        """
+        with contextlib.suppress(NotStartedError, StoppedError):
+            self._transport().refuse_other_loop()
 
     @property
     def sharding(self) -> Sharding:

@@ -442,6 +442,7 @@ class Controller(Generic[K]):
         Raises:
             LeadershipLostError: leadership was lost, and the elector has cancelled the body because of that.
         """
+        self._background.refuse_other_loop()
         try:
             await self._stop()
         except BaseException as failure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from kinformer._own_loop import BoundToLoop
 from kinformer.cache._compact.indexer import CompactIndexer
 from kinformer.cache._informer_indexer import InformerIndexer
 from kinformer.cache.delta_fifo import DeltaFIFO
@@ -187,7 +188,10 @@ class InformerCore:
 
         Raises:
             AlreadyStartedError: the informer was started before.
+            WrongLoopError: the source was opened in another event loop.
         """
+        if isinstance(self.source, BoundToLoop):
+            self.source.refuse_other_loop()
         self.life_cycle.start(self.written.begin if self._sees_own_writes else _nothing)
 
     def status(self) -> InformerStatus:
@@ -229,6 +233,7 @@ class InformerCore:
             forget=self._forget,
             failed=self.failures.of_handler,
             ending=lambda: self.life_cycle.ending,
+            refuse_other_loop=self.life_cycle.refuse_other_loop,
         )
         registration = self._registrations[task] = HandlerRegistration(task)
         self.dispatcher.register(task)
@@ -247,7 +252,7 @@ class InformerCore:
         self.life_cycle.refuse_if_stopped("there are no events to iterate over")
         feed = EventFeed(mailbox)
         self.dispatcher.attach(feed, initial=initial)
-        return EventStream(feed, self.dispatcher.detach)
+        return EventStream(feed, self.dispatcher.detach, self.life_cycle.refuse_other_loop)
 
     def report(self, error: ObjectError) -> None:
         """Report an object that cannot be used; everything else goes on."""

@@ -88,6 +88,7 @@ class HandlerTask:
         forget: called with this task when the handler is removed.
         failed: called with the name and the exception when the handler raises.
         ending: returns true once the informer ends.
+        refuse_other_loop: raises if the caller runs in another event loop than the informer.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class HandlerTask:
         forget: Callable[[HandlerTask], None],
         failed: Callable[[str, BaseException], None],
         ending: Callable[[], bool] = lambda: False,
+        refuse_other_loop: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.resync = resync
@@ -121,6 +123,7 @@ class HandlerTask:
         self._forget = forget
         self._failed = failed
         self._ending = ending
+        self._refuse_other_loop = refuse_other_loop
         self._wakeup = asyncio.Event()
         self._has_synced = False
         self._settled = asyncio.Event()
@@ -159,7 +162,9 @@ class HandlerTask:
 
         Raises:
             StoppedError: the handler was removed, or the informer stopped, before that.
+            WrongLoopError: the informer runs in another event loop.
         """
+        self._refuse_other_loop()
         await self._settled.wait()
         if not self._has_synced:
             msg = f"handler {self.name} was removed before it had seen the initial list"
@@ -170,7 +175,11 @@ class HandlerTask:
 
         Args:
             drain: first deliver the events that wait now, but none that arrive later.
+
+        Raises:
+            WrongLoopError: the informer runs in another event loop.
         """
+        self._refuse_other_loop()
         self._forget(self)
         self._closing = True
         for companion in self._companions:

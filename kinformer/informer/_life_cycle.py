@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from kinformer._own_loop import OwnLoop
 from kinformer._tasks import BackgroundTask
-from kinformer.errors import AlreadyStartedError, NotStartedError, StoppedError, UnexpectedError, WrongLoopError
+from kinformer.errors import AlreadyStartedError, NotStartedError, StoppedError, UnexpectedError
 from kinformer.status import InformerState
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class LifeCycle:
         self._failures = failures
         self._parts = parts
         self._on_end = on_end
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._own_loop = OwnLoop(f"informer {name} was started")
         self._background = BackgroundTask(f"kinformer informer {name}")
 
     @property
@@ -77,8 +78,7 @@ class LifeCycle:
         if self._record.state is not InformerState.NEW:
             msg = f"informer {self._name} has been started already; an informer runs once, make a new one"
             raise AlreadyStartedError(msg)
-        self._loop = asyncio.get_running_loop()
-        self.clock = self._loop.time
+        self.clock = self._own_loop.take().time
         self._record.enter(InformerState.LISTING, self.clock())
         begin()
         self._background.start(self._run(), on_end=self._end)
@@ -128,19 +128,8 @@ class LifeCycle:
         Raises:
             WrongLoopError: the informer runs in another event loop.
         """
-        if self._loop is None or self.stopped:
-            return
-        try:
-            running = asyncio.get_running_loop()
-        except RuntimeError:
-            return  # a plain function in a thread without a loop: it cannot wait
-        if running is not self._loop:
-            closed = ", which is closed," if self._loop.is_closed() else ""
-            msg = (
-                f"informer {self._name} was started in another event loop{closed} and can only be used there: start it "
-                "in the loop that uses it (in pytest, give the fixture and the test the same loop_scope)"
-            )
-            raise WrongLoopError(msg)
+        if not self.stopped:
+            self._own_loop.check()
 
     def refuse_if_stopped(self, consequence: str) -> None:
         """Raise an error if the informer has ended.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from kinformer._own_loop import BoundToLoop
 from kinformer._own_writes.feed import AnnouncesWrites
 from kinformer.scope import ScopePart
 
@@ -86,6 +87,15 @@ class ScopedSource:
     def shard(self) -> ShardLike | None:
         """The share of the objects that is covered; `None` if all are."""
         return self.scope.shard
+
+    def refuse_other_loop(self) -> None:
+        """Refuse a call from another event loop than that of the client.
+
+        Raises:
+            WrongLoopError: the client was entered in another event loop.
+        """
+        if isinstance(self._whole, BoundToLoop):
+            self._whole.refuse_other_loop()
 
     def part(self, part: ScopePart, shard: ShardLike | None) -> ListerWatcher:
         """Return a new source of a part and a share of the objects."""

@@ -33,9 +33,12 @@ class EventStream(Generic[E]):
     enough to leave an `async for` early; `aclose()` and `async with` are the explicit ways. Use it in one task only.
     """
 
-    def __init__(self, feed: EventFeed, forget: Callable[[EventFeed], None]) -> None:
+    def __init__(
+        self, feed: EventFeed, forget: Callable[[EventFeed], None], refuse_other_loop: Callable[[], None]
+    ) -> None:
         self._feed = feed
         self._forget = forget
+        self._refuse_other_loop = refuse_other_loop
         self._time_slice: TimeSlice | None = None
         self._last: Event | None = None
 
@@ -55,6 +58,9 @@ class EventStream(Generic[E]):
         """Wait for the next event and return it. If cancelled, no event is lost.
 
         While events wait, other tasks of the loop get their turn every millisecond or two.
+
+        Raises:
+            WrongLoopError: no event waits, and the informer runs in another event loop.
         """
         feed = self._feed
         if self._last is not None:
@@ -73,6 +79,7 @@ class EventStream(Generic[E]):
             if item is None:
                 if feed.closed:
                     raise StopAsyncIteration
+                self._refuse_other_loop()
                 feed.wakeup.clear()
                 await feed.wakeup.wait()
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, Unpack, cast, overload
 
+from kinformer._own_loop import OwnLoop
 from kinformer.cache.storage import checked_storage
 from kinformer.custom_resources.definition import resource_of
 from kinformer.errors import (
@@ -231,6 +232,7 @@ class SharedInformerFactory(ApiGroups):
         # An informer that ends is held by its own task until then, and by nothing here.
         self._ending: weakref.WeakSet[SharedInformer] = weakref.WeakSet()
         self._started = False
+        self._own_loop = OwnLoop("this factory was started")
         self._stopped = False
 
     def __repr__(self) -> str:
@@ -506,6 +508,7 @@ class SharedInformerFactory(ApiGroups):
         Raises:
             AlreadyStartedError: the factory was started before.
             StoppedError: the factory was stopped before.
+            WrongLoopError: the client was entered in another event loop.
         """
         if self._stopped:
             msg = "the factory has stopped and cannot be started again; make a new one"
@@ -513,7 +516,7 @@ class SharedInformerFactory(ApiGroups):
         if self._started:
             msg = "the factory has been started already; informers asked for from now on start by themselves"
             raise AlreadyStartedError(msg)
-        asyncio.get_running_loop()
+        self._own_loop.take()
         self._started = True
         try:
             for informer in self._informers.values():
@@ -534,7 +537,10 @@ class SharedInformerFactory(ApiGroups):
 
         Raises:
             ExceptionGroup: informers had failed by defects of their own.
+            WrongLoopError: the factory was started in another event loop.
         """
+        if not self._stopped:
+            self._own_loop.check()
         self._stopped = True
         self._uses.close()
         informers = [*self._informers.values(), *self._others, *self._ending]
@@ -569,10 +575,12 @@ class SharedInformerFactory(ApiGroups):
             CacheSyncError: not in time, or refused; names each cache that has not synced, and its last error.
             StoppedError: an informer ended before that.
             LifecycleError: the factory has not been started, so nothing would ever come.
+            WrongLoopError: the factory was started in another event loop.
         """
         if not self._started:
             msg = "the factory has not been started: nothing would ever sync; use `async with factory:` or start()"
             raise LifecycleError(msg)
+        self._own_loop.check()
         informers = [*self._informers.items()]
         try:
             async with asyncio.timeout(timeout), asyncio.TaskGroup() as group:

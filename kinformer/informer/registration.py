@@ -92,6 +92,7 @@ class HandlerRegistration:
 
         Raises:
             StoppedError: the handler was removed, or the informer stopped, before that.
+            WrongLoopError: the informer runs in another event loop.
         """
         await self._task.synced()
 
@@ -105,5 +106,8 @@ class HandlerRegistration:
 
         Args:
             drain: first deliver the events that wait now, but none that arrive later. Not from inside the handler.
+
+        Raises:
+            WrongLoopError: the informer runs in another event loop.
         """
         await self._task.remove(drain=drain)

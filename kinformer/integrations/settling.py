@@ -14,10 +14,11 @@ Code of your own is not waited for: a task, the consumer of `informer.events()`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from kinformer.controller import Controller
-from kinformer.errors import WaitTimeoutError
+from kinformer.errors import CacheSyncError, StoppedError, WaitTimeoutError
 from kinformer.informer import SharedInformer
 from kinformer.informer.factory import SharedInformerFactory
 from kinformer.objects import version_number
@@ -78,6 +79,7 @@ class Settled:
         Raises:
             WaitTimeoutError: not in time; names everything that has not settled.
             TypeError: something was given that cannot settle.
+            WrongLoopError: a factory or informer runs in another event loop.
         """
         parts = (*self._parts, *also)
         for part in parts:
@@ -86,6 +88,7 @@ class Settled:
                 raise TypeError(msg)
             if isinstance(part, SharedInformerFactory) and not (part.started or part.stopped):
                 part.start()
+        await _check_loops(parts)
         turns = 0
         try:
             async with asyncio.timeout(timeout):
@@ -122,6 +125,16 @@ class Settled:
                     queues.setdefault(id(queue), (handler.name, queue))
         for name, queue in queues.values():
             yield from _left_in_queue(name, queue, within)
+
+
+async def _check_loops(parts: Iterable[Part]) -> None:
+    """Raise `WrongLoopError` for an informer of another event loop: nothing moves there while this one runs."""
+    for part in parts:
+        informers = part.informers.values() if isinstance(part, SharedInformerFactory) else [part]
+        for informer in informers:
+            if isinstance(informer, SharedInformer):
+                with contextlib.suppress(CacheSyncError, StoppedError):
+                    await informer.synced(timeout=0)
 
 
 def _left_of_informer(informer: SharedInformer, target: int) -> Iterator[str]:

@@ -238,6 +238,7 @@ class Manager:
         Raises:
             Exception: the error of the part that failed; its notes name the part.
         """
+        self._background.refuse_other_loop()
         self._stopping = True
         self.stop()
         try:

@@ -175,6 +175,7 @@ class EventRecorder:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._writer.refuse_other_loop()
         self._closed = True
         try:
             with anyio.CancelScope(shield=True), anyio.move_on_after(self._drain):

@@ -220,10 +220,12 @@ class LeaderElector:
 
         Raises:
             LeadershipLostError: it was lost, and the body was cancelled because of that.
+            WrongLoopError: it was entered in another event loop.
         """
         term, renewal = self._term, self._renewal
         assert term is not None
         assert renewal is not None
+        renewal.refuse_other_loop()
         kept = term.is_valid
         term.finish()
         self._election.step_down()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from kinformer._own_loop import OwnLoop
 from kinformer.errors import LeadershipLostError
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Term:
         self.lease = lease
         self.error: LeadershipLostError | None = None
         self.over = asyncio.Event()
+        self.own_loop = OwnLoop(f"the term of {lease} began")
+        self.own_loop.take()
         self._now = now
         self._on_loss: Callable[[], None] | None = None
 
@@ -108,5 +111,10 @@ class Leadership:
             )
 
     async def lost(self) -> None:
-        """Wait until the term is over: lost, or given back when the `async with` was left."""
+        """Wait until the term is over: lost, or given back when the `async with` was left.
+
+        Raises:
+            WrongLoopError: the elector runs in another event loop.
+        """
+        self._term.own_loop.check()
         await self._term.over.wait()

@@ -21,6 +21,7 @@ from kinformer.errors import (
     StreamBrokenError,
     TransportTimeoutError,
     UnexpectedError,
+    WrongLoopError,
 )
 from kinformer.metrics import NO_METRICS
 from kinformer.objects import version_number
@@ -410,8 +411,10 @@ class Reflector:
 
     def _as_failure(self, error: BaseException, doing: str) -> KinformerError:
         """Return an error of the server or the source as a failure, or raise it if it must end this task."""
-        if isinstance(error, KinformerError):
+        if isinstance(error, KinformerError) and not isinstance(error, WrongLoopError):
             return error
+        if isinstance(error, WrongLoopError):
+            raise error  # a source that was opened in another loop never lists: the informer fails at once
         if not is_survivable(error):
             raise error
         _log.error("%s: unexpected %s in a %s", self._name, type(error).__name__, doing, exc_info=error)

@@ -31,6 +31,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from kinformer._own_loop import OwnLoop
 from kinformer._survivable import is_survivable
 from kinformer.errors import StoppedError
 from kinformer.workqueue._delays import Delays
@@ -89,6 +90,7 @@ class WorkQueue(Generic[K]):
         self._getters: deque[asyncio.Future[None]] = deque()
         self._shutting_down = False
         self._drained = asyncio.Event()
+        self._own_loop = OwnLoop(f"work queue {name}".rstrip() + " was first waited for")
 
     def __len__(self) -> int:
         return len(self._order)
@@ -212,6 +214,7 @@ class WorkQueue(Generic[K]):
 
         Raises:
             StoppedError: the queue was shut down and nothing is left in it; the worker should end.
+            WrongLoopError: the first wait for a key was in another event loop.
         """
         while True:
             try:
@@ -222,6 +225,7 @@ class WorkQueue(Generic[K]):
 
     async def _next_turn(self) -> None:
         """Wait until a key was queued, or the queue was shut down."""
+        self._own_loop.take_once()
         getter = asyncio.get_running_loop().create_future()
         self._getters.append(getter)
         try:
@@ -311,7 +315,12 @@ class WorkQueue(Generic[K]):
             drain: wait until every queued key was taken and every taken one is done, those too that were added again
                 while they were processed. With no worker left that never happens: a later `shut_down()` without
                 `drain` ends the wait.
+
+        Raises:
+            WrongLoopError: the queue is used in another event loop, and would have to be waited for.
         """
+        if drain and not self.idle:
+            self._own_loop.take_once()
         self._shutting_down = True
         self._wake_all()
         if not drain or self.idle:
@@ -500,6 +509,8 @@ class RateLimitingQueue(WorkQueue[K]):
 
     async def shut_down(self, *, drain: bool = False) -> None:
         """As `WorkQueue.shut_down`; keys whose time has not come are dropped, but debounced ones drained."""
+        if drain:
+            self._own_loop.check()
         self._delays.clear()
         if drain:
             self.add_debounced_now()

@@ -60,11 +60,15 @@ def _dumped(model: Callable[..., pydantic.BaseModel]) -> dict[str, Callable[[Any
     }
 
 
+def _in_a_list(write: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: write([value])[0]
+
+
 WAYS: dict[str, Callable[[Any], Any]] = {
     **{f"field of Any, {way}": write for way, write in _dumped(OfAny).items()},
     **{f"field of dict, {way}": write for way, write in _dumped(OfDict).items()},
     **{f"field of Mapping, {way}": write for way, write in _dumped(OfMapping).items()},
-    **{f"in a list, {way}": lambda value, write=write: write([value])[0] for way, write in _dumped(OfAny).items()},
+    **{f"in a list, {way}": _in_a_list(write) for way, write in _dumped(OfAny).items()},
     "to_json": lambda value: json.loads(pydantic_core.to_json(value)),
     "to_jsonable_python": pydantic_core.to_jsonable_python,
     "jsonable_encoder": jsonable_encoder,

@@ -87,6 +87,7 @@ class Exchange:
     @contextlib.asynccontextmanager
     async def answered(self, request: OutgoingRequest, retry: RetryPolicy) -> AsyncIterator[Response]:
         """Send a request, and repeat it as the retry policy says; yield the response of status 2xx, and release it."""
+        self._session.check_open()  # before any wait: in another loop, none of them would end
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._timeout
         repeated = 0

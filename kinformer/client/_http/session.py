@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
+from kinformer._own_loop import OwnLoop
 from kinformer._tasks import shielded
 from kinformer.client._http.limits import HEAD_LIMIT
 from kinformer.client._http.responses import PlainResponse, Response, WatchReply, WatchResponse
@@ -54,6 +55,7 @@ class HttpSession:
         self._plain: aiohttp.ClientSession | None = None
         self._watching: aiohttp.ClientSession | None = None
         self._open: set[Response] = set()
+        self._own_loop = OwnLoop("this client was entered")
         self.closed = False
         """True after `close` was called."""
 
@@ -69,6 +71,7 @@ class HttpSession:
             raise StoppedError("this client is closed; make a new one")
         if self._plain is not None:
             raise AlreadyStartedError("this client is open already; enter it once")
+        self._own_loop.take()
         if self._contexts is not None:
             # With the authorities of the system this takes some 20 ms, which is too long for the loop.
             await asyncio.to_thread(self._contexts.get)
@@ -77,7 +80,13 @@ class HttpSession:
         self._watching = _session(self._connector, WatchReply)
 
     async def close(self) -> None:
-        """Close every connection. Requests in flight fail. Closing twice does nothing."""
+        """Close every connection. Requests in flight fail. Closing twice does nothing.
+
+        Raises:
+            WrongLoopError: the session was opened in another loop.
+        """
+        if not self.closed:
+            self.refuse_other_loop()
         self.closed = True
         connector, self._connector = self._connector, None
         for response in self._open:
@@ -91,11 +100,25 @@ class HttpSession:
                 await connector.close()
 
     def check_open(self) -> None:
-        """Raise `NotStartedError` or `StoppedError` unless the session is open."""
+        """Refuse a call unless the session is open.
+
+        Raises:
+            NotStartedError, StoppedError: it is not open.
+            WrongLoopError: it was opened in another loop.
+        """
         if self.closed:
             raise StoppedError("this client is closed; make a new one")
         if self._plain is None:
             raise NotStartedError("this client is not open; use it inside of `async with client:`")
+        self.refuse_other_loop()
+
+    def refuse_other_loop(self) -> None:
+        """Refuse a call from another loop than that of `open`.
+
+        Raises:
+            WrongLoopError: the session was opened in another loop.
+        """
+        self._own_loop.check()
 
     async def send(
         self,

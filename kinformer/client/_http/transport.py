@@ -119,6 +119,14 @@ class Transport:
         """Close every connection. Requests in flight fail with `StoppedError`. Closing twice does nothing."""
         await self._session.close()
 
+    def refuse_other_loop(self) -> None:
+        """Refuse a call from another loop than that of `open`.
+
+        Raises:
+            WrongLoopError: the session was opened in another loop.
+        """
+        self._session.refuse_other_loop()
+
     async def request(
         self,
         method: str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from kinformer._own_loop import OwnLoop
 from kinformer.errors import AlreadyStartedError
 from kinformer.integrations._web.hosts import is_allowed
 
@@ -52,6 +53,7 @@ class LocalServer:
         self._hosts = hosts
         self._owner = owner
         self._runner: web.ServerRunner | None = None
+        self._own_loop = OwnLoop(f"{owner} was started")
         self.port = port
 
     @property
@@ -72,6 +74,7 @@ class LocalServer:
         if self._runner is not None:
             msg = f"it is being served already, at {self.url}"
             raise AlreadyStartedError(msg)
+        self._own_loop.take()
         runner = web.ServerRunner(web.Server(self._answer, access_log=None), handle_signals=False, shutdown_timeout=0.5)
         await runner.setup()
         try:
@@ -83,7 +86,13 @@ class LocalServer:
         self._runner = runner
 
     async def stop(self) -> None:
-        """Listen no longer. Stopping twice does no harm."""
+        """Listen no longer. Stopping twice does no harm.
+
+        Raises:
+            WrongLoopError: it was started in another event loop.
+        """
+        if self._runner is not None:
+            self._own_loop.check()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()

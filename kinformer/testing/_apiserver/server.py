@@ -11,6 +11,7 @@ import msgspec
 import yaml
 from aiohttp import web
 
+from kinformer._own_loop import OwnLoop
 from kinformer.testing._apiserver.controllers.all_controllers import chosen, make_loop, node_manifest
 from kinformer.testing._apiserver.http.access import Access
 from kinformer.testing._apiserver.http.handler import Handler
@@ -121,6 +122,7 @@ class ApiServer:
             pods=self.pods,
         )
         self._runner: web.ServerRunner | None = None
+        self._own_loop = OwnLoop("this API server was started")
         self._server: web.Server | None = None
         for namespace in _SYSTEM_NAMESPACES:
             self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
@@ -364,6 +366,7 @@ class ApiServer:
         if self._runner is not None:
             msg = f"the API server is running already, at {self.url}"
             raise RuntimeError(msg)
+        self._own_loop.take()
         self._server = web.Server(self._handler.handle, access_log=None, handler_cancellation=True)
         runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=0.1)
         await runner.setup()
@@ -379,7 +382,13 @@ class ApiServer:
             self._controllers.start()
 
     async def stop(self) -> None:
-        """Stop listening and cut every connection, open watches among them. The objects stay."""
+        """Stop listening and cut every connection, open watches among them. The objects stay.
+
+        Raises:
+            WrongLoopError: it was started in another event loop.
+        """
+        if self._runner is not None:
+            self._own_loop.check()
         runner, self._runner = self._runner, None
         if runner is None:
             return

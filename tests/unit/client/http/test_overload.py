@@ -68,6 +68,9 @@ class Server:
         self.sent: list[tuple[float, str]] = []
         self.closed = False
 
+    def check_open(self) -> None:
+        """It is open."""
+
     async def send(self, method: str, *rest: Any, **more: Any) -> Response:
         now = asyncio.get_running_loop().time()
         self.sent.append((round(now, 3), method))
