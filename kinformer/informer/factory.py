@@ -151,7 +151,10 @@ def _asked_for(
 def _watchable(resource: Resource | str) -> Resource:
     found = builtin_resource(resource, otherwise="await factory.discover({name!r})")
     if not found.watchable:
-        msg = f"{found.full_name} cannot be listed and watched (the API server only takes requests to create it)"
+        msg = (
+            f"{found.full_name} cannot be watched, so no informer can follow it: the server has no watch of it; call "
+            "client.list or client.get where the server serves them, as often as you need the present state"
+        )
         raise UnknownResourceError(msg)
     return found
 

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from kinformer import SharedInformerFactory
+from kinformer.errors import UnknownResourceError
 from kinformer.resources import Resource
 
 if TYPE_CHECKING:
@@ -86,3 +87,10 @@ async def test_a_list_without_a_version_can_be_listed(scripted: Scripted, client
     scripted.answer = Projects(streams=False)
     found = await client.list(PROJECTS)
     assert ([obj.name for obj in found], found.resource_version) == (["a", "b"], "")
+
+
+async def test_an_informer_of_what_cannot_be_watched_names_the_remedy(client: Client) -> None:
+    factory = SharedInformerFactory(client)
+    metrics = Resource("metrics.k8s.io", "v1beta1", "pods", "PodMetrics", watchable=False)
+    with pytest.raises(UnknownResourceError, match=r"pods\.v1beta1\.metrics\.k8s\.io cannot be watched.*client\.list"):
+        factory.informer(metrics)

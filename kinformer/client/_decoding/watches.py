@@ -341,12 +341,13 @@ class WatchDecoder:
                 self._take_bookmark(bytes(event.object))
             case "ERROR":
                 self._take_error(bytes(event.object))
-            case "" if event.kind == "Status":
+            case "" if _is_status(line):
                 self._take_error(line)
             case "" if event.kind:
                 raise self._wrong_kind(event.kind)
-            case _:
-                self._fail("this is no event of a known type", bytes(event.object))
+            case other:
+                # What it says about its object is unknown. client-go, too, ends the stream here (watch/decoder.go).
+                self._malformed(f"{other[:40]!r} is no known type of event" if other else "a line is no event")
 
     def _take_object(self, kind: DeltaType, raw: bytes) -> None:
         raw = raw.strip()
@@ -399,8 +400,8 @@ class WatchDecoder:
 
     def _unwrapped(self, document: bytes) -> None:
         """Take a JSON document over several lines: some proxies and servers put a pretty-printed Status on a stream."""
-        kind = _kind_of(document)
-        if kind != "Status":
+        if not _is_status(document):
+            kind = _kind_of(document)
             raise self._wrong_kind(kind) if kind else self._not_events()
         self._take_error(document)
 
@@ -520,6 +521,17 @@ def readable_key(metadata: Any) -> str | None:
     if not isinstance(name, str) or not name or "/" in name + namespace:
         return None
     return f"{namespace}/{name}" if namespace else name
+
+
+def _is_status(document: bytes) -> bool:
+    """Return whether a document is a Status: a gateway may send one without its kind."""
+    try:
+        found = _decode_any(document)
+    except NOT_JSON:
+        return False
+    if not isinstance(found, dict):
+        return False
+    return found.get("kind", "") == "Status" or ("kind" not in found and found.get("status") == "Failure")
 
 
 def _kind_of(raw: bytes) -> str | None:

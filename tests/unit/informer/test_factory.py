@@ -202,7 +202,7 @@ async def test_wrong_use_is_answered_at_once_and_helpfully() -> None:
         UnknownResourceError, match=r"'widgets.v1.example.com' is no built-in .*`await factory.discover"
     ):
         factory.informer("widgets.v1.example.com")
-    with pytest.raises(UnknownResourceError, match="cannot be listed and watched"):
+    with pytest.raises(UnknownResourceError, match="cannot be watched"):
         factory.informer("tokenreviews")
     with pytest.raises(SelectorError, match="at position 4"):
         factory.informer(PODS, label_selector="app b")

@@ -67,7 +67,7 @@ def test_a_pretty_printed_status_is_understood_however_it_is_cut(size: int) -> N
 
 
 @pytest.mark.parametrize(
-    "line", [b"\n", b'{"type":"ODD","object":{"metadata":{"name":"a"}}}\n', event("ADDED", "a", 1)]
+    "line", [b"\n", b'{"type":"ADDED","object":{"metadata":{"name":"a","labels":5}}}\n', event("ADDED", "a", 1)]
 )
 def test_what_one_turn_takes_of_many_lines_is_bounded_and_nothing_is_lost(line: bytes) -> None:
     all_at_once, in_turns = decoder(), decoder()

@@ -178,8 +178,11 @@ def test_an_error_event_is_the_last_thing_in_its_batch_and_what_comes_after_it_i
 
 @pytest.mark.parametrize("indent", [None, 2])
 @pytest.mark.parametrize("end", [b"\n", b""])
-def test_a_status_that_no_event_is_around_is_the_error_of_the_stream(indent: int | None, end: bytes) -> None:
-    status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "code": 403, "reason": "Forbidden", "message": "no"}
+@pytest.mark.parametrize("named", [{"kind": "Status", "apiVersion": "v1"}, {"status": "Failure"}])
+def test_a_status_that_no_event_is_around_is_the_error_of_the_stream(
+    indent: int | None, end: bytes, named: dict[str, str]
+) -> None:
+    status = {**named, "metadata": {}, "code": 403, "reason": "Forbidden", "message": "no"}
     data = json.dumps(status, indent=indent).encode() + end
     (batch,) = decoded(data, list(range(0, len(data), 7)))
     assert isinstance(batch.error, ForbiddenError)
@@ -190,8 +193,6 @@ def test_a_status_that_no_event_is_around_is_the_error_of_the_stream(indent: int
     [
         (b'{"type":"ADDED","object":{"metadata":{"name":"odd","namespace":"web","labels":{"a":1}}}}\n', "web/odd"),
         (b'{"type":"ADDED","object":{"metadata":{"name":"odd","labels":["x"]}}}\n', "odd"),
-        (b'{"type":"SHOUTED","object":{"metadata":{"name":"odd","namespace":"web"}}}\n', "web/odd"),
-        (b'{"type":"SHOUTED"}\n', None),
     ],
 )
 def test_a_bad_line_is_reported_and_the_events_around_it_arrive(bad: bytes, key: str | None) -> None:
@@ -214,6 +215,10 @@ def test_a_bad_line_is_reported_and_the_events_around_it_arrive(bad: bytes, key:
         b'{"type":"ADDED"}\n',
         b'{"type":"BOOKMARK","object":{}}\n',
         b"[1, 2]\n",
+        b"{}\n",
+        b'{"type":"SHOUTED","object":{"metadata":{"name":"odd","namespace":"web","resourceVersion":"3"}}}\n',
+        b'{"type":"SHOUTED"}\n',
+        b'{"metadata":{"name":"odd"},"status":{"phase":"Failure"}}\n',
         line("ADDED", pod("b", 2))[:60] + b"\n",
         line("ADDED", pod("b", 2))[:-1] + line("ADDED", pod("c", 3)),
         line("ADDED", pod("b", 2))[:30] + b"\0" + line("ADDED", pod("b", 2))[30:],
