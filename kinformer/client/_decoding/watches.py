@@ -346,7 +346,7 @@ class WatchDecoder:
             case "" if event.kind:
                 raise self._wrong_kind(event.kind)
             case other:
-                # What it says about its object is unknown. client-go, too, ends the stream here (watch/decoder.go).
+                # Nothing is known of its object now. client-go, too, ends the stream here (watch/decoder.go).
                 self._malformed(f"{other[:40]!r} is no known type of event" if other else "a line is no event")
 
     def _take_object(self, kind: DeltaType, raw: bytes) -> None:
