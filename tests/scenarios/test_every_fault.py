@@ -180,7 +180,10 @@ WHILE_WATCHING: dict[str, tuple[Callable[[Any], object], tuple[type[KinformerErr
     "an error event 403": (lambda faults: faults.refuse_watches(403), (ForbiddenError,)),
     "an error event without a known code": (lambda faults: faults.refuse_watches(599), (ServerError,)),
     "garbage bytes": (lambda faults: faults.send(b"\x00\xff garbage\n"), (MalformedStreamError,)),
-    "an event of an unknown type": (lambda faults: faults.send(b'{"type":"RENAMED","object":{}}\n'), (MalformedStreamError,)),
+    "an event of an unknown type": (
+        lambda faults: faults.send(b'{"type":"RENAMED","object":{}}\n'),
+        (MalformedStreamError,),
+    ),
     "an object without metadata": (lambda faults: faults.send(b'{"type":"ADDED","object":{}}\n'), (DecodeError,)),
     "an empty line": (lambda faults: faults.send(b"\n\n"), ()),
     "a Table": (
