@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
+from kinformer._any_json import decode_any
 from kinformer._recent import MadeOnce
 
 if TYPE_CHECKING:
@@ -214,7 +215,6 @@ find_places = msgspec.json.Decoder(Places).decode
 """Find the sections of an object that was decoded before."""
 
 _decode_string_map = msgspec.json.Decoder(dict[str, str | None] | None).decode
-_decode_any = msgspec.json.Decoder().decode
 # The same text, as one string that all objects share.
 _one_string: Final[MadeOnce[str, str]] = MadeOnce(4096, str)
 
@@ -243,7 +243,7 @@ def _check_sizes(head: _HeadAsSent) -> None:
 
 
 def _decode_owners(text: bytes) -> Owners:
-    found = _decode_any(text)
+    found = decode_any(text)
     if not isinstance(found, list):
         return ()  # null, or what no API server lets through
     return tuple(owner_of(entry) for entry in found if isinstance(entry, dict))
@@ -262,7 +262,7 @@ def owner_of(entry: dict[str, Any]) -> OwnerReference:
 
 
 def _decode_finalizers(text: bytes) -> Finalizers:
-    found = _decode_any(text)
+    found = decode_any(text)
     return tuple(_one_string[name] for name in found if isinstance(name, str)) if isinstance(found, list) else ()
 
 

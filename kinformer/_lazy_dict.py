@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from kinformer._any_json import decode_any
 from kinformer._pydantic import PydanticSerializer
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["LazyDict", "decode_lazily"]
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode = msgspec.json.Decoder().decode
 _ABSENT: Final[Any] = object()
 
 
@@ -44,14 +44,14 @@ class LazyDict(dict[str, Any]):
     def __getitem__(self, name: str) -> Any:
         value = _get(self, name)
         if type(value) is msgspec.Raw:
-            value = _decode(value)
+            value = decode_any(value)
             _set(self, name, value)
         return value
 
     def get(self, name: str, default: Any = None) -> Any:
         value = _get_or(self, name, default)
         if type(value) is msgspec.Raw:
-            value = _decode(value)
+            value = decode_any(value)
             _set(self, name, value)
         return value
 
@@ -70,11 +70,11 @@ class LazyDict(dict[str, Any]):
 
     def pop(self, name: str, *default: Any) -> Any:
         value = _pop(self, name, *default)
-        return _decode(value) if type(value) is msgspec.Raw else value
+        return decode_any(value) if type(value) is msgspec.Raw else value
 
     def popitem(self) -> tuple[str, Any]:
         name, value = _popitem(self)
-        return name, _decode(value) if type(value) is msgspec.Raw else value
+        return name, decode_any(value) if type(value) is msgspec.Raw else value
 
     def setdefault(self, name: str, default: Any = None) -> Any:
         _setdefault(self, name, default)
@@ -107,7 +107,7 @@ class LazyDict(dict[str, Any]):
         """This dict, with every value decoded."""
         for name, value in _items(self):
             if type(value) is msgspec.Raw:
-                _set(self, name, _decode(value))  # another value for a key that is there, which a loop over it allows
+                _set(self, name, decode_any(value))  # a loop over a dict allows another value for a key
         return self
 
     def _equals(self, other: LazyDict) -> bool:
@@ -143,4 +143,4 @@ def decode_lazily(text: msgspec.Raw | bytes) -> Any:
     try:
         return LazyDict(_decode_fields(text))
     except msgspec.ValidationError:
-        return _decode(text)
+        return decode_any(text)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import msgspec
 
+from kinformer._any_json import check_depth, decode_any
 from kinformer._heads import ABSENT, Metadata, OwnerReference, Places, decode_head, find_places
 from kinformer._lazy_dict import LazyDict, decode_lazily
 from kinformer._paths import steps_of
@@ -80,7 +81,6 @@ class ObjectKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=Tr
 
 
 _decode_sections = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 # An object that begins with both, as in a watch.
 _NAMED: Final = re.compile(
@@ -270,7 +270,7 @@ class KubeObject(_Base, eq=False, gc=False):
     def annotations(self) -> Mapping[str, str]:
         """`metadata.annotations`, read-only, decoded at each call; empty when there are none."""
         text = self._annotations_json()
-        found = None if text is None else _decode_any(text)
+        found = None if text is None else decode_any(text)
         return MappingProxyType(found) if isinstance(found, dict) else _NOTHING
 
     def has_annotations_of(self, other: KubeObject) -> bool:
@@ -500,7 +500,7 @@ class KubeObject(_Base, eq=False, gc=False):
         value: Any = self
         steps = [*steps_of(path)] if isinstance(path, str) else [*path]
         if steps[:2] == _ANNOTATIONS and isinstance(annotations := self.metadata.annotations, msgspec.Raw):
-            value, steps = _decode_any(annotations), steps[2:]
+            value, steps = decode_any(annotations), steps[2:]
         for step in steps:
             if isinstance(value, Mapping):
                 if step not in value:
@@ -533,7 +533,7 @@ class KubeObject(_Base, eq=False, gc=False):
 
     def to_dict(self) -> dict[str, Any]:
         """A fresh copy of the whole manifest, to do with as one likes; `kind` and `apiVersion` included."""
-        manifest: dict[str, Any] = _decode_any(self.raw)
+        manifest: dict[str, Any] = decode_any(self.raw)
         if "kind" not in manifest or "apiVersion" not in manifest:
             manifest = {"kind": self.resource.kind, "apiVersion": self.resource.api_version} | manifest
         return manifest
@@ -571,8 +571,10 @@ class KubeObject(_Base, eq=False, gc=False):
             DecodeError: the object does not fit the type; the message names the field.
         """
         try:
-            return msgspec.json.decode(self.to_decodable(), type=into)
-        except msgspec.DecodeError as error:
+            text = self.to_decodable()
+            check_depth(text)
+            return msgspec.json.decode(text, type=into)
+        except (msgspec.DecodeError, RecursionError) as error:
             msg = f"does not fit {getattr(into, '__name__', into)}: {error}"
             raise DecodeError(msg, key=str(self.key), resource=self.resource.full_name) from error
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from kinformer._any_json import decode_any
 from kinformer._recent import RecentCache
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ _ATOMIC: Final = frozenset(("f:selector", "f:nodeSelector", "f:command", "f:args
 """Fields of built-in resources that are always owned as a whole (`x-kubernetes-map-type`, `x-kubernetes-list-type`)."""
 
 _encode = msgspec.json.Encoder(order="sorted").encode
-_decode = msgspec.json.Decoder().decode
 _MISSING: Final = "\0missing"
 
 
@@ -188,7 +188,7 @@ def _place(step: str, live: Any) -> tuple[int, str]:
     kind, _, text = step.partition(":")
     if kind == "f" or not isinstance(live, list):
         return (0, step)
-    wanted = _decode(text)
+    wanted = decode_any(text)
     places = (n for n, item in enumerate(live) if (_is_item(item, wanted) if kind == "k" else item == wanted))
     return (next(places, -1), step)
 
@@ -199,10 +199,10 @@ def _at(step: str, live: Any) -> Any:
         case "f":
             return live.get(text, _MISSING) if isinstance(live, dict) else _MISSING
         case "k" if isinstance(live, list):
-            keys = _decode(text)
+            keys = decode_any(text)
             return next((item for item in live if _is_item(item, keys)), _MISSING)
         case "v" if isinstance(live, list):
-            return _decode(text) in live
+            return decode_any(text) in live
         case "k" | "v":
             return _MISSING
     raise _UnknownError(step)
@@ -266,7 +266,7 @@ def _items_are_exactly(
     before = -1
     left = dict(steps)
     for item in wanted:
-        found = [(step, keys) for step in left if _is_item(item, keys := _decode(step[2:]))]
+        found = [(step, keys) for step in left if _is_item(item, keys := decode_any(step[2:]))]
         # A key that the server gave a default is missing in the item: then the server decides.
         if len(found) != 1:
             return False
@@ -282,7 +282,7 @@ def _items_are_exactly(
 
 def _values_are_exactly(steps: Mapping[str, Any], wanted: Sequence[Any], live: Sequence[Any]) -> bool:
     """Compare a set of values: the same ones, in the same order."""
-    owned = [_encode(_decode(step[2:])) for step in steps]
+    owned = [_encode(decode_any(step[2:])) for step in steps]
     there = [_encode(value) for value in live]
     values = [_encode(value) for value in wanted]
     if sorted(owned) != sorted(values) or any(value not in there for value in values):

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-import msgspec
-
+from kinformer._any_json import decode_any
 from kinformer.client import _requests as requests
 from kinformer.client._cached.answers import SERVER, AnsweredList, AnsweredObject, Origin, answered
 from kinformer.client._cached.apply_records import ApplyRecords, Manager
@@ -51,8 +50,6 @@ MOST_STARTED: Final = 50
 
 SYNC_SECONDS: Final = 10.0
 """Seconds that a question waits at most for an informer that was started for it."""
-
-_decode = msgspec.json.Decoder().decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,7 +304,7 @@ class CachedClient:
         target: tuple[Any, ...] = ()
         manager = Manager(field_manager, resource.api_version, subresource)
         if not dry_run and subresource in {"", "status"} and not _is_read(obj):
-            body = _decode(requests.patch_body(resource, obj, "apply", field_manager))
+            body = decode_any(requests.patch_body(resource, obj, "apply", field_manager))
             where, name = requests.target(resource, obj, namespace)
             key = ObjectKey(where or "", name)
             target = (resource, key, field_manager, subresource)

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from kinformer._any_json import decode_any
 from kinformer._heads import SMALL, decode_envelope, label_sets
-from kinformer.client._http.errors import NOT_JSON
+from kinformer.client._http.errors import NOT_JSON, is_status
 from kinformer.client._http.limits import EVENT_LIMIT
 from kinformer.client._http.response_parser import Pieces, whole
 from kinformer.errors import (
@@ -93,7 +94,6 @@ class _Kind(msgspec.Struct, gc=False):
 _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_bookmark = msgspec.json.Decoder(_Bookmark).decode
 _decode_kind = msgspec.json.Decoder(_Kind).decode
-_decode_any = msgspec.json.Decoder().decode
 
 
 class WatchDecoder:
@@ -379,7 +379,7 @@ class WatchDecoder:
 
     def _take_error(self, raw: bytes) -> None:
         try:
-            status = _decode_any(raw)
+            status = decode_any(raw)
         except NOT_JSON:
             status = None
         status = status if isinstance(status, dict) else {}
@@ -421,7 +421,7 @@ class WatchDecoder:
         The cache leaves that object out, until its next event.
         """
         try:
-            metadata = _decode_any(raw).get("metadata") if raw else None
+            metadata = decode_any(raw).get("metadata") if raw else None
         except (*NOT_JSON, AttributeError):
             metadata = None
         key = readable_key(metadata)
@@ -524,14 +524,10 @@ def readable_key(metadata: Any) -> str | None:
 
 
 def _is_status(document: bytes) -> bool:
-    """Return whether a document is a Status: a gateway may send one without its kind."""
     try:
-        found = _decode_any(document)
+        return is_status(decode_any(document))
     except NOT_JSON:
         return False
-    if not isinstance(found, dict):
-        return False
-    return found.get("kind", "") == "Status" or ("kind" not in found and found.get("status") == "Failure")
 
 
 def _kind_of(raw: bytes) -> str | None:

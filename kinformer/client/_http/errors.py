@@ -7,13 +7,14 @@ import email.utils
 import errno
 import ssl
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 
+from kinformer._any_json import decode_any
 from kinformer.client._http.content_coding import CodingError
 from kinformer.client._http.response_parser import HttpFormatError
 from kinformer.client._http.responses import BodyTooLargeError
@@ -31,7 +32,6 @@ from kinformer.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
 
 __all__ = [
     "NOT_JSON",
@@ -117,15 +117,22 @@ def refusal(status: int, body: bytes, headers: Mapping[str, str], *, doing: str)
     """
     document: dict[str, Any] | None = None
     try:
-        decoded = msgspec.json.decode(body)
+        decoded = decode_any(body)
     except NOT_JSON:
         decoded = None
-    if isinstance(decoded, dict) and decoded.get("kind") == "Status":
+    if is_status(decoded):
         document = decoded
     text = "" if document else body[:1000].decode(errors="replace")
     if not document and not text.strip():
         text = _phrase(status)
     return api_error(status, document, text=text, retry_after=retry_after(headers), doing=doing)
+
+
+def is_status(document: object) -> TypeGuard[dict[str, Any]]:
+    """Return whether a document is a Status of a failure: some gateways send one without its kind."""
+    if not isinstance(document, dict):
+        return False
+    return document.get("kind") == "Status" or ("kind" not in document and document.get("status") == "Failure")
 
 
 def too_large(limit: int, doing: str) -> ProtocolError:

@@ -1,0 +1,110 @@
+"""JSON of any shape is decoded within the bounds of a thread's stack."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from kinformer import KubeObject
+from kinformer._any_json import MAX_DEPTH, decode_any
+from kinformer.errors import DecodeError
+from kinformer.resources import CONFIGMAPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SHAPES: dict[str, tuple[bytes, bytes]] = {
+    "lists": (b"[", b"]"),
+    "objects": (b'{"a":', b"}"),
+    "both": (b'{"a":[', b"]}"),
+    "lists with strings": (b'["]}\\"",', b"]"),
+}
+
+
+def nested(shape: str, depth: int) -> bytes:
+    before, after = SHAPES[shape]
+    levels = depth // (before.count(b"[") + before.count(b"{"))
+    return before * levels + b"1" + after * levels
+
+
+def in_a_thread(call: Callable[[], Any]) -> Any:
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append(call())
+        except Exception as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    return outcome[0]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_in_a_thread_nesting_has_our_bound_and_in_the_main_thread_that_of_python(shape: str) -> None:
+    at_most, more = nested(shape, MAX_DEPTH), nested(shape, MAX_DEPTH + 2)
+    assert in_a_thread(lambda: decode_any(at_most)) == json.loads(at_most)
+    with pytest.raises(RecursionError, match="nested more deeply than 256 levels"):
+        in_a_thread(lambda: decode_any(more))
+    assert decode_any(more) == json.loads(more)
+
+
+def test_many_brackets_are_not_deep() -> None:
+    text = b"[" + b",".join([b'{"a":["[[[","\\\\",{}]}'] * 5_000) + b"]"
+    assert in_a_thread(lambda: decode_any(text)) == json.loads(text)
+
+
+def test_a_text_that_is_no_json_is_refused_as_such() -> None:
+    for text in (b'{"a', b'{"a' + b"[" * 600, b"]" * 600):
+        with pytest.raises((msgspec.DecodeError, RecursionError)):
+            in_a_thread(functools.partial(decode_any, text))
+
+
+READS: dict[str, Callable[[KubeObject], Any]] = {
+    "to_dict": lambda obj: obj.to_dict(),
+    "[]": lambda obj: obj["data"]["k"],
+    "at": lambda obj: obj.at(("data", "k", 0)),
+    "decode": lambda obj: obj.decode(dict),
+    "==": lambda obj: obj == {},
+}
+
+
+@pytest.mark.parametrize("read", READS)
+def test_an_object_that_is_nested_too_deeply_cannot_be_read_in_a_thread(read: str) -> None:
+    raw = b'{"metadata":{"name":"a"},"data":{"k":' + nested("lists", 600) + b"}}"
+    obj = KubeObject.from_json(raw, CONFIGMAPS)
+    with pytest.raises((RecursionError, DecodeError), match="nested more deeply than 256"):
+        in_a_thread(lambda: READS[read](obj.view()))
+
+
+def test_no_object_crashes_a_thread_whose_stack_is_that_of_musl() -> None:
+    code = f"""
+import threading
+from kinformer import KubeObject
+from kinformer.resources import CONFIGMAPS
+def read():
+    for levels in (250, 900):
+        raw = b'{{"metadata":{{"name":"a"}},"data":{{"k":' + b'{{"a":' * levels + b"1" + b"}}" * levels + b"}}}}"
+        try:
+            KubeObject.from_json(raw, CONFIGMAPS).to_dict()
+            print("read")
+        except RecursionError as error:
+            print(error)
+threading.stack_size({128 * 1024})
+thread = threading.Thread(target=read)
+thread.start()
+thread.join()
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout.split("\n")[:2]) == (0, ["read", "nested more deeply than 256 levels"])
