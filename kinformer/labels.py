@@ -27,6 +27,10 @@ _KEY = re.compile(
 )
 _VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 
+# More digits than this, which Go does read if they begin with zeros, are in no label: its value has 63 characters.
+_LONGEST_NUMBER: Final = 63
+_NUMBER: Final = re.compile("[+-]?[0-9]+")
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Requirement:
@@ -55,9 +59,8 @@ class Requirement:
             case "!":
                 return value is None
             case _:
-                try:
-                    number, bound = int(value or ""), int(self.values[0])
-                except ValueError:
+                number, bound = _whole_number(value or ""), _whole_number(self.values[0])
+                if number is None or bound is None:
                     return False
                 return number > bound if self.operator == ">" else number < bound
 
@@ -173,6 +176,14 @@ class _Parser:
                 self.next += 1
                 return Requirement(key, operator, self.values())
         raise self.error("needs one of = == != in notin > < or a comma")
+
+
+def _whole_number(text: str) -> int | None:
+    """Return the number that a text is to Go's strconv.ParseInt with base 10 and 64 bits; `None` if it is none."""
+    if len(text) > _LONGEST_NUMBER or _NUMBER.fullmatch(text) is None:
+        return None
+    number = int(text)
+    return number if -(2**63) <= number < 2**63 else None
 
 
 @dataclass(frozen=True, slots=True)

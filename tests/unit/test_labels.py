@@ -148,3 +148,18 @@ def test_a_label_selector_object_is_a_selector(selector: dict[str, object], text
 def test_a_label_selector_object_that_is_wrong_is_refused(selector: dict[str, object], says: str) -> None:
     with pytest.raises(SelectorError, match=says):
         LabelSelector.parse(selector)
+
+
+@pytest.mark.parametrize(
+    ("value", "matches"),
+    [
+        *(("6", True), ("006", True), ("+6", True), ("9223372036854775807", True)),
+        *(("5", False), ("-6", False), ("", False), ("1_0", False), (" 6", False), ("6 ", False), ("6\n", False)),
+        *(("٦", False), ("６", False), ("9223372036854775808", False), ("6" * 5_000, False), ("0x6", False)),
+    ],
+)
+def test_a_number_is_what_go_reads_as_one(value: str, matches: bool) -> None:
+    # strconv.ParseInt(value, 10, 64), as apimachinery's labels.Requirement has it.
+    greater = LabelSelector.parse("a>5")
+    assert greater.matches({"a": value}) is matches
+    assert LabelSelector.parse("a<5").matches({"a": value}) is (value == "-6")
