@@ -26,6 +26,7 @@ __all__ = [
     "RequestMetrics",
     "SinkGuard",
     "WorkMetrics",
+    "failures_of",
     "guarded",
 ]
 
@@ -185,6 +186,11 @@ class AllMetrics:
     def __init__(self, *all: Metrics) -> None:  # noqa: A002 - the natural name
         self._all = [SinkGuard(sink) for sink in all]
 
+    @property
+    def failures(self) -> int:
+        """Number of calls in which a sink raised."""
+        return sum(sink.failures for sink in self._all)
+
     def informer_started(self, informer: Any) -> None:
         """Pass it on."""
         self._pass_on("informer_started", informer)
@@ -217,6 +223,11 @@ class AllMetrics:
 def guarded(metrics: Metrics) -> Metrics:
     """Return metrics that never raise, and pass everything on to the given ones."""
     return metrics if type(metrics) in {NoMetrics, AllMetrics} else AllMetrics(metrics)
+
+
+def failures_of(metrics: Metrics) -> int:
+    """Return the number of calls in which a sink of guarded metrics raised."""
+    return metrics.failures if isinstance(metrics, AllMetrics) else 0
 
 
 class QueueGauges(Protocol):

@@ -131,6 +131,7 @@ class InformerStatus:
         errors: number of errors, by class ("StreamBrokenError", "DecodeError", ...).
         left_out: number of objects that could not be decoded, transformed or indexed.
         handler_failures: number of times that a handler raised.
+        metrics_failures: number of times that a metrics sink raised; its figures may be wrong.
         storage: form and size of the cache.
         sharding: place where a shard is filtered: the "server" (feature gate ShardedListAndWatch), or "here", in this
             process; "unknown" until enough objects have come to decide; "" without a shard.
@@ -167,6 +168,7 @@ class InformerStatus:
     sharding: str = ""
     foreign_events: int = 0
     scopes: tuple[ScopeStatus, ...] = ()
+    metrics_failures: int = 0
 
     @property
     def relists(self) -> int:
@@ -244,6 +246,7 @@ class StatusRecord:
         sharding: str = "",
         foreign_events: int = 0,
         scopes: tuple[ScopeStatus, ...] = (),
+        metrics_failures: int = 0,
     ) -> InformerStatus:
         """Return the present status."""
         well = self.is_well(now)
@@ -276,6 +279,7 @@ class StatusRecord:
             sharding=sharding,
             foreign_events=foreign_events,
             scopes=scopes,
+            metrics_failures=metrics_failures,
         )
 
 

@@ -23,6 +23,7 @@ from kinformer.informer._waits import CacheWaits
 from kinformer.informer._written_objects import WrittenObjects
 from kinformer.informer.event_stream import EventStream
 from kinformer.informer.registration import HandlerRegistration
+from kinformer.metrics import failures_of
 from kinformer.reflector._reflector import STREAM_DEADLINE, Reflector
 from kinformer.reflector._state_machine import MIN_WATCH_SECONDS, ReflectorMachine, StreamingMemory
 from kinformer.status import StatusRecord
@@ -123,6 +124,7 @@ class InformerCore:
         self._sees_own_writes = own_writes
         self._registrations: dict[HandlerTask, HandlerRegistration] = {}
         self.record = record = StatusRecord()
+        self._metrics = metrics
         self.failures = failures = FailureHandling(name, record, listeners, metrics)
         self.life_cycle = life_cycle = LifeCycle(name, record, failures, parts=self._parts, on_end=self._end)
         self._on_end = on_end
@@ -207,6 +209,7 @@ class InformerCore:
             changes=dispatcher.changes,
             sharding=getattr(source, "sharding", ""),
             foreign_events=getattr(source, "foreign_events", 0),
+            metrics_failures=failures_of(self._metrics),
         )
 
     def snapshot(self) -> CacheSnapshot:

@@ -101,6 +101,7 @@ def _informer(informer: SharedInformer) -> dict[str, Any]:
         "errors": status.errors,
         "left_out": status.left_out,
         "handler_failures": status.handler_failures,
+        "metrics_failures": status.metrics_failures,
         "streaming_off": status.streaming_off,
         "sharding": status.sharding,
         "foreign_events": status.foreign_events,

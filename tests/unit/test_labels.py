@@ -155,7 +155,7 @@ def test_a_label_selector_object_that_is_wrong_is_refused(selector: dict[str, ob
     [
         *(("6", True), ("006", True), ("+6", True), ("9223372036854775807", True)),
         *(("5", False), ("-6", False), ("", False), ("1_0", False), (" 6", False), ("6 ", False), ("6\n", False)),
-        *(("٦", False), ("６", False), ("9223372036854775808", False), ("6" * 5_000, False), ("0x6", False)),
+        *(("٦", False), ("\uff16", False), ("9223372036854775808", False), ("6" * 5_000, False), ("0x6", False)),
     ],
 )
 def test_a_number_is_what_go_reads_as_one(value: str, matches: bool) -> None:

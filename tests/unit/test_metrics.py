@@ -59,6 +59,7 @@ async def test_a_sink_that_raises_disturbs_neither_the_informer_nor_other_sinks(
         await settled()
         assert [obj.name for obj in informer.lister.list()] == ["a", "b"]
         assert informer.status.state is InformerState.WATCHING
+        assert informer.status.metrics_failures == broken.raised
     assert broken.raised >= 1
     assert other.calls == {"informer_started", "informer_stopped", "listed", "watch_opened", "failed", "handler_failed"}
 
@@ -86,6 +87,7 @@ async def test_a_sink_that_raises_disturbs_no_request(kind: str) -> None:
 
     async with ApiServer() as server, Client(ClusterConfig.for_server(server.url), metrics=Sink()) as client:
         assert (await client.get(NAMESPACES, "default")).name == "default"
+        assert client.status.metrics_failures == 1
 
 
 def test_failures_of_a_sink_are_counted_and_logged_once_with_a_traceback(caplog: pytest.LogCaptureFixture) -> None:

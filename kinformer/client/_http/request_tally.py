@@ -27,12 +27,14 @@ class ClientStatus:
         waits: number of requests that were held back because the server had answered 429 with `Retry-After`.
         held: the kinds of request ("read", "write", "watch") that are held back now, and the seconds until each is
             free.
+        metrics_failures: number of times that the metrics sink raised; its figures may be wrong.
     """
 
     requests: Mapping[str, int] = field(default_factory=dict)
     retries: Mapping[str, int] = field(default_factory=dict)
     waits: int = 0
     held: Mapping[str, float] = field(default_factory=dict)
+    metrics_failures: int = 0
 
 
 class RequestTally:
@@ -49,6 +51,11 @@ class RequestTally:
         self.requests: Counter[str] = Counter()
         self.retries: Counter[str] = Counter()
         self.waits = 0
+
+    @property
+    def metrics_failures(self) -> int:
+        """Number of times that the sink raised."""
+        return 0 if self._sink is None else self._sink.failures
 
     def sent(self, method: str) -> SentRequest:
         """Start to count a request."""

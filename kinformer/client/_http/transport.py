@@ -103,6 +103,7 @@ class Transport:
             retries=dict(tally.retries),
             waits=tally.waits,
             held=self._exchange.gate.held(),
+            metrics_failures=tally.metrics_failures,
         )
 
     async def open(self) -> None:
