@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic
 
 from kinformer._object_classes import decoder_of, is_pydantic, reason_of
+from kinformer._survivable import is_survivable
 from kinformer.cache._compact.packed_object import PackedObject
 from kinformer.errors import DecodeError
 from kinformer.events import Added, Deleted, T, Updated
@@ -94,14 +95,18 @@ class TypedView(Generic[T]):
         if value is UNREAD:
             try:
                 value = self._decode(obj.to_decodable())
-            except ValueError as cause:  # the base of the errors of msgspec and pydantic
+            except BaseException as cause:
+                # Code of the class may run here (`__post_init__`, validators), and raise anything.
+                if not is_survivable(cause):
+                    raise
                 value = UNDECODABLE
                 self._report(obj, cause)
             cell.value = value
         return None if value is UNDECODABLE else value
 
-    def _report(self, obj: KubeObject, cause: ValueError) -> None:
-        reason = reason_of(cause)
+    def _report(self, obj: KubeObject, cause: BaseException) -> None:
+        # The base of the errors of msgspec and pydantic is ValueError; another one says nothing of the object's form.
+        reason = reason_of(cause) if isinstance(cause, ValueError) else f"it raised {type(cause).__name__}"
         name = self._into.__name__
         error = DecodeError(f"does not fit {name}: {reason}", key=str(obj.key), resource=obj.resource.full_name)
         if not is_pydantic(self._into):

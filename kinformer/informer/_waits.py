@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from kinformer._survivable import is_survivable
 from kinformer.errors import CacheSyncError, KinformerError, WaitTimeoutError
 from kinformer.informer._waiters import holds
 from kinformer.operators.wait_conditions import Condition
@@ -117,7 +118,7 @@ class CacheWaits:
             if isinstance(error, KinformerError):
                 raise
             state = "in the cache, but not as wanted" if where in self._indexer else "not in the cache"
-            why = f": {wanted.why_not(self._indexer.get_by_key(where))}" if isinstance(wanted, Condition) else ""
+            why = _reason(wanted, self._indexer.get_by_key(where)) if isinstance(wanted, Condition) else ""
             resource = self._lister.resource.qualified
             msg = f"{resource} {where} is {state} after {timeout} s{why}{self._failures.trouble}"
             raise WaitTimeoutError(msg) from self._record.last_error
@@ -126,6 +127,16 @@ class CacheWaits:
         """Let every wait end: the informer has ended."""
         self.wake()
         self._dispatcher.waiters.fail(lambda: self._life_cycle.ended("before the object was as wanted"))
+
+
+def _reason(wanted: Condition, obj: KubeObject | None) -> str:
+    """Return the reason of a condition for the message of a timeout, or nothing if it cannot give one."""
+    try:
+        return f": {wanted.why_not(obj)}"
+    except BaseException as error:
+        if not is_survivable(error):
+            raise
+        return ""
 
 
 def _exists(obj: KubeObject | None) -> bool:

@@ -21,6 +21,7 @@ from kinformer.integrations._web.selection import Selection
 from kinformer.integrations.starlette import Informers, close_event_streams, event_response
 from kinformer.labels import LabelSelector
 from kinformer.resources import CONFIGMAPS, SECRETS
+from tests.failures import each_kind, foreign
 from tests.integrations.conftest import config_map, serving, watching
 from tests.paths import ROOT
 from tests.sources import FakeSource, pod, settled
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from kinformer import Client
+    from kinformer import Client, KubeObject
     from kinformer.testing import ApiServer
     from tests.integrations.conftest import Message, Served
 
@@ -436,3 +437,29 @@ async def test_a_server_with_open_streams_ends_when_it_is_told_to(api: ApiServer
         assert b"Traceback" not in log.replace(b"KeyboardInterrupt", b"") or number == signal.SIGINT
         assert b"ERROR" not in log
         assert len(api.open_watches) == 0
+
+
+@each_kind
+@pytest.mark.looptime
+async def test_an_object_that_cannot_be_rendered_is_left_out_and_the_others_come(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def render(obj: KubeObject) -> bytes:
+        if obj.name.startswith("bad"):
+            raise foreign(kind)
+        return b'{"name":"%s"}' % obj.name.encode()
+
+    source = FakeSource(pod("bad0", 4), pod("a", 5), version=10)
+    async with SharedInformer(source) as informer:
+        await informer.synced()
+        stream = await source.watched()
+        async with streaming(informer, render=render) as (said, _):
+            stream.added(pod("bad1", 11), pod("b", 12))
+            await settled()
+        text = b"".join(said)
+        assert b'"name":"a"' in text
+        assert b'"name":"b"' in text
+        assert b"bad" not in text
+    assert [record.message for record in caplog.records if "render raised" in record.message] == [
+        "the event stream of pods.v1 leaves out objects: render raised"
+    ]

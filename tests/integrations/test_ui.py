@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fastapi import FastAPI
 
-from kinformer import Client, SharedInformerFactory
+from kinformer import Client, SharedInformer, SharedInformerFactory
 from kinformer.integrations.fastapi import Informers
 from kinformer.integrations.starlette import close_event_streams
 from kinformer.integrations.ui import Column, Dashboard
 from kinformer.integrations.ui.changes import Changes
 from kinformer.integrations.ui.presentation import as_yaml, difference
+from kinformer.integrations.ui.rows import RowCache
 from kinformer.objects import KubeObject
 from kinformer.resources import SECRETS
+from tests.failures import each_kind, foreign
 from tests.integrations.conftest import Served, config_map, serving, watching
-from tests.sources import pod
+from tests.sources import FakeSource, pod
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -212,3 +215,13 @@ async def test_what_there_is_not_is_not_found(served: Served) -> None:
         assert (await served.get(f"/informers/api/{path}"))[0] == 404
     async with watching(served, "/informers/api/object?informer=configmaps.v1&namespace=default&name=x") as browser:
         assert not (await browser.next()).data["exists"]
+
+
+@each_kind
+async def test_an_object_that_breaks_a_column_is_shown_without_it(kind: str) -> None:
+    def cell(obj: KubeObject, now: Any) -> str:
+        raise foreign(kind)
+
+    rows = RowCache(SharedInformer(FakeSource()), [Column("ODD", cell)])
+    row = json.loads(bytes(rows.row(pod("a", 1), datetime.now(UTC))))
+    assert row[4] == [f"<{type(foreign(kind)).__name__}>"]

@@ -16,9 +16,11 @@ A reader that is slower than the events receives the newest state of each object
 from __future__ import annotations
 
 import asyncio
+import logging
 import weakref
 from typing import TYPE_CHECKING, Final
 
+from kinformer._survivable import is_survivable
 from kinformer._time_slice import TimeSlice
 from kinformer.errors import StoppedError
 from kinformer.events import Added, Deleted, Updated
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
     from kinformer.resources import Resource
 
 __all__ = ["event_source"]
+
+_log = logging.getLogger(__name__)
 
 _MOST_DELETIONS: Final = 10_000
 """The most deletions that are remembered for reconnecting readers; after more of them, everything is sent anew."""
@@ -196,6 +200,7 @@ class _Frames:
     def __init__(self, resource: Resource, render: Callable[[KubeObject], bytes], selection: Selection) -> None:
         self._resource = resource
         self._render = render
+        self._failures = 0
         self._selection = selection
 
     def all(self, objects: Iterable[KubeObject]) -> Iterator[bytes]:
@@ -235,7 +240,16 @@ class _Frames:
                     yield self._left(obj)
 
     def _now(self, kind: bytes, obj: KubeObject) -> bytes:
-        return frame_of_json(kind, self._render(obj))
+        try:
+            return frame_of_json(kind, self._render(obj))
+        except BaseException as error:
+            if not is_survivable(error):
+                raise
+            # The reader has an older state of the object, or none; all others go on. Logged once per stream.
+            self._failures += 1
+            if self._failures == 1:
+                _log.error("the event stream of %s leaves out objects: render raised", self._resource, exc_info=error)
+            return b""
 
     def _left(self, obj: KubeObject) -> bytes:
         return self._deleted(obj.key, obj.uid)
@@ -253,6 +267,8 @@ async def _in_pieces(frames: Iterator[bytes], ending: Ending) -> AsyncGenerator[
     size = 0
     await time_slice.begin()
     for one in frames:
+        if not one:
+            continue
         together.append(one)
         size += len(one)
         if size >= PIECE_BYTES or time_slice.over:

@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from kinformer._display.changes import describe as describe_change
 from kinformer._display.columns import columns_of
+from kinformer._survivable import is_survivable
 from kinformer.errors import StoppedError
 from kinformer.informer.factory import SharedInformerFactory
 from kinformer.integrations._web.hosts import LOOPBACK
@@ -180,8 +181,11 @@ class Dashboard:
             change.summary = ""
             if self._describe is not None:
                 # If the description fails, the change is shown without one.
-                with contextlib.suppress(Exception):
+                try:
                     change.summary = self._describe(change.event())
+                except BaseException as error:
+                    if not is_survivable(error):
+                        raise
         return change.summary
 
     async def _object_source(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from kinformer._survivable import is_survivable
 from kinformer._time_slice import TimeSlice
 from kinformer.errors import StoppedError
 from kinformer.events import Deleted
@@ -134,7 +135,9 @@ def _text(column: Column, obj: KubeObject, now: datetime) -> str:
         return ""
     try:
         return column.cell(obj, now)
-    except Exception as error:  # noqa: BLE001 - an object that breaks a column is shown without it
+    except BaseException as error:  # an object that breaks a column is shown without it
+        if not is_survivable(error):
+            raise
         return f"<{class_of(error)}>"
 
 
