@@ -170,20 +170,14 @@ MUTANTS = (
     Mutant(
         "a relist forgets deletions",
         "cache/delta_fifo.py::DeltaFIFO.replacing",
-        """
-        for key in [key for key in self._known.list_keys() if key not in by_key and key not in self]:
-            self._append_lost(key, first=first)
-        """,
-        """
-        for key in [key for key in self._known.list_keys() if key not in by_key and key not in self]:
-            pass
-        """,
+        "known += self._known.list_keys()",
+        "pass",
     ),
     Mutant(
         "a relist forgets deletions of what is still queued",
         "cache/delta_fifo.py::DeltaFIFO.replacing",
-        "[key for key in self.list_keys() if key not in by_key]",
-        "()",
+        "self.list_keys()",
+        "[]",
     ),
     Mutant(
         "deletions found by a list claim to know the final state",

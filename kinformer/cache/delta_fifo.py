@@ -230,25 +230,30 @@ class DeltaFIFO:
     ) -> Iterator[None]:
         """Queue a whole list in slices: yield after each `slice_size` keys, so that the caller can let other tasks run.
 
-        All deletions are queued before the first yield. Keys may be popped between the yields. A change that is queued
-        between them comes before the object of the same key that the list still holds. So the caller must put the newer
-        object into `by_key`, too. The caller may replace objects in `by_key`, but may not add or remove keys. The queue
-        is not synced until the last slice is queued.
+        All deletions are queued before the first object. Keys may be popped between the yields. A change that is queued
+        between them comes before what the list says of the same key. So the caller must put the newer object into
+        `by_key`, too, also under a key that the list lacks: else its deletion follows. The caller may not remove keys.
+        The queue is not synced until the last slice is queued.
         """
         first = not self._populated
         if first:
             # One too many until the last slice, so that a queue emptied between two slices does not count as synced.
             self._initial_left = 1
             self._populated = True
-        for key in [key for key in self.list_keys() if key not in by_key]:
-            self._append_lost(key, first=first)
+        # Copies of the keys, because both the cache and the list may change between the yields.
+        known = self.list_keys()
         if self._known is not None:
-            for key in [key for key in self._known.list_keys() if key not in by_key and key not in self]:
+            known += self._known.list_keys()
+        for count, key in enumerate(known, 1):
+            if key not in by_key:
                 self._append_lost(key, first=first)
-        for count, (key, obj) in enumerate(by_key.items(), 1):
-            self._append(key, Delta(DeltaType.REPLACED, obj))
+            if count % slice_size == 0 and (by_key or count < len(known)):
+                yield
+        listed = [*by_key]
+        for count, key in enumerate(listed, 1):
+            self._append(key, Delta(DeltaType.REPLACED, by_key[key]))
             self._initial_left += first
-            if count % slice_size == 0 and count < len(by_key):
+            if count % slice_size == 0 and count < len(listed):
                 yield
         if first:
             self._initial_left -= 1

@@ -24,7 +24,7 @@ from kinformer._shards import Ranges
 from kinformer.objects import version_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from kinformer.objects import KubeObject, ObjectKey
 
@@ -175,10 +175,6 @@ class Membership:
             return False
         part.keys.discard(key)
         return self._departs(part, Departure(key, version, None, now), come_to=version)
-
-    def missing(self, part: PartMembers, listed: Mapping[ObjectKey, object]) -> list[ObjectKey]:
-        """Return the keys of the objects that a part holds and its new list lacks."""
-        return [key for key in part.keys if key not in listed]
 
     def listed(self, part: PartMembers, obj: KubeObject, version: int, *, forced: bool) -> bool:
         """Record an object in a list of a part; return whether it changes the union.

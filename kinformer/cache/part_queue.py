@@ -72,20 +72,24 @@ class PartQueue:
     def replacing(self, by_key: Mapping[ObjectKey, KubeObject], *, slice_size: int, version: int = 0) -> Iterator[None]:
         """Queue a whole list of the part, in slices; see `DeltaFIFO.replacing`.
 
-        The caller may replace objects in `by_key` between the slices, and other parts may queue changes.
+        The caller may add and replace objects in `by_key` between the slices, and other parts may queue changes.
         """
         membership, members, fifo = self._membership, self._members, self._fifo
         forced = version < members.highest
         if forced:
             membership.forget_history()
             members.range_floors = ()
-        for key in membership.missing(members, by_key):
-            if membership.lost(members, key, version, self._clock()):
+        known = [*members.keys]
+        for count, key in enumerate(known, 1):
+            if key not in by_key and membership.lost(members, key, version, self._clock()):
                 fifo.leave_out(key)
-        for count, (key, obj) in enumerate(by_key.items(), 1):
-            if membership.listed(members, obj, version, forced=forced):
-                fifo.replaced(key, obj)
-            if count % slice_size == 0 and count < len(by_key):
+            if count % slice_size == 0 and (by_key or count < len(known)):
+                yield
+        listed = [*by_key]
+        for count, key in enumerate(listed, 1):
+            if membership.listed(members, by_key[key], version, forced=forced):
+                fifo.replaced(key, by_key[key])
+            if count % slice_size == 0 and count < len(listed):
                 yield
 
     def mark(self, resource_version: str, lists: int) -> None:

@@ -57,7 +57,7 @@ class Intake:
         self._left_out = left_out
         self._pack = pack
         self._observed: dict[ObjectKey, KubeObject] = {}
-        self._queueing: dict[ObjectKey, KubeObject] = {}  # the list that is being queued
+        self._queueing: dict[ObjectKey, KubeObject] | None = None  # the list that is being queued
 
     async def keep(self, arrived: Iterable[KubeObject], kept: dict[ObjectKey, KubeObject]) -> None:
         """Add the objects of a list to `kept`, in time slices, so that a slow transform does not block the loop."""
@@ -121,7 +121,7 @@ class Intake:
         try:
             yield from self._fifo.replacing(kept, slice_size=slice_size, version=version)
         finally:
-            self._queueing = {}
+            self._queueing = None
 
     def observe(self, obj: KubeObject) -> bool:
         """Queue an object from a write's answer, newer than all lists and watches; return whether it is usable."""
@@ -133,10 +133,12 @@ class Intake:
             # The answers to two writes may arrive in the opposite order.
             self._observed[obj.key] = usable
         self._fifo.update(usable)
-        listed = self._queueing.get(obj.key)
-        if listed is not None and _version(listed) < _version(usable):
-            # The rest of the list is queued later, and must not bring the older state back.
-            self._queueing[obj.key] = usable
+        if self._queueing is not None:
+            # The rest of the list is queued later: it must neither bring an older state back, nor delete an object that
+            # the list lacks because it is newer.
+            listed = self._queueing.get(obj.key)
+            if listed is None or _version(listed) < _version(usable):
+                self._queueing[obj.key] = usable
         return True
 
     def reached(self, version: int) -> None:

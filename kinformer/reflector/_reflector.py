@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Final
 
 from kinformer._survivable import is_survivable
-from kinformer._time_slice import TimeSlice
+from kinformer._time_slice import TimeSlice, give_way
 from kinformer.errors import (
     ExpiredError,
     KinformerError,
@@ -501,7 +501,7 @@ class Reflector:
         # follows it begins with the object, so nothing is lost.
         number = version_number(version) if version else _NEWEST
         for _ in self._intake.queue_list(kept, number, slice_size=_QUEUED_PER_SLICE):
-            await asyncio.sleep(0)
+            await give_way()
         machine.listed(version, pages=pages)
         self.lists += 1
         self._list_number += 1
@@ -520,7 +520,7 @@ class Reflector:
             for _ in range(min(_QUEUED_PER_SLICE, len(kept))):
                 kept.popitem()
             if kept:
-                await asyncio.sleep(0)
+                await give_way()
 
     def _went_well(self) -> None:
         """Record the failures that are left: a list that works does not end the failures of watches."""

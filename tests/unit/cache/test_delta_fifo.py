@@ -370,11 +370,18 @@ def test_after_the_last_slice_of_a_list_there_is_no_stop_at_which_it_would_be_in
     assert len(list(fifo.replacing(by_key(*(pod(str(number)) for number in range(6))), slice_size=3))) == 1
 
 
-def test_a_list_in_slices_queues_its_deletions_before_the_first_stop() -> None:
+def test_a_list_in_slices_queues_its_deletions_before_its_objects() -> None:
     fifo = DeltaFIFO(knowing(pod("a"), pod("b")))
-    slices = fifo.replacing(by_key(pod("c"), pod("d")), slice_size=1)
-    next(slices)
-    assert fifo.list_keys() == [A, B, C]
+    stops = [fifo.list_keys() for _ in fifo.replacing(by_key(pod("c"), pod("d")), slice_size=1)]
+    assert stops == [[A], [A, B], [A, B, C]]
+    assert drained(fifo) == ["a: DELETED@1 unseen", "b: DELETED@1 unseen", "c: REPLACED@1", "d: REPLACED@1"]
+
+
+def test_the_search_for_deletions_of_a_large_list_is_sliced_too() -> None:
+    known = [pod(str(number)) for number in range(100)]
+    assert len(list(DeltaFIFO(knowing(*known)).replacing(by_key(*known), slice_size=10))) == 19
+    # Nothing follows the last slice but the mark of the list.
+    assert len(list(DeltaFIFO(knowing(*known)).replacing({}, slice_size=10))) == 9
 
 
 async def test_a_pop_waits_for_what_comes() -> None:

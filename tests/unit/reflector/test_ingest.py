@@ -57,3 +57,23 @@ def test_what_is_observed_after_a_list_was_queued_meets_no_rest_of_it() -> None:
     assert pipeline.intake.observe(pod("a", 10))
     assert listed[pod("a").key].resource_version == "1"
     assert pipeline.drain() == {"a": "10", "b": "2"}
+
+
+def test_an_object_that_was_created_anew_between_the_slices_is_not_deleted_by_the_list_that_lacks_it() -> None:
+    for turn in range(3):
+        pipeline = Pipeline()
+        old = {obj.key: obj for obj in (pod("a", 1), pod("b", 2), pod("c", 3))}
+        for _ in pipeline.intake.queue_list(old, 4, slice_size=10):
+            pass
+        pipeline.drain()
+        pipeline.events.clear()
+        # "b" and "c" are deleted on the server; while the list is queued, this program creates "c" again.
+        for number, _ in enumerate(pipeline.intake.queue_list({pod("a", 1).key: pod("a", 1)}, 9, slice_size=1)):
+            if number == turn:
+                assert pipeline.intake.observe(pod("c", 10, uid="another"))
+            pipeline.drain()
+        assert pipeline.drain() == {"a": "1", "c": "10"}
+        assert [(type(e).__name__, e.key.name) for e in pipeline.events if e.key.name == "c"] == [
+            ("Deleted", "c"),
+            ("Added", "c"),
+        ]
