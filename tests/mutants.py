@@ -337,7 +337,7 @@ MUTANTS = (
     ),
     Mutant(
         "an index keeps what its object has left",
-        "cache/indexer.py::_Index.put",
+        "cache/_index.py::Index.put",
         """
         if before:
             self.remove(key)
@@ -355,8 +355,20 @@ MUTANTS = (
     ),
     Mutant(
         "an index that is added late forgets what is in the cache",
-        "cache/indexer.py::Indexer.add_indexers",
+        "cache/indexer.py::Indexer._index_some",
         "index.put(key, self._values(name, index, stored.view()))",
+        "pass",
+    ),
+    Mutant(
+        "an index that is being built indexes changed objects again",
+        "cache/_index.py::Index.put",
+        "self.unindexed.pop(key, None)",
+        "pass",
+    ),
+    Mutant(
+        "a read finds an index that is being built incomplete",
+        "cache/indexer.py::Indexer._index",
+        "self._finish(name)",
         "pass",
     ),
     Mutant(
@@ -418,7 +430,7 @@ MUTANTS = (
     ),
     Mutant(
         "an index remembers values that nothing has any more",
-        "cache/indexer.py::_Index.remove",
+        "cache/_index.py::Index.remove",
         "self.alone.pop(value, None)",
         "",
     ),

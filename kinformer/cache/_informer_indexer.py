@@ -10,6 +10,7 @@ from kinformer.objects import KubeObject
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from kinformer.cache.indexer import IndexFunction
     from kinformer.objects import ObjectKey
 
 __all__ = ["InformerIndexer"]
@@ -22,6 +23,22 @@ class InformerIndexer(Indexer):
 
     _keeps_plain: ClassVar[bool] = True
     """Whether objects are stored as `Indexer` stores them."""
+
+    def begin_indexers(self, indexers: Mapping[str, IndexFunction]) -> None:
+        """Add indexes; `index_some` indexes the objects that are in the cache already.
+
+        A read of such an index indexes all that is left first, so that no read is incomplete. In another thread, which
+        may not write, the read makes an index of its own.
+
+        Raises:
+            IndexConflictError: an index of that name exists; nothing was added.
+            TypeError: an index function cannot be called; nothing was added.
+        """
+        self._begin(indexers)
+
+    def index_some(self, name: str, count: int) -> bool:
+        """Index at most `count` objects that were in the cache before an index; return whether more are left."""
+        return self._index_some(name, count)
 
     def stored(self, key: ObjectKey) -> KubeObject | None:
         """Return the stored object itself. Users never get it, only views of it."""

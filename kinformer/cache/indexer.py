@@ -12,22 +12,22 @@ makes in one step, and skips objects that were deleted since.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Final, TypeAlias
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 from kinformer._survivable import is_survivable
+from kinformer.cache._index import Index, IndexFunction, checked_values
 from kinformer.cache.storage import StorageStatus
 from kinformer.errors import IndexConflictError, IndexFunctionError, UnknownIndexError
 from kinformer.objects import KubeObject
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
     from kinformer.labels import LabelSelector
     from kinformer.objects import ObjectKey
 
 __all__ = ["NAMESPACE_INDEX", "PLACES_KEPT_FROM", "IndexFunction", "Indexer"]
-
-IndexFunction: TypeAlias = Callable[["KubeObject"], Iterable[str]]
-"""Returns the index values of an object; an object without values is not in the index."""
 
 NAMESPACE_INDEX: Final = "namespace"
 """The index every cache has: by `metadata.namespace` (client-go index.go, NamespaceIndex)."""
@@ -35,58 +35,6 @@ NAMESPACE_INDEX: Final = "namespace"
 PLACES_KEPT_FROM: Final = 4096
 """Objects of at least this many bytes of JSON are stored with the places of their sections. That takes 150 bytes per
 object, and saves each reader the search for them. In a small object the search is fast."""
-
-
-class _Index:
-    """One index: the keys of each value. A value without keys is removed."""
-
-    __slots__ = ("alone", "function", "keys_by_value", "values_by_key")
-
-    def __init__(self, function: IndexFunction) -> None:
-        self.function = function
-        self.keys_by_value: dict[str, dict[ObjectKey, None]] = {}
-        self.values_by_key: dict[ObjectKey, tuple[str, ...]] = {}
-        # Most objects have one value, and most values belong to many objects. These share one tuple and one string.
-        self.alone: dict[str, tuple[str, ...]] = {}
-
-    def put(self, key: ObjectKey, values: tuple[str, ...]) -> None:
-        before = self.values_by_key.get(key)
-        if before == values:
-            return
-        if before:
-            self.remove(key)
-        if not values:
-            return
-        if len(values) == 1:
-            values = self.alone.setdefault(values[0], values)
-        self.values_by_key[key] = values
-        for value in values:
-            keys = self.keys_by_value.get(value)
-            if keys is None:
-                self.keys_by_value[value] = {key: None}
-            else:
-                keys[key] = None
-
-    def remove(self, key: ObjectKey) -> None:
-        for value in self.values_by_key.pop(key, ()):
-            keys = self.keys_by_value[value]
-            del keys[key]
-            if not keys:
-                del self.keys_by_value[value]
-                self.alone.pop(value, None)
-
-
-def _checked(found: object) -> tuple[str, ...]:
-    """Return the values from an index function, each value once."""
-    if isinstance(found, str):
-        # Iteration would make each character of it a value.
-        raise TypeError("an index function must return a list of strings, not a string")
-    values = tuple(dict.fromkeys(found))  # type: ignore[call-overload]  # raises TypeError for a value that is not iterable
-    for value in values:
-        if type(value) is not str:
-            msg = f"an index function must return strings, not {type(value).__name__}"
-            raise TypeError(msg)
-    return values
 
 
 class Indexer:
@@ -108,7 +56,7 @@ class Indexer:
     ) -> None:
         self._objects: dict[ObjectKey, KubeObject] = {}
         self._by_namespace: dict[str, dict[ObjectKey, None]] = {}
-        self._indexes: dict[str, _Index] = {}
+        self._indexes: dict[str, Index] = {}
         self._json_bytes = 0
         self.freed_bytes = 0
         """Bytes of JSON deleted since free memory was last given back to the system."""
@@ -140,6 +88,17 @@ class Indexer:
             IndexConflictError: an index of that name exists; nothing was added (client-go thread_safe_store.go).
             TypeError: an index function cannot be called; nothing was added.
         """
+        self._begin(indexers)
+        for name in indexers:
+            self._finish(name)
+
+    def _begin(self, indexers: Mapping[str, IndexFunction]) -> None:
+        """Add indexes; `_index_some` indexes the objects that are in the cache already.
+
+        Raises:
+            IndexConflictError: an index of that name exists; nothing was added.
+            TypeError: an index function cannot be called; nothing was added.
+        """
         conflicts = sorted(set(indexers) & {NAMESPACE_INDEX, *self._indexes})
         if conflicts:
             msg = f"indexer conflict: {', '.join(conflicts)} exists already; nothing was added, choose another name"
@@ -149,9 +108,19 @@ class Indexer:
                 msg = f"index {name!r} needs a function from an object to its values, not {type(function).__name__}"
                 raise TypeError(msg)
         for name, function in indexers.items():
-            index = self._indexes[name] = _Index(function)
-            for key, stored in self._objects.items():
+            self._indexes[name] = Index(function, self._objects)
+
+    def _index_some(self, name: str, count: int) -> bool:
+        index = self._indexes[name]
+        for key in index.next_unindexed(count):
+            stored = self._objects.get(key)
+            if stored is not None and key in index.unindexed:
                 index.put(key, self._values(name, index, stored.view()))
+        return bool(index.unindexed)
+
+    def _finish(self, name: str) -> None:
+        while self._index_some(name, 1000):
+            pass
 
     def put(self, key: ObjectKey, obj: KubeObject) -> KubeObject | None:
         """Store an object under its key, and return the object that it replaces.
@@ -227,6 +196,18 @@ class Indexer:
             candidates = [*objects.values()]
         return [stored.view() for stored in selector.filter(candidates)]
 
+    def chunks(self, selector: LabelSelector | None, namespace: str, size: int) -> Iterator[list[KubeObject]]:
+        """Yield the objects of a namespace ("" for all) whose labels match, by the matches among `size` objects each.
+
+        The cache may change meanwhile. Each object comes at most once, in its state at the beginning or in a later one.
+        """
+        objects = self._objects
+        keys = [*self._keys(NAMESPACE_INDEX, namespace)] if namespace else []
+        found: Iterator[KubeObject | None] = map(objects.get, keys) if namespace else iter([*objects.values()])
+        while candidates := [*islice(found, size)]:
+            present = [stored for stored in candidates if stored is not None]
+            yield [stored.view() for stored in (present if selector is None else selector.filter(present))]
+
     def by_index(self, name: str, value: str) -> list[KubeObject]:
         """Return the objects that have a value in an index.
 
@@ -257,12 +238,29 @@ class Indexer:
         by_value = self._by_namespace if name == NAMESPACE_INDEX else self._index(name).keys_by_value
         return by_value.get(value, {})
 
-    def _index(self, name: str) -> _Index:
+    def _index(self, name: str) -> Index:
         index = self._indexes.get(name)
         if index is None:
             msg = f"there is no index {name!r}; add it with add_indexers(). There are: {', '.join(self.index_names)}"
             raise UnknownIndexError(msg)
+        if index.unindexed:
+            if not index.is_of_this_thread:
+                return self._whole(index)
+            self._finish(name)
         return index
+
+    def _whole(self, index: Index) -> Index:
+        """Return a copy of an index that has all objects. The index itself reports objects that cannot be indexed."""
+        whole = Index(index.function)
+        for key, stored in [*self._objects.items()]:
+            try:
+                values = checked_values(index.function(stored.view()))
+            except BaseException as cause:  # a user's function
+                if not is_survivable(cause):
+                    raise
+                values = ()
+            whole.put(key, values)
+        return whole
 
     def _keep(self, obj: KubeObject, before: KubeObject | None) -> KubeObject:
         """Return the form of an object to store; count it instead of `before`, its earlier state."""
@@ -278,7 +276,7 @@ class Indexer:
         """Stop counting a stored object that was removed."""
         self._json_bytes -= len(stored.raw)
 
-    def _values(self, name: str, index: _Index, obj: KubeObject) -> tuple[str, ...]:
+    def _values(self, name: str, index: Index, obj: KubeObject) -> tuple[str, ...]:
         """Return the index values of an object; if the function fails, report that and return none."""
         try:
             found = index.function(obj)
@@ -290,7 +288,7 @@ class Indexer:
     def _checked(self, name: str, obj: KubeObject, found: object) -> tuple[str, ...]:
         """Return the values from an index function; if they are none, report that and return none."""
         try:
-            return _checked(found)
+            return checked_values(found)
         except BaseException as cause:  # noqa: BLE001 - it may be a generator of the user's
             self._index_failed(name, obj, cause)
             return ()

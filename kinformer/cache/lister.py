@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from kinformer._time_slice import TimeSlice
 from kinformer.cache.indexer import NAMESPACE_INDEX
 from kinformer.labels import LabelSelector
 from kinformer.objects import KubeObject, ObjectKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
     from kinformer.cache.indexer import Indexer
     from kinformer.labels import SelectorInput
     from kinformer.resources import Resource
 
 __all__ = ["Lister"]
+
+_CHUNK: Final = 64
+"""Objects that an iteration looks at between two reads of the clock."""
 
 
 class Lister:
@@ -43,7 +47,11 @@ class Lister:
         return len(self._indexer)
 
     def __iter__(self) -> Iterator[KubeObject]:
-        return iter(self._indexer.list())
+        for chunk in self._indexer.chunks(None, "", _CHUNK):
+            yield from chunk
+
+    def __aiter__(self) -> AsyncIterator[KubeObject]:
+        return self.each()
 
     def __contains__(self, key: object) -> bool:
         return key in self._indexer
@@ -87,6 +95,36 @@ class Lister:
         """
         return self._indexer.by_index(index, value)
 
+    async def each(
+        self, namespace: str | None = None, selector: SelectorInput = None
+    ) -> AsyncGenerator[KubeObject, None]:
+        """Yield the objects that `list` returns, and let other tasks have their turn every millisecond or two.
+
+            async for pod in pods.lister.each(selector="app=web"):
+                ...
+
+        `list` takes half a microsecond per object at once: 50 ms for 100,000. Without arguments, `async for pod in
+        pods.lister` is the same. The cache may change meanwhile: each object comes at most once, in its state at the
+        beginning or in a later one. An object that is deleted meanwhile may be left out, and a new one is.
+
+        Args:
+            namespace: the namespace; `None` or "" for all.
+            selector: as for `list`.
+
+        Raises:
+            SelectorError: the selector does not parse.
+        """
+        wanted = LabelSelector.parse(selector)
+        time_slice = TimeSlice()
+        await time_slice.begin()
+        for chunk in self._indexer.chunks(wanted or None, namespace or "", _CHUNK):
+            for obj in chunk:
+                yield obj
+                if time_slice.over:
+                    await time_slice.begin()
+            if time_slice.over:
+                await time_slice.begin()
+
     def keys(self) -> list[ObjectKey]:
         """Return the keys of all objects."""
         return [*self._indexer.list_keys()]
@@ -94,6 +132,8 @@ class Lister:
     # The last method, because below it the annotation list[...] would mean this method.
     def list(self, namespace: str | None = None, selector: SelectorInput = None) -> list[KubeObject]:
         """Return the objects of a namespace (or of all) whose labels match the selector, in no particular order.
+
+        The call takes half a microsecond per object, and no other task runs meanwhile; see `each` for a large cache.
 
         Args:
             namespace: the namespace; `None` or "" for all.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from kinformer._own_loop import BoundToLoop
 from kinformer.cache._compact.indexer import CompactIndexer
+from kinformer.cache._index_build import IndexBuild
 from kinformer.cache._informer_indexer import InformerIndexer
 from kinformer.cache.delta_fifo import DeltaFIFO
 from kinformer.cache.lister import Lister
@@ -30,10 +31,11 @@ from kinformer.status import StatusRecord
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
     from typing import Any
 
     from kinformer.backoff import Backoff
+    from kinformer.cache.indexer import IndexFunction
     from kinformer.cache.part_queue import PartQueue
     from kinformer.cache.storage import Storage
     from kinformer.errors import IndexFunctionError, KinformerError, ObjectError
@@ -50,6 +52,9 @@ __all__ = ["InformerCore"]
 
 MINIMUM_RESYNC: Final = 1.0
 """Shortest resync period, in seconds (client-go shared_informer.go, minimumResyncPeriod)."""
+
+_INDEXED_AT_ONCE: Final = 256
+"""Objects of a cache that a new index is built of at once: about a millisecond."""
 
 
 class InformerCore:
@@ -217,6 +222,25 @@ class InformerCore:
         # The version first: while another thread is in here, the objects may get newer than it, but never older.
         version = self.dispatcher.resource_version
         return CacheSnapshot(self.indexer.copy(), version)
+
+    def add_indexers(self, indexers: Mapping[str, IndexFunction]) -> IndexBuild:
+        """Add indexes; the objects of a large cache are indexed in the background.
+
+        Raises:
+            IndexConflictError: an index of that name exists; nothing was added.
+            StoppedError: the informer has stopped.
+            TypeError: an index function cannot be called; nothing was added.
+        """
+        self.life_cycle.refuse_if_stopped("indexers were not added")
+        indexer = self.indexer
+        if len(indexer) <= _INDEXED_AT_ONCE:
+            indexer.add_indexers(indexers)
+        else:
+            indexer.begin_indexers(indexers)
+        build = IndexBuild(indexer, [*indexers])
+        if len(indexer) > _INDEXED_AT_ONCE:
+            self.dispatcher.in_background(build.run(), name=f"kinformer indexes {self.name}")
+        return build
 
     def register(
         self, handler: EventHandler, mailbox: Mailbox, *, name: str, resync: float | None = None

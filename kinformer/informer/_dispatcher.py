@@ -17,7 +17,8 @@ from kinformer.informer._waiters import Waiters
 from kinformer.status import Changes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
+    from typing import Any
 
     from kinformer.cache._informer_indexer import InformerIndexer
     from kinformer.cache.delta_fifo import Delta, DeltaFIFO, Deltas
@@ -145,6 +146,13 @@ class Dispatcher:
                         break
                 self._tell(events)
                 del events, changes
+
+    def in_background(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Run a coroutine in a task that ends with the informer; drop it if the informer does not run."""
+        if self._group is None:
+            work.close()
+        else:
+            self._group.create_task(work, name=name)
 
     def close(self) -> None:
         """Let handlers and iterators end."""

@@ -270,8 +270,12 @@ class SharedInformer:
         """Number of objects with changes that have arrived, but are not in the cache yet."""
         return len(self._core.fifo)
 
-    def add_indexers(self, indexers: Mapping[str, IndexFunction]) -> None:
-        """Add indexes, at any time. The objects in the cache are indexed at once.
+    def add_indexers(self, indexers: Mapping[str, IndexFunction]) -> Awaitable[None]:
+        """Add indexes, at any time. Reads may use them at once.
+
+        If the cache is large, its objects are indexed in the background, so that other tasks have their turn. `await`
+        of the result waits until that is done. A read of an index that comes earlier indexes the rest of the objects
+        itself: it is complete, but holds the loop for some 5 µs per object.
 
         Args:
             indexers: by name, functions from an object to its index values:
@@ -281,8 +285,7 @@ class SharedInformer:
             IndexConflictError: an index of that name exists; nothing was added.
             StoppedError: the informer has stopped.
         """
-        self._core.life_cycle.refuse_if_stopped("indexers were not added")
-        self._core.indexer.add_indexers(indexers)
+        return self._core.add_indexers(indexers)
 
     def add_event_handler(
         self,

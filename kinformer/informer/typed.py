@@ -22,7 +22,7 @@ from kinformer.informer._typed_mailbox import TypedEvent, TypedMailbox
 from kinformer.informer._typed_view import TypedView
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
     from kinformer.cache.lister import Lister
     from kinformer.errors import DecodeError
@@ -54,7 +54,24 @@ class TypedLister(Generic[T]):
         return len(self.list())
 
     def __iter__(self) -> Iterator[T]:
-        return iter(self.list())
+        for obj in self._lister:
+            value = self._value_of(obj)
+            if value is not None:
+                yield value
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self.each()
+
+    async def each(self, namespace: str | None = None, selector: SelectorInput = None) -> AsyncGenerator[T, None]:
+        """Yield the objects that `list` returns, and let other tasks have their turn; see `Lister.each`.
+
+        Raises:
+            SelectorError: the selector does not parse.
+        """
+        async for obj in self._lister.each(namespace, selector):
+            value = self._value_of(obj)
+            if value is not None:
+                yield value
 
     def get(self, name: str | ObjectKey, namespace: str | None = None) -> T | None:
         """Return one object; `None` if there is none of that name, or it does not fit the class.

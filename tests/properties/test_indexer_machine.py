@@ -8,7 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from kinformer.cache._compact.indexer import CompactIndexer
 from kinformer.cache._compact.packed_object import PackedObject
-from kinformer.cache.indexer import NAMESPACE_INDEX, Indexer
+from kinformer.cache._informer_indexer import InformerIndexer
+from kinformer.cache.indexer import NAMESPACE_INDEX
 from kinformer.errors import IndexConflictError, IndexFunctionError
 from kinformer.objects import KubeObject, ObjectKey
 from tests import storages
@@ -42,7 +43,7 @@ def found_by(name: str, obj: KubeObject) -> set[str]:
 
 
 class IndexerMachine(RuleBasedStateMachine):
-    make: type[Indexer] = Indexer
+    make: type[InformerIndexer] = InformerIndexer
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,6 +51,8 @@ class IndexerMachine(RuleBasedStateMachine):
         self.indexer = self.make(on_error=self.errors.append)
         self.model: dict[ObjectKey, KubeObject] = {}
         self.indexes: set[str] = set()
+        self.building: set[str] = set()
+        """Indexes that nothing has read since they were added in steps."""
         self.version = 0
 
     def new(self, name: str, namespace: str, zones: list[str]) -> KubeObject:
@@ -81,10 +84,49 @@ class IndexerMachine(RuleBasedStateMachine):
             assert name in self.indexes
         self.indexes.add(name)
 
+    @rule(name=st.sampled_from([*FUNCTIONS]))
+    def begin_index(self, name: str) -> None:
+        try:
+            self.indexer.begin_indexers({name: FUNCTIONS[name]})
+        except IndexConflictError:
+            assert name in self.indexes
+        else:
+            self.building.add(name)
+        self.indexes.add(name)
+
+    @rule(count=st.integers(1, 3))
+    def index_some(self, count: int) -> None:
+        for name in [*self.building]:
+            if not self.indexer.index_some(name, count):
+                self.building.discard(name)
+
+    @rule()
+    def read_all_indexes(self) -> None:
+        self.building.clear()
+
+    @rule(changes=st.lists(st.tuples(names, namespaces, values), max_size=4), namespace=st.sampled_from(["", "one"]))
+    def iterate_while_it_changes(self, changes: list[tuple[str, str, list[str]]], namespace: str) -> None:
+        """Each object comes once: those that stay in their state at the beginning or a later one."""
+        before, found = dict(self.model), []
+        for number, chunk in enumerate(self.indexer.chunks(None, namespace, 1)):
+            found += chunk
+            if number < len(changes):
+                (self.put if number % 3 else self.put_then_delete)(*changes[number])
+        keys = [obj.key for obj in found]
+        assert len(keys) == len(set(keys))
+        wanted = {key for key in before if not namespace or key.namespace == namespace}
+        assert {key for key in wanted if key in self.model and self.model[key] is before[key]} <= set(keys) <= wanted
+        for obj in found:
+            assert int(obj.resource_version) >= int(before[obj.key].resource_version)
+
+    def put_then_delete(self, name: str, namespace: str, zones: list[str]) -> None:
+        self.put(name, namespace, zones)
+        self.delete(name, namespace)
+
     @invariant()
     def every_lookup_is_a_scan(self) -> None:
         assert {obj.key: obj for obj in self.indexer.list()} == self.model
-        for name in self.indexes:
+        for name in self.indexes - self.building:
             for value in ("x", "y", "z", "none"):
                 wanted = {key for key, obj in self.model.items() if value in found_by(name, obj)}
                 found = self.indexer.by_index(name, value)

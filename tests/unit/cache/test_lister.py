@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import itertools
 import pickle
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -152,3 +154,37 @@ def test_views_of_one_object_are_equal_and_not_unequal_and_are_mappings() -> Non
     assert copy.deepcopy(one) == one
     with pytest.raises(AttributeError):
         one.nonsense = 1  # type: ignore[attr-defined]
+
+
+async def test_an_iteration_in_slices_yields_what_a_list_returns() -> None:
+    _, lister = cache_of(
+        *(pod(f"p{number}", labels={"app": "web" if number % 2 else "db"}) for number in range(200)),
+        *(pod(f"p{number}", namespace="other", labels={"app": "web"}) for number in range(100)),
+    )
+    for namespace in (None, "", "default", "other", "nowhere"):
+        for selector in (None, "app=web", "app=none", {"app": "db"}):
+            found = [obj async for obj in lister.each(namespace, selector)]
+            assert found == lister.list(namespace, selector)
+    assert [obj async for obj in lister] == lister.list() == [*lister]
+
+
+async def test_an_iteration_in_slices_lets_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, lister = cache_of(*(pod(f"p{number}") for number in range(300)))
+    loop = asyncio.get_running_loop()
+    ticks = itertools.count()
+    monkeypatch.setattr(loop, "time", lambda: next(ticks) / 10_000)
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(other())
+        assert len([obj async for obj in lister.each()]) == 300
+        found = turns
+        task.cancel()
+    # The clock moves with each look: 15 looks make a slice.
+    assert found >= 15

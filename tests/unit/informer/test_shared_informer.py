@@ -819,3 +819,28 @@ async def test_the_parts_of_one_page_are_no_pages(in_parts: bool, limit: int) ->
         stream.error(api_error(410, {}, doing="watch pods"))
         await asyncio.sleep(30)
         assert [(version, asked) for _, version, asked in source.lists] == [("0", 500), ("10", limit)]
+
+
+async def test_an_index_of_a_large_cache_is_built_in_the_background_and_a_read_before_that_is_complete() -> None:
+    source = FakeSource(*(pod(f"p{number}", spec={"nodeName": f"n{number % 5}"}) for number in range(300)))
+    async with SharedInformer(source) as pods:
+        await pods.synced(timeout=5)
+        indexed: list[str] = []
+
+        def by_node(obj: KubeObject) -> list[str]:
+            indexed.append(obj.name)
+            return [obj["spec"]["nodeName"]]
+
+        built = pods.add_indexers({"node": by_node})
+        assert not indexed
+        assert len(pods.lister.by_index("node", "n0")) == 60
+        await built
+        assert len(indexed) == 300
+
+        pods.add_indexers({"again": by_node})
+        await settled()
+        assert len(indexed) == 600, "without an await, and without a read"
+        built = pods.add_indexers({"at the end": by_node})
+    await built
+    assert len(indexed) == 900
+    assert len(pods.lister.by_index("at the end", "n1")) == 60

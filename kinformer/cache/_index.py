@@ -1,0 +1,104 @@
+"""One index of a cache."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kinformer.objects import KubeObject, ObjectKey
+
+__all__ = ["Index", "IndexFunction", "checked_values"]
+
+IndexFunction: TypeAlias = Callable[["KubeObject"], Iterable[str]]
+"""Returns the index values of an object; an object without values is not in the index."""
+
+
+class Index:
+    """The keys of each value. A value without keys is removed.
+
+    Attributes:
+        function: the index function.
+        keys_by_value: the keys of each value.
+        values_by_key: the values of each key that has some.
+        alone: the tuple of each single value. Most objects have one value, and most values belong to many objects.
+            These share one tuple and one string.
+        unindexed: the keys that were in the cache before the index, and are not indexed yet.
+    """
+
+    __slots__ = ("_order", "_thread", "alone", "function", "keys_by_value", "unindexed", "values_by_key")
+
+    def __init__(self, function: IndexFunction, present: Iterable[ObjectKey] = ()) -> None:
+        self.function = function
+        self.keys_by_value: dict[str, dict[ObjectKey, None]] = {}
+        self.values_by_key: dict[ObjectKey, tuple[str, ...]] = {}
+        self.alone: dict[str, tuple[str, ...]] = {}
+        # From a dict, the copy takes over the hashes of the keys.
+        self.unindexed: dict[ObjectKey, None] = dict.fromkeys(present)
+        self._order: Iterator[ObjectKey] = iter([*self.unindexed])
+        self._thread = threading.get_ident()
+
+    @property
+    def is_of_this_thread(self) -> bool:
+        """True in the thread that made the index: the only one that may change it."""
+        return self._thread == threading.get_ident()
+
+    def next_unindexed(self, count: int) -> list[ObjectKey]:
+        """Return the next keys to index, in the order of the cache; all are indexed if there is none."""
+        keys: list[ObjectKey] = []
+        while self.unindexed and not keys:
+            keys = [key for key in islice(self._order, count) if key in self.unindexed]
+        return keys
+
+    def put(self, key: ObjectKey, values: tuple[str, ...]) -> None:
+        """Set the values of a key."""
+        if self.unindexed:
+            self.unindexed.pop(key, None)
+        before = self.values_by_key.get(key)
+        if before == values:
+            return
+        if before:
+            self.remove(key)
+        if not values:
+            return
+        if len(values) == 1:
+            values = self.alone.setdefault(values[0], values)
+        self.values_by_key[key] = values
+        for value in values:
+            keys = self.keys_by_value.get(value)
+            if keys is None:
+                self.keys_by_value[value] = {key: None}
+            else:
+                keys[key] = None
+
+    def remove(self, key: ObjectKey) -> None:
+        """Remove a key from all its values."""
+        if self.unindexed:
+            self.unindexed.pop(key, None)
+        for value in self.values_by_key.pop(key, ()):
+            keys = self.keys_by_value[value]
+            del keys[key]
+            if not keys:
+                del self.keys_by_value[value]
+                self.alone.pop(value, None)
+
+
+def checked_values(found: object) -> tuple[str, ...]:
+    """Return the values from an index function, each value once.
+
+    Raises:
+        TypeError: they are not strings in an iterable.
+    """
+    if isinstance(found, str):
+        # Iteration would make each character of it a value.
+        raise TypeError("an index function must return a list of strings, not a string")
+    values = tuple(dict.fromkeys(found))  # type: ignore[call-overload]  # raises TypeError for a value that is not iterable
+    for value in values:
+        if type(value) is not str:
+            msg = f"an index function must return strings, not {type(value).__name__}"
+            raise TypeError(msg)
+    return values
