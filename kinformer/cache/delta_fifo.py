@@ -244,10 +244,13 @@ class DeltaFIFO:
         known = self.list_keys()
         if self._known is not None:
             known += self._known.list_keys()
-        for count, key in enumerate(known, 1):
+        # Taken from the end, so that the keys of deleted objects are not all freed at once.
+        known.reverse()
+        while known:
+            key = known.pop()
             if key not in by_key:
                 self._append_lost(key, first=first)
-            if count % slice_size == 0 and (by_key or count < len(known)):
+            if len(known) % slice_size == 0 and (by_key or known):
                 yield
         listed = [*by_key]
         for count, key in enumerate(listed, 1):

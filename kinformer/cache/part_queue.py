@@ -80,10 +80,12 @@ class PartQueue:
             membership.forget_history()
             members.range_floors = ()
         known = [*members.keys]
-        for count, key in enumerate(known, 1):
+        known.reverse()
+        while known:
+            key = known.pop()
             if key not in by_key and membership.lost(members, key, version, self._clock()):
                 fifo.leave_out(key)
-            if count % slice_size == 0 and (by_key or count < len(known)):
+            if len(known) % slice_size == 0 and (by_key or known):
                 yield
         listed = [*by_key]
         for count, key in enumerate(listed, 1):
