@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from kinformer.testing._apiserver.controllers.autoscaling import autoscaler_controller
 from kinformer.testing._apiserver.controllers.cluster import Cluster
+from kinformer.testing._apiserver.controllers.cronjobs import cronjob_controller
+from kinformer.testing._apiserver.controllers.daemonsets import daemonset_controller
 from kinformer.testing._apiserver.controllers.deployments import deployment_controller
+from kinformer.testing._apiserver.controllers.disruption import disruption_controller
+from kinformer.testing._apiserver.controllers.endpoints import endpoints_controllers
 from kinformer.testing._apiserver.controllers.garbage import garbage_collector
+from kinformer.testing._apiserver.controllers.jobs import job_controller
 from kinformer.testing._apiserver.controllers.kubelets import kubelet_controller, node_manifest
 from kinformer.testing._apiserver.controllers.loop import Controller, ControllerLoop
 from kinformer.testing._apiserver.controllers.namespaces import (
@@ -16,6 +22,8 @@ from kinformer.testing._apiserver.controllers.namespaces import (
 )
 from kinformer.testing._apiserver.controllers.replicasets import replicaset_controllers
 from kinformer.testing._apiserver.controllers.scheduler import scheduler_controller
+from kinformer.testing._apiserver.controllers.statefulsets import statefulset_controller
+from kinformer.testing._apiserver.controllers.volumes import volume_controller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -35,6 +43,14 @@ def _make(scripts: PodScripts) -> list[Controller]:
         garbage_collector(),
         *replicaset_controllers(),
         deployment_controller(),
+        statefulset_controller(),
+        daemonset_controller(),
+        job_controller(),
+        cronjob_controller(),
+        volume_controller(),
+        *endpoints_controllers(),
+        disruption_controller(),
+        autoscaler_controller(scripts),
         scheduler_controller(),
         kubelet_controller(scripts),
     ]
@@ -48,6 +64,15 @@ CONTROLLERS: Final = (
     "replicaset",
     "replicationcontroller",
     "deployment",
+    "statefulset",
+    "daemonset",
+    "job",
+    "cronjob",
+    "persistentvolume",
+    "endpointslice",
+    "endpoints",
+    "disruption",
+    "horizontalpodautoscaler",
     "scheduler",
     "kubelet",
 )

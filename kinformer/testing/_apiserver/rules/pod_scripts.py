@@ -62,6 +62,7 @@ class PodScripts:
         self._outputs: dict[tuple[str, str, str], str] = {}
         self._scripts: list[tuple[str, str, PodScript]] = []
         self._ready: list[tuple[str, str, bool]] = []
+        self._uses: list[tuple[str, str, dict[str, str]]] = []
         self._exits: dict[tuple[str, str], list[Exit]] = {}
 
     def logs(self, name: str, text: str, *, namespace: str = "default", container: str = "") -> None:
@@ -133,7 +134,27 @@ class PodScripts:
         """End the running containers of pods with the exit code 0."""
         self.crash(name, namespace=namespace, container=container, exit_code=0)
 
-    # For the kubelet and the log
+    def uses(self, name: str, *, namespace: str = "default", cpu: str = "", memory: str = "") -> None:
+        """Say which resources each of the pods uses, for horizontal autoscalers.
+
+        Args:
+            name: the name of the pod, or a pattern.
+            namespace: the namespace of the pods.
+            cpu: the CPU, as "250m"; "" if it is not known.
+            memory: the memory, as "64Mi"; "" if it is not known.
+        """
+        self._uses = [one for one in self._uses if one[:2] != (namespace, name)]
+        self._uses.append((namespace, name, {"cpu": cpu, "memory": memory}))
+
+    # For the kubelet, the autoscaler and the log
+
+    def use_of(self, namespace: str, name: str, resource: str) -> str | None:
+        """Return how much a pod uses of a resource, or `None`."""
+        found = None
+        for place, pattern, amounts in self._uses:
+            if place == namespace and fnmatchcase(name, pattern):
+                found = amounts.get(resource) or None
+        return found
 
     def script_of(self, namespace: str, name: str) -> PodScript:
         """Return the script of a pod; the last `ready` for it counts."""
