@@ -764,7 +764,7 @@ MUTANTS = (
         "return None",
         """
         items.reverse()
-        return items or None
+        return (items, failures) if items else None
         """,
     ),
     Mutant(

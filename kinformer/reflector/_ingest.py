@@ -153,9 +153,12 @@ class Intake:
             if known is None or _version(known) < _version(obj):
                 self._observed[key] = obj
 
-    def report(self, failures: Sequence[ObjectError]) -> None:
-        """Report the objects of a list that cannot be used; they are left out."""
+    async def report(self, failures: Sequence[ObjectError]) -> None:
+        """Report the objects of a list that cannot be used, in time slices; they are left out."""
+        time_slice = TimeSlice()
         for failure in failures:
+            if time_slice.over:
+                await time_slice.begin()
             self._left_out(failure)
 
     def _usable(self, obj: KubeObject) -> KubeObject | None:

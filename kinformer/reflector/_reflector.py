@@ -287,7 +287,7 @@ class Reflector:
                     version = version or page.resource_version
                     status.record_contact(clock())
                     await self._intake.keep(page.items, kept)
-                    self._intake.report(page.failures)
+                    await self._intake.report(page.failures)
                     status.listed = len(kept)
                     del page  # frees megabytes before the next page arrives
         except BaseException as error:  # noqa: BLE001 - a last line of defence

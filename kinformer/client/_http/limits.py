@@ -27,7 +27,8 @@ CHUNK_LINE_LIMIT: Final = 256
 """Bytes of the line that gives a chunk's size, extensions included. API servers send at most 10."""
 
 EVENT_LIMIT: Final = 16 * 1024 * 1024
-"""Bytes of one event of a watch: client-go's bound (apimachinery, streaming.NewDecoder). etcd takes 1.5 MiB."""
+"""Bytes of one event of a watch, and of one object of a list: client-go's bound for events (apimachinery,
+streaming.NewDecoder). etcd takes 1.5 MiB."""
 
 ERROR_BODY_LIMIT: Final = 1024 * 1024
 """Bytes of a refusal's body that are read. A Status that names 5,000 invalid fields is below 1 MiB. The rest
@@ -37,7 +38,8 @@ ANSWER_LIMIT: Final = 256 * 1024 * 1024
 """Bytes of one answer, decompressed, that may have to be in memory at once; `Client(max_answer_bytes=...)` sets it.
 
 A list is decoded while it arrives, so this does not limit its length. It limits the parts that cannot be decoded by
-object: one object, a table, a list of another form, and the rest of a page whose consumer takes more than 20 seconds.
+object: a single object, a table, a list of another form, and the rest of a page whose consumer takes more than
+20 seconds.
 """
 
 LIST_OBJECT_LIMIT: Final = 10_000_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -332,3 +333,56 @@ def test_however_a_list_is_cut_it_is_the_same_list(sizes: list[int], piece: int,
     finally:
         _listing._SLICE_BYTES = before  # type: ignore[misc]
     assert [json.loads(obj.raw) for page in pages for obj in page.items] == items
+
+
+def _list_of(items: bytes) -> bytes:
+    return b'{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"10"},"items":[' + items + b"]}"
+
+
+GOOD = b'{"metadata":{"name":"a","namespace":"d","uid":"u"}}'
+MANY: dict[str, tuple[bytes, str]] = {
+    "empty items": (_list_of(b",".join([b"{}"] * 300_000)), "more than 10,000 objects of the list cannot be decoded"),
+    "spaced": (_list_of(b" , ".join([b"{ }"] * 300_000)), "more than 10,000 objects of the list cannot be decoded"),
+    "a space before the items": (
+        _list_of(b",".join([b"{}"] * 300_000)).replace(b'"items":[', b'"items": ['),
+        "more than 10,000 objects of the list cannot be decoded",
+    ),
+    "items that cannot be decoded": (
+        _list_of(b",".join([b'{"metadata":{"name":5}}'] * 100_000)),
+        "more than 10,000 objects of the list cannot be decoded",
+    ),
+    "a large item": (
+        _list_of(b'{"metadata":{"name":"l"},"spec":"' + b"x" * (17 << 20) + b'"}'),
+        "an object of more than 16 MiB",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MANY)
+def test_no_turn_of_the_loop_takes_long_however_many_items_are_bad(what: str) -> None:
+    body, error = MANY[what]
+    turns: list[float] = []
+
+    async def measured() -> None:
+        with pytest.raises(ProtocolError, match=error):
+            await decode_page(body, PODS, doing="list pods")
+
+    # Stepping by hand: the CPU time of each turn, and nothing of other programs.
+    steps = measured()
+    while True:
+        began = time.thread_time()
+        try:
+            steps.send(None)
+        except StopIteration:
+            turns.append(time.thread_time() - began)
+            break
+        turns.append(time.thread_time() - began)
+    assert max(turns) < 0.1, (len(turns), max(turns))
+
+
+async def test_bad_items_are_errors_and_the_good_ones_come_in_their_order() -> None:
+    bad = b'{"metadata":{"name":"bad%d","namespace":"d","labels":5}}'
+    items = [GOOD.replace(b'"a"', b'"a%d"' % n) if n % 3 else bad % n for n in range(100)]
+    page = await decode_page(_list_of(b",".join(items)), PODS, doing="list pods")
+    assert [obj.name for obj in page.items] == [f"a{n}" for n in range(100) if n % 3]
+    assert [failure.key for failure in page.failures] == [f"d/bad{n}" for n in range(100) if not n % 3]
