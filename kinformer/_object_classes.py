@@ -32,14 +32,29 @@ def decoder_of(into: type[T]) -> Callable[[bytes], T]:
         return cast("Callable[[bytes], T]", validate)
     try:
         # msgspec accepts a class that it does not know, too, and then fails at each object.
-        if isinstance(msgspec.inspect.type_info(into), msgspec.inspect.CustomType):
-            raise TypeError("an unknown kind of class")  # noqa: TRY301 - the same answer as msgspec's own refusals
+        if not _is_object(msgspec.inspect.type_info(into)):
+            raise TypeError("no class of objects")  # noqa: TRY301 - the same answer as msgspec's own refusals
         return msgspec.json.Decoder(into).decode
     except TypeError as error:
         msg = (
             f"type={into!r} cannot be decoded into: it must be a msgspec.Struct, dataclass, TypedDict or pydantic model"
         )
         raise TypeError(msg) from error
+
+
+def _is_object(info: msgspec.inspect.Type) -> bool:
+    """Return whether a type of msgspec accepts a JSON object. Others would fail at each object of a cluster."""
+    if isinstance(info, msgspec.inspect.UnionType):
+        return all(map(_is_object, info.types))
+    return isinstance(
+        info,
+        msgspec.inspect.StructType
+        | msgspec.inspect.DataclassType
+        | msgspec.inspect.TypedDictType
+        | msgspec.inspect.DictType
+        | msgspec.inspect.AnyType
+        | msgspec.inspect.RawType,
+    )
 
 
 def reason_of(cause: ValueError) -> str:

@@ -49,6 +49,8 @@
             └── ServerTimeoutError (TimeoutError)  504
                 └── ResourceVersionTooLargeError   504, cause ResourceVersionTooLarge
 
+Two warnings are beside the tree: UnsyncedReadWarning and SwappedArgumentsWarning (RuntimeWarning).
+
 The class in brackets is a second base class, so `except TimeoutError` catches kinformer's timeouts, too. No message
 carries a token, the data of a Secret, the body of an object or the output of an exec plugin. The cause and the remedy
 of each error are in docs/reference/errors.md.
@@ -100,6 +102,7 @@ __all__ = [
     "ServiceUnavailableError",
     "StoppedError",
     "StreamBrokenError",
+    "SwappedArgumentsWarning",
     "TLSError",
     "TooManyRequestsError",
     "TransformError",
@@ -110,6 +113,7 @@ __all__ = [
     "UnknownIndexError",
     "UnknownResourceError",
     "UnsupportedMediaTypeError",
+    "UnsyncedReadWarning",
     "WaitTimeoutError",
     "WrongLoopError",
 ]
@@ -500,3 +504,15 @@ def api_error(
         # The message alone is all that servers up to 1.18 send (client-go, isTooLargeResourceVersionError).
         kind = ResourceVersionTooLargeError
     return kind(message, status=status, reason=reason, details=details, retry_after=retry_after, doing=doing)
+
+
+class UnsyncedReadWarning(RuntimeWarning):
+    """A cache was read before its first list, so objects may be missing; given once per informer.
+
+    A program that takes missing objects for deleted ones does harm. Python's filters of warnings can make it an
+    exception: `-W error::kinformer.UnsyncedReadWarning`.
+    """
+
+
+class SwappedArgumentsWarning(RuntimeWarning):
+    """`Lister.get` found nothing, and would have found an object with name and namespace in the other order."""

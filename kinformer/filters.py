@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from kinformer._callables import check_function
 from kinformer.events import Added, Deleted, Event, Updated
 from kinformer.labels import LabelSelector
 
@@ -56,6 +57,7 @@ class EventFilter:
     __slots__ = ("_answer", "_name")
 
     def __init__(self, answer: Callable[[Event], Answer], name: str = "") -> None:
+        check_function("an event filter", answer, "event")
         self._answer = answer
         self._name = name or getattr(answer, "__name__", "filter")
 

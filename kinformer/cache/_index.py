@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from kinformer.objects import KubeObject, ObjectKey
 
-__all__ = ["Index", "IndexFunction", "checked_values"]
+__all__ = ["Index", "IndexFunction", "NoValuesError", "checked_values"]
 
 IndexFunction: TypeAlias = Callable[["KubeObject"], Iterable[str]]
 """Returns the index values of an object; an object without values is not in the index."""
@@ -87,18 +87,25 @@ class Index:
                 self.alone.pop(value, None)
 
 
+class NoValuesError(TypeError):
+    """An index function returned something other than a list of strings; the message says what."""
+
+
 def checked_values(found: object) -> tuple[str, ...]:
     """Return the values from an index function, each value once.
 
     Raises:
-        TypeError: they are not strings in an iterable.
+        NoValuesError: they are not strings in an iterable.
     """
     if isinstance(found, str):
         # Iteration would make each character of it a value.
-        raise TypeError("an index function must return a list of strings, not a string")
-    values = tuple(dict.fromkeys(found))  # type: ignore[call-overload]  # raises TypeError for a value that is not iterable
+        raise NoValuesError("a string; it must return a list of strings, as in [value]")
+    if not isinstance(found, Iterable):
+        msg = f"{type(found).__name__}; it must return a list of strings, which may be empty"
+        raise NoValuesError(msg)
+    values = tuple(dict.fromkeys(found))
     for value in values:
         if type(value) is not str:
-            msg = f"an index function must return strings, not {type(value).__name__}"
-            raise TypeError(msg)
+            msg = f"a list with a value of type {type(value).__name__}; each value must be a string"
+            raise NoValuesError(msg)
     return values

@@ -15,8 +15,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from kinformer._callables import check_function
 from kinformer._survivable import is_survivable
-from kinformer.cache._index import Index, IndexFunction, checked_values
+from kinformer.cache._index import Index, IndexFunction, NoValuesError, checked_values
 from kinformer.cache.storage import StorageStatus
 from kinformer.errors import IndexConflictError, IndexFunctionError, UnknownIndexError
 from kinformer.objects import KubeObject
@@ -86,7 +87,7 @@ class Indexer:
 
         Raises:
             IndexConflictError: an index of that name exists; nothing was added (client-go thread_safe_store.go).
-            TypeError: an index function cannot be called; nothing was added.
+            TypeError: an index function cannot be called with one object; nothing was added.
         """
         self._begin(indexers)
         for name in indexers:
@@ -104,9 +105,7 @@ class Indexer:
             msg = f"indexer conflict: {', '.join(conflicts)} exists already; nothing was added, choose another name"
             raise IndexConflictError(msg)
         for name, function in indexers.items():
-            if not callable(function):
-                msg = f"index {name!r} needs a function from an object to its values, not {type(function).__name__}"
-                raise TypeError(msg)
+            check_function(f"index {name!r}", function, "obj")
         for name, function in indexers.items():
             self._indexes[name] = Index(function, self._objects)
 
@@ -301,8 +300,9 @@ class Indexer:
         """
         if not is_survivable(cause):
             raise cause
+        did = f"returned {cause}" if isinstance(cause, NoValuesError) else f"raised {type(cause).__name__}"
         error = IndexFunctionError(
-            f"index function {name!r} raised {type(cause).__name__}; left out of that index",
+            f"index function {name!r} {did}; left out of that index",
             key=str(obj.key),
             resource=obj.resource.full_name,
         )

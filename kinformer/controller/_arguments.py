@@ -8,6 +8,8 @@ import math
 from types import FunctionType, MethodType
 from typing import Any, Protocol, runtime_checkable
 
+from kinformer._callables import check_function
+
 __all__ = ["check_callable", "check_figures", "check_hook", "check_reconcile", "untyped"]
 
 
@@ -39,6 +41,7 @@ def check_reconcile(name: str, reconcile: object) -> None:
             "write `async def`, and functools.partial instead of a lambda"
         )
         raise TypeError(msg)
+    check_function(f"controller {name!r}: reconcile", reconcile, "key")
 
 
 def check_figures(
@@ -111,17 +114,15 @@ def untyped(name: str, informer: object, *, call: str) -> Any:
     return source
 
 
-def check_callable(name: str, what: str, function: object) -> None:
-    """Refuse a filter or map that cannot be called, or that is a coroutine function.
+def check_callable(name: str, what: str, function: object, argument: str) -> None:
+    """Refuse a filter or map that cannot be called with its one argument, or that is a coroutine function.
 
     Raises:
         TypeError: it is one of these.
     """
     if function is None:
         return
-    if not callable(function):
-        msg = f"controller {name!r}: {what}= must be a function, not {type(function).__name__}"
-        raise TypeError(msg)
+    check_function(f"controller {name!r}: {what}=", function, argument)
     if inspect.iscoroutinefunction(function):
         msg = f"controller {name!r}: {what}= must be a plain function; a coroutine is never awaited here"
         raise TypeError(msg)

@@ -206,8 +206,8 @@ class Controller(Generic[K]):
         """
         self._refuse_if_stopped("watches no other informer")
         source = untyped(self.name, informer, call="watches()")
-        check_callable(self.name, "map", map)
-        check_callable(self.name, "filter", filter)
+        check_callable(self.name, "map", map, "obj")
+        check_callable(self.name, "filter", filter, "event")
         if map is None:
             self._ownership.add_primary(source)
         else:
@@ -259,7 +259,7 @@ class Controller(Generic[K]):
                 f"{owners.qualified}, which live in namespaces; use watches(..., map=...)"
             )
             raise ValueError(msg)
-        check_callable(self.name, "filter", filter)
+        check_callable(self.name, "filter", filter, "event")
         self._ownership.add_other(source, owners, owner_source)
         self._listen(source, OwnerKeys(owners, self._ownership), filter, priority)
         return self

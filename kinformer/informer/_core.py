@@ -136,7 +136,7 @@ class InformerCore:
         compact = CompactIndexer(on_error=self._index_failed) if checked_storage(storage) == "compact" else None
         self._compact = compact
         self.indexer = indexer = InformerIndexer(on_error=self._index_failed) if compact is None else compact
-        self.lister = Lister(indexer, source.resource, namespace)
+        self.lister = Lister(indexer, source.resource, namespace, synced=lambda: self.dispatcher.has_synced)
         self.fifo = DeltaFIFO(indexer)
         memory = StreamingMemory() if streaming is None else streaming
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
+from kinformer._callables import check_function
 from kinformer._survivable import is_survivable
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class FailureListeners(Generic[I]):
     """
 
     def __init__(self, informer: I, name: str, on_error: OnError[I] | None, on_give_up: OnGiveUp[I] | None) -> None:
+        if on_error is not None:
+            check_function("on_error", on_error, "error", "informer")
+        if on_give_up is not None:
+            check_function("on_give_up", on_give_up, "error", "informer")
         self._informer = informer
         self._name = name
         self._on_error = [] if on_error is None else [on_error]
@@ -41,6 +46,7 @@ class FailureListeners(Generic[I]):
 
     def add(self, on_error: OnError[I]) -> Callable[[], None]:
         """Add a function to call with each failure; return a function that removes it."""
+        check_function("on_error", on_error, "error", "informer")
         self._on_error.append(on_error)
 
         def remove() -> None:

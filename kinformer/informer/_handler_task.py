@@ -7,6 +7,7 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Final
 
+from kinformer._callables import check_function
 from kinformer._survivable import is_survivable
 from kinformer._time_slice import TimeSlice
 from kinformer.errors import StoppedError
@@ -42,19 +43,18 @@ def handler_of(
     """Make one handler function of the functions that a caller gave.
 
     Raises:
-        TypeError: no function was given, both forms were given, or an argument cannot be called.
+        TypeError: no function was given, both forms were given, or a function takes other arguments.
     """
     parts = {"on_add": on_add, "on_update": on_update, "on_delete": on_delete}
     given = {name: part for name, part in parts.items() if part is not None}
     if (on_event is None) == (not given):
         msg = "a handler is on_event, or some of on_add, on_update and on_delete; not both, and not nothing"
         raise TypeError(msg)
-    for name, part in [("on_event", on_event), *given.items()]:
-        if part is not None and not callable(part):
-            msg = f"{name} must be a function or a coroutine function, not {type(part).__name__}"
-            raise TypeError(msg)
     if on_event is not None:
+        check_function("on_event", on_event, "event")
         return on_event
+    for name, part in given.items():
+        check_function(name, part, *(("old", "new") if name == "on_update" else ("obj",)))
 
     def dispatch(event: Event) -> Awaitable[object] | object:
         match event:

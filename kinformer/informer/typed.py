@@ -94,13 +94,20 @@ class TypedLister(Generic[T]):
         return [value for value in map(self._value_of, objects) if value is not None]
 
     # Last, because below it the annotation list[...] would mean this method.
-    def list(self, namespace: str | None = None, selector: SelectorInput = None) -> list[T]:
-        """Return the objects of a namespace (or of all) that a label selector selects, in no particular order.
+    def list(
+        self,
+        namespace: str | None = None,
+        selector: SelectorInput = None,
+        *,
+        label_selector: SelectorInput = None,
+    ) -> list[T]:
+        """Return the objects of a namespace (or of all) that a label selector selects, as `Lister.list`.
 
         Raises:
             SelectorError: the selector does not parse.
+            TypeError: both selectors are given.
         """
-        return self._values(self._lister.list(namespace, selector))
+        return self._values(self._lister.list(namespace, selector, label_selector=label_selector))
 
 
 class TypedInformer(Generic[T]):

@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import anyio
 
+from kinformer._callables import check_function
 from kinformer._survivable import is_survivable, text_of
 from kinformer._tasks import BackgroundTask
 from kinformer.errors import AlreadyStartedError, LeadershipLostError
@@ -263,6 +264,7 @@ class LeaderElector:
             LeadershipLostError: it was lost, and `recontest` is false.
             Exception: an exception of `lead`.
         """
+        check_function("lead", lead, "leadership")
         while True:
             try:
                 async with self as leadership:

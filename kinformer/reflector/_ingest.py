@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
+from kinformer._callables import check_function
 from kinformer._survivable import is_survivable
 from kinformer._time_slice import TimeSlice
 from kinformer.errors import TransformError
@@ -51,6 +52,8 @@ class Intake:
         pack: Callable[[KubeObject], KubeObject] | None = None,
     ) -> None:
         self._fifo = fifo
+        if transform is not None:
+            check_function("transform", transform, "manifest")
         self._transform = transform
         self._trim = trim
         self._cached = cached

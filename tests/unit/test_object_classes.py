@@ -45,3 +45,9 @@ def test_the_reason_of_a_refusal_names_the_place_and_no_value(kind: Any) -> None
 
 def test_only_a_pydantic_model_is_one() -> None:
     assert [is_pydantic(kind) for kind in (Model, Struct, Data, 5)] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("kind", [str, int, list, list[int], bytes, bool, None, tuple, set, float, int | str])
+def test_a_type_that_no_object_of_a_cluster_fits_is_refused(kind: Any) -> None:
+    with pytest.raises(TypeError, match="cannot be decoded into: it must be a msgspec.Struct, dataclass, TypedDict"):
+        decoder_of(kind)

@@ -13,7 +13,7 @@ import pytest
 
 from kinformer.cache.indexer import NAMESPACE_INDEX
 from kinformer.cache.lister import Lister
-from kinformer.errors import UnknownIndexError
+from kinformer.errors import SwappedArgumentsWarning, UnknownIndexError, UnsyncedReadWarning
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import NODES, PODS
 from tests import storages
@@ -188,3 +188,55 @@ async def test_an_iteration_in_slices_lets_others_have_their_turn(monkeypatch: p
         task.cancel()
     # The clock moves with each look: 15 looks make a slice.
     assert found >= 15
+
+
+READS: list[Any] = [
+    lambda lister: lister.list(),
+    lambda lister: lister.list(namespace="default"),
+    lambda lister: lister.get("b", namespace="default"),
+    lambda lister: lister.by_index("node", "one"),
+    lambda lister: lister.keys(),
+    lambda lister: [*lister],
+    len,
+    lambda lister: ObjectKey("default", "b") in lister,
+]
+
+
+@pytest.mark.parametrize("read", READS)
+def test_the_first_read_before_the_first_list_warns_once(read: Any) -> None:
+    indexer, _ = cache_of(pod("a"))
+    synced: list[int] = []
+    lister = Lister(indexer, PODS, synced=lambda: bool(synced))
+    with pytest.warns(UnsyncedReadWarning, match=r"the cache of pods\.v1 was read before its first list"):
+        read(lister)
+    for each in READS:
+        each(lister)  # warnings are errors here
+    synced.append(1)
+    read(lister)
+
+
+@pytest.mark.parametrize("read", READS)
+def test_no_read_after_the_first_list_warns(read: Any) -> None:
+    indexer, _ = cache_of(pod("a"))
+    read(Lister(indexer, PODS, synced=lambda: True))
+
+
+def test_a_read_that_finds_its_object_needs_no_whole_list() -> None:
+    indexer, _ = cache_of(pod("a"))
+    lister = Lister(indexer, PODS, synced=lambda: False)
+    assert lister.get("a", namespace="default") == pod("a")
+    assert ObjectKey("default", "a") in lister
+
+
+def test_name_and_namespace_in_the_wrong_order_warn_if_the_right_order_has_an_object() -> None:
+    _, lister = cache_of(pod("a"))
+    with pytest.warns(SwappedArgumentsWarning, match=r"the name comes first, get\('a', namespace='default'\)"):
+        assert lister.get("default", "a") is None
+    assert lister.get("default", "b") is None
+
+
+def test_the_label_selector_has_two_names_of_which_one_is_given() -> None:
+    _, lister = cache_of(pod("a", labels={"x": "1"}), pod("b"))
+    assert lister.list(label_selector="x=1") == lister.list(selector="x=1") == [pod("a", labels={"x": "1"})]
+    with pytest.raises(TypeError, match="selector= and label_selector= are the same parameter"):
+        lister.list(selector="x=1", label_selector="x=1")

@@ -145,9 +145,9 @@ async def test_a_filter_or_map_that_is_no_plain_function_is_refused() -> None:
     controller: Controller[Any] = Controller("web", reconcile)
     wrong: Any
     for wrong in ("name", 5):
-        with pytest.raises(TypeError, match="filter= must be a function, not"):
+        with pytest.raises(TypeError, match="filter= must be a function of"):
             controller.watches(informer, filter=wrong)
-        with pytest.raises(TypeError, match="map= must be a function, not"):
+        with pytest.raises(TypeError, match="map= must be a function of"):
             controller.watches(informer, map=wrong)
 
     async def coroutine(_: Any) -> Any: ...
@@ -210,3 +210,20 @@ async def test_a_controller_gets_its_leader_once_and_before_the_start() -> None:
     assert controller.is_led
     with pytest.raises(ValueError, match="has a leader already"):
         controller.led_by(elector)
+
+
+async def test_a_function_that_takes_other_arguments_is_refused_where_it_is_given() -> None:
+    informer = SharedInformer(FakeSource())
+
+    async def two(key: Any, obj: Any) -> None: ...
+
+    with pytest.raises(
+        TypeError, match=r"reconcile is called with \(key\), but .*two takes \(key: 'Any', obj: 'Any'\)"
+    ):
+        Controller("web", two)  # type: ignore[arg-type]  # that is the point
+    controller: Controller[Any] = Controller("web", reconcile)
+    wrong: Any = lambda: None  # noqa: E731
+    with pytest.raises(TypeError, match=r"filter= is called with \(event\)"):
+        controller.watches(informer, filter=wrong)
+    with pytest.raises(TypeError, match=r"map= is called with \(obj\)"):
+        controller.watches(informer, map=wrong)

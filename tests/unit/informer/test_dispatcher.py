@@ -38,7 +38,7 @@ def function(event: Event) -> None: ...
 def test_a_handler_is_called_by_its_functions_name_unless_it_is_given_one(handler: Any, name: str) -> None:
     informer = SharedInformer(FakeSource())
     assert informer.add_event_handler(handler).name == name
-    assert informer.add_event_handler(on_update=handler).name == name
+    assert informer.add_event_handler(on_add=handler).name == name
     assert informer.add_event_handler(handler, name="mine").name == "mine"
 
 
@@ -274,3 +274,20 @@ async def test_after_large_deletions_free_memory_is_given_back_once(monkeypatch:
         await asyncio.sleep(5)
         # Late enough for handlers to be done with the deletions, and not once for each of them.
         assert [at - began for at in given_back] == [6.0]
+
+
+@pytest.mark.parametrize(
+    "functions",
+    [
+        {"on_event": lambda: None},
+        {"on_add": lambda old, new: None},
+        {"on_update": lambda old: None},
+        {"on_delete": lambda: None},
+        {"on_add": function, "on_update": function},
+    ],
+)
+def test_a_handler_that_takes_other_arguments_is_refused_where_it_is_given(functions: dict[str, Any]) -> None:
+    informer = SharedInformer(FakeSource())
+    with pytest.raises(TypeError, match=r"is called with \(.*\), but .* takes \(.*\)"):
+        informer.add_event_handler(**functions)
+    assert [*informer.handlers] == []

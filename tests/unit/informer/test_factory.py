@@ -99,7 +99,7 @@ async def test_the_factorys_namespace_holds_for_informers_that_name_none() -> No
     assert factory.informer(PODS, namespace="") is not factory.core.v1.pods
     _ = factory.core.v1.nodes  # cluster-scoped: no namespace
     assert [scope["namespace"] for _, scope in client.asked] == ["web", None, None]
-    assert factory.core.v1.pods.lister.get("a") is None  # no need to name the only namespace there is
+    assert str(factory.core.v1.pods.lister.key_of("a")) == "web/a"  # the only namespace needs no mention
 
 
 async def test_every_watchable_built_in_has_its_attribute_and_constant() -> None:
