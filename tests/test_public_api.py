@@ -186,7 +186,7 @@ def test_calls_take_what_the_design_says() -> None:
         "verify": True,
     }
     assert parameters(Lister.get) == {"name": required, "namespace": None}
-    assert parameters(Lister.list) == {"namespace": None, "selector": None}
+    assert parameters(Lister.list) == {"namespace": None, "selector": None, "label_selector": None}
     assert parameters(Lister.by_index) == {"index": required, "value": required}
     assert list(parameters(KubeObject.at)) == ["path", "default"]
     assert (Added.__match_args__, Updated.__match_args__, Deleted.__match_args__) == (
