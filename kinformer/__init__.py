@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         MethodNotAllowedError,
         MissingDependencyError,
         NotFoundError,
+        NotOursError,
         NotStartedError,
         ObjectError,
         ProtocolError,
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
         ServerError,
         ServerTimeoutError,
         ServiceUnavailableError,
+        ShardGroupError,
         StoppedError,
         StreamBrokenError,
         SwappedArgumentsWarning,
@@ -107,6 +109,8 @@ if TYPE_CHECKING:
     from kinformer.operators.leader_election import LeaderElector
     from kinformer.operators.leadership import Leadership
     from kinformer.operators.owners import owned_by
+    from kinformer.operators.shard_group import ShardGroup
+    from kinformer.operators.shard_status import ShardGroupStatus
     from kinformer.operators.status_conditions import StatusCondition
     from kinformer.reflector.trim import Trim
     from kinformer.resources import Resource
@@ -173,6 +177,7 @@ __all__ = [
     "MissingDependencyError",
     "Namespaces",
     "NotFoundError",
+    "NotOursError",
     "NotStartedError",
     "ObjectError",
     "ObjectKey",
@@ -189,6 +194,9 @@ __all__ = [
     "ServerTimeoutError",
     "ServiceUnavailableError",
     "Shard",
+    "ShardGroup",
+    "ShardGroupError",
+    "ShardGroupStatus",
     "SharedInformer",
     "SharedInformerFactory",
     "StatusCondition",
@@ -252,6 +260,7 @@ _HOME = {
             "MethodNotAllowedError",
             "MissingDependencyError",
             "NotFoundError",
+            "NotOursError",
             "NotStartedError",
             "ObjectError",
             "ProtocolError",
@@ -260,6 +269,7 @@ _HOME = {
             "ServerError",
             "ServerTimeoutError",
             "ServiceUnavailableError",
+            "ShardGroupError",
             "StoppedError",
             "MalformedStreamError",
             "StreamBrokenError",
@@ -311,6 +321,8 @@ _HOME = {
     "HandlerRegistration": "informer.registration",
     "Resource": "resources",
     "LeaderElector": "operators.leader_election",
+    "ShardGroup": "operators.shard_group",
+    "ShardGroupStatus": "operators.shard_status",
     "Leadership": "operators.leadership",
     "EventFilter": "filters",
     "StorageStatus": "cache.storage",

@@ -6,6 +6,7 @@ The hash is 64-bit FNV-1a (RFC 9923) of the uid or of the namespace of an object
 from __future__ import annotations
 
 import functools
+import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from kinformer.objects import KubeObject
 
 __all__ = [
+    "SLICE_LABEL",
     "Ranges",
     "Shard",
+    "ShardBy",
     "ShardLike",
     "hash_of",
     "may_merge",
@@ -34,7 +37,16 @@ _OFFSET: Final = 0xCBF29CE484222325
 _PRIME: Final = 0x100000001B3
 _MASK: Final = _ALL - 1
 
+ShardBy: TypeAlias = Literal["uid", "namespace", "owner", "label"]
+"""The property of an object that is hashed. "owner": the uid of the owner that controls it. "label": `SLICE_LABEL`."""
+
 _BY: Final = ("uid", "namespace")
+_BY_OTHERS: Final = ("owner", "label")
+
+SLICE_LABEL: Final = "kinformer.dev/slice"
+"""Label of an object that belongs to another one: two hex digits, the first byte of the hash of that other object."""
+
+_LABEL_VALUE: Final = re.compile(r"[0-9a-f]{2}")
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -116,18 +128,20 @@ class Ranges:
 
     Args:
         spans: pairs of the first hash and the first hash after it. They are sorted and joined.
-        by: "uid" to spread objects evenly, "namespace" to keep those of a namespace together.
+        by: "uid" to spread objects evenly, "namespace" to keep those of a namespace together. "owner" puts an object
+            where the owner is that controls it; no server selects so. "label" goes by the label `kinformer.dev/slice`,
+            by which every server selects.
 
     Raises:
         ValueError: a span outside of 0 to 2^64, or an unknown `by`.
     """
 
     spans: tuple[tuple[int, int], ...] = ()
-    by: Literal["uid", "namespace"] = "uid"
+    by: ShardBy = "uid"
 
     def __post_init__(self) -> None:
-        if self.by not in _BY:
-            msg = f"Ranges(by={self.by!r}): objects are shared out by their 'uid' or by their 'namespace'"
+        if self.by not in _BY + _BY_OTHERS:
+            msg = f"Ranges(by={self.by!r}): objects are shared out by their 'uid', 'namespace', 'owner' or 'label'"
             raise ValueError(msg)
         joined: list[tuple[int, int]] = []
         for low, high in sorted(self.spans):
@@ -143,7 +157,7 @@ class Ranges:
         object.__setattr__(self, "spans", tuple(joined))
 
     @classmethod
-    def of_slices(cls, slices: Iterable[int], of: int = 256, by: Literal["uid", "namespace"] = "uid") -> Self:
+    def of_slices(cls, slices: Iterable[int], of: int = 256, by: ShardBy = "uid") -> Self:
         """Return the ranges of some of `of` equal slices of the hash space, counted from 0.
 
         Raises:
@@ -156,19 +170,39 @@ class Ranges:
         return cls(tuple((one * _ALL // of, (one + 1) * _ALL // of) for one in numbers), by)
 
     @classmethod
-    def everything(cls, by: Literal["uid", "namespace"] = "uid") -> Self:
+    def everything(cls, by: ShardBy = "uid") -> Self:
         """Return the ranges of all objects."""
         return cls(((0, _ALL),), by)
 
     def has(self, obj: KubeObject) -> bool:
         """Return whether an object is in the ranges."""
-        return self.covers(obj.uid if self.by == "uid" else obj.namespace)
+        match self.by:
+            case "uid":
+                return self.covers(obj.uid)
+            case "namespace":
+                return self.covers(obj.namespace)
+            case "owner":
+                owner = next((one for one in obj.owner_references if one.controller), None)
+                return owner is not None and self.covers(owner.uid)
+            case "label":
+                value = obj.labels.get(SLICE_LABEL, "")
+                return _LABEL_VALUE.fullmatch(value) is not None and self._holds(int(value, 16) << 56)
 
     def covers(self, text: str) -> bool:
         """Return whether a uid is in the ranges; with `by="namespace"`, whether a namespace is."""
-        value = hash_of(text)
+        return self._holds(hash_of(text))
+
+    def _holds(self, value: int) -> bool:
         before = bisect_right(self.spans, (value, _ALL)) - 1
         return before >= 0 and value < self.spans[before][1]
+
+    @property
+    def label_selector(self) -> str:
+        """The label selector of the objects: `kinformer.dev/slice in (a0,a1)`; "" unless they go by their label."""
+        if self.by != "label":
+            return ""
+        values = [f"{number:02x}" for number in range(256) if self._holds(number << 56)]
+        return f"{SLICE_LABEL} in ({','.join(values)})"
 
     def is_within(self, other: Ranges) -> bool:
         """Return whether the other ranges cover all objects of these."""
@@ -223,10 +257,10 @@ class Ranges:
         return "hash ranges" + ("" if self.by == "uid" else f" by {self.by}")
 
     def __str__(self) -> str:
-        """Return the value of the query parameter `shardSelector`."""
-        return _selector(self.by, self.spans)
+        """Return the value of the query parameter `shardSelector`; "" if the server cannot select so."""
+        return _selector(self.by, self.spans) if self.by in _BY else ""
 
-    def _common(self, other: Ranges) -> Literal["uid", "namespace"]:
+    def _common(self, other: Ranges) -> ShardBy:
         if self.by != other.by and self and other:
             msg = f"ranges by {self.by} and ranges by {other.by} cannot be combined"
             raise ValueError(msg)
@@ -249,7 +283,7 @@ def same_shard(one: ShardLike | None, other: ShardLike | None) -> bool:
     return ranges_of(one) == ranges_of(other)
 
 
-def ranges_over(shard: ShardLike | None, by: Literal["uid", "namespace"] = "uid") -> Ranges:
+def ranges_over(shard: ShardLike | None, by: ShardBy = "uid") -> Ranges:
     """Return a share as ranges; `None` is everything, by the given field."""
     return Ranges.everything(by) if shard is None else ranges_of(shard)
 
@@ -263,7 +297,7 @@ def missing_share(wanted: ShardLike | None, had: Sequence[ShardLike | None]) -> 
     """
     if any(same_shard(wanted, one) for one in had):
         return False, None
-    by: Literal["uid", "namespace"] = next((shard.by for shard in (wanted, *had) if shard is not None), "uid")
+    by: ShardBy = next((shard.by for shard in (wanted, *had) if shard is not None), "uid")
     whole = ranges_over(wanted, by)
     missing = whole
     for one in had:

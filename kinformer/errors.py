@@ -11,6 +11,8 @@
     │   ├── NotStartedError                        a call before the start
     │   └── StoppedError                           a call after the stop
     ├── LeadershipLostError                        the lease could not be kept
+    ├── NotOursError                               another member of the shard group may own the object
+    ├── ShardGroupError                            the shard group was made with other settings
     ├── AlreadyOwnedError                          an object has a controller already
     ├── IncompatibleSchemaError (ValueError)       a new CRD would break stored objects or clients; names the changes
     ├── IndexerError
@@ -92,6 +94,7 @@ __all__ = [
     "MethodNotAllowedError",
     "MissingDependencyError",
     "NotFoundError",
+    "NotOursError",
     "NotStartedError",
     "ObjectError",
     "ProtocolError",
@@ -100,6 +103,7 @@ __all__ = [
     "ServerError",
     "ServerTimeoutError",
     "ServiceUnavailableError",
+    "ShardGroupError",
     "StoppedError",
     "StreamBrokenError",
     "SwappedArgumentsWarning",
@@ -169,6 +173,32 @@ class LeadershipLostError(KinformerError):
     def __init__(self, lease: str, reason: str) -> None:
         super().__init__(f"the leadership of {lease} is lost: {reason}")
         self.lease = lease
+
+
+class NotOursError(KinformerError):
+    """An object belongs to a slice of a shard group that this member may not work on now.
+
+    Attributes:
+        group: "namespace/name" of the group.
+        slice: number of the slice.
+    """
+
+    def __init__(self, group: str, number: int, what: str, reason: str) -> None:
+        super().__init__(f"{what} is in slice {number} of the shard group {group}, {reason}")
+        self.group = group
+        self.slice = number
+
+
+class ShardGroupError(KinformerError):
+    """This process cannot take part in a shard group, because the group was made with other settings.
+
+    Attributes:
+        group: "namespace/name" of the group.
+    """
+
+    def __init__(self, group: str, reason: str) -> None:
+        super().__init__(f"this process cannot take part in the shard group {group}: {reason}")
+        self.group = group
 
 
 class IncompatibleSchemaError(KinformerError, ValueError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self, TypeAlias, TypedDict
 
 from kinformer._scope_terms import ALL_FIELDS, ALL_LABELS, NamespaceRule, ScopePart, ScopeTerm, parts_of, simplified
-from kinformer._shards import Ranges, Shard, ShardLike, ranges_of
+from kinformer._shards import Ranges, Shard, ShardBy, ShardLike, ranges_of
 from kinformer.labels import FieldSelector, LabelSelector
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ __all__ = [
     "ScopePart",
     "ScopeSettings",
     "ScopedResource",
+    "SelectionSettings",
     "Shard",
+    "ShardBy",
     "ShardLike",
     "ranges_of",
 ]
@@ -40,24 +42,32 @@ FieldSelectorInput: TypeAlias = "str | Mapping[str, str] | FieldSelector | None"
 """A field selector as callers give it: "spec.nodeName=node-1", {"spec.nodeName": "node-1"}, or a parsed one."""
 
 
-class ScopeSettings(TypedDict, total=False):
-    """The keyword arguments that name a scope, the same wherever a server selects.
-
-    Reads of a cache (`Lister.list`, `list_response`, `event_response`) select here, by namespace and labels alone, and
-    call the latter `selector`.
+class SelectionSettings(TypedDict, total=False):
+    """The keyword arguments that select objects of a resource.
 
     Attributes:
         namespace: the only namespace to cover, or several; `None` for all, or for the default of a factory.
         label_selector: only objects with such labels; the server selects.
         field_selector: only objects with such fields; the server selects.
         metadata_only: fetch only the metadata of objects (PartialObjectMetadata).
-        shard: only a share of the objects, if several programs divide the work.
     """
 
     namespace: str | Sequence[str] | None
     label_selector: SelectorInput
     field_selector: FieldSelectorInput
     metadata_only: bool
+
+
+class ScopeSettings(SelectionSettings, total=False):
+    """The keyword arguments that name a scope, the same wherever a server selects.
+
+    Reads of a cache (`Lister.list`, `list_response`, `event_response`) select here, by namespace and labels alone, and
+    call the latter `selector`.
+
+    Attributes:
+        shard: only a share of the objects, if several programs divide the work.
+    """
+
     shard: ShardLike | None
 
 

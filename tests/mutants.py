@@ -817,14 +817,14 @@ MUTANTS = (
     ),
     Mutant(
         "an incarnation that is newer than its Lease as known counts as dead (R5)",
-        "operators/_shard_protocol.py::ShardMember._is_dead",
+        "operators/_shard_protocol.py::ShardMember.is_dead",
         "record.number > incarnation.number",
         "record.number != incarnation.number",
     ),
     Mutant(
         "slices of the living are taken (R6)",
         "operators/_shard_protocol.py::ShardMember._take",
-        "owner != self.me and self._is_dead(owner)",
+        "owner != self.me and self.is_dead(owner)",
         "owner != self.me",
     ),
     Mutant(

@@ -16,6 +16,7 @@ from kinformer.client._shard_filter import ShardFilter
 from kinformer.errors import NotStartedError, ProtocolError, StoppedError
 from kinformer.labels import FieldSelector, LabelSelector
 from kinformer.objects import KubeObject
+from kinformer.scope import Ranges
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -83,8 +84,9 @@ class HttpListerWatcher:
         self.shard = shard
         self._filter = None if shard is None else ShardFilter(shard)
         self._path = resource.path(self.namespace)
-        self._params = selection(label_selector, field_selector)
-        if shard is not None:
+        by_label = shard.label_selector if isinstance(shard, Ranges) else ""
+        self._params = selection(",".join(filter(None, (label_selector, by_label))), field_selector)
+        if shard is not None and str(shard):
             self._params.append(("shardSelector", str(shard)))
         self._labels: LabelSelector | None = None
         self._fields: FieldSelector | None = None
@@ -345,7 +347,7 @@ class HttpListerWatcher:
 async def _share_of(stream: AsyncIterator[WatchBatch], kept: ShardFilter) -> AsyncGenerator[WatchBatch, None]:
     """Keep the events of a shard: a server without the feature gate sends all events."""
     async for batch in stream:
-        yield batch._replace(events=[event for event in batch.events if kept.keeps(event.object)])
+        yield batch._replace(events=kept.kept(batch.events))
 
 
 def place(resource: Resource, namespace: str | None, name: str = "") -> str:

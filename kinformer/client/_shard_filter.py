@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from kinformer.listwatch import Delta, DeltaType
 from kinformer.scope import Ranges
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kinformer.objects import KubeObject
     from kinformer.scope import ShardLike
 
@@ -53,10 +56,19 @@ class ShardFilter:
 
     def keeps(self, obj: KubeObject) -> bool:
         """Return whether an object belongs to the shard; count it if not."""
-        text = obj.uid if self.shard.by == "uid" else obj.namespace
-        ours = self.shard.covers(text)
+        ours = self.shard.has(obj)
         if not ours:
             self.foreign += 1
         elif len(self._seen) < _ENOUGH:
-            self._seen.add(text)
+            self._seen.add(obj.namespace if self.shard.by == "namespace" else obj.uid)
         return ours
+
+    def kept(self, events: Iterable[Delta]) -> list[Delta]:
+        """Return the events of the shard.
+
+        An object may get another owner. A change that takes it out of the shard is a deletion here; of an object that
+        is not known, it is dropped later.
+        """
+        if self.shard.by != "owner":
+            return [event for event in events if self.keeps(event.object)]
+        return [event if self.keeps(event.object) else Delta(DeltaType.DELETED, event.object) for event in events]

@@ -22,12 +22,14 @@ from kinformer._tasks import BackgroundTask
 from kinformer.controller._arguments import check_callable, check_figures, check_hook, check_reconcile, untyped
 from kinformer.controller._event_mapping import EventMapping, Filter, Keys, Source, TypedSource, own_key
 from kinformer.controller._ownership import OwnerKeys, Ownership
+from kinformer.controller._slice_ownership import SliceOwnership, group_share_of
 from kinformer.controller._watches import Watches
 from kinformer.controller._workers import Reconcile, Workers
 from kinformer.controller.reconcile import Requeue, TerminalError
 from kinformer.controller.status import ControllerState, ControllerStatus, in_a_line
 from kinformer.errors import AlreadyStartedError, CacheSyncError, StoppedError
 from kinformer.operators.leader_election import LeaderElector
+from kinformer.operators.shard_group import engine_of
 from kinformer.resources import Resource
 from kinformer.workqueue import RateLimitingQueue
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from kinformer.metrics import WorkMetrics
     from kinformer.objects import KubeObject, ObjectKey
     from kinformer.operators.leadership import Leadership
+    from kinformer.operators.shard_group import ShardGroup
     from kinformer.workqueue import Debounce
 
 __all__ = ["Controller", "Requeue", "TerminalError"]
@@ -93,6 +96,9 @@ class Controller(Generic[K]):
             keys that fail then are not tried again.
         debounce: how long events are waited for to calm down before their keys are queued; not at all when left out.
         leader: works only while this replica leads.
+        shards: the group of replicas that divide the keys. Each key is reconciled by one replica, the one that owns its
+            slice. Keys are `ObjectKey`s, and the informers of the watches are made with `shard=group`. Leaving the
+            controller first gives all slices to the other replicas.
         own_writes: maximum seconds that a key waits until the caches show the writes for it; then it goes on with a
             warning. 0 for no wait.
         metrics: gets the reports of reconciles, and of the queue unless it was given and has its own.
@@ -119,6 +125,7 @@ class Controller(Generic[K]):
         drain: bool = False,
         debounce: Debounce | None = None,
         leader: LeaderElector | Leadership | None = None,
+        shards: ShardGroup | None = None,
         own_writes: float = DEFAULT_WAIT,
         metrics: WorkMetrics | None = None,
     ) -> None:
@@ -131,7 +138,12 @@ class Controller(Generic[K]):
         # Not `queue or ...`: an empty queue is false.
         self.queue: RateLimitingQueue[K] = RateLimitingQueue(name=name, metrics=metrics) if queue is None else queue
         self._gate: WriteGate[K] = WriteGate(name, self.queue.release, timeout=own_writes)
-        self._ownership: Ownership[K] = Ownership(name)
+        if shards is not None and leader is not None:
+            msg = f"controller {name!r}: with a leader one replica works, and with shards all do; give one of the two"
+            raise ValueError(msg)
+        self._group = shards
+        self._slices = None if shards is None else SliceOwnership(name, shards, self.queue)
+        self._ownership: Ownership[K] = Ownership(name) if self._slices is None else self._slices
         self._workers = Workers(
             *(name, self.queue, reconcile, workers, timeout),
             recording=self._gate.recording,
@@ -147,6 +159,11 @@ class Controller(Generic[K]):
         self._watches: Watches[K] = Watches(f"controller {name}", self._gate)
         self._state = ControllerState.NEW
         self._background = BackgroundTask(f"controller {name}")
+        if shards is not None and self._slices is not None:
+            self._slices.handlers_idle = lambda: self._watches.idle
+            self._slices.in_progress = self._workers.in_progress
+            self._slices.revoke = self._workers.revoke
+            engine_of(shards).attach(self._slices)
         if metrics is not None:
             self._workers.outcomes.report_to(metrics.controller(name, self))
 
@@ -268,7 +285,10 @@ class Controller(Generic[K]):
         self, source: Source, keys_of: Callable[[KubeObject], Any], admit: Filter | None, priority: int | None
     ) -> None:
         on_deleted = self._ownership.deleted if keys_of is own_key else None
-        mapping = EventMapping(source, keys_of, admit, self.queue, self._debounce, priority, on_deleted)
+        mapping = EventMapping(
+            *(source, keys_of, admit, self.queue, self._debounce, priority, on_deleted),
+            takes_departures=group_share_of(source) is None,
+        )
         try:
             self._watches.add(mapping)
         except BaseException:
@@ -332,9 +352,12 @@ class Controller(Generic[K]):
 
         Raises:
             AlreadyStartedError: the controller runs, or has run.
-            ValueError: it has a leader already.
+            ValueError: it has a leader already, or divides its keys among replicas.
         """
         self._check_not_started("be given a leader")
+        if self._group is not None:
+            msg = f"controller {self.name!r} divides its keys among replicas, and cannot have a leader"
+            raise ValueError(msg)
         if self.is_led:
             msg = f"controller {self.name!r} has a leader already"
             raise ValueError(msg)
@@ -346,6 +369,11 @@ class Controller(Generic[K]):
     def is_led(self) -> bool:
         """Return whether it works only while this replica leads."""
         return self._elector is not None or self._leadership is not None
+
+    @property
+    def shards(self) -> ShardGroup | None:
+        """The group of replicas that divide the keys; `None` without one."""
+        return self._group
 
     @property
     def workers(self) -> int:
@@ -423,11 +451,15 @@ class Controller(Generic[K]):
                 self._state = ControllerState.STANDING_BY
                 self._leadership = await self._elector.__aenter__()
         except BaseException:
+            self._leave_group()
             await self._discard()
             self._state = ControllerState.STOPPED
             raise
         self._state = ControllerState.RUNNING
         self._background.start(self._workers.run(self._leadership), on_end=self._workers_ended)
+        if self._group is not None and self._slices is not None:
+            self._slices.started = True
+            engine_of(self._group).worker_started(self._slices)
         return self
 
     async def __aexit__(
@@ -512,6 +544,9 @@ class Controller(Generic[K]):
     async def _stop(self) -> None:
         self._state = ControllerState.STOPPING
         try:
+            if self._group is not None:
+                # While the caches and the workers are live: so no deletion is lost, and no slice is idle for long.
+                await self._group.leave()
             if self._drain:
                 async with asyncio.timeout(self._grace):
                     await self._stop_listening()
@@ -529,7 +564,12 @@ class Controller(Generic[K]):
                 await self._background.stop()
             finally:
                 self._state = ControllerState.STOPPED
+                self._leave_group()
                 await self._discard()
+
+    def _leave_group(self) -> None:
+        if self._group is not None and self._slices is not None:
+            engine_of(self._group).detach(self._slices)
 
     async def _discard(self) -> None:
         """Begin no reconcile and take no event any more."""

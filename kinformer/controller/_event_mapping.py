@@ -103,7 +103,8 @@ class EventMapping(Generic[K]):
         queue: where the keys go.
         debounce: how long keys wait for the events to calm down; not at all when it is `None`.
         priority: of all its keys; by the event when it is `None`.
-        on_deleted: called with the keys of deleted objects, before they are queued.
+        on_deleted: called with deleted objects, before their keys are queued.
+        takes_departures: whether an object that left the scope of the informer brings its keys.
     """
 
     def __init__(
@@ -114,7 +115,9 @@ class EventMapping(Generic[K]):
         queue: RateLimitingQueue[K],
         debounce: Debounce | None = None,
         priority: int | None = None,
-        on_deleted: Callable[[Any], None] | None = None,
+        on_deleted: Callable[[KubeObject], None] | None = None,
+        *,
+        takes_departures: bool = True,
     ) -> None:
         self.source = source
         self.queue = queue
@@ -123,6 +126,7 @@ class EventMapping(Generic[K]):
         self._debounce = debounce
         self._priority = priority
         self._on_deleted = on_deleted
+        self._takes_departures = takes_departures
 
     def keys_of(self, obj: KubeObject) -> Iterable[K]:
         """Return the keys that an object is mapped to."""
@@ -130,6 +134,9 @@ class EventMapping(Generic[K]):
 
     def on_event(self, event: Event) -> None:
         """Queue the keys of the object; for an update, the keys of the new and of the old state."""
+        if isinstance(event, Deleted) and event.out_of_scope and not self._takes_departures:
+            # Another replica owns the object now. Its key must not be taken for that of a deleted object.
+            return
         try:
             if self._admit is not None and not self._admit(event):
                 return
@@ -145,9 +152,9 @@ class EventMapping(Generic[K]):
             msg = f"the filter or map of a controller raised {class_of(error)}"
             raise RuntimeError(msg) from error
         priority = _priority_of(event) if self._priority is None else self._priority
+        if self._on_deleted is not None and isinstance(event, Deleted):
+            self._on_deleted(event.obj)
         for key in keys:
-            if self._on_deleted is not None and isinstance(event, Deleted):
-                self._on_deleted(key)
             self._add(key, priority)
 
     def _add(self, key: K, priority: int) -> None:

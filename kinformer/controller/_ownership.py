@@ -84,6 +84,8 @@ class Ownership(Generic[K]):
         # Keys whose owner reference has a uid of the shard: ours if no object has the name any more.
         self._claimed: set[ObjectKey] = set()
         self._refused: set[ObjectKey] = set()
+        # Keys whose present reconcile began after their last record: if it ends well, the records have been dealt with.
+        self._dealt_with: set[ObjectKey] = set()
 
     def add_primary(self, source: Source) -> None:
         """Register an informer whose objects are the keys.
@@ -131,21 +133,34 @@ class Ownership(Generic[K]):
         """Return whether an owner with this uid, in this namespace, belongs to this replica."""
         return self._shard is None or self._shard.covers(uid if self._shard.by == "uid" else namespace)
 
-    def deleted(self, key: ObjectKey) -> None:
+    def deleted(self, obj: KubeObject) -> None:
         """Record the deletion of an object of this replica: its key still belongs to it, without a cached object."""
         if self._shard is not None and self._shard.by == "uid":
-            self._ours.add(key)
+            self._record(self._ours, obj.key)
 
-    def claim(self, key: ObjectKey) -> None:
+    def claim(self, key: ObjectKey, uid: str) -> None:  # noqa: ARG002 - for a group, whose slices change
         """Record a key that came from an owner reference with a uid of this replica's shard."""
         if self._shard is not None and self._shard.by == "uid":
-            self._claimed.add(key)
+            self._record(self._claimed, key)
+
+    def begins(self, key: K) -> None:
+        """Record that a reconcile of a key begins."""
+        if self._shard is not None:
+            self._dealt_with.add(cast("ObjectKey", key))
 
     def ended_well(self, key: K) -> None:
-        """Drop the records of a key whose reconcile needs no other attempt."""
-        if self._shard is not None:
+        """Drop the records of a key whose reconcile needs no other attempt, unless they came after its beginning."""
+        if cast("ObjectKey", key) in self._dealt_with:
             self._ours.discard(cast("ObjectKey", key))
             self._claimed.discard(cast("ObjectKey", key))
+
+    def ended(self, key: K) -> None:
+        """Record that a reconcile has ended, well or not."""
+        self._dealt_with.discard(cast("ObjectKey", key))
+
+    def _record(self, records: set[ObjectKey], key: ObjectKey) -> None:
+        records.add(key)
+        self._dealt_with.discard(key)
 
     def drops(self, key: K) -> bool:
         """Return whether a key belongs to another replica; count it if so."""
@@ -234,6 +249,6 @@ class OwnerKeys:
         for owner in owners_of(obj):
             if owner.controller and owner.is_of(self._owner) and self._ownership.owns_child_of(owner.uid, namespace):
                 key = ObjectKey(namespace, owner.name)
-                self._ownership.claim(key)
+                self._ownership.claim(key, owner.uid)
                 keys.append(key)
         return keys

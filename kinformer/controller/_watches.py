@@ -50,6 +50,11 @@ class Watches(Generic[K]):
         """The watched informers, each once."""
         return [*{id(watch.mapping.source): watch.mapping.source for watch in self._watches}.values()]
 
+    @property
+    def idle(self) -> bool:
+        """True if no event waits for a handler."""
+        return all(getattr(watch.registration, "idle", True) for watch in self._watches)
+
     def add(self, mapping: EventMapping[K]) -> None:
         """Add a mapping; after `begin`, its handler is registered at once.
 

@@ -34,6 +34,9 @@ K = TypeVar("K", bound=Hashable)
 # The logger that users know.
 _log = logging.getLogger("kinformer.controller")
 
+_DROPS_PER_TURN = 100
+"""Number of keys of other replicas that a worker drops before other tasks have a turn."""
+
 Reconcile: TypeAlias = Callable[[K], Awaitable[Requeue | None]]
 
 
@@ -83,6 +86,17 @@ class Workers(Generic[K]):
         self._leadership_is_over = False
         # No reconcile begins any more: queued keys are dropped.
         self._discarding = False
+        self._limits: dict[K, asyncio.Timeout] = {}
+        self._revoked: set[K] = set()
+        self._drops = 0
+
+    def revoke(self, key: K) -> None:
+        """Cancel the reconcile of a key that does not belong to this replica any more; it is no failure of the key."""
+        limit = self._limits.get(key)
+        if limit is not None and key not in self._revoked:
+            self._revoked.add(key)
+            if not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time())
 
     def discard(self) -> None:
         """Begin no reconcile any more and cancel the waits of hooks. Reconciles under way go on."""
@@ -157,6 +171,9 @@ class Workers(Generic[K]):
                 return False
             if self._ownership.drops(key):
                 self._queue.forget(key)
+                self._drops += 1
+                if self._drops % _DROPS_PER_TURN == 0:
+                    await asyncio.sleep(0)
                 return True
             aside = self.before.put_aside(key, group)
             if not aside:
@@ -178,6 +195,8 @@ class Workers(Generic[K]):
         token = current_reconcile.set(context)
         try:
             async with limit:
+                self._limits[key] = limit
+                self._ownership.begins(key)
                 with self._recording(key):
                     outcome = await self._called(key)
         except TerminalError as error:
@@ -197,14 +216,22 @@ class Workers(Generic[K]):
         except BaseException as error:
             if not is_survivable(error):
                 raise
+            if key in self._revoked:
+                cause = "cancelled"
+                _log.warning("controller %s: reconcile of %s was cancelled: its slice was lost", self._name, key)
+                return
             cause = "timeout" if limit.expired() else "raised"
             outcomes.failed(key, f"took longer than {self._timeout} s" if limit.expired() else "failed", error)
         else:
-            outcomes.succeeded(key, outcome)
-            self._ownership.ended_well(key)
+            if key not in self._revoked:
+                outcomes.succeeded(key, outcome)
+                self._ownership.ended_well(key)
         finally:
             current_reconcile.reset(token)
             del self.in_progress[key]
+            self._limits.pop(key, None)
+            self._revoked.discard(key)
+            self._ownership.ended(key)
         outcomes.count(outcome, cause, asyncio.get_running_loop().time() - began)
 
     async def _called(self, key: K) -> Requeue | None:

@@ -25,6 +25,7 @@ from kinformer.informer._written_objects import WrittenObjects
 from kinformer.informer.event_stream import EventStream
 from kinformer.informer.registration import HandlerRegistration
 from kinformer.metrics import failures_of
+from kinformer.objects import version_number
 from kinformer.reflector._reflector import STREAM_DEADLINE, Reflector
 from kinformer.reflector._state_machine import MIN_WATCH_SECONDS, ReflectorMachine, StreamingMemory
 from kinformer.status import StatusRecord
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from kinformer.informer._mailbox import Mailbox
     from kinformer.listwatch import ListerWatcher
     from kinformer.metrics import Metrics
+    from kinformer.operators.shard_group import GroupShare
     from kinformer.reflector._ingest import Transform
     from kinformer.reflector.trim import Trim
     from kinformer.status import InformerStatus
@@ -93,6 +95,7 @@ class InformerCore:
         waits: waits of callers for the cache.
         relists: lists that callers ask for.
         written: writes of this program.
+        group_share: the share of a shard group that the informer follows; `None` for none.
 
     Raises:
         MissingDependencyError: compact storage without its extra.
@@ -133,6 +136,7 @@ class InformerCore:
         self.failures = failures = FailureHandling(name, record, listeners, metrics)
         self.life_cycle = life_cycle = LifeCycle(name, record, failures, parts=self._parts, on_end=self._end)
         self._on_end = on_end
+        self.group_share: GroupShare | None = None
         compact = CompactIndexer(on_error=self._index_failed) if checked_storage(storage) == "compact" else None
         self._compact = compact
         self.indexer = indexer = InformerIndexer(on_error=self._index_failed) if compact is None else compact
@@ -189,6 +193,17 @@ class InformerCore:
         """The record, brought up to date with all parts of the scope."""
         self.reflector.refresh()
         return self.record
+
+    @property
+    def newest_version(self) -> int:
+        """A version that is not older than any that a part of the scope has reached."""
+        reflector = self.reflector
+        return reflector.newest if isinstance(reflector, ScopeReflector) else version_number(reflector.resource_version)
+
+    @property
+    def is_refused(self) -> bool:
+        """True if a part of the scope has not listed: the server refuses it."""
+        return any(not part.has_synced for part in self.reflector.scopes(self.life_cycle.clock()))
 
     def start(self) -> None:
         """Start to list and watch, in the background of the running loop.

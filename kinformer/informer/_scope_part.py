@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from kinformer._shards import Ranges, may_merge, ranges_over, same_shard
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable, Sequence
 
+    from kinformer._shards import ShardBy
     from kinformer.cache.membership import PartMembers
     from kinformer.errors import KinformerError
     from kinformer.listwatch import ListerWatcher
@@ -98,7 +99,7 @@ def merged_floors(parts: Sequence[RunningPart], shard: ShardLike | None) -> list
 
     A range that the share lacks has no floor: if it comes back, only its new list counts.
     """
-    by: Literal["uid", "namespace"]
+    by: ShardBy
     by = shard.by if shard is not None else next((part.shard.by for part in parts if part.shard is not None), "uid")
     wanted = ranges_over(shard, by)
     floors: list[tuple[Ranges, int]] = []

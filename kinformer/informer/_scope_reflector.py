@@ -117,6 +117,11 @@ class ScopeReflector:
         return self._relists
 
     @property
+    def newest(self) -> int:
+        """The newest version that a part has reached; 0 if none has listed."""
+        return self._membership.newest
+
+    @property
     def refuses_all(self) -> bool:
         """True if the server refuses every part."""
         refused = [part.refusal is not None and not part.has_listed for part in self._parts.values()]

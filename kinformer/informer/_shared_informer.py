@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from kinformer.listwatch import ListerWatcher
     from kinformer.metrics import Metrics
     from kinformer.objects import KubeObject, ObjectKey
+    from kinformer.operators.shard_group import GroupShare
     from kinformer.reflector._ingest import Transform
     from kinformer.reflector._state_machine import StreamingMemory
     from kinformer.reflector.trim import Trim
@@ -224,6 +225,11 @@ class SharedInformer:
         return getattr(self._core.source, "shard", None)
 
     @property
+    def group_share(self) -> GroupShare | None:
+        """The share of a shard group that the informer follows; `None` if it follows none."""
+        return self._core.group_share
+
+    @property
     def scope(self) -> Scope | None:
         """The scope that the informer covers now, if it was made with `scope=`; else `None`."""
         return self._core.relists.scope
@@ -243,11 +249,14 @@ class SharedInformer:
             timeout: seconds to wait at most; `None` waits for ever.
 
         Raises:
-            TypeError: the informer was not made with `scope=`.
+            TypeError: the informer was not made with `scope=`, or follows a shard group.
             ValueError: another `metadata_only`, or namespaces for a cluster-scoped resource.
             WaitTimeoutError: not in time; the switch goes on.
             StoppedError: the informer has ended, or ended before that.
         """
+        if self._core.group_share is not None:
+            msg = f"{self.name} covers the slices of a shard group, which sets its scope"
+            raise TypeError(msg)
         await self._core.relists.set_scope(self.resource, scope, timeout)
 
     async def find(self, key: ObjectKey) -> KubeObject | None:

@@ -23,12 +23,14 @@ from kinformer.informer._api_groups import ApiGroups
 from kinformer.informer._namespace_labels import NamespaceLabels
 from kinformer.informer._scoped_source import ScopedSource
 from kinformer.informer._shared_informer import SharedInformer
+from kinformer.informer._slice_caches import InformerSlices, by_of
 from kinformer.informer._uses import Uses
 from kinformer.informer.typed import TypedInformer
 from kinformer.metrics import NO_METRICS
+from kinformer.operators.shard_group import GroupShare, ShardGroup, engine_of
 from kinformer.reflector._state_machine import MIN_WATCH_SECONDS, StreamingMemory
 from kinformer.resources import NAMESPACES, Resource, builtin_resource
-from kinformer.scope import Ranges, Scope, ScopedResource, ScopeSettings
+from kinformer.scope import Ranges, Scope, ScopedResource, ScopeSettings, SelectionSettings
 from kinformer.status import InformerState
 
 if TYPE_CHECKING:
@@ -71,17 +73,19 @@ class Sources(Protocol):
         ...
 
 
-class InformerSettings(ScopeSettings, total=False):
+class InformerSettings(SelectionSettings, total=False):
     """The keyword arguments of `SharedInformerFactory.informer` besides `type`.
 
     Every function that returns an informer takes them.
 
     Attributes:
+        shard: only a share of the objects: a fixed one, or the slices that a `ShardGroup` has at each moment.
         scope: scope to cover, instead of the arguments of `ScopeSettings`; it can change later.
         transform: function that returns the part of each object to keep.
         storage: "plain" or "compact"; by default the storage of the factory.
     """
 
+    shard: ShardLike | ShardGroup | GroupShare | None
     scope: Scope | None
     transform: Transform | None
     storage: Storage | None
@@ -137,6 +141,21 @@ def checked_settings(resource: Resource | str, settings: InformerSettings) -> Re
     scope = settings.get("scope")
     ScopedResource(found, Scope.of(**given) if scope is None else _with_settings(scope, given))
     return found
+
+
+def _group_share(resource: Resource, shard: object) -> GroupShare | None:
+    """Return the share of a shard group that is given as a shard; `None` for another shard.
+
+    Raises:
+        ValueError: the group goes by namespace, and the objects have none.
+    """
+    share = GroupShare(shard) if isinstance(shard, ShardGroup) else shard
+    if not isinstance(share, GroupShare):
+        return None
+    if share.kind == "object" and share.group.by == "namespace" and not resource.namespaced:
+        msg = f"{resource.qualified} are cluster-scoped, and the shard group {share.group.name!r} goes by namespace"
+        raise ValueError(msg)
+    return share
 
 
 def _asked_for(
@@ -228,6 +247,8 @@ class SharedInformerFactory(ApiGroups):
         self._metrics = metrics
         self._informers: dict[ScopedResource, SharedInformer] = {}
         self._transforms: dict[ScopedResource, Transform | None] = {}
+        # Informers of shard groups, by the scope without a slice.
+        self._followers: dict[tuple[ScopedResource, GroupShare], SharedInformer] = {}
         self._views: dict[tuple[ScopedResource, builtins.type], TypedInformer[Any]] = {}
         self._uses = Uses(self._drop)
         self._starts = asyncio.Semaphore(concurrent_starts)
@@ -285,7 +306,7 @@ class SharedInformerFactory(ApiGroups):
         label_selector: SelectorInput = None,
         field_selector: FieldSelectorInput = None,
         metadata_only: bool = False,
-        shard: ShardLike | None = None,
+        shard: ShardLike | ShardGroup | GroupShare | None = None,
         transform: Transform | None = None,
         storage: Storage | None = None,
         type: builtins.type[Any] | None = None,  # noqa: A002 - the usual name
@@ -303,7 +324,8 @@ class SharedInformerFactory(ApiGroups):
             label_selector: cover only objects with such labels; the server selects.
             field_selector: cover only objects with such fields; the server selects.
             metadata_only: fetch only the metadata of the objects (PartialObjectMetadata).
-            shard: cover only a share of the objects, if several programs divide them among themselves.
+            shard: cover only a share of the objects, if several programs divide them among themselves: a fixed `Shard`,
+                `Ranges`, or the slices that a `ShardGroup` has at each moment.
             transform: function that returns the part of each object to keep. It is not part of the scope: all callers
                 give the same function, or none.
             storage: "plain" or "compact"; by default the storage of the factory. Not part of the scope either.
@@ -416,34 +438,58 @@ class SharedInformerFactory(ApiGroups):
         transform, storage = settings.get("transform"), settings.get("storage")
         if namespace is None and resource.namespaced:
             namespace = self._namespace
+        share = _group_share(resource, settings.get("shard"))
         given = ScopeSettings(
             namespace=namespace,
             label_selector=settings.get("label_selector"),
             field_selector=settings.get("field_selector"),
             metadata_only=settings.get("metadata_only", False),
-            shard=settings.get("shard"),
+            shard=cast("ShardLike | None", settings.get("shard")) if share is None else Ranges(by=by_of(share)),
         )
         covered = ScopedResource(resource, Scope.of(**given) if scope is None else _with_settings(scope, given))
         if self._stopped:
             msg = "the factory has stopped: it makes no informers any more; make a new factory"
             raise StoppedError(msg)
         self._follow_scopes()
-        informer = self._informers.get(covered)
+        informer = self._informers.get(covered) if share is None else self._followers.get((covered, share))
         if informer is not None and not informer.stopped:
-            if transform is not None and transform is not self._transforms[covered]:
+            if transform is not None and transform is not self._transform_of(informer):
                 msg = f"the informer of {covered} exists already, with another transform; give each the same"
                 raise ValueError(msg)
             if storage is not None and checked_storage(storage) != informer.status.storage.storage:
                 msg = f"the informer of {covered} exists already, with another storage; give each the same"
                 raise ValueError(msg)
             return covered, informer, False
+        if share is not None and covered in self._informers:
+            msg = f"an informer of {covered} exists that does not follow this group; make it with another factory"
+            raise ValueError(msg)
         may_change = scope is not None or not covered.scope.is_single or isinstance(covered.scope.shard, Ranges)
         make = self._make_scoped if may_change else self._make
         informer = self._informers[covered] = make(covered, transform, storage or self._storage)
         self._transforms[covered] = transform
+        if share is not None:
+            self._followers[covered, share] = informer
+            engine_of(share.group).add_caches(
+                InformerSlices(informer, covered.scope, share, self._metadata_of(resource))
+            )
         if self._started:
             informer.start()
         return covered, informer, True
+
+    def _transform_of(self, informer: SharedInformer) -> Transform | None:
+        found = (self._transforms[covered] for covered, one in self._informers.items() if one is informer)
+        return next(found, None)
+
+    def _metadata_of(self, resource: Resource) -> Callable[[Scope], ListerWatcher]:
+        """Return a function that makes a source of the metadata of objects in a scope of one term."""
+        return lambda scope: self._client.list_watch(
+            resource,
+            namespace=scope.namespace or None,
+            label_selector=str(scope.label_selector),
+            field_selector=str(scope.field_selector),
+            metadata_only=True,
+            shard=scope.shard,
+        )
 
     def _follow_scopes(self) -> None:
         """Store each informer under the scope that it covers now, and forget those that were stopped."""
@@ -466,6 +512,8 @@ class SharedInformerFactory(ApiGroups):
             del self._informers[covered], self._transforms[covered]
         for key in [key for key, view in self._views.items() if view.informer is informer]:
             del self._views[key]
+        for follower in [follower for follower, found in self._followers.items() if found is informer]:
+            del self._followers[follower]
 
     def _drop(self, informer: SharedInformer) -> None:
         """End an informer that is not in use any more."""

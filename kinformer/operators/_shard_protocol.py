@@ -103,6 +103,7 @@ class ShardMember:
         times: the times of the group.
 
     Attributes:
+        may_join: whether the member may take part; it only reads until then.
         leaving: whether the member is to give all its slices and end.
         gone: whether it has left; there are no requests any more.
         refused: the reason why it cannot join: the table was made for another group. "" if it can.
@@ -110,6 +111,7 @@ class ShardMember:
 
     def __init__(self, name: str, *, by: str, slices: int, times: ShardTimes) -> None:
         self.name = name
+        self.may_join = True
         self.leaving = False
         self.gone = False
         self.refused = ""
@@ -140,6 +142,7 @@ class ShardMember:
         self._membership_changed_at = -math.inf
         self._resting_until = -math.inf
         self._owned: frozenset[int] = frozenset()
+        self._owned_since: dict[int, int] = {}
         self._coming: frozenset[int] = frozenset()
         self._caches: dict[int, SliceCache] = {}
         self._draining: set[int] = set()
@@ -170,6 +173,39 @@ class ShardMember:
         """Return whether work on a slice may begin."""
         # R1
         return self.is_valid(now) and number in self._owned and number not in self._draining
+
+    def may_finish(self, number: int, now: float) -> bool:
+        """Return whether work may begin that must precede the end of a slice: for objects that were deleted."""
+        return self.is_valid(now) and number in self._owned and number not in self._drained
+
+    def token(self, number: int) -> int:
+        """Return the version of the table that gave a slice to this incarnation; 0 if it has not got the slice."""
+        return self._owned_since.get(number, 0)
+
+    @property
+    def lease_duration(self) -> float:
+        """Seconds that a member waits before it takes another one for lost."""
+        return self._times.lease_duration
+
+    def others(self, now: float) -> dict[str, tuple[MemberRecord, float]]:
+        """Return the last seen record of each other member with a Lease, and the seconds since it changed."""
+        return {name: (peer.record, now - peer.changed_at) for name, peer in self._peers.items() if peer.exists}
+
+    def awaited(self) -> dict[int, int]:
+        """Return the slices to give that the next owner has listed, and the version that the cache must reach first."""
+        if self.table is None or not self.number:
+            return {}
+        living = self._living()
+        found = {}
+        for number, handover in self.table.handovers.items():
+            ready = living.get(handover.to, {}).get(number) if number in self._owned else None
+            if ready is not None and ready.intent == handover.intent:
+                found[number] = ready.version
+        return found
+
+    def coming(self) -> frozenset[int]:
+        """Return the slices that this member is to get."""
+        return self._coming
 
     def stopping(self) -> frozenset[int]:
         """Return the slices to stop: call `stopped` for each when its last reconcile has ended.
@@ -316,7 +352,7 @@ class ShardMember:
     # ---- the own Lease
 
     def _lease_request(self, now: float) -> Request | None:
-        if self.table is None and not self.number:
+        if not self.number and (self.table is None or not self.may_join):
             # An incarnation follows one table, which it must know first.
             return None
         if not self._own_known or self._own_read_needed:
@@ -424,6 +460,7 @@ class ShardMember:
         self.valid_until = -math.inf
         self._ending |= self._owned - self._drained
         self._owned = self._coming = frozenset()
+        self._owned_since.clear()
         self._draining.clear()
         self._drained.clear()
         self._caches.clear()
@@ -444,10 +481,11 @@ class ShardMember:
 
     def _acknowledgements(self) -> dict[int, Acknowledgement]:
         assert self.table is not None
+        me = self.me
         return {
             number: Acknowledgement(self._caches[number].listed, handover.intent)
             for number, handover in self.table.handovers.items()
-            if handover.to == self.me and number in self._caches
+            if handover.to == me and number in self._caches
         }
 
     def _has_given_all(self) -> bool:
@@ -470,7 +508,7 @@ class ShardMember:
             for peer in self._peers.values()
         )
 
-    def _is_dead(self, incarnation: Incarnation | None) -> bool:
+    def is_dead(self, incarnation: Incarnation | None) -> bool:
         """Return whether an incarnation can never work again."""
         if incarnation is None:
             return True
@@ -614,6 +652,7 @@ class ShardMember:
             self._doubt = None
         me = self.me
         owned = self._owned = frozenset(number for number, owner in enumerate(table.owners) if owner == me)
+        self._owned_since = {number: self._owned_since.get(number, self._table_version) for number in owned}
         self._coming = frozenset(number for number, handover in table.handovers.items() if handover.to == me)
         wanted = self.wanted()
         for number in [number for number in self._caches if number not in wanted]:
@@ -665,8 +704,9 @@ class ShardMember:
         self, owners: list[Incarnation | None], handovers: dict[int, Handover], living: _Living, now: float
     ) -> None:
         """Withdraw hand-overs to members that do not live, and our own that take too long."""
+        me = self.me
         for number, handover in [*handovers.items()]:
-            late = owners[number] == self.me and now > self._deadlines.get(handover.intent, math.inf)
+            late = owners[number] == me and now > self._deadlines.get(handover.intent, math.inf)
             if handover.to not in living or late:
                 del handovers[number]
                 self._draining.discard(number)
@@ -677,7 +717,8 @@ class ShardMember:
     ) -> None:
         """Give the slices of dead incarnations, and those without an owner, to the living."""
         # R6
-        free = [number for number, owner in enumerate(owners) if owner != self.me and self._is_dead(owner)]
+        dead = {owner for owner in {*owners} if owner != self.me and self.is_dead(owner)}
+        free = [number for number, owner in enumerate(owners) if owner in dead]
         if any(owners[number] is None for number in free) and self._lost_table_is_followed(now):
             # R12: members that follow a lost table may work on any slice that has no owner.
             free = [number for number in free if owners[number] is not None]
@@ -700,11 +741,12 @@ class ShardMember:
         if not self.leaving and now - self._membership_changed_at < self._times.settle:
             return
         planned = [handovers[number].to if number in handovers else owner for number, owner in enumerate(owners)]
-        quota = 0 if self.leaving else quotas(planned, living)[self.me]
+        me = self.me
+        quota = 0 if self.leaving else quotas(planned, living)[me]
         # Slices that are only to come to us are not ours to give.
-        coming = sum(planned[number] == self.me != owner for number, owner in enumerate(owners))
-        ours = [one if owner == self.me else None for one, owner in zip(planned, owners, strict=True)]
-        over = surplus(ours, self.me, max(quota - coming, 0))
+        coming = sum(planned[number] == me != owner for number, owner in enumerate(owners))
+        ours = [one if owner == me else None for one, owner in zip(planned, owners, strict=True)]
+        over = surplus(ours, me, max(quota - coming, 0))
         if not over:
             return
         for number in over:
@@ -719,8 +761,9 @@ class ShardMember:
 
     def _give(self, owners: list[Incarnation | None], handovers: dict[int, Handover], living: _Living) -> None:
         """Stop the slices whose next owner is ready, and give those that have stopped."""
+        me = self.me
         for number, handover in [*handovers.items()]:
-            if owners[number] != self.me or handover.to not in living:
+            if owners[number] != me or handover.to not in living:
                 continue
             ready, cache = living[handover.to].get(number), self._caches.get(number)
             # R9: its list answers this hand-over, and our handlers were called for everything before that list.
