@@ -142,8 +142,9 @@ def report(outcomes: dict[tuple[int, str], Outcome], duration: float) -> str:
     lines += [
         f"\n{versions}.",
         "kinformer's client repeats a refused request within its `timeout`, as client-go does. One 429 holds back all",
-        "of its writes; when the time is over, one of them finds out whether the server is well. A 503 holds back only",
-        "the request that it refuses. The limit of client-go for its own requests is off.\n",
+        "of its writes; when the time is over, one of them finds out whether the server is well. A 503 holds back",
+        "only the request that it refuses, until one was repeated for the whole of its `timeout` while the server",
+        "processed no other: then it counts as a 429. The limit of client-go for its own requests is off.\n",
     ]
     return "\n".join(lines)
 

@@ -89,7 +89,8 @@ class Exchange:
         """Send a request, and repeat it as the retry policy says; yield the response of status 2xx, and release it."""
         self._session.check_open()  # before any wait: in another loop, none of them would end
         clock = asyncio.get_running_loop().time
-        deadline = clock() + self._timeout
+        began = clock()
+        deadline = began + self._timeout
         repeated = 0
         response: Response | None = None
         while response is None:
@@ -97,10 +98,15 @@ class Exchange:
             limit = deadline - clock()
             try:
                 response = await self._send_authorized(request, limit)
+                self.gate.processed(request.kind)
                 continue
             except ApiError as error:
+                if error.status < 500 and not error.retry_after:
+                    self.gate.processed(request.kind)
                 delay, code = retry.refusal_delay(error), str(error.status)
                 if delay is None or repeated >= retry.attempts or clock() + delay >= deadline:
+                    if repeated and not request.subresource:
+                        self.gate.given_up(request.kind, error, since=began)
                     raise
             except ConnectError as error:
                 delay, code = retry.lost_read_delay, "<error>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import math
 from typing import TYPE_CHECKING, Final
 
 from kinformer.errors import ApiError, TooManyRequestsError
@@ -42,6 +43,10 @@ class Gate:
 
     One gate serves a whole client. Without it, each of a thousand callers learns by a 429 of its own that the server is
     overloaded.
+
+    A 429 is about all requests of its kind. Another refusal, a 503 for example, may be about one object or one backend.
+    So it closes the gate only if a request was repeated until it had to be given up, and the server has processed no
+    request of its kind meanwhile. Then each further refusal closes it again, until a request is processed.
     """
 
     def __init__(self, tally: RequestTally) -> None:
@@ -49,13 +54,30 @@ class Gate:
         self._opens_at: dict[RequestKind, float] = {}
         self._reasons: dict[RequestKind, ApiError] = {}
         self._waiting: dict[RequestKind, list[object]] = {kind: [] for kind in RequestKind}
+        self._processed_at: dict[RequestKind, float] = {}
+        # The kinds of which no request was processed since one was given up.
+        self._failing: set[RequestKind] = set()
 
     def refused(self, kind: RequestKind, error: ApiError) -> None:
         """Hold back the requests of a kind if the server has asked for that (429 with `Retry-After`)."""
-        if isinstance(error, TooManyRequestsError) and error.retry_after:
-            opens_at = asyncio.get_running_loop().time() + error.retry_after
-            if opens_at > self._opens_at.get(kind, 0.0):
-                self._opens_at[kind], self._reasons[kind] = opens_at, error
+        if isinstance(error, TooManyRequestsError) or kind in self._failing:
+            self._close(kind, error)
+
+    def given_up(self, kind: RequestKind, error: ApiError, *, since: float) -> None:
+        """Hold back the requests of a kind if none was processed since the first try of the one that is given up."""
+        if error.retry_after and self._processed_at.get(kind, -math.inf) < since:
+            self._failing.add(kind)
+            self._close(kind, error)
+
+    def processed(self, kind: RequestKind) -> None:
+        """Record that the server has processed a request of a kind, with success or with a fault of the request."""
+        self._processed_at[kind] = asyncio.get_running_loop().time()
+        self._failing.discard(kind)
+
+    def _close(self, kind: RequestKind, error: ApiError) -> None:
+        opens_at = asyncio.get_running_loop().time() + (error.retry_after or 0.0)
+        if error.retry_after and opens_at > self._opens_at.get(kind, 0.0):
+            self._opens_at[kind], self._reasons[kind] = opens_at, error
 
     async def passed(self, kind: RequestKind, *, deadline: float, doing: str) -> None:
         """Wait until a request of a kind may be sent.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 from typing import TYPE_CHECKING, Any
@@ -353,3 +354,50 @@ async def test_a_controller_asks_for_a_key_no_sooner_than_the_server_wishes_and_
     for times in asked.values():
         assert min((later - earlier for earlier, later in itertools.pairwise(times)), default=5.0) >= 5 - 0.001
     assert len(done) == 1_000
+
+
+async def test_refusals_other_than_429_hold_back_the_others_once_a_request_was_given_up_and_none_succeeded() -> None:
+    server = Server(busy(1_000, status=503))
+    client = transport(server)
+
+    async def worker() -> None:
+        while True:
+            with contextlib.suppress(ApiError):
+                await ask(client)
+
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(60.5), asyncio.TaskGroup() as tasks:
+            for _ in range(20):
+                tasks.create_task(worker())
+    # 20 workers of client-go, which repeat up to ten times every 5 s, send 260.
+    assert 100 <= len(server.sent) <= 160
+
+
+async def test_one_object_that_is_refused_with_503_holds_back_no_other() -> None:
+    server = Server(lambda now, method: Said(503, Retry_After="5") if method == "PATCH" else Said(200))
+    client = transport(server)
+
+    async def others() -> None:
+        for _ in range(60):
+            await ask(client, "PUT")
+            await asyncio.sleep(1)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(others())
+        with pytest.raises(ApiError):
+            await ask(client)
+        assert client.status.held == {}
+    assert asyncio.get_running_loop().time() == 60
+    assert client.status.waits == 0
+
+
+async def test_the_first_success_ends_the_holding_back() -> None:
+    server = Server(busy(31, status=503))
+    client = transport(server)
+    with pytest.raises(ApiError):
+        await ask(client)
+    assert client.status.held == {"write": 5.0}
+    assert (await ask(client)).status == 200
+    assert server.times == [0, 5, 10, 15, 20, 25, 30, 35]
+    assert (await ask(client)).status == 200
+    assert server.times[-1] == 35
