@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from tests import storages
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kinformer.cache.storage import Storage
 
 
@@ -27,3 +30,23 @@ def pytest_configure() -> None:
     It asks the policy for "the" loop before a test that has none; the policy would make one, which nobody closes.
     """
     asyncio.set_event_loop(None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say at the end which tests did not run, and what they need."""
+    lines = not_run(terminalreporter.stats.get("skipped", []), config.option.markexpr)
+    if lines:
+        terminalreporter.section("not run here")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+def not_run(skipped: Iterable[pytest.TestReport], marks: str) -> list[str]:
+    """Return a line for each reason of a skip, and one for the real control plane if its tests are deselected."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ") for report in skipped if isinstance(report.longrepr, tuple)
+    )
+    lines = [f"{count} test{'s' if count > 1 else ''}: {reason}" for reason, count in sorted(reasons.items())]
+    if marks == "not real":
+        lines.append("the tests on a real etcd and kube-apiserver: make test-real (needs Go, or KUBEBUILDER_ASSETS)")
+    return lines

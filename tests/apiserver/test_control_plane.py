@@ -139,7 +139,7 @@ async def test_a_flag_it_does_not_know_is_shown_in_the_error() -> None:
 async def test_kubectl_works_with_its_kubeconfig(control_plane: ControlPlane) -> None:
     kubectl = shutil.which("kubectl")
     if kubectl is None:
-        pytest.skip("there is no kubectl")
+        pytest.skip("there is no kubectl: install kubernetes-client, or set KINFORMER_KUBECTL")
     process = await asyncio.create_subprocess_exec(
         *(kubectl, "--kubeconfig", control_plane.kubeconfig_file, "get", "ns", "default", "-o", "name"),
         stdout=asyncio.subprocess.PIPE,

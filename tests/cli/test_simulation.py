@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from kinformer.cli._simulated.cluster import simulated_cluster
 from kinformer.cli._simulated.simulation import Bind, Change, Create, Patch, Ref, Remove, Simulation
 
 
@@ -147,3 +150,17 @@ def test_it_starts_with_most_of_its_objects_and_soon_has_all() -> None:
 def test_an_impossible_cluster_is_refused(pods: int, nodes: int) -> None:
     with pytest.raises(ValueError, match="at least one node"):
         Simulation(seed=1, pods=pods, nodes=nodes)
+
+
+async def test_a_large_cluster_can_be_used_before_all_of_it_is_written() -> None:
+    simulation = Simulation(seed=1, pods=200, nodes=3, started=datetime.now(UTC))
+    async with simulated_cluster(simulation, at_once=100) as cluster:
+        assert not cluster.is_open
+        before = len(cluster.server.list("v1", "Pod"))
+        assert len(cluster.server.list("v1", "Node")) == 3
+        while not cluster.is_open:
+            await asyncio.sleep(0)
+        assert before < 60 < 100 < len(cluster.server.list("v1", "Pod"))
+        await cluster.rest()
+    async with simulated_cluster(Simulation(seed=1, pods=20, nodes=3, started=datetime.now(UTC))) as whole:
+        assert whole.is_open

@@ -7,7 +7,6 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import looptime
 from hypothesis import strategies as st
 
 from kinformer._own_writes.feed import Write
@@ -20,6 +19,7 @@ from kinformer.listwatch import DeltaType
 from kinformer.objects import version_number
 from kinformer.resources import CONFIGMAPS
 from tests.properties.world import ERRORS, NAMES, Source, World, versioned
+from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
     from kinformer.events import Delivery, Event
@@ -337,7 +337,7 @@ async def play(schedule: tuple[list[Step], bool, int, bool]) -> None:
 
 def run(schedule: tuple[list[Step], bool, int, bool]) -> None:
     """Play a schedule on virtual time."""
-    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0)) as runner:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(play(schedule))
 
 

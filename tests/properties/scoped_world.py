@@ -7,7 +7,6 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import looptime
 from hypothesis import strategies as st
 
 from kinformer.backoff import Backoff
@@ -21,6 +20,7 @@ from kinformer.objects import KubeObject, ObjectKey, version_number
 from kinformer.resources import CONFIGMAPS
 from kinformer.scope import Labels, Namespaces, Ranges, Scope, Shard
 from tests.properties.world import Change, Source, World, versioned
+from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -298,7 +298,7 @@ range_schedules = st.tuples(
 def run(schedule: tuple[list[Step], int, bool]) -> None:
     """Play a schedule on virtual time; raises AssertionError with the problem."""
     steps, first, streams = schedule
-    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0)) as runner:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(_play(steps, SCOPES[first], streams=streams))
 
 

@@ -16,7 +16,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import looptime
 import pytest
 
 from kinformer._own_writes.feed import Write, WriteFeed
@@ -29,6 +28,7 @@ from kinformer.labels import LabelSelector
 from kinformer.objects import KubeObject, ObjectKey, version_number
 from kinformer.resources import CONFIGMAPS
 from tests.properties.world import NAMES, Source, World
+from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -272,7 +272,7 @@ def options_of(rng: random.Random) -> dict[str, Any]:
 
 def play(script: list[tuple[Any, ...]], make: Any = CachedClient, **options: Any) -> Play:
     settings: dict[str, Any] = {"seed": 0, "storage": "plain", **options}
-    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0)) as runner:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
 
         async def run() -> Play:
             stage = Play(**settings)

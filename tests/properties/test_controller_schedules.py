@@ -8,13 +8,13 @@ import random
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
-import looptime
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kinformer.controller import Controller, Requeue, TerminalError
 from kinformer.workqueue import LOW_PRIORITY, Debounce, RateLimitingQueue
 from kinformer.workqueue.rate_limiters import ItemExponential
+from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -102,7 +102,7 @@ many = settings(
 
 
 def run(main: Any) -> None:
-    loop = looptime.new_event_loop(start=0)
+    loop = VirtualLoop()
     try:
         loop.run_until_complete(main)
         left = asyncio.all_tasks(loop)

@@ -14,7 +14,6 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import looptime
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
@@ -24,6 +23,7 @@ from kinformer.controller import Requeue
 from kinformer.errors import AlreadyExistsError, NotFoundError
 from kinformer.resources import DEPLOYMENTS
 from tests.properties.operator_world import FAULTS, Stage, owner_of
+from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ def _quiet() -> Iterator[None]:
 
 def play(schedule: tuple[int, list[tuple[Any, ...]]], **options: Any) -> None:
     number, script = schedule
-    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0)) as runner:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
 
         async def run() -> None:
             await Stage(number, **options).run(script, QUIET)

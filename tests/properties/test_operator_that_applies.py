@@ -9,7 +9,6 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import looptime
 import pytest
 
 from examples.shop_operator import MANAGER, ShopOperator, deployment_of
@@ -21,6 +20,7 @@ from kinformer.operators.wait_conditions import rolled_out
 from kinformer.resources import DEPLOYMENTS
 from tests.properties.operator_world import Stage
 from tests.properties.test_operator import PARTS, TOTAL, check, schedules
+from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
     from kinformer.objects import KubeObject
@@ -81,7 +81,7 @@ class Counted(Stage):
 
 def counts(script: list[tuple[Any, ...]], make: type[ShopOperator]) -> list[int]:
     stage = Counted(0, make=make, replicas=1, resync=60.0)
-    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0)) as runner:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(stage.run(script, 10.0))
     return stage.marks
 

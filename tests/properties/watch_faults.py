@@ -19,7 +19,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import looptime
 from hypothesis import strategies as st
 
 from kinformer.backoff import Backoff
@@ -39,6 +38,7 @@ from kinformer.objects import KubeObject
 from kinformer.reflector._reflector import Reflector
 from kinformer.resources import CONFIGMAPS, Resource
 from kinformer.status import Health, health_of
+from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -291,5 +291,5 @@ async def play(schedule: tuple[list[Fault], bool, int]) -> None:
 
 def run(schedule: tuple[list[Fault], bool, int]) -> None:
     """Play a schedule on virtual time."""
-    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0)) as runner:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(play(schedule))

@@ -40,11 +40,18 @@ class SimulatedCluster:
         self._resting = False
         self._rested = asyncio.Event()
         self._now = 0.0
+        self._opening = 0
 
-    async def open(self) -> None:
-        """Write the initial objects."""
+    async def open(self, at_once: int | None = None) -> None:
+        """Write the initial objects; with `at_once` only so many, and `run` writes the others before anything else."""
         self._due.extend(self.simulation.opening())
-        await self._write()
+        self._opening = len(self._due)
+        await self._write(at_once)
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether all initial objects are written."""
+        return self.writes >= self._opening
 
     async def run(self) -> None:
         """Run the simulation until `rest`. If the writes take too long, the time of the simulation slows down."""
@@ -77,11 +84,13 @@ class SimulatedCluster:
         self.server.faults.expire()
         return cut
 
-    async def _write(self) -> None:
-        """Write the pending changes in order, in slices."""
-        while self._due:
-            for _ in range(min(_AT_ONCE, len(self._due))):
+    async def _write(self, most: int | None = None) -> None:
+        """Write the pending changes in order, in slices; at most so many."""
+        left = len(self._due) if most is None else most
+        while self._due and left > 0:
+            for _ in range(min(_AT_ONCE, left, len(self._due))):
                 self._apply(self._due.popleft())
+                left -= 1
             await asyncio.sleep(0)
 
     def _apply(self, change: Change) -> None:
@@ -113,16 +122,23 @@ class SimulatedCluster:
 
 @contextlib.asynccontextmanager
 async def simulated_cluster(
-    simulation: Simulation, *, host: str = "127.0.0.1", port: int = 0
+    simulation: Simulation, *, host: str = "127.0.0.1", port: int = 0, at_once: int | None = None
 ) -> AsyncIterator[SimulatedCluster]:
     """Return an API server in which a simulation runs until the context is left.
+
+    Args:
+        simulation: the simulation, not started yet.
+        host: the address to listen on.
+        port: the port; 0 takes any free one.
+        at_once: the number of initial writes that are waited for; by default all. The others follow in order, at some
+            1,500 a second.
 
     Raises:
         OSError: the port is in use.
     """
     async with ApiServer(host=host, port=port) as server, asyncio.TaskGroup() as tasks:
         cluster = SimulatedCluster(server, simulation)
-        await cluster.open()
+        await cluster.open(at_once)
         running = tasks.create_task(cluster.run(), name="kinformer simulation")
         yield cluster
         running.cancel()

@@ -115,7 +115,7 @@ async def test_a_kubeconfig_has_the_verdict_and_the_values_of_client_go(case: st
 
 
 @pytest.mark.peer
-@pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed")
+@pytest.mark.skipif(KUBECTL is None, reason="there is no kubectl: install kubernetes-client, or set KINFORMER_KUBECTL")
 def test_kubectl_loads_the_same_files(tmp_path: Path) -> None:
     assert KUBECTL is not None
     disagreed: dict[str, object] = {}

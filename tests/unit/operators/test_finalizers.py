@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-import looptime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from kinformer.errors import ConflictError, NotFoundError
 from kinformer.objects import KubeObject
 from kinformer.operators.finalizers import Finalizer
 from kinformer.resources import CONFIGMAPS, NAMESPACES
+from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -312,5 +312,5 @@ def test_nothing_is_left_behind_wherever_the_process_dies(
         assert not world.made
         assert store.object is None or store.finalizers == ["other.org/x"]
 
-    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0)) as runner:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(play())

@@ -12,7 +12,6 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import looptime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,6 +32,7 @@ from kinformer.objects import KubeObject
 from kinformer.operators import _lease_keeper
 from kinformer.operators.leader_election import LeaderElector, LeadershipLostError
 from kinformer.resources import LEASES
+from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -829,5 +829,5 @@ def test_the_bodies_of_two_replicas_never_run_at_once(
                 for number, plan in enumerate(plans):
                     group.create_task(replica(number, plan))
 
-    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0)) as runner:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(play())

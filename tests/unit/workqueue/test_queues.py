@@ -8,7 +8,6 @@ import weakref
 from collections import Counter
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import looptime
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -17,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from kinformer.errors import StoppedError
 from kinformer.workqueue import LOW_PRIORITY, RateLimitingQueue, WorkQueue
 from kinformer.workqueue.rate_limiters import ItemExponential
+from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -982,7 +982,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop = looptime.new_event_loop(start=0)
+        self.loop = VirtualLoop()
         self.counts = Counts()
         self.queue: RateLimitingQueue[int] = RateLimitingQueue(
             ItemExponential(base=1, cap=8), name="machine", metrics=self.counts, oldest_every=OLDEST_EVERY

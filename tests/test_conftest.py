@@ -1,0 +1,30 @@
+"""The end of a test run says what did not run."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import not_run
+
+
+def report(reason: str) -> pytest.TestReport:
+    return pytest.TestReport(
+        nodeid="tests/a.py::test_a",
+        location=("tests/a.py", 1, "test_a"),
+        keywords={},
+        outcome="skipped",
+        longrepr=("tests/a.py", 1, f"Skipped: {reason}"),
+        when="setup",
+    )
+
+
+def test_each_reason_is_a_line_with_its_remedy_and_the_number_of_tests() -> None:
+    chromium = "there is no chromium: apt-get install chromium, or set KINFORMER_CHROMIUM"
+    skipped = [report(chromium), report("there is no kubectl"), report(chromium)]
+    assert not_run(skipped, "real") == [f"2 tests: {chromium}", "1 test: there is no kubectl"]
+
+
+def test_the_tests_of_the_real_control_plane_are_named_when_they_are_left_out() -> None:
+    (line,) = not_run([], "not real")
+    assert "make test-real" in line
+    assert not_run([], "real") == []
