@@ -40,7 +40,7 @@ async def test_the_demo_fails_when_a_cache_differs(monkeypatch: pytest.MonkeyPat
     async def sabotaged(demo: Any) -> Any:
         informer = demo._informers["nodes"]
         # Or a list that is still to come, after the server has forgotten its history, would heal the cache.
-        await informer.relist(timeout=30)
+        await informer.relist(timeout=60)
         (first, *_) = informer.lister.list()
         informer.indexer.delete(first.key)
         return await original(demo)

@@ -33,7 +33,7 @@ def send(served: Served, method: str, path: str, body: dict[str, Any] | None = N
         data=None if body is None else json.dumps(body).encode(),
         headers={"Content-Type": "application/merge-patch+json" if method == "PATCH" else "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         answer: dict[str, Any] = json.load(response)
         return answer
 
@@ -180,7 +180,7 @@ def test_watch_ends_quietly_when_its_reader_goes_away(served: Served) -> None:
     assert process.stderr is not None
     assert process.stdout.readline() == "configmap/pipe-a\n"
     process.stdout.close()
-    assert process.wait(timeout=10) in {0, 141}
+    assert process.wait(timeout=60) in {0, 141}
     assert process.stderr.read() == ""
     process.stderr.close()
 

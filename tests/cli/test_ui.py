@@ -35,7 +35,7 @@ def running(*arguments: str) -> Iterator[tuple[Popen[str], int]]:
 
 
 def events(port: int, path: str, until: str) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -53,7 +53,7 @@ def test_it_shows_a_demo_cluster_and_ends_on_ctrl_c() -> None:
         assert '"name":"backups.v1.demo.example.com"' in events(port, "/api/overview", "recent")
         assert '"STATUS"' in events(port, "/api/rows?informer=pods.v1", "event: synced")
         # With a page open.
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/api/overview")
         assert connection.getresponse().readline()
         ended = end(process, within=60)

@@ -124,7 +124,7 @@ class Browser:
 @asynccontextmanager
 async def watching(served: Served, path: str, last_event_id: str = "") -> AsyncIterator[Browser]:
     headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
-    async with asyncio.timeout(20), served.http.get(served.url + path, headers=headers, read_bufsize=1 << 22) as found:
+    async with asyncio.timeout(60), served.http.get(served.url + path, headers=headers, read_bufsize=1 << 22) as found:
         assert found.status == 200
         assert found.headers["Content-Type"].startswith("text/event-stream")
         yield Browser(found, last_event_id)

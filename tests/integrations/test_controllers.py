@@ -55,7 +55,7 @@ async def test_every_replica_answers_and_one_of_them_works(api: ApiServer, conne
     seen: list[list[ObjectKey]] = [[], [], []]
     replicas = [application(connect, labelling(each, leader=True)) for each in seen]
     async with (
-        asyncio.timeout(20),
+        asyncio.timeout(60),
         serving(replicas[0][1]) as first,
         serving(replicas[1][1]) as second,
         serving(replicas[2][1]) as third,
@@ -104,7 +104,7 @@ async def test_a_controller_that_ends_with_an_error_is_made_anew(
 
     informers, app = application(connect, make)
     with caplog.at_level(logging.WARNING):
-        async with asyncio.timeout(10), informers.lifespan(app):
+        async with asyncio.timeout(60), informers.lifespan(app):
             api.create(config_map("a"))
             while not seen:
                 await asyncio.sleep(0.01)
@@ -123,7 +123,7 @@ async def test_what_is_written_through_the_client_of_the_informers_is_in_the_cac
     async with informers.lifespan(None):
         change = {"metadata": {"labels": {"written": "yes"}}}
         await informers.client.patch(CONFIGMAPS, "a", change, namespace="default")
-        await maps().caught_up(timeout=5)
+        await maps().caught_up(timeout=60)
         found = maps().lister.get("a", namespace="default")
         assert found is not None
         assert found.labels["written"] == "yes"

@@ -191,7 +191,7 @@ async def test_a_discovered_informer_takes_a_type(api: ApiServer, connect: Calla
         factory = SharedInformerFactory(client)
         typed = await factory.discover("configmaps.v1.", type=Settings, namespace="default")
         async with factory:
-            await typed.synced(timeout=10)
+            await typed.synced(timeout=60)
             assert [each.data for each in typed.lister.list()] == [{"color": "red"}]
         with pytest.raises(TypeError, match="'labels'"):
             await factory.discover("configmaps", labels="a=b")  # type: ignore[call-overload]

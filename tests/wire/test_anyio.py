@@ -24,7 +24,7 @@ async def scoped(server: ApiServer, entered: list[SharedInformerFactory], left: 
         controller = Controller("scoped", reconcile, workers=2, grace=0.0).watches(namespaces)
         try:
             async with factory, controller:
-                await factory.wait_for_cache_sync(timeout=10)
+                await factory.wait_for_cache_sync(timeout=60)
                 entered.append(factory)
                 await anyio.sleep_forever()
         finally:

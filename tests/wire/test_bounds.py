@@ -55,7 +55,7 @@ async def warm_up():
         factory = SharedInformerFactory(client, streaming_lists=False, namespace="warm-up")
         pods = factory.core.v1.pods
         async with factory:
-            await factory.wait_for_cache_sync(timeout=10)
+            await factory.wait_for_cache_sync(timeout=60)
             while not pods.status.errors:
                 await asyncio.sleep(0.01)
 asyncio.run(warm_up())

@@ -128,7 +128,7 @@ async def test_an_informer_whose_scope_can_change_leaves_its_questions_to_the_se
     informer = factory.informer(CONFIGMAPS, scope=Namespaces("shop"))
     await informer.synced(10)
     cached = client.cached(factory)
-    await informer.set_scope(Namespaces("default"), timeout=10)
+    await informer.set_scope(Namespaces("default"), timeout=60)
     assert (await cached.get(CONFIGMAPS, "a", namespace="shop")).origin.source == "server"
     assert names(await cached.list(CONFIGMAPS, namespace="shop")) == ["a", "b", "c"]
 
@@ -213,7 +213,7 @@ async def test_caches_that_cut_objects_answer_only_callers_that_accept_it(
 async def test_reads_show_what_was_written_while_the_watch_is_silent(
     server: ApiServer, client: Client, factory: SharedInformerFactory, cached: CachedClient
 ) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not server.open_watches:
             await asyncio.sleep(0.001)
     server.faults.freeze_watches()

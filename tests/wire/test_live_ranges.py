@@ -113,7 +113,7 @@ class History:
 async def same(informer: SharedInformer, client: Client, ranges: Ranges) -> None:
     listed = await client.list(CONFIGMAPS)
     truth = {obj.key: obj.resource_version for obj in listed.items if ranges.has(obj)}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while {obj.key: obj.resource_version for obj in informer.lister.list()} != truth:
             await asyncio.sleep(0.01)
 
@@ -133,7 +133,7 @@ async def test_ranges_change_under_churn_without_another_list_of_what_stays(
         history = History(churn)
         async with SharedInformerFactory(client) as factory:
             informer = factory.informer(CONFIGMAPS, scope=Scope(shard=Ranges()))
-            await informer.synced(timeout=10)
+            await informer.synced(timeout=60)
             informer.add_event_handler(history)
             slices: set[int] = set()
             ranges = Ranges()
@@ -141,7 +141,7 @@ async def test_ranges_change_under_churn_without_another_list_of_what_stays(
                 for _ in range(CHANGES // 4):
                     slices ^= set(rng.sample(range(SLICES), 3))
                     ranges = Ranges.of_slices(slices, SLICES)
-                    await informer.set_scope(Scope(shard=ranges), timeout=20)
+                    await informer.set_scope(Scope(shard=ranges), timeout=60)
                     assert all(map(ranges.has, informer.lister.list()))
                     assert len(informer.status.scopes) == bool(slices)
                     await asyncio.sleep(rng.random() * 0.01)
@@ -160,7 +160,7 @@ async def test_ranges_begin_with_nothing_and_without_a_request() -> None:
         SharedInformerFactory(client) as factory,
     ):
         informer = factory.informer(CONFIGMAPS, scope=Scope(shard=Ranges(by="namespace")))
-        await informer.synced(timeout=10)
+        await informer.synced(timeout=60)
         assert "configmaps" not in {request.resource for request in server.requests}
 
 
@@ -172,11 +172,11 @@ async def test_terms_and_ranges_change_together() -> None:
         half, rest = Ranges.of_slices(range(8), SLICES), Ranges.of_slices(range(8, 16), SLICES)
         async with SharedInformerFactory(client) as factory:
             informer = factory.informer(CONFIGMAPS, scope=Namespaces("default").sharded(half))
-            await informer.synced(timeout=10)
+            await informer.synced(timeout=60)
             await same(informer, client, half)
-            await informer.set_scope(Scope(shard=rest), timeout=10)
+            await informer.set_scope(Scope(shard=rest), timeout=60)
             await same(informer, client, rest)
-            await informer.set_scope(Scope(), timeout=10)
+            await informer.set_scope(Scope(), timeout=60)
             await same(informer, client, half | rest)
-            await informer.set_scope(Namespaces("default").sharded(half), timeout=10)
+            await informer.set_scope(Namespaces("default").sharded(half), timeout=60)
             await same(informer, client, half)

@@ -38,8 +38,8 @@ async def test_probes_know_the_caches_and_the_end() -> None:
             assert status == 503
             assert "not started yet: SharedInformerFactory" in text
             assert (await asked(manager, "/livez"))[0] == 200
-            await pods.synced(timeout=30)
-            async with asyncio.timeout(5):
+            await pods.synced(timeout=60)
+            async with asyncio.timeout(60):
                 while not manager.is_ready:
                     await asyncio.sleep(0.01)
             assert (await asked(manager, "/readyz"))[0] == 200
@@ -166,7 +166,7 @@ async def test_a_second_signal_ends_the_process_at_once(module: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert await line(process) == "stopping"
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await process.wait() == 1
 
 

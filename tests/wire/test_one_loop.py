@@ -80,7 +80,7 @@ class World:
         self.cached = self.client.cached(self.factory)
         self.registration = self.informer.add_event_handler(lambda event: None)
         await stack.enter_async_context(self.factory)
-        await self.factory.wait_for_cache_sync(timeout=10)
+        await self.factory.wait_for_cache_sync(timeout=60)
         self.obj = await self.client.get(CONFIGMAPS, "a", namespace="default")
         # Handlers that never end, so that what waits for them would wait for ever.
         self.busy = self.informer.add_event_handler(self._never)

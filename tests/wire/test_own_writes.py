@@ -52,8 +52,8 @@ async def factory(client: Client) -> AsyncIterator[SharedInformerFactory]:
 async def silent(server: ApiServer, *informers: SharedInformer) -> None:
     """Wait until these are in sync and watch, then have no watch say anything any more."""
     for informer in informers:
-        await informer.synced(timeout=10)
-    async with asyncio.timeout(10):
+        await informer.synced(timeout=60)
+    async with asyncio.timeout(60):
         while len(server.open_watches) < len(informers):
             await asyncio.sleep(0.001)
     assert server.faults.freeze_watches() == len(informers)
@@ -77,7 +77,7 @@ async def test_what_was_written_is_in_the_cache_ahead_of_the_watch(
     assert pending_writes(maps) == 0
     # And the watch, when it speaks again, changes nothing of that.
     server.faults.clear()
-    await maps.caught_up(server.resource_version, timeout=10)
+    await maps.caught_up(server.resource_version, timeout=60)
     assert {obj.key: obj.resource_version for obj in maps.lister} == {
         ObjectKey("default", obj["metadata"]["name"]): obj["metadata"]["resourceVersion"]
         for obj in server.list("v1", "ConfigMap")
@@ -113,7 +113,7 @@ async def test_a_deletion_is_caught_up_with_when_the_watch_tells(
     # Other keys are not held up.
     await maps.caught_up(ObjectKey("default", "kept"), timeout=0)
     server.faults.clear()
-    await maps.caught_up(A, timeout=10)
+    await maps.caught_up(A, timeout=60)
     assert maps.lister.get(A) is None
 
 
@@ -131,7 +131,7 @@ async def test_an_object_that_waits_for_its_finalizer_is_marked_at_once_and_gone
     with pytest.raises(WaitTimeoutError):
         await maps.caught_up(marked.key, timeout=0.05)
     server.faults.clear()
-    await maps.caught_up(marked.key, timeout=10)
+    await maps.caught_up(marked.key, timeout=60)
     assert maps.lister.get(marked.key) is None
 
 
@@ -144,7 +144,7 @@ async def test_a_deleted_collection_is_caught_up_with(
     with pytest.raises(WaitTimeoutError):
         await maps.caught_up(timeout=0.05)
     server.faults.clear()
-    await maps.caught_up(timeout=10)
+    await maps.caught_up(timeout=60)
     assert maps.lister.get(A) is None
     marked = maps.lister.get("kept", "default")
     assert marked is not None
@@ -168,7 +168,7 @@ async def test_status_and_scale_are_writes_to_the_object(server: ApiServer, clie
         await client.patch(DEPLOYMENTS, "web", {"spec": {"replicas": 7}}, namespace="default", subresource="scale")
         assert pending_writes(deployments) == 1
         server.faults.clear()
-        await deployments.caught_up(timeout=10)
+        await deployments.caught_up(timeout=60)
         cached = deployments.lister.get("web", "default")
         assert cached is not None
         assert cached.at("spec.replicas") == 7
@@ -202,7 +202,7 @@ async def test_selectors_and_namespaces_are_minded(
     await client.patch(CONFIGMAPS, "a", {"metadata": {"labels": {"app": "db"}}}, namespace="default")
     assert (pending_writes(web), pending_writes(elsewhere)) == (1, 0)
     server.faults.clear()
-    await web.caught_up(A, timeout=10)
+    await web.caught_up(A, timeout=60)
     assert web.lister.get(A) is None
 
 
@@ -217,7 +217,7 @@ async def test_with_a_field_selector_the_watch_has_the_say(
     with pytest.raises(WaitTimeoutError):
         await pending.caught_up(timeout=0.05)
     server.faults.clear()
-    await pending.caught_up(timeout=10)
+    await pending.caught_up(timeout=60)
     assert len(pending.lister) == 0
 
 
@@ -233,4 +233,4 @@ async def test_another_clients_writes_are_not_ours(
     with pytest.raises(WaitTimeoutError):
         await maps.caught_up(written, timeout=0.05)
     assert maps.observe(written)
-    await maps.caught_up(written, timeout=10)
+    await maps.caught_up(written, timeout=60)

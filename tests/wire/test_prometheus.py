@@ -137,7 +137,7 @@ async def test_handlers_are_read_with_what_waits_for_them(
     await settled()
     kube_api.create(build.config_map("a"))
     kube_api.create(build.config_map("bad"))
-    await maps.wait_for("bad", namespace="default", timeout=10)
+    await maps.wait_for("bad", namespace="default", timeout=60)
     while registration.waiting != 1:
         await asyncio.sleep(0)
     me = {"informer": "configmaps.v1", "handler": "waits"}
@@ -280,7 +280,7 @@ async def test_keys_that_wait_for_what_was_written_are_counted(
 
     kube_api.create(build.config_map("gone"))
     controller = Controller("example", reconcile, metrics=scrape.metrics).watches(maps)
-    async with asyncio.timeout(20), informer_factory:
+    async with asyncio.timeout(60), informer_factory:
         await informer_factory.wait_for_cache_sync()
         while not kube_api.open_watches:
             await asyncio.sleep(0.001)

@@ -89,7 +89,7 @@ async def test_each_handler_sees_300_adds_and_480_updates_in_order_and_the_cache
         pods.add_event_handler(slow)
         final_version = json.loads(lines[-1])["object"]["metadata"]["resourceVersion"]
         async with factory:
-            await factory.wait_for_cache_sync(timeout=30)
+            await factory.wait_for_cache_sync(timeout=60)
             async for event in pods.events():
                 if event.obj.resource_version == final_version:
                     break

@@ -96,7 +96,7 @@ async def is_refused(roles: list[dict[str, Any]] | None) -> tuple[bool, set[Righ
         scenario = asyncio.get_running_loop().create_task(life_of_a_shop(server, refusals))
         refused = asyncio.get_running_loop().create_task(refusals.seen.wait())
         try:
-            async with asyncio.timeout(40):
+            async with asyncio.timeout(60):
                 await asyncio.wait([scenario, refused], return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (scenario, refused):

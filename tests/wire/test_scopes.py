@@ -43,7 +43,7 @@ def names(informer: SharedInformer) -> set[str]:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 

@@ -374,7 +374,7 @@ async def test_both_go_on_to_the_next_address_when_the_first_swallows_what_is_se
             with resolving({"api.test": ["127.0.0.9", "127.0.0.1"]}):
                 for ask in ("watch", "list"):
                     config = ClusterConfig.for_server(f"http://api.test:{server.port}", trust_env=False)
-                    async with asyncio.timeout(10), Client(config, connect_timeout=5) as client:
+                    async with asyncio.timeout(60), Client(config, connect_timeout=5) as client:
                         if ask == "list":
                             assert len(await client.list(PODS)) == 1
                             continue

@@ -156,7 +156,7 @@ async def test_a_handler_that_hangs_is_named_with_what_waits_for_it(
     with pytest.raises(WaitTimeoutError, match=r"handler hangs of configmaps\.v1 is at work; events that wait: 0$"):
         await settled(timeout=0.2)
     kube_api.create(build.config_map("b"))
-    await maps.wait_for("b", namespace="default", timeout=30)
+    await maps.wait_for("b", namespace="default", timeout=60)
     with pytest.raises(WaitTimeoutError, match=r"handler hangs of configmaps\.v1 is at work; events that wait: 1$"):
         await settled(timeout=0.2)
 

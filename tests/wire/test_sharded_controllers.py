@@ -197,7 +197,7 @@ async def test_status_says_where_the_shard_is_filtered_and_counts_foreign_events
     few = factory.informer(DEPLOYMENTS, shard=Shard(0, of=2))
     whole = factory.informer(CONFIGMAPS)
     async with factory:
-        await factory.wait_for_cache_sync(timeout=10)
+        await factory.wait_for_cache_sync(timeout=60)
         assert [informer.status.sharding for informer in (gated, ungated, few, whole)] == [
             "server",
             "here",

@@ -73,8 +73,8 @@ async def test_an_informer_syncs_from_lists_without_a_version(
     told: list[str] = []
     projects.add_event_handler(lambda event: told.append(f"{type(event).__name__} {event.obj.name}"))
     async with factory:
-        await factory.wait_for_cache_sync(timeout=10)
-        await projects.wait_for("c", timeout=10)
+        await factory.wait_for_cache_sync(timeout=60)
+        await projects.wait_for("c", timeout=60)
         assert sorted(obj.name for obj in projects.lister) == ["a", "b", "c"]
         assert projects.is_live
         while len(told) < 3:

@@ -136,7 +136,7 @@ ANSWERS: dict[str, tuple[Callable[[bytes], bytes], bool, type[KinformerError] | 
 @contextlib.asynccontextmanager
 async def connected(respond: Any, **options: Any) -> AsyncIterator[tuple[RawServer, Client]]:
     """A server that answers so, and a client of it; for ten seconds."""
-    async with asyncio.timeout(10), RawServer(respond) as server:
+    async with asyncio.timeout(60), RawServer(respond) as server:
         config = ClusterConfig.for_server(server.url, trust_env=False, **options.pop("config", {}))
         async with Client(config, **options) as client:
             yield server, client
@@ -155,7 +155,7 @@ async def made_of(name: str, *, watch: bool) -> tuple[list[str], type[BaseExcept
 
     names: list[str] = []
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(60),
         RawServer(respond) as server,
         Client(ClusterConfig.for_server(server.url, trust_env=False), timeout=3, retry=None) as client,
     ):

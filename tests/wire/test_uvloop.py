@@ -34,12 +34,12 @@ def test_an_informer_on_uvloop_lists_and_watches_and_comes_back() -> None:
             config_maps = factory.core.v1.configmaps
             config_maps.add_event_handler(handler)
             async with factory:
-                await factory.wait_for_cache_sync(timeout=10)
+                await factory.wait_for_cache_sync(timeout=60)
                 server.patch("v1", "ConfigMap", "a", {"data": {"x": "1"}}, namespace="default")
                 await config_maps.wait_for("a", lambda obj: obj is not None and "data" in obj, 10, namespace="default")
                 server.faults.drop_watches()
                 server.delete("v1", "ConfigMap", "a", "default")
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     await gone.wait()
         return told
 
