@@ -38,9 +38,7 @@ def _lines(name: str, value: Any) -> Iterator[str]:
         yield from (f"{name}.{member.name} = {member.value!r}" for member in value)
         return
     yield f"{name}{_signature(value)}"
-    for attribute in sorted(vars(value)):
-        if attribute.startswith("_"):
-            continue
+    for attribute in _attributes(value):
         found = inspect.getattr_static(value, attribute)
         if isinstance(found, property):
             yield f"{name}.{attribute}: {_annotation(found)}"
@@ -49,6 +47,16 @@ def _lines(name: str, value: Any) -> Iterator[str]:
             yield f"{kind}{name}.{attribute}{_signature(getattr(value, attribute))}"
         else:
             yield f"{name}.{attribute}"
+
+
+def _attributes(value: type) -> list[str]:
+    """Return the public names of a class: its own, and those of bases that are no public classes themselves."""
+    hidden = [base for base in value.__mro__[1:] if base.__module__.startswith("kinformer") and not _is_public(base)]
+    return sorted({name for part in (value, *hidden) for name in vars(part) if not name.startswith("_")})
+
+
+def _is_public(kind: type) -> bool:
+    return getattr(kinformer, kind.__name__, None) is kind
 
 
 def _annotation(found: property) -> str:

@@ -12,6 +12,7 @@ from kinformer.client import _requests as requests
 from kinformer.client._cached.answers import SERVER, AnsweredList, AnsweredObject, Origin, answered
 from kinformer.client._cached.apply_records import ApplyRecords, Manager
 from kinformer.client._cached.caches import ACCEPTED
+from kinformer.client._cached.forwarded import ForwardedVerbs
 from kinformer.client._cached.reads import CacheReads, Miss, accepted_by
 from kinformer.errors import (
     ApiError,
@@ -27,12 +28,8 @@ from kinformer.objects import ObjectKey
 from kinformer.scope import Scope, ScopedResource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from kinformer.client._cached.caches import Caches, Content, Verbs
-    from kinformer.client._decoding.lists import ObjectList
-    from kinformer.client._requests import PatchType, PropagationPolicy, Target
-    from kinformer.objects import KubeObject
+    from kinformer.client._requests import Target
     from kinformer.resources import Resource
     from kinformer.scope import FieldSelectorInput, ShardLike
 
@@ -74,7 +71,7 @@ class CachedClientStatus:
     applies_saved: Mapping[str, int]
 
 
-class CachedClient:
+class CachedClient(ForwardedVerbs):
     """The verbs of a `Client`. Caches answer `get` and `list` where they can; `apply` sends only changes.
 
     Made by `Client.cached`. It needs no closing, and it starts no task.
@@ -119,7 +116,7 @@ class CachedClient:
         if patience < 0:
             msg = f"patience={patience!r} makes no sense: it is how many seconds a write is waited for"
             raise ValueError(msg)
-        self._client = client
+        super().__init__(client)
         self._factory = factory
         self._missing = missing
         self._accepted = accepted_by(accept)
@@ -333,150 +330,6 @@ class CachedClient:
         if body is not None:
             self._records.applied(target, manager, body, answer)
         return answered(answer, SERVER)
-
-    async def create(
-        self,
-        resource: Resource,
-        obj: Mapping[str, Any],
-        *,
-        namespace: str | None = None,
-        subresource: str = "",
-        field_manager: str = "",
-        dry_run: bool = False,
-    ) -> KubeObject:
-        """Create an object, as `Client.create`."""
-        return await self._client.create(
-            resource, obj, namespace=namespace, subresource=subresource, field_manager=field_manager, dry_run=dry_run
-        )
-
-    async def replace(
-        self,
-        resource: Resource,
-        obj: Mapping[str, Any],
-        *,
-        namespace: str | None = None,
-        subresource: str = "",
-        field_manager: str = "",
-        dry_run: bool = False,
-    ) -> KubeObject:
-        """Replace an object as a whole, as `Client.replace`."""
-        return await self._client.replace(
-            resource, obj, namespace=namespace, subresource=subresource, field_manager=field_manager, dry_run=dry_run
-        )
-
-    async def replace_status(
-        self,
-        resource: Resource,
-        obj: Mapping[str, Any],
-        *,
-        namespace: str | None = None,
-        field_manager: str = "",
-        dry_run: bool = False,
-    ) -> KubeObject:
-        """Replace an object's status, as `Client.replace_status`."""
-        return await self._client.replace_status(
-            resource, obj, namespace=namespace, field_manager=field_manager, dry_run=dry_run
-        )
-
-    async def patch(
-        self,
-        resource: Resource,
-        name: Target,
-        patch: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-        *,
-        namespace: str | None = None,
-        type: PatchType = "merge",  # noqa: A002 - the API's own word
-        subresource: str = "",
-        field_manager: str = "",
-        force: bool = False,
-        dry_run: bool = False,
-    ) -> KubeObject:
-        """Change parts of an object, as `Client.patch`. It is always sent, also with `type="apply"`."""
-        return await self._client.patch(
-            resource,
-            name,
-            patch,
-            namespace=namespace,
-            type=type,
-            subresource=subresource,
-            field_manager=field_manager,
-            force=force,
-            dry_run=dry_run,
-        )
-
-    async def patch_status(
-        self,
-        resource: Resource,
-        name: Target,
-        patch: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-        *,
-        namespace: str | None = None,
-        type: PatchType = "merge",  # noqa: A002 - the API's own word
-        field_manager: str = "",
-        force: bool = False,
-        dry_run: bool = False,
-    ) -> KubeObject:
-        """Change parts of an object's status, as `Client.patch_status`."""
-        return await self._client.patch_status(
-            resource,
-            name,
-            patch,
-            namespace=namespace,
-            type=type,
-            field_manager=field_manager,
-            force=force,
-            dry_run=dry_run,
-        )
-
-    async def delete(
-        self,
-        resource: Resource,
-        name: Target,
-        *,
-        namespace: str | None = None,
-        propagation_policy: PropagationPolicy | None = None,
-        grace_period_seconds: int | None = None,
-        uid: str = "",
-        resource_version: str = "",
-        dry_run: bool = False,
-    ) -> KubeObject | None:
-        """Delete an object, as `Client.delete`."""
-        return await self._client.delete(
-            resource,
-            name,
-            namespace=namespace,
-            propagation_policy=propagation_policy,
-            grace_period_seconds=grace_period_seconds,
-            uid=uid,
-            resource_version=resource_version,
-            dry_run=dry_run,
-        )
-
-    async def delete_collection(
-        self,
-        resource: Resource,
-        *,
-        namespace: str | None = None,
-        label_selector: str = "",
-        field_selector: str = "",
-        propagation_policy: PropagationPolicy | None = None,
-        grace_period_seconds: int | None = None,
-        dry_run: bool = False,
-    ) -> ObjectList[KubeObject]:
-        """Delete all objects that are selected, as `Client.delete_collection`."""
-        return await self._client.delete_collection(
-            resource,
-            namespace=namespace,
-            label_selector=label_selector,
-            field_selector=field_selector,
-            propagation_policy=propagation_policy,
-            grace_period_seconds=grace_period_seconds,
-            dry_run=dry_run,
-        )
-
-    async def resolve(self, name: str) -> Resource:
-        """Return the resource that a kubectl-style name means, as `Client.resolve`."""
-        return await self._client.resolve(name)
 
     async def _fetch(self, resource: Resource, key: ObjectKey, subresource: str, reason: str) -> AnsweredObject:
         """Ask the server for one object."""
