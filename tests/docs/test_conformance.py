@@ -6,6 +6,7 @@ The other direction, from a module to its tests, is `python -m tests.mirror kinf
 from __future__ import annotations
 
 import ast
+import configparser
 import re
 from functools import cache
 
@@ -69,6 +70,22 @@ def test_the_architecture_has_a_line_for_each_package() -> None:
         path.stem for path in (ROOT / "kinformer").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }
     assert there - {"__init__", "__main__"} == named, "name each package and top-level module in docs/architecture.md"
+
+
+def test_the_architecture_has_the_layers_that_are_checked() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / ".importlinter")
+    checked = config["importlinter:contract:stages"]["layers"].split("\n")
+    shown = ARCHITECTURE.partition("## The rules of the layers")[2].split("```")[1].removeprefix("text\n")
+    assert [set(re.findall(r"\w+", layer)) for layer in shown.split("/")] == [
+        set(re.findall(r"\w+", layer)) for layer in checked if layer
+    ]
+
+
+def test_the_architecture_links_each_note_on_a_decision() -> None:
+    decisions = ARCHITECTURE.partition("## Decisions")[2]
+    notes = {path.name for path in (ROOT / "docs" / "design").glob("[0-9]*.md")}
+    assert set(re.findall(r"\(design/([^)]+)\)", decisions)) == notes
 
 
 def test_each_of_client_gos_222_tests_is_answered() -> None:
