@@ -53,8 +53,8 @@ def pem(path: Path, authority: trustme.CA) -> Path:
     return path
 
 
-async def ask(config: ClusterConfig) -> str:
-    async with Client(config) as client:
+async def ask(config: ClusterConfig, **options: Any) -> str:
+    async with Client(config, **options) as client:
         return (await client.get(NODES, "n")).name
 
 
@@ -118,7 +118,7 @@ async def test_a_client_certificate_says_who_we_are_and_a_new_one_on_disk_is_use
         ca = pem(tmp_path / "ca", authority)
         cert, key = identity_files(authority, tmp_path, "ada")
         with pytest.raises(TransportError):
-            await ask(ClusterConfig.for_server(server.url, ca_file=ca))
+            await ask(ClusterConfig.for_server(server.url, ca_file=ca), retry=None)
         config = ClusterConfig.for_server(server.url, ca_file=ca, cert_file=cert, key_file=key)
         async with Client(config) as client:
             assert (await client.get(NODES, "n")).name == "ada@example.com"
