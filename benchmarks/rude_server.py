@@ -26,7 +26,7 @@ from benchmarks.rude_clients import CLIENTS
 from kinformer.testing import ApiServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
 RUDE_SECONDS = 8.0
 PATIENCE = 25.0
@@ -39,6 +39,14 @@ EXPIRED = (
     b'"message":"too old resource version","reason":"Expired","code":410}}\n'
 )
 HTML = "<html><body><h1>503 Service Unavailable</h1>No server is available.</body></html>"
+
+
+STALE_SECONDS = 40.0
+"""Seconds in which a client may learn of a change while its watches bring nothing."""
+FAILED = (
+    b'{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",'
+    b'"message":"etcd is slow","reason":"InternalError","code":500}}\n'
+)
 
 
 @dataclass(frozen=True)
@@ -131,6 +139,36 @@ SCENARIOS = {
     ),
     "gone": Scenario("The server is gone for a while", _gone.begin, _gone.end, "An upgrade of the control plane."),
 }
+
+
+def _slow_refusal(server: ApiServer) -> None:
+    server.faults.fail_next(None, status=504, verb="watch")
+    server.faults.delay(2.0)
+    server.faults.drop_watches()
+
+
+def _refusal(server: ApiServer) -> None:
+    server.faults.fail_next(None, status=403, verb="watch")
+    server.faults.drop_watches()
+
+
+def _error_event(server: ApiServer) -> None:
+    server.faults.answer_next(FAILED, verb="watch", count=None)
+    server.faults.drop_watches()
+
+
+def _garbage(server: ApiServer) -> None:
+    server.faults.answer_next(b"garbage\n", verb="watch", count=None)
+    server.faults.drop_watches()
+
+
+USELESS_WATCHES: dict[str, Callable[[ApiServer], None]] = {
+    "refused with 504 after 2 s": _slow_refusal,
+    "refused with 403": _refusal,
+    "ERROR 500 at once": _error_event,
+    "a line that is no JSON": _garbage,
+}
+"""Ways in which watches bring nothing, while lists work."""
 
 
 @dataclass
@@ -256,6 +294,51 @@ async def measure(client: str, scenario: Scenario) -> Outcome:
     return outcome
 
 
+async def known_after(client: str, begin: Callable[[ApiServer], None]) -> float | None:
+    """Return the seconds from a change until a client knows it while watches bring nothing; `None` if it does not."""
+    clock = asyncio.get_running_loop().time
+    async with ApiServer() as server:
+        for number in range(20):
+            server.create(config_map(f"cm-{number:02}", v="0"))
+        async with running(client, server.url) as heard:
+            await heard.until_state_is(lambda: versions(server), 20)
+            await asyncio.sleep(1)
+            begin(server)
+            await asyncio.sleep(1)
+            server.patch("v1", "ConfigMap", "cm-07", {"data": {"v": "changed"}})
+            changed = clock()
+            known = await heard.until_state_is(lambda: versions(server), STALE_SECONDS)
+            return clock() - changed if known else None
+
+
+async def measure_useless_watches(clients: Iterable[str]) -> dict[str, dict[str, float | None]]:
+    """Put each client before watches that bring nothing, of all forms at once."""
+    found: dict[str, dict[str, float | None]] = {}
+    for client in clients:
+        times = await asyncio.gather(*(known_after(client, begin) for begin in USELESS_WATCHES.values()))
+        found[client] = dict(zip(USELESS_WATCHES, times, strict=True))
+        shown = "  ".join(f"{form}: {_seconds(time, 'never')}" for form, time in found[client].items())
+        print(f"  {CLIENTS[client][0]:<34} {shown}", flush=True)
+    return found
+
+
+def useless_watches(found: dict[str, dict[str, float | None]]) -> str:
+    """Return the section about watches that bring nothing."""
+    lines = [
+        "## Watches that bring nothing, while lists work",
+        "",
+        "One object changes after the watches have begun to fail. The time until the client knows it, within "
+        f"{STALE_SECONDS:g} s.",
+        "",
+        f"| client | {' | '.join(USELESS_WATCHES)} |",
+        f"|---|{'--:|' * len(USELESS_WATCHES)}",
+    ]
+    for client, times in found.items():
+        cells = (_seconds(times[form], "never") for form in USELESS_WATCHES)
+        lines.append(f"| {CLIENTS[client][0]} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
 async def _done(result: Any) -> None:
     if result is not None:
         await result
@@ -265,7 +348,7 @@ def _seconds(value: float | None, never: str) -> str:
     return never if value is None else f"{value:.1f} s"
 
 
-def report(outcomes: dict[str, dict[str, Outcome]]) -> str:
+def report(outcomes: dict[str, dict[str, Outcome]], useless: dict[str, dict[str, float | None]]) -> str:
     """The page."""
     packages = ", ".join(
         f"{name} {version(name)}" for name in ("kinformer", "kubernetes_asyncio", "kubernetes", "lightkube", "kr8s")
@@ -295,6 +378,7 @@ The server misbehaves for {RUDE_SECONDS:g} seconds and writes four times a secon
             counts = f"{outcome.lost} | {outcome.invented}"
             lines.append(f"| {CLIENTS[client][0]} | {outcome.requests_per_second:.1f} | {told} | {right} | {counts} |")
         lines.append("")
+    lines.append(useless_watches(useless))
     lines += [
         f"""## How it was measured
 
@@ -354,8 +438,9 @@ async def measure_all(chosen: list[str]) -> dict[str, dict[str, Outcome]]:
 
 def main(chosen: list[str]) -> None:
     outcomes = asyncio.run(measure_all(chosen))
+    useless = asyncio.run(measure_useless_watches(chosen or CLIENTS))
     if not chosen:
-        REPORT.write_text(report(outcomes))
+        REPORT.write_text(report(outcomes, useless))
         draw(outcomes["close"])
         print(f"wrote {REPORT} and {PICTURE}")
 
