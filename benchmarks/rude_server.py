@@ -327,8 +327,7 @@ def useless_watches(found: dict[str, dict[str, float | None]]) -> str:
     lines = [
         "## Watches that bring nothing, while lists work",
         "",
-        "One object changes after the watches have begun to fail. The time until the client knows it, within "
-        f"{STALE_SECONDS:g} s.",
+        f"One object changes after watches have begun to fail. Time until the client knows it, of {STALE_SECONDS:g} s at most.",
         "",
         f"| client | {' | '.join(USELESS_WATCHES)} |",
         f"|---|{'--:|' * len(USELESS_WATCHES)}",
