@@ -327,7 +327,7 @@ def useless_watches(found: dict[str, dict[str, float | None]]) -> str:
     lines = [
         "## Watches that bring nothing, while lists work",
         "",
-        f"One object changes after watches have begun to fail. Time until the client knows it, of {STALE_SECONDS:g} s at most.",
+        f"An object changes when watches fail. Time until the client knows it, of {STALE_SECONDS:g} s at most.",
         "",
         f"| client | {' | '.join(USELESS_WATCHES)} |",
         f"|---|{'--:|' * len(USELESS_WATCHES)}",
