@@ -40,6 +40,7 @@ QUESTIONS: Final = (
     "peers",
     "ingest",
     "handlers",
+    "sparse",
     "sync",
     "memory",
     "relist",

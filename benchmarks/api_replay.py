@@ -8,7 +8,8 @@ protobuf. As a real server, it ignores the limit of a list at version "0", sends
 version, and flushes after each event. It does not compress.
 
 Updates are sent only after `GET /replay/begin`, so that the list is over, and its memory measured, when they begin.
-`GET /replay/reset?objects=N` takes that back, and shows only the first N pods from then on.
+`GET /replay/reset?objects=N` takes that back, and shows only the first N pods from then on; with `&rate=R` the next
+updates come one at a time, R in a second.
 """
 
 from __future__ import annotations
@@ -74,9 +75,14 @@ class Content:
         return self._initial[objects]
 
     @cached_property
+    def single_updates(self) -> list[bytes]:
+        """The updates, each in a chunk of its own."""
+        return [chunked(self.encoding.event("MODIFIED", obj)) for obj in self._updates]
+
+    @cached_property
     def updates(self) -> list[bytes]:
         """The updates, in chunks, some thirty to a piece."""
-        events = [chunked(self.encoding.event("MODIFIED", obj)) for obj in self._updates]
+        events = self.single_updates
         return [b"".join(events[at : at + 30]) for at in range(0, len(events), 30)]
 
 
@@ -87,6 +93,7 @@ class Replay:
         self._json, *rest = contents
         self._protobuf = rest[0] if rest else None
         self._objects = objects
+        self._rate = 0.0
         self._begun = asyncio.Event()
         self._watches: set[asyncio.Task[None] | None] = set()
 
@@ -127,8 +134,19 @@ class Replay:
         if version.isdecimal() and int(version) >= FIRST_UPDATE:
             # A client that reconnects has had its share: one stream is measured.
             await asyncio.Event().wait()
+        if self._rate:
+            await self._send_paced(writer, content.single_updates)
         for piece in content.updates:
             writer.write(piece)
+            await writer.drain()
+        await asyncio.Event().wait()
+
+    async def _send_paced(self, writer: asyncio.StreamWriter, events: list[bytes]) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        for number, event in enumerate(events):
+            await asyncio.sleep(began + number / self._rate - clock())
+            writer.write(event)
             await writer.drain()
         await asyncio.Event().wait()
 
@@ -143,6 +161,7 @@ class Replay:
                     watch.cancel()
             self._watches.clear()
             self._objects = int(query["objects"])
+            self._rate = float(query.get("rate", 0))
             # Rendered now, so that no request waits for it.
             for content in (self._json, self._protobuf):
                 if content is not None:

@@ -174,6 +174,16 @@ def _run(run: list[str]) -> float:
     return float(json.loads(done.stdout.splitlines()[-1])["event"])
 
 
+def least_of(runs: dict[str, list[str]], rounds: int, prepare: Callable[[], None]) -> dict[str, float]:
+    """Return the least of several interleaved runs of each program, in CPU microseconds per event."""
+    costs = dict.fromkeys(runs, float("inf"))
+    for _ in range(rounds):
+        for name, run in runs.items():
+            prepare()
+            costs[name] = min(costs[name], _run(run))
+    return costs
+
+
 def _scan_limit(events: int) -> float:
     class Nothing(msgspec.Struct):
         """Has no fields, so that everything is skipped."""

@@ -28,15 +28,18 @@ DEFAULT_SLICE_SECONDS: Final = 0.0015
 # How many of the waiting tasks are woken in one turn. The budget is for as many as it suffices for; the rest waits on.
 _WOKEN: Final = 8
 
+# Two steps with less time between them count as steps of one turn, until the next turn shows that they were not.
+_REST: Final = 0.001
+
 
 class _Budget:
     """The budget of one event loop. It holds no reference to the loop, so that it goes with the loop."""
 
-    __slots__ = ("__weakref__", "fresh", "returned", "scheduled", "seconds", "until", "waiting")
+    __slots__ = ("__weakref__", "fresh", "returned", "scheduled", "seconds", "stepped_at", "until", "waiting")
 
     def __init__(self) -> None:
         self.seconds = DEFAULT_SLICE_SECONDS
-        self.until = float("-inf")
+        self.until = self.stepped_at = float("-inf")
         self.fresh = True  # in this turn no task has begun yet
         self.scheduled = False
         self.waiting: deque[asyncio.Future[None]] = deque()
@@ -99,6 +102,34 @@ class TimeSlice:
     def over(self) -> bool:
         """True if the budget of this turn is used up; then the task must `begin` again before it goes on."""
         return self._clock() >= self._budget.until
+
+    def begin_step(self, now: float) -> bool:
+        """Begin a short step in a callback of the loop, which cannot wait; return whether the budget suffices.
+
+        A loop at rest has nothing else to do, so the first step after a rest does not have to find out when its turn is
+        over. That would cost another turn.
+
+        Args:
+            now: the loop's time.
+        """
+        budget = self._budget
+        if budget.waiting or budget.returned:
+            return False
+        if budget.fresh:
+            if now - budget.stepped_at < _REST:
+                return budget.admits(self._loop)
+            budget.until = now + budget.seconds
+            budget.stepped_at = now
+            return True
+        return now < budget.until
+
+    def end_step(self, now: float) -> None:
+        """Note when a step ended; it may be left out after a step of some microseconds.
+
+        Args:
+            now: the loop's time.
+        """
+        self._budget.stepped_at = now
 
     async def begin(self) -> float:
         """Begin a slice: at once where the budget of this turn suffices, else in a later turn of the loop.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import storages
+from tests.sources import FakeSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,9 +19,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=storages.STORAGES)
 def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Storage:
-    """How caches hold their objects. A module that uses it has its tests run once with each storage."""
+    """How caches hold their objects. A module that uses it has its tests run once with each storage.
+
+    With compact storage, the loop itself passes events on, as a client does with events that come one at a time.
+    """
     kind: Storage = request.param
     storages.use(kind, monkeypatch)
+    monkeypatch.setattr(FakeSource, "pushes", kind == "compact")
     return kind
 
 

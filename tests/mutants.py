@@ -217,15 +217,15 @@ MUTANTS = (
     ),
     Mutant(
         "bookmarks are no progress of the version",
-        "reflector/_reflector.py::Reflector._follow",
+        "reflector/_reflector.py::Reflector._take_batch",
         "batch.events or batch.resource_version",
         "batch.events",
     ),
     Mutant(
         "the version goes back with the stream",
         "reflector/_state_machine.py::ReflectorMachine.progressed",
-        "resource_version == self.resource_version or self.is_older(resource_version)",
-        "resource_version == self.resource_version",
+        "resource_version <= known",
+        "resource_version == known",
     ),
     Mutant(
         "a list that is older than what was seen is taken",
@@ -278,8 +278,8 @@ MUTANTS = (
     Mutant(
         "old news is progress",
         "reflector/_state_machine.py::ReflectorMachine.progressed",
-        "resource_version == self.resource_version or self.is_older(resource_version)",
-        "self.is_older(resource_version)",
+        "resource_version <= known",
+        "resource_version < known",
     ),
     Mutant(
         "a watch that was refused slowly is a success",
@@ -571,9 +571,9 @@ MUTANTS = (
     ),
     Mutant(
         "a bookmark reaches nothing",
-        "reflector/_reflector.py::Reflector._follow",
-        "self._fifo.mark(machine.resource_version, self._list_number)",
-        "self._fifo.mark(machine.resource_version, self._list_number) if batch.events else None",
+        "reflector/_reflector.py::Reflector._take_batch",
+        "fifo.mark(version, self._list_number)",
+        "fifo.mark(version, self._list_number) if batch.events else None",
     ),
     Mutant(
         "a version counts as reached when it is received",

@@ -13,7 +13,7 @@ from kinformer.objects import KubeObject
 from kinformer.resources import PODS, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
     from kinformer.errors import ApiError, KinformerError, ObjectError
 
@@ -43,11 +43,17 @@ class Stream:
     initial: bool = False
     queue: asyncio.Queue[WatchBatch | BaseException | None] = field(default_factory=asyncio.Queue)
     closed: bool = False
+    pump: Callable[[], None] = lambda: None
+
+    def put(self, item: WatchBatch | BaseException | None) -> None:
+        """Send anything."""
+        self.queue.put_nowait(item)
+        self.pump()
 
     def send(self, *events: tuple[DeltaType, KubeObject], failures: Sequence[ObjectError] = ()) -> None:
         """Send events in one batch; the batch is at its last event's version."""
         version = events[-1][1].resource_version if events else ""
-        self.queue.put_nowait(WatchBatch([Delta(*event) for event in events], version, failures=failures))
+        self.put(WatchBatch([Delta(*event) for event in events], version, failures=failures))
 
     def added(self, *objects: KubeObject) -> None:
         """Send ADDED events in one batch."""
@@ -63,23 +69,23 @@ class Stream:
 
     def bookmark(self, version: int) -> None:
         """Send a bookmark."""
-        self.queue.put_nowait(WatchBatch((), str(version)))
+        self.put(WatchBatch((), str(version)))
 
     def end_bookmark(self, version: int) -> None:
         """Send the bookmark that ends a streaming list."""
-        self.queue.put_nowait(WatchBatch((), str(version), initial_events_end=True))
+        self.put(WatchBatch((), str(version), initial_events_end=True))
 
     def error(self, error: ApiError) -> None:
         """Send an ERROR event, which ends the stream."""
-        self.queue.put_nowait(WatchBatch((), error=error))
+        self.put(WatchBatch((), error=error))
 
     def end(self) -> None:
         """Close the stream cleanly."""
-        self.queue.put_nowait(None)
+        self.put(None)
 
     def fail(self, error: KinformerError) -> None:
         """Break the stream."""
-        self.queue.put_nowait(error)
+        self.put(error)
 
 
 class FakeSource:
@@ -93,7 +99,10 @@ class FakeSource:
         in_parts: one page in parts of `page_size` objects; as for custom resources, its end has the version.
         list_delay: virtual seconds before each page.
         streaming: whether it can stream lists; the test sends what such a stream brings.
+        pushes: whether batches of a watch come in callbacks of the loop, as from a socket, and not in a task.
     """
+
+    pushes = False
 
     def __init__(self, *objects: KubeObject, version: int = 10, resource: Resource = PODS) -> None:
         self._resource = resource
@@ -163,7 +172,9 @@ class FakeSource:
         self.streams.append(stream)
         self._opened.set()
         try:
-            yield self._batches(stream)
+            batches = self._batches(stream)
+            # A class that is a `WatchStream` to the reflector.
+            yield _Pushed(stream, batches) if self.pushes else batches
         finally:
             stream.closed = True
 
@@ -179,6 +190,48 @@ class FakeSource:
             self._opened.clear()
             await self._opened.wait()
         return self.stream
+
+
+class _Pushed:
+    """The batches of a watch, passed on as `WatchStream` does: by the loop, while the reader waits."""
+
+    def __init__(self, stream: Stream, batches: AsyncGenerator[WatchBatch, None]) -> None:
+        self._stream = stream
+        self._batches = batches
+
+    def __aiter__(self) -> AsyncIterator[WatchBatch]:
+        return self
+
+    async def __anext__(self) -> WatchBatch:
+        return await anext(self._batches)
+
+    async def deliver(self, take: Callable[[WatchBatch, bool], None]) -> KinformerError | None:
+        loop = asyncio.get_running_loop()
+        queue, end = self._stream.queue, loop.create_future()
+
+        def pump() -> None:
+            if end.done() or queue.empty():
+                return
+            item = queue.get_nowait()
+            if isinstance(item, WatchBatch) and item.error is None:
+                try:
+                    take(item, True)
+                except Exception as error:
+                    end.set_exception(error)
+                loop.call_soon(pump)
+            else:
+                end.set_result(item)
+
+        self._stream.pump = lambda: (loop.call_soon(pump), None)[1]
+        self._stream.pump()
+        item = await end
+        if isinstance(item, BaseException):
+            raise item
+        if item is None:
+            return None
+        take(item, False)
+        error: KinformerError | None = item.error
+        return error
 
 
 async def settled() -> None:

@@ -17,6 +17,8 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+import msgspec
+
 from kinformer._own_loop import OwnLoop
 from kinformer.errors import StoppedError
 from kinformer.listwatch import Delta, DeltaType
@@ -38,7 +40,7 @@ Deltas = list[Delta]
 """All changes of one object since its key was last popped, oldest first."""
 
 
-class VersionMark(NamedTuple):
+class VersionMark(msgspec.Struct, frozen=True, gc=False):
     """A point in the queue: everything up to a resource version was queued before it.
 
     Attributes:
@@ -167,7 +169,7 @@ class DeltaFIFO:
             elif delta.type is not deleted or (known is not None and key in known):
                 items[key] = delta
         self._populated = True
-        self._wakeup.set()
+        self._wake()
 
     def mark(self, resource_version: str, lists: int) -> None:
         """Queue a mark: everything up to this version, and this number of whole lists, was queued before."""
@@ -179,7 +181,7 @@ class DeltaFIFO:
             marks[-1] = (due, mark)
         else:
             marks.append((due, mark))
-        self._wakeup.set()
+        self._wake()
 
     def take_mark(self) -> VersionMark | None:
         """Take the newest mark that the consumer has reached; `None` if it has reached none since the last call."""
@@ -214,7 +216,7 @@ class DeltaFIFO:
     def release_initial(self) -> None:
         """End the effect of `hold_initial`: the changes queued now are the last initial ones."""
         self._initial_left = len(self)
-        self._wakeup.set()
+        self._wake()
 
     def replace(self, objects: Iterable[KubeObject]) -> None:
         """Queue a whole list: first the deletion of each known object that it lacks, then each object as Replaced."""
@@ -261,7 +263,7 @@ class DeltaFIFO:
         if first:
             self._initial_left -= 1
         # An empty list queues nothing, but the consumer must wake up to see that the queue is synced.
-        self._wakeup.set()
+        self._wake()
 
     def resync(self) -> None:
         """Queue every known object as Sync, except objects with a queued change, which is newer."""
@@ -286,7 +288,7 @@ class DeltaFIFO:
     def close(self) -> None:
         """Close the queue, and wake all waiting calls. Queued changes can still be popped."""
         self._closed = True
-        self._wakeup.set()
+        self._wake()
 
     def pop_nowait(self) -> Popped | None:
         """Take the oldest key with all its changes; return `None` if the queue is empty."""
@@ -306,7 +308,7 @@ class DeltaFIFO:
         if self._initial_left:
             limit = min(limit, self._initial_left)
         if not self._left and len(self._items) <= limit:
-            taken = [queued for queued in self._items.values() if queued is not None]
+            taken: list[Delta | Deltas] = [*self._items.values()]  # type: ignore[list-item]  # none of them was taken
             self._items = {}
         else:
             taken = self._take_some(limit)
@@ -357,12 +359,15 @@ class DeltaFIFO:
             popped = self.pop_nowait()
             if popped is not None:
                 if len(self):
-                    self._wakeup.set()
+                    self._wake()
                 return popped
             if self._closed:
                 msg = "DeltaFIFO: manipulating with closed queue"
                 raise StoppedError(msg)
             await self.wait()
+
+    def _wake(self) -> None:
+        self._wakeup.set()
 
     def _queued(self, key: ObjectKey) -> Delta | Deltas | None:
         """Return the change or the changes that are queued for a key, or `None`."""
@@ -388,7 +393,7 @@ class DeltaFIFO:
         queued = self._queued(key)
         if queued is None:
             self._items[key] = delta
-            self._wakeup.set()
+            self._wake()
             return
         deltas = [queued] if isinstance(queued, Delta) else queued
         last = deltas[-1]

@@ -13,7 +13,7 @@ from kinformer.objects import version_number
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from kinformer.cache.delta_fifo import DeltaFIFO
+    from kinformer.cache._pushed_fifo import PushedFIFO
     from kinformer.cache.membership import Departure, Membership, PartMembers
     from kinformer.objects import KubeObject, ObjectKey
 
@@ -33,7 +33,7 @@ class PartQueue:
 
     def __init__(
         self,
-        fifo: DeltaFIFO,
+        fifo: PushedFIFO,
         membership: Membership,
         members: PartMembers,
         *,
@@ -56,6 +56,19 @@ class PartQueue:
                 news = membership.changed(members, delta.object)
             if news:
                 fifo.extend((delta,))
+
+    @property
+    def held(self) -> bool:
+        """True while the consumer of the union is not woken."""
+        return self._fifo.held
+
+    @held.setter
+    def held(self, held: bool) -> None:
+        self._fifo.held = held
+
+    def release(self) -> None:
+        """Let the consumer of the union take the queued changes; see `PushedFIFO.release`."""
+        self._fifo.release()
 
     def update(self, obj: KubeObject) -> None:
         """Queue a newer state of an object of the part."""
@@ -100,7 +113,7 @@ class PartQueue:
         self._came_to(lists)
 
 
-def queue_departure(fifo: DeltaFIFO, departure: Departure) -> None:
+def queue_departure(fifo: PushedFIFO, departure: Departure) -> None:
     """Queue the deletion of an object that has left its last part."""
     if departure.last is None:
         fifo.leave_out(departure.key)

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from kinformer._own_writes.feed import Write
+    from kinformer.client._decoding.watches import TakeBatch
     from kinformer.client._http.transport import Transport
     from kinformer.client._shard_filter import Sharding
+    from kinformer.errors import KinformerError
     from kinformer.listwatch import ListPage, WatchBatch
     from kinformer.objects import ObjectKey
     from kinformer.resources import Resource
@@ -320,7 +322,7 @@ class HttpListerWatcher:
         )
         async with streaming as body:
             stream = WatchStream(body, self._decoder(doing))
-            yield stream if self._filter is None else _share_of(stream, self._filter)
+            yield stream if self._filter is None else _ShardStream(stream, self._filter)
 
     # The form of the objects and their decoders; `_tables` overrides these.
 
@@ -344,10 +346,27 @@ class HttpListerWatcher:
         return WatchDecoder(self._resource, doing=doing, metadata_only=self.metadata_only)
 
 
-async def _share_of(stream: AsyncIterator[WatchBatch], kept: ShardFilter) -> AsyncGenerator[WatchBatch, None]:
-    """Keep the events of a shard: a server without the feature gate sends all events."""
-    async for batch in stream:
-        yield batch._replace(events=kept.kept(batch.events))
+class _ShardStream:
+    """The events of a shard: a server without the feature gate sends all events."""
+
+    __slots__ = ("_filter", "_stream")
+
+    def __init__(self, stream: WatchStream, kept: ShardFilter) -> None:
+        self._stream = stream
+        self._filter = kept
+
+    def __aiter__(self) -> _ShardStream:
+        return self
+
+    async def __anext__(self) -> WatchBatch:
+        return self._share_of(await self._stream.__anext__())
+
+    async def deliver(self, take: TakeBatch) -> KinformerError | None:
+        """Pass each batch to a function; see `WatchStream.deliver`."""
+        return await self._stream.deliver(lambda batch, pushed: take(self._share_of(batch), pushed))
+
+    def _share_of(self, batch: WatchBatch) -> WatchBatch:
+        return batch._replace(events=self._filter.kept(batch.events))
 
 
 def place(resource: Resource, namespace: str | None, name: str = "") -> str:

@@ -8,7 +8,7 @@ from kinformer._own_loop import BoundToLoop
 from kinformer.cache._compact.indexer import CompactIndexer
 from kinformer.cache._index_build import IndexBuild
 from kinformer.cache._informer_indexer import InformerIndexer
-from kinformer.cache.delta_fifo import DeltaFIFO
+from kinformer.cache._pushed_fifo import PushedFIFO
 from kinformer.cache.lister import Lister
 from kinformer.cache.snapshot import CacheSnapshot
 from kinformer.cache.storage import checked_storage
@@ -141,10 +141,10 @@ class InformerCore:
         self._compact = compact
         self.indexer = indexer = InformerIndexer(on_error=self._index_failed) if compact is None else compact
         self.lister = Lister(indexer, source.resource, namespace, synced=lambda: self.dispatcher.has_synced)
-        self.fifo = DeltaFIFO(indexer)
+        self.fifo = PushedFIFO(indexer)
         memory = StreamingMemory() if streaming is None else streaming
 
-        def make(source: ListerWatcher, fifo: DeltaFIFO | PartQueue, **callbacks: Any) -> Reflector:
+        def make(source: ListerWatcher, fifo: PushedFIFO | PartQueue, **callbacks: Any) -> Reflector:
             machine = ReflectorMachine(streaming=memory, watch_seconds=watch_seconds)
             if backoff is not None:
                 machine.backoff = backoff

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kinformer.cache._informer_indexer import InformerIndexer
-    from kinformer.cache.delta_fifo import Delta, DeltaFIFO, Deltas
+    from kinformer.cache._pushed_fifo import PushedFIFO
+    from kinformer.cache.delta_fifo import Delta, Deltas
     from kinformer.events import Event
     from kinformer.informer._event_feed import EventFeed
     from kinformer.informer._handler_task import HandlerTask
@@ -57,7 +58,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        fifo: DeltaFIFO,
+        fifo: PushedFIFO,
         indexer: InformerIndexer,
         *,
         name: str,
@@ -82,8 +83,11 @@ class Dispatcher:
         self._on_synced = on_synced
         self._on_listed = on_listed
         self._registrations: list[HandlerTask] = []
-        self._streams: weakref.WeakSet[EventFeed] = weakref.WeakSet()
+        # Not a WeakSet, of which each loop over it takes eight calls.
+        self._streams: set[weakref.ref[EventFeed]] = set()
         self._group: asyncio.TaskGroup | None = None
+        self._broken: BaseException | None = None
+        fifo.consumer = self._take_now
 
     @property
     def changes(self) -> Changes:
@@ -117,11 +121,11 @@ class Dispatcher:
         if initial:
             self._bring_up_to_date(stream)
         stream.pace = self._pace
-        self._streams.add(stream)
+        self._streams.add(weakref.ref(stream, self._streams.discard))
 
     def detach(self, stream: EventFeed) -> None:
         """Give an iterator no further event."""
-        self._streams.discard(stream)
+        self._streams.discard(weakref.ref(stream))
 
     async def run(self, group: asyncio.TaskGroup) -> None:
         """Apply the changes of the FIFO until cancelled, in time slices; handlers run in tasks of the group."""
@@ -133,6 +137,8 @@ class Dispatcher:
         time_slice = TimeSlice()
         while True:
             await fifo.wait()
+            if self._broken is not None:
+                raise self._broken
             more = True
             while more:
                 until = await time_slice.begin()
@@ -154,6 +160,27 @@ class Dispatcher:
         else:
             self._group.create_task(work, name=name)
 
+    def _take_now(self) -> bool:
+        """Apply the few changes of a batch that the loop itself brings, and call the handlers; return whether it did.
+
+        The queue calls it only while the cache's task waits, so the order of the changes stays.
+        """
+        fifo = self._fifo
+        left = len(fifo)
+        if left > _KEYS_PER_CLOCK or self._broken is not None:
+            return False
+        events: list[Event] = []
+        try:
+            while left:
+                changes, initial = fifo.take(left)
+                self.deletions += apply_changes(changes, self._indexer, events, initial=initial)
+                left -= len(changes)
+            self._tell(events, at_once=True)
+        except BaseException as error:  # noqa: BLE001 - the task of the cache raises it, as if it had been there
+            self._broken = error
+            return False
+        return True
+
     def close(self) -> None:
         """Let handlers and iterators end."""
         self._group = None
@@ -174,24 +201,25 @@ class Dispatcher:
         if self.has_synced:
             listener.put_mark()
 
-    def _tell(self, events: list[Event]) -> None:
+    def _tell(self, events: list[Event], *, at_once: bool = False) -> None:
+        callable_now: list[HandlerTask] = []
         if events:
             self.delivered += len(events)
-            registrations, streams = self._registrations, self._streams
-            lagging = (
-                len(events) > _SHARED
-                or any(registration.waiting for registration in registrations)
-                or any(stream.waiting for stream in streams)
-            )
-            if lagging and len(self._indexer.index_names) > 1:
-                # These events will wait, so they drop the sections that index functions decoded.
-                for event in events:
-                    (event.new if type(event) is Updated else event.source).drop_decoded()
-            self._pace.lagging = lagging and len(registrations) + len(streams) > 1
-            for registration in self._registrations:
-                registration.put(events)
-            for stream in tuple(self._streams):
-                stream.put(events)
+            registrations = self._registrations
+            if at_once and len(registrations) == 1 and not self._streams and registrations[0].offer(events):
+                # The usual case: the only listener has no other events.
+                self._pace.lagging = False
+                callable_now = registrations.copy()
+            else:
+                streams = self._present_streams()
+                self._set_pace(events, [*registrations, *streams])
+                for registration in registrations:
+                    if at_once and registration.offer(events):
+                        callable_now.append(registration)
+                    else:
+                        registration.put(events)
+                for stream in streams:
+                    stream.put(events)
         mark = self._fifo.take_mark()
         if mark is not None:
             self.resource_version = mark.resource_version
@@ -202,7 +230,7 @@ class Dispatcher:
             self.waiters.check_all()
             _log.debug("%s: in sync with %d objects", self._name, len(self._indexer))
             self._on_synced()
-        elif events and len(self.waiters):
+        elif events and self.waiters.waiting:
             self.waiters.check(event.key for event in events)
         if self.pending_writes:
             self.pending_writes.changed({event.key for event in events})
@@ -214,6 +242,18 @@ class Dispatcher:
         if mark is not None and mark.lists > self.lists:
             self.lists = mark.lists
             self._on_listed(mark.lists)
+        # The last step, because a handler may do anything.
+        for registration in callable_now:
+            registration.deliver_now(len(events))
+
+    def _set_pace(self, events: list[Event], listeners: list[HandlerTask | EventFeed]) -> None:
+        """Find out whether a listener lags behind: then decoded sections must not wait with the events."""
+        lagging = len(events) > _SHARED or any(listener.waiting for listener in listeners)
+        if lagging and len(self._indexer.index_names) > 1:
+            # These events will wait, so they drop the sections that index functions decoded.
+            for event in events:
+                (event.new if type(event) is Updated else event.source).drop_decoded()
+        self._pace.lagging = lagging and len(listeners) > 1
 
     async def _resync(self, registration: HandlerTask) -> None:
         """Give one handler every object of the cache again, once per resync period (docs/design/0001)."""
@@ -232,4 +272,7 @@ class Dispatcher:
                     await time_slice.begin()
 
     def _listeners(self) -> list[HandlerTask | EventFeed]:
-        return [*self._registrations, *self._streams]
+        return [*self._registrations, *self._present_streams()]
+
+    def _present_streams(self) -> list[EventFeed]:
+        return [stream for reference in tuple(self._streams) if (stream := reference()) is not None]

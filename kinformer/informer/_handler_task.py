@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import logging
 from typing import TYPE_CHECKING, Final
@@ -132,6 +133,11 @@ class HandlerTask:
         self._closing = False
         self._draining = False
         self._task: asyncio.Task[None] | None = None
+        self._context = contextvars.copy_context()
+        self._time_slice: TimeSlice | None = None
+        # Of a call of the handler outside of the task, for the task to go on with.
+        self._awaited: tuple[Event, Awaitable[object]] | None = None
+        self._raised: BaseException | None = None
         self._companions: list[asyncio.Task[None]] = []
 
     def __repr__(self) -> str:
@@ -145,7 +151,7 @@ class HandlerTask:
     @property
     def idle(self) -> bool:
         """True if no event waits and the handler does not run; also after the handler was removed."""
-        return self._ended.is_set() or (self._parked and not self._wakeup.is_set() and not len(self._mailbox))
+        return self._ended.is_set() or (self._parked and not len(self._mailbox))
 
     @property
     def has_synced(self) -> bool:
@@ -187,7 +193,7 @@ class HandlerTask:
         self._draining = self._draining or drain
         if not self._draining:
             self._mailbox.clear()
-        self._wakeup.set()
+        self._wake()
         if self._task is None or self._task.done():
             self._end()
         elif self._task is not asyncio.current_task():
@@ -198,23 +204,89 @@ class HandlerTask:
         if self.behind_since is None:
             self.behind_since = asyncio.get_running_loop().time()
         self._mailbox.put(events)
-        self._wakeup.set()
+        self._wake()
+
+    def offer(self, events: Iterable[Event]) -> bool:
+        """Add events if the handler has none, and its task waits; then return true: `deliver_now` must follow."""
+        if not self._parked or self._closing:
+            return False
+        self._mailbox.put(events)
+        return True
+
+    def deliver_now(self, events: int) -> None:
+        """Call the handler with the offered events, from a callback of the loop, as if its task did.
+
+        A plain function needs no turn of the task. The task goes on with an awaitable that the handler returns, and
+        with events for which the time slice does not suffice.
+
+        Args:
+            events: the number of events that were offered.
+        """
+        task, time_slice = self._task, self._time_slice
+        if not self._parked or task is None or time_slice is None:
+            self._wake()  # an earlier handler of the same events has changed this one
+            return
+        loop = task.get_loop()
+        began = loop.time()
+        self._parked = False
+        asyncio.tasks._enter_task(loop, task)
+        try:
+            unfinished = self._context.run(self._deliver_some, events, time_slice)
+        finally:
+            asyncio.tasks._leave_task(loop, task)
+        now = loop.time()
+        time_slice.end_step(now)
+        if self._wakeup.is_set():
+            unfinished = True  # the handler itself has put something into its mailbox, or removes itself
+        if unfinished:
+            self.behind_since = began
+            self._wakeup.set()
+        else:
+            self._parked = True
+            self.catch_ups.observe(now - began)
+
+    def _deliver_some(self, events: int, time_slice: TimeSlice) -> bool:
+        """Call the handler with the events that wait, for one time slice; return whether its task must go on."""
+        take = self._mailbox.take
+        while (item := take()) is not None:
+            events -= 1
+            if isinstance(item, SyncMark):
+                self._has_synced = True
+                self._settled.set()
+                continue
+            try:
+                result = self.handler(item)
+            except BaseException as error:  # noqa: BLE001 - the task raises what nothing may go on after
+                if not self._survives(error):
+                    self._raised = error
+                    return True
+                self._report(item, error)
+            else:
+                if result is not None and inspect.isawaitable(result):
+                    self._awaited = (item, result)
+                    return True
+            if self.pace.lagging:
+                drop_decoded(item)
+            if events > 0 and time_slice.over:
+                return len(self._mailbox) > 0
+        return False
 
     def put_initial(self, objects: dict[ObjectKey, KubeObject]) -> None:
         """Add an `Added` for each object of the cache; each event is made when it is due."""
         if self.behind_since is None:
             self.behind_since = asyncio.get_running_loop().time()
         self._mailbox.put_initial(objects)
-        self._wakeup.set()
+        self._wake()
 
     def put_mark(self) -> None:
         """Mark the end of the initial list."""
         self._mailbox.put_mark()
-        self._wakeup.set()
+        self._wake()
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """Start to call the handler, in a task of the group."""
-        self._task = group.create_task(self._run(), name=f"kinformer handler {self.name}")
+        self._context = contextvars.copy_context()
+        self._task = group.create_task(self._run(), name=f"kinformer handler {self.name}", context=self._context)
         # A callback, not a `finally`: a task that is cancelled before its first step never reaches a `finally`.
         self._task.add_done_callback(lambda _: self._end())
 
@@ -228,10 +300,17 @@ class HandlerTask:
         """Cancel another task when this handler ends."""
         self._companions.append(companion)
 
+    def _wake(self) -> None:
+        self._parked = False
+        self._wakeup.set()
+
     def _end(self) -> None:
         self._closing = True
         for companion in self._companions:
             companion.cancel()
+        if self._awaited is not None and inspect.iscoroutine(self._awaited[1]):
+            self._awaited[1].close()
+        self._awaited = None
         self._log_unlogged()
         self._ended.set()
         self._settled.set()
@@ -253,15 +332,19 @@ class HandlerTask:
     async def _deliver(self) -> None:
         loop = asyncio.get_running_loop()
         clock = loop.time
-        time_slice = TimeSlice()
+        self._time_slice = time_slice = TimeSlice()
         pace = self.pace
         take = self._mailbox.take
         while not (self._closing and not len(self._mailbox)):
-            self._parked = True
+            self._parked = not self._wakeup.is_set()
             await self._wakeup.wait()
             self._parked = False
             self._wakeup.clear()
             until = await time_slice.begin()
+            if self._raised is not None:
+                raise self._raised
+            if self._awaited is not None:
+                await self._finish_call(*self._awaited)
             while (item := take()) is not None:
                 if isinstance(item, SyncMark):
                     self._has_synced = True
@@ -284,6 +367,18 @@ class HandlerTask:
             if self.behind_since is not None:
                 self.catch_ups.observe(clock() - self.behind_since)
                 self.behind_since = None
+
+    async def _finish_call(self, event: Event, result: Awaitable[object]) -> None:
+        """Await the result of a call of the handler that `deliver_now` has made."""
+        self._awaited = None
+        try:
+            await result
+        except BaseException as error:  # a user's handler; the next event goes on
+            if not self._survives(error):
+                raise
+            self._report(event, error)
+        if self.pace.lagging:
+            drop_decoded(event)
 
     def _survives(self, error: BaseException) -> bool:
         """Return whether the handler's task goes on after an exception of the handler.

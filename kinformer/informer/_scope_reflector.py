@@ -32,7 +32,7 @@ from kinformer.status import InformerState, ScopeStatus, StatusRecord
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
-    from kinformer.cache.delta_fifo import DeltaFIFO
+    from kinformer.cache._pushed_fifo import PushedFIFO
     from kinformer.errors import KinformerError
     from kinformer.informer._scope_part import PartKey
     from kinformer.informer._scoped_source import FollowsNamespaces, ScopedSource
@@ -78,7 +78,7 @@ class ScopeReflector:
     def __init__(
         self,
         source: ScopedSource,
-        fifo: DeltaFIFO,
+        fifo: PushedFIFO,
         *,
         status: StatusRecord,
         make: MakeReflector,

@@ -31,12 +31,13 @@ class Waiters:
 
     def __init__(self, look: Callable[[ObjectKey], KubeObject | None]) -> None:
         self._look = look
-        self._waiting: dict[ObjectKey, list[_Waiter]] = {}
+        self.waiting: dict[ObjectKey, list[_Waiter]] = {}
+        """The waits, by the key of their object."""
         self.absence_counts = False
         """True once the cache has synced. Before that, an object that is not in the cache may exist all the same."""
 
     def __len__(self) -> int:
-        return sum(len(waiters) for waiters in self._waiting.values())
+        return sum(len(waiters) for waiters in self.waiting.values())
 
     async def wait(self, key: ObjectKey, predicate: Predicate) -> KubeObject | None:
         """Wait until the predicate holds for the object; return the object. The first test is at the next `check`.
@@ -46,30 +47,30 @@ class Waiters:
             asyncio.CancelledError: also when `cancel` is called.
         """
         waiter = _Waiter(predicate, asyncio.get_running_loop().create_future())
-        self._waiting.setdefault(key, []).append(waiter)
+        self.waiting.setdefault(key, []).append(waiter)
         try:
             return await waiter.met
         finally:
-            waiters = self._waiting[key]
+            waiters = self.waiting[key]
             waiters.remove(waiter)
             if not waiters:
-                del self._waiting[key]
+                del self.waiting[key]
 
     def check(self, keys: Iterable[ObjectKey]) -> None:
         """Test the predicates of objects that have changed, and end each wait whose predicate holds."""
-        for key in {key for key in keys if key in self._waiting}:
+        for key in {key for key in keys if key in self.waiting}:
             obj = self._look(key)
             if obj is not None or self.absence_counts:
-                for waiter in self._waiting[key]:
+                for waiter in self.waiting[key]:
                     waiter.look_at(obj)
 
     def check_all(self) -> None:
         """Test the predicates of all objects."""
-        self.check(tuple(self._waiting))
+        self.check(tuple(self.waiting))
 
     def fail(self, error: Callable[[], BaseException]) -> None:
         """End every wait with an error."""
-        for waiters in self._waiting.values():
+        for waiters in self.waiting.values():
             for waiter in waiters:
                 if not waiter.met.done():
                     waiter.met.set_exception(error())

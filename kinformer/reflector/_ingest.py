@@ -16,7 +16,7 @@ from kinformer.objects import KubeObject, ObjectKey, version_number
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from kinformer.cache.delta_fifo import DeltaFIFO
+    from kinformer.cache._pushed_fifo import PushedFIFO
     from kinformer.cache.part_queue import PartQueue
     from kinformer.errors import ObjectError
     from kinformer.listwatch import WatchBatch
@@ -43,7 +43,7 @@ class Intake:
 
     def __init__(
         self,
-        fifo: DeltaFIFO | PartQueue,
+        fifo: PushedFIFO | PartQueue,
         *,
         transform: Transform | None,
         trim: Trim | None,
@@ -59,7 +59,8 @@ class Intake:
         self._cached = cached
         self._left_out = left_out
         self._pack = pack
-        self._observed: dict[ObjectKey, KubeObject] = {}
+        self.observed: dict[ObjectKey, KubeObject] = {}
+        """Objects from answers to writes that lists and watches have not reached."""
         self._queueing: dict[ObjectKey, KubeObject] | None = None  # the list that is being queued
 
     async def keep(self, arrived: Iterable[KubeObject], kept: dict[ObjectKey, KubeObject]) -> None:
@@ -117,7 +118,7 @@ class Intake:
 
     def queue_list(self, kept: dict[ObjectKey, KubeObject], version: int, *, slice_size: int) -> Iterable[None]:
         """Queue a whole list, in slices; see `DeltaFIFO.replacing`. Observed objects that are newer replace its own."""
-        for key, obj in self._observed.items():
+        for key, obj in self.observed.items():
             if _version(obj) > version and (key not in kept or _version(kept[key]) < _version(obj)):
                 kept[key] = obj
         self._queueing = kept
@@ -131,10 +132,10 @@ class Intake:
         usable = self._usable(obj)
         if usable is None:
             return False
-        known = self._observed.get(obj.key)
+        known = self.observed.get(obj.key)
         if known is None or _version(known) < _version(usable):
             # The answers to two writes may arrive in the opposite order.
-            self._observed[obj.key] = usable
+            self.observed[obj.key] = usable
         self._fifo.update(usable)
         if self._queueing is not None:
             # The rest of the list is queued later: it must neither bring an older state back, nor delete an object that
@@ -144,17 +145,17 @@ class Intake:
                 self._queueing[obj.key] = usable
         return True
 
-    def reached(self, version: int) -> None:
+    def reached(self, version: str) -> None:
         """Drop the observed objects up to this version, which lists and watches have reached."""
-        if self._observed:
-            self._observed = {key: obj for key, obj in self._observed.items() if _version(obj) > version}
+        number = version_number(version)
+        self.observed = {key: obj for key, obj in self.observed.items() if _version(obj) > number}
 
     def take_over(self, other: Intake) -> None:
         """Keep the observed objects of another intake in mind, too."""
-        for key, obj in other._observed.items():
-            known = self._observed.get(key)
+        for key, obj in other.observed.items():
+            known = self.observed.get(key)
             if known is None or _version(known) < _version(obj):
-                self._observed[key] = obj
+                self.observed[key] = obj
 
     async def report(self, failures: Sequence[ObjectError]) -> None:
         """Report the objects of a list that cannot be used, in time slices; they are left out."""

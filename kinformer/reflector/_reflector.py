@@ -30,9 +30,10 @@ from kinformer.reflector._state_machine import ListStep, ReflectorMachine, Strea
 from kinformer.status import InformerState, StatusRecord
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from typing import TypeAlias
 
-    from kinformer.cache.delta_fifo import DeltaFIFO
+    from kinformer.cache._pushed_fifo import PushedFIFO
     from kinformer.cache.part_queue import PartQueue
     from kinformer.listwatch import ListerWatcher, WatchBatch
     from kinformer.metrics import Metrics
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from kinformer.reflector._ingest import Transform
     from kinformer.reflector.trim import Trim
     from kinformer.status import ScopeStatus
+
+    Deliver: TypeAlias = Callable[[Callable[[WatchBatch, bool], None]], Awaitable[KinformerError | None]]
 
 __all__ = ["STREAM_DEADLINE", "Reflector"]
 
@@ -82,7 +85,7 @@ class Reflector:
     def __init__(
         self,
         source: ListerWatcher,
-        fifo: DeltaFIFO | PartQueue,
+        fifo: PushedFIFO | PartQueue,
         *,
         name: str = "",
         machine: ReflectorMachine | None = None,
@@ -118,6 +121,7 @@ class Reflector:
         self._listing = False
         self._relist_reason = ""
         self._last_error: KinformerError | None = None
+        self._follows_since = 0.0  # of the present watch
         self._no_success_since: float | None = None  # neither a list nor a watch worked since then
 
     @property
@@ -424,27 +428,41 @@ class Reflector:
 
     async def _follow(self, batches: AsyncIterator[WatchBatch], began: float) -> KinformerError | None:
         """Queue the events of a watch since a time, until it ends; return the ERROR event that ended it, if any."""
-        machine, status = self._machine, self._status
-        clock = asyncio.get_running_loop().time
-        status.enter(InformerState.WATCHING, clock())
+        self._status.enter(InformerState.WATCHING, asyncio.get_running_loop().time())
+        self._follows_since = began
+        deliver: Deliver | None = getattr(batches, "deliver", None)
+        if deliver is not None:
+            return await deliver(self._take_batch)
         time_slice = TimeSlice()
         async for batch in batches:
             await time_slice.begin()
-            now = clock()
-            status.record_contact(now)
+            self._take_batch(batch, False)
+            if batch.error is not None:
+                return batch.error
+        return None
+
+    def _take_batch(self, batch: WatchBatch, pushed: bool) -> None:
+        """Queue the events of a batch; if it is pushed, they also go through the cache to the handlers, at once."""
+        machine, status, fifo = self._machine, self._status, self._fifo
+        if pushed:
+            fifo.held = True
+        try:
+            now = status.last_contact = asyncio.get_running_loop().time()
             self._intake.queue_events(batch)
             if batch.events:
                 status.events += len(batch.events)
                 status.last_event_at = now
             if batch.events or batch.resource_version:
-                machine.progressed(batch.resource_version, since_opening=now - began)
-                self._went_well()
-                status.received_version = machine.resource_version
-                self._intake.reached(version_number(machine.resource_version))
-                self._fifo.mark(machine.resource_version, self._list_number)
-            if batch.error is not None:
-                return batch.error
-        return None
+                machine.progressed(batch.resource_version, since_opening=now - self._follows_since)
+                if status.failures or self._no_success_since is not None or status.failing_since is not None:
+                    self._went_well()
+                version = status.received_version = machine.resource_version
+                if self._intake.observed:
+                    self._intake.reached(version)
+                fifo.mark(version, self._list_number)
+        finally:
+            if pushed:
+                fifo.release()
 
     def _opened(self, asked: float, now: float) -> None:
         """Record that the server answered a watch."""
@@ -510,7 +528,7 @@ class Reflector:
         self._no_success_since = None
         self._went_well()
         status.lists[step.reason] += 1
-        self._intake.reached(number)
+        self._intake.reached(version or str(_NEWEST))
         seconds = asyncio.get_running_loop().time() - asked
         self._metrics.listed(self._name, objects=len(kept), reason=step.reason, seconds=seconds)
         _log.debug("%s: listed %d objects at version %s (%s)", self._name, len(kept), version, step.reason)

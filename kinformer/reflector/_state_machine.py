@@ -353,7 +353,12 @@ class ReflectorMachine:
             since_opening: seconds from the answer of the server.
         """
         if resource_version:
-            if resource_version == self.resource_version or self.is_older(resource_version):
+            known = self.resource_version
+            if len(resource_version) == len(known) and resource_version.isdecimal():
+                # The usual case: numbers of as many digits compare as their texts do.
+                if resource_version <= known:
+                    return
+            elif resource_version == known or self.is_older(resource_version):
                 return
             self.resource_version = resource_version
         self._brought = True

@@ -159,3 +159,59 @@ def test_a_budget_goes_with_its_loop() -> None:
         assert loop() in _budgets
     gc.collect()
     assert loop() is None
+
+
+def test_steps_in_callbacks_share_the_budget_of_their_turn() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SteppedLoop)
+        time_slice, turns, done = TimeSlice(), [0], list[int]()
+
+        def step() -> None:
+            if time_slice.begin_step(loop.time()):
+                loop.work()
+                time_slice.end_step(loop.time())
+                done.append(turns[0])
+
+        async with asyncio.TaskGroup() as group:
+            counter = group.create_task(count_turns(turns))
+            await asyncio.sleep(0)
+            for _ in range(100):
+                loop.call_soon(step)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            counter.cancel()
+        assert 1 < len(done) * STEP / DEFAULT_SLICE_SECONDS <= 2, "the first step of a turn does not count"
+
+    run(main())
+
+
+def test_a_step_after_a_rest_needs_no_turn_of_its_own() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SteppedLoop)
+        time_slice = TimeSlice()
+        for _ in range(3):
+            loop.work(0.01)
+            assert time_slice.begin_step(loop.time())
+            assert not _budget_of(loop).scheduled
+        assert time_slice.begin_step(loop.time())
+        assert _budget_of(loop).scheduled
+
+    run(main())
+
+
+def test_a_step_lets_tasks_that_wait_go_first() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SteppedLoop)
+        time_slice = TimeSlice()
+        await time_slice.begin()
+        loop.work(1.0)
+        waiting = loop.create_task(TimeSlice().begin())
+        await asyncio.sleep(0)
+        loop.work(1.0)
+        assert not time_slice.begin_step(loop.time())
+        await waiting
+
+    run(main())

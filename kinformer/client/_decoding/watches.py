@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import msgspec
 
 from kinformer._any_json import decode_any
 from kinformer._heads import SMALL, decode_envelope, label_sets
+from kinformer._time_slice import TimeSlice
 from kinformer.client._http.errors import NOT_JSON, is_status
 from kinformer.client._http.limits import EVENT_LIMIT
 from kinformer.client._http.response_parser import Pieces, whole
@@ -33,14 +34,17 @@ from kinformer.listwatch import Delta, DeltaType, WatchBatch
 from kinformer.objects import KubeObject, ObjectKey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kinformer.client._http.response_parser import Buffer
     from kinformer.client._http.watch_body import WatchBody
     from kinformer.errors import ObjectError
     from kinformer.resources import Resource
 
-__all__ = ["Decoder", "WatchDecoder", "WatchStream"]
+__all__ = ["Decoder", "TakeBatch", "WatchDecoder", "WatchStream"]
+
+TakeBatch: TypeAlias = "Callable[[WatchBatch, bool], None]"
+"""Takes a batch, and whether the loop passes it, outside of all tasks."""
 
 _TYPES: Final = {"MODIFIED": DeltaType.UPDATED, "ADDED": DeltaType.ADDED, "DELETED": DeltaType.DELETED}
 
@@ -156,7 +160,8 @@ class WatchDecoder:
 
     def begin(self, data: Pieces | bytes) -> list[WatchBatch]:
         """As `feed`, for at most as many lines as one turn of the loop should take; `behind` says whether more wait."""
-        buffer, spans = whole(data) if isinstance(data, bytes) else data
+        pieces = whole(data) if isinstance(data, bytes) else data
+        buffer, spans = pieces.buffer, pieces.spans
         if len(spans) > _PIECES_PER_TURN:
             self._backlog = Pieces(buffer, spans[_PIECES_PER_TURN:]).join()
             spans = spans[:_PIECES_PER_TURN]
@@ -250,9 +255,12 @@ class WatchDecoder:
         taken = len(events) - before
         if taken:
             self._started = True
-            versions = (event.object.metadata.resource_version for event in reversed(events[before:]))
-            self._version = next(filter(None, versions), self._version)
+            self._version = events[-1].object.metadata.resource_version or self._last_version(before)
         return position + taken
+
+    def _last_version(self, start: int) -> str:
+        versions = (event.object.metadata.resource_version for event in reversed(self._events[start:]))
+        return next(filter(None, versions), self._version)
 
     def _take_piece(self, data: bytes) -> None:
         """Take bytes that may be a part of a line, or several lines."""
@@ -438,6 +446,11 @@ class WatchDecoder:
 
     def _finish(self) -> list[WatchBatch]:
         if self._events or self._failures or self._version:
+            if not self._batches:
+                # The usual case.
+                batch = WatchBatch(self._events, self._version, failures=self._failures)
+                self._events, self._failures, self._version = [], [], ""
+                return [batch]
             self._seal()
         batches, self._batches = self._batches, []
         return batches
@@ -484,31 +497,73 @@ class WatchStream:
     Nothing is awaited per event. When cancelled in `__anext__`, no read bytes are lost: the next call goes on.
     """
 
-    __slots__ = ("_body", "_decoder", "_eof", "_ready")
+    __slots__ = ("_body", "_decoder", "_eof", "_ready", "_take_batch")
 
     def __init__(self, body: WatchBody, decoder: Decoder) -> None:
         self._body = body
         self._decoder = decoder
         self._ready: list[WatchBatch] = []  # in reverse
         self._eof = False
+        self._take_batch: TakeBatch | None = None
 
     def __aiter__(self) -> WatchStream:
         return self
 
     async def __anext__(self) -> WatchBatch:
+        if not await self._fill():
+            raise StopAsyncIteration
+        return self._ready.pop()
+
+    async def deliver(self, take: TakeBatch) -> KinformerError | None:
+        """Pass each batch to a function as it comes, until the stream ends; return the error that ended it, if any.
+
+        Batches of a few events are passed by the loop itself, while the caller waits. All others are passed by the
+        caller's task, in time slices. Cancelling this loses no event.
+
+        Args:
+            take: called with a batch, and true if the loop calls it.
+
+        Raises:
+            TransportError: the stream broke.
+            Exception: an exception of `take`.
+        """
+        time_slice = TimeSlice()
+        self._take_batch = take
+        while await self._fill(self._push):
+            await time_slice.begin()
+            batch = self._ready.pop()
+            take(batch, False)
+            if batch.error is not None:
+                return batch.error
+        return None
+
+    async def _fill(self, push: Callable[[Pieces], bool] | None = None) -> bool:
+        """Read until at least one batch is ready; return false at the end of the stream."""
         while not self._ready:
             if self._eof or self._decoder.ended:
-                raise StopAsyncIteration
+                return False
             if self._decoder.behind:
                 await asyncio.sleep(0)
                 self._ready = self._decoder.go_on()[::-1]
-            elif not await self._body.read(self._take):
+            elif not await self._body.read(self._take, push):
                 self._eof = True
                 self._ready = self._decoder.close()[::-1]
-        return self._ready.pop()
+        return True
 
     def _take(self, pieces: Pieces) -> None:
         self._ready = self._decoder.begin(pieces)[::-1] + self._ready
+
+    def _push(self, pieces: Pieces) -> bool:
+        """Pass on the batches in some pieces; return whether something is left for `deliver`."""
+        take, decoder = self._take_batch, self._decoder
+        assert take is not None
+        batches = decoder.begin(pieces)
+        for place, batch in enumerate(batches):
+            if batch.error is not None:
+                self._ready = batches[place:][::-1]
+                break
+            take(batch, True)
+        return bool(self._ready) or decoder.behind or decoder.ended
 
 
 def readable_key(metadata: Any) -> str | None:

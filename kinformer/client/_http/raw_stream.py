@@ -30,8 +30,15 @@ _BUFFER_SIZE: Final = 1024 * 1024
 _PIECES_PER_READ: Final = 512
 _LEAST_READ: Final = 64 * 1024
 
+# Reads of at most so many bytes, some events, go to the consumer at once, in the callback of the loop. Larger reads are
+# a backlog, which the reader's task takes in time slices.
+_PUSHED: Final = 32 * 1024
+
 # With so many bytes in the buffer, the socket is not read until the consumer has taken them.
 _HIGH_WATER: Final = _BUFFER_SIZE // 4 * 3
+
+# Seconds by which a timer may fire too early.
+_TIMER_TOLERANCE: Final = 0.001
 
 # A proactor writes into the buffer while the consumer still reads from it.
 _BUFFER_IS_OURS: Final = sys.platform != "win32"
@@ -84,6 +91,10 @@ class RawStream(asyncio.BufferedProtocol):
         self._waiter: asyncio.Future[None] | None = None
         self._received_at = self._loop.time()
         self._gone = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None  # of the silence; set again when it fires, not at each read
+        self._push: Callable[[Pieces], bool] | None = None  # only while the reader waits
+        self._called_back = False  # the consumer that was pushed wants the reader
+        self._raised: Exception | None = None  # by the consumer that was pushed
 
     def take_over(self, transport: asyncio.Transport, before: asyncio.BaseProtocol) -> None:
         """Read the bytes of a connection from now on; the protocol before is informed only of its end.
@@ -112,7 +123,9 @@ class RawStream(asyncio.BufferedProtocol):
                 raise ConnectionResetError("Server disconnected")
             await self._wait()
 
-    async def read(self, take: Callable[[Pieces], object], silence: float) -> bool:
+    async def read(
+        self, take: Callable[[Pieces], object], silence: float, push: Callable[[Pieces], bool] | None = None
+    ) -> bool:
         """Pass the body received so far, at least one piece, to its consumer; return false when the body has ended.
 
         A cancelled call loses nothing: the next call continues.
@@ -120,6 +133,8 @@ class RawStream(asyncio.BufferedProtocol):
         Args:
             take: called with pieces that are valid until it returns. Its exceptions reach the caller.
             silence: seconds without a byte after which to give up.
+            push: as `take`, but called by the loop when a few bytes come while the reader waits. The reader waits on
+                until it returns true. So events that come one at a time need no task to run.
 
         Raises:
             TimeoutError: no byte came for that long.
@@ -127,6 +142,8 @@ class RawStream(asyncio.BufferedProtocol):
             OSError: the connection was lost.
             HttpFormatError: the response is not HTTP.
         """
+        self._called_back = False
+        self._raise_pushed()
         if self.parser.held_back:
             await asyncio.sleep(0)
         while not self._hand_over(take):
@@ -136,11 +153,17 @@ class RawStream(asyncio.BufferedProtocol):
                 raise self._error
             if self._ended:
                 raise EOFError("not completed")
-            timer = self._loop.call_at(self._received_at + silence, self._check_silence, silence)
+            if self._timer is None:
+                self._timer = self._loop.call_at(self._received_at + silence, self._check_silence, silence)
+            self._push = push
             try:
                 await self._wait()
             finally:
-                timer.cancel()
+                self._push = None
+            self._raise_pushed()
+            if self._called_back:
+                self._called_back = False
+                return True
             if self._waiting:
                 # The consumer decodes up to a megabyte at once, and other streams that were woken do the same.
                 await self._time_slice.begin()
@@ -153,6 +176,7 @@ class RawStream(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Close the connection, a turn of the loop from now."""
+        self._end_timer()
         if self._transport is not None:
             self._transport.abort()
 
@@ -175,7 +199,7 @@ class RawStream(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take note of received bytes."""
         assert self._buffer is not None
-        self._received_at = self._loop.time()
+        now = self._received_at = self._loop.time()
         self._filled += nbytes
         self._waiting += nbytes
         if not self.parser.status or not _BUFFER_IS_OURS:
@@ -188,7 +212,11 @@ class RawStream(asyncio.BufferedProtocol):
         if self._waiting > _HIGH_WATER and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
-        self._wake()
+        push = self._push
+        if push is not None and self._waiting <= _PUSHED and _BUFFER_IS_OURS and self._time_slice.begin_step(now):
+            self._push_received(push)
+        else:
+            self._wake()
 
     def eof_received(self) -> bool:
         """Take note that the server sends nothing more."""
@@ -199,6 +227,7 @@ class RawStream(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note that the connection has ended."""
         self._ended = True
+        self._end_timer()
         if exc is not None and not self.parser.complete:
             self._error = self._error or exc
         self._transport = None
@@ -206,6 +235,32 @@ class RawStream(asyncio.BufferedProtocol):
             self._before.connection_lost(exc)
         self._gone.set()
         self._wake()
+
+    def _push_received(self, push: Callable[[Pieces], bool]) -> None:
+        """Pass the received bytes to the consumer that the reader has named, and wake the reader if it is needed."""
+        parser, buffer = self.parser, self._buffer
+        assert buffer is not None
+        wanted = False
+        try:
+            pieces = parser.feed(buffer, self._filled)
+            if pieces.spans:
+                wanted = push(pieces)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the reader raises it
+            self._raised = error
+        self._waiting = self._filled = 0
+        self._buffer = None
+        _buffers.give_back(buffer)
+        if wanted:
+            self._called_back = True
+        elif self._raised is None and not parser.held_back and not parser.complete:
+            return
+        self._push = None
+        self._wake()
+
+    def _raise_pushed(self) -> None:
+        error, self._raised = self._raised, None
+        if error is not None:
+            raise error
 
     def _hand_over(self, take: Callable[[Pieces], object]) -> bool:
         """Pass the body received so far to the consumer; return whether there was any."""
@@ -250,7 +305,17 @@ class RawStream(asyncio.BufferedProtocol):
             self._waiter.set_result(None)
 
     def _check_silence(self, silence: float) -> None:
-        # Bytes would have woken the reader, which cancels this timer; so nothing came.
-        if not self._waiting and not self.parser.complete:
-            self._error = self._error or TimeoutError(f"nothing came for {silence:g} seconds")
-            self._wake()
+        self._timer = None
+        if self._waiter is None or self._waiting or self.parser.complete:
+            return  # the next wait of the reader sets the timer again
+        due = self._received_at + silence
+        if due - self._loop.time() > _TIMER_TOLERANCE:
+            self._timer = self._loop.call_at(due, self._check_silence, silence)
+            return
+        self._error = self._error or TimeoutError(f"nothing came for {silence:g} seconds")
+        self._wake()
+
+    def _end_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import mmap
 import re
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
+import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from kinformer.client._http.limits import CHUNK_LINE_LIMIT, HEAD_LIMIT, HEADER_LIMIT
@@ -54,7 +55,7 @@ class HttpFormatError(Exception):
     """The received bytes are not HTTP."""
 
 
-class Pieces(NamedTuple):
+class Pieces(msgspec.Struct, frozen=True, gc=False):
     """Ranges of a buffer, in order; valid until the buffer is written again.
 
     Attributes:
@@ -230,6 +231,9 @@ class ResponseParser:
                 if left > 2:
                     add((position, end - 2))
                 position = end
+                if position == size:
+                    self._left = 0
+                    return
             elif self._in_trailer:
                 self._left = 0
                 self._take_trailer(data[position:size])

@@ -218,10 +218,15 @@ class WatchResponse(Response):
         """Wait for the head."""
         await self._stream.head()
 
-    async def read(self, take: Callable[[Pieces], object], silence: float) -> bool:
-        """Pass the body received so far to a function, as `RawStream.read`; decompressed, in pieces of 256 KiB."""
+    async def read(
+        self, take: Callable[[Pieces], object], silence: float, push: Callable[[Pieces], bool] | None = None
+    ) -> bool:
+        """Pass the body received so far to a function, as `RawStream.read`; decompressed, in pieces of 256 KiB.
+
+        Compressed bytes are not pushed.
+        """
         if self.decoder() is None:
-            return await self._stream.read(take, silence)
+            return await self._stream.read(take, silence, push)
         self._silence = silence
         if text := await self.read_some():
             take(whole(text))

@@ -43,13 +43,14 @@ class WatchBody:
         self._check = check
         self._headless = not response.status
 
-    async def read(self, take: Callable[[Pieces], object]) -> bool:
+    async def read(self, take: Callable[[Pieces], object], push: Callable[[Pieces], bool] | None = None) -> bool:
         """Pass the bytes received so far to a function; wait if there are none.
 
         A cancelled call loses nothing: the next call continues.
 
         Args:
             take: called with pieces that are valid until it returns.
+            push: called as soon as a few bytes come while this waits; see `RawStream.read`.
 
         Returns:
             False, without a call, when the response has ended.
@@ -63,4 +64,4 @@ class WatchBody:
             self._headless = False
             self._check(self._response.content_type)
         with self._exchange.translated(self._request.doing, answered=True, limit=self._silence):
-            return await self._response.read(take, self._silence)
+            return await self._response.read(take, self._silence, push)

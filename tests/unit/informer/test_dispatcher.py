@@ -208,6 +208,7 @@ async def test_a_slow_handler_that_is_cancelled_by_the_stop_leaves_nothing_half_
 async def test_a_stream_that_always_has_something_ready_does_not_hold_the_loop() -> None:
     # On real time: virtual time stands still while there is something to do.
     source = FakeSource(*(pod(f"p{number}") for number in range(10)))
+    source.pushes = False
     turns = 0
 
     async def another() -> None:

@@ -97,6 +97,7 @@ async def test_the_cache_is_changed_before_the_handler_is_told() -> None:
 
         pods.add_event_handler(look)
         stream = await source.watched()
+        await settled()
         stream.modified(pod("a", 11))
         await settled()
         stream.deleted(pod("a", 12))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kinformer.cache._informer_indexer import InformerIndexer
 from kinformer.cache._process_deltas import apply_changes
-from kinformer.cache.delta_fifo import DeltaFIFO
+from kinformer.cache._pushed_fifo import PushedFIFO
 from kinformer.reflector._ingest import Intake
 from tests.sources import pod
 
@@ -19,7 +19,7 @@ class Pipeline:
 
     def __init__(self) -> None:
         self.indexer = InformerIndexer()
-        self.fifo = DeltaFIFO(self.indexer)
+        self.fifo = PushedFIFO(self.indexer)
         self.events: list[Event] = []
         self.intake = Intake(
             self.fifo, transform=None, trim=None, cached=self.indexer.known_as, left_out=lambda error: None

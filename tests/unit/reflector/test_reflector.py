@@ -11,7 +11,8 @@ import pytest
 
 from kinformer.backoff import Backoff
 from kinformer.cache._informer_indexer import InformerIndexer
-from kinformer.cache.delta_fifo import DeltaFIFO, DeltaType
+from kinformer.cache._pushed_fifo import PushedFIFO
+from kinformer.cache.delta_fifo import DeltaType
 from kinformer.errors import ConnectError, DecodeError, StreamBrokenError, TransformError, api_error
 from kinformer.reflector._reflector import Reflector
 from kinformer.reflector._state_machine import ReflectorMachine
@@ -30,7 +31,7 @@ class Running:
     def __init__(self, source: FakeSource, transform: Transform | None = None) -> None:
         self.source = source
         self.indexer = InformerIndexer()
-        self.fifo = DeltaFIFO(self.indexer)
+        self.fifo = PushedFIFO(self.indexer)
         self.status = StatusRecord()
         self.errors: list[BaseException] = []
         self.machine = ReflectorMachine(Backoff(jitter=0), rng=random.Random(1))

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kinformer.client._http.raw_stream import RawStream
+from kinformer.client._http.response_parser import HttpFormatError, Pieces
 
 
 def arrive(stream: RawStream, data: bytes) -> None:
@@ -78,6 +79,103 @@ async def test_the_smaller_the_events_the_less_one_read_brings(size: int, most: 
         assert await stream.read(lambda pieces: None, 5.0)
     assert 64 * 1024 <= len(stream.get_buffer(-1)) <= most
     assert len(stream.get_buffer(-1)) * 2 >= min(most, 512 * size)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def reading(stream: RawStream, pushed: list[bytes], wants_reader: bytes = b"-") -> asyncio.Task[bool]:
+    """A reader that waits, with a consumer for what the loop pushes; it wants the reader after a certain piece."""
+
+    def push(pieces: Pieces) -> bool:
+        text = pieces.join()
+        pushed.append(text)
+        if text == b"bad":
+            raise ValueError(text)
+        return text == wants_reader
+
+    task = asyncio.get_running_loop().create_task(
+        stream.read(lambda pieces: pushed.append(b"task:" + pieces.join()), 30.0, push)
+    )
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_a_few_bytes_go_to_the_consumer_at_once_while_the_reader_waits() -> None:
+    stream = RawStream()
+    arrive(stream, HEAD)
+    pushed: list[bytes] = []
+    task = await reading(stream, pushed, b"stop")
+    arrive(stream, b"3\r\none\r\n3\r\nt")
+    arrive(stream, b"wo\r\n")
+    assert pushed == [b"onet", b"wo"]
+    await asyncio.sleep(0.002)  # the turn of these steps is over
+    assert not task.done()
+    arrive(stream, b"4\r\nstop\r\n")
+    arrive(stream, b"4\r\nwait\r\n")
+    assert await task
+    assert pushed == [b"onet", b"wo", b"stop"], "the rest is the reader's"
+    task = await reading(stream, pushed)
+    assert await task
+    assert pushed[3:] == [b"task:wait"]
+
+
+async def test_a_backlog_is_left_to_the_reader() -> None:
+    stream = RawStream()
+    arrive(stream, HEAD)
+    pushed: list[bytes] = []
+    task = await reading(stream, pushed)
+    arrive(stream, b"9c40\r\n" + b"x" * 40_000 + b"\r\n")
+    assert pushed == []
+    assert await task
+    assert pushed == [b"task:" + b"x" * 40_000]
+
+
+async def test_the_reader_raises_the_exception_of_a_consumer_even_if_it_was_cancelled_before() -> None:
+    for cancelled in (False, True):
+        stream = RawStream()
+        arrive(stream, HEAD)
+        pushed: list[bytes] = []
+        task = await reading(stream, pushed)
+        arrive(stream, b"3\r\nbad\r\n")
+        if cancelled:
+            task.cancel()
+            await asyncio.wait([task])
+            task = await reading(stream, pushed)
+        with pytest.raises(ValueError, match="bad"):
+            await task
+        assert pushed == [b"bad"]
+
+
+@pytest.mark.parametrize("end", [b"0\r\n\r\n", b"!\r\n"])
+async def test_the_end_of_the_body_and_what_is_no_http_wake_the_reader(end: bytes) -> None:
+    stream = RawStream()
+    arrive(stream, HEAD)
+    pushed: list[bytes] = []
+    task = await reading(stream, pushed)
+    arrive(stream, b"3\r\none\r\n" + end)
+    if end[:1] == b"0":
+        assert not await task
+        assert pushed == [b"one"]
+    else:
+        with pytest.raises(HttpFormatError):
+            await task
+
+
+@pytest.mark.looptime
+async def test_silence_counts_from_the_last_byte_that_was_pushed() -> None:
+    stream = RawStream()
+    arrive(stream, HEAD)
+    pushed: list[bytes] = []
+    task = await reading(stream, pushed)
+    clock = asyncio.get_running_loop().time
+    for _ in range(10):
+        await asyncio.sleep(20)
+        arrive(stream, b"3\r\none\r\n")
+    with pytest.raises(TimeoutError, match="30 seconds"):
+        await task
+    assert len(pushed) == 10
+    assert clock() == pytest.approx(230, abs=0.01)
 
 
 async def test_what_a_stream_had_brought_before_it_broke_is_read_before_the_error() -> None:

@@ -1,0 +1,59 @@
+"""The queue of an informer: a `DeltaFIFO` whose consumer can take changes in the call that queues them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kinformer.cache.delta_fifo import DeltaFIFO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kinformer.cache.delta_fifo import KnownObjects
+
+__all__ = ["PushedFIFO"]
+
+
+class PushedFIFO(DeltaFIFO):
+    """A `DeltaFIFO` through which a few changes go without a turn of the loop: set `held`, queue them, call `release`.
+
+    Args:
+        known_objects: the cache that this queue feeds.
+
+    Attributes:
+        held: while it is true, the consumer is not woken.
+        idle: true while the consumer waits, and nothing has woken it.
+        consumer: takes everything that is queued, at once, and returns whether it did. The consumer sets it.
+    """
+
+    __slots__ = ("consumer", "held", "idle")
+
+    def __init__(self, known_objects: KnownObjects | None = None) -> None:
+        super().__init__(known_objects)
+        self.held = False
+        self.idle = False
+        self.consumer: Callable[[], bool] | None = None
+
+    def release(self) -> None:
+        """End `held`: let `consumer` take the queued changes if the consumer waits; wake `wait` if it takes none."""
+        self.held = False
+        if not self.idle or self.consumer is None or not self.consumer():
+            self._wake()
+
+    async def wait(self) -> None:
+        """Wait as `DeltaFIFO.wait` does."""
+        self.idle = not self._wakeup.is_set()
+        try:
+            await super().wait()
+        finally:
+            self.idle = False
+
+    def close(self) -> None:
+        """Close the queue; see `DeltaFIFO.close`."""
+        self.held = False
+        super().close()
+
+    def _wake(self) -> None:
+        if not self.held:
+            self.idle = False
+            super()._wake()
