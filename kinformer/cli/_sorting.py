@@ -6,6 +6,7 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from kinformer._display.secrets import shown
 from kinformer.cli._jsonpath import JsonPath, JsonPathError
 from kinformer.cli._session import UsageProblem
 
@@ -42,13 +43,13 @@ def in_order(objects: Sequence[KubeObject], path: str) -> list[KubeObject]:
     """Return the objects by the first value of the path; objects without one come first, equal ones by their keys.
 
     Numbers, quantities (`100m`, `1Gi`) and times are compared by value, other texts with the numbers in them by value:
-    web-2 comes before web-10.
+    web-2 comes before web-10. Hidden values of Secrets do not sort: their order would reveal part of them.
 
     Raises:
         UsageProblem: no object has a value.
     """
     template = check_sort_path(path)
-    values = [template.first(obj.to_dict()) for obj in objects]
+    values = [template.first(shown(obj)) for obj in objects]
     if objects and all(value is None for value in values):
         raise UsageProblem(f"--sort-by: no object has the field {path}")
     found = sorted(zip(values, objects, strict=True), key=lambda pair: (_rank(pair[0]), pair[1].key))

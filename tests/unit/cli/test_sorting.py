@@ -9,7 +9,7 @@ import pytest
 from kinformer.cli._session import UsageProblem
 from kinformer.cli._sorting import in_order
 from kinformer.objects import KubeObject
-from kinformer.resources import CONFIGMAPS
+from kinformer.resources import CONFIGMAPS, SECRETS
 from kinformer.testing import build
 
 ABSENT = object()
@@ -42,6 +42,14 @@ def test_values_are_in_the_order_of_their_kind(expected: list[Any]) -> None:
 def test_equal_values_are_in_the_order_of_keys() -> None:
     objects = [KubeObject.from_dict(build.config_map(name) | {"value": 1}, CONFIGMAPS) for name in ("b", "a")]
     assert [obj.name for obj in in_order(objects, "{.value}")] == ["a", "b"]
+
+
+def test_values_of_secrets_do_not_sort() -> None:
+    objects = [
+        KubeObject.from_dict(build.secret(name, data={"password": password}), SECRETS)
+        for name, password in (("b", "1"), ("a", "2"))
+    ]
+    assert [obj.name for obj in in_order(objects, ".data.password")] == ["a", "b"]
 
 
 def test_a_field_that_no_object_has_is_refused() -> None:
