@@ -70,7 +70,7 @@ def collection(kind: ResourceType) -> str:
 
 def generated() -> list[Request]:
     """Return the requests that are made from the seeds and the table of types."""
-    return [request for kind in _kinds() for request in (*_life(kind), *_mutated(kind))]
+    return [request for kind in _kinds() for request in (*_judged(kind), *_mutated(kind), *_life(kind))]
 
 
 def _life(kind: ResourceType) -> Iterator[Request]:
@@ -99,7 +99,12 @@ def _life(kind: ResourceType) -> Iterator[Request]:
         yield Request(f"{title}: status patched", "PATCH", f"{at}/status", {"status": {}, **labels}, MERGE)
     if title not in _KEPT:
         yield Request(f"{title}: deleted", "DELETE", at)
-    other = deepcopy(whole)
+
+
+def _judged(kind: ResourceType) -> Iterator[Request]:
+    """Objects that are judged, and not stored."""
+    title, path = f"{kind.api_version} {kind.plural}", collection(kind)
+    other = seed(kind.api_version, kind.plural, kind.kind)
     yield Request(
         f"{title}: an unknown field, strict", "POST", f"{path}?dryRun=All&fieldValidation=Strict", other | {"nosuch": 1}
     )

@@ -24,6 +24,7 @@ from kinformer.testing._apiserver.http.requests import (
 )
 from kinformer.testing._apiserver.http.reviews import Reviews
 from kinformer.testing._apiserver.http.trust import check_trust, read_body
+from kinformer.testing._apiserver.http.warnings import DEPRECATED, add_warnings, begin_warnings, warn
 from kinformer.testing._apiserver.http.watches import OpenWatch
 from kinformer.testing._apiserver.http.writes import Writes, manager_of
 from kinformer.testing._apiserver.rules.scale import read_scale
@@ -132,7 +133,10 @@ class Handler:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; a refusal is an answer, too."""
+        begin_warnings()
         answer = await self._answered(request)
+        if not answer.prepared:
+            add_warnings(answer)
         if isinstance(answer, web.Response) and wants_protobuf(request.headers.get("Accept", "")):
             return in_protobuf(answer)
         return answer
@@ -175,6 +179,8 @@ class Handler:
         if intercepted is not None:
             return intercepted
         self._access.authorize(user, verb, target)
+        if target.kind.storage in DEPRECATED:
+            warn(DEPRECATED[target.kind.storage])
         if verb not in _verbs_of(target):
             raise status.method_not_allowed()
         if is_stream(target):

@@ -23,6 +23,7 @@ _Cell: TypeAlias = Callable[[dict[str, Any]], Any]
 _AgingCell: TypeAlias = Callable[[dict[str, Any], datetime], Any]
 
 # A pod that has run is greyed by those that show tables (pkg/printers/internalversion/printers.go).
+_GENERATION: Final = "deprecated.daemonset.template.generation"
 _COMPLETED: Final = {
     phase: [{"type": "Completed", "status": "True", "reason": phase, "message": message}]
     for phase, message in (("Succeeded", "The pod has completed successfully."), ("Failed", "The pod failed."))
@@ -166,4 +167,10 @@ def _included(kind: ResourceType, manifest: dict[str, Any], include: str) -> dic
         return None
     if include == "Object":
         return in_version(kind, manifest)
-    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": manifest["metadata"]}
+    metadata = manifest["metadata"]
+    if kind.storage == ("apps", "daemonsets"):
+        # Inside the API server this is a field, and the metadata of a row is taken there.
+        left = {name: text for name, text in (metadata.get("annotations") or {}).items() if name != _GENERATION}
+        metadata = {name: value for name, value in metadata.items() if name != "annotations"}
+        metadata |= {"annotations": left} if left else {}
+    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.http.answers import json_answer, list_answer, object_answer
@@ -9,9 +10,10 @@ from kinformer.testing._apiserver.http.duplicate_fields import duplicate_fields
 from kinformer.testing._apiserver.http.pod_subresources import post_to_pod
 from kinformer.testing._apiserver.http.reads import selection_of
 from kinformer.testing._apiserver.http.requests import ListOptions, decode_body, is_true, media_type
+from kinformer.testing._apiserver.http.warnings import KEPT_PODS, warn, warnings_of
 from kinformer.testing._apiserver.rules.bodies import as_object, read_built_in
 from kinformer.testing._apiserver.rules.json_patch import apply_json_patch
-from kinformer.testing._apiserver.rules.life_cycle import DeleteOptions
+from kinformer.testing._apiserver.rules.life_cycle import JOBS, DeleteOptions
 from kinformer.testing._apiserver.rules.patches import apply_merge_patch, apply_strategic_patch
 from kinformer.testing._apiserver.rules.registry import Write
 from kinformer.testing._apiserver.rules.scale import applied_scale, read_scale, written_scale
@@ -68,18 +70,31 @@ class Writes:
             field_validation=validation,
             faults=[f'duplicate field "{path}"' for path in doubled],
         )
-        if verb == "create":
-            made = self._create(request, target, decode_body(body, content_type, target.kind.kind), write)
-        elif verb == "patch" and media_type(content_type) in _APPLY:
-            made = self._apply(request, target, decode_body(body, content_type, target.kind.kind), write)
-        elif verb == "patch":
-            made = self._patch(request, target, body, write)
-        else:
-            made = self._update(request, target, decode_body(body, content_type, target.kind.kind), write)
-        if validation == "Warn":
-            for fault in write.faults:
-                made.headers.add("Warning", f"299 - {_quoted(fault)}")
-        return made
+        try:
+            return self._written(request, target, verb, body, write)
+        finally:
+            # A request that is refused is warned of, too.
+            if validation == "Warn":
+                warn(*write.faults)
+
+    def _written(self, request: web.BaseRequest, target: Target, verb: str, body: bytes, write: Write) -> web.Response:
+        content_type = request.headers.get("Content-Type", "")
+        if verb == "patch" and write.patched:
+            return self._patch(request, target, body, write)
+        given = decode_body(body, content_type, target.kind.kind)
+        try:
+            if verb == "create":
+                return self._create(request, target, given, write)
+            if verb == "patch":
+                return self._apply(request, target, given, write)
+            return self._update(request, target, given, write)
+        except status.Refusal as refusal:
+            if refusal.code != HTTPStatus.CONFLICT:
+                # What breaks a rule is not warned of.
+                given = None
+            raise
+        finally:
+            warn(*warnings_of(target.kind, given))
 
     def _object(
         self, request: web.BaseRequest, target: Target, stored: Stored, *, is_new: bool = False
@@ -134,6 +149,8 @@ class Writes:
         given = decode_body(body, request.headers.get("Content-Type", ""), "DeleteOptions") if body.strip() else None
         options = DeleteOptions.read(given, query)
         dry_run = bool(query.get("dryRun"))
+        if kind.storage == JOBS and verb == "delete" and not options.propagation_policy:
+            warn(KEPT_PODS)
         if verb == "delete":
             return json_answer(registry.delete(kind, target.namespace, target.name, options, dry_run=dry_run))
         _place(target)
@@ -176,11 +193,6 @@ def _validation(verb: str, query: Mapping[str, str]) -> str:
         )
         raise status.invalid(_OPTIONS[verb], "", [cause], group="meta.k8s.io")
     return given or "Warn"
-
-
-def _quoted(text: str) -> str:
-    """A quoted string of HTTP (RFC 9110, section 5.6.4)."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _place(target: Target) -> str:

@@ -33,6 +33,9 @@ _GO_WORDS: Final[dict[type, str]] = {
     list: "array",
     type(None): "null",
 }
+_SCHEME: Final = "pkg/runtime/scheme.go:111"
+"""The place that errors of a kube-apiserver name as the registry of its kinds."""
+
 _BOUNDS: Final = {"int32": 1 << 31, "int64": 1 << 63}
 _QUANTITY: Final = r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
 
@@ -99,13 +102,23 @@ def of_type(body: Any, name: str) -> dict[str, Any]:
 
 
 def _check_kind(given: Mapping[str, Any], kind: str, api_version: str) -> None:
-    version, name = given.get("apiVersion"), given.get("kind")
-    if isinstance(version, str) and version not in {"", api_version}:
-        msg = f"the API version in the data ({version}) does not match the expected API version ({api_version})"
+    version, name = given.get("apiVersion") or api_version, given.get("kind") or kind
+    if not isinstance(version, str) or not isinstance(name, str) or (version, name) == (api_version, kind):
+        return
+    expected, known = (Types.of().kind(*one) for one in ((api_version, kind), (version, name)))
+    if expected is None or (known is not None and name == kind):
+        if version != api_version:
+            msg = f"the API version in the data ({version}) does not match the expected API version ({api_version})"
+        else:
+            msg = f'{name} in version "{api_version}" cannot be handled as a {kind}: no kind "{name}" is registered'
         raise status.bad_request(msg)
-    if isinstance(name, str) and name not in {"", kind}:
-        msg = f'{name} in version "{api_version}" cannot be handled as a {kind}: no kind "{name}" is registered'
-        raise status.bad_request(msg)
+    if known is None:
+        why = f'no kind "{name}" is registered for version "{version}" in scheme "{_SCHEME}"'
+    else:
+        package = expected.key.partition("/")[0]
+        why = f"converting ({known.key.rpartition('/')[2]}) to ({package}.{kind}): unknown conversion"
+    msg = f'{name} in version "{version.rpartition("/")[2]}" cannot be handled as a {kind}: {why}'
+    raise status.bad_request(msg)
 
 
 def check_types(given: Any, kind: str, version: str, structure: Structure) -> None:

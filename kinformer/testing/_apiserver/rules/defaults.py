@@ -32,6 +32,7 @@ HAS_GENERATION: Final = {
     ("apiextensions.k8s.io", "customresourcedefinitions"),
     ("discovery.k8s.io", "endpointslices"),
     ("scheduling.k8s.io", "priorityclasses"),
+    *(("resource.k8s.io", plural) for plural in ("deviceclasses", "resourceslices")),
     *(("flowcontrol.apiserver.k8s.io", plural) for plural in ("flowschemas", "prioritylevelconfigurations")),
     *(
         ("admissionregistration.k8s.io", plural)
@@ -97,10 +98,9 @@ def fill_in(kind: ResourceType, manifest: dict[str, Any], *, number: int) -> Non
     for name, value in manifest.items():
         if name != "metadata":
             _complete(value, kind.structure.child(name))
-    for name in kind.structure.fields:
-        below = kind.structure.child(name)
-        if below.value and name not in manifest and name != "metadata":
-            manifest[name] = below.empty()
+    for name, empty in kind.structure.empty().items():
+        if name != "metadata":
+            manifest.setdefault(name, empty)
 
 
 def _complete(value: Any, structure: Structure) -> None:
@@ -158,6 +158,8 @@ def _core(plural: str, manifest: dict[str, Any], number: int) -> None:  # noqa: 
                 for port in subset.get("ports") or ():
                     port.setdefault("protocol", "TCP")
         case "nodes":
+            if spec and (networks := spec.get("podCIDRs") or [one for one in [spec.get("podCIDR")] if one]):
+                spec |= {"podCIDR": networks[0], "podCIDRs": networks}
             state = manifest.setdefault("status", {})
             state.setdefault("daemonEndpoints", {}).setdefault("kubeletEndpoint", {"Port": 0})
             state["nodeInfo"] = dict.fromkeys(_NODE_INFO, "") | (state.get("nodeInfo") or {})
@@ -244,7 +246,15 @@ def _others(kind: ResourceType, manifest: dict[str, Any]) -> None:  # noqa: C901
             spec.setdefault("attachRequired", True)
             spec.setdefault("fsGroupPolicy", "ReadWriteOnceWithFSType")
             spec.setdefault("volumeLifecycleModes", ["Persistent"])
+        case ("networking.k8s.io", "ingressclasses") if spec is not None:
+            if spec.get("parameters"):
+                spec["parameters"].setdefault("scope", "Cluster")
+        case ("coordination.k8s.io", "leases") if spec is not None:
+            # The fields of a feature that is off are dropped (CoordinatedLeaderElection).
+            for name in ("strategy", "preferredHolder"):
+                spec.pop(name, None)
         case ("scheduling.k8s.io", "priorityclasses"):
+            manifest.setdefault("value", 0)
             manifest.setdefault("preemptionPolicy", "PreemptLowerPriority")
         case ("networking.k8s.io", "networkpolicies") if spec is not None:
             spec.setdefault("policyTypes", ["Ingress", *(["Egress"] if "egress" in spec else [])])
@@ -258,10 +268,29 @@ def _others(kind: ResourceType, manifest: dict[str, Any]) -> None:  # noqa: C901
             for port in manifest.get("ports") or ():
                 port.setdefault("name", "")
                 port.setdefault("protocol", "TCP")
+        case ("apps", "controllerrevisions"):
+            manifest.setdefault("revision", 0)
         case ("rbac.authorization.k8s.io", _):
             _roles(manifest)
         case ("autoscaling", "horizontalpodautoscalers") if spec is not None:
             _autoscaler(kind.version, manifest, spec)
+        case ("storage.k8s.io", "volumeattachments"):
+            manifest.setdefault("status", {"attached": False})
+        case ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations") if spec is not None:
+            _priority_level(spec)
+        case ("apiregistration.k8s.io", "apiservices") if spec is not None:
+            if spec.get("service"):
+                spec["service"].setdefault("port", 443)
+        case ("resource.k8s.io", "resourceclaims") if spec is not None:
+            _device_requests(spec)
+        case ("resource.k8s.io", "resourceclaimtemplates") if spec is not None:
+            _device_requests(spec.get("spec") or {})
+        case ("admissionregistration.k8s.io", "validatingadmissionpolicies" | "mutatingadmissionpolicies"):
+            _match_resources((spec or {}).get("matchConstraints"))
+            if spec is not None:
+                spec.setdefault("failurePolicy", "Fail")
+        case ("admissionregistration.k8s.io", "validatingadmissionpolicybindings" | "mutatingadmissionpolicybindings"):
+            _match_resources((spec or {}).get("matchResources"))
         case ("admissionregistration.k8s.io", "validatingwebhookconfigurations" | "mutatingwebhookconfigurations"):
             for webhook in manifest.get("webhooks") or ():
                 _webhook(webhook, mutating=kind.plural.startswith("mutating"))
@@ -290,6 +319,38 @@ def _autoscaler(version: str, manifest: dict[str, Any], spec: dict[str, Any]) ->
         target = {"type": "Utilization", "averageUtilization": 80}
         spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
     manifest["status"] = {"desiredReplicas": 0, "currentMetrics": None}
+
+
+def _priority_level(spec: dict[str, Any]) -> None:
+    if limited := spec.get("limited"):
+        limited.setdefault("nominalConcurrencyShares", 30)
+        limited.setdefault("lendablePercent", 0)
+        if queuing := (limited.get("limitResponse") or {}).get("queuing"):
+            for name, value in {"queues": 64, "handSize": 8, "queueLengthLimit": 50}.items():
+                queuing[name] = queuing.get(name) or value
+    if exempt := spec.get("exempt"):
+        exempt.setdefault("nominalConcurrencyShares", 0)
+        exempt.setdefault("lendablePercent", 0)
+
+
+def _device_requests(spec: dict[str, Any]) -> None:
+    for request in (spec.get("devices") or {}).get("requests") or ():
+        for one in (request.get("exactly"), *(request.get("firstAvailable") or ())):
+            if one is not None:
+                one["allocationMode"] = one.get("allocationMode") or "ExactCount"
+                if one["allocationMode"] == "ExactCount":
+                    one["count"] = one.get("count") or 1
+
+
+def _match_resources(match: dict[str, Any] | None) -> None:
+    if match is None:
+        return
+    match.setdefault("matchPolicy", "Equivalent")
+    for name in ("namespaceSelector", "objectSelector"):
+        match.setdefault(name, {})
+    for field in ("resourceRules", "excludeResourceRules"):
+        for rule in match.get(field) or ():
+            rule.setdefault("scope", "*")
 
 
 def _webhook(webhook: dict[str, Any], *, mutating: bool) -> None:
@@ -355,7 +416,7 @@ def _definition(manifest: dict[str, Any]) -> None:
 def _service(spec: dict[str, Any], number: int) -> None:
     for port in spec.get("ports") or ():
         port.setdefault("protocol", "TCP")
-        port.setdefault("targetPort", port.get("port"))
+        port["targetPort"] = port.get("targetPort") or port.get("port")
     kind = spec.setdefault("type", "ClusterIP")
     spec.setdefault("sessionAffinity", "None")
     if kind == "ExternalName":

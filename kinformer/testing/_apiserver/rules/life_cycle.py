@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from kinformer.testing._apiserver.rules.admission import PROTECTION
 from kinformer.testing._apiserver.rules.bodies import of_type
 from kinformer.testing._apiserver.rules.defaults import in_order
 from kinformer.testing._apiserver.store import status
@@ -28,6 +29,9 @@ NAMESPACES: Final = ("", "namespaces")
 PODS: Final = ("", "pods")
 JOBS: Final = ("batch", "jobs")
 EVENTS: Final = ("", "events")
+ORPHANING: Final = {JOBS, ("", "replicationcontrollers")}
+"""The resources whose dependents are kept unless the request says otherwise (DefaultGarbageCollectionPolicy)."""
+
 CRDS: Final = ("apiextensions.k8s.io", "customresourcedefinitions")
 
 # Resources whose delete is answered with the object; the delete of all others is answered with a Status.
@@ -37,6 +41,14 @@ _RETURNED_ON_DELETE: Final = {
         for plural in ("pods", "services", "serviceaccounts", "persistentvolumes", "persistentvolumeclaims")
     ),
     *(("", plural) for plural in ("podtemplates", "replicationcontrollers", "resourcequotas")),
+    *(
+        ("storage.k8s.io", plural)
+        for plural in ("csidrivers", "csinodes", "storageclasses", "volumeattachments", "volumeattributesclasses")
+    ),
+    *(
+        ("resource.k8s.io", plural)
+        for plural in ("deviceclasses", "resourceclaims", "resourceclaimtemplates", "resourceslices")
+    ),
     CRDS,
 }
 
@@ -188,20 +200,36 @@ class LifeCycle:
         if not self.collects:
             last = _with_finalizer_of_policy(kind, current, options.propagation_policy)
             metadata = last["metadata"]
-        # The dependents of a job are kept unless another policy is given (pkg/registry/batch/job/strategy.go).
-        elif options.propagation_policy == "Orphan" or (kind.storage == JOBS and not options.propagation_policy):
-            self._orphan(metadata["uid"])
+        elif options.propagation_policy == "Orphan" or (kind.storage in ORPHANING and not options.propagation_policy):
+            return self._abandon(kind, (namespace, name), current, options)
         if kind.storage == PODS or metadata.get("finalizers") or kind.storage == NAMESPACES:
             given = last
             last = self._mark(kind, (namespace, name), last, self._grace(kind, current, options))
             if last is given and last is not current:
                 last = self.put(kind, (namespace, name), in_order(last)).manifest
             # A pod that is given no time is marked all the same, and goes with the next revision.
+            if set(last["metadata"].get("finalizers") or ()) == {PROTECTION.get(kind.storage)}:
+                # The controllers that wait for the users of a volume are not here; their finalizer goes at once.
+                self.remove(kind, (namespace, name), last)
+                return last
             is_done = last is not given and last["metadata"].get("deletionGracePeriodSeconds") == 0
             if kind.storage != PODS or not is_done or last["metadata"].get("finalizers"):
                 return last
         gone = self.remove(kind, (namespace, name), last)
         return self._deleted(kind, name, gone.manifest)
+
+    def _abandon(self, kind: ResourceType, key: Key, current: dict[str, Any], options: DeleteOptions) -> dict[str, Any]:
+        """Delete an object whose dependents stay, by the steps that a garbage collector takes, all at once."""
+        held = _with_finalizer_of_policy(kind, current, "Orphan")
+        last = self._mark(kind, key, held, self._grace(kind, current, options))
+        self._orphan(current["metadata"]["uid"])
+        others = [one for one in last["metadata"].get("finalizers") or () if one != _ORPHAN]
+        if not others and kind.storage != NAMESPACES and not self.waits(kind, last):
+            self.remove(kind, key, last)
+            return last
+        metadata = {name: value for name, value in last["metadata"].items() if name != "finalizers"}
+        done = last | {"metadata": metadata | ({"finalizers": others} if others else {})}
+        return self.put(kind, key, in_order(done)).manifest
 
     def remove(self, kind: ResourceType, key: Key, manifest: dict[str, Any]) -> Stored:
         """Take an object out of the store, and carry out all that follows."""
@@ -367,7 +395,7 @@ def _with_finalizer_of_policy(kind: ResourceType, manifest: dict[str, Any], poli
     if not policy:
         # What a former request said holds; then the default of the resource.
         former = {_ORPHAN: "Orphan", _FOREGROUND: "Foreground"}
-        default = "Orphan" if kind.storage == JOBS else ""
+        default = "Orphan" if kind.storage in ORPHANING else ""
         policy = next((former[name] for name in (_ORPHAN, _FOREGROUND) if name in before), default)
     added = {"Orphan": [_ORPHAN], "Foreground": [_FOREGROUND]}.get(policy, [])
     after = [name for name in before if name not in {_ORPHAN, _FOREGROUND}] + added

@@ -51,17 +51,21 @@ class Manager:
         name: its name.
         api_version: the version of the object that it wrote.
         subresource: "" for the object itself.
+        takes_metadata: a write to the status can own fields of the metadata, too.
     """
 
     name: str
     api_version: str
     subresource: str = ""
+    takes_metadata: bool = False
 
     def takes(self, path: Path) -> bool:
         """Report whether a write can own a field: the status of an object belongs to its subresource."""
         if path in _NEVER_OWNED or path[:2] == ("f:metadata", "f:managedFields"):
             return False
-        return path[0] == f"f:{self.subresource}" if self.subresource == "status" else True
+        if self.subresource != "status":
+            return True
+        return path[0] == "f:status" or (self.takes_metadata and path[0] == "f:metadata")
 
 
 @dataclass(slots=True)
@@ -186,6 +190,7 @@ def server_side_apply(
     manager: Manager,
     force: bool,
     now: str,
+    sent: dict[str, Any] | None = None,
     finish: Callable[[dict[str, Any]], dict[str, Any]] = lambda manifest: manifest,
 ) -> dict[str, Any]:
     """The object after a manager has applied its intent.
@@ -199,6 +204,7 @@ def server_side_apply(
         manager: the manager.
         force: take fields that others own.
         now: the time, as objects carry it.
+        sent: the metadata of the intent as it was sent, for errors; by default that of the intent.
         finish: completes the result before it is compared with the object before, with defaults for example.
 
     Raises:
@@ -206,8 +212,11 @@ def server_side_apply(
             structure.
     """
     for fault in faults_of(applied, structure):
-        where = f"{applied['metadata'].get('namespace') or ''}/{applied['metadata']['name']}"
-        versioned = f"{applied['apiVersion']}, Kind={applied['kind']}"
+        # The place is that of the intent, which may name neither.
+        named = applied["metadata"] if sent is None else sent
+        where = f"{named.get('namespace') or ''}/{named.get('name') or ''}"
+        version = applied["apiVersion"]
+        versioned = f"{version if '/' in version else f'/{version}'}, Kind={applied['kind']}"
         raise failed(f"failed to create typed patch object ({where}; {versioned}): {fault}")
     base = {} if current is None else current
     entries = _decoded(current)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
 __all__ = ["fill_in_pod", "fill_in_pod_spec", "fill_in_template"]
 
 _MODE: Final = 0o644
+_IMAGE: Final = r"[\w.:-]+(/[a-z0-9._-]+)*(:\w[\w.-]*)?"
+"""The form of an image's name that is read; of any other form the tag is unknown, and not "latest"."""
+
 _VOLUMES_WITH_MODE: Final = ("secret", "configMap", "downwardAPI", "projected")
 _TAINTS: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
@@ -22,6 +26,8 @@ def fill_in_pod(manifest: dict[str, Any]) -> None:
         if limits := resources.get("limits"):
             container["resources"] = resources | {"requests": limits | (resources.get("requests") or {})}
     fill_in_pod_spec(spec)
+    if spec["terminationGracePeriodSeconds"] < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     spec.setdefault("enableServiceLinks", True)
     _tolerate_node_failures(spec)
     manifest["status"] = {"phase": "Pending", "qosClass": _quality(spec)}
@@ -43,8 +49,6 @@ def fill_in_pod_spec(spec: dict[str, Any]) -> None:
     account = spec.get("serviceAccountName") or spec.get("serviceAccount")
     if account:
         spec |= {"serviceAccountName": account, "serviceAccount": account}
-    if spec.get("terminationGracePeriodSeconds", 0) < 0:
-        spec["terminationGracePeriodSeconds"] = 1
     for name, value in {
         "restartPolicy": "Always",
         "terminationGracePeriodSeconds": 30,
@@ -63,6 +67,7 @@ def _containers(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _container(container: dict[str, Any], *, host_network: bool) -> None:
     image = container.get("image", "")
     is_latest = "@" not in image and (":" not in image.rpartition("/")[2] or image.endswith(":latest"))
+    is_latest = is_latest and re.fullmatch(_IMAGE, image) is not None
     container.setdefault("resources", {})
     container.setdefault("terminationMessagePath", "/dev/termination-log")
     container.setdefault("terminationMessagePolicy", "File")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from kinformer.testing._apiserver.rules.admission import admit, without_admission
 from kinformer.testing._apiserver.rules.bodies import as_object, check_object, check_types
 from kinformer.testing._apiserver.rules.conversions import as_stored, in_version
 from kinformer.testing._apiserver.rules.defaults import HAS_GENERATION, establish, fill_in, in_order, select_pods_of_job
@@ -34,6 +35,11 @@ _LONGEST_PREFIX: Final = 63 - _SUFFIX_LENGTH
 _SECRETS: Final = ("", "secrets")
 _SERVICES: Final = ("", "services")
 
+_VOLUMES: Final = ("", "persistentvolumes")
+
+# A LimitRange without a name gets one (pkg/registry/core/limitrange/strategy.go).
+_LIMITS: Final = ("", "limitranges")
+
 # A kubelet registers its node with its status (pkg/registry/core/node/strategy.go).
 _CREATED_WITH_STATUS: Final = {("", "nodes")}
 
@@ -56,17 +62,36 @@ _CREATED_BY_UPDATE: Final = {
 
 _UPDATED_BY_VERSION: Final = {
     ("node.k8s.io", "runtimeclasses"),
-    *(("storage.k8s.io", plural) for plural in ("csidrivers", "csinodes")),
+    *(("storage.k8s.io", plural) for plural in ("csidrivers", "csinodes", "csistoragecapacities", "volumeattachments")),
     CRDS,
     ("coordination.k8s.io", "leases"),
     ("policy", "poddisruptionbudgets"),
     *(
         ("admissionregistration.k8s.io", plural)
-        for plural in ("mutatingwebhookconfigurations", "validatingwebhookconfigurations")
+        for plural in (
+            *("mutatingwebhookconfigurations", "validatingwebhookconfigurations"),
+            *("mutatingadmissionpolicies", "mutatingadmissionpolicybindings"),
+            *("validatingadmissionpolicies", "validatingadmissionpolicybindings"),
+        )
     ),
     ("apiregistration.k8s.io", "apiservices"),
 }
 """The built-in resources that are replaced only with their version (AllowUnconditionalUpdate of their strategies)."""
+
+_COUNTED_METADATA: Final = {("apps", "deployments"): "annotations", ("discovery.k8s.io", "endpointslices"): "labels"}
+"""The fields of the metadata whose changes a generation counts, too."""
+
+_KEPT_BY_STATUS: Final = {("apps", "deployments"): ("labels",)}
+"""The fields of the metadata that a write to the status leaves, of resources where it changes the others."""
+
+_REVISION: Final = "deployment.kubernetes.io/revision"
+
+_STATUS_ALONE: Final = {
+    ("networking.k8s.io", "servicecidrs"),
+    *(("flowcontrol.apiserver.k8s.io", plural) for plural in ("flowschemas", "prioritylevelconfigurations")),
+    ("resource.k8s.io", "resourceclaims"),
+}
+"""The built-in resources of which a write to the status changes no labels, annotations, finalizers or owners."""
 
 # The fields of metadata that only the server sets.
 _SERVER_FIELDS: Final = (
@@ -118,7 +143,8 @@ class Write:
 
     def of(self, kind: ResourceType) -> Manager:
         """The manager, for objects of a kind."""
-        return Manager(self.manager, kind.api_version, self.subresource)
+        takes_metadata = not kind.custom and kind.storage not in _STATUS_ALONE
+        return Manager(self.manager, kind.api_version, self.subresource, takes_metadata)
 
 
 class Registry:
@@ -173,6 +199,11 @@ class Registry:
         if not metadata.get("name") and metadata.get("generateName"):
             suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(_SUFFIX_LENGTH))
             metadata["name"] = metadata["generateName"][:_LONGEST_PREFIX] + suffix
+        if not metadata.get("name") and kind.storage == _LIMITS:
+            metadata["name"] = str(uuid.uuid4())
+        if kind.namespaced:
+            metadata["namespace"] = namespace
+        admit(self.store, kind, manifest)
         validate(kind, manifest, any_size=write.any_size)
         name = metadata["name"]
         if kind.namespaced:
@@ -211,6 +242,8 @@ class Registry:
         before_defaults = _given_spec(manifest)
         given_status = deepcopy(manifest.get("status"))
         fill_in(kind, manifest, number=self.store.revision)
+        if kind.storage == _VOLUMES:
+            manifest["status"]["lastPhaseTransitionTime"] = now
         if not applied:
             # The fields that admission adds, and the server's own status, have no owner.
             owned = _without_admission(kind, manifest, before_defaults, given_status)
@@ -347,6 +380,7 @@ class Registry:
         applied = check_object(kind, given, namespace, applied=True)
         if applied["metadata"].get("managedFields"):
             raise status.bad_request("metadata.managedFields must be nil")
+        sent = dict(applied["metadata"])
         applied["metadata"].setdefault("name", name)
         current = None
         if self.store.get(kind.storage, (namespace, name)) is not None:
@@ -360,6 +394,7 @@ class Registry:
             manager=write.of(kind),
             force=force,
             now=self.now(),
+            sent=sent,
             finish=lambda manifest: manifest if current is None else self._finished(kind, current, manifest, write),
         )
         if current is not None:
@@ -367,6 +402,9 @@ class Registry:
         if write.subresource:
             raise status.not_found(kind, name)
         made = prune(kind, made)
+        if kind.namespaced:
+            made["metadata"]["namespace"] = namespace
+        admit(self.store, kind, made)
         validate(kind, made)
         if kind.namespaced:
             self._check_namespace(kind, namespace, name)
@@ -403,19 +441,13 @@ class Registry:
         before, subresource = current["metadata"], write.subresource
         if subresource not in {"", "scale"}:
             state = changed_part(current, prune(kind, {**wanted, "metadata": before}), subresource)
+            if subresource == "status" and not kind.custom and kind.storage not in _STATUS_ALONE:
+                kept = {name: before.get(name) for name in _KEPT_BY_STATUS.get(kind.storage, ())}
+                state["metadata"] = _changed_metadata(wanted["metadata"] | kept, before)
             validate(kind, state)
             return state
         manifest = prune(kind, wanted)
-        metadata = dict(manifest["metadata"])
-        for name in _SERVER_FIELDS:
-            if name in before:
-                metadata[name] = before[name]
-            else:
-                metadata.pop(name, None)
-        for name in ("labels", "annotations", "finalizers", "ownerReferences"):
-            if name in metadata and not metadata[name]:
-                del metadata[name]
-        manifest["metadata"] = metadata
+        manifest["metadata"] = _changed_metadata(manifest["metadata"], before)
         if kind.has_status:
             manifest.pop("status", None)
             if "status" in current:
@@ -454,6 +486,20 @@ class Registry:
                 }
             ]
             raise status.Refusal(403, message, "Forbidden", details)
+
+
+def _changed_metadata(wanted: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """The metadata that is wanted, with the fields that only the server sets as they were."""
+    metadata = dict(wanted)
+    for name in _SERVER_FIELDS:
+        if name in before:
+            metadata[name] = before[name]
+        else:
+            metadata.pop(name, None)
+    for name in ("labels", "annotations", "finalizers", "ownerReferences"):
+        if name in metadata and not metadata[name]:
+            del metadata[name]
+    return metadata
 
 
 def _check_size(manifest: dict[str, Any], write: Write) -> None:
@@ -532,7 +578,12 @@ def _refuse_new_finalizers(kind: ResourceType, name: str, before: dict[str, Any]
 def _meaning(kind: ResourceType, manifest: dict[str, Any]) -> dict[str, Any]:
     """The fields whose changes a generation counts: the spec, or the fields that stand in its place."""
     apart = {"metadata", "status"} if kind.has_status or not kind.custom else {"metadata"}
-    return {name: value for name, value in manifest.items() if name not in apart}
+    meaning = {name: value for name, value in manifest.items() if name not in apart}
+    if counted := _COUNTED_METADATA.get(kind.storage):
+        given = manifest["metadata"].get(counted) or {}
+        # The controller writes its revision together with the status, which counts nothing.
+        meaning["metadata"] = {name: value for name, value in given.items() if name != _REVISION}
+    return meaning
 
 
 def _makes_status(kind: ResourceType) -> bool:
@@ -551,11 +602,7 @@ def _without_admission(
 ) -> dict[str, Any]:
     """The manifest without the fields that have no manager: those of admission, and the server's own status."""
     owned = {name: value for name, value in manifest.items() if name != "status" or not _makes_status(kind)}
-    if kind.storage == PODS:
-        spec = dict(manifest["spec"])
-        if given.get("tolerations") is None:
-            spec.pop("tolerations", None)
-        owned["spec"] = spec
+    owned = without_admission(kind, owned, given)
     if kind.storage == _SERVICES:
         allocated = {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"} - given.keys()
         owned["spec"] = {name: value for name, value in manifest["spec"].items() if name not in allocated}
@@ -574,6 +621,8 @@ def _keeping_assigned(
     kind: ResourceType, given: dict[str, Any], spec: dict[str, Any], before: dict[str, Any]
 ) -> dict[str, Any]:
     """A new spec with the addresses that the server assigned to the old one, unless others were given."""
+    if kind.storage == PODS:
+        return {name: before[name] for name in ("priority", "preemptionPolicy") if name in before} | spec
     if kind.storage != _SERVICES or not before.get("clusterIP"):
         return spec
     kept = {name: before[name] for name in ("clusterIP", "clusterIPs") if name in before and not given.get(name)}

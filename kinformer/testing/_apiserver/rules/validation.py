@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from kinformer.testing._apiserver.rules.causes import invalid_value
 from kinformer.testing._apiserver.rules.custom_resources import check_definition, check_schema, copied, pruned
 from kinformer.testing._apiserver.rules.fields import check_fields
 from kinformer.testing._apiserver.rules.metadata import check_metadata
+from kinformer.testing._apiserver.rules.names import LABEL_VALUE, LABEL_VALUE_RULE
 from kinformer.testing._apiserver.rules.pod_validation import check_pod_spec
 from kinformer.testing._apiserver.rules.workload_validation import (
     check_cron_job,
     check_disruption_budget,
     check_job,
+    check_replication_controller,
     check_secret,
     check_service,
     check_workload,
@@ -35,6 +38,7 @@ _DATA: Final = {("", "configmaps"): ("data", "binaryData"), ("", "secrets"): ("d
 _MOST_DATA: Final = 1024 * 1024
 """Bytes of all values of a ConfigMap or a Secret together (MaxSecretSize)."""
 
+_EVENTS: Final = ("", "events")
 _WORKLOADS: Final = {"deployments", "replicasets", "statefulsets", "daemonsets"}
 
 
@@ -59,7 +63,8 @@ def validate(kind: ResourceType, manifest: dict[str, Any], *, any_size: bool = F
         causes += _built_in(kind, manifest, name, spec, any_size=any_size)
         causes += check_fields(kind, manifest, causes)
     if causes:
-        raise invalid(kind.kind, name, causes, kind.group)
+        # Events of both groups are one kind inside the API server.
+        raise invalid(kind.kind, name, causes, "" if kind.storage == _EVENTS else kind.group)
 
 
 def _built_in(
@@ -68,6 +73,13 @@ def _built_in(
     match kind.storage:
         case ("", "pods"):
             return check_pod_spec(spec, "spec")
+        case ("", "podtemplates"):
+            return check_pod_spec((manifest.get("template") or {}).get("spec") or {}, "template.spec")
+        case ("", "replicationcontrollers"):
+            return check_replication_controller(spec)
+        case ("", "namespaces"):
+            # Its name is a label, too.
+            return [] if re.fullmatch(LABEL_VALUE, name) else [invalid_value("metadata.labels", name, LABEL_VALUE_RULE)]
         case ("", "services"):
             return check_service(spec)
         case ("", "secrets"):

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
     from kinformer.testing._apiserver.store.status import Cause
 
-__all__ = ["check_cron_job", "check_disruption_budget", "check_job", "check_secret", "check_service", "check_workload"]
+__all__ = [
+    "check_cron_job",
+    "check_disruption_budget",
+    "check_job",
+    "check_replication_controller",
+    "check_secret",
+    "check_service",
+    "check_workload",
+]
 
 _NOT_NEGATIVE: Final = "must be greater than or equal to 0"
 _PORT: Final = "must be between 1 and 65535, inclusive"
@@ -35,29 +43,63 @@ def check_workload(plural: str, spec: dict[str, Any]) -> list[Cause]:
     if replicas is not None and replicas < 0:
         causes.append(invalid_value("spec.replicas", replicas, _NOT_NEGATIVE))
     template = spec.get("template") or {}
-    causes += _selector(spec.get("selector") or {}, template)
-    causes += check_pod_spec(template.get("spec") or {}, "spec.template.spec")
-    restart = (template.get("spec") or {}).get("restartPolicy")
-    if restart not in {None, "", "Always"}:
-        causes = [cause for cause in causes if cause[2] != "spec.template.spec.restartPolicy"]
-        causes.append(one_of("spec.template.spec.restartPolicy", restart, ["Always"]))
+    causes += _selector(spec.get("selector"), template)
+    causes += _always_restarted(template)
     if plural == "deployments":
         causes += _strategy(spec.get("strategy") or {})
     for field in ("minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"):
-        if (spec.get(field) or 0) < 0:
+        if (spec.get(field) or 0) < 0 and (plural, field) != ("statefulsets", "revisionHistoryLimit"):
             causes.append(invalid_value(f"spec.{field}", spec[field], _NOT_NEGATIVE))
+    deadline = spec.get("progressDeadlineSeconds")
+    if plural == "deployments" and deadline is not None and deadline <= (spec.get("minReadySeconds") or 0):
+        causes.append(invalid_value("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds"))
     return causes
 
 
-def _selector(selector: dict[str, Any], template: dict[str, Any]) -> Iterator[Cause]:
-    if not selector:
-        yield required("spec.selector")
-        return
+def _always_restarted(template: dict[str, Any]) -> list[Cause]:
+    """Judge the template of pods that go on for ever."""
+    causes = check_pod_spec(template.get("spec") or {}, "spec.template.spec")
+    restart = (template.get("spec") or {}).get("restartPolicy")
+    if restart not in {None, "", "Always"}:
+        causes.append(one_of("spec.template.spec.restartPolicy", restart, ["Always"]))
+    return causes
+
+
+def check_replication_controller(spec: dict[str, Any]) -> list[Cause]:
+    """Return the causes why a ReplicationController is refused."""
+    template = spec.get("template")
+    # Its selector is by default that of its template.
+    labels = ((template or {}).get("metadata") or {}).get("labels") or {}
+    selector = spec.get("selector") or labels
+    causes: list[Cause] = [] if selector else [required("spec.selector")]
+    if template is None:
+        return [*causes, required("spec.template")]
+    if selector:
+        causes += _unselected(selector, labels)
+    return causes + _always_restarted(template)
+
+
+def _selector(selector: dict[str, Any] | None, template: dict[str, Any]) -> Iterator[Cause]:
     labels = (template.get("metadata") or {}).get("labels") or {}
-    wanted = selector.get("matchLabels") or {}
+    if selector is None:
+        yield required("spec.selector")
+        # No selector at all selects nothing.
+        yield _not_selected(labels)
+        return
+    if not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        why = "empty selector is invalid for deployment"
+        yield invalid_value("spec.selector", selector, why)
+    yield from _unselected(selector.get("matchLabels") or {}, labels)
+
+
+def _unselected(wanted: dict[str, str], labels: dict[str, str]) -> Iterator[Cause]:
     if any(labels.get(key) != value for key, value in wanted.items()):
-        why = "`selector` does not match template `labels`"
-        yield invalid_value("spec.template.metadata.labels", dict(sorted(labels.items())), why)
+        yield _not_selected(labels)
+
+
+def _not_selected(labels: dict[str, str]) -> Cause:
+    shown = dict(sorted(labels.items())) or None
+    return invalid_value("spec.template.metadata.labels", shown, "`selector` does not match template `labels`")
 
 
 def _strategy(strategy: dict[str, Any]) -> Iterator[Cause]:
@@ -89,7 +131,6 @@ def check_job(spec: dict[str, Any], path: str = "spec") -> list[Cause]:
     if restart in {None, "", "Always"}:
         causes.append(required(at, 'valid values: "OnFailure", "Never"'))
     elif restart not in {"OnFailure", "Never"}:
-        causes = [cause for cause in causes if cause[2] != at]
         causes.append(one_of(at, restart, ("OnFailure", "Never")))
     return causes
 
@@ -145,7 +186,8 @@ def check_service(spec: dict[str, Any]) -> list[Cause]:
 
 def _service_port(port: dict[str, Any], path: str, *, named: bool) -> Iterator[Cause]:
     name, number = port.get("name") or "", port.get("port") or 0
-    target = port.get("targetPort", number)
+    # Nothing, null, 0 and the empty text are the port itself.
+    target = port.get("targetPort") or number
     if named and not name:
         yield required(f"{path}.name")
     for fault in label_faults(name) if name else ():

@@ -249,8 +249,14 @@ def unsupported_media_type() -> Refusal:
 
 def unreadable_patch(wanted: Any, why: str) -> Refusal:
     """422 for a patch whose result is no object of the kind."""
-    shown = msgspec.json.encode(msgspec.json.encode(wanted).decode()).decode()
-    return invalid("", "", [("FieldValueInvalid", f"Invalid value: {shown}: {why}", "patch")])
+    # The parts that the patch does not touch keep their order.
+    in_order = dict(sorted(wanted.items())) if isinstance(wanted, dict) else wanted
+    shown = msgspec.json.encode(msgspec.json.encode(in_order).decode()).decode()
+    refusal = invalid("", "", [("FieldValueInvalid", f"Invalid value: {shown}: {why}", "patch")])
+    if refusal.details is not None:
+        # The kind is not known yet.
+        refusal.details.pop("kind")
+    return refusal
 
 
 def json_patch_failed() -> Refusal:

@@ -52,8 +52,9 @@ _JUDGED_BY_RULE: Final = {
     ("apps/v1.StatefulSetSpec", "podManagementPolicy"),
     ("core/v1.NodeSelectorRequirement", "operator"),
     ("core/v1.TopologySpreadConstraint", "whenUnsatisfiable"),
+    ("core/v1.Lifecycle", "stopSignal"),
 }
-"""The enums of which the refusal is no mere list of values."""
+"""The enums that are judged by rules, as their refusals are no mere lists of values; or that are not judged."""
 
 _PLACES: Final = {("core/v1.NodeSpec", "taints"): "metadata.taints"}
 """The paths that Kubernetes gives to fields which stand elsewhere."""

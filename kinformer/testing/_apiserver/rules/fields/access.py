@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from kinformer.testing._apiserver.rules.causes import duplicate, invalid_value, one_of, required
 from kinformer.testing._apiserver.rules.fields.terms import (
     among,
+    among_if_given,
     at_least,
     below,
     between,
@@ -77,8 +78,6 @@ def _subject(value: dict[str, Any], path: str) -> Iterator[Cause]:
                 yield from subdomain(name, f"{path}.name")
             if value.get("apiGroup"):
                 yield one_of(f"{path}.apiGroup", value["apiGroup"], ("",))
-            if not value.get("namespace"):
-                yield required(f"{path}.namespace")
         case "User" | "Group":
             if (value.get("apiGroup") or _RBAC) != _RBAC:
                 yield one_of(f"{path}.apiGroup", value["apiGroup"], (_RBAC,))
@@ -123,7 +122,7 @@ def _webhook_service(value: dict[str, Any], path: str) -> Iterator[Cause]:
     if not value.get("name"):
         yield required(f"{path}.namespace")
     place = value.get("path")
-    if place is not None:
+    if place:
         if not place.startswith("/"):
             yield invalid_value(f"{path}.path", place, "must start with a '/'")
         for index, segment in enumerate(place.removeprefix("/").split("/")):
@@ -314,7 +313,10 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "admissionregistration/v1.RuleWithOperations": (_hook_rule,),
     "admissionregistration/v1.NamedRuleWithOperations": (_hook_rule,),
     "admissionregistration/v1.ValidatingAdmissionPolicySpec": (_validating_policy,),
-    "admissionregistration/v1.Validation": (on("expression", needed("expression is not specified")),),
+    "admissionregistration/v1.Validation": (
+        on("expression", needed("expression is not specified")),
+        on("reason", among_if_given("Forbidden", "Invalid", "RequestEntityTooLarge")),
+    ),
     "admissionregistration/v1.ValidatingAdmissionPolicyBindingSpec": (
         on("policyName", either(needed(), subdomain)),
         on("validationActions", needed("at least one validation action is required"), different),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from kinformer.testing._apiserver.rules.causes import duplicate, invalid_value, one_of, required
 from kinformer.testing._apiserver.rules.fields.terms import (
@@ -16,6 +17,7 @@ from kinformer.testing._apiserver.rules.fields.terms import (
     domain_path,
     either,
     ip,
+    label,
     label_value,
     more_than,
     needed,
@@ -163,6 +165,35 @@ def _daemon_set_strategy(value: dict[str, Any], path: str) -> Iterator[Cause]:
         yield one_of(f"{path}.updateStrategy", shown, ("RollingUpdate", "OnDelete"))
 
 
+def _claim_templates(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    """Judge the names of claims, which are volumes of the pods."""
+    for index, claim in enumerate(value.get("volumeClaimTemplates") or ()):
+        at, name = f"{path}.template.spec.volumes[{index}]", (claim.get("metadata") or {}).get("name") or ""
+        if not name:
+            yield required(f"{at}.persistentVolumeClaim.claimName")
+            yield required(f"{at}.name")
+        else:
+            yield from label(name, f"{at}.name")
+
+
+def _time_zone(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    given = value.get("timeZone")
+    if given is None:
+        return
+    at = f"{path}.timeZone"
+    if not given:
+        yield invalid_value(at, given, "timeZone must be nil or non-empty string")
+    elif given == "Local":
+        yield invalid_value(
+            at, given, "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
+        )
+    else:
+        try:
+            ZoneInfo(given)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            yield invalid_value(at, given, f"unknown time zone {given}")
+
+
 _TOPOLOGY_KEY: Final[Check] = needed("can not be empty")
 _CONTAINER: Final[tuple[Rule, ...]] = (_probes, _container_restart)
 _NODE_TERMS: Final = on("nodeSelectorTerms", needed("must have at least one node selector term"))
@@ -198,7 +229,7 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "core/v1.WeightedPodAffinityTerm": (on("weight", number(between(1, 100, "must be in the range 1-100"))),),
     "core/v1.TopologySpreadConstraint": (
         on("maxSkew", number(more_than(0, _POSITIVE))),
-        on("topologyKey", either(_TOPOLOGY_KEY, qualified)),
+        on("topologyKey", _TOPOLOGY_KEY),
         on("whenUnsatisfiable", among("DoNotSchedule", "ScheduleAnyway")),
         on("minDomains", more_than(0, _POSITIVE)),
     ),
@@ -226,6 +257,8 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         on("managedBy", domain_path),
     ),
     "apps/v1.StatefulSetSpec": (
+        on("serviceName", lambda value, path: label(value or None, path)),
+        _claim_templates,
         lambda value, path: (
             ()
             if value.get("podManagementPolicy") in {None, "", "OrderedReady", "Parallel"}
@@ -238,9 +271,10 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
             )
         ),
     ),
+    "batch/v1.CronJobSpec": (_time_zone,),
     "apps/v1.DaemonSetSpec": (_daemon_set_strategy,),
     "apps/v1.ControllerRevision": (
-        on("data", needed("data is mandatory")),
+        on("data", lambda value, path: () if value is not None else (required(path, "data is mandatory"),)),
         on("revision", at_least(0)),
     ),
     "core/v1.ReplicationControllerSpec": (

@@ -86,7 +86,10 @@ def test_a_body_is_not_changed_by_what_is_done_to_the_manifest() -> None:
         ([], "cannot unmarshal array into Go value"),
         (5, "cannot unmarshal number into Go value"),
         (True, "cannot unmarshal bool into Go value"),
-        ({"apiVersion": "v2"}, "the API version in the data (v2) does not match the expected API version (v1)"),
+        (
+            {"apiVersion": "v2"},
+            'Pod in version "v2" cannot be handled as a Pod: no kind "Pod" is registered for version "v2"',
+        ),
         ({"kind": "Node"}, 'Node in version "v1" cannot be handled as a Pod'),
         ({"metadata": "x"}, "cannot be handled as a Pod"),
         (
@@ -203,12 +206,13 @@ def test_a_workload_selects_its_own_pods() -> None:
             "spec.template.metadata.labels",
         ),
     ]
-    assert [field for *_, field in causes(kind, deployment(None, {"a": "1"}))] == ["spec.selector"]
+    fields = [field for *_, field in causes(kind, deployment(None, {"a": "1"}))]
+    assert fields == ["spec.selector", "spec.template.metadata.labels"]
 
 
 def test_a_workload_without_a_spec_says_all_it_needs() -> None:
     fields = [field for *_, field in causes(built_in("statefulsets", "apps"), {"metadata": {"name": "s"}})]
-    assert fields == ["spec.selector", "spec.template.spec.containers"]
+    assert fields == ["spec.selector", "spec.template.metadata.labels", "spec.template.spec.containers"]
 
 
 # Custom resources
