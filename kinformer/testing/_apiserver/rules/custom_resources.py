@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.causes import duplicate, invalid_value, too_long, too_many
+from kinformer.testing._apiserver.rules.structural import check_names, check_versions
 from kinformer.testing._apiserver.schemas.scalars import time
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
 }
 
 
-def check_definition(name: str, spec: dict[str, Any]) -> list[Cause]:
+def check_definition(name: str, spec: dict[str, Any], metadata: dict[str, Any]) -> list[Cause]:
     """The reasons why the resources of a CRD cannot be served (apiextensions pkg/apis/apiextensions/validation)."""
     names, versions = spec.get("names") or {}, spec.get("versions") or []
     given = {"spec.group": spec.get("group"), "spec.scope": spec.get("scope")}
@@ -56,7 +57,7 @@ def check_definition(name: str, spec: dict[str, Any]) -> list[Cause]:
         shown = json.dumps([version.get("name") for version in versions])
         message = f"Invalid value: {shown}: must have exactly one version marked as storage version"
         causes.append(("FieldValueInvalid", message, "spec.versions"))
-    return causes
+    return [*causes, *check_names(metadata, spec), *check_versions(spec)]
 
 
 def check_schema(value: Any, schema: dict[str, Any], path: str) -> list[Cause]:
@@ -86,7 +87,7 @@ def check_schema(value: Any, schema: dict[str, Any], path: str) -> list[Cause]:
         causes.append(("FieldValueInvalid", message, path))
     if isinstance(value, str) and schema.get("format") in _FORMATS and not _has_format(value, schema["format"]):
         message = f'Invalid value: "{value}": {path} in body must be of type {schema["format"]}: "{value}"'
-        causes.append(("FieldValueInvalid", message, path))
+        causes.append(("FieldValueTypeInvalid", message, path))
     return causes + _sizes(value, schema, path) + _children(value, schema, path)
 
 

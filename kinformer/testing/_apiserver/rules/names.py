@@ -15,8 +15,10 @@ __all__ = [
     "SUBDOMAIN",
     "SUBDOMAIN_RULE",
     "label_faults",
+    "label_value_faults",
     "port_name_faults",
     "qualified_faults",
+    "subdomain_faults",
 ]
 
 SUBDOMAIN: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
@@ -46,6 +48,18 @@ def label_faults(text: str) -> list[str]:
     """Return why a text is no DNS label of at most 63 characters."""
     faults = ["must be no more than 63 bytes"] if len(text) > 63 else []
     return faults if re.fullmatch(LABEL, text) else [*faults, LABEL_RULE]
+
+
+def subdomain_faults(text: str) -> list[str]:
+    """Return why a text is no DNS subdomain of at most 253 characters."""
+    faults = ["must be no more than 253 bytes"] if len(text) > 253 else []
+    return faults if re.fullmatch(SUBDOMAIN, text) else [*faults, SUBDOMAIN_RULE]
+
+
+def label_value_faults(text: str) -> list[str]:
+    """Return why a text is no value of a label."""
+    faults = ["must be no more than 63 bytes"] if len(text) > 63 else []
+    return faults if re.fullmatch(LABEL_VALUE, text) else [*faults, LABEL_VALUE_RULE]
 
 
 def qualified_faults(key: str) -> list[str]:

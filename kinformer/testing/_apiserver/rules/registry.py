@@ -444,7 +444,7 @@ class Registry:
             if subresource == "status" and not kind.custom and kind.storage not in _STATUS_ALONE:
                 kept = {name: before.get(name) for name in _KEPT_BY_STATUS.get(kind.storage, ())}
                 state["metadata"] = _changed_metadata(wanted["metadata"] | kept, before)
-            validate(kind, state)
+            validate(kind, state, before=current)
             return state
         manifest = prune(kind, wanted)
         manifest["metadata"] = _changed_metadata(manifest["metadata"], before)
@@ -454,7 +454,7 @@ class Registry:
                 manifest["status"] = current["status"]
         if kind.storage == NAMESPACES:
             manifest.setdefault("spec", current["spec"])
-        validate(kind, manifest, any_size=write.any_size)
+        validate(kind, manifest, any_size=write.any_size, before=current)
         if not kind.custom:
             self._fill_in_again(kind, current, manifest)
         return in_order(manifest)

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.causes import invalid_value
+from kinformer.testing._apiserver.rules.cel_rules import NOT_CHECKED, blocks_rules, check_rules, has_rules
 from kinformer.testing._apiserver.rules.custom_resources import check_definition, check_schema, copied, pruned
 from kinformer.testing._apiserver.rules.fields import check_fields
 from kinformer.testing._apiserver.rules.metadata import check_metadata
@@ -42,13 +43,16 @@ _EVENTS: Final = ("", "events")
 _WORKLOADS: Final = {"deployments", "replicasets", "statefulsets", "daemonsets"}
 
 
-def validate(kind: ResourceType, manifest: dict[str, Any], *, any_size: bool = False) -> None:
+def validate(
+    kind: ResourceType, manifest: dict[str, Any], *, any_size: bool = False, before: dict[str, Any] | None = None
+) -> None:
     """Refuse an object that breaks a rule.
 
     Args:
         kind: the kind of the object.
         manifest: the object.
         any_size: whether the limits on its size do not hold.
+        before: the state before, of an object that changes.
 
     Raises:
         Refusal: 422.
@@ -59,6 +63,8 @@ def validate(kind: ResourceType, manifest: dict[str, Any], *, any_size: bool = F
     if kind.definition is not None:
         schema = (kind.definition.get("schema") or {}).get("openAPIV3Schema") or {}
         causes += check_schema(manifest, schema, "")
+        if has_rules(schema):
+            causes += [NOT_CHECKED] if blocks_rules(causes) else check_rules(manifest, before, schema)
     else:
         causes += _built_in(kind, manifest, name, spec, any_size=any_size)
         causes += check_fields(kind, manifest, causes)
@@ -95,7 +101,7 @@ def _built_in(
         case ("policy", "poddisruptionbudgets"):
             return check_disruption_budget(spec)
         case ("apiextensions.k8s.io", "customresourcedefinitions"):
-            return check_definition(name, spec)
+            return check_definition(name, spec, manifest["metadata"])
     return []
 
 

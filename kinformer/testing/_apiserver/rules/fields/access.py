@@ -13,13 +13,14 @@ from kinformer.testing._apiserver.rules.fields.terms import (
     at_least,
     below,
     between,
+    cel_syntax,
     different,
     either,
     needed,
     on,
     subdomain,
-    subdomain_faults,
 )
+from kinformer.testing._apiserver.rules.names import subdomain_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,6 +173,8 @@ def _mutation(value: dict[str, Any], path: str) -> Iterator[Cause]:
             yield required(f"{path}.{field}", f"must be specified when patchType is {name}")
         elif not value[field].get("expression"):
             yield required(f"{path}.{field}.expression")
+        else:
+            yield from cel_syntax(value[field]["expression"], f"{path}.{field}.expression")
 
 
 def _flow_schema(value: dict[str, Any], path: str) -> Iterator[Cause]:
@@ -314,7 +317,8 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "admissionregistration/v1.NamedRuleWithOperations": (_hook_rule,),
     "admissionregistration/v1.ValidatingAdmissionPolicySpec": (_validating_policy,),
     "admissionregistration/v1.Validation": (
-        on("expression", needed("expression is not specified")),
+        on("expression", either(needed("expression is not specified"), cel_syntax)),
+        on("messageExpression", lambda value, path: cel_syntax(value or None, path)),
         on("reason", among_if_given("Forbidden", "Invalid", "RequestEntityTooLarge")),
     ),
     "admissionregistration/v1.ValidatingAdmissionPolicyBindingSpec": (

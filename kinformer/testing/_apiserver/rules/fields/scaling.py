@@ -8,6 +8,7 @@ from kinformer.testing._apiserver.rules.causes import duplicate, invalid_value, 
 from kinformer.testing._apiserver.rules.fields.terms import (
     always,
     at_least,
+    cel_syntax,
     either,
     label,
     more_than,
@@ -16,6 +17,7 @@ from kinformer.testing._apiserver.rules.fields.terms import (
     on,
     subdomain,
 )
+from kinformer.testing._apiserver.rules.names import qualified_faults
 from kinformer.testing._apiserver.rules.quantities import number_of
 
 if TYPE_CHECKING:
@@ -159,6 +161,11 @@ def _slice(value: dict[str, Any], path: str) -> Iterator[Cause]:
         seen.add(named)
 
 
+def _extended_resource(value: Any, path: str) -> Iterator[Cause]:
+    if value is not None and ("/" not in value or qualified_faults(value)):
+        yield invalid_value(path, value, "must be a valid extended resource name")
+
+
 _DEVICE_CLASS: Final = either(needed(), subdomain)
 _COUNT: Final = more_than(0, _POSITIVE)
 
@@ -173,6 +180,8 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         on("deviceClassName", _DEVICE_CLASS),
         on("count", _COUNT),
     ),
+    "resource/v1.CELDeviceSelector": (on("expression", always(cel_syntax)),),
+    "resource/v1.DeviceClassSpec": (on("extendedResourceName", _extended_resource),),
     "resource/v1.DeviceSelector": (on("cel", lambda value, path: () if value is not None else (required(path),)),),
     "resource/v1.ResourceSliceSpec": (_slice,),
 }

@@ -8,13 +8,12 @@ from ipaddress import ip_address, ip_network
 from typing import Any, Final, TypeAlias
 
 from kinformer.testing._apiserver.rules.causes import duplicate, forbidden, invalid_value, one_of, required
+from kinformer.testing._apiserver.rules.cel.parsing import CompileError, parse
 from kinformer.testing._apiserver.rules.names import (
-    LABEL_VALUE,
-    LABEL_VALUE_RULE,
-    SUBDOMAIN,
-    SUBDOMAIN_RULE,
     label_faults,
+    label_value_faults,
     qualified_faults,
+    subdomain_faults,
 )
 from kinformer.testing._apiserver.store.status import Cause
 
@@ -25,6 +24,7 @@ __all__ = [
     "among",
     "at_least",
     "between",
+    "cel_syntax",
     "cidr",
     "config_key",
     "domain_path",
@@ -134,12 +134,6 @@ def _matching(pattern: str, why: str) -> Check:
     return _by_faults(lambda text: () if re.fullmatch(pattern, text) else (why,))
 
 
-def subdomain_faults(text: str) -> list[str]:
-    """Return why a text is no DNS subdomain of at most 253 characters."""
-    faults = ["must be no more than 253 bytes"] if len(text) > 253 else []
-    return faults if re.fullmatch(SUBDOMAIN, text) else [*faults, SUBDOMAIN_RULE]
-
-
 def _domain_path_faults(text: str) -> list[str]:
     domain, slash, path = text.partition("/")
     if not slash or not domain or not path:
@@ -174,7 +168,7 @@ label: Final = _by_faults(label_faults)
 qualified: Final = _by_faults(qualified_faults)
 """The key of a label, if it is there."""
 
-label_value: Final = _matching(LABEL_VALUE, LABEL_VALUE_RULE)
+label_value: Final = _by_faults(label_value_faults)
 """The value of a label, if it is there."""
 
 config_key: Final = _matching(CONFIG_KEY, CONFIG_KEY_RULE)
@@ -249,6 +243,15 @@ def different(value: Any, path: str) -> Iterator[Cause]:
         if item in seen:
             yield duplicate(f"{path}[{index}]", item)
         seen.append(item)
+
+
+def cel_syntax(value: Any, path: str) -> Iterator[Cause]:
+    """An expression in CEL, if it is there; only its grammar is judged."""
+    if value is not None:
+        try:
+            parse(value)
+        except CompileError as error:
+            yield invalid_value(path, value, f"compilation failed: {error}")
 
 
 def first_of(fields: tuple[str, ...], *, none: Cause | None, many: Callable[[str], Cause] | None = None) -> Rule:

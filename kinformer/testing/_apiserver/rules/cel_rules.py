@@ -1,0 +1,208 @@
+"""The rules in CEL that the schema of a CRD has (`x-kubernetes-validations`, KEP-2876)."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from kinformer.testing._apiserver.rules.causes import duplicate, forbidden, invalid_value, required
+from kinformer.testing._apiserver.rules.cel import (
+    CompileError,
+    EvaluationError,
+    Expression,
+    compile_expression,
+    from_json,
+)
+from kinformer.testing._apiserver.rules.cel.values import Optional
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kinformer.testing._apiserver.store.status import Cause
+
+__all__ = ["NOT_CHECKED", "blocks_rules", "check_rule_texts", "check_rules", "has_rules"]
+
+_VARIABLES: Final = ("self", "oldSelf")
+_FIELD: Final = "x-kubernetes-validations"
+_MISSING: Final = object()
+_BLOCKING: Final = {
+    *("FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany"),
+    "FieldValueTypeInvalid",
+}
+NOT_CHECKED: Final[Cause] = (
+    "FieldValueInvalid",
+    (
+        "Invalid value: null: some validation rules were not checked because the object was invalid; correct the "
+        "existing errors to complete validation"
+    ),
+    "<nil>",
+)
+"""The cause beside those that keep rules from being evaluated."""
+
+_ROOT: Final = {
+    "apiVersion": {"type": "string"},
+    "kind": {"type": "string"},
+    "metadata": {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "generateName": {"type": "string"}},
+    },
+}
+"""The properties that every object has for its rules."""
+
+
+def blocks_rules(causes: list[Cause]) -> bool:
+    """Report whether an object has faults with which its rules cannot be evaluated."""
+    return any(reason in _BLOCKING for reason, _, _ in causes)
+
+
+@lru_cache(maxsize=1024)
+def _compiled(text: str) -> Expression:
+    return compile_expression(text, _VARIABLES)
+
+
+def has_rules(schema: Any) -> bool:
+    """Report whether a schema, or a part of it, has rules."""
+    if isinstance(schema, dict):
+        return bool(schema.get(_FIELD)) or any(has_rules(below) for below in schema.values())
+    return isinstance(schema, list) and any(has_rules(below) for below in schema)
+
+
+def check_rule_texts(schema: dict[str, Any], path: str) -> Iterator[Cause]:
+    """Return the causes why the rules of a schema cannot be evaluated.
+
+    Args:
+        schema: a part of the schema of a CRD.
+        path: its path in the CRD.
+    """
+    for index, rule in enumerate(schema.get(_FIELD) or ()):
+        at = f"{path}.{_FIELD}[{index}]"
+        if not (rule.get("rule") or "").strip():
+            yield required(f"{at}.rule", "rule is not specified")
+            continue
+        shown = {
+            "Rule": rule["rule"],
+            "Message": rule.get("message", ""),
+            "MessageExpression": rule.get("messageExpression", ""),
+            "Reason": rule.get("reason"),
+            "FieldPath": rule.get("fieldPath", ""),
+            "OptionalOldSelf": rule.get("optionalOldSelf"),
+        }
+        for field, value in (("rule", shown), ("messageExpression", rule.get("messageExpression", ""))):
+            text = rule.get(field)
+            if not text:
+                continue
+            try:
+                _compiled(text)
+            except CompileError as error:
+                prefix = "messageExpression compilation failed" if field != "rule" else "compilation failed"
+                yield invalid_value(f"{at}.{field}", value, f"{prefix}: {error}")
+    for name, below in (schema.get("properties") or {}).items():
+        yield from check_rule_texts(below, f"{path}.properties[{name}]")
+    for field in ("items", "additionalProperties"):
+        if isinstance(schema.get(field), dict):
+            yield from check_rule_texts(schema[field], f"{path}.{field}")
+
+
+def check_rules(new: dict[str, Any], old: dict[str, Any] | None, schema: dict[str, Any]) -> list[Cause]:
+    """Return the causes why the rules of a schema refuse an object.
+
+    Args:
+        new: the object, which fits the schema but for its rules.
+        old: its state before; `None` for a new object.
+        schema: the schema of its CRD.
+    """
+    whole = schema | {"properties": _ROOT | (schema.get("properties") or {})}
+    return [*_of_value(new, _MISSING if old is None else old, whole, "")]
+
+
+def _of_value(new: Any, old: Any, schema: dict[str, Any], path: str) -> Iterator[Cause]:
+    # What does not change is not judged again (KEP-4008).
+    if new is None or (old is not _MISSING and new == old):
+        return
+    for rule in schema.get(_FIELD) or ():
+        yield from _of_rule(rule, new, old, schema, path)
+    if isinstance(new, dict):
+        before = old if isinstance(old, dict) else {}
+        extra = schema.get("additionalProperties")
+        for name, value in new.items():
+            below = (schema.get("properties") or {}).get(name) or (extra if isinstance(extra, dict) else None)
+            if below is not None:
+                is_free = name not in (schema.get("properties") or {})
+                at = f"{path}[{name}]" if is_free else f"{path}.{name}".lstrip(".")
+                yield from _of_value(value, before.get(name, _MISSING), below, at)
+    elif isinstance(new, list) and isinstance(schema.get("items"), dict):
+        for index, item in enumerate(new):
+            yield from _of_value(item, _correlated(item, old, schema), schema["items"], f"{path}[{index}]")
+
+
+def _correlated(item: Any, old: Any, schema: dict[str, Any]) -> Any:
+    """The former state of an item: only a list of type map says which it is."""
+    keys = schema.get("x-kubernetes-list-map-keys") or ()
+    if schema.get("x-kubernetes-list-type") != "map" or not isinstance(old, list) or not isinstance(item, dict):
+        return _MISSING
+    wanted = [item.get(key) for key in keys]
+    return next((one for one in old if [one.get(key) for key in keys] == wanted), _MISSING)
+
+
+def _of_rule(rule: dict[str, Any], new: Any, old: Any, schema: dict[str, Any], path: str) -> Iterator[Cause]:
+    try:
+        expression = _compiled(rule.get("rule") or "")
+    except CompileError:
+        # It was posted while nothing was judged; there is nothing to evaluate.
+        return
+    variables = {"self": from_json(new, schema)}
+    if "oldSelf" in expression.names:
+        if old is _MISSING and not rule.get("optionalOldSelf"):
+            # A rule about a change has nothing to say of a new value.
+            return
+        variables["oldSelf"] = _old_self(old, schema, optional=bool(rule.get("optionalOldSelf")))
+    at = f"{path}{rule.get('fieldPath') or ''}".lstrip(".")
+    message = (rule.get("message") or "").strip()
+    try:
+        if expression.evaluate(variables) is True:
+            return
+    except EvaluationError as error:
+        shown = message or expression.text.strip()
+        why = f"{error} evaluating rule: {shown}"
+        if str(error).startswith("no such overload"):
+            signature = "call arguments did not match a supported operator, function or macro signature"
+            why = f"'{error}': {signature} for rule: {shown}"
+        yield invalid_value(path, schema.get("type", ""), why)
+        return
+    yield _refusal(
+        rule, new, at or path, message or _message(rule, variables) or f"failed rule: {expression.text.strip()}"
+    )
+
+
+def _old_self(old: Any, schema: dict[str, Any], *, optional: bool) -> Any:
+
+    value = None if old is _MISSING else from_json(old, schema)
+    return Optional(value, is_set=old is not _MISSING) if optional else value
+
+
+def _message(rule: dict[str, Any], variables: dict[str, Any]) -> str:
+    """The message that an expression makes; "" if it makes none."""
+    text = rule.get("messageExpression")
+    if not text:
+        return ""
+    try:
+        made = _compiled(text).evaluate(variables)
+    except (CompileError, EvaluationError):
+        return ""
+    return made.strip() if isinstance(made, str) and "\n" not in made.strip() else ""
+
+
+def _refusal(rule: dict[str, Any], value: Any, path: str, message: str) -> Cause:
+    match rule.get("reason") or "FieldValueInvalid":
+        case "FieldValueForbidden":
+            return forbidden(path, message)
+        case "FieldValueRequired":
+            return required(path, message)
+        case "FieldValueDuplicate":
+            return duplicate(path, value)
+    if isinstance(value, dict | list):
+        # Objects and lists are not shown.
+        return ("FieldValueInvalid", f"Invalid value: {message}", path)
+    shown = int(value) if isinstance(value, float) and value == int(value) else value
+    return ("FieldValueInvalid", f"Invalid value: {json.dumps(shown, ensure_ascii=False)}: {message}", path)
