@@ -1,6 +1,6 @@
 """An API server that costs the client only its own work: all answers are rendered before the first request.
 
-    python -m benchmarks.api_replay OBJECTS EVENTS [FILE]
+    python -m benchmarks.api_replay OBJECTS EVENTS [FILE [CERTIFICATE]]
 
 prints its address and serves so many generated pods, and so many updates of them, until it is killed: discovery,
 lists in pages of any size, streaming lists, watches, as JSON and, with the FILE that `peers.go.encoded` made, as
@@ -8,18 +8,24 @@ protobuf. As a real server, it ignores the limit of a list at version "0", sends
 version, and flushes after each event. It does not compress.
 
 Updates are sent only after `GET /replay/begin`, so that the list is over, and its memory measured, when they begin.
-`GET /replay/reset?objects=N` takes that back, and shows only the first N pods from then on; with `&rate=R` the next
-updates come one at a time, R in a second.
+`GET /replay/reset?objects=N` takes that back, and shows only the first N pods from then on. Further arguments of it:
+`rate=R` sends R updates a second, one at a time, each with the time in nanoseconds in place of its checksum; `delay=S`
+answers each request after S seconds; `gzip=1` compresses lists for clients that accept that, as a kube-apiserver does
+with answers of more than 128 KB. `GET /replay/counts` returns how many requests waited for their answer at once, at
+most, and how many connections there are.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import re
+import ssl
 import subprocess
 import sys
+import time
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -39,6 +45,11 @@ FIRST_UPDATE: Final = 20_000_000
 
 _WRITE: Final = 1 << 18  # bytes at a time
 _ACCEPT: Final = re.compile(rb"\r\naccept: ([^\r]*)", re.IGNORECASE)
+_GZIP: Final = re.compile(rb"\r\naccept-encoding: [^\r]*gzip", re.IGNORECASE)
+_CHECKSUM: Final = re.compile(rb'(checksum/config(?:":"|\x12\x40))[0-9a-f]{64}')
+"""The annotation in JSON and in protobuf: it has the same length with a time in it."""
+
+_COMPRESSED_FROM: Final = 128 * 1024  # bytes (apiserver endpoints/handlers/responsewriters/writers.go)
 _PODS: Final = re.compile(r"/api/v1/(namespaces/[^/]+/)?pods")
 _DISCOVERY: Final = {"/api": "discovery-api", "/api/v1": "discovery-core-v1", "/version": "version"}
 _KIND: Final = b'{"kind":"Pod","apiVersion":"v1",'
@@ -53,6 +64,7 @@ class Content:
         self._updates = updates
         self._pages: dict[tuple[int, int], list[bytes]] = {}
         self._initial: dict[int, bytes] = {}
+        self._compressed: dict[tuple[int, int, int], bytes] = {}
 
     def page(self, objects: int, limit: int, number: int) -> bytes:
         """A page of the list of the first objects; the continue token is the number of the next."""
@@ -76,7 +88,7 @@ class Content:
 
     @cached_property
     def single_updates(self) -> list[bytes]:
-        """The updates, each in a chunk of its own."""
+        """The updates, each in a chunk."""
         return [chunked(self.encoding.event("MODIFIED", obj)) for obj in self._updates]
 
     @cached_property
@@ -84,6 +96,13 @@ class Content:
         """The updates, in chunks, some thirty to a piece."""
         events = self.single_updates
         return [b"".join(events[at : at + 30]) for at in range(0, len(events), 30)]
+
+    def compressed_page(self, objects: int, limit: int, number: int) -> bytes:
+        """The same as `page`, compressed as a kube-apiserver does it: at the lowest level."""
+        place = (objects, limit, number)
+        if place not in self._compressed:
+            self._compressed[place] = gzip.compress(self.page(objects, limit, number), 1)
+        return self._compressed[place]
 
 
 class Replay:
@@ -93,15 +112,29 @@ class Replay:
         self._json, *rest = contents
         self._protobuf = rest[0] if rest else None
         self._objects = objects
-        self._rate = 0.0
         self._begun = asyncio.Event()
         self._watches: set[asyncio.Task[None] | None] = set()
+        self._rate = self._delay = 0.0
+        self._gzip = False
+        self._waiting = self._most_waiting = self._connections = 0
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection until it is closed."""
+        self._connections += 1
+        try:
+            await self._answer_all(reader, writer)
+        finally:
+            self._connections -= 1
+
+    async def _answer_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
                 request = await reader.readuntil(b"\r\n\r\n")
+                if self._delay:
+                    self._waiting += 1
+                    self._most_waiting = max(self._most_waiting, self._waiting)
+                    await asyncio.sleep(self._delay)
+                    self._waiting -= 1
                 url = urlsplit(request.split(b" ", 2)[1].decode())
                 query = {name: values[0] for name, values in parse_qs(url.query).items()}
                 found = _ACCEPT.search(request)
@@ -116,8 +149,12 @@ class Replay:
                 else:
                     # At version "0" a server answers from its cache, and all at once.
                     limit = 0 if query.get("resourceVersion") == "0" else int(query.get("limit", 0))
-                    body = content.page(self._objects, limit, int(query.get("continue") or 0))
-                    writer.write(_head(content.encoding.list_type) + b"Content-Length: %d\r\n\r\n" % len(body))
+                    place = (self._objects, limit, int(query.get("continue") or 0))
+                    packs = self._gzip and _GZIP.search(request) and len(content.page(*place)) > _COMPRESSED_FROM
+                    body = content.compressed_page(*place) if packs else content.page(*place)
+                    coding = b"Content-Encoding: gzip\r\n" if packs else b""
+                    size = b"Content-Length: %d\r\n\r\n" % len(body)
+                    writer.write(_head(content.encoding.list_type) + coding + size)
                     await _write(writer, body)
                 await writer.drain()
 
@@ -135,20 +172,19 @@ class Replay:
             # A client that reconnects has had its share: one stream is measured.
             await asyncio.Event().wait()
         if self._rate:
-            await self._send_paced(writer, content.single_updates)
-        for piece in content.updates:
-            writer.write(piece)
-            await writer.drain()
+            await self._paced(writer, content.single_updates)
+        else:
+            for piece in content.updates:
+                writer.write(piece)
+                await writer.drain()
         await asyncio.Event().wait()
 
-    async def _send_paced(self, writer: asyncio.StreamWriter, events: list[bytes]) -> None:
+    async def _paced(self, writer: asyncio.StreamWriter, events: list[bytes]) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
         for number, event in enumerate(events):
             await asyncio.sleep(began + number / self._rate - clock())
-            writer.write(event)
-            await writer.drain()
-        await asyncio.Event().wait()
+            writer.write(_CHECKSUM.sub(rb"\g<1>%064d" % time.time_ns(), event, count=1))
 
     def _other(self, path: str, query: dict[str, str], *, aggregated: bool) -> tuple[int, bytes]:
         if path == "/replay/begin":
@@ -161,7 +197,9 @@ class Replay:
                     watch.cancel()
             self._watches.clear()
             self._objects = int(query["objects"])
-            self._rate = float(query.get("rate", 0))
+            self._rate, self._delay = float(query.get("rate", 0)), float(query.get("delay", 0))
+            self._gzip = query.get("gzip") == "1"
+            self._most_waiting = 0
             # Rendered now, so that no request waits for it.
             for content in (self._json, self._protobuf):
                 if content is not None:
@@ -169,6 +207,8 @@ class Replay:
                     content.initial(self._objects)
                     _ = content.updates
             return 200, b"{}"
+        if path == "/replay/counts":
+            return 200, json.dumps({"waiting": self._most_waiting, "connections": self._connections - 1}).encode()
         if aggregated and path in {"/api", "/apis"}:
             return 200, _recorded(f"discovery-aggregated-{path[1:]}")
         if path in _DISCOVERY:
@@ -208,28 +248,33 @@ def _messages(file: Path) -> list[bytes]:
     return found
 
 
-async def serve(objects: int, events: int, encoded: Path | None) -> None:
+async def serve(objects: int, events: int, encoded: Path | None, certificate: Path | None) -> None:
     """Serve until cancelled."""
     contents = [Content(JSON, generator.pods(objects), [generator.event(at, objects)[1] for at in range(events)])]
     if encoded is not None:
         messages = _messages(encoded)
         contents.append(Content(PROTOBUF, messages[:objects], messages[objects:]))
     replay = Replay(contents, objects)
-    server = await asyncio.start_server(replay.answer, "127.0.0.1", 0, limit=1 << 20)
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    tls = None
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+    server = await asyncio.start_server(replay.answer, "127.0.0.1", 0, limit=1 << 20, ssl=tls)
+    print(f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
 
 
 @contextlib.contextmanager
-def serving(objects: int, events: int, encoded: Path | None = None) -> Iterator[str]:
-    """The server in a process of its own; its address."""
+def serving(objects: int, events: int, encoded: Path | None = None, certificate: Path | None = None) -> Iterator[str]:
+    """The server in a process of its own; its address. With a certificate (a PEM file that has its key) it uses TLS."""
     run = [
         sys.executable,
         "-m",
         "benchmarks.api_replay",
         str(objects),
         str(events),
-        *([str(encoded)] if encoded else []),
+        str(encoded or ""),
+        str(certificate or ""),
     ]
     with subprocess.Popen(run, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
@@ -240,4 +285,5 @@ def serving(objects: int, events: int, encoded: Path | None = None) -> Iterator[
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]) if len(sys.argv) > 3 else None))
+    files = [Path(name) if name else None for name in [*sys.argv[3:], "", ""][:2]]
+    asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2]), *files))

@@ -18,14 +18,17 @@ import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.peers.measurement import Measurement
+from benchmarks.peers.measurement import Measurement, authority
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kinformer.cache.storage import Storage
 
-__all__ = ["CLIENTS"]
+__all__ = ["CLIENTS", "PAGED"]
+
+PAGED = "KINFORMER_BENCH_PAGED"
+"""Environment variable: "1" where kinformer lists by pages."""
 
 
 class Cache:
@@ -63,8 +66,8 @@ async def kinformer(measured: Measurement, storage: Storage = "plain") -> None:
             done.set()
 
     measured.start()
-    async with Client(ClusterConfig.for_server(measured.url)) as client:
-        factory = SharedInformerFactory(client, storage=storage)
+    async with Client(ClusterConfig.for_server(measured.url, ca_file=authority())) as client:
+        factory = SharedInformerFactory(client, storage=storage, streaming_lists=not os.environ.get(PAGED))
         pods = factory.core.v1.pods
         if measured.reads:
             pods.add_indexers({"node": lambda pod: [pod["spec"].get("nodeName", "")]})

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from benchmarks import generator
 from benchmarks.api_replay import serving
-from benchmarks.peers import go
+from benchmarks.peers import go, java, rust
+from benchmarks.peers.building import MissingError
 from benchmarks.peers.measurement import WARM_UP
 from benchmarks.progress import is_quick, step
 from benchmarks.table import Row, markdown
@@ -31,8 +32,8 @@ FEW: Final = 50
 """The objects of the run that is subtracted."""
 
 _PATIENCE: Final = 90.0  # seconds for one run
-_ENOUGH: Final = 300.0  # seconds after which no client is measured again
-_LAST: Final = 500.0  # seconds after which no client is measured for the first time
+_ENOUGH: Final = 220.0  # seconds after which no client is measured again
+_LAST: Final = 320.0  # seconds after which no client is measured for the first time
 
 PICTURES: Final = {
     "benchmarks-watch": "CPU time per watch event, by client, on a logarithmic scale",
@@ -53,6 +54,7 @@ class Peer(NamedTuple):
         events: measured: fewer of the slow ones, which cost as much per event.
         rounds: how often.
         streams: for client-go, whether it streams its first list.
+        language: "rust" or "java" for a program that is built with its own tools.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Peer(NamedTuple):
     events: int = 12_000
     rounds: int = 3
     streams: bool | None = None
+    language: str = ""
 
 
 PEERS: Final = (
@@ -92,6 +95,21 @@ PEERS: Final = (
         "json",
         events=4000,
         streams=False,
+    ),
+    Peer(
+        "kube-rs, Store",
+        "`watcher` with `streaming_lists`, `default_backoff` and `reflect` into a `Store`; its stream is the handler. "
+        "Decodes all into structs; its Store has no indexes, so the loop reads node and phase.",
+        "kube_rs",
+        language="rust",
+    ),
+    Peer(
+        "Fabric8, SharedIndexInformer",
+        "`runnableInformer` with one handler, and an index where it reads, on the JVM with its defaults. The time of "
+        "its compiler and its collector counts; what the JVM keeps for later counts as held.",
+        "fabric8",
+        events=8000,
+        language="java",
     ),
     Peer(
         "lightkube, watch",
@@ -159,16 +177,22 @@ def _run(peer: Peer, url: str, objects: int, events: int, *, reads: bool) -> dic
     with urllib.request.urlopen(f"{url}/replay/reset?objects={objects}") as answer:
         answer.read()
     environment = dict(os.environ)
-    if peer.streams is None:
-        how = "reads" if reads else "names"
+    how = "reads" if reads else "names"
+    if peer.language:
+        try:
+            program = [str(rust.built())] if peer.language == "rust" else java.command()
+        except MissingError as missing:
+            raise _Failed(str(missing)) from missing
+        run = [*program, url, str(objects), str(events), str(int(events * WARM_UP)), how]
+    elif peer.streams is None:
         run = [sys.executable, "-m", "benchmarks.peers.clients", peer.run, url, str(objects), str(events), how]
     else:
         try:
-            program = go.built()
-        except go.MissingError as missing:
+            client_go = go.built()
+        except MissingError as missing:
             raise _Failed(str(missing)) from missing
         environment["KUBE_FEATURE_WatchListClient"] = str(peer.streams).lower()
-        run = [str(program), "informer", "-url", url, "-encoding", peer.run, "-objects", str(objects)]
+        run = [str(client_go), "informer", "-url", url, "-encoding", peer.run, "-objects", str(objects)]
         run += ["-events", str(events), "-warm-up", str(int(events * WARM_UP)), *(["-reads"] if reads else [])]
     try:
         done = subprocess.run(run, capture_output=True, text=True, timeout=_PATIENCE, env=environment, check=False)
@@ -251,7 +275,7 @@ def main() -> list[Row]:
     step(0, 1, "rendering, building client-go")
     try:
         encoded = go.encoded(objects, events)
-    except go.MissingError:
+    except MissingError:
         encoded = None  # client-go's rows say why
     with serving(objects, events, encoded) as url:
         figures = _measured(peers, url)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import generator
+from benchmarks.peers.building import MissingError, digest, last_line
 from benchmarks.results import cache_folder
 
 __all__ = ["MODULE", "MissingError", "built", "encoded", "version"]
@@ -18,20 +18,12 @@ MODULE: Final = Path(__file__).parent / "client_go"
 _PATIENCE: Final = 400.0  # seconds: the first build compiles all of client-go
 
 
-class MissingError(Exception):
-    """client-go cannot be measured here; says why in one line."""
-
-
 def version() -> str:
     """Of client-go, out of go.mod."""
     for line in (MODULE / "go.mod").read_text().splitlines():
         if "k8s.io/client-go " in line:
             return line.split()[1].replace("v0.", "1.")
     return "?"
-
-
-def _digest(*parts: bytes) -> str:
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
 def built() -> Path:
@@ -45,7 +37,7 @@ def built() -> Path:
         raise MissingError("Go is not installed")
     sources = sorted([*MODULE.glob("*.go"), MODULE / "go.mod", MODULE / "go.sum"])
     found = subprocess.run([go, "version"], stdout=subprocess.PIPE, check=True).stdout
-    program = cache_folder() / f"client_go-{_digest(found, *(source.read_bytes() for source in sources))}"
+    program = cache_folder() / f"client_go-{digest(found, *(source.read_bytes() for source in sources))}"
     if program.exists():
         return program
     partial = program.with_suffix(".partial")
@@ -59,8 +51,7 @@ def built() -> Path:
     except subprocess.TimeoutExpired:
         raise MissingError(f"go build was not done within {_PATIENCE:.0f} s") from None
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no word why"])[-1]
-        raise MissingError(f"go build failed: {last[:200]}")
+        raise MissingError(f"go build failed: {last_line(done.stderr)}")
     for old in cache_folder().glob("client_go-*"):
         if old != partial:
             old.unlink()
@@ -76,7 +67,7 @@ def encoded(objects: int, events: int) -> Path:
     """
     program = built()
     source = Path(generator.__file__).read_bytes()
-    file = cache_folder() / f"pods-{objects}-{events}-{_digest(source, program.name.encode())}.protobuf"
+    file = cache_folder() / f"pods-{objects}-{events}-{digest(source, program.name.encode())}.protobuf"
     if file.exists():
         return file
     for old in cache_folder().glob(f"pods-{objects}-{events}-*.protobuf"):

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
+import ssl
 import sys
 import time
 import urllib.request
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["WARM_UP", "Measurement"]
+__all__ = ["AUTHORITY", "WARM_UP", "Measurement", "authority"]
+
+AUTHORITY: Final = "KINFORMER_BENCH_AUTHORITY"
+"""Environment variable: the file of the authority that signed the server's certificate."""
 
 WARM_UP: Final = 0.1
 """The part of the events that passes before the clock is started."""
+
+
+def authority() -> str | None:
+    """The file of the authority that signed the server's certificate; `None` for a server without TLS."""
+    return os.environ.get(AUTHORITY)
 
 
 @dataclass
@@ -58,7 +68,8 @@ class Measurement:
             ctypes.CDLL(None).malloc_trim(0)
         self.found["held"] = process.memory_info().rss
         if self.events:
-            with urllib.request.urlopen(f"{self.url}/replay/begin") as answer:
+            trust = ssl.create_default_context(cafile=authority()) if authority() else None
+            with urllib.request.urlopen(f"{self.url}/replay/begin", context=trust) as answer:
                 answer.read()
         return not self.events
 

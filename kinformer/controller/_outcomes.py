@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from kinformer._log_limit import LimitedLog
 from kinformer._survivable import is_survivable
 from kinformer.controller._retry_after import Patience, retry_after_of
 from kinformer.controller.status import KeyFailure, in_a_line
@@ -60,6 +61,7 @@ class Outcomes(Generic[K]):
         self._name = name
         self._queue = queue
         self._misuse_was_logged = False
+        self._limited = LimitedLog(_log, f"controller {name}: failures of reconcile")
 
     def report_to(self, metrics: ControllerMetrics) -> None:
         """Notify metrics of each reconcile from now on."""
@@ -118,7 +120,7 @@ class Outcomes(Generic[K]):
     def _note(self, key: K, how: str, error: BaseException, *, terminal: bool) -> None:
         failure = self._keep(key, error, terminal=terminal)
         message = "controller %s: reconcile of %s %s (failure %d)"
-        _log.error(message, self._name, key, how, failure.failures, exc_info=error)
+        self._limited.log(logging.ERROR, message, self._name, key, how, failure.failures, exc_info=error)
 
     def _keep(self, key: K, error: BaseException, *, terminal: bool) -> KeyFailure:
         now = asyncio.get_running_loop().time()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from kinformer._log_limit import LimitedLog
 from kinformer.errors import ForbiddenError, KinformerError, NotFoundError, UnauthorizedError, UnexpectedError
 from kinformer.status import InformerState
 
@@ -45,6 +46,7 @@ class FailureHandling:
         self._name = name
         self._record = record
         self._metrics = metrics
+        self._limited = LimitedLog(_log, f"{name}: objects that cannot be used or indexed")
 
     def of_reflector(self, error: KinformerError, *, synced: bool, of_all: bool) -> None:
         """Handle a failed list or watch. The reflector has recorded and logged it.
@@ -63,7 +65,7 @@ class FailureHandling:
         """Handle an object that cannot be used. Everything else goes on."""
         self._record.failed(error, now)
         self._metrics.failed(self._name, error)
-        _log.warning("%s: %s", self._name, error)
+        self._limited.log(logging.WARNING, "%s: %s", self._name, error)
         self.listeners.notify(error)
 
     def of_index(self, error: IndexFunctionError, now: float) -> None:

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from kinformer._callables import check_function
+from kinformer._log_limit import LimitedLog
 from kinformer._survivable import is_survivable
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class FailureListeners(Generic[I]):
         self._name = name
         self._on_error = [] if on_error is None else [on_error]
         self._on_give_up = on_give_up
+        self._limited = LimitedLog(_log, f"{name}: failures of on_error")
 
     def add(self, on_error: OnError[I]) -> Callable[[], None]:
         """Add a function to call with each failure; return a function that removes it."""
@@ -63,7 +65,7 @@ class FailureListeners(Generic[I]):
             except BaseException as raised:  # a user's function; the informer goes on
                 if not is_survivable(raised):
                     raise
-                _log.exception("%s: on_error raised", self._name)
+                self._limited.log(logging.ERROR, "%s: on_error raised", self._name, exc_info=raised)
 
     def go_on_after(self, error: KinformerError | None, failures: int) -> bool:
         """Return whether `on_give_up` wants another attempt after this many failures in a row."""

@@ -11,6 +11,7 @@ import logging
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Final
 
+from kinformer._log_limit import LimitedLog
 from kinformer._survivable import is_survivable
 from kinformer._time_slice import TimeSlice, give_way
 from kinformer.errors import (
@@ -106,6 +107,7 @@ class Reflector:
         self._source = source
         self._fifo = fifo
         self._name = name or source.resource.full_name
+        self._limited = LimitedLog(_log, f"{self._name}: objects left out")
         self._machine = machine or ReflectorMachine()
         self._status = status or StatusRecord()
         self._intake = Intake(fifo, transform=transform, trim=trim, cached=cached, left_out=self._left_out, pack=pack)
@@ -550,7 +552,7 @@ class Reflector:
 
     def _left_out(self, error: ObjectError) -> None:
         self._status.left_out += 1
-        _log.warning("%s: left out: %s", self._name, error)
+        self._limited.log(logging.WARNING, "%s: left out: %s", self._name, error)
         self._report(error)
 
     def _failed(self, error: KinformerError, doing: str) -> None:

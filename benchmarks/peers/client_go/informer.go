@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
@@ -72,7 +71,11 @@ func informer(o options) error {
 	if o.events == 0 {
 		return report(map[string]any{"sync": sync, "held": held, "held_before_collection": before})
 	}
-	answer, err := http.Get(o.url + "/replay/begin")
+	browser, err := httpClient(o)
+	if err != nil {
+		return err
+	}
+	answer, err := browser.Get(o.url + "/replay/begin")
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@
 //	client_go informer -url URL ...    an informer as client-go's documentation has it; its costs as one line of JSON
 //	client_go latency -url URL ...     how long after a write its handler is called
 //	client_go lister -url URL ...      lists by label selector and by index
+//	client_go stamps -url URL ...      how long after the server sent it an event reaches its handler
 //	client_go overload -url URL ...    a controller whose requests the server refuses
 package main
 
@@ -11,6 +12,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -24,7 +26,7 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fail(fmt.Errorf("expected encode, informer, latency, lister or overload"))
+		fail(fmt.Errorf("expected encode, informer, latency, lister, stamps or overload"))
 	}
 	command, given := os.Args[1], os.Args[2:]
 	var err error
@@ -37,10 +39,12 @@ func main() {
 		err = latency(parsed(given))
 	case "lister":
 		err = lister(parsed(given))
+	case "stamps":
+		err = stamps(parsed(given))
 	case "overload":
 		err = overload(parsed(given))
 	default:
-		err = fmt.Errorf("unknown command %q: expected encode, informer, latency, lister or overload", command)
+		err = fmt.Errorf("unknown command %q: expected encode, informer, latency, lister, stamps or overload", command)
 	}
 	if err != nil {
 		fail(err)
@@ -62,6 +66,7 @@ type options struct {
 	workers  int
 	reads    bool
 	seconds  float64
+	ca       string
 }
 
 func parsed(given []string) options {
@@ -74,14 +79,20 @@ func parsed(given []string) options {
 	flags.IntVar(&o.warmUp, "warm-up", 0, "how many events to let pass before")
 	flags.IntVar(&o.workers, "workers", 0, "how many take keys")
 	flags.BoolVar(&o.reads, "reads", false, "the handler reads status.phase, an index spec.nodeName")
+	flags.StringVar(&o.ca, "ca", "", "file of the authority that signed the server's certificate")
 	flags.Float64Var(&o.seconds, "seconds", 0, "how long to measure")
 	_ = flags.Parse(given)
 	return o
 }
 
+// A client for requests beside the informer's, which trusts the same authority.
+func httpClient(o options) (*http.Client, error) {
+	return rest.HTTPClientFor(&rest.Config{Host: o.url, TLSClientConfig: rest.TLSClientConfig{CAFile: o.ca}})
+}
+
 // A factory with client-go's defaults, but for the encoding and the server.
 func factory(o options) (informers.SharedInformerFactory, error) {
-	config := &rest.Config{Host: o.url}
+	config := &rest.Config{Host: o.url, TLSClientConfig: rest.TLSClientConfig{CAFile: o.ca}}
 	// Said also for JSON: left open, clients of built-in types ask for protobuf.
 	config.ContentType = "application/json"
 	config.AcceptContentTypes = "application/json"
