@@ -8,7 +8,7 @@ for them again. Owners and finalizers are decoded when they are first read. Valu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
 import msgspec
 
@@ -23,6 +23,7 @@ __all__ = [
     "SMALL",
     "Envelope",
     "Metadata",
+    "MovedPlaces",
     "OwnerReference",
     "Places",
     "decode_answer_head",
@@ -148,6 +149,18 @@ class Metadata(msgspec.Struct, gc=False, rename="camel", eq=False):
             finalizers = self._finalizers = _finalizer_sets[bytes(finalizers)]
         return finalizers or ()
 
+    def copy(self) -> Self:
+        """Return another head with the same fields."""
+        copied: Self = self.__copy__()  # type: ignore[attr-defined]  # of every Struct
+        return copied
+
+    def decode_all(self) -> None:
+        """Decode the owners and finalizers now. Then the head no longer keeps their JSON in memory."""
+        if self._owners is not None:
+            self._owners = self.owner_references
+        if self._finalizers is not None:
+            self._finalizers = self.finalizers
+
     def __eq__(self, other: object) -> bool:
         """Compare the decoded fields; the annotations are only a place."""
         if not isinstance(other, Metadata):
@@ -190,6 +203,10 @@ class Places(msgspec.Struct, gc=False):
     spec: msgspec.Raw = ABSENT
     status: msgspec.Raw = ABSENT
     data: msgspec.Raw = ABSENT
+
+
+class MovedPlaces(Places, gc=False):
+    """Places that were computed, and not decoded: each takes twice the memory, so a cache does not store them."""
 
 
 class Envelope(Places, gc=False, kw_only=True):

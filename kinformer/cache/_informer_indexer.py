@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from kinformer._heads import MovedPlaces
 from kinformer.cache.indexer import PLACES_KEPT_FROM, Indexer
 from kinformer.objects import KubeObject
 
@@ -72,6 +73,8 @@ class InformerIndexer(Indexer):
                 added = len(raw)
                 size += added - len(before.raw)
                 places = obj.places if added >= PLACES_KEPT_FROM else None
+                if type(places) is MovedPlaces:
+                    places = None
                 by_key[key] = KubeObject(raw, obj.metadata, obj.resource, key, places)
             else:
                 by_key[key] = keep(obj, before)

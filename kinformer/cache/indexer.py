@@ -16,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from kinformer._callables import check_function
+from kinformer._heads import MovedPlaces
 from kinformer._survivable import is_survivable
 from kinformer.cache._index import Index, IndexFunction, NoValuesError, checked_values
 from kinformer.cache.storage import StorageStatus
@@ -265,7 +266,7 @@ class Indexer:
         """Return the form of an object to store; count it instead of `before`, its earlier state."""
         raw = obj.raw
         self._json_bytes += len(raw)
-        places = obj.places if len(raw) >= PLACES_KEPT_FROM else None
+        places = obj.places if len(raw) >= PLACES_KEPT_FROM and type(obj.places) is not MovedPlaces else None
         if before is None:
             return KubeObject(raw, obj.metadata, obj.resource, obj.key, places)
         self._json_bytes -= len(before.raw)

@@ -6,11 +6,12 @@ server-side apply alone. `kubectl apply` keeps its whole manifest a second time,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from kinformer._heads import ABSENT, MovedPlaces
 from kinformer.objects import KubeObject, decode_head
 
 if TYPE_CHECKING:
@@ -25,7 +26,14 @@ _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _check = msgspec.json.Decoder(msgspec.Raw).decode
 _encode = msgspec.json.encode
 
+
+class _WithMetadata(msgspec.Struct, gc=False):
+    metadata: msgspec.Raw
+
+
+_decode_metadata = msgspec.json.Decoder(_WithMetadata).decode
 _OPENING: Final = b',"managedFields":['
+_BRACE: Final = ord("}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +50,20 @@ class Trim:
 
     managed_fields: bool = True
     annotations: tuple[str, ...] = (LAST_APPLIED,)
+    _encoded: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_encoded", tuple(name.encode() for name in self.annotations))
 
     def __call__(self, obj: KubeObject) -> KubeObject:
         """Return the object without the parts to cut."""
         left = _without_managed_fields(obj) if self.managed_fields else obj
         annotations = left.metadata.annotations
-        if self.annotations and isinstance(annotations, msgspec.Raw):
+        if isinstance(annotations, msgspec.Raw):
             text = bytes(annotations)
-            if any(name.encode() in text for name in self.annotations):
-                return self._cut_fields(left)
+            for name in self._encoded:
+                if name in text:
+                    return self._cut_fields(left)
         return left
 
     def _cut_fields(self, obj: KubeObject) -> KubeObject:
@@ -74,9 +87,14 @@ def _without_managed_fields(obj: KubeObject) -> KubeObject:
     closed with two braces, must be valid JSON whose last field is `metadata`.
     """
     raw = obj.raw
-    at = raw.find(_OPENING)
+    at = raw.find(b'"managedFields"') - 1
     if at < 0:
-        return _without_field(obj) if b'"managedFields"' in raw else obj
+        return obj
+    if raw[at : at + len(_OPENING)] != _OPENING:
+        return _without_field(obj)
+    usual = _without_last_field(obj, at)
+    if usual is not None:
+        return usual
     start = at + len(_OPENING) - 1
     end = raw.find(b"]", start) + 1
     before = raw[:at] + b"}}"
@@ -94,6 +112,60 @@ def _without_managed_fields(obj: KubeObject) -> KubeObject:
     if raw.find(b'"managedFields"', end, len(raw) if rest < 0 else rest) >= 0:
         return _without_field(left)
     return left
+
+
+def _without_last_field(obj: KubeObject, at: int) -> KubeObject | None:
+    """Return the object without its `managedFields` if they lie where API servers write them; else `None`.
+
+    They are the last field of the metadata, and after the metadata come `spec` and `status`, if anything. Nothing but
+    the text before them is decoded anew, because the whole object is known to be JSON:
+
+    - A section is at the end if its text is there, its name before it, and one brace after it. In JSON, a comma and a
+      name with its quotes cannot be a part of a string, and only the object's own fields are one brace from its end.
+    - The list begins in the metadata, as the text before it shows. It ends at a bracket, and the only one between its
+      begin and the end of the metadata is the last character before that end.
+    """
+    raw, places = obj.raw, obj.places
+    if places is None or places.data is not ABSENT:
+        return None
+    end = len(raw) - 1
+    status_at = spec_at = 0
+    if places.status is not ABSENT:
+        text = bytes(places.status)
+        status_at = end - len(text)
+        if not raw.startswith(text, status_at) or raw[status_at - 10 : status_at] != b',"status":':
+            return None
+        end = status_at - 10
+    spec_end = end
+    if places.spec is not ABSENT:
+        text = bytes(places.spec)
+        spec_at = end - len(text)
+        if not raw.startswith(text, spec_at) or raw[spec_at - 8 : spec_at] != b',"spec":':
+            return None
+        end = spec_at - 8
+    status_end = len(raw) - 1
+    if raw.find(b"]", at) != end - 2 or raw[end - 1] != _BRACE or raw[status_end] != _BRACE:
+        return None
+    before = raw[:at] + b"}}"
+    try:
+        metadata = bytes(_decode_metadata(before).metadata)
+    except msgspec.DecodeError:
+        return None
+    if not before.endswith(b'"metadata":%s}' % metadata):
+        return None
+    left = raw[:at] + raw[end - 1 :]
+    cut = len(raw) - len(left)
+    view = memoryview(left)
+    moved = MovedPlaces(
+        msgspec.Raw(view[spec_at - cut : spec_end - cut]) if spec_at else ABSENT,
+        msgspec.Raw(view[status_at - cut : status_end - cut]) if status_at else ABSENT,
+    )
+    # The head must not keep the earlier JSON in memory.
+    head = obj.metadata.copy()
+    if isinstance(head.annotations, msgspec.Raw):
+        head.annotations = msgspec.Raw(bytes(head.annotations))
+    head.decode_all()
+    return KubeObject(left, head, obj.resource, obj.key, moved)
 
 
 def _without_field(obj: KubeObject) -> KubeObject:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from typing import Any
 
 import msgspec
@@ -91,6 +92,61 @@ def test_only_the_field_of_the_metadata_is_cut_in_any_spelling(raw: bytes) -> No
     # What is read of it is found in what is left, and nothing holds the bytes that were cut.
     assert dict(left) == {"kind": "Pod", "apiVersion": "v1"} | expected
     assert left.places is None or left.places is not obj.places or left is obj
+
+
+inner: st.SearchStrategy[Any] = st.recursive(
+    st.sampled_from([[], {}, 1, None, "]", ',"spec":', '"managedFields"', ',\\"status\\":{}']),
+    lambda more: (
+        st.lists(more, max_size=2)
+        | st.dictionaries(st.sampled_from(["spec", "status", "metadata", "managedFields", "x"]), more, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(["labels", "x", "managedFields", "spec"]), inner, max_size=3),
+    st.none() | st.lists(st.dictionaries(st.sampled_from(["f:x]", "manager"]), inner, max_size=2), max_size=2),
+    st.lists(
+        st.tuples(st.sampled_from(["kind", "x", "metadata2", "spec", "status", "data"]), inner),
+        max_size=4,
+        unique_by=lambda field: field[0],
+    ),
+    st.integers(0, 4),
+)
+def test_the_field_is_cut_wherever_it_lies_among_fields_that_look_like_it(
+    before: dict[str, Any], managed: list[Any] | None, others: list[tuple[str, Any]], at: int
+) -> None:
+    metadata: dict[str, Any] = {"name": "a", **before, "labels": {"app": "web"}}
+    if managed is not None:
+        metadata["managedFields"] = managed
+    fields = [*others[:at], ("metadata", metadata), *others[at:]]
+    obj = made(dict(fields), separators=(",", ":"))
+    left = Trim()(obj)
+    expected = {name: dict(value) if name == "metadata" else value for name, value in fields}
+    expected["metadata"].pop("managedFields", None)
+    assert json.loads(left.raw) == expected
+    view = left.view()
+    for name in ("metadata", "spec", "status", "data"):
+        assert view.get(name, "nothing") == expected.get(name, "nothing")
+    assert left.metadata == obj.metadata
+
+
+def test_what_is_left_holds_none_of_the_earlier_bytes() -> None:
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "7"}
+    metadata = {"name": "a", "annotations": {"x": "y"}, "ownerReferences": [owner], "finalizers": ["a/b"]}
+    obj = made(
+        {"metadata": {**metadata, "managedFields": [{"manager": "me"}]}, "spec": {"a": [1]}, "status": {"b": 2}},
+        separators=(",", ":"),
+    )
+    raw = obj.raw
+    left = Trim()(obj)
+    del obj
+    # The name here and the argument of the call.
+    assert sys.getrefcount(raw) == 2
+    assert (left.annotations, left.finalizers, left.owner_references[0].name) == ({"x": "y"}, ("a/b",), "web")
+    assert (left["spec"], left["status"]) == ({"a": [1]}, {"b": 2})
 
 
 def test_only_what_is_asked_for_is_cut() -> None:
