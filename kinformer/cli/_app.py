@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "watch": "Print the objects of a resource, then each change.",
     "ui": "Show informers and their objects in the browser.",
     "top": "Show the health of a running program's informers.",
+    "shards": "Show which replica owns which slices of a shard group.",
     "bench": "Measure the cost of informers of your own cluster.",
     "run": "Run an operator: the Manager that a function makes.",
     "crd": "Print the CustomResourceDefinitions of classes.",

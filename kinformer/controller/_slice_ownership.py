@@ -139,7 +139,9 @@ class SliceOwnership(Ownership[K]):
                 return True
             # The hook `unknown` asks the server.
             return False
-        if engine.may_work(number) or (self._gone.get(key) == number and engine.may_finish(number)):
+        self._refused.discard(key)
+        last = self._gone.get(key) == number and number not in self._cut
+        if engine.may_work(number) or (last and engine.may_finish(number)):
             self._taken[cast("K", key)] = number
             return False
         if engine.is_wanted(number):

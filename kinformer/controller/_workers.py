@@ -219,6 +219,8 @@ class Workers(Generic[K]):
             if key in self._revoked:
                 cause = "cancelled"
                 _log.warning("controller %s: reconcile of %s was cancelled: its slice was lost", self._name, key)
+                # If the slice comes back, the work is to be done; else the key is dropped when it is taken.
+                self._queue.add(key, priority=outcomes.priority(key))
                 return
             cause = "timeout" if limit.expired() else "raised"
             outcomes.failed(key, f"took longer than {self._timeout} s" if limit.expired() else "failed", error)

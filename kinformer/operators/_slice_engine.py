@@ -78,6 +78,7 @@ class SliceEngine:
         self._given = 0
         self._since = 0.0
         self._left = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
         self._known = asyncio.Event()
         self._gone = asyncio.Event()
@@ -164,14 +165,13 @@ class SliceEngine:
         for number in member.coming():
             slices[SliceState.READY if number in self._announced else SliceState.COMING] += 1
         unowned = unowned_of(member, now)
-        loop_now = asyncio.get_running_loop().time()
         return ShardGroupStatus(
             group=self._full_name,
             name=self.member.name,
             by=self._by,
             state=self.state,
             since=self._since,
-            taken_at=loop_now,
+            taken_at=self._loop_time(),
             incarnation=member.number,
             remaining=max(0.0, member.valid_until - now) if member.number else 0.0,
             generation=0 if table is None else table.generation,
@@ -206,6 +206,7 @@ class SliceEngine:
         Raises:
             LifecycleError: the client is not open.
         """
+        self._loop = asyncio.get_running_loop()
         self._enter(MemberState.JOINING)
         self._background.start(self._run(), on_end=self._has_ended)
         try:
@@ -440,11 +441,15 @@ class SliceEngine:
             self._enter(MemberState.WORKING if member.owned() else MemberState.IDLE)
 
     def _clock(self) -> float:
-        return asyncio.get_running_loop().time() + seconds_suspended()
+        return self._loop_time() + seconds_suspended()
+
+    def _loop_time(self) -> float:
+        # The status may be read from another thread.
+        return (self._loop or asyncio.get_running_loop()).time()
 
     def _enter(self, state: MemberState) -> None:
         if state is not self.state:
-            self.state, self._since = state, asyncio.get_running_loop().time()
+            self.state, self._since = state, self._loop_time()
 
 
 class _EndedError(Exception):

@@ -21,7 +21,7 @@ import re
 import socket
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
 
 from kinformer._shards import SLICE_LABEL, hash_of
 from kinformer.errors import AlreadyStartedError, NotOursError, ShardGroupError, StoppedError
@@ -38,7 +38,17 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-__all__ = ["SLICES", "SLICE_LABEL", "Gained", "GroupShare", "Losing", "ShardClient", "ShardGroup", "SliceChange"]
+__all__ = [
+    "SLICES",
+    "SLICE_LABEL",
+    "Gained",
+    "GroupMetrics",
+    "GroupShare",
+    "Losing",
+    "ShardClient",
+    "ShardGroup",
+    "SliceChange",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +57,14 @@ _TICK: Final = 0.5
 """Seconds after which the state is looked at, if nothing happens."""
 _SOON: Final = 0.02
 """Seconds until handlers that are behind are looked at again."""
+
+
+class GroupMetrics(Protocol):
+    """Metrics of shard groups; `kinformer.integrations.prometheus.PrometheusMetrics` is one."""
+
+    def shard_group(self, name: str, group: ShardGroup) -> None:
+        """Report a new group, by namespace and name. Its `status` may be read at any time, from any thread."""
+        ...
 
 
 class ShardGroup:
@@ -76,6 +94,7 @@ class ShardGroup:
         handover: seconds after which a planned move that makes no progress is withdrawn.
         grace: seconds that work on a slice may go on when the slice is to be given; then it is cancelled.
         leave_within: seconds that leaving may take; then the Lease is left to run out.
+        metrics: gets the group, and reads its status.
 
     Attributes:
         name: as given.
@@ -103,6 +122,7 @@ class ShardGroup:
         handover: float = 60.0,
         grace: float = 30.0,
         leave_within: float = 25.0,
+        metrics: GroupMetrics | None = None,
     ) -> None:
         identity = _new_identity() if identity is None else identity
         for what, text in (("name", name), ("identity", identity)):
@@ -147,6 +167,8 @@ class ShardGroup:
             owner=_pod_of_this_process(),
         )
         self._engine = SliceEngine(f"{namespace}/{name}", by, member, requests, grace=grace)
+        if metrics is not None:
+            metrics.shard_group(f"{namespace}/{name}", self)
 
     def __repr__(self) -> str:
         engine = self._engine

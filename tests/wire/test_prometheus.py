@@ -24,6 +24,7 @@ from kinformer import (
     ObjectKey,
     Requeue,
     Shard,
+    ShardGroup,
     SharedInformerFactory,
     TerminalError,
     TransportError,
@@ -496,6 +497,7 @@ async def exposed(
     maps = informer_factory.core.v1.configmaps
     maps.add_event_handler(lambda event: None)
     informer_factory.informer(CONFIGMAPS, shard=Shard(0, of=2))
+    ShardGroup(informer_factory.client, "sites", namespace="default", by="uid", metrics=scrape.metrics)
     async with informer_factory, Controller("example", nothing, metrics=scrape.metrics).watches(maps):
         await settled()
         for _ in range(2):
@@ -535,6 +537,7 @@ async def test_every_metric_of_the_dashboard_is_there(
         "kinformer_informer_watches_total",  # as many as have ended, and those that are open
         "kinformer_own_write_waits_total",  # rarely anything but 0, and no harm
         "kinformer_own_write_timeouts_total",  # the log says of which key
+        *(name for name in names if name.startswith("kinformer_shard_")),  # for programs of several replicas
         "rest_client_request_retries_total",  # beside the requests, which count each try
     }
 
@@ -566,7 +569,7 @@ async def test_every_metric_of_the_alerts_is_there(
     (alerts,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     names = await exposed(kube_api, informer_factory, scrape, settled)
     rules = [rule for group in yaml.safe_load(alerts)["groups"] for rule in group["rules"]]
-    assert len(rules) == 10
+    assert len(rules) == 11
     for rule in rules:
         chosen_by = set(re.findall(r"\{(\w+)[=!]", rule["expr"]))
         asked = names_in(rule["expr"]) - chosen_by - {"deriv", "and"}

@@ -26,6 +26,7 @@ from prometheus_client import REGISTRY
 
 from kinformer.integrations.prometheus._families import counters, histograms
 from kinformer.integrations.prometheus._informers import InformerSeries
+from kinformer.integrations.prometheus._shards import ShardSeries
 from kinformer.integrations.prometheus._work import ControllerSeries, QueueSeries, WorkSeries
 from kinformer.metrics import Histogram
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from kinformer.metrics import ControllerGauges, QueueGauges
+    from kinformer.operators.shard_group import ShardGroup
 
 __all__ = ["REQUEST_BUCKETS", "SCRAPE_PATIENCE", "PrometheusMetrics"]
 
@@ -65,6 +67,7 @@ class PrometheusMetrics:
     def __init__(self, registry: CollectorRegistry | None = REGISTRY) -> None:
         self._informers = InformerSeries()
         self._work = WorkSeries()
+        self._shards = ShardSeries()
         self._requests: Counter[tuple[str, ...]] = Counter()
         self._retries: Counter[tuple[str, ...]] = Counter()
         self._durations: dict[tuple[str, ...], Histogram] = {}
@@ -106,6 +109,11 @@ class PrometheusMetrics:
         """A controller was made."""
         self._meet_loop()
         return self._work.controller(name, gauges)
+
+    def shard_group(self, name: str, group: ShardGroup) -> None:
+        """A shard group was made; its status is read from now on."""
+        self._meet_loop()
+        self._shards.add(name, group)
 
     def requested(self, method: str, host: str, code: str, seconds: float) -> None:
         """A request was answered, or not: then the code is "<error>"."""
@@ -151,6 +159,7 @@ class PrometheusMetrics:
     def _families(self) -> Iterator[Metric]:
         yield from self._informers.families()
         yield from self._work.families()
+        yield from self._shards.families()
         yield counters(
             "rest_client_requests",
             "Number of HTTP requests, partitioned by status code, method, and host.",
