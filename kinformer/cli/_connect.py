@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kinformer.cli._client_imports import Client
@@ -64,14 +64,6 @@ class ServerChoice:
             msg = "--as-group goes with --as: the server impersonates groups only together with a user"
             raise UsageProblem(msg)
 
-    @property
-    def impersonation(self) -> dict[str, list[str]]:
-        """The headers of `--as` and `--as-group`; empty without them."""
-        if not self.as_user:
-            return {}
-        groups = {"Impersonate-Group": [*self.as_groups]} if self.as_groups else {}
-        return {"Impersonate-User": [self.as_user], **groups}
-
 
 @contextlib.asynccontextmanager
 async def connected(choice: ServerChoice) -> AsyncIterator[Client]:
@@ -96,10 +88,7 @@ async def connected(choice: ServerChoice) -> AsyncIterator[Client]:
 
 def impersonating(config: ClusterConfig, choice: ServerChoice) -> ClusterConfig:
     """Return the configuration with the user of `--as`, instead of the one that a kubeconfig impersonates."""
-    if not choice.impersonation:
-        return config
-    kept = {name: value for name, value in config.headers.items() if not name.lower().startswith("impersonate-")}
-    return replace(config, headers={**kept, **choice.impersonation})
+    return config.as_user(choice.as_user, groups=choice.as_groups) if choice.as_user else config
 
 
 @contextlib.asynccontextmanager

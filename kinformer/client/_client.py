@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from kinformer._callables import check_function
 from kinformer._own_writes.feed import WriteFeed
 from kinformer.backoff import RetryPolicy
+from kinformer.client import _requests as requests
 from kinformer.client._discovery import Discovery, ServerVersion
 from kinformer.client._http.limits import ANSWER_LIMIT
 from kinformer.client._http.request_tally import ClientStatus
@@ -16,12 +18,13 @@ from kinformer.config import ClusterConfig
 from kinformer.errors import AlreadyStartedError, NotStartedError, StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from kinformer._own_writes.feed import Write
     from kinformer.client._cached.caches import Caches, Content
     from kinformer.client._cached.client import CachedClient, Missing
+    from kinformer.client._requests import FieldValidation
     from kinformer.metrics import RequestMetrics
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
@@ -69,6 +72,11 @@ class Client(ReadVerbs, WriteVerbs):
         retry: which requests are repeated; `None` for none.
         max_answer_bytes: bytes of one response, decompressed, that may have to be in memory at once. Lists are decoded
             while they arrive, so this does not limit their length.
+        field_validation: the server's treatment of unknown and duplicate fields in writes: "Strict" refuses them,
+            "Warn" sends a warning for each, "Ignore" drops them in silence. By default the server decides: a
+            kube-apiserver warns (KEP-2885).
+        on_warning: called with each warning that the server sends (a deprecated version, an unknown field), as often
+            as it sends it. By default each text is logged once, by the logger "kinformer.client".
     """
 
     def __init__(
@@ -82,6 +90,8 @@ class Client(ReadVerbs, WriteVerbs):
         metrics: RequestMetrics | None = None,
         retry: RetryPolicy | None = _DEFAULT_RETRY,
         max_answer_bytes: int = ANSWER_LIMIT,
+        field_validation: FieldValidation | None = None,
+        on_warning: Callable[[str], object] | None = None,
     ) -> None:
         if timeout <= 0 or connect_timeout <= 0:
             msg = f"time limits are more than 0 seconds, not {timeout:g} and {connect_timeout:g}"
@@ -92,7 +102,13 @@ class Client(ReadVerbs, WriteVerbs):
         if max_answer_bytes <= 0:
             msg = f"max_answer_bytes is more than 0, not {max_answer_bytes}"
             raise ValueError(msg)
+        if field_validation is not None:
+            requests.check_field_validation(field_validation)
+        if on_warning is not None:
+            check_function("on_warning", on_warning, "text")
         self._config = config
+        self._field_validation = field_validation
+        self._on_warning = on_warning
         self._retry = retry
         self._max_answer_bytes = max_answer_bytes
         self._timeout = timeout
@@ -132,6 +148,7 @@ class Client(ReadVerbs, WriteVerbs):
             metrics=self._metrics,
             retry=self._retry,
             max_answer_bytes=self._max_answer_bytes,
+            on_warning=self._on_warning,
         )
         await transport.open()
         self._transport = transport
@@ -167,6 +184,50 @@ class Client(ReadVerbs, WriteVerbs):
     def status(self) -> ClientStatus:
         """Return the numbers of requests and repetitions, and the kinds of request that a 429 holds back now."""
         return ClientStatus() if self._transport is None else self._transport.status
+
+    def as_user(
+        self,
+        user: str,
+        *,
+        groups: Sequence[str] = (),
+        uid: str = "",
+        extra: Mapping[str, Sequence[str]] | None = None,
+    ) -> Client:
+        """Make a client that acts as another user (impersonation), with the credentials of this one.
+
+            async with client.as_user("jane", groups=["developers"]) as jane:
+                await jane.list(PODS, namespace="shop")
+
+        It has the settings of this client and connections of its own. Its writes are announced to the informers of this
+        client, too. This client needs the right to impersonate. A user that this client's own configuration
+        impersonates is replaced.
+
+        Args:
+            user: the name of the user; "system:serviceaccount:NAMESPACE:NAME" for a service account.
+            groups: the groups of the user; the server adds none but `system:authenticated`.
+            uid: the UID of the user.
+            extra: further attributes of the user, by key.
+
+        Raises:
+            NotStartedError: this client has no configuration yet; enter it first.
+            ValueError: there is no user, or a name cannot be sent.
+        """
+        if self._config is None:
+            raise NotStartedError("this client has no configuration yet; use as_user inside of `async with client:`")
+        made = Client(
+            self._config.as_user(user, groups=groups, uid=uid, extra=extra),
+            timeout=self._timeout,
+            connect_timeout=self._connect_timeout,
+            page_size=self._page_size,
+            user_agent=self._user_agent,
+            metrics=self._metrics,
+            retry=self._retry,
+            max_answer_bytes=self._max_answer_bytes,
+            field_validation=self._field_validation,
+            on_warning=self._on_warning,
+        )
+        made._writes = self._writes
+        return made
 
     def on_write(self, listener: Callable[[Write], None]) -> Callable[[], None]:
         """Call a function with each write that the server accepts from now on; return the function that stops this.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import Sequence
 
-    from kinformer.client._requests import PatchType, Target
+    from kinformer.client._requests import FieldValidation, PatchType, Target
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
@@ -39,6 +39,7 @@ class PatchVerbs(Verbs):
         field_manager: str = "",
         force: bool = False,
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> KubeObject: ...
 
     @overload
@@ -54,6 +55,7 @@ class PatchVerbs(Verbs):
         field_manager: str = "",
         force: bool = False,
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> T: ...
 
     async def patch(
@@ -68,6 +70,7 @@ class PatchVerbs(Verbs):
         field_manager: str = "",
         force: bool = False,
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> Any:
         """Change parts of an object.
 
@@ -83,6 +86,7 @@ class PatchVerbs(Verbs):
             field_manager: the name that the server records as the manager of the fields; apply needs one.
             force: apply only: take over fields that other managers own, instead of a `ConflictError`.
             dry_run: let the server check the request and store nothing.
+            field_validation: the server's treatment of unknown and duplicate fields; by default that of the client.
 
         Raises:
             NotFoundError: no such object exists (never for apply).
@@ -100,7 +104,12 @@ class PatchVerbs(Verbs):
             found.path(where, name, subresource),
             found,
             f"{'apply' if type == 'apply' else 'patch'} {target_text(found, where, name, subresource)}",
-            params=requests.write_params(field_manager=field_manager, force=force, dry_run=dry_run),
+            params=requests.write_params(
+                field_manager=field_manager,
+                force=force,
+                dry_run=dry_run,
+                field_validation=field_validation or self._field_validation,
+            ),
             body=body,
             content_type=requests.PATCH_TYPES[type],
             dry_run=dry_run,
@@ -118,6 +127,7 @@ class PatchVerbs(Verbs):
         subresource: str = "",
         force: bool = False,
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> KubeObject: ...
 
     @overload
@@ -131,6 +141,7 @@ class PatchVerbs(Verbs):
         subresource: Literal["", "status"] = "",
         force: bool = False,
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> T: ...
 
     async def apply(
@@ -143,6 +154,7 @@ class PatchVerbs(Verbs):
         subresource: str = "",
         force: bool = False,
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> Any:
         """Server-side apply: set the fields of `obj` and own them, beside other writers of the object.
 
@@ -161,6 +173,7 @@ class PatchVerbs(Verbs):
             subresource: such as "status".
             force: take over fields that other managers own. Usual for controllers.
             dry_run: let the server check the request and store nothing.
+            field_validation: the server's treatment of unknown and duplicate fields; by default that of the client.
 
         Raises:
             ApplyConflictError: other managers own some fields; `conflicts` lists the fields and the managers.
@@ -177,7 +190,8 @@ class PatchVerbs(Verbs):
             )
             raise ValueError(msg)
         options: Any = {"namespace": namespace, "subresource": subresource, "force": force, "dry_run": dry_run}
-        return await self.patch(resource, fields, fields, type="apply", field_manager=field_manager, **options)
+        options |= {"field_manager": field_manager, "field_validation": field_validation}
+        return await self.patch(resource, fields, fields, type="apply", **options)
 
     @overload
     async def patch_status(
@@ -191,6 +205,7 @@ class PatchVerbs(Verbs):
         field_manager: str = "",
         force: bool = False,
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> KubeObject: ...
 
     @overload
@@ -205,6 +220,7 @@ class PatchVerbs(Verbs):
         field_manager: str = "",
         force: bool = False,
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> T: ...
 
     async def patch_status(
@@ -218,10 +234,48 @@ class PatchVerbs(Verbs):
         field_manager: str = "",
         force: bool = False,
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> Any:
         """Change parts of an object's status, as `patch` does."""
         options: Any = {"namespace": namespace, "field_manager": field_manager, "force": force, "dry_run": dry_run}
-        return await self.patch(resource, name, patch, type=type, subresource="status", **options)
+        return await self.patch(
+            resource, name, patch, type=type, subresource="status", field_validation=field_validation, **options
+        )
+
+    async def scale(
+        self,
+        resource: Resource | str | builtins.type[Any],
+        name: Any,
+        replicas: int,
+        *,
+        namespace: str | None = None,
+        dry_run: bool = False,
+    ) -> KubeObject:
+        """Set the number of replicas of an object that has the subresource "scale".
+
+            await client.scale("deployments", "web", 3, namespace="shop")
+
+        Args:
+            resource: its resource, a name of it as `resolve` takes it, or a class that `custom_resource` has decorated.
+            name: its name, its key, or an object that has its name (and its namespace).
+            replicas: the wished number, 0 or more.
+            namespace: its namespace.
+            dry_run: let the server check the request and store nothing.
+
+        Returns:
+            The Scale, with `spec.replicas` and `status.replicas`.
+
+        Raises:
+            NotFoundError: no such object exists, or it has no subresource "scale".
+            ValueError: a negative number.
+        """
+        if replicas < 0:
+            msg = f"replicas={replicas}; expected 0 or more"
+            raise ValueError(msg)
+        found = await self._resource_of(resource)
+        options: Any = {"namespace": namespace, "subresource": "scale", "dry_run": dry_run}
+        scaled: KubeObject = await self.patch(found, as_manifest(name), {"spec": {"replicas": replicas}}, **options)
+        return scaled
 
     async def _write(
         self,

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PATCH_TYPES",
+    "FieldValidation",
     "PatchType",
     "PropagationPolicy",
     "Target",
     "body_of",
+    "check_field_validation",
     "created_in",
     "delete_options",
     "manifest",
@@ -28,6 +30,7 @@ __all__ = [
 
 PatchType = Literal["merge", "json", "strategic", "apply"]
 PropagationPolicy = Literal["Orphan", "Background", "Foreground"]
+FieldValidation = Literal["Strict", "Warn", "Ignore"]
 Target = str | ObjectKey | Mapping[str, Any]
 
 # The media type of an apply patch is YAML; JSON is valid YAML.
@@ -128,9 +131,33 @@ def patch_body(resource: Resource, patch: object, kind: PatchType, field_manager
     return body_of(manifest(resource, patch, subresource="any"))
 
 
-def write_params(*, field_manager: str = "", force: bool = False, dry_run: bool = False) -> list[tuple[str, str]]:
-    """Return the query of a request that writes."""
+def check_field_validation(value: str) -> None:
+    """Refuse a field validation that Kubernetes does not have.
+
+    Raises:
+        ValueError: it is none of the three.
+    """
+    if value not in {"Strict", "Warn", "Ignore"}:
+        msg = f"{value!r} is no field validation; known are Strict, Warn and Ignore"
+        raise ValueError(msg)
+
+
+def write_params(
+    *,
+    field_manager: str = "",
+    force: bool = False,
+    dry_run: bool = False,
+    field_validation: FieldValidation | None = None,
+) -> list[tuple[str, str]]:
+    """Return the query of a request that writes.
+
+    Raises:
+        ValueError: an unknown field validation.
+    """
     params = [("fieldManager", field_manager)] if field_manager else []
+    if field_validation is not None:
+        check_field_validation(field_validation)
+        params.append(("fieldValidation", field_validation))
     if force:
         params.append(("force", "true"))
     if dry_run:

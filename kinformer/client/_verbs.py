@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kinformer._heads import AnswerEnvelope
     from kinformer._own_writes.feed import WriteFeed
     from kinformer.client._http.transport import Transport
+    from kinformer.client._requests import FieldValidation
 
 __all__ = ["Verbs", "answer_head", "target_text"]
 
@@ -27,6 +28,9 @@ class Verbs(ABC):
 
     _writes: WriteFeed
     """Announces each write that the server accepted to the informers of this client."""
+
+    _field_validation: FieldValidation | None
+    """The server's treatment of unknown fields in writes that name none."""
 
     @abstractmethod
     def _open(self) -> Transport:

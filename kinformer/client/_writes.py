@@ -16,7 +16,7 @@ from kinformer.objects import ObjectKey
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kinformer.client._requests import PropagationPolicy, Target
+    from kinformer.client._requests import FieldValidation, PropagationPolicy, Target
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
@@ -38,6 +38,7 @@ class WriteVerbs(PatchVerbs):
         subresource: str = "",
         field_manager: str = "",
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> KubeObject: ...
 
     @overload
@@ -50,6 +51,7 @@ class WriteVerbs(PatchVerbs):
         subresource: Literal[""] = "",
         field_manager: str = "",
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> T: ...
 
     async def create(
@@ -61,6 +63,7 @@ class WriteVerbs(PatchVerbs):
         subresource: str = "",
         field_manager: str = "",
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> Any:
         """Create an object.
 
@@ -72,6 +75,7 @@ class WriteVerbs(PatchVerbs):
             subresource: such as "eviction" or "binding", of the object that `obj` names.
             field_manager: the name that the server records as the manager of the fields.
             dry_run: let the server check the request and store nothing.
+            field_validation: the server's treatment of unknown and duplicate fields; by default that of the client.
 
         Returns:
             The object as the server stored it; for a review or a subresource, the response.
@@ -89,7 +93,11 @@ class WriteVerbs(PatchVerbs):
             path,
             found,
             f"create {target_text(found, where, name, subresource)}",
-            params=requests.write_params(field_manager=field_manager, dry_run=dry_run),
+            params=requests.write_params(
+                field_manager=field_manager,
+                dry_run=dry_run,
+                field_validation=field_validation or self._field_validation,
+            ),
             body=requests.body_of(made),
             dry_run=dry_run,
         )
@@ -105,6 +113,7 @@ class WriteVerbs(PatchVerbs):
         subresource: str = "",
         field_manager: str = "",
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> KubeObject: ...
 
     @overload
@@ -117,6 +126,7 @@ class WriteVerbs(PatchVerbs):
         subresource: Literal["", "status"] = "",
         field_manager: str = "",
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> T: ...
 
     async def replace(
@@ -128,6 +138,7 @@ class WriteVerbs(PatchVerbs):
         subresource: str = "",
         field_manager: str = "",
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> Any:
         """Replace an object as a whole (kubectl's `replace`, an HTTP PUT).
 
@@ -141,6 +152,7 @@ class WriteVerbs(PatchVerbs):
             subresource: such as "status"; then only that part is replaced.
             field_manager: the name that the server records as the manager of the fields.
             dry_run: let the server check the request and store nothing.
+            field_validation: the server's treatment of unknown and duplicate fields; by default that of the client.
 
         Raises:
             ConflictError: another client has changed the object since.
@@ -154,7 +166,11 @@ class WriteVerbs(PatchVerbs):
             found.path(where, name, subresource),
             found,
             f"update {target_text(found, where, name, subresource)}",
-            params=requests.write_params(field_manager=field_manager, dry_run=dry_run),
+            params=requests.write_params(
+                field_manager=field_manager,
+                dry_run=dry_run,
+                field_validation=field_validation or self._field_validation,
+            ),
             body=requests.body_of(made),
             dry_run=dry_run,
         )
@@ -169,6 +185,7 @@ class WriteVerbs(PatchVerbs):
         namespace: str | None = None,
         field_manager: str = "",
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> KubeObject: ...
 
     @overload
@@ -180,6 +197,7 @@ class WriteVerbs(PatchVerbs):
         namespace: str | None = None,
         field_manager: str = "",
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> T: ...
 
     async def replace_status(
@@ -190,10 +208,11 @@ class WriteVerbs(PatchVerbs):
         namespace: str | None = None,
         field_manager: str = "",
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> Any:
         """Replace an object's status, as `replace` does. Of `obj`, only status, name and version count."""
         options: Any = {"namespace": namespace, "field_manager": field_manager, "dry_run": dry_run}
-        return await self.replace(resource, obj, subresource="status", **options)
+        return await self.replace(resource, obj, subresource="status", field_validation=field_validation, **options)
 
     @overload
     async def delete(

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -14,11 +14,12 @@ from urllib.parse import urlsplit, urlunsplit
 from kinformer.config import _kubeconfig
 from kinformer.config._credentials import BorrowedKey, Credentials, StaticCredentials, TokenFile, bearer
 from kinformer.config._environment import SERVICE_ACCOUNT, kubeconfig_paths, proxy_for, service_url
+from kinformer.config._impersonation import impersonation_headers, without_impersonation
 from kinformer.config._tls import TLS, ClientCertificate, Pem
 from kinformer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["ClusterConfig"]
 
@@ -127,6 +128,27 @@ class ClusterConfig:
             credentials=credentials,
             source=source,
         )
+
+    def as_user(
+        self,
+        user: str,
+        *,
+        groups: Sequence[str] = (),
+        uid: str = "",
+        extra: Mapping[str, Sequence[str]] | None = None,
+    ) -> Self:
+        """Return this configuration with another user to act as; see `Client.as_user`.
+
+        Raises:
+            ValueError: there is no user, or groups are one text.
+        """
+        if not user:
+            raise ValueError("as_user needs the name of a user, such as 'jane' or 'system:serviceaccount:shop:web'")
+        if isinstance(groups, str):
+            msg = f"groups={groups!r} is one text; give a list, as in groups=[{groups!r}]"
+            raise ValueError(msg)  # noqa: TRY004 - a text is a sequence of texts, too
+        headers = without_impersonation(self.headers) | impersonation_headers(user, groups=groups, uid=uid, extra=extra)
+        return replace(self, headers=headers)
 
     @classmethod
     async def load(cls, kubeconfig: str | Path | None = None, context: str | None = None) -> Self:

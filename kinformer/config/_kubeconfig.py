@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
-from urllib.parse import quote
 
 from kinformer.config._credentials import (
     Credentials,
@@ -23,6 +22,7 @@ from kinformer.config._credentials import (
     bearer,
 )
 from kinformer.config._exec import ExecPlugin
+from kinformer.config._impersonation import impersonation_headers
 from kinformer.config._kubeconfig_schema import AuthInfo, Cluster, Content, Context, checked, decoded
 from kinformer.config._tls import TLS, ClientCertificate, Pem
 from kinformer.errors import ConfigError
@@ -308,17 +308,12 @@ def impersonation(user: Entry[AuthInfo]) -> dict[str, list[str]]:
         ConfigError: groups or extras without a user, which the server refuses.
     """
     values = user.values
-    headers: dict[str, list[str]] = {}
-    if values.as_user:
-        headers["Impersonate-User"] = [values.as_user]
-    if values.as_uid:
-        headers["Impersonate-Uid"] = [values.as_uid]
-    if values.as_groups:
-        headers["Impersonate-Group"] = [group or "" for group in values.as_groups]
-    for key, extra in (values.as_user_extra or {}).items():
-        # A header's name has fewer characters than a key, such as "example.com/project" (client-go: headerKeyEscape).
-        escaped = quote(key, safe="!#$&'*+-.^_`|~")
-        headers[f"Impersonate-Extra-{escaped}"] = [value or "" for value in extra or ()]
+    headers = impersonation_headers(
+        values.as_user or "",
+        groups=[group or "" for group in values.as_groups or ()],
+        uid=values.as_uid or "",
+        extra={key: [value or "" for value in extra or ()] for key, extra in (values.as_user_extra or {}).items()},
+    )
     if headers and not values.as_user:
         msg = f"{user.where}: as-uid, as-groups and as-user-extra need `as`, the user's name"
         raise ConfigError(msg)

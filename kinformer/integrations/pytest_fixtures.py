@@ -108,7 +108,7 @@ async def kube_client(kube_api: ApiServer) -> AsyncIterator[Client]:
     from kinformer.client import Client
     from kinformer.config import ClusterConfig
 
-    async with Client(ClusterConfig.for_server(kube_api.url)) as client:
+    async with Client(ClusterConfig.for_server(kube_api.url), field_validation="Strict") as client:
         yield client
 
 

@@ -69,6 +69,17 @@ class Subject(NamedTuple):
             raise ValueError("an Event is about an object with a kind and a metadata.name, and this has not both")
         return found
 
+    def reference(self) -> dict[str, str]:
+        """Return the ObjectReference, without empty fields."""
+        fields = {
+            "apiVersion": self.api_version,
+            "kind": self.kind,
+            "namespace": self.namespace,
+            "name": self.name,
+            "uid": self.uid,
+        }
+        return {field: value for field, value in fields.items() if value}
+
     @property
     def event_namespace(self) -> str:
         """The namespace of Events about it."""
@@ -84,6 +95,7 @@ class EventSeries:
     reason: str
     message: str
     action: str
+    related: Subject | None
     name: str
     first: datetime
     last: datetime
@@ -95,17 +107,9 @@ class EventSeries:
 
     def manifest(self, component: str, instance: str) -> dict[str, Any]:
         """The Event (core/v1)."""
-        subject = self.subject
-        involved = {
-            "apiVersion": subject.api_version,
-            "kind": subject.kind,
-            "namespace": subject.namespace,
-            "name": subject.name,
-            "uid": subject.uid,
-        }
         made: dict[str, Any] = {
-            "metadata": {"name": self.name, "namespace": subject.event_namespace},
-            "involvedObject": {field: value for field, value in involved.items() if value},
+            "metadata": {"name": self.name, "namespace": self.subject.event_namespace},
+            "involvedObject": self.subject.reference(),
             "type": self.type,
             "reason": self.reason,
             "source": {"component": component, "host": instance},
@@ -116,6 +120,8 @@ class EventSeries:
         }
         if self.action:
             made["action"] = self.action
+        if self.related is not None:
+            made["related"] = self.related.reference()
         return made
 
     def change(self) -> dict[str, Any]:
@@ -164,6 +170,7 @@ class EventCorrelator:
         reason: str,
         message: str,
         action: str,
+        related: Subject | None = None,
         *,
         now: float,
         wall: datetime,
@@ -174,14 +181,14 @@ class EventCorrelator:
             The Event to be written, the same one each time it happens; `None` when that would be too many.
         """
         message = message[:_LONGEST_MESSAGE]
-        group_key = (subject, type, reason, action)
+        group_key = (subject, type, reason, action, related)
         key: Hashable = (group_key, message)
         if self._is_one_of_many(group_key, message, now):
             key = group_key
             message = f"(combined from similar events): {message}"[:_LONGEST_MESSAGE]
         series = self._series.get(key)
         if series is None:
-            series = EventSeries(subject, type, reason, message, action, _name(subject.name, wall), wall, wall)
+            series = EventSeries(subject, type, reason, message, action, related, _name(subject.name, wall), wall, wall)
             self._series.put(key, series)
         else:
             series.count += 1

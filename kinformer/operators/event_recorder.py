@@ -144,7 +144,15 @@ class EventRecorder:
         """Number of occurrences that were not written, and of Events given up, so far."""
         return self._dropped
 
-    def normal(self, obj: Mapping[str, Any], reason: str, message: str, *, action: str = "") -> None:
+    def normal(
+        self,
+        obj: Mapping[str, Any],
+        reason: str,
+        message: str,
+        *,
+        action: str = "",
+        related: Mapping[str, Any] | None = None,
+    ) -> None:
         """Record that something happened as it should.
 
         Args:
@@ -153,12 +161,21 @@ class EventRecorder:
             message: what happened, for people. All readers of Events can read it: no secrets. At most 1024 characters
                 are kept.
             action: the action, as one word; may be left out.
+            related: a second object of the action, such as the Pod that was created for a Job.
         """
-        self._record(obj, "Normal", reason, message, action)
+        self._record(obj, "Normal", reason, message, action, related)
 
-    def warning(self, obj: Mapping[str, Any], reason: str, message: str, *, action: str = "") -> None:
+    def warning(
+        self,
+        obj: Mapping[str, Any],
+        reason: str,
+        message: str,
+        *,
+        action: str = "",
+        related: Mapping[str, Any] | None = None,
+    ) -> None:
         """Record that something went wrong; takes the arguments of `normal`."""
-        self._record(obj, "Warning", reason, message, action)
+        self._record(obj, "Warning", reason, message, action, related)
 
     async def __aenter__(self) -> Self:
         """Begin to write.
@@ -195,7 +212,15 @@ class EventRecorder:
             message = "%s: the event recorder has failed, and no Event is written any more"
             _log.critical(message, self.component, exc_info=failure)
 
-    def _record(self, obj: Mapping[str, Any], kind: EventType, reason: str, message: str, action: str) -> None:
+    def _record(
+        self,
+        obj: Mapping[str, Any],
+        kind: EventType,
+        reason: str,
+        message: str,
+        action: str,
+        related: Mapping[str, Any] | None,
+    ) -> None:
         try:
             if self._closed:
                 self._drop(1, "the recorder is closed")
@@ -205,6 +230,7 @@ class EventRecorder:
             series = self._correlator.take(
                 Subject.of(obj),
                 *(kind, str(reason), str(message), action),
+                related=None if related is None else Subject.of(related),
                 now=asyncio.get_running_loop().time(),
                 wall=self._wall_clock(),
             )

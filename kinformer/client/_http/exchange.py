@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from kinformer.client._http.request_head import RequestHeads
     from kinformer.client._http.request_tally import RequestTally
+    from kinformer.client._http.server_warnings import ServerWarnings
     from kinformer.client._http.session import HttpSession
     from kinformer.config import ClusterConfig, Identity
 
@@ -71,11 +72,19 @@ class Exchange:
         heads: makes the URL and the headers of a request.
         tally: counts requests and repetitions.
         timeout: seconds that a plain request may take as a whole, with its repetitions.
+        warnings: passes on the warnings of responses.
     """
 
     def __init__(
-        self, config: ClusterConfig, session: HttpSession, heads: RequestHeads, tally: RequestTally, timeout: float
+        self,
+        config: ClusterConfig,
+        session: HttpSession,
+        heads: RequestHeads,
+        tally: RequestTally,
+        timeout: float,
+        warnings: ServerWarnings,
     ) -> None:
+        self._warnings = warnings
         self.gate = Gate(tally)
         self._server = config.server
         self._timeout = timeout
@@ -217,6 +226,7 @@ class Exchange:
             ProtocolError: it is a redirection, or switches to another protocol.
         """
         status = response.status
+        self._warnings.received(response.headers)
         if 200 <= status < 300:
             return None
         if status < 400:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import unquote
 
 from kinformer.testing._apiserver.rules.rbac import MASTERS, Attributes, User, granted
 from kinformer.testing._apiserver.store import status
@@ -151,7 +152,9 @@ class Access:
         found = self.named(name)
         if groups:
             found = found._replace(groups=(*groups, *(() if _AUTHENTICATED in groups else (_AUTHENTICATED,))))
-        extra = {n[len(_EXTRA) :].lower(): headers.getall(n) for n in headers if n.lower().startswith(_EXTRA.lower())}
+        named = (n for n in headers if n.lower().startswith(_EXTRA.lower()))
+        # A key is escaped, because a header's name has fewer characters (apiserver impersonation.go, unescapeExtraKey).
+        extra = {unquote(n[len(_EXTRA) :].lower()): headers.getall(n) for n in named}
         return found._replace(uid=headers.get("Impersonate-Uid", ""), extra=extra)
 
     def reason(self, user: User, attributes: Attributes) -> str | None:
