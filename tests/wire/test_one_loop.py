@@ -170,6 +170,7 @@ CALLS: dict[str, Callable[[World], Awaitable[object]]] = {
     "Client.__aexit__": lambda w: w.client.__aexit__(*LEAVE),
     "Client.install": lambda w: w.client.install(Website),
     "Client.resources": lambda w: w.client.resources(),
+    "Client.scale": lambda w: w.client.scale("deployments", "a", 1, namespace="default"),
     "Client.version": lambda w: w.client.version(),
     "list_watch().list": _iterate,
     "list_watch().watch": _watch,
