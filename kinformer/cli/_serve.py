@@ -29,11 +29,21 @@ __all__ = ["serve"]
 _OURS = "kinformer"
 
 
-async def serve(*, host: str, port: int, kubeconfig: Path | None, demo: bool, faults: Sequence[str] = ()) -> int:
+async def serve(
+    *,
+    host: str,
+    port: int,
+    kubeconfig: Path | None,
+    demo: bool,
+    controllers: str = "",
+    nodes: int = 1,
+    faults: Sequence[str] = (),
+) -> int:
     """Print the address and the environment for kubectl, then serve until cancelled.
 
     Raises:
-        UsageProblem: a fault does not parse, or the kubeconfig is a file of another program.
+        UsageProblem: a fault does not parse, there is no controller of a name, or the kubeconfig is a file of another
+            program.
         OSError: the port is in use, or the kubeconfig cannot be written.
     """
     specs = [_fault(text) for text in faults]
@@ -42,7 +52,9 @@ async def serve(*, host: str, port: int, kubeconfig: Path | None, demo: bool, fa
     if not _is_loopback(host):
         print_error(f"without authentication, all clients that reach {host} may read and write everything")
     with _kubeconfig_file(kubeconfig) as path:
-        async with _running(host=host, port=_free(host, port), demo=demo) as server:
+        async with _running(
+            host=host, port=_free(host, port), demo=demo, controllers=controllers, nodes=nodes
+        ) as server:
             server.write_kubeconfig(path)
             write(f"API server at {server.url}\nexport KUBECONFIG={shlex.quote(str(path.absolute()))}\n")
             # The server continues when standard output is closed: `serve-api | head -2` is allowed.
@@ -85,13 +97,18 @@ def _fault(text: str) -> FaultSpec:
 
 
 @contextlib.asynccontextmanager
-async def _running(*, host: str, port: int, demo: bool) -> AsyncIterator[ApiServer]:
+async def _running(*, host: str, port: int, demo: bool, controllers: str, nodes: int) -> AsyncIterator[ApiServer]:
     if demo:
         simulation = Simulation(seed=1, pods=100, started=datetime.now(UTC))
         async with simulated_cluster(simulation, host=host, port=port) as cluster:
             yield cluster.server
     else:
-        async with ApiServer(host=host, port=port) as server:
+        names = controllers if controllers == "all" else [name for name in controllers.split(",") if name]
+        try:
+            made = ApiServer(host=host, port=port, controllers=names, nodes=nodes)
+        except ValueError as error:
+            raise UsageProblem(str(error)) from None
+        async with made as server:
             yield server
 
 

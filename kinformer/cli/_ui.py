@@ -38,9 +38,6 @@ _USUAL: Final = ("pods", "deployments", "replicasets", "statefulsets", "daemonse
 _BREAK_EVERY: Final = 45.0
 """Seconds between two outages of the demo cluster, which show the recovery of informers."""
 
-_AT_ONCE: Final = 1_500
-"""Initial writes of the demo cluster before the page is served, about a second; the page shows how the others come."""
-
 
 @dataclass(frozen=True, slots=True)
 class PageOptions:
@@ -110,7 +107,7 @@ async def _client(options: PageOptions, server: ServerChoice) -> AsyncIterator[t
     from kinformer.cli._simulated.simulation import Simulation
 
     simulation = Simulation(seed=1, pods=options.pods, nodes=6, started=datetime.now(UTC))
-    async with simulated_cluster(simulation, at_once=_AT_ONCE) as cluster:
+    async with simulated_cluster(simulation) as cluster:
         config = impersonating(ClusterConfig.for_server(cluster.server.url), server)
         async with Client(config) as client:
             yield client, cluster
@@ -140,8 +137,7 @@ async def _ask_for_informers(
 async def _accidents(cluster: SimulatedCluster) -> None:
     while True:
         await asyncio.sleep(_BREAK_EVERY)
-        if cluster.is_open:
-            cluster.break_everything()
+        cluster.break_everything()
 
 
 class _Server(uvicorn.Server):

@@ -17,6 +17,7 @@ __all__ = ["command"]
 _EXAMPLES = """
 kinformer serve-api --write-kubeconfig /tmp/kc
 KUBECONFIG=/tmp/kc kubectl get ns            in another terminal
+kinformer serve-api --run-pods               kubectl create deployment gets pods that run
 kinformer serve-api --demo --fault drop:every=5
 """
 
@@ -38,6 +39,25 @@ kinformer serve-api --demo --fault drop:every=5
             metavar="FILE",
             help="The file to write; by default a temporary one.",
         ),
+        click.Option(
+            ["--controllers"],
+            metavar="NAMES",
+            default="",
+            help="The controllers of a cluster to run: all, or names with commas. 'help' lists them.",
+        ),
+        click.Option(
+            ["--run-pods"],
+            is_flag=True,
+            help="Run all controllers, a scheduler and kubelets. Pods run, but no container is real.",
+        ),
+        click.Option(
+            ["--nodes"],
+            metavar="N",
+            type=click.IntRange(min=0),
+            default=1,
+            show_default=True,
+            help="The number of nodes, if pods run.",
+        ),
         click.Option(["--demo"], is_flag=True, help="Put a simulated cluster into the server."),
         click.Option(
             ["--fault", "faults"],
@@ -49,7 +69,15 @@ kinformer serve-api --demo --fault drop:every=5
     ],
 )
 def command(
-    port: int, host: str, write_kubeconfig: Path | None, demo: bool, faults: tuple[str, ...], verbose: bool
+    port: int,
+    host: str,
+    write_kubeconfig: Path | None,
+    controllers: str,
+    run_pods: bool,
+    nodes: int,
+    demo: bool,
+    faults: tuple[str, ...],
+    verbose: bool,
 ) -> int:
     """Run the embedded API server alone: for kubectl, and for tests in any language.
 
@@ -63,10 +91,23 @@ def command(
 
         click.echo(described())
         return 0
+    if controllers == "help":
+        from kinformer.testing import CONTROLLERS
+
+        click.echo("\n".join(("all", *CONTROLLERS)))
+        return 0
 
     async def work() -> int:
         from kinformer.cli._serve import serve
 
-        return await serve(host=host, port=port, kubeconfig=write_kubeconfig, demo=demo, faults=faults)
+        return await serve(
+            host=host,
+            port=port,
+            kubeconfig=write_kubeconfig,
+            controllers="all" if run_pods else controllers,
+            nodes=nodes,
+            demo=demo,
+            faults=faults,
+        )
 
     return run_command(work, verbose=verbose)

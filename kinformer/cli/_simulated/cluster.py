@@ -7,7 +7,7 @@ import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from kinformer.cli._simulated.simulation import Bind, Create, Patch, Remove, Simulation
+from kinformer.cli._simulated.simulation import SPACES, Crash, Create, Patch, Quarantine, Remove, Simulation
 from kinformer.testing import ApiServer
 
 if TYPE_CHECKING:
@@ -24,11 +24,18 @@ TICK: Final = 0.05
 _AT_ONCE: Final = 8  # writes between two turns of the loop, some 3 ms
 
 
+_THERE_ALREADY: Final = 0.6
+"""The share of the pods that run at the start; the others start in the first seconds."""
+
+_STARTED_LATER: Final = 200
+"""The most pods that start in the first seconds."""
+
+
 class SimulatedCluster:
-    """Writes the changes of a simulation to an API server.
+    """Carries out the changes of a simulation on an API server with controllers.
 
     Args:
-        server: the API server.
+        server: the API server, with all controllers.
         simulation: the simulation, not started yet.
     """
 
@@ -40,18 +47,15 @@ class SimulatedCluster:
         self._resting = False
         self._rested = asyncio.Event()
         self._now = 0.0
-        self._opening = 0
 
-    async def open(self, at_once: int | None = None) -> None:
-        """Write the initial objects; with `at_once` only so many, and `run` writes the others before anything else."""
+    async def open(self) -> None:
+        """Write the initial objects, and the pods that run already."""
+        for space in SPACES:
+            self.server.pods.script("*", namespace=space, starts_after=0.6, stops_after=1.0)
         self._due.extend(self.simulation.opening())
-        self._opening = len(self._due)
-        await self._write(at_once)
-
-    @property
-    def is_open(self) -> bool:
-        """Return whether all initial objects are written."""
-        return self.writes >= self._opening
+        await self._write()
+        planned = self.simulation.planned_objects
+        self.writes += self.server.fill_replicasets(max(_THERE_ALREADY, 1 - _STARTED_LATER / planned))
 
     async def run(self) -> None:
         """Run the simulation until `rest`. If the writes take too long, the time of the simulation slows down."""
@@ -65,10 +69,18 @@ class SimulatedCluster:
             await asyncio.sleep(TICK)
         self._rested.set()
 
+    def play(self, seconds: float) -> None:
+        """Carry out at once what happens in some seconds."""
+        self._now += seconds
+        self._due.extend(self.simulation.advance(self._now))
+        while self._due:
+            self._apply(self._due.popleft())
+
     async def rest(self) -> None:
-        """Stop the simulation; return after its last write."""
+        """Stop the simulation and the controllers; return after the last write."""
         self._resting = True
         await self._rested.wait()
+        self.server.hold_controllers()
 
     def break_everything(self) -> int:
         """Cut all watches, apply changes that no watch sees, and forget the history; return the number of watches.
@@ -77,20 +89,15 @@ class SimulatedCluster:
         """
         cut = self.server.faults.drop_watches()
         # In one turn of the loop, so that no watch can return in between.
-        self._now += 2 * TICK
-        self._due.extend(self.simulation.advance(self._now))
-        while self._due:
-            self._apply(self._due.popleft())
+        self.play(2 * TICK)
         self.server.faults.expire()
         return cut
 
-    async def _write(self, most: int | None = None) -> None:
-        """Write the pending changes in order, in slices; at most so many."""
-        left = len(self._due) if most is None else most
-        while self._due and left > 0:
-            for _ in range(min(_AT_ONCE, left, len(self._due))):
+    async def _write(self) -> None:
+        """Write the pending changes in order, in slices."""
+        while self._due:
+            for _ in range(min(_AT_ONCE, len(self._due))):
                 self._apply(self._due.popleft())
-                left -= 1
             await asyncio.sleep(0)
 
     def _apply(self, change: Change) -> None:
@@ -102,10 +109,33 @@ class SimulatedCluster:
                 self.server.patch(
                     ref.api_version, ref.kind, ref.name, patch, namespace=ref.namespace, subresource=subresource
                 )
-            case Bind(ref, node):
-                self.server.bind(ref.name, node, ref.namespace)
-            case Remove(ref, grace):
-                self.server.delete(ref.api_version, ref.kind, ref.name, ref.namespace, grace_period_seconds=grace)
+            case Remove(ref):
+                self.server.delete(ref.api_version, ref.kind, ref.name, ref.namespace)
+            case Crash(namespace, app, number):
+                if name := self._chosen(namespace, app, number):
+                    self.server.pods.crash(name, namespace=namespace)
+            case Quarantine(namespace, _, -1):
+                for pod in self._pods(namespace, {"tier": "quarantine"}):
+                    self.server.delete("v1", "Pod", pod["metadata"]["name"], namespace)
+            case Quarantine(namespace, app, number):
+                if name := self._chosen(namespace, app, number):
+                    labels = {"tier": "quarantine", "pod-template-hash": None}
+                    self.server.patch("v1", "Pod", name, {"metadata": {"labels": labels}}, namespace=namespace)
+
+    def _pods(self, namespace: str, labels: dict[str, str]) -> list[dict[str, Any]]:
+        """Return the pods with these labels that are not ending."""
+        pods = self.server.selected_pods(namespace, labels)
+        return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+
+    def _chosen(self, namespace: str, app: str, number: int) -> str:
+        """Return the name of one of the ready pods of a workload, or ""."""
+        ready = sorted(
+            pod["metadata"]["name"]
+            for pod in self._pods(namespace, {"app": app})
+            if pod["metadata"]["labels"].get("tier") != "quarantine"
+            and any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"].get("conditions") or ())
+        )
+        return ready[number % len(ready)] if ready else ""
 
     def _owned(self, manifest: dict[str, Any], owner: Ref) -> dict[str, Any]:
         found = self.server.get(owner.api_version, owner.kind, owner.name, owner.namespace)
@@ -122,7 +152,7 @@ class SimulatedCluster:
 
 @contextlib.asynccontextmanager
 async def simulated_cluster(
-    simulation: Simulation, *, host: str = "127.0.0.1", port: int = 0, at_once: int | None = None
+    simulation: Simulation, *, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[SimulatedCluster]:
     """Return an API server in which a simulation runs until the context is left.
 
@@ -130,15 +160,13 @@ async def simulated_cluster(
         simulation: the simulation, not started yet.
         host: the address to listen on.
         port: the port; 0 takes any free one.
-        at_once: the number of initial writes that are waited for; by default all. The others follow in order, at some
-            1,500 a second.
 
     Raises:
         OSError: the port is in use.
     """
-    async with ApiServer(host=host, port=port) as server, asyncio.TaskGroup() as tasks:
+    async with ApiServer(host=host, port=port, controllers="all", nodes=0) as server, asyncio.TaskGroup() as tasks:
         cluster = SimulatedCluster(server, simulation)
-        await cluster.open(at_once)
+        await cluster.open()
         running = tasks.create_task(cluster.run(), name="kinformer simulation")
         yield cluster
         running.cancel()

@@ -1,11 +1,11 @@
-"""The manifests of the simulated cluster, as its controllers, scheduler and kubelets write them.
+"""The manifests of the simulated cluster, as its users and kubelets write them.
 
 The functions are pure and return dicts. `simulation` decides when each of them is written.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 __all__ = [
     "BACKUP_API",
@@ -14,18 +14,13 @@ __all__ = [
     "Manifest",
     "backup",
     "backup_definition",
-    "container_creating",
     "deployment",
-    "finished",
     "lease",
     "namespace",
     "node",
     "node_heartbeat",
     "node_status",
     "pod",
-    "pod_crashed",
-    "pod_running",
-    "replicaset",
 ]
 
 Manifest = dict[str, Any]
@@ -63,9 +58,9 @@ def node(name: str, *, zone: str) -> Manifest:
     }
 
 
-def node_status(name: str, *, address: str, now: str) -> Manifest:
-    """Return a patch of a node's status: its capacity, and that it is ready."""
-    capacity = {"cpu": "16", "memory": "65843292Ki", "pods": "110"}
+def node_status(name: str, *, address: str, now: str, pods: int = 110) -> Manifest:
+    """Return a patch of a node's status: it is ready, and has room for so many pods."""
+    capacity = {"cpu": str(max(16, pods // 5)), "memory": f"{max(64, pods // 5)}Gi", "pods": str(pods)}
     return {
         "status": {
             "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}],
@@ -138,94 +133,12 @@ def deployment(name: str, space: str, *, labels: dict[str, str], replicas: int, 
     }
 
 
-def replicaset(name: str, space: str, *, labels: dict[str, str], replicas: int, image_tag: str) -> Manifest:
-    """Return one revision of a deployment."""
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "ReplicaSet",
-        "metadata": {"name": name, "namespace": space, "labels": labels},
-        "spec": _workload_spec(labels, replicas, labels["app"], image_tag),
-    }
-
-
-def pod(name: str, space: str, *, labels: dict[str, str], image_tag: str, once: bool = False) -> Manifest:
-    """Return a pod without a node; with `once` its containers run to completion."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": space, "labels": labels},
-        "spec": _pod_spec(labels["app"], image_tag, restart="Never" if once else "Always"),
-    }
-
-
-def _conditions(now: str, *, ready: bool, reason: str = "") -> list[Manifest]:
-    because = {"reason": reason} if reason else {}
-    truth = "True" if ready else "False"
-    return [
-        {"type": "PodScheduled", "status": "True", "lastTransitionTime": now},
-        {"type": "Initialized", "status": "True", "lastTransitionTime": now},
-        {"type": "ContainersReady", "status": truth, "lastTransitionTime": now, **because},
-        {"type": "Ready", "status": truth, "lastTransitionTime": now, **because},
-    ]
-
-
-def _container(app: str, image_tag: str, *, ready: bool, restarts: int, state: Manifest) -> list[Manifest]:
-    image = f"{_REGISTRY}/{app}:{image_tag}"
-    return [{"name": app, "image": image, "ready": ready, "restartCount": restarts, "state": state}]
-
-
-def container_creating(app: str, image_tag: str, now: str) -> Manifest:
-    """Return a patch of a pod's status: the kubelet pulls the image."""
-    waiting = {"waiting": {"reason": "ContainerCreating"}}
-    return {
-        "status": {
-            "phase": "Pending",
-            "startTime": now,
-            "conditions": _conditions(now, ready=False, reason="ContainersNotReady"),
-            "containerStatuses": _container(app, image_tag, ready=False, restarts=0, state=waiting),
-        }
-    }
-
-
-def pod_running(app: str, image_tag: str, now: str, *, address: str, restarts: int = 0) -> Manifest:
-    """Return a patch of a pod's status: running and ready."""
-    running = {"running": {"startedAt": now}}
-    return {
-        "status": {
-            "phase": "Running",
-            "podIP": address,
-            "podIPs": [{"ip": address}],
-            "conditions": _conditions(now, ready=True),
-            "containerStatuses": _container(app, image_tag, ready=True, restarts=restarts, state=running),
-        }
-    }
-
-
-def pod_crashed(app: str, image_tag: str, now: str, *, restarts: int) -> Manifest:
-    """Return a patch of a pod's status: its container crashed and waits for a restart."""
-    waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
-    return {
-        "status": {
-            "phase": "Running",
-            "conditions": _conditions(now, ready=False, reason="ContainersNotReady"),
-            "containerStatuses": _container(app, image_tag, ready=False, restarts=restarts, state=waiting),
-        }
-    }
-
-
-def finished(app: str, image_tag: str, now: str, *, phase: Literal["Succeeded", "Failed"]) -> Manifest:
-    """Return a patch of a pod's status: its container has ended."""
-    good = phase == "Succeeded"
-    ended = {
-        "terminated": {"exitCode": 0 if good else 1, "reason": "Completed" if good else "Error", "finishedAt": now}
-    }
-    return {
-        "status": {
-            "phase": phase,
-            "conditions": _conditions(now, ready=False, reason="PodCompleted" if good else "PodFailed"),
-            "containerStatuses": _container(app, image_tag, ready=False, restarts=0, state=ended),
-        }
-    }
+def pod(name: str, space: str, *, labels: dict[str, str], image_tag: str, command: str) -> Manifest:
+    """Return a pod without a node, whose container runs a command once."""
+    spec = _pod_spec(labels["app"], image_tag, restart="Never")
+    spec["containers"][0]["command"] = ["sh", "-c", command]
+    metadata = {"name": name, "namespace": space, "labels": labels}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
 def backup_definition() -> Manifest:

@@ -1,10 +1,11 @@
-"""The simulated cluster: controllers, a scheduler, kubelets and users, all from one seed.
+"""The script of the demo: users, incidents and backups, from one seed.
 
-The simulation is pure: time is an argument, random numbers come from a seed, and the results are `Change`s, which
-`cluster` writes to an API server. Each actor is a generator that does one step and yields the seconds until its next.
+The script is pure: time is an argument, random numbers come from a seed, and the results are `Change`s, which `cluster`
+carries out on an API server. The controllers, the scheduler and the kubelets of that server do the rest. Each actor is
+a generator that does one step and yields the seconds until its next.
 
-    users  ──▶ deployment ──▶ replica sets ──▶ pods ──▶ scheduler ──▶ kubelet          backups ──▶ pods that end
-    (release)   (rollout)     (count)          (Pending) (node)       (Running, crashed, gone)
+    users ──▶ deployments           incidents ──▶ pods that crash, and that leave their ReplicaSet
+    backups ──▶ pods that end       maintenance ──▶ nodes that are cordoned      heartbeats ──▶ leases, nodes
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from kinformer.cli._simulated.manifests import Manifest
 
-__all__ = ["SPACES", "Bind", "Change", "Create", "Patch", "Ref", "Remove", "Simulation"]
+__all__ = ["SPACES", "Change", "Crash", "Create", "Patch", "Quarantine", "Ref", "Remove", "Simulation"]
 
 Actor: TypeAlias = "Generator[float, None, None]"
 
@@ -48,14 +49,7 @@ _WORKLOADS: Final = (
 _ZONES: Final = ("eu-1a", "eu-1b", "eu-1c")
 _SCHEDULES: Final = ("hourly", "daily", "weekly")
 _BACKUPS: Final = 18
-_ALPHABET: Final = (
-    "bcdfghjklmnpqrstvwxz2456789"  # the alphabet of Kubernetes' generated names: without vowels, no words appear
-)
-_SPREAD: Final = 5_882_353  # a prime that the alphabet's size does not divide
-_THERE_ALREADY: Final = 0.6
-"""The share of the pods that run at the start; the others start in the first seconds."""
-_REVISIONS_KEPT: Final = 2
-_GRACE: Final = 30
+_PODS_OF_A_NODE: Final = 110
 
 
 class Ref(NamedTuple):
@@ -91,50 +85,43 @@ class Patch:
 
 
 @dataclass(frozen=True, slots=True)
-class Bind:
-    """Give a pod its node."""
+class Remove:
+    """Delete an object."""
 
     ref: Ref
-    node: str
 
 
 @dataclass(frozen=True, slots=True)
-class Remove:
-    """Delete an object; a pod with a grace period is only marked."""
+class Crash:
+    """Let a container of a ready pod of a workload crash.
 
-    ref: Ref
-    grace: int = 0
+    Attributes:
+        namespace: the namespace of the workload.
+        app: its name.
+        number: which of its pods, by a random number.
+    """
 
-
-Change: TypeAlias = Create | Patch | Bind | Remove
-
-
-@dataclass(slots=True, eq=False)
-class _Pod:
-    ref: Ref
+    namespace: str
     app: str
-    tag: str
-    address: str
-    node: str = ""
-    ready: bool = False
-    ended: bool = False
-    leaving: bool = False
-    restarts: int = 0
+    number: int
 
 
-@dataclass(slots=True, eq=False)
-class _ReplicaSet:
-    ref: Ref
-    labels: dict[str, str]
-    tag: str
-    desired: int
-    pods: dict[str, _Pod] = field(default_factory=dict)
-    reported: tuple[int, int] = (0, 0)
-    removed: bool = False
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Put a ready pod of a workload into quarantine: it leaves its ReplicaSet and all selectors on its tier.
 
-    @property
-    def ready(self) -> int:
-        return sum(pod.ready for pod in self.pods.values())
+    Attributes:
+        namespace: the namespace of the workload.
+        app: its name.
+        number: which of its pods, by a random number; with -1 all pods in quarantine are deleted.
+    """
+
+    namespace: str
+    app: str
+    number: int
+
+
+Change: TypeAlias = Create | Patch | Remove | Crash | Quarantine
 
 
 @dataclass(slots=True, eq=False)
@@ -143,17 +130,10 @@ class _Deployment:
     labels: dict[str, str]
     replicas: int
     revision: int = 0
-    sets: list[_ReplicaSet] = field(default_factory=list)
-    rolling: bool = False
-    reported: tuple[int, int, int] = (0, 0, 0)
-
-    @property
-    def current(self) -> _ReplicaSet:
-        return self.sets[-1]
 
 
 class Simulation:
-    """A simulation of a small cluster.
+    """The script of a small cluster.
 
     Args:
         seed: the random seed; the same seed gives the same changes at the same times.
@@ -174,8 +154,7 @@ class Simulation:
         self._order = itertools.count()
         self._words = itertools.count(1)
         self._nodes = [f"node-{i}" for i in range(1, nodes + 1)]
-        self._cordoned: set[str] = set()
-        self._addresses = itertools.count(1)
+        self._room = max(_PODS_OF_A_NODE, 2 * pods // nodes)
         self._deployments = self._plan(pods)
 
     @property
@@ -193,18 +172,27 @@ class Simulation:
             zone = _ZONES[i % len(_ZONES)]
             node = Create(manifests.node(name, zone=zone))
             self._do(node)
-            status = manifests.node_status(name, address=f"10.0.0.{10 + i}", now=self._stamp())
+            status = manifests.node_status(name, address=f"10.0.0.{10 + i}", now=self._stamp(), pods=self._room)
             self._do(Patch(node.ref, status, "status"))
             self._do(Create(manifests.lease(name, self._stamp(micro=True))))
             self._start(self._kubelet(name), self._rng.uniform(0, 2))
         for deployment in self._deployments:
-            self._open_deployment(deployment)
+            ref, revision = deployment.ref, self._rng.randint(1, 9)
+            deployment.revision = revision
+            manifest = manifests.deployment(
+                ref.name,
+                ref.namespace,
+                labels=deployment.labels,
+                replicas=deployment.replicas,
+                image_tag=f"v{revision}",
+            )
+            self._do(Create(manifest))
         for i in range(_BACKUPS):
             app, space, _, _ = _WORKLOADS[i % len(_WORKLOADS)]
             schedule = _SCHEDULES[i // len(_WORKLOADS) % len(_SCHEDULES)]
-            backup = manifests.backup(f"{app}-{schedule}", space, source=app, schedule=schedule)
-            self._do(Create(backup))
-            self._start(self._backup(Create(backup).ref, app), self._rng.uniform(0.5, 9))
+            backup = Create(manifests.backup(f"{app}-{schedule}", space, source=app, schedule=schedule))
+            self._do(backup)
+            self._start(self._backup(backup.ref, app), self._rng.uniform(0.5, 9))
         for actor, first in ((self._releases(), 2.0), (self._incidents(), 2.5), (self._quarantine(), 3.5),
                              (self._maintenance(), 4.0)):  # fmt: skip
             self._start(actor, first)
@@ -229,141 +217,6 @@ class Simulation:
             deployments.append(_Deployment(Ref("apps/v1", "Deployment", space, name), labels, replicas))
         return deployments
 
-    def _open_deployment(self, deployment: _Deployment) -> None:
-        ref, tag = deployment.ref, f"v{self._rng.randint(1, 9)}"
-        deployment.revision = int(tag[1:])
-        manifest = manifests.deployment(
-            ref.name, ref.namespace, labels=deployment.labels, replicas=deployment.replicas, image_tag=tag
-        )
-        self._do(Create(manifest))
-        replicas = self._new_replicaset(deployment, tag, desired=deployment.replicas)
-        for _ in range(round(deployment.replicas * _THERE_ALREADY)):
-            pod = self._new_pod(replicas)
-            pod.node = self._rng.choice(self._nodes)
-            self._do(Bind(pod.ref, pod.node))
-            self._run(pod)
-        self._start(self._rollout(deployment), self._rng.uniform(0, 0.3))
-
-    # The controllers.
-
-    def _rollout(self, deployment: _Deployment) -> Actor:
-        """The deployment controller: starts new pods and stops old ones, with a surge of a quarter."""
-        surge = max(1, deployment.replicas // 4)
-        while True:
-            current, before = deployment.current, deployment.sets[:-1]
-            if deployment.rolling:
-                old = sum(len(replicas.pods) for replicas in before)
-                self._scale(current, min(deployment.replicas, deployment.replicas + surge - old))
-                for replicas in before:
-                    self._scale(replicas, min(replicas.desired, max(0, deployment.replicas - current.ready)))
-                deployment.rolling = old > 0 or current.ready < deployment.replicas
-                if not deployment.rolling:
-                    self._forget_revisions(deployment)
-            self._report_deployment(deployment)
-            yield self._rng.uniform(0.2, 0.3)
-
-    def _report_deployment(self, deployment: _Deployment) -> None:
-        total = sum(len(replicas.pods) for replicas in deployment.sets)
-        ready = sum(replicas.ready for replicas in deployment.sets)
-        now = (total, ready, len(deployment.current.pods))
-        if now != deployment.reported:
-            deployment.reported = now
-            status = {
-                "replicas": total,
-                "readyReplicas": ready,
-                "availableReplicas": ready,
-                "unavailableReplicas": max(0, deployment.replicas - ready),
-                "updatedReplicas": len(deployment.current.pods),
-            }
-            self._do(Patch(deployment.ref, {"status": status}, "status"))
-
-    def _replicas(self, replicas: _ReplicaSet) -> Actor:
-        """The replica set controller: creates or deletes pods, a few at a time, until the number is right."""
-        while not replicas.removed:
-            lack = replicas.desired - len(replicas.pods)
-            at_once = max(1, abs(lack) // 8)
-            for _ in range(min(lack, at_once)):
-                self._start(self._life(self._new_pod(replicas)), 0)
-            for _ in range(min(-lack, at_once)):
-                victim = min(replicas.pods.values(), key=lambda pod: pod.ready)
-                del replicas.pods[victim.ref.name]
-                self._delete(victim)
-            now = (len(replicas.pods), replicas.ready)
-            if now != replicas.reported:
-                replicas.reported = now
-                status = {"replicas": now[0], "readyReplicas": now[1], "availableReplicas": now[1]}
-                self._do(Patch(replicas.ref, {"status": status}, "status"))
-            yield self._rng.uniform(0.12, 0.2)
-
-    def _new_replicaset(self, deployment: _Deployment, tag: str, *, desired: int) -> _ReplicaSet:
-        template_hash = self._word(10)
-        labels = {**deployment.labels, "pod-template-hash": template_hash}
-        ref = Ref("apps/v1", "ReplicaSet", deployment.ref.namespace, f"{deployment.ref.name}-{template_hash}")
-        manifest = manifests.replicaset(ref.name, ref.namespace, labels=labels, replicas=desired, image_tag=tag)
-        self._do(Create(manifest, owner=deployment.ref))
-        replicas = _ReplicaSet(ref, labels, tag, desired)
-        deployment.sets.append(replicas)
-        self._start(self._replicas(replicas), self._rng.uniform(0, 0.2))
-        return replicas
-
-    def _scale(self, replicas: _ReplicaSet, desired: int) -> None:
-        if desired != replicas.desired:
-            replicas.desired = desired
-            self._do(Patch(replicas.ref, {"spec": {"replicas": desired}}))
-
-    def _forget_revisions(self, deployment: _Deployment) -> None:
-        for replicas in deployment.sets[: -1 - _REVISIONS_KEPT]:
-            replicas.removed = True
-            self._do(Remove(replicas.ref))
-            deployment.sets.remove(replicas)
-
-    # The life of a pod: scheduler and kubelet.
-
-    def _new_pod(self, replicas: _ReplicaSet) -> _Pod:
-        name = f"{replicas.ref.name}-{self._word(5)}"
-        pod = _Pod(
-            Ref("v1", "Pod", replicas.ref.namespace, name), replicas.labels["app"], replicas.tag, self._address()
-        )
-        manifest = manifests.pod(name, pod.ref.namespace, labels=replicas.labels, image_tag=pod.tag)
-        self._do(Create(manifest, owner=replicas.ref))
-        replicas.pods[name] = pod
-        return pod
-
-    def _life(self, pod: _Pod) -> Actor:
-        """Take a pod through Pending, scheduled, ContainerCreating and Running, unless it is deleted before."""
-        yield self._rng.uniform(0.05, 0.25)
-        if pod.leaving:
-            return
-        pod.node = self._rng.choice([node for node in self._nodes if node not in self._cordoned] or self._nodes)
-        self._do(Bind(pod.ref, pod.node))
-        yield self._rng.uniform(0.05, 0.2)
-        if pod.leaving:
-            return
-        self._do(Patch(pod.ref, manifests.container_creating(pod.app, pod.tag, self._stamp()), "status"))
-        yield self._rng.uniform(0.3, 1.2)
-        if not pod.leaving:
-            self._run(pod)
-
-    def _run(self, pod: _Pod) -> None:
-        pod.ready = True
-        status = manifests.pod_running(
-            pod.app, pod.tag, self._stamp(), address=pod.address, restarts=pod.restarts
-        )  # fmt: skip
-        self._do(Patch(pod.ref, status, "status"))
-
-    def _delete(self, pod: _Pod) -> None:
-        """Delete a pod as the API server does: at once without a node or after its end, else with a grace period."""
-        pod.leaving, pod.ready = True, False
-        if not pod.node or pod.ended:
-            self._do(Remove(pod.ref))
-        else:
-            self._do(Remove(pod.ref, grace=_GRACE))
-            self._start(self._end(pod), self._rng.uniform(0.5, 1.5))
-
-    def _end(self, pod: _Pod) -> Actor:
-        self._do(Remove(pod.ref))
-        yield from ()
-
     def _kubelet(self, node: str) -> Actor:
         """A kubelet: renews its lease every 2 seconds (a real one: 10) and reports its health every fifth time."""
         lease, ref = Ref("coordination.k8s.io/v1", "Lease", manifests.NODE_LEASES, node), Ref("v1", "Node", "", node)
@@ -373,94 +226,68 @@ class Simulation:
                 self._do(Patch(ref, manifests.node_heartbeat(self._stamp()), "status"))
             yield self._rng.uniform(1.8, 2.2)
 
-    # Releases and incidents.
-
     def _releases(self) -> Actor:
-        """Release a new version of a deployment every few seconds."""
+        """Release a new version of one deployment after another, every few seconds."""
         while True:
-            settled = [deployment for deployment in self._deployments if not deployment.rolling]
-            if settled:
-                deployment = self._rng.choice(settled)
+            for deployment in self._rng.sample(self._deployments, len(self._deployments)):
                 deployment.revision += 1
-                tag = f"v{deployment.revision}"
                 image = manifests.deployment(
-                    deployment.ref.name, "", labels=deployment.labels, replicas=deployment.replicas, image_tag=tag
+                    deployment.ref.name,
+                    deployment.ref.namespace,
+                    labels=deployment.labels,
+                    replicas=deployment.replicas,
+                    image_tag=f"v{deployment.revision}",
                 )
                 self._do(Patch(deployment.ref, {"spec": {"template": image["spec"]["template"]}}))
-                self._new_replicaset(deployment, tag, desired=0)
-                deployment.rolling = True
-            yield self._rng.uniform(3, 5)
+                yield self._rng.uniform(3, 5)
 
     def _incidents(self) -> Actor:
         """Let a container crash and restart."""
         while True:
-            pod = self._pick(tier=None)
-            if pod is not None:
-                pod.ready = False
-                pod.restarts += 1
-                crashed = manifests.pod_crashed(pod.app, pod.tag, self._stamp(), restarts=pod.restarts)
-                self._do(Patch(pod.ref, crashed, "status"))
-                self._start(self._restart(pod), self._rng.uniform(0.8, 2))
+            ref = self._rng.choice(self._deployments).ref
+            self._do(Crash(ref.namespace, ref.name, self._number()))
             yield self._rng.uniform(1, 2.5)
 
-    def _restart(self, pod: _Pod) -> Actor:
-        if not pod.leaving:
-            self._run(pod)
-        yield from ()
-
     def _quarantine(self) -> Actor:
-        """Put a pod into quarantine: it leaves its replica set and all selectors on its tier."""
+        """Put a pod into quarantine for some seconds."""
+        web = [deployment.ref for deployment in self._deployments if deployment.labels["tier"] == "web"]
         while True:
-            pod = self._pick(tier="web")
-            if pod is not None:
-                for deployment in self._deployments:
-                    for replicas in deployment.sets:
-                        replicas.pods.pop(pod.ref.name, None)
-                quarantined = {"labels": {"tier": "quarantine", "pod-template-hash": None}, "ownerReferences": None}
-                self._do(Patch(pod.ref, {"metadata": quarantined}))
-                self._start(self._release_quarantined(pod), self._rng.uniform(2, 4))
+            ref = self._rng.choice(web)
+            self._do(Quarantine(ref.namespace, ref.name, self._number()))
             yield self._rng.uniform(2, 4)
-
-    def _release_quarantined(self, pod: _Pod) -> Actor:
-        self._delete(pod)
-        yield from ()
+            self._do(Quarantine(ref.namespace, ref.name, -1))
+            yield self._rng.uniform(0.1, 0.5)
 
     def _maintenance(self) -> Actor:
         """Cordon a node for some seconds."""
         while True:
             node = self._rng.choice(self._nodes)
-            self._cordoned.add(node)
             self._do(Patch(Ref("v1", "Node", "", node), {"spec": {"unschedulable": True}}))
             yield self._rng.uniform(2, 3)
-            self._cordoned.discard(node)
             self._do(Patch(Ref("v1", "Node", "", node), {"spec": {"unschedulable": None}}))
             yield self._rng.uniform(2, 4)
 
     def _backup(self, backup: Ref, source: str) -> Actor:
         """The backup operator: runs a pod to completion and writes the progress into the status."""
         while True:
-            pod = _Pod(
-                Ref("v1", "Pod", backup.namespace, f"backup-{backup.name}-{self._word(5)}"), "backup", "v3",
-                self._address(),
-            )  # fmt: skip
+            name = f"backup-{backup.name}-{next(self._words):05d}"
             labels = {"app": "backup", "tier": "worker", "source": source}
-            manifest = manifests.pod(pod.ref.name, pod.ref.namespace, labels=labels, image_tag=pod.tag, once=True)
-            self._do(Create(manifest, owner=backup))
-            self._report(backup, phase="Running", progress=0, pod=pod.ref.name)
-            yield from self._life(pod)
-            fails = self._rng.random() < 0.2
+            fails, seconds = self._rng.random() < 0.2, self._rng.uniform(1.5, 3)
+            command = f"sleep {seconds:.1f}; exit {int(fails)}"
+            manifest = manifests.pod(name, backup.namespace, labels=labels, image_tag="v3", command=command)
+            pod = Create(manifest, owner=backup)
+            self._do(pod)
+            self._report(backup, phase="Running", progress=0, pod=name)
             for progress in (25, 50, 75):
-                yield self._rng.uniform(0.3, 0.7)
-                self._report(backup, progress=progress)
-                if fails and progress == 50:
+                yield seconds / 3
+                if fails and progress == 75:
                     break
-            yield self._rng.uniform(0.1, 0.4)
-            pod.ended, pod.ready = True, False
-            outcome: Literal["Succeeded", "Failed"] = "Failed" if fails else "Succeeded"
-            self._do(Patch(pod.ref, manifests.finished(pod.app, pod.tag, self._stamp(), phase=outcome), "status"))
+                self._report(backup, progress=progress)
+            yield self._rng.uniform(1.0, 1.4)
+            outcome = "Failed" if fails else "Succeeded"
             self._report(backup, phase=outcome, lastRun=self._stamp(), **({} if fails else {"progress": 100}))
             yield self._rng.uniform(2, 4)
-            self._delete(pod)
+            self._do(Remove(pod.ref))
             yield self._rng.uniform(3, 9)
 
     def _report(self, backup: Ref, **status: object) -> None:
@@ -468,15 +295,8 @@ class Simulation:
 
     # Details.
 
-    def _pick(self, *, tier: str | None) -> _Pod | None:
-        pods = [
-            pod
-            for deployment in self._deployments
-            if tier is None or deployment.labels["tier"] == tier
-            for pod in deployment.current.pods.values()
-            if pod.ready
-        ]
-        return self._rng.choice(pods) if pods else None
+    def _number(self) -> int:
+        return self._rng.randrange(1 << 30)
 
     def _start(self, actor: Actor, after: float) -> None:
         heapq.heappush(self._actors, (self.now + after, next(self._order), actor))
@@ -487,20 +307,6 @@ class Simulation:
     def _taken_changes(self) -> list[Change]:
         changes, self._changes = self._changes, []
         return changes
-
-    def _word(self, length: int) -> str:
-        """Return a unique word as in generated names: a counter, spread over all words of five letters."""
-        letters = len(_ALPHABET)
-        number = next(self._words) * _SPREAD % letters**5
-        word = ""
-        for _ in range(5):
-            number, letter = divmod(number, letters)
-            word += _ALPHABET[letter]
-        return "".join(self._rng.choices(_ALPHABET, k=length - 5)) + word
-
-    def _address(self) -> str:
-        number = next(self._addresses) % (1 << 16)
-        return f"10.42.{number >> 8}.{number & 255}"
 
     def _stamp(self, *, micro: bool = False) -> str:
         moment = (self._started + timedelta(seconds=self.now)).astimezone(UTC)

@@ -9,9 +9,10 @@ import msgspec
 if TYPE_CHECKING:
     from kinformer.testing._apiserver.controllers.actions import Manifest
 
-__all__ = ["safe_hash"]
+__all__ = ["LETTERS", "safe_hash"]
 
-_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # apimachinery pkg/util/rand: no vowels, so that no words appear
+LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
+"""The letters of generated names (apimachinery pkg/util/rand): no vowels, so that no words appear."""
 
 
 def safe_hash(template: Manifest, collisions: int = 0) -> str:
@@ -23,4 +24,4 @@ def safe_hash(template: Manifest, collisions: int = 0) -> str:
     number = 0x811C9DC5
     for byte in data:
         number = (number ^ byte) * 0x01000193 & 0xFFFFFFFF
-    return "".join(_LETTERS[ord(digit) % len(_LETTERS)] for digit in str(number))
+    return "".join(LETTERS[ord(digit) % len(LETTERS)] for digit in str(number))

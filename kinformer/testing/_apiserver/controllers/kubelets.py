@@ -10,7 +10,7 @@ from kinformer.testing._apiserver.controllers.actions import Again, Delete, Reco
 from kinformer.testing._apiserver.controllers.cluster import PODS
 from kinformer.testing._apiserver.controllers.loop import Controller
 from kinformer.testing._apiserver.controllers.pod_runs import PodRun
-from kinformer.testing._apiserver.controllers.pods import is_deleting, is_finished
+from kinformer.testing._apiserver.controllers.pods import is_deleting, is_finished, phase_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.rules.pod_scripts import PodScripts
     from kinformer.testing._apiserver.store.storage import Change, Key
 
-__all__ = ["NODES", "kubelet_controller", "node_manifest"]
+__all__ = ["NODES", "kubelet_controller", "node_manifest", "pod_address"]
 
 NODES: Final = ("", "nodes")
 
@@ -68,13 +68,21 @@ def node_manifest(name: str, address: str, now: str) -> Manifest:
     }
 
 
+def pod_address(number: int) -> str:
+    """Return an IP address for a pod."""
+    return f"10.244.{number >> 8 & 255}.{number & 255}"
+
+
 def kubelet_controller(scripts: PodScripts) -> Controller:
     """Return the kubelets."""
     return Controller("kubelet", _Kubelets(scripts).reconcile, {PODS: _of_pod, NODES: _of_node}, manager="kubelet")
 
 
 def _of_pod(change: Change, _cluster: Cluster) -> list[Key]:
-    return [change.key] if change.new.manifest["spec"].get("nodeName") else []
+    pod = change.new.manifest
+    # A pod that is stored as a running one needs nothing yet.
+    runs = change.kind == "ADDED" and phase_of(pod) == "Running" and not is_deleting(pod)
+    return [change.key] if pod["spec"].get("nodeName") and not runs else []
 
 
 def _of_node(change: Change, cluster: Cluster) -> list[Key]:
@@ -120,8 +128,9 @@ class _Kubelets:
     def _begun(self, key: Key, pod: Manifest, node: Manifest, now: datetime) -> PodRun:
         addresses = (node.get("status") or {}).get("addresses") or ()
         host = next((one["address"] for one in addresses if one["type"] == "InternalIP"), "")
-        number = next(self._numbers)
-        address = host if pod["spec"].get("hostNetwork") else f"10.244.{number >> 8 & 255}.{number & 255}"
+        address = (pod.get("status") or {}).get("podIP") or (
+            host if pod["spec"].get("hostNetwork") else pod_address(next(self._numbers))
+        )
         run = PodRun(pod, address, host, now, self._scripts.script_of(*key))
         self._runs[key] = (pod["metadata"]["uid"], run)
         return run

@@ -90,13 +90,16 @@ class ControllerLoop:
         cluster: the state as the controllers read it.
         controllers: the controllers.
         clock: the time.
+
+    Attributes:
+        cluster: the state as the controllers read it.
     """
 
     def __init__(
         self, registry: Registry, cluster: Cluster, controllers: Sequence[Controller], clock: Callable[[], datetime]
     ) -> None:
         self._registry = registry
-        self._cluster = cluster
+        self.cluster = cluster
         self._controllers = {controller.name: controller for controller in controllers}
         self._clock = clock
         self._concerns: dict[Storage, list[tuple[Controller, Mapper]]] = {}
@@ -133,12 +136,18 @@ class ControllerLoop:
                 handle.cancel()
         self._turn = self._alarm = None
 
-    def settle(self) -> None:
+    def settle(self, *names: str) -> None:
         """Do everything that is due now, and everything that follows from it.
+
+        Args:
+            *names: the controllers that work; without any, all do.
 
         Raises:
             RuntimeError: it never ends; names the controllers that go on.
         """
+        if names:
+            self._settle_only(frozenset(names))
+            return
         steps = 0
         while self._step():
             steps += 1
@@ -146,6 +155,13 @@ class ControllerLoop:
                 busy = sorted({name for name, _ in self._queue})
                 msg = f"the controllers do not come to rest: {', '.join(busy)} had work after {steps} steps"
                 raise RuntimeError(msg)
+
+    def _settle_only(self, names: frozenset[str]) -> None:
+        while chosen := [item for item in self._queue if item[0] in names]:
+            for item in chosen:
+                self._queue.remove(item)
+                self._queued.discard(item)
+                self._reconcile(item)
 
     def reconcile_now(self, name: str, key: Hashable) -> None:
         """Let a controller look at a key at once, if it runs."""
@@ -165,15 +181,15 @@ class ControllerLoop:
     # The queue
 
     def _changed(self, change: Change) -> None:
-        self._cluster.observe(change)
+        self.cluster.observe(change)
         self._note(change)
 
     def _note(self, change: Change) -> None:
         for controller, mapper in self._concerns.get(change.storage, ()):
-            for key in mapper(change, self._cluster):
+            for key in mapper(change, self.cluster):
                 self._put((controller.name, key))
         for controller, mapper in self._everything:
-            for key in mapper(change, self._cluster):
+            for key in mapper(change, self.cluster):
                 self._put((controller.name, key))
 
     def _put(self, item: tuple[str, Hashable]) -> None:
@@ -252,7 +268,7 @@ class ControllerLoop:
     def _reconcile(self, item: tuple[str, Hashable]) -> None:
         controller = self._controllers[item[0]]
         try:
-            actions = list(controller.reconcile(item[1], self._cluster))
+            actions = list(controller.reconcile(item[1], self.cluster))
         except Exception:  # noqa: BLE001 - a defect of a controller must not stop the others
             _log.exception("the controller %s failed at %r", *item)
             return
@@ -271,7 +287,7 @@ class ControllerLoop:
                 return
         if not failed:
             self._retries.pop(item, None)
-            if any(isinstance(action, Create) for action in actions) and self._cluster.failures.pop(item, ""):
+            if any(isinstance(action, Create) for action in actions) and self.cluster.failures.pop(item, ""):
                 self._put(item)
 
     # The writes
@@ -287,9 +303,10 @@ class ControllerLoop:
                 if about is not None and reported:
                     self._created(controller, about, kind, made.manifest)
             case Update(manifest):
-                self._update(controller, manifest, "")
+                self._update(controller, manifest)
             case SetStatus(manifest):
-                self._update(controller, manifest, "status")
+                write = Write(controller.manager, "status")
+                registry.put_status(self._kind(manifest), *key_of(manifest), manifest["status"], write)
             case Delete(storage, manifest, policy, grace, about):
                 kind = registry.catalog.versions_of(storage)[0]
                 options = DeleteOptions(
@@ -314,12 +331,12 @@ class ControllerLoop:
         assert found is not None
         return found
 
-    def _update(self, controller: Controller, manifest: Manifest, subresource: str) -> None:
+    def _update(self, controller: Controller, manifest: Manifest) -> None:
         kind, (namespace, name) = self._kind(manifest), key_of(manifest)
         current = self._registry.get(kind, namespace, name).manifest["metadata"]
         # The function computed it from this very state, perhaps with an action before it.
         metadata = manifest["metadata"] | {"resourceVersion": current["resourceVersion"]}
-        write = Write(controller.manager, subresource)
+        write = Write(controller.manager)
         self._registry.update(kind, namespace, name, manifest | {"metadata": metadata}, write)
 
     def _refused(self, controller: Controller, item: tuple[str, Hashable], action: Action, refusal: Refusal) -> None:
@@ -327,8 +344,8 @@ class ControllerLoop:
         terminating = "is being terminated" in refusal.message
         if isinstance(action, Create) and action.about is not None and not terminating:
             # The first message stays: another may differ only by a generated name.
-            if item not in self._cluster.failures:
-                self._cluster.failures[item] = refusal.message
+            if item not in self.cluster.failures:
+                self.cluster.failures[item] = refusal.message
                 # So that the status shows it.
                 self._put(item)
             self._record(controller, Record(action.about, "FailedCreate", f"Error creating: {refusal.message}", True))

@@ -104,6 +104,32 @@ class PodRun:
             run.starts_at = first
             if self.init and run in self.main:
                 run.reason = "PodInitializing"
+        self._resume(pod.get("status") or {})
+
+    def _resume(self, status: Manifest) -> None:
+        """Take the containers over that run already, as a kubelet does that is restarted."""
+        known = {
+            one["name"]: one
+            for field in ("initContainerStatuses", "containerStatuses")
+            for one in status.get(field) or ()
+        }
+        for run in (*self.init, *self.main):
+            found = known.get(run.name, {})
+            state = found.get("state") or {}
+            if "running" in state:
+                run.state, run.reason = "running", ""
+                run.since = run.started = datetime.fromisoformat(state["running"]["startedAt"])
+            elif "terminated" in state:
+                ended = state["terminated"]
+                run.state, run.reason = "terminated", ended.get("reason", "")
+                run.ends_with = ended["exitCode"]
+                run.started = datetime.fromisoformat(ended["startedAt"])
+                run.since = datetime.fromisoformat(ended["finishedAt"])
+            else:
+                continue
+            run.restarts, run.last = found.get("restartCount", 0), found.get("lastState") or {}
+            if status.get("startTime"):
+                self.begun = datetime.fromisoformat(status["startTime"])
 
     # In time
 

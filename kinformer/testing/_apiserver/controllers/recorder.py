@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import uuid
 from collections import deque
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -38,6 +39,7 @@ class Recorder:
         self._clock = clock
         self._written: dict[tuple[str, ...], Key] = {}
         self._expires: deque[tuple[datetime, tuple[str, ...]]] = deque()
+        self._managed: dict[tuple[str, bool, bool], list[Manifest]] = {}
         self._numbers = itertools.count(1)
 
     def record(self, event: Record, component: str) -> None:
@@ -88,7 +90,17 @@ class Recorder:
         }
         kind = self._registry.catalog.of_kind("v1", "Event")
         assert kind is not None
-        self._registry.create(kind, namespace, manifest, Write(component))
+        # All Events of a component have the same fields, so that the first one shows the managers of the others.
+        shape = (component, bool(event.field), "namespace" in metadata)
+        known = self._managed.get(shape)
+        if known is None:
+            made = self._registry.create(kind, namespace, manifest, Write(component)).manifest
+            self._managed[shape] = made["metadata"].get("managedFields") or []
+        else:
+            self._registry.check_namespace(kind, namespace, name)
+            managed = [entry | {"time": stamp} for entry in known]
+            manifest["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": stamp, "managedFields": managed}
+            self._registry.put(kind, namespace, manifest)
         self._written[same] = (namespace, name)
         self._expires.append((now + _KEPT, same))
 

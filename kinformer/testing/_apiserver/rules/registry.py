@@ -207,7 +207,7 @@ class Registry:
         validate(kind, manifest, any_size=write.any_size)
         name = metadata["name"]
         if kind.namespaced:
-            self._check_namespace(kind, namespace, name)
+            self.check_namespace(kind, namespace, name)
         if self.store.get(kind.storage, (namespace, name)) is not None:
             raise status.already_exists(kind, name)
         given = metadata.get("managedFields")
@@ -366,6 +366,30 @@ class Registry:
         manifest = in_order(manifest | {"metadata": dict(manifest["metadata"])})
         return self._put(kind, (namespace, manifest["metadata"]["name"]), manifest)
 
+    def put_status(self, kind: ResourceType, namespace: str, name: str, status: Any, write: Write) -> None:
+        """Store a status that a controller of the server has made, without the checks of a request.
+
+        Raises:
+            Refusal: 404.
+        """
+        current = self.life_cycle.get(kind, namespace, name).manifest
+        if current.get("status") == status:
+            return
+        manifest = current | {"metadata": dict(current["metadata"]), "status": status}
+        # Nothing else differs, so that nothing else needs to be compared.
+        before, after = ({name: one[name] for name in ("status",) if name in one} for one in (current, manifest))
+        before["metadata"] = {"managedFields": current["metadata"].get("managedFields") or []}
+        managed = record_update(
+            *(before, after),
+            structure=kind.structure,
+            custom=kind.custom,
+            manager=write.of(kind),
+            now=self.now(),
+        )
+        if managed:
+            manifest["metadata"]["managedFields"] = managed
+        self.life_cycle.put(kind, (namespace, name), in_order(manifest))
+
     def apply(
         self, kind: ResourceType, namespace: str, name: str, body: Any, write: Write, *, force: bool
     ) -> tuple[Stored, bool]:
@@ -407,7 +431,7 @@ class Registry:
         admit(self.store, kind, made)
         validate(kind, made)
         if kind.namespaced:
-            self._check_namespace(kind, namespace, name)
+            self.check_namespace(kind, namespace, name)
         return self._insert(kind, namespace, made, write, applied=True), True
 
     def _finished(
@@ -470,7 +494,12 @@ class Registry:
         if "spec" in scratch and kind.storage != NAMESPACES:
             manifest["spec"] = _keeping_assigned(kind, given, scratch["spec"], current.get("spec", {}))
 
-    def _check_namespace(self, kind: ResourceType, namespace: str, name: str) -> None:
+    def check_namespace(self, kind: ResourceType, namespace: str, name: str) -> None:
+        """Refuse a new object in a namespace that is absent or ends.
+
+        Raises:
+            Refusal: 403, 404.
+        """
         found = self.store.get(NAMESPACES, ("", namespace))
         if found is None:
             raise status.not_found(self.catalog.namespaces, namespace)
