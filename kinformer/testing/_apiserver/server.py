@@ -224,16 +224,19 @@ class ApiServer:
         target.touch(mode=0o600)
         target.write_text(yaml.safe_dump(self.kubeconfig(token, ca_file)))
 
-    def settle(self) -> None:
+    def settle(self, *names: str) -> None:
         """Let the controllers do at once everything that is due by now, and everything that follows from it.
 
         A test with a clock of its own moves the clock, and then calls this. The server need not listen.
+
+        Args:
+            *names: the controllers that work; without any, all do.
 
         Raises:
             RuntimeError: they never come to rest; names the controllers that go on.
         """
         if self._controllers is not None:
-            self._controllers.settle()
+            self._controllers.settle(*names)
 
     def fill_replicasets(self, share: float = 1.0) -> int:
         """Store the pods that all Deployments and ReplicaSets lack at once: on nodes, running, ready, without Events.

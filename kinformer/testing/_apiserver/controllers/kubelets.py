@@ -171,10 +171,8 @@ class _Kubelets:
             yield Again(rest)
             return
         run.kill(cluster.now)
-        if metadata.get("finalizers"):
-            status = run.status(pod, cluster.stamp)
-            if status["phase"] not in {"Succeeded", "Failed"}:
-                status["phase"] = "Failed"
-            if status != pod.get("status"):
-                yield SetStatus(pod | {"status": status})
+        # The last status shows that the containers have ended: those that wait for a pod to be unready see it.
+        status = run.status(pod, cluster.stamp)
+        if status != pod.get("status"):
+            yield SetStatus(pod | {"status": status})
         yield Delete(PODS, pod, grace=0)

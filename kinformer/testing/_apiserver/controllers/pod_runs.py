@@ -104,6 +104,7 @@ class PodRun:
             run.starts_at = first
             if self.init and run in self.main:
                 run.reason = "PodInitializing"
+        self._killed = False
         self._resume(pod.get("status") or {})
 
     def _resume(self, status: Manifest) -> None:
@@ -159,14 +160,17 @@ class PodRun:
 
     def kill(self, now: datetime) -> None:
         """End all containers, as the kubelet does for a deleted pod."""
+        self._killed = True
         for run in (*self.init, *self.main):
             if run.state == "running":
-                # By SIGTERM.
-                run.end(now, 0 if run.output else 143, "Completed" if run.output else "Error")
+                # Most programs end well on SIGTERM.
+                run.end(now, 0)
 
     @property
     def phase(self) -> str:
         """The phase of the pod."""
+        if self._killed:
+            return "Failed" if any(run.ends_with or not run.started for run in self.main) else "Succeeded"
         if any(not self._passed(run) for run in self.init):
             failed = self._policy == "Never" and any(run.state == "terminated" and run.ends_with for run in self.init)
             return "Failed" if failed else "Pending"

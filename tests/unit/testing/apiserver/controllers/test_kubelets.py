@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kinformer.testing.build import pod
+from kinformer.testing.build import deployment, pod
 
 if TYPE_CHECKING:
     from tests.unit.testing.apiserver.controllers.clusters import ClusterInTime
@@ -144,7 +144,8 @@ def test_a_pod_with_a_finalizer_stays_with_its_containers_ended(cluster: Cluster
     held["metadata"]["finalizers"] = ["example.com/hold"]
     cluster.create(held)
     cluster.delete("v1", "Pod", "web")
-    assert cluster.status("v1", "Pod", "web")["phase"] == "Failed"
+    assert cluster.status("v1", "Pod", "web")["phase"] == "Succeeded"
+    assert cluster.condition("v1", "Pod", "web", "Ready") == ("False", "PodCompleted")
     assert "terminated" in _container(cluster, "web")["state"]
     cluster.patch("v1", "Pod", "web", {"metadata": {"finalizers": None}})
     assert cluster.names("v1", "Pod") == []
@@ -163,3 +164,31 @@ def test_readiness_gates_count(cluster: ClusterInTime) -> None:
 def test_a_pod_of_a_node_that_does_not_exist_does_not_run(cluster: ClusterInTime) -> None:
     cluster.create(_pod("web", nodeName="nowhere"))
     assert cluster.status("v1", "Pod", "web")["phase"] == "Pending"
+
+
+async def test_a_watch_sees_that_a_deleted_pod_is_no_longer_ready(cluster: ClusterInTime) -> None:
+    cluster.create(_pod("web"))
+    version = cluster.server.resource_version
+    cluster.delete("v1", "Pod", "web")
+    states = [
+        {one["type"]: one["status"] for one in change.new.manifest["status"]["conditions"]}["Ready"]
+        for change in cluster.server._store.since(("", "pods"), version)
+    ]
+    assert states[0] == "True"
+    assert set(states[1:]) == {"False"}
+
+
+def test_a_pod_that_runs_when_its_kubelet_first_sees_it_goes_on(cluster: ClusterInTime) -> None:
+    cluster.create(deployment("web", replicas=0))
+    cluster.server.patch("apps/v1", "Deployment", "web", {"spec": {"replicas": 30}})
+    assert cluster.server.fill_replicasets() == 30
+    cluster.server.settle()
+    assert cluster.status("apps/v1", "Deployment", "web")["readyReplicas"] == 30
+    assert len({pod["status"]["podIP"] for pod in cluster.pods()}) == 30
+    assert cluster.events("Pod") == []
+    name = cluster.pods()[0]["metadata"]["name"]
+    address = cluster.status("v1", "Pod", name)["podIP"]
+    cluster.later(5)
+    cluster.server.pods.crash(name)
+    assert _container(cluster, name)["restartCount"] == 1
+    assert cluster.status("v1", "Pod", name)["podIP"] == address
