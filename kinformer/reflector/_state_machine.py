@@ -84,6 +84,10 @@ BACKLOG_SECONDS: Final = 1.0
 """Events within this many seconds of the opening of a watch are those that were missed before. They do not show that
 the watch works: the silent seconds of earlier watches still count."""
 
+STREAM_WITHIN_SECONDS: Final = 2.0
+"""Seconds of silent watches after which an expired version is answered by a list in pages. A streaming list is a watch,
+too, and the server has 20 s to answer it."""
+
 LIVED_SECONDS: Final = 25.0
 """A watch that was open for this many seconds without an event may be one of a quiet resource that a proxy ended. It
 counts as barren, but neither as a failure nor towards `BLIND_SECONDS`."""
@@ -197,6 +201,7 @@ class ReflectorMachine:
     _brought: bool = False  # True once the present watch made progress
     _barren: int = 0  # watches without progress, since the last one with progress or the last list
     _blind: float = 0.0  # seconds in which short watches made no progress, and of the pauses after them
+    _silent: float = 0.0  # as `_blind`, without the time in which the server was overloaded or gone
     _took: float = 0.0  # seconds in which the last watch made no progress
     _progress_at: float = 0.0  # seconds from the opening of the present watch to its last progress
     _malformed: int = 0  # watches that ended at a malformed line, since the last list
@@ -279,7 +284,7 @@ class ReflectorMachine:
         self._by_pages = False
         self._list_failures = 0
         self._barren = 0
-        self._blind = 0.0
+        self._blind = self._silent = 0.0
         self._malformed = 0
         if not pages:
             self._streams_failed = 0
@@ -368,7 +373,7 @@ class ReflectorMachine:
         self._barren = 0
         self._progress_at = since_opening
         if since_opening > BACKLOG_SECONDS:
-            self._blind = 0.0
+            self._blind = self._silent = 0.0
         self.well_after = SHORT_WATCH_SECONDS
         # Short watches with progress wait for a short pause that does not grow.
         self._short_watches = min(self._short_watches, 1)
@@ -422,9 +427,9 @@ class ReflectorMachine:
         if isinstance(error, ExpiredError):
             self._expirations = 1 if lasted >= LIVED_SECONDS else self._expirations + 1
             self._list_reason = "expired"
+            # A streaming list is a watch, too. Now it could take too long.
+            self._by_pages = self._expirations > 1 or self._silent >= STREAM_WITHIN_SECONDS
             if self._expirations > 1:
-                # A streaming list is a watch, too. After the pause it can take too long.
-                self._by_pages = True
                 self._watch_failures += 1
                 self._pause(error)
             return
@@ -452,10 +457,11 @@ class ReflectorMachine:
         if lasted < LIVED_SECONDS:
             self._took = opening + lasted - self._progress_at
             self._blind += self._took
+            self._silent += self._took
             if not self._brought:
                 self.well_after = max(self.well_after, lasted + SHORT_WATCH_SECONDS)
         elif self._brought:
-            self._took = self._blind = 0.0
+            self._took = self._blind = self._silent = 0.0
 
     def _list_if_due(self, error: KinformerError | None = None, pause: float = 0.0) -> None:
         """Make the next step a list, if watches have made no progress for too long."""
@@ -484,6 +490,8 @@ class ReflectorMachine:
         if isinstance(error, ApiError) and error.retry_after is not None:
             seconds = max(seconds, min(error.retry_after, MAX_RETRY_AFTER))
         self._blind += seconds
+        if not isinstance(error, TooManyRequestsError | ServiceUnavailableError | ConnectError):
+            self._silent += seconds
         self._wait = WaitStep(seconds, error)
         return seconds
 

@@ -89,3 +89,12 @@ def test_watches_that_bring_the_first_change_only(seconds: float, end: str) -> N
 def test_a_silent_stream_and_a_slow_refusal_after_it_are_together_not_too_long() -> None:
     first, second = Fault(0.5, ("refuse", 0.0, "401"), (0.0, "")), ("stream", 0.0, 20.0, "first change only", "clean")
     run(([first, Fault(3.0, second, (0.0, "")), Fault(20.0, ("refuse", 14.0, "400"), (0.0, ""))], False, 0))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 2.0, 5.0, 9.0, 11.0, 14.0, 19.0])
+@pytest.mark.parametrize("before", [("work",), ("stream", 0.0, 11.0, "nothing", "reset"), ("hang",)])
+def test_a_version_that_expires_slowly_is_answered_by_pages(before: tuple[object, ...], seconds: float) -> None:
+    lists_work = (1.0, "")
+    opened = Fault(70.0, ("stream", 0.1, seconds, "old bookmark", "error 410"), lists_work)
+    run(([Fault(3.0, before, lists_work), opened], True, 0))
+    run(([Fault(3.0, before, lists_work), Fault(70.0, ("refuse", seconds, "410"), lists_work)], True, 0))
