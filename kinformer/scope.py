@@ -36,6 +36,7 @@ __all__ = [
     "ShardBy",
     "ShardLike",
     "ranges_of",
+    "scope_of_part",
 ]
 
 FieldSelectorInput: TypeAlias = "str | Mapping[str, str] | FieldSelector | None"
@@ -294,6 +295,12 @@ def _checked_names(names: Iterable[object]) -> tuple[str, ...]:
         msg = f"{name!r} cannot be the name of a namespace{hint}"
         raise ValueError(msg)
     return tuple(found)
+
+
+def scope_of_part(part: ScopePart, *, metadata_only: bool, shard: ShardLike | None) -> Scope:
+    """Return the scope of the objects that one list and watch covers."""
+    term = ScopeTerm(NamespaceRule(part.namespace), part.labels, part.fields)
+    return Scope(terms=(term,), metadata_only=metadata_only, shard=shard)
 
 
 _WHOLE: Final = Scope()

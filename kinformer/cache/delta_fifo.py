@@ -183,6 +183,16 @@ class DeltaFIFO:
             marks.append((due, mark))
         self._wake()
 
+    @property
+    def queued(self) -> int:
+        """Number of keys that were queued since the beginning; `taken` reaches it when all of them were taken."""
+        return self._taken + self._left + len(self._items)
+
+    @property
+    def taken(self) -> int:
+        """Number of keys that were taken since the beginning."""
+        return self._taken
+
     def take_mark(self) -> VersionMark | None:
         """Take the newest mark that the consumer has reached; `None` if it has reached none since the last call."""
         marks, taken = self._marks, self._taken

@@ -63,6 +63,11 @@ class Relists:
         """The present scope, if it may change."""
         return self._reflector.scope if isinstance(self._reflector, ScopeReflector) else None
 
+    @property
+    def covered(self) -> tuple[Scope, ...] | None:
+        """The scopes whose objects are all in the cache; `None` if the scope is fixed."""
+        return self._reflector.covered() if isinstance(self._reflector, ScopeReflector) else None
+
     async def set_scope(self, resource: Resource, scope: Scope, timeout: float | None) -> None:
         """Cover another scope; see `SharedInformer.set_scope`.
 

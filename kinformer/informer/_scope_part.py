@@ -42,6 +42,7 @@ class RunningPart:
         gone: whether its namespace is known to be deleted.
         refusal: the error of a server that refuses the part; `None` if it does not.
         awaits: the number of the list that answers a relist; 0 if there is none to wait for.
+        shown_at: the number of keys that are taken from the queue of the informer when its first list is in the cache.
     """
 
     scope: ScopePart
@@ -56,6 +57,7 @@ class RunningPart:
     gone: bool = False
     refusal: KinformerError | None = None
     awaits: int = 0
+    shown_at: int | None = None
 
     @property
     def key(self) -> PartKey:

@@ -27,6 +27,7 @@ from kinformer.cache.part_queue import PartQueue, queue_departure
 from kinformer.errors import ForbiddenError, NotFoundError, StoppedError, UnauthorizedError
 from kinformer.informer._part_status import fold, part_status
 from kinformer.informer._scope_part import RunningPart, drop_other_fields, merged_floors, shed_ranges
+from kinformer.scope import scope_of_part
 from kinformer.status import InformerState, ScopeStatus, StatusRecord
 
 if TYPE_CHECKING:
@@ -101,6 +102,10 @@ class ScopeReflector:
         self._clock: Callable[[], float] = lambda: 0.0
         self._synced = False
         self._given_up = False
+        self._has_begun = False
+        self._stop_listening: Callable[[], Awaitable[None]] | None = None
+        self._covered_is_stale = False
+        self._covered: tuple[Scope, ...] = ()
         self._lists = 0
         self._relists = 0  # the number of the last requested relist
         self._switches: list[asyncio.Future[int]] = []
@@ -132,31 +137,37 @@ class ScopeReflector:
     async def run(self) -> None:
         """Keep the FIFO equal to the union, until cancelled or until the retry budget is used up."""
         self._clock = asyncio.get_running_loop().time
-        stop_listening: Callable[[], Awaitable[None]] | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                self._replan()
-                while not self._given_up:
-                    if self._source.scope.is_live and self._namespaces is None:
-                        self._namespaces = self._source.follow()
-                        stop_listening = self._namespaces.listen(self._wake.set)
-                    self._wake.clear()
-                    self._replan()
-                    await self._settle()
-                    await self._pause()
-                    self._queue_due()
+                self._has_begun = True
+                try:
+                    await self._follow_scope()
+                finally:
+                    self._group = None  # a group that ends takes no further task
                 for part in self._all():
                     if part.task is not None:
                         part.task.cancel()
         finally:
-            self._group = None
-            if stop_listening is not None:
-                await stop_listening()
+            if self._stop_listening is not None:
+                await self._stop_listening()
             for done in self._switches:
                 if not done.done():
-                    done.set_exception(StoppedError("the informer ended before it had its new scope"))
+                    done.set_exception(_ended())
                     done.exception()  # its caller may have been cancelled, and does not ask for it then
+
+    async def _follow_scope(self) -> None:
+        """Start and end parts as the scope needs them, until the retry budget is used up."""
+        self._replan()
+        while not self._given_up:
+            if self._source.scope.is_live and self._namespaces is None:
+                self._namespaces = self._source.follow()
+                self._stop_listening = self._namespaces.listen(self._wake.set)
+            self._wake.clear()
+            self._replan()
+            await self._settle()
+            await self._pause()
+            self._queue_due()
 
     async def set_scope(self, scope: Scope) -> int:
         """Cover another scope; return when all of its parts have listed or were refused, and the others are gone.
@@ -165,7 +176,12 @@ class ScopeReflector:
 
         Returns:
             The number of lists in the version mark that is queued after all of that; 0 before the start.
+
+        Raises:
+            StoppedError: the informer ends.
         """
+        if self._has_begun and self._group is None:
+            raise _ended()
         self._source.scope = scope
         if self._group is None:
             return 0
@@ -198,6 +214,21 @@ class ScopeReflector:
     def refresh(self) -> None:
         """Update the record of the whole."""
         fold(self._status, [(part.status, part.folded) for part in self._all()])
+
+    def covered(self) -> tuple[Scope, ...]:
+        """Return the scope of each part whose objects are all in the cache; the same tuple until that changes."""
+        if self._covered_is_stale:
+            taken = self._fifo.taken
+            listed = [part for part in self._parts.values() if part.shown_at is not None]
+            shown = [part for part in listed if part.shown_at is not None and part.shown_at <= taken]
+            self._covered_is_stale = len(shown) < len(listed)
+            scope = self._source.scope
+            found = tuple(
+                scope_of_part(part.scope, metadata_only=scope.metadata_only, shard=part.shard) for part in shown
+            )
+            if found != self._covered:
+                self._covered = found
+        return self._covered
 
     def scopes(self, now: float) -> tuple[ScopeStatus, ...]:
         """Return the present status of each part."""
@@ -303,6 +334,8 @@ class ScopeReflector:
         if any(part.awaits for part in parts):
             new.reflector.relist("asked for")
             new.awaits = new.reflector.next_list
+        if len(listed) == len(parts):
+            new.shown_at = max(part.shown_at or 0 for part in parts)
         new.gone, new.refusal = first.gone, next((part.refusal for part in parts if part.refusal is not None), None)
         new.task = group.create_task(self._run_part(new), name=f"kinformer part {new.scope}")
 
@@ -367,6 +400,7 @@ class ScopeReflector:
     def _take_away(self, part: RunningPart) -> None:
         """End the reflector of a part."""
         del self._parts[part.key]
+        self._covered_is_stale = True
         self._source.remove(part.source)
         self._leaving.append(part)
         if part.task is not None:
@@ -421,6 +455,9 @@ class ScopeReflector:
         if part is not None:
             if part.members.closed:
                 return
+            if part.shown_at is None and part.has_listed:
+                part.shown_at = self._fifo.queued
+                self._covered_is_stale = True
             if part.awaits and lists >= part.awaits:
                 part.awaits = 0
             if part.refusal is not None or not self._synced or self._switches or not part.wanted:
@@ -453,6 +490,10 @@ class ScopeReflector:
         """Return whether a part goes on that has used up its budget: as long as another one works."""
         others = [other for other in self._parts.values() if other is not part]
         return any(other.has_listed and not other.status.failures for other in others) or self._on_give_up(error)
+
+
+def _ended() -> StoppedError:
+    return StoppedError("the informer ended before it had its new scope")
 
 
 def _copied(record: StatusRecord) -> StatusRecord:

@@ -234,6 +234,15 @@ class SharedInformer:
         """The scope that the informer covers now, if it was made with `scope=`; else `None`."""
         return self._core.relists.scope
 
+    @property
+    def covered_scopes(self) -> tuple[Scope, ...] | None:
+        """The scopes whose objects are all in the cache now, each of one list and watch; `None` if `scope` is.
+
+        They differ from `scope` while it changes, while namespaces come and go, and where the server refuses a part.
+        The same tuple is returned until they change.
+        """
+        return self._core.relists.covered
+
     async def set_scope(self, scope: Scope, timeout: float | None = None) -> None:
         """Cover another scope from now on; return when the cache shows it.
 

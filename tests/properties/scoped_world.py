@@ -280,6 +280,7 @@ _range_steps = st.one_of(
     st.tuples(st.just("slow lists"), st.sampled_from([0.0, 0.05, 0.2])),
     st.tuples(st.just("end"), st.sampled_from(["clean", "410", "broken", "bookmark"])),
     st.tuples(st.just("compact")),
+    st.tuples(st.just("lag"), st.sampled_from([0, 0, 1, 3])),
     st.tuples(st.just("relist")),
 )
 
@@ -398,6 +399,8 @@ async def _take(
             world.watch_errors.extend(errors)
             if "403" in errors:
                 world.ever_forbidden.update(["", *PLACES])
+        case "lag", revisions:
+            world.lag = revisions
         case "slow lists", seconds:
             world.slow_lists = seconds
         case ("compact",):

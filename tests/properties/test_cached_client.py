@@ -22,11 +22,12 @@ from kinformer._own_writes.feed import Write, WriteFeed
 from kinformer.backoff import Backoff
 from kinformer.client._cached.client import CachedClient
 from kinformer.client._decoding.lists import ObjectList
-from kinformer.errors import NotFoundError, api_error
+from kinformer.errors import NotFoundError, StoppedError, WaitTimeoutError, api_error
 from kinformer.informer.factory import SharedInformerFactory
 from kinformer.labels import LabelSelector
 from kinformer.objects import KubeObject, ObjectKey, version_number
 from kinformer.resources import CONFIGMAPS
+from kinformer.scope import Labels, Namespaces, Ranges, Scope
 from tests.properties.world import NAMES, Source, World
 from tests.virtual_time import VirtualLoop
 
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
     from kinformer.cache.storage import Storage
     from kinformer.client._cached.answers import Origin
     from kinformer.client._cached.client import Missing
+    from kinformer.informer import SharedInformer
     from kinformer.resources import Resource
+    from kinformer.scope import ShardLike
 
 TOTAL = int(os.environ.get("KINFORMER_CACHED_SCHEDULES", "400"))
 PARTS = 2
@@ -49,6 +52,35 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
+
+
+SCOPES = (
+    Scope(),
+    Scope.nothing(),
+    Namespaces(HERE),
+    Namespaces("elsewhere"),
+    Labels("app=x"),
+    Labels("app=y"),
+    Labels("app=x") | Labels("app=y"),
+    Namespaces(HERE) & Labels("app=x") | Labels("app=y"),
+    Scope(shard=Ranges.of_slices({0, 1, 3}, of=6)),
+    Scope(shard=Ranges.of_slices({2, 3, 4, 5}, of=6)),
+    Scope(shard=Ranges.of_slices({0, 1}, of=2, by="namespace")),
+)
+
+
+class ShardSource(Source):
+    """A share of the objects of the world."""
+
+    shard: ShardLike | None = None
+
+    def selects(self, obj: KubeObject) -> bool:
+        return super().selects(obj) and (self.shard is None or self.shard.has(obj))
+
+
+async def _switched(informer: SharedInformer, scope: Scope) -> None:
+    with suppress(StoppedError, WaitTimeoutError):
+        await informer.set_scope(scope, timeout=60)
 
 
 class WorldClient:
@@ -66,7 +98,8 @@ class WorldClient:
 
     def list_watch(self, resource: Resource, **scope: Any) -> Source:
         selector = str(scope.get("label_selector", ""))
-        source = Source(self.world, selector.partition("=")[2] or None, tells=self.tells)
+        source = ShardSource(self.world, selector.partition("=")[2] or None, tells=self.tells)
+        source.shard = scope.get("shard")
         source.writes = self.feed
         return source
 
@@ -159,6 +192,7 @@ class Play:
             client, backoff=Backoff(rng=rng), storage=self.storage, own_writes=self.own_writes
         )
         cached = make(client, factory, missing=self.missing, patience=0.5)
+        scoped: list[SharedInformer] = []
         async with factory, asyncio.TaskGroup() as group:
             for step in script:
                 match step:
@@ -166,6 +200,14 @@ class Play:
                         await asyncio.sleep(seconds)
                     case "start", app:
                         factory.informer(CONFIGMAPS, label_selector=f"app={app}" if app else None)
+                    case "start scope", number:
+                        scope = SCOPES[number % len(SCOPES)]
+                        scoped.append(factory.informer(CONFIGMAPS, scope=scope))
+                    case "set scope", number, other if scoped:
+                        informer = scoped[number % len(scoped)]
+                        if not informer.stopped:
+                            scope = SCOPES[other % len(SCOPES)]
+                            group.create_task(_switched(informer, scope))
                     case "stop", number if factory.informers:
                         informers = [*factory.informers.values()]
                         informers[number % len(informers)].request_stop()
@@ -235,14 +277,19 @@ class Play:
         return states
 
 
-def script_of(rng: random.Random) -> list[tuple[Any, ...]]:
-    """A random schedule. Bursts of steps without a pause between them are frequent: there the orders are decided."""
+def script_of(rng: random.Random, *, scopes: bool = False) -> list[tuple[Any, ...]]:
+    """A random schedule, perhaps with informers whose scopes change.
+
+    Bursts of steps without a pause between them are frequent: there the orders are decided.
+    """
 
     def step() -> tuple[Any, ...]:
         name, app = rng.choice(NAMES[:3]), rng.choice("xxy")
         weighted: list[tuple[int, tuple[Any, ...]]] = [
             (14, ("sleep", rng.choice([0.0, 0.005, 0.05, 0.4, 3.0]))),
             (3, ("start", rng.choice(["", "x", "y"]))),
+            (3 * scopes, ("start scope", rng.randrange(20))),
+            (4 * scopes, ("set scope", rng.randrange(4), rng.randrange(20))),
             (1, ("stop", rng.randrange(4))),
             (5, ("write", name, app)),
             (3, ("delete", name)),
@@ -300,3 +347,21 @@ def test_each_answer_is_one_of_the_server_after_the_last_own_write(part: int, st
         from_cache += done.from_cache
     # A cached client that asks the server each time would pass.
     assert from_cache > reads / 8, (from_cache, reads)
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("storage", ["plain", "compact"])
+def test_caches_whose_scopes_change_answer_as_the_server_could(storage: Storage) -> None:
+    reads = from_cache = 0
+    for number in range(TOTAL // 4):
+        rng = random.Random(f"{storage} {number if TOTAL <= 400 else random.random()}")
+        script, options = [("start scope", number), *script_of(rng, scopes=True)], options_of(rng)
+        script = [step for step in script if step[0] != "start"]
+        options["missing"] = "fetch"
+        try:
+            done = play(script, seed=number, storage=storage, **options)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\nplay({script}, seed={number}, storage={storage!r}, **{options})") from error
+        reads += done.reads
+        from_cache += done.from_cache
+    assert from_cache > reads / 16, (from_cache, reads)

@@ -81,15 +81,52 @@ class Miss:
 class _Follower:
     """One informer, with the writes that it does not show for certain."""
 
-    __slots__ = ("cache", "content", "covered", "origin", "scope", "unsettled")
+    __slots__ = ("cache", "content", "covered", "origin", "scopes", "unsettled")
 
     def __init__(self, covered: ScopedResource, cache: Cache, unsettled: Unsettled) -> None:
         self.covered = covered
-        self.scope = covered.scope
+        # Scopes whose objects are all in the cache. Of an informer with `scope=` they change with time.
+        self.scopes: tuple[Scope, ...] = (covered.scope,)
         self.cache = cache
         self.content: Content = cache.content
         self.unsettled = unsettled
         self.origin = Origin("cache", cache.name, "")
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """True if `scopes` are those of the cache now."""
+        covered = self.cache.covered_scopes
+        return covered is None or covered is self.scopes
+
+    def refresh(self) -> None:
+        """Bring `scopes` up to date."""
+        covered = self.cache.covered_scopes
+        if covered is not None:
+            self.scopes = covered
+
+    def containing(self, question: Scope) -> Scope | None:
+        """Return a scope whose objects are all in the cache, and which contains a question; `None` if none does."""
+        self.refresh()
+        return next((scope for scope in self.scopes if contains(scope, question)), None)
+
+    def has_in_scope(self, obj: KubeObject) -> bool:
+        """Return whether the cache follows a cached object, also if it does not follow all objects of the question."""
+        if self.cache.covered_scopes is None:
+            return True
+        return any(
+            scope.namespace in {"", obj.namespace}
+            and not scope.field_selector
+            and scope.label_selector.matches(obj.labels)
+            and (scope.shard is None or scope.shard.has(obj))
+            for scope in self.scopes
+        )
+
+    def selection(self, resource: Resource, scope: Scope, question: Scope) -> Selection | None:
+        """Return how to select the answer to a question that a scope contains."""
+        if self.cache.covered_scopes is not None:
+            # The cache has objects of other scopes, too, so nothing of the question is fulfilled by all of them.
+            scope = Scope(metadata_only=scope.metadata_only)
+        return selection_of(resource, scope, question)
 
     def current_origin(self) -> Origin:
         """Return the origin of an answer that this cache gives now."""
@@ -130,6 +167,7 @@ class CacheReads:
             cache = follower.cache
             if (
                 cache.stopped
+                or not follower.is_up_to_date
                 or follower.content not in accepted
                 or not cache.has_synced
                 or (max_age is not None and not cache.is_fresh(max_age))
@@ -150,22 +188,24 @@ class CacheReads:
         self._refresh()
         if (resource, key.namespace) not in self._plans:
             where = Scope.of(namespace=key.namespace)
-            able = [f for f in self._of(resource) if contains(f.scope, where)]
+            able = [follower for follower in self._of(resource) if follower.containing(where) is not None]
             self._plans[resource, key.namespace] = tuple(able)
         for follower in self._of(resource):
-            whole = contains(follower.scope, question)
-            if not whole and not overlaps(follower.scope, question):
+            whole = follower.containing(question) is not None
+            if not whole and not any(overlaps(scope, question) for scope in follower.scopes):
                 continue
             why = self._why_not(follower, accepted, max_age)
             if why is None and not await self._shows(follower, key, wait=whole):
                 why = "behind own writes"
             if why is None:
                 obj = follower.cache.indexer.get_by_key(key)
-                if obj is not None:
+                # The scopes may have changed during the wait.
+                whole = follower.containing(question) is not None
+                if obj is not None and (whole or follower.has_in_scope(obj)):
                     return answered(obj, follower.current_origin())
-                if whole and not follower.cache.status.left_out:
+                if obj is None and whole and not follower.cache.status.left_out:
                     return follower.current_origin()
-                why = "left out"
+                why = "left out" if whole else "not covered"
             if whole:
                 reasons[follower.cache.name] = why
         return Miss(reasons)
@@ -182,18 +222,19 @@ class CacheReads:
         reasons: dict[str, MissReason] = {}
         self._refresh()
         for follower in self._of(resource):
-            if not contains(follower.scope, question):
-                continue
-            selection = selection_of(resource, follower.scope, question)
-            if selection is None:
+            scope = follower.containing(question)
+            selection = None if scope is None else follower.selection(resource, scope, question)
+            if scope is None or selection is None:
                 continue
             why = self._why_not(follower, accepted, max_age)
             if why is None and selection.reads_content and follower.content == "transformed":
                 why = "not whole"
             if why is None and not await self._reaches(follower, version):
                 why = "behind version"
-            if why is None and not await self._shows_all(follower, selection):
+            if why is None and not await self._shows_all(follower, scope, selection):
                 why = "behind own writes"
+            if why is None and follower.containing(question) != scope:
+                why = "not covered"
             if why is None:
                 return _listed(follower, selection)
             reasons[follower.cache.name] = why
@@ -206,8 +247,7 @@ class CacheReads:
 
     def _refresh(self) -> None:
         """Follow the informers of the factory as they are now."""
-        # A scope that can be changed later says nothing for certain: while it changes, the cache has a part of it only.
-        informers = {covered: cache for covered, cache in self._caches.informers.items() if cache.scope is None}
+        informers = self._caches.informers
         changed = False
         for covered, follower in [*self._followers.items()]:
             if informers.get(covered) is not follower.cache:
@@ -215,8 +255,7 @@ class CacheReads:
                 del self._followers[covered]
                 changed = True
         for covered, cache in informers.items():
-            # The scope of an informer that was made with `scope=` may change at any time, so it answers nothing.
-            if covered not in self._followers and cache.scope is None:
+            if covered not in self._followers:
                 unsettled = self.log.follow(covered.resource, _versions_in(cache))
                 pending = pending_writes_of(cache)
                 for write in [] if pending is None else pending.all():
@@ -224,8 +263,10 @@ class CacheReads:
                         unsettled.add(write.key, record_of(write))
                 self._followers[covered] = _Follower(covered, cache, unsettled)
                 changed = True
-        if changed:
+        if changed or not all(follower.is_up_to_date for follower in self._followers.values()):
             self._plans.clear()
+            for follower in self._followers.values():
+                follower.refresh()
 
     def _of(self, resource: Resource) -> list[_Follower]:
         return [follower for covered, follower in self._followers.items() if covered.resource == resource]
@@ -253,15 +294,15 @@ class CacheReads:
             await follower.cache.caught_up(key, self._patience)
         return not follower.cache.stopped and unsettled.shows(key, follower.progress)
 
-    async def _shows_all(self, follower: _Follower, selection: Selection) -> bool:
+    async def _shows_all(self, follower: _Follower, scope: Scope, selection: Selection) -> bool:
         """Wait until a cache shows the last writes to all objects of a selection; return whether it does."""
-        hidden = [*_hidden(follower, selection)]
+        hidden = [*_hidden(follower, scope, selection)]
         if hidden and self._patience:
             with contextlib.suppress(TimeoutError, StoppedError):
                 async with asyncio.timeout(self._patience):
                     for key in hidden:
                         await follower.cache.caught_up(key, None)
-            hidden = [*_hidden(follower, selection)]
+            hidden = [*_hidden(follower, scope, selection)]
         return not hidden and not follower.cache.stopped
 
     async def _reaches(self, follower: _Follower, version: str) -> bool:
@@ -303,9 +344,7 @@ def accepted_by(content: Content) -> frozenset[Content]:
     return found
 
 
-def _hidden(follower: _Follower, selection: Selection) -> Iterator[ObjectKey]:
-    scope = follower.scope
-
+def _hidden(follower: _Follower, scope: Scope, selection: Selection) -> Iterator[ObjectKey]:
     def concerns(key: ObjectKey) -> bool:
         return (not selection.namespace or key.namespace == selection.namespace) and (
             not selection.name or key.name == selection.name
