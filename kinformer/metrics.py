@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = [
     "NO_METRICS",
     "AllMetrics",
+    "CachedClientCounts",
+    "CachedClientMetrics",
     "ControllerGauges",
     "ControllerMetrics",
     "FailureCause",
@@ -302,6 +304,53 @@ class ControllerMetrics(Protocol):
 
     def reconciled(self, result: ReconcileResult, seconds: float, cause: FailureCause | None = None) -> None:
         """Report the end of a reconcile and its seconds; `cause` is given with the result "error" only."""
+        ...
+
+
+class CachedClientCounts(Protocol):
+    """The counts of a cached client that can be read at any moment; see `CachedClientStatus`."""
+
+    @property
+    def from_cache(self) -> Mapping[str, int]:
+        """Answers that caches gave, by verb."""
+        ...
+
+    @property
+    def from_server(self) -> Mapping[str, int]:
+        """Questions for the server, by reason."""
+        ...
+
+    @property
+    def refused(self) -> int:
+        """Questions that were refused."""
+        ...
+
+    @property
+    def waits(self) -> int:
+        """Waits for a cache."""
+        ...
+
+    @property
+    def started(self) -> int:
+        """Informers that were started."""
+        ...
+
+    @property
+    def applies_sent(self) -> int:
+        """Applies that were sent."""
+        ...
+
+    @property
+    def applies_saved(self) -> Mapping[str, int]:
+        """Applies that were saved, by reason."""
+        ...
+
+
+class CachedClientMetrics(Protocol):
+    """A sink for the counts of cached clients. Each client calls it once, when it is created."""
+
+    def cached_client(self, client: object, counts: CachedClientCounts, /) -> None:
+        """Read the counts of a client as long as the client exists. They do not refer to the client."""
         ...
 
 

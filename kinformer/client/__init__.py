@@ -25,7 +25,8 @@ from kinformer.client._tables import TableColumn, TableListerWatcher
 
 if TYPE_CHECKING:
     from kinformer.client._cached.answers import AnsweredList, AnsweredObject, Origin
-    from kinformer.client._cached.client import CachedClient, CachedClientStatus
+    from kinformer.client._cached.client import CachedClient
+    from kinformer.client._cached.counts import CachedClientStatus
 
 __all__ = [
     "AnsweredList",
@@ -46,7 +47,7 @@ _WHEN_USED = {
     "AnsweredList": "answers",
     "AnsweredObject": "answers",
     "CachedClient": "client",
-    "CachedClientStatus": "client",
+    "CachedClientStatus": "counts",
     "Origin": "answers",
 }
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kinformer.client._cached.caches import Caches, Content
     from kinformer.client._cached.client import CachedClient, Missing
     from kinformer.client._requests import FieldValidation
-    from kinformer.metrics import RequestMetrics
+    from kinformer.metrics import CachedClientMetrics, RequestMetrics
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
@@ -244,6 +244,7 @@ class Client(ReadVerbs, WriteVerbs):
         accept: Content = "whole",
         max_age: float | None = None,
         patience: float = 1.0,
+        metrics: CachedClientMetrics | None = None,
     ) -> CachedClient:
         """Return a client whose `get` and `list` are answered by the informers of a factory, where they can be.
 
@@ -261,13 +262,16 @@ class Client(ReadVerbs, WriteVerbs):
             max_age: seconds; a cache whose last contact with the server is older does not answer, see
                 `SharedInformer.is_fresh`. By default a cache answers at any age, like a lister.
             patience: seconds to wait at most until a cache shows a write of this client.
+            metrics: receives the counts, such as `PrometheusMetrics`.
 
         Raises:
             ValueError: the factory lists with another client, or an argument makes no sense.
         """
         from kinformer.client._cached.client import CachedClient
 
-        return CachedClient(self, factory, missing=missing, accept=accept, max_age=max_age, patience=patience)
+        return CachedClient(
+            *(self, factory), missing=missing, accept=accept, max_age=max_age, patience=patience, metrics=metrics
+        )
 
     async def install(
         self,

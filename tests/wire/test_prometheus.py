@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import re
 import threading
@@ -34,7 +35,7 @@ from kinformer.integrations.prometheus import _collector as prometheus
 from kinformer.integrations.status_endpoint import status_of
 from kinformer.integrations.ui.stats import Stats
 from kinformer.metrics import NoMetrics
-from kinformer.resources import CONFIGMAPS
+from kinformer.resources import CONFIGMAPS, NODES
 from kinformer.testing import build
 from tests.paths import ROOT
 
@@ -507,6 +508,11 @@ async def exposed(
         kube_api.faults.fail_next(1, status=503, verb="get", retry_after=1)
         with pytest.raises(NotFoundError):
             await informer_factory.client.get(CONFIGMAPS, "none", namespace="default")
+        cached = informer_factory.client.cached(informer_factory, metrics=scrape.metrics)
+        await cached.list(CONFIGMAPS, metadata_only=True)
+        for resource, namespace in ((CONFIGMAPS, "default"), (NODES, None)):
+            with pytest.raises(NotFoundError):
+                await cached.get(resource, "none", namespace=namespace)
         return {name: set(dict(labels)) for name, labels in scrape.samples()}
 
 
@@ -586,3 +592,30 @@ async def test_every_metric_of_the_alerts_is_there(
     for name in names:
         family = re.sub(r"_(bucket|count|sum|created)$", "", name)
         assert any(family.startswith(prefix) for prefix in told), name
+
+
+async def test_cached_clients_are_counted_together_also_those_that_are_gone(kube_api: ApiServer) -> None:
+    kube_api.create(build.config_map("a"))
+    metrics = PrometheusMetrics(None)
+
+    def value(name: str, **labels: str) -> float:
+        samples = [sample for family in metrics.collect() for sample in family.samples]
+        return sum(s.value for s in samples if s.name == f"kinformer_cached_client_{name}" and s.labels == labels)
+
+    async with Client(ClusterConfig.for_server(kube_api.url)) as client, SharedInformerFactory(client) as factory:
+        await factory.informer(CONFIGMAPS, namespace="default").synced(timeout=10)
+        for _ in range(2):
+            cached = client.cached(factory, metrics=metrics)
+            await cached.get(CONFIGMAPS, "a", namespace="default")
+            await cached.list(CONFIGMAPS)
+            desired = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "default"}}
+            await cached.apply(CONFIGMAPS, desired, field_manager="test")
+            await cached.apply(CONFIGMAPS, desired, field_manager="test")
+            del cached
+        gc.collect()
+        assert value("answers_total", verb="get") == 2
+        assert value("fetches_total", reason="not covered") == 2
+        assert value("applies_total", result="sent") >= 1
+        assert sum(value("applies_total", result=f"same {what}") for what in ("version", "state", "fields")) >= 2
+        assert value("refusals_total") == 0
+        assert not metrics._cached._living

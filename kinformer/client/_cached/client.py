@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from kinformer._any_json import decode_any
@@ -12,6 +10,7 @@ from kinformer.client import _requests as requests
 from kinformer.client._cached.answers import SERVER, AnsweredList, AnsweredObject, Origin, answered
 from kinformer.client._cached.apply_records import ApplyRecords, Manager
 from kinformer.client._cached.caches import ACCEPTED
+from kinformer.client._cached.counts import CachedClientStatus, Counts
 from kinformer.client._cached.forwarded import ForwardedVerbs
 from kinformer.client._cached.reads import CacheReads, Miss, accepted_by
 from kinformer.errors import (
@@ -30,6 +29,7 @@ from kinformer.scope import Scope, ScopedResource
 if TYPE_CHECKING:
     from kinformer.client._cached.caches import Caches, Content, Verbs
     from kinformer.client._requests import Target
+    from kinformer.metrics import CachedClientMetrics
     from kinformer.resources import Resource
     from kinformer.scope import FieldSelectorInput, ShardLike
 
@@ -47,28 +47,6 @@ MOST_STARTED: Final = 50
 
 SYNC_SECONDS: Final = 10.0
 """Seconds that a question waits at most for an informer that was started for it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CachedClientStatus:
-    """The counts of a `CachedClient`; they only grow.
-
-    Attributes:
-        from_cache: answers that caches gave, by verb: "get", "list".
-        from_server: questions for the server, by the reason why no cache could answer, such as "not covered".
-        refused: questions that raised `CacheMissError`.
-        started: informers that were started to answer.
-        applies_sent: applies that were sent.
-        applies_saved: applies that were not sent because nothing would have changed, by reason: "same version",
-            "same state", "same fields".
-    """
-
-    from_cache: Mapping[str, int]
-    from_server: Mapping[str, int]
-    refused: int
-    started: int
-    applies_sent: int
-    applies_saved: Mapping[str, int]
 
 
 class CachedClient(ForwardedVerbs):
@@ -90,6 +68,7 @@ class CachedClient(ForwardedVerbs):
         accept: see `Client.cached`.
         max_age: see `Client.cached`.
         patience: see `Client.cached`.
+        metrics: see `Client.cached`.
 
     Raises:
         ValueError: the factory lists with another client, or an argument makes no sense.
@@ -104,6 +83,7 @@ class CachedClient(ForwardedVerbs):
         accept: Content = "whole",
         max_age: float | None = None,
         patience: float = 1.0,
+        metrics: CachedClientMetrics | None = None,
     ) -> None:
         if factory.client is not client:
             raise ValueError("the factory lists with another client: its caches would not show what this one writes")
@@ -121,14 +101,11 @@ class CachedClient(ForwardedVerbs):
         self._missing = missing
         self._accepted = accepted_by(accept)
         self._max_age = max_age
-        self._reads = CacheReads(client, factory, patience)
+        self._counts = Counts()
+        self._reads = CacheReads(client, factory, patience, self._counts)
         self._records = ApplyRecords()
-        self._from_cache = {"get": 0, "list": 0}
-        self._from_server: Counter[str] = Counter()
-        self._refused = 0
-        self._started = 0
-        self._sent = 0
-        self._saved: Counter[str] = Counter()
+        if metrics is not None:
+            metrics.cached_client(self, self._counts)
 
     def __repr__(self) -> str:
         return f"<CachedClient of {self._client!r}, missing={self._missing!r}>"
@@ -136,14 +113,7 @@ class CachedClient(ForwardedVerbs):
     @property
     def status(self) -> CachedClientStatus:
         """The counts so far."""
-        return CachedClientStatus(
-            from_cache=dict(self._from_cache),
-            from_server=dict(self._from_server),
-            refused=self._refused,
-            started=self._started,
-            applies_sent=self._sent,
-            applies_saved=dict(self._saved),
-        )
+        return self._counts.status()
 
     async def get(
         self,
@@ -177,7 +147,7 @@ class CachedClient(ForwardedVerbs):
         if type(name) is str and namespace and not subresource:
             found = self._reads.at_once(resource, ObjectKey(namespace, name), accepted, age)
             if found is not None:
-                self._from_cache["get"] += 1
+                self._counts.from_cache["get"] += 1
                 return found
         where, text = requests.target(resource, name, namespace)
         key = ObjectKey(where or "", text)
@@ -189,7 +159,7 @@ class CachedClient(ForwardedVerbs):
         if isinstance(answer, Miss):
             self._refuse(f'get {resource.qualified} "{key}"', answer)
             return await self._fetch(resource, key, "", answer.reason)
-        self._from_cache["get"] += 1
+        self._counts.from_cache["get"] += 1
         if isinstance(answer, Origin):
             raise _not_found(resource, key, answer)
         return answer
@@ -244,10 +214,10 @@ class CachedClient(ForwardedVerbs):
         if isinstance(answer, Miss) and await self._started_for(resource, question, answer):
             answer = await self._reads.many(resource, question, accepted, age, version)
         if isinstance(answer, AnsweredList):
-            self._from_cache["list"] += 1
+            self._counts.from_cache["list"] += 1
             return answer
         self._refuse(f"list {asked}", answer)
-        self._from_server[answer.reason] += 1
+        self._counts.from_server[answer.reason] += 1
         listed = await self._client.list(
             resource,
             namespace=namespace,
@@ -310,9 +280,9 @@ class CachedClient(ForwardedVerbs):
             if isinstance(cached, AnsweredObject):
                 why = self._records.unchanged(target, manager, body, cached)
                 if why is not None:
-                    self._saved[why] += 1
+                    self._counts.applies_saved[why] += 1
                     return cached
-        self._sent += 1
+        self._counts.applies_sent += 1
         try:
             answer = await self._client.apply(
                 resource,
@@ -333,7 +303,7 @@ class CachedClient(ForwardedVerbs):
 
     async def _fetch(self, resource: Resource, key: ObjectKey, subresource: str, reason: str) -> AnsweredObject:
         """Ask the server for one object."""
-        self._from_server[reason] += 1
+        self._counts.from_server[reason] += 1
         where = key.namespace or None
         if subresource:
             obj = await self._client.get(resource, key.name, namespace=where, subresource=subresource)
@@ -345,7 +315,7 @@ class CachedClient(ForwardedVerbs):
     def _refuse(self, doing: str, miss: Miss) -> None:
         """Raise `CacheMissError` where the server is not to be asked."""
         if self._missing == "error":
-            self._refused += 1
+            self._counts.refused += 1
             msg = f'cannot {doing} from a cache: {miss}; start such an informer, or use missing="fetch"'
             raise CacheMissError(msg, miss.reasons)
 
@@ -361,9 +331,9 @@ class CachedClient(ForwardedVerbs):
         covered = ScopedResource(resource, scope)
         known = factory.informers.get(covered)
         if known is None or known.stopped:
-            if self._started >= MOST_STARTED:
+            if self._counts.started >= MOST_STARTED:
                 return False
-            self._started += 1
+            self._counts.started += 1
         elif known.has_synced or known.status.failures:
             return False
         cache = factory.informer(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kinformer.client._cached.answers import AnsweredObject
     from kinformer.client._cached.caches import Cache, Caches, Content, Verbs
     from kinformer.client._cached.containment import Selection
+    from kinformer.client._cached.counts import Counts
     from kinformer.client._cached.own_writes import Unsettled
     from kinformer.objects import ObjectKey
     from kinformer.resources import Resource
@@ -148,9 +149,11 @@ class CacheReads:
         client: announces its writes.
         caches: the factory.
         patience: seconds to wait at most until a cache shows a write.
+        counts: the waits are counted here.
     """
 
-    def __init__(self, client: Verbs, caches: Caches, patience: float) -> None:
+    def __init__(self, client: Verbs, caches: Caches, patience: float, counts: Counts) -> None:
+        self._counts = counts
         self.log = OwnWriteLog()
         self._caches = caches
         self._patience = patience
@@ -290,6 +293,7 @@ class CacheReads:
             return True
         if not wait or not self._patience:
             return False
+        self._counts.waits += 1
         with contextlib.suppress(WaitTimeoutError, StoppedError):
             await follower.cache.caught_up(key, self._patience)
         return not follower.cache.stopped and unsettled.shows(key, follower.progress)
@@ -298,6 +302,7 @@ class CacheReads:
         """Wait until a cache shows the last writes to all objects of a selection; return whether it does."""
         hidden = [*_hidden(follower, scope, selection)]
         if hidden and self._patience:
+            self._counts.waits += 1
             with contextlib.suppress(TimeoutError, StoppedError):
                 async with asyncio.timeout(self._patience):
                     for key in hidden:
@@ -310,6 +315,7 @@ class CacheReads:
         if not version or follower.progress >= version_number(version):
             return True
         if self._patience:
+            self._counts.waits += 1
             with contextlib.suppress(WaitTimeoutError, StoppedError):
                 await follower.cache.caught_up(version, self._patience)
         return follower.progress >= version_number(version)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import REGISTRY
 
+from kinformer.integrations.prometheus._cached import CachedClientSeries
 from kinformer.integrations.prometheus._families import counters, histograms
 from kinformer.integrations.prometheus._informers import InformerSeries
 from kinformer.integrations.prometheus._shards import ShardSeries
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
 
-    from kinformer.metrics import ControllerGauges, QueueGauges
+    from kinformer.metrics import CachedClientCounts, ControllerGauges, QueueGauges
     from kinformer.operators.shard_group import ShardGroup
 
 __all__ = ["REQUEST_BUCKETS", "SCRAPE_PATIENCE", "PrometheusMetrics"]
@@ -68,6 +69,7 @@ class PrometheusMetrics:
         self._informers = InformerSeries()
         self._work = WorkSeries()
         self._shards = ShardSeries()
+        self._cached = CachedClientSeries()
         self._requests: Counter[tuple[str, ...]] = Counter()
         self._retries: Counter[tuple[str, ...]] = Counter()
         self._durations: dict[tuple[str, ...], Histogram] = {}
@@ -115,6 +117,11 @@ class PrometheusMetrics:
         self._meet_loop()
         self._shards.add(name, group)
 
+    def cached_client(self, client: object, counts: CachedClientCounts) -> None:
+        """A cached client was made."""
+        self._meet_loop()
+        self._cached.follow(client, counts)
+
     def requested(self, method: str, host: str, code: str, seconds: float) -> None:
         """A request was answered, or not: then the code is "<error>"."""
         self._requests[code, method, host] += 1
@@ -160,6 +167,7 @@ class PrometheusMetrics:
         yield from self._informers.families()
         yield from self._work.families()
         yield from self._shards.families()
+        yield from self._cached.families()
         yield counters(
             "rest_client_requests",
             "Number of HTTP requests, partitioned by status code, method, and host.",
