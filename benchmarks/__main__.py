@@ -58,6 +58,7 @@ QUESTIONS: Final = (
     "workqueue",
     "fastapi_service",
     "idle",
+    "scopes",
     "imports",
 )
 QUICK: Final = ("peers", "ingest", "sparse", "sync", "memory", "latency", "stall", "whole_cache", "fan_out", "idle")
