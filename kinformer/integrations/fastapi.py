@@ -130,7 +130,7 @@ class Informers(Application):
             resource: a `Resource`, or the name of a built-in one.
             type: a class of yours (pydantic model, msgspec.Struct, dataclass, TypedDict), for a `TypedLister`.
             settings: those of `SharedInformerFactory.informer`: `namespace`, `label_selector`, `field_selector`,
-                `metadata_only`, `shard`, `transform` and `storage`.
+                `metadata_only`, `shard`, `scope`, `transform` and `storage`.
 
         Raises:
             UnknownResourceError: no built-in resource of that name.
@@ -204,22 +204,26 @@ class Informers(Application):
         return router
 
     def router(
-        self, *resources: Resource | str, namespace: str | None = None, allow_secrets: bool = False
+        self, *resources: Resource | str, allow_secrets: bool = False, **settings: Unpack[InformerSettings]
     ) -> APIRouter:
         """A router that serves whole caches: `/pods`, `/pods/{namespace}/{name}`, and `/watch/pods` for `EventSource`.
 
         Args:
             *resources: what to serve.
-            namespace: the only namespace to cover; by default the factory's.
             allow_secrets: whether Secrets may be among them.
+            settings: those of `SharedInformerFactory.informer`, for all of the resources: `scope`, `namespace` (not for
+                those without namespaces), selectors, `metadata_only`, `transform` and `storage`.
 
         Raises:
             UnknownResourceError: no built-in resource of that name.
-            ValueError: Secrets that may not be served, or two resources of one name.
+            SelectorError: a selector does not parse.
+            ValueError: Secrets that may not be served, two resources of one name, or a setting that a resource cannot
+                have.
+            TypeError: an unknown setting.
         """
         router = APIRouter()
-        for resource, settings in servable(resources, namespace, allow_secrets=allow_secrets).items():
-            self._serve(router, self.ask_for(resource, settings))
+        for resource, given in servable(resources, settings, allow_secrets=allow_secrets).items():
+            self._serve(router, self.ask_for(resource, given))
         return router
 
     def _serve(self, router: APIRouter, of: InformerRequest) -> None:

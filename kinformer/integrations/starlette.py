@@ -425,7 +425,7 @@ class Informers(Application):
         return [Route("/healthz", healthz), Route("/readyz", readyz)]
 
     def routes(
-        self, *resources: Resource | str, namespace: str | None = None, allow_secrets: bool = False
+        self, *resources: Resource | str, allow_secrets: bool = False, **settings: Unpack[InformerSettings]
     ) -> list[Route]:
         """Routes that serve whole caches: `/pods`, `/pods/{namespace}/{name}`, and `/watch/pods` for `EventSource`.
 
@@ -433,14 +433,18 @@ class Informers(Application):
 
         Args:
             *resources: what to serve.
-            namespace: the only namespace to cover; by default the factory's.
             allow_secrets: whether Secrets may be among them.
+            settings: those of `SharedInformerFactory.informer`, for all of the resources: `scope`, `namespace` (not for
+                those without namespaces), selectors, `metadata_only`, `transform` and `storage`.
 
         Raises:
             UnknownResourceError: no built-in resource of that name.
-            ValueError: Secrets that may not be served, or two resources of one name.
+            SelectorError: a selector does not parse.
+            ValueError: Secrets that may not be served, two resources of one name, or a setting that a resource cannot
+                have.
+            TypeError: an unknown setting.
         """
-        served = servable(resources, namespace, allow_secrets=allow_secrets)
+        served = servable(resources, settings, allow_secrets=allow_secrets)
         return [route for resource in served for route in self._routes_of(self.ask_for(resource, served[resource]))]
 
     def _routes_of(self, what: InformerRequest) -> list[Route]:
@@ -488,13 +492,15 @@ def path_of_one(resource: Resource) -> str:
 
 
 def servable(
-    resources: Sequence[Resource | str], namespace: str | None, *, allow_secrets: bool
+    resources: Sequence[Resource | str], settings: InformerSettings, *, allow_secrets: bool
 ) -> dict[Resource, InformerSettings]:
     """Check whether these resources can be served side by side; return what to ask of the informer of each.
 
     Raises:
         UnknownResourceError: no built-in resource of that name.
-        ValueError: Secrets that may not be served, or two resources of one name.
+        SelectorError: a selector does not parse.
+        ValueError: Secrets that may not be served, two resources of one name, or a setting that a resource cannot have.
+        TypeError: an unknown setting.
     """
     found: dict[Resource, InformerSettings] = {}
     names: set[str] = set()
@@ -505,5 +511,8 @@ def servable(
             msg = f"two resources are named {resource.plural}; serve them at paths of their own"
             raise ValueError(msg)
         names.add(resource.plural)
-        found[resource] = {"namespace": namespace} if resource.namespaced else {}
+        found[resource] = settings.copy()
+        if not resource.namespaced:
+            found[resource].pop("namespace", None)
+        checked_settings(resource, found[resource])
     return found

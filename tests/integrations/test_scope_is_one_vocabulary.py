@@ -21,7 +21,8 @@ from kinformer.informer.typed import TypedInformer, TypedLister
 from kinformer.integrations import fastapi, starlette
 from kinformer.labels import FieldSelector, LabelSelector
 from kinformer.resources import CONFIGMAPS, NODES, PODS
-from kinformer.scope import Scope, ScopedResource, ScopeSettings
+from kinformer.scope import Namespaces, Scope, ScopedResource, ScopeSettings
+from kinformer.testing import build
 from tests.integrations.conftest import config_map
 
 if TYPE_CHECKING:
@@ -158,6 +159,30 @@ async def test_typed_listers_of_part_of_the_objects_reach_a_fastapi_endpoint(
             "configmaps.v1 in default (metadata only)",
         }
         assert informers.client is informers.factory.client
+
+
+@pytest.mark.parametrize("web", [fastapi, starlette])
+async def test_whole_caches_of_a_scope_are_served(web: Any, api: ApiServer, connect: Callable[[], Client]) -> None:
+    api.create(build.namespace("other"))
+    for name, namespace in (("a", "default"), ("b", "other")):
+        api.create(build.config_map(name, namespace=namespace))
+    informers = web.Informers(client=connect)
+    given: dict[str, Any] = {"scope": Namespaces("other"), "storage": "compact"}
+    if web is fastapi:
+        app: Any = FastAPI(lifespan=informers.lifespan)
+        app.include_router(informers.router("configmaps", **given))
+    else:
+        app = Starlette(lifespan=informers.lifespan, routes=informers.routes("configmaps", **given))
+    with pytest.raises(ValueError, match="nodes are cluster-scoped"):
+        web.Informers().router("nodes", **given) if web is fastapi else web.Informers().routes("nodes", **given)
+    async with (
+        informers.lifespan(app),
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as http,
+    ):
+        found = (await http.get("/configmaps")).json()
+        assert [item["metadata"]["name"] for item in found["items"]] == ["b"]
+        (informer,) = informers.factory.informers.values()
+        assert informer.status.storage.storage == "compact"
 
 
 async def test_a_typed_informer_of_a_shard_reaches_a_starlette_endpoint(
