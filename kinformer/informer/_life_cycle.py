@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from kinformer._own_loop import OwnLoop
 from kinformer._tasks import BackgroundTask
+from kinformer._time_slice import TimeSlice
 from kinformer.errors import AlreadyStartedError, NotStartedError, StoppedError, UnexpectedError
 from kinformer.status import InformerState
 
@@ -150,6 +151,8 @@ class LifeCycle:
         return StoppedError(f"informer {self._name} {how}")
 
     async def _run(self) -> None:
+        # Where hundreds of informers start at once, each start waits for its time slice.
+        await TimeSlice().begin()
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kinformer import set_time_slice
 from kinformer.errors import WrongLoopError
 from kinformer.informer import SharedInformer
 from kinformer.objects import ObjectKey
@@ -77,3 +78,18 @@ def test_a_loop_that_is_closed_is_named_as_such(
     assert record.state != pods.status.state
     assert pods.stopped, "an informer whose tasks were cancelled has ended; reads and stop work in any loop"
     other.run_until_complete(pods.stop())
+
+
+async def test_informers_that_start_together_share_the_time_slice() -> None:
+    set_time_slice(1e-9)
+    sources = [FakeSource(pod("a")) for _ in range(30)]
+    informers = [SharedInformer(source) for source in sources]
+    turns = 0
+    for informer in informers:
+        informer.start()
+    while not all(source.lists for source in sources):
+        await asyncio.sleep(0)
+        turns += 1
+    for informer in informers:
+        await informer.stop()
+    assert turns >= len(sources), "each start used up the slice of its turn"
