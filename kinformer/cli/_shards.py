@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from kinformer.cli._connect import connected
-from kinformer.cli._escapes import one_line
+from kinformer.cli._escapes import escaped
 from kinformer.cli._session import EXIT_FAILURE, UsageProblem, print_error, write
 from kinformer.operators._shard_leases import (
     MalformedLeaseError,
@@ -56,7 +56,7 @@ async def print_group(name: str, namespace: str, server: ServerChoice) -> int:
     except MalformedLeaseError as error:
         print_error(str(error))
         return EXIT_FAILURE
-    write("".join(f"{one_line(line)}\n" for line in lines))
+    write("".join(f"{escaped(line)}\n" for line in lines))
     return EXIT_FAILURE if unowned else 0
 
 

@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
+from kinformer.operators._shard_peers import ShardPeers
+from kinformer.operators._shard_plan import TablePlan
 from kinformer.operators._shard_records import (
     Acknowledgement,
     Answer,
     DeleteMember,
     Done,
-    Handover,
     Incarnation,
     ListMembers,
     MemberRecord,
@@ -33,10 +34,9 @@ from kinformer.operators._shard_records import (
     WriteMember,
     WriteTable,
 )
-from kinformer.operators._slice_assignment import fill, quotas, surplus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from kinformer.operators._shard_plan import Living
 
 __all__ = ["ShardMember", "ShardTimes", "SliceCache"]
 
@@ -64,10 +64,6 @@ class ShardTimes:
     forget: float = 3600.0
 
 
-_Living: TypeAlias = "dict[Incarnation, Mapping[int, Acknowledgement]]"
-"""The incarnations that may be given slices, with their acknowledgements."""
-
-
 class SliceCache(NamedTuple):
     """The cache of one slice.
 
@@ -78,19 +74,6 @@ class SliceCache(NamedTuple):
 
     listed: int
     seen: int
-
-
-@dataclass(slots=True)
-class _Peer:
-    """Another member's Lease as last seen."""
-
-    version: int
-    record: MemberRecord
-    changed_at: float
-    exists: bool = True
-    other_table_since: float = math.inf
-    unsure: bool = False
-    """Whether a write of ours was refused: the Lease must be read."""
 
 
 class ShardMember:
@@ -138,8 +121,7 @@ class ShardMember:
         self._void_lease_answer = False
         self._void_work_answer = False
         self._released = False
-        self._peers: dict[str, _Peer] = {}
-        self._membership_changed_at = -math.inf
+        self._peers = ShardPeers(name, lease_duration=times.lease_duration, forget=times.forget)
         self._resting_until = -math.inf
         self._owned: frozenset[int] = frozenset()
         self._owned_since: dict[int, int] = {}
@@ -189,19 +171,13 @@ class ShardMember:
 
     def others(self, now: float) -> dict[str, tuple[MemberRecord, float]]:
         """Return the last seen record of each other member with a Lease, and the seconds since it changed."""
-        return {name: (peer.record, now - peer.changed_at) for name, peer in self._peers.items() if peer.exists}
+        return self._peers.records(now)
 
     def awaited(self) -> dict[int, int]:
         """Return the slices to give that the next owner has listed, and the version that the cache must reach first."""
-        if self.table is None or not self.number:
+        if self.table is None or not self.number or not self.table.handovers:
             return {}
-        living = self._living()
-        found = {}
-        for number, handover in self.table.handovers.items():
-            ready = living.get(handover.to, {}).get(number) if number in self._owned else None
-            if ready is not None and ready.intent == handover.intent:
-                found[number] = ready.version
-        return found
+        return dict(TablePlan(self.table, self.me, self._living()).acknowledged())
 
     def coming(self) -> frozenset[int]:
         """Return the slices that this member is to get."""
@@ -240,27 +216,7 @@ class ShardMember:
         if name == self.name:
             self._saw_own(version, record)
             return
-        peer = self._peers.get(name)
-        # R2
-        if peer is not None and version <= peer.version:
-            if version == peer.version:
-                peer.unsure = False
-            return
-        before = peer.record if peer is not None and peer.exists else None
-        if record is None:
-            if peer is not None:
-                # The process may live. Its record counts until it would have run out.
-                peer.version, peer.exists, peer.unsure, peer.changed_at = version, False, False, now
-                self._membership_changed_at = now
-            return
-        mismatch = self._follows_another_table(record)
-        since = peer.other_table_since if peer is not None and mismatch else math.inf
-        if mismatch and since == math.inf:
-            # Either that member or this one follows a lost table: read which.
-            self._table_read_needed = True
-        self._peers[name] = _Peer(version, record, now, other_table_since=min(since, now) if mismatch else math.inf)
-        if _standing(before) != _standing(record):
-            self._membership_changed_at = now
+        self._table_read_needed |= self._peers.saw(name, version, record, self.table, now)
 
     def saw_table(self, version: int, table: Table | None, now: float) -> None:
         """Take note of what a watch shows of the table, or with `None` of its deletion at a version."""
@@ -291,8 +247,7 @@ class ShardMember:
         self.table, self._table_version = table, version
         if known is None or table.id != known.id:
             self._listed_members = False
-            for peer in self._peers.values():
-                peer.other_table_since = now if self._follows_another_table(peer.record) else math.inf
+            self._peers.follow(table, now)
         self._follow()
 
     # ---- requests
@@ -339,9 +294,9 @@ class ShardMember:
             case DeleteMember() if own:
                 self.gone = True
             case WriteMember() | DeleteMember():
-                self._peer_written(request, answer, now)
+                self._table_read_needed |= self._peers.written(request, answer, self.table, now)
             case ReadMember():
-                self._peer_read(request, answer, now)
+                self._table_read_needed |= self._peers.read(request, answer, self.table, now)
             case ListMembers():
                 self._members_listed(answer, now)
             case ReadTable():
@@ -493,100 +448,21 @@ class ShardMember:
 
     # ---- the other members
 
-    def _follows_another_table(self, record: MemberRecord) -> bool:
-        return self.table is not None and record.holds and record.table != self.table.id
-
-    def _lost_table_is_followed(self, now: float) -> bool:
-        """Return whether a member may work by a table that was deleted.
-
-        Its Lease may have been renewed just before it was fenced, so it may work for a while after that.
-        """
-        assert self.table is not None
-        return any(
-            peer.record.table != self.table.id
-            and (peer.record.holds or now - peer.changed_at <= self._times.lease_duration)
-            for peer in self._peers.values()
-        )
-
     def is_dead(self, incarnation: Incarnation | None) -> bool:
         """Return whether an incarnation can never work again."""
         if incarnation is None:
             return True
         if incarnation.member == self.name:
             return incarnation.number != self.number
-        peer = self._peers.get(incarnation.member)
-        if peer is None:
-            return False
-        # R5: an incarnation that is newer than the Lease as we know it is alive. We are behind.
-        record = peer.record
-        return record.number > incarnation.number or (record.number == incarnation.number and not record.holds)
+        return self._peers.is_dead(incarnation)
 
-    def _living(self) -> _Living:
+    def _living(self) -> Living:
         """Return the incarnations that may be given slices, in an order that all members know."""
         assert self.table is not None
-        found: _Living = {
-            Incarnation(name, peer.record.number): peer.record.ready
-            for name, peer in self._peers.items()
-            if peer.exists and peer.record.holds and not peer.record.leaving and peer.record.table == self.table.id
-        }
+        found = self._peers.living(self.table)
         if not self.leaving:
             found[self.me] = self._acknowledgements()
         return dict(sorted(found.items()))
-
-    def _overdue(self, now: float) -> Request | None:
-        """Return the fence of a member that has not renewed, or a read of one that may have."""
-        named = {incarnation.member for incarnation in self._named()}
-        for name, peer in self._peers.items():
-            if peer.unsure:
-                return ReadMember(name, 0)
-            if not peer.record.holds:
-                if peer.exists and name not in named and now - peer.changed_at > self._times.forget:
-                    return DeleteMember(name, peer.version)
-                continue
-            # R3: by our clock, since we saw the last change.
-            since = min(peer.changed_at, peer.other_table_since)
-            if now - since > self._times.lease_duration:
-                fenced = replace(peer.record, holds=False, ready={})
-                return WriteMember(name, peer.version if peer.exists else 0, fenced, now)
-        return None
-
-    def _named(self) -> set[Incarnation]:
-        """Return the incarnations that the table names."""
-        assert self.table is not None
-        owners = {owner for owner in self.table.owners if owner is not None}
-        return owners | {handover.to for handover in self.table.handovers.values()}
-
-    def _note_missing(self, now: float) -> None:
-        """Count incarnations that the table names and that have no Lease as members that are to run out."""
-        assert self.table is not None
-        for name, number in sorted(self._named()):
-            if name == self.name:
-                continue
-            peer = self._peers.get(name)
-            if peer is None or (not peer.exists and peer.record.number < number):
-                version = 0 if peer is None else peer.version
-                record = MemberRecord(number=number, table=self.table.id)
-                self._peers[name] = _Peer(version, record, now, exists=False)
-
-    def _peer_written(self, request: WriteMember | DeleteMember, answer: Answer, now: float) -> None:
-        peer = self._peers[request.member]
-        if not isinstance(answer, Done):
-            peer.unsure = True
-        elif isinstance(request, WriteMember):
-            self.saw_member(request.member, answer.version, request.record, now)
-        else:
-            peer.exists = False
-
-    def _peer_read(self, request: ReadMember, answer: Answer, now: float) -> None:
-        if not isinstance(answer, Done):
-            return
-        peer = self._peers.get(request.member)
-        if peer is not None:
-            peer.unsure = False
-            if answer.value is None and peer.exists:
-                peer.exists, peer.changed_at = False, now
-        if answer.value is not None:
-            self.saw_member(request.member, answer.version, cast("MemberRecord", answer.value), now)
 
     def _members_listed(self, answer: Answer, now: float) -> None:
         if not isinstance(answer, Done):
@@ -601,7 +477,7 @@ class ShardMember:
         if self.table is None or self._table_read_needed:
             if self.table is None and not self._table_read_needed:
                 empty = Table(
-                    id=f"{self.name}.{self._next_intent()}",
+                    id=self._new_intent(),
                     generation=1,
                     by=self._by,
                     owners=(None,) * self._slices,
@@ -612,8 +488,8 @@ class ShardMember:
             return None
         if not self._listed_members:
             return ListMembers()
-        self._note_missing(now)
-        overdue = self._overdue(now)
+        self._peers.note_missing(self.table, now)
+        overdue = self._peers.overdue(self.table, now)
         if overdue is not None:
             return overdue
         if self._doubt is not None:
@@ -672,110 +548,45 @@ class ShardMember:
 
     def _decision(self, now: float) -> Request | None:
         """Return the next change of the table, if there is one."""
-        table = self.table
-        assert table is not None
+        assert self.table is not None
         living = self._living()
-        if not living:
-            return self._leave_all() if self.leaving else None
-        owners, handovers = list(table.owners), dict(table.handovers)
-        self._withdraw(owners, handovers, living, now)
-        self._take(owners, handovers, living, now)
-        self._intend(owners, handovers, living, now)
-        self._give(owners, handovers, living)
-        if owners == [*table.owners] and handovers == table.handovers:
-            return None
-        changed = replace(table, generation=table.generation + 1, owners=tuple(owners), handovers=handovers)
-        return WriteTable(self._table_version, changed)
+        plan = TablePlan(self.table, self.me, living)
+        if living:
+            self._plan_moves(plan, now)
+        elif self.leaving:
+            # R11: the last member stops everything, and leaves it without an owner.
+            self._draining |= self._owned
+            if self._owned and self._owned <= self._drained:
+                plan.abandon(self._owned)
+        changed = plan.changed
+        return None if changed is None else WriteTable(self._table_version, changed)
 
-    def _leave_all(self) -> Request | None:
-        """The last member: stop everything, and leave it without an owner."""
-        # R11
-        table, owned = self.table, self.owned()
-        assert table is not None
-        self._draining |= owned
-        if not owned or not owned <= self._drained:
-            return None
-        owners = tuple(None if owner == self.me else owner for owner in table.owners)
-        kept = {number: handover for number, handover in table.handovers.items() if number not in owned}
-        changed = replace(table, generation=table.generation + 1, owners=owners, handovers=kept)
-        return WriteTable(self._table_version, changed)
-
-    def _withdraw(
-        self, owners: list[Incarnation | None], handovers: dict[int, Handover], living: _Living, now: float
-    ) -> None:
-        """Withdraw hand-overs to members that do not live, and our own that take too long."""
+    def _plan_moves(self, plan: TablePlan, now: float) -> None:
+        assert self.table is not None
+        late = {intent for intent, at in self._deadlines.items() if now > at}
+        withdrawn = plan.withdraw(late)
+        self._draining -= withdrawn
+        self._drained -= withdrawn
         me = self.me
-        for number, handover in [*handovers.items()]:
-            late = owners[number] == me and now > self._deadlines.get(handover.intent, math.inf)
-            if handover.to not in living or late:
-                del handovers[number]
-                self._draining.discard(number)
-                self._drained.discard(number)
-
-    def _take(
-        self, owners: list[Incarnation | None], handovers: dict[int, Handover], living: _Living, now: float
-    ) -> None:
-        """Give the slices of dead incarnations, and those without an owner, to the living."""
         # R6
-        dead = {owner for owner in {*owners} if owner != self.me and self.is_dead(owner)}
-        free = [number for number, owner in enumerate(owners) if owner in dead]
-        if any(owners[number] is None for number in free) and self._lost_table_is_followed(now):
+        dead = {owner for owner in {*self.table.owners} if owner != me and self.is_dead(owner)}
+        if None in dead and self._peers.lost_table_is_followed(self.table, now):
             # R12: members that follow a lost table may work on any slice that has no owner.
-            free = [number for number in free if owners[number] is not None]
-        if not free:
-            return
-        planned = [handovers[number].to if number in handovers else owner for number, owner in enumerate(owners)]
-        for number in free:
-            if number not in handovers:
-                planned[number] = None
-        filled = fill(planned, living)
-        for number in free:
-            owners[number] = filled[number]
-            handovers.pop(number, None)
-
-    def _intend(
-        self, owners: list[Incarnation | None], handovers: dict[int, Handover], living: _Living, now: float
-    ) -> None:
-        """Intend to give the slices that we have above our quota."""
+            dead.discard(None)
+        plan.take(dead)
         # R10
-        if not self.leaving and now - self._membership_changed_at < self._times.settle:
-            return
-        planned = [handovers[number].to if number in handovers else owner for number, owner in enumerate(owners)]
-        me = self.me
-        quota = 0 if self.leaving else quotas(planned, living)[me]
-        # Slices that are only to come to us are not ours to give.
-        coming = sum(planned[number] == me != owner for number, owner in enumerate(owners))
-        ours = [one if owner == me else None for one, owner in zip(planned, owners, strict=True)]
-        over = surplus(ours, me, max(quota - coming, 0))
-        if not over:
-            return
-        for number in over:
-            planned[number] = None
-        filled = fill(planned, living)
-        for number in over:
-            to = filled[number]
-            if to is not None and to != self.me:
-                intent = f"{self.name}.{self._next_intent()}"
-                handovers[number] = Handover(to, intent)
+        if self.leaving or now - self._peers.changed_at >= self._times.settle:
+            for intent in plan.intend(self._new_intent, leaving=self.leaving):
                 self._deadlines[intent] = now + self._times.handover
-
-    def _give(self, owners: list[Incarnation | None], handovers: dict[int, Handover], living: _Living) -> None:
-        """Stop the slices whose next owner is ready, and give those that have stopped."""
-        me = self.me
-        for number, handover in [*handovers.items()]:
-            if owners[number] != me or handover.to not in living:
-                continue
-            ready, cache = living[handover.to].get(number), self._caches.get(number)
-            # R9: its list answers this hand-over, and our handlers were called for everything before that list.
-            if ready is None or ready.intent != handover.intent or cache is None or cache.seen < ready.version:
+        for number, version in plan.acknowledged():
+            cache = self._caches.get(number)
+            # R9: our handlers were called for everything before that list.
+            if cache is None or cache.seen < version:
                 continue
             # R7: first stop, then write.
             self._draining.add(number)
             if number in self._drained:
-                owners[number] = handover.to
-                del handovers[number]
+                plan.give(number)
 
-
-def _standing(record: MemberRecord | None) -> tuple[int, bool] | None:
-    """Return the properties of a member that matter to the quotas; `None` if it takes no part."""
-    return (record.number, record.leaving) if record is not None and record.holds else None
+    def _new_intent(self) -> str:
+        return f"{self.name}.{self._next_intent()}"

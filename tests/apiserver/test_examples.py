@@ -17,7 +17,7 @@ import pytest
 import yaml
 from aiohttp import web
 
-from examples import gateway, namespace_labels, shop_operator, spawner
+from examples import gateway, namespace_labels, sharded_checksums, shop_operator, spawner
 from kinformer import (
     AlreadyExistsError,
     Client,
@@ -28,12 +28,13 @@ from kinformer import (
     WaitTimeoutError,
 )
 from kinformer.operators.owners import is_owned_by
+from kinformer.operators.shard_status import SliceState
 from kinformer.operators.wait_conditions import condition_is, condition_true, deleted, field_equals
 from kinformer.resources import CONFIGMAPS, DEPLOYMENTS, EVENTS, LEASES, NAMESPACES, PODS
 from tests.paths import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
     from kinformer import KubeObject
     from tests.apiserver.clusters import Cluster
@@ -386,3 +387,29 @@ async def test_a_gateway_keeps_a_scheduler_per_cluster(cluster: Cluster, client:
 def test_the_programs_of_the_table_are_those_there_are() -> None:
     text = (EXAMPLES / "README.md").read_text()
     assert sorted(set(re.findall(r"\((\w+\.py)\)", text))) == PROGRAMS
+
+
+async def test_checksums_are_kept_by_two_replicas_and_then_by_one(cluster: Cluster, client: Client) -> None:
+    space = cluster.namespace
+
+    async def checksums() -> set[str]:
+        maps = await client.list(CONFIGMAPS, namespace=space)
+        return {made.annotations.get(sharded_checksums.CHECKSUM, "") for made in maps if made.name.startswith("m-")}
+
+    for number in range(8):
+        made = {"metadata": {"name": f"m-{number}"}, "data": {"number": str(number)}}
+        await client.create(CONFIGMAPS, made, namespace=space)
+    one, two = (sharded_checksums.parts(client, space) for _ in range(2))
+    async with one[0], one[1], one[2]:
+        async with two[0], two[1], two[2]:
+            await until(lambda: _all_differ(checksums))
+        before = await checksums()
+        for number in range(8):
+            await client.patch(CONFIGMAPS, f"m-{number}", {"data": {"number": f"{number}!"}}, namespace=space)
+        await until(lambda: _all_differ(checksums, before))
+        assert one[0].status.slices == {SliceState.OWNED: 256}
+
+
+async def _all_differ(read: Callable[[], Awaitable[set[str]]], before: Collection[str] = ()) -> bool:
+    found = await read()
+    return len(found) == 8 and "" not in found and not found & {*before}
