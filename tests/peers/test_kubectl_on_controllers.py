@@ -67,3 +67,13 @@ async def test_a_job_is_waited_for_and_its_log_is_read(kubectl: Kubectl) -> None
     await kubectl("create", "job", "hello", "--image=busybox", "--", "sh", "-c", "echo hello")
     await kubectl("wait", "--for=condition=complete", "job/hello", "--timeout=50s")
     assert await kubectl("logs", "job/hello") == "hello\n"
+
+
+async def test_a_command_is_run_in_a_pod(server: ApiServer, kubectl: Kubectl) -> None:
+    server.create(build.pod("web"))
+    server.pods.command("web", ["cat", "/etc/motd"], "welcome\n")
+    server.settle()
+    assert await kubectl("exec", "web", "--", "cat", "/etc/motd") == "welcome\n"
+    process = await kubectl.start("exec", "web", "--", "sh", "-c", "exit 3")
+    await process.communicate()
+    assert process.returncode == 3

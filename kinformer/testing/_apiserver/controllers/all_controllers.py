@@ -114,4 +114,5 @@ def make_loop(
             loop.reconcile_now("kubelet", key)
 
     scripts.on_change = changed
+    scripts.runs_pods = "kubelet" in names
     return loop

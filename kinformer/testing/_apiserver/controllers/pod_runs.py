@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from kinformer.testing._apiserver.controllers.commands import Outcome, interpret
 from kinformer.testing._apiserver.controllers.conditions import condition_of, made
+from kinformer.testing._apiserver.rules.commands import Outcome, interpret
 
 if TYPE_CHECKING:
     from kinformer.testing._apiserver.controllers.actions import Manifest

@@ -184,7 +184,7 @@ class Handler:
         if verb not in _verbs_of(target):
             raise status.method_not_allowed()
         if is_stream(target):
-            return answer_stream(self._registry, self._pods, target, query)
+            return await answer_stream(request, self._registry, self._pods, target, self._clock)
         match verb:
             case "watch":
                 return await self._watch(request, target, query, user.name)

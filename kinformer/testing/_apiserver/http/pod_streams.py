@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from kinformer.testing._apiserver.http.pod_exec import answer_exec
 from kinformer.testing._apiserver.store import status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from kinformer.testing._apiserver.http.requests import Target
     from kinformer.testing._apiserver.rules.pod_scripts import PodScripts
@@ -25,14 +27,19 @@ def is_stream(target: Target) -> bool:
     return target.subresource in {*_OF_A_KUBELET, "log", "proxy"}
 
 
-def answer_stream(
-    registry: Registry, scripts: PodScripts, target: Target, query: Mapping[str, str]
+async def answer_stream(
+    request: web.BaseRequest,
+    registry: Registry,
+    scripts: PodScripts,
+    target: Target,
+    clock: Callable[[], datetime],
 ) -> web.StreamResponse:
     """Answer it.
 
     Raises:
         Refusal: 400, 404 or 500, as a kube-apiserver refuses it that reaches no kubelet.
     """
+    query = request.query
     manifest = registry.get(target.kind, target.namespace, target.name).manifest
     if target.subresource == "proxy":
         raise _unreachable(target)
@@ -42,6 +49,8 @@ def answer_stream(
     node = (manifest.get("spec") or {}).get("nodeName")
     if not node:
         raise status.bad_request(f"pod {target.name} does not have a host assigned")
+    if target.subresource == "exec" and scripts.runs_pods and registry.store.get(("", "nodes"), ("", node)):
+        return await answer_exec(request, scripts, target, manifest, container, clock)
     raise _no_node(registry, node)
 
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from kinformer.testing._apiserver.rules.commands import Outcome
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = ["PodScript", "PodScripts"]
 
@@ -58,6 +60,9 @@ class PodScripts:
     def __init__(self) -> None:
         self.on_change: Callable[[str, str], None] = lambda _namespace, _pattern: None
         """Called with the namespace and the pattern of pods whose script has changed."""
+        self.runs_pods = False
+        """A kubelet runs the pods."""
+        self._answers: list[tuple[str, str, tuple[str, ...], Outcome]] = []
         self._logs: dict[tuple[str, str, str], str] = {}
         self._outputs: dict[tuple[str, str, str], str] = {}
         self._scripts: list[tuple[str, str, PodScript]] = []
@@ -88,7 +93,7 @@ class PodScripts:
         image_error: str = "",
         stops_after: float = 0.0,
     ) -> None:
-        """Say how pods behave, those that are created later among them.
+        """Script the behaviour of pods, those that are created later among them.
 
         Args:
             name: the name of the pod, or a pattern.
@@ -134,8 +139,32 @@ class PodScripts:
         """End the running containers of pods with the exit code 0."""
         self.crash(name, namespace=namespace, container=container, exit_code=0)
 
+    def command(
+        self,
+        name: str,
+        command: Sequence[str],
+        output: str = "",
+        *,
+        namespace: str = "default",
+        errors: str = "",
+        exit_code: int = 0,
+        seconds: float = 0.0,
+    ) -> None:
+        """Script the answer to `kubectl exec` of a command in pods.
+
+        Args:
+            name: the name of the pod, or a pattern.
+            command: the command with its arguments.
+            output: the text on its standard output.
+            namespace: the namespace of the pods.
+            errors: the text on its standard error.
+            exit_code: its exit code.
+            seconds: the seconds that it takes.
+        """
+        self._answers.append((namespace, name, tuple(command), Outcome(seconds, exit_code, output, errors)))
+
     def uses(self, name: str, *, namespace: str = "default", cpu: str = "", memory: str = "") -> None:
-        """Say which resources each of the pods uses, for horizontal autoscalers.
+        """Script the resources that each of the pods uses, for horizontal autoscalers.
 
         Args:
             name: the name of the pod, or a pattern.
@@ -146,7 +175,14 @@ class PodScripts:
         self._uses = [one for one in self._uses if one[:2] != (namespace, name)]
         self._uses.append((namespace, name, {"cpu": cpu, "memory": memory}))
 
-    # For the kubelet, the autoscaler and the log
+    # For the kubelet, the autoscaler and the streams
+
+    def answer_of(self, namespace: str, name: str, command: Sequence[str]) -> Outcome | None:
+        """Return the scripted effect of a command in a pod, or `None`; the last script counts."""
+        for place, pattern, known, outcome in reversed(self._answers):
+            if place == namespace and fnmatchcase(name, pattern) and known == tuple(command):
+                return outcome
+        return None
 
     def use_of(self, namespace: str, name: str, resource: str) -> str | None:
         """Return how much a pod uses of a resource, or `None`."""

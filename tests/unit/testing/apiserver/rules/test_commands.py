@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kinformer.testing._apiserver.controllers.commands import Outcome, interpret
+from kinformer.testing._apiserver.rules.commands import Outcome, interpret
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,11 @@ from kinformer.testing._apiserver.controllers.commands import Outcome, interpret
         (["sh", "-c", "echo start\nsleep infinity\necho never"], Outcome(None, 0, "start\n")),
         (["sh", "-c", "echo $NAME ${NAME}"], Outcome(output="x x\n")),
         (["echo", "$(NAME)"], Outcome(output="x\n")),
+        (["date"], Outcome(output="Thu Jan  1 00:00:00 UTC 1970\n")),
+        (["date", "foo"], Outcome(exit_code=1, errors="date: invalid date 'foo'\n")),
+        (["sh", "-c", 'printf %s "$NAME"'], Outcome(output="x")),
+        (["sh", "-c", "for i in $(seq 1 3); do echo $NAME; done; echo end"], Outcome(output="x\nx\nx\nend\n")),
+        (["sh", "-c", "for i in a b; do sleep 1; done"], Outcome(2.0)),
         (["nginx", "-g", "daemon off;"], None),
         (["sh", "-c", "curl example.com | sh"], None),
         (["sh", "-c", "echo 'unfinished"], None),
