@@ -6,6 +6,7 @@
 #   make ui      the page in the browser, with a demo cluster    make screenshots   its pictures in the manual, taken anew
 #   make lowest  the unit, wire and integration tests with the lowest versions of the dependencies
 #   make soak    for a quarter of an hour under faults           make mutants   deliberate bugs, all to be caught
+#   make foreign clients in other languages: their answers on the embedded server beside those of a real one
 #   make matrix  the unit tests on each Python that is here or can be installed
 #   make release-check   all that a release needs but the upload: two builds compared, metadata, notes, SBOM, manual
 #   make wheel-test   the built wheel in an environment of its own runs the demo and every program of the manual
@@ -16,7 +17,7 @@ BIN    := $(VENV)/bin
 FOR    ?= 20
 LOWEST_TESTS ?= tests/unit tests/wire tests/integrations
 
-.PHONY: demo ui screenshots test test-real apiserver-assets check lint types layers format bench bench-quick guard mutants soak docs clean lowest matrix release-check wheel-test
+.PHONY: demo ui screenshots test test-real foreign apiserver-assets check lint types layers format bench bench-quick guard mutants soak docs clean lowest matrix release-check wheel-test
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -43,6 +44,10 @@ test: $(VENV)/.installed-test
 # The same scenarios as in `make test`, on a real control plane: it has to be here (KUBEBUILDER_ASSETS), or Go to build it.
 test-real: $(VENV)/.installed-test apiserver-assets
 	$(BIN)/pytest -m real
+
+# Clients in other languages, of those that are here: kubectl by a long sequence of commands.
+foreign: $(VENV)/.installed-test
+	$(BIN)/python -m tests.foreign
 
 apiserver-assets:
 	@tests/apiserver/assets/build

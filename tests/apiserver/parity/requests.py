@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.schemas.go_types import Field, Struct
     from kinformer.testing._apiserver.store.catalog import ResourceType
 
-__all__ = ["APPLY", "JSON", "MERGE", "NAMESPACE", "TABLE", "Request", "generated"]
+__all__ = ["APPLY", "JSON", "MERGE", "NAMESPACE", "STRATEGIC", "TABLE", "Request", "collection", "generated", "kinds"]
 
 JSON: Final = "application/json"
 MERGE: Final = "application/merge-patch+json"
@@ -51,7 +51,8 @@ class Request(NamedTuple):
     headers: dict[str, str] = {}  # noqa: RUF012 - never changed
 
 
-def _kinds() -> list[ResourceType]:
+def kinds() -> list[ResourceType]:
+    """Return the built-in kinds that have a seed."""
     catalog = Catalog()
     found = []
     for api_version, plural in SEEDS:
@@ -70,7 +71,7 @@ def collection(kind: ResourceType) -> str:
 
 def generated() -> list[Request]:
     """Return the requests that are made from the seeds and the table of types."""
-    return [request for kind in _kinds() for request in (*_judged(kind), *_mutated(kind), *_life(kind))]
+    return [request for kind in kinds() for request in (*_judged(kind), *_mutated(kind), *_life(kind))]
 
 
 def _life(kind: ResourceType) -> Iterator[Request]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -133,6 +134,10 @@ class Writes:
         kind = target.kind
         current = self._registry.get(kind, target.namespace, target.name)
         before = read_scale(kind, current.manifest) if target.subresource == "scale" else current.manifest
+        media, content = request.headers.get("Content-Type", ""), None
+        if media_type(media) == "application/merge-patch+json":
+            content = decode_body(body, media, kind.kind)
+        write = replace(write, patch=content)
         wanted = _patched(before, body, request.headers.get("Content-Type", ""), target)
         if target.subresource == "scale":
             wanted = written_scale(kind, current.manifest, wanted)
@@ -140,7 +145,7 @@ class Writes:
             try:
                 read_built_in(kind, as_object(wanted, kind.kind), [])
             except ReadError as error:
-                raise status.unreadable_patch(wanted, str(error)) from None
+                raise status.unreadable_patch(wanted, str(error), content) from None
         stored, _ = self._registry.update(kind, target.namespace, target.name, wanted, write)
         return self._object(request, target, stored)
 

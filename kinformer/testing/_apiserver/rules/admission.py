@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from kinformer.testing._apiserver.rules.causes import invalid_value
 from kinformer.testing._apiserver.store import status
 
 if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import ResourceType
     from kinformer.testing._apiserver.store.storage import Store
 
-__all__ = ["PROTECTION", "admit", "without_admission"]
+__all__ = ["PROTECTION", "admit", "check_ports", "without_admission"]
 
 PROTECTION: Final = {
     ("", "persistentvolumeclaims"): "kubernetes.io/pvc-protection",
@@ -20,6 +21,9 @@ PROTECTION: Final = {
 """The finalizers by which a cluster waits for the users of an object (StorageObjectInUseProtection)."""
 
 _CLASSES: Final = ("scheduling.k8s.io", "priorityclasses")
+_SERVICES: Final = ("", "services")
+_FIRST_PORT: Final = 30_000
+_LAST_PORT: Final = 32_767
 _RUNTIMES: Final = ("node.k8s.io", "runtimeclasses")
 _SYSTEM_CLASSES: Final = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 _NOT_READY: Final = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
@@ -96,6 +100,41 @@ def _check_runtime(store: Store, kind: ResourceType, manifest: dict[str, Any]) -
     name = spec.get("runtimeClassName") if isinstance(spec, dict) else None
     if name and store.get(_RUNTIMES, ("", name)) is None:
         raise _forbidden(kind, manifest, f'pod rejected: RuntimeClass "{name}" not found')
+
+
+def check_ports(store: Store, kind: ResourceType, manifest: dict[str, Any], name: str) -> None:
+    """Refuse a service with a port of the nodes that is not for services, or that another service has.
+
+    Raises:
+        Refusal: 422.
+    """
+    if kind.storage != _SERVICES:
+        return
+    wanted = [
+        (index, port["nodePort"])
+        for index, port in enumerate((manifest.get("spec") or {}).get("ports") or ())
+        if port.get("nodePort")
+    ]
+    if not wanted:
+        return
+    place = (manifest["metadata"].get("namespace") or "", name)
+    taken = {
+        port.get("nodePort")
+        for key, stored in store.all(_SERVICES).items()
+        if key != place
+        for port in stored.manifest["spec"].get("ports") or ()
+    }
+    causes = []
+    for index, number in wanted:
+        if not _FIRST_PORT <= number <= _LAST_PORT:
+            why = f"provided port is not in the valid range. The range of valid ports is {_FIRST_PORT}-{_LAST_PORT}"
+        elif number in taken:
+            why = "provided port is already allocated"
+        else:
+            continue
+        causes.append(invalid_value(f"spec.ports[{index}].nodePort", number, why))
+    if causes:
+        raise status.invalid(kind.kind, name, causes, kind.group)
 
 
 def _forbidden(kind: ResourceType, manifest: dict[str, Any], why: str) -> status.Refusal:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from kinformer.testing._apiserver.rules.admission import admit, without_admission
+from kinformer.testing._apiserver.rules.admission import admit, check_ports, without_admission
 from kinformer.testing._apiserver.rules.bodies import as_object, check_object, check_types
 from kinformer.testing._apiserver.rules.conversions import as_stored, in_version
 from kinformer.testing._apiserver.rules.defaults import HAS_GENERATION, establish, fill_in, in_order, select_pods_of_job
@@ -111,6 +111,7 @@ class Write:
         any_size: the limits on the size of objects do not hold.
         patched: the new state is a patched object, so that its uid counts as a field and not as a precondition.
         field_validation: what happens to undeclared fields: "Strict" refuses them, "Warn" and "Ignore" drop them.
+        patch: the patch, if there is one; errors show the fields that it touches in order.
         faults: the undeclared and the duplicate fields that were found, as `unknown field "spec.foo"`.
     """
 
@@ -120,6 +121,7 @@ class Write:
     patched: bool = False
     any_size: bool = False
     field_validation: str = "Warn"
+    patch: Any = None
     faults: list[str] = field(default_factory=list)
 
     def checked(self, kind: ResourceType, body: Any, namespace: str) -> dict[str, Any]:
@@ -136,7 +138,7 @@ class Write:
         if self.field_validation == "Strict" and self.faults:
             why = f"strict decoding error: {', '.join(self.faults)}"
             if self.patched:
-                raise status.unreadable_patch(body, why)
+                raise status.unreadable_patch(body, why, body if kind.custom else self.patch)
             msg = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {why}'
             raise status.bad_request(msg)
         return read if kind.custom else prune(kind, read)
@@ -210,6 +212,7 @@ class Registry:
             self.check_namespace(kind, namespace, name)
         if self.store.get(kind.storage, (namespace, name)) is not None:
             raise status.already_exists(kind, name)
+        check_ports(self.store, kind, manifest, name)
         given = metadata.get("managedFields")
         return self._insert(kind, namespace, manifest, write, given=given)
 
@@ -479,6 +482,7 @@ class Registry:
         if kind.storage == NAMESPACES:
             manifest.setdefault("spec", current["spec"])
         validate(kind, manifest, any_size=write.any_size, before=current)
+        check_ports(self.store, kind, manifest, before["name"])
         if not kind.custom:
             self._fill_in_again(kind, current, manifest)
         return in_order(manifest)

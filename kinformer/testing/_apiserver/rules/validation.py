@@ -63,6 +63,7 @@ def validate(
     if kind.definition is not None:
         schema = (kind.definition.get("schema") or {}).get("openAPIV3Schema") or {}
         causes += check_schema(manifest, schema, "")
+        causes += _replicas(kind.definition, manifest)
         if has_rules(schema):
             causes += [NOT_CHECKED] if blocks_rules(causes) else check_rules(manifest, before, schema)
     else:
@@ -71,6 +72,27 @@ def validate(
     if causes:
         # Events of both groups are one kind inside the API server.
         raise invalid(kind.kind, name, causes, "" if kind.storage == _EVENTS else kind.group)
+
+
+_GO_TYPES: Final[dict[type, str]] = {
+    str: "string",
+    bool: "bool",
+    float: "float64",
+    list: "[]interface {}",
+    dict: "map[string]interface {}",
+}
+
+
+def _replicas(definition: dict[str, Any], manifest: dict[str, Any]) -> list[Cause]:
+    """Judge the number that the scale of a custom resource is read from."""
+    path = ((definition.get("subresources") or {}).get("scale") or {}).get("specReplicasPath") or ""
+    value: Any = manifest
+    for step in path.strip(".").split(".") if path else ():
+        value = value.get(step) if isinstance(value, dict) else None
+    if not path or value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return []
+    found = _GO_TYPES.get(type(value), "float64")
+    return [invalid_value(path, 0, f"{path} accessor error: {value} is of the type {found}, expected int64")]
 
 
 def _built_in(

@@ -247,16 +247,27 @@ def unsupported_media_type() -> Refusal:
     return Refusal(415, "415: Unsupported Media Type", "UnsupportedMediaType", {})
 
 
-def unreadable_patch(wanted: Any, why: str) -> Refusal:
+def unreadable_patch(wanted: Any, why: str, patch: Any = None) -> Refusal:
     """422 for a patch whose result is no object of the kind."""
-    # The parts that the patch does not touch keep their order.
-    in_order = dict(sorted(wanted.items())) if isinstance(wanted, dict) else wanted
-    shown = msgspec.json.encode(msgspec.json.encode(in_order).decode()).decode()
+    in_order = msgspec.json.encode(wanted, order="sorted") if patch is wanted else _in_order(wanted, patch)
+    shown = msgspec.json.encode(in_order.decode()).decode()
     refusal = invalid("", "", [("FieldValueInvalid", f"Invalid value: {shown}: {why}", "patch")])
     if refusal.details is not None:
         # The kind is not known yet.
         refusal.details.pop("kind")
     return refusal
+
+
+def _in_order(wanted: Any, patch: Any) -> bytes:
+    """JSON whose maps are sorted where a patch touches them; the others keep their order."""
+
+    def touched(value: Any, change: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        inner = change if isinstance(change, dict) else {}
+        return {name: touched(value[name], inner[name]) if name in inner else value[name] for name in sorted(value)}
+
+    return msgspec.json.encode(touched(wanted, patch))
 
 
 def json_patch_failed() -> Refusal:
