@@ -774,6 +774,12 @@ MUTANTS = (
         "1",
     ),
     Mutant(
+        "an object that was deleted as its range left stays in the cache for a second",
+        "cache/membership.py::Membership.depart",
+        "(known := self._known(held.key)) is not None and ranges.has(known)",
+        "False",
+    ),
+    Mutant(
         "a key of a slice that is not worked on is reconciled",
         "controller/_slice_ownership.py::SliceOwnership.drops",
         "engine.may_work(number)",

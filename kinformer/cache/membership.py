@@ -274,6 +274,16 @@ class Membership:
         for other in others:
             self.close(other)
 
+    def depart(self, ranges: Ranges) -> list[Departure]:
+        """Take the departures of objects in hash ranges that no part covers any more: no part can undo them."""
+        found = [
+            held for held in self._held.values() if (known := self._known(held.key)) is not None and ranges.has(known)
+        ]
+        for held in found:
+            del self._held[held.key]
+            self._raise_floor(held.key, held.version)
+        return found
+
     def shed(self, part: PartMembers) -> Iterator[ObjectKey | None]:
         """Yield each object that left a part with its ranges and that no other part holds, and `None` for each other.
 

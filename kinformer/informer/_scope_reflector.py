@@ -356,6 +356,8 @@ class ScopeReflector:
                 self._close(part)
             shedding = next((part for part in self._parts.values() if part.members.sheds), None)
             if shedding is not None:
+                for departure in self._membership.depart(shedding.members.sheds):
+                    queue_departure(self._fifo, departure)
                 await self._let_go(shedding, self._membership.shed(shedding.members))
             elif self._leaving:
                 await self._empty(self._leaving[0])

@@ -9,6 +9,7 @@ import pytest
 from kinformer.cache.membership import Membership, PartMembers
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import CONFIGMAPS
+from kinformer.scope import Ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -203,3 +204,17 @@ def test_the_union_has_come_to_what_all_its_listed_parts_have_come_to() -> None:
     new("k")
     union.books.came_to(union.parts[0], 9)
     assert (union.books.version, union.books.newest) == (5, 9)
+
+
+def test_an_object_that_is_deleted_as_its_range_leaves_departs_with_the_range() -> None:
+    union = Union("n", "n")
+    old, new = union.parts
+    union.changed(old, state(6))
+    # The new part of other ranges is behind, so the departure waits for it.
+    assert not union.deleted(old, state(7))
+    merged = union.books.add_part("n")
+    nothing, everything = Ranges(), Ranges.everything()
+    union.books.merge(merged, [old, new], [], everything)
+    assert union.books.depart(nothing) == []
+    assert [departure.key for departure in union.books.depart(everything)] == [KEY]
+    assert not union.books.holds
