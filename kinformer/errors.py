@@ -380,7 +380,11 @@ class ForbiddenError(ApiError, PermissionError):
 
 
 class NotFoundError(ApiError, LookupError):
-    """404: there is no such object, or no such resource."""
+    """404: there is no such object, or no such resource.
+
+    A resource that the server does not serve at all has no `reason`, and the message asks for its
+    CustomResourceDefinition.
+    """
 
 
 class MethodNotAllowedError(ApiError):
@@ -489,6 +493,14 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 }
 
 
+# The text of Go's ServeMux, which a kube-apiserver sends in place of a Status for a path that it does not serve.
+_NO_SUCH_PATH: Final = "404 page not found"
+_NO_SUCH_PATH_HINT: Final = (
+    "; the server does not serve this resource. If it is a custom one: is its CustomResourceDefinition installed, "
+    "with this version?"
+)
+
+
 def _seconds(value: object) -> float | None:
     """Return a number of seconds in a Status, from 0 to `MAX_RETRY_AFTER`; `None` for any other value."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
@@ -523,6 +535,8 @@ def api_error(
     causes = details.get("causes")
     causes = [cause for cause in causes if isinstance(cause, dict)] if isinstance(causes, list) else []
     cause_reasons = {cause["reason"] for cause in causes if isinstance(cause.get("reason"), str)}
+    if status == 404 and message == _NO_SUCH_PATH:
+        message += _NO_SUCH_PATH_HINT
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else ApiError)
     if reason == "AlreadyExists":
         kind = AlreadyExistsError

@@ -168,8 +168,9 @@ async def test_refusals_say_what_was_tried(scripted: Scripted, client: Client) -
     with pytest.raises(ConflictError, match='cannot apply deployments.apps "d" in namespace web'):
         await client.patch(DEPLOYMENTS, "d", {}, namespace="web", type="apply", field_manager="me")
     scripted.says("404 page not found", status=404, content_type="text/plain")
-    with pytest.raises(NotFoundError, match=r'cannot delete nodes "n": 404 page not found \(404\)'):
+    with pytest.raises(NotFoundError, match=r'cannot delete nodes "n": 404 page not found; .* \(404\)') as refused:
         await client.delete(NODES, "n")
+    assert "is its CustomResourceDefinition installed, with this version?" in str(refused.value)
 
 
 async def test_an_answer_that_is_no_object_is_a_protocol_error(scripted: Scripted, client: Client) -> None:
