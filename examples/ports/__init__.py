@@ -1,0 +1,1 @@
+"""Watchers of other projects, written anew on kinformer: the same interface, and the same scenarios."""
