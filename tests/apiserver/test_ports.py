@@ -130,38 +130,41 @@ async def test_each_end_of_a_task_is_reported_once(
 
     for name in ("works", "fails", "adopted", "revoked", "pulls", "patient", "lost", "done"):
         kube_api.create(task(name))
-    watcher = asyncio.ensure_future(
-        watch_pods(kube_client, "default", scheduler_job_id="7", report=outcomes.append, fatal_reasons={"ErrImagePull"})
-    )
+    async with asyncio.TaskGroup() as tasks:
+        watcher = tasks.create_task(
+            watch_pods(
+                kube_client, "default", scheduler_job_id="7", report=outcomes.append, fatal_reasons={"ErrImagePull"}
+            )
+        )
 
-    def status(name: str, status: dict[str, Any]) -> None:
-        kube_api.update(task(name, status=status), subresource="status")
+        def status(name: str, status: dict[str, Any]) -> None:
+            kube_api.update(task(name, status=status), subresource="status")
 
-    status("done", {"phase": "Succeeded"})
-    await eventually(lambda: states() == {"done": None})
-    status("works", {"phase": "Succeeded"})
-    ended = {"name": "base", "state": {"terminated": {"exitCode": 3, "reason": "Error"}}}
-    status("fails", {"phase": "Failed", "reason": "Evicted", "containerStatuses": [ended]})
-    status("pulls", waiting("ErrImagePull", "no such image"))
-    status("patient", waiting("ErrImagePull", "pull QPS exceeded"))
-    kube_api.patch("v1", "Pod", "adopted", {"metadata": {"labels": {"airflow-worker": "8"}}})
-    kube_api.patch("v1", "Pod", "revoked", {"metadata": {"labels": {REVOKED_LABEL: "True"}}})
-    kube_api.delete("v1", "Pod", "revoked")
-    await eventually(lambda: len(outcomes) == 5)
-    kube_api.patch("v1", "Pod", "works", {"metadata": {"labels": {DONE_LABEL: "True"}}})  # it leaves the selector
-    lose_while_away(kube_api, kube_faults, "lost")  # the original never reports this one
-    await eventually(lambda: "lost" in states())
-    assert states() == {
-        "done": None,
-        "works": None,
-        "fails": FAILED,
-        "adopted": ADOPTED,
-        "pulls": FAILED,
-        "lost": FAILED,
-    }
-    assert len(outcomes) == 6
-    failure = next(outcome for outcome in outcomes if outcome.pod == ObjectKey("default", "fails"))
-    assert failure.annotations["task_id"] == "fails"
-    assert failure.details is not None
-    assert (failure.details["pod_reason"], failure.details["exitCode"]) == ("Evicted", 3)
-    watcher.cancel()
+        status("done", {"phase": "Succeeded"})
+        await eventually(lambda: states() == {"done": None})
+        status("works", {"phase": "Succeeded"})
+        ended = {"name": "base", "state": {"terminated": {"exitCode": 3, "reason": "Error"}}}
+        status("fails", {"phase": "Failed", "reason": "Evicted", "containerStatuses": [ended]})
+        status("pulls", waiting("ErrImagePull", "no such image"))
+        status("patient", waiting("ErrImagePull", "pull QPS exceeded"))
+        kube_api.patch("v1", "Pod", "adopted", {"metadata": {"labels": {"airflow-worker": "8"}}})
+        kube_api.patch("v1", "Pod", "revoked", {"metadata": {"labels": {REVOKED_LABEL: "True"}}})
+        kube_api.delete("v1", "Pod", "revoked")
+        await eventually(lambda: len(outcomes) == 5)
+        kube_api.patch("v1", "Pod", "works", {"metadata": {"labels": {DONE_LABEL: "True"}}})  # it leaves the selector
+        lose_while_away(kube_api, kube_faults, "lost")  # the original never reports this one
+        await eventually(lambda: "lost" in states())
+        assert states() == {
+            "done": None,
+            "works": None,
+            "fails": FAILED,
+            "adopted": ADOPTED,
+            "pulls": FAILED,
+            "lost": FAILED,
+        }
+        assert len(outcomes) == 6
+        failure = next(outcome for outcome in outcomes if outcome.pod == ObjectKey("default", "fails"))
+        assert failure.annotations["task_id"] == "fails"
+        assert failure.details is not None
+        assert (failure.details["pod_reason"], failure.details["exitCode"]) == ("Evicted", 3)
+        watcher.cancel()
