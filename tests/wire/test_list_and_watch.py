@@ -288,7 +288,7 @@ async def test_a_slow_consumer_holds_the_server_back_instead_of_filling_memory(
         ),
         (
             {"status": 404, "body": "404 page not found\n", "content_type": "text/plain"},
-            r"cannot watch pods in namespace web: 404 page not found; .* is its CustomResourceDefinition installed.* \(404\)",
+            r"cannot watch pods in namespace web: 404 page not found; .* is its CustomResourceDefinition .*\(404\)",
         ),
     ],
 )
