@@ -87,7 +87,8 @@ async def test_an_informer_reports_each_change_once_with_the_old_state(
     seen: list[tuple[str, str | None, str]] = []
 
     def on_update(pod: KubeObject, old: KubeObject | None = None) -> None:
-        seen.append((pod.name, old and old.at("status.phase"), pod.at("status.phase")))
+        before = None if old is None else old.at("status.phase")
+        seen.append((pod.name, before, pod.at("status.phase")))
 
     def on_delete(pod: KubeObject) -> None:
         seen.append((pod.name, "deleted", ""))
