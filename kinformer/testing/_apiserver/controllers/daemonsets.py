@@ -77,6 +77,9 @@ def _reconcile(key: Key, cluster: Cluster) -> Iterator[Action]:
     pods, claims = claim(cluster, PODS, owner, owner["spec"].get("selector") or {})
     yield from claims
     revisions = revisions_of(owner, cluster.controlled(REVISIONS, owner["metadata"]["uid"]))
+    if is_deleting(owner) and revisions.actions:
+        # The garbage collector would delete a new revision at once, and this would never end.
+        return
     yield from revisions.actions
     yield from _DaemonSet(owner, pods, cluster.all(NODES), revisions, cluster).actions()
 

@@ -74,6 +74,9 @@ def _reconcile(key: Key, cluster: Cluster) -> Iterator[Action]:
     yield from claims
     known = {one["metadata"]["name"]: one for one in cluster.within(CLAIMS, key[0])} if _has_claims(owner) else {}
     revisions = revisions_of(owner, cluster.controlled(REVISIONS, owner["metadata"]["uid"]))
+    if is_deleting(owner) and revisions.actions:
+        # The garbage collector would delete a new revision at once, and this would never end.
+        return
     yield from revisions.actions
     yield from _StatefulSet(owner, pods, known, revisions, cluster.now).actions()
 

@@ -69,3 +69,24 @@ def test_the_same_event_is_counted_and_goes_after_an_hour() -> None:
     cluster.later(3601, step=3601)
     cluster.create(pod("other"))
     assert {event["involvedObject"]["name"] for event in cluster.server.list("v1", "Event")} == {"other"}
+
+
+def test_controllers_that_never_come_to_rest_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kinformer.testing._apiserver.controllers.loop._MOST_STEPS", 2)
+    server = ApiServer(controllers="all")
+    with pytest.raises(RuntimeError, match=r"do not come to rest: .*serviceaccount.* had work after 2 steps"):
+        server.settle()
+
+
+def test_pods_are_selected_by_labels_with_controllers_and_without() -> None:
+    for controllers in ("all", ()):
+        server = ApiServer(controllers=controllers)
+        server.create(pod("a", labels={"app": "a", "tier": "x"}))
+        server.create(pod("b", labels={"app": "b", "tier": "x"}))
+        assert [one["metadata"]["name"] for one in server.selected_pods("default", {"app": "a"})] == ["a"]
+        assert len(server.selected_pods("default", {"tier": "x"})) == 2
+
+
+def test_large_clusters_need_controllers() -> None:
+    with pytest.raises(RuntimeError, match='controllers="all"'):
+        ApiServer().fill_replicasets()

@@ -136,3 +136,14 @@ def test_volumes_that_are_not_kept_go_with_their_pod_and_with_the_set(cluster: C
     assert cluster.names("v1", "PersistentVolumeClaim") == ["data-db-0"]
     cluster.delete(APPS, "StatefulSet", "db")
     assert cluster.names("v1", "PersistentVolumeClaim") == cluster.names("v1", "PersistentVolume") == []
+
+
+def test_a_set_that_waits_for_its_pods_to_go_makes_no_revision(cluster: ClusterInTime) -> None:
+    # The garbage collector would take it away at once, again and again.
+    cluster.server.pods.script("db-*", stops_after=5)
+    cluster.create(_set(1))
+    cluster.delete(APPS, "StatefulSet", "db", policy="Foreground")
+    _release(cluster, "db:2")
+    assert len(cluster.names(APPS, "ControllerRevision")) <= 1
+    cluster.later(6)
+    assert cluster.names(APPS, "StatefulSet") == cluster.names("v1", "Pod") == []
