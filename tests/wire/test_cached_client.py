@@ -373,3 +373,22 @@ async def test_a_cached_client_that_is_dropped_is_forgotten(client: Client, cach
     del more
     gc.collect()
     assert len(client._writes) == before
+
+
+async def test_names_and_keys_mean_the_same_as_resources_and_objects(server: ApiServer, client: Client) -> None:
+    factory = SharedInformerFactory(client)
+    factory.informer(CONFIGMAPS)
+    cached = client.cached(factory)
+    async with factory:
+        await factory.wait_for_cache_sync()
+        made = await cached.create("cm", {"metadata": {"name": "named"}}, namespace="default")
+        for resource in (CONFIGMAPS, "configmaps", "cm"):
+            found = await cached.get(resource, made.key)
+            assert found == made
+            assert found.origin.source == "cache"
+            assert made in await cached.list(resource, namespace="default")
+            applied = await cached.apply(
+                resource, {"metadata": {"name": "named"}}, namespace="default", field_manager="t"
+            )
+            assert applied.name == "named"
+        await cached.delete("cm", made)

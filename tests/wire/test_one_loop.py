@@ -130,6 +130,7 @@ VERBS: dict[str, Callable[[Any], Awaitable[object]]] = {
     "patch_status": lambda c: c.patch_status(PODS, "a", {"status": {}}, namespace="default"),
     "replace": lambda c: c.replace(CONFIGMAPS, config_map("a")),
     "replace_status": lambda c: c.replace_status(PODS, {**config_map("a"), "kind": "Pod"}),
+    "scale": lambda c: c.scale("deployments", "a", 1, namespace="default"),
     "resolve": lambda c: c.resolve("widgets.example.com"),
 }
 READS: dict[str, Callable[[Any], Awaitable[object]]] = {
@@ -170,7 +171,6 @@ CALLS: dict[str, Callable[[World], Awaitable[object]]] = {
     "Client.__aexit__": lambda w: w.client.__aexit__(*LEAVE),
     "Client.install": lambda w: w.client.install(Website),
     "Client.resources": lambda w: w.client.resources(),
-    "Client.scale": lambda w: w.client.scale("deployments", "a", 1, namespace="default"),
     "Client.version": lambda w: w.client.version(),
     "list_watch().list": _iterate,
     "list_watch().watch": _watch,

@@ -117,7 +117,7 @@ class CachedClient(ForwardedVerbs):
 
     async def get(
         self,
-        resource: Resource,
+        resource: Resource | str,
         name: Target,
         *,
         namespace: str | None = None,
@@ -128,7 +128,7 @@ class CachedClient(ForwardedVerbs):
         """Read one object.
 
         Args:
-            resource: its resource.
+            resource: its resource, or a name of it as `resolve` takes it.
             name: its name, or an object that has it (and its namespace).
             namespace: its namespace.
             subresource: such as "scale"; only the server answers that.
@@ -142,6 +142,8 @@ class CachedClient(ForwardedVerbs):
             NotFoundError: there is none; a note on the error names the origin.
             CacheMissError: no cache can answer, and `missing="error"`.
         """
+        if isinstance(resource, str):
+            resource = await self._client.resolve(resource)
         accepted = self._accepted if accept is None else accepted_by(accept)
         age = self._max_age if max_age is None else max_age
         if type(name) is str and namespace and not subresource:
@@ -166,7 +168,7 @@ class CachedClient(ForwardedVerbs):
 
     async def list(
         self,
-        resource: Resource,
+        resource: Resource | str,
         *,
         namespace: str | None = None,
         label_selector: str = "",
@@ -180,7 +182,7 @@ class CachedClient(ForwardedVerbs):
         """Read all objects of a scope.
 
         Args:
-            resource: what to list.
+            resource: the resource to list, or a name of it as `resolve` takes it.
             namespace: the namespace; `None` for all of them.
             label_selector: as kubectl takes it.
             field_selector: as kubectl takes it. Caches select by name, namespace and a few fields of Pods, Secrets and
@@ -199,6 +201,8 @@ class CachedClient(ForwardedVerbs):
             ValueError: a namespace for a cluster-scoped resource.
             CacheMissError: no cache can answer, and `missing="error"`.
         """
+        if isinstance(resource, str):
+            resource = await self._client.resolve(resource)
         accepted = self._accepted if accept is None else accepted_by(accept)
         age = self._max_age if max_age is None else max_age
         question = Scope.of(
@@ -231,7 +235,7 @@ class CachedClient(ForwardedVerbs):
 
     async def apply(
         self,
-        resource: Resource,
+        resource: Resource | str,
         obj: Mapping[str, Any],
         *,
         field_manager: str,
@@ -249,7 +253,7 @@ class CachedClient(ForwardedVerbs):
         manager changed or took is applied again. In doubt, the apply is sent.
 
         Args:
-            resource: its resource.
+            resource: its resource, or a name of it as `resolve` takes it.
             obj: the fields that are to be so.
             field_manager: the owner of the fields.
             namespace: its namespace; the object's own by default.
@@ -267,6 +271,8 @@ class CachedClient(ForwardedVerbs):
             InvalidError: the result is not valid.
             ValueError: no field manager, no name, or an object that was read (it has `managedFields`).
         """
+        if isinstance(resource, str):
+            resource = await self._client.resolve(resource)
         body: dict[str, Any] | None = None
         target: tuple[Any, ...] = ()
         manager = Manager(field_manager, resource.api_version, subresource)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from kinformer.client._cached.caches import Verbs
     from kinformer.client._decoding.lists import ObjectList
-    from kinformer.client._requests import PatchType, PropagationPolicy, Target
+    from kinformer.client._requests import FieldValidation, PatchType, PropagationPolicy, Target
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
@@ -28,51 +28,71 @@ class ForwardedVerbs:
 
     async def create(
         self,
-        resource: Resource,
+        resource: Resource | str,
         obj: Mapping[str, Any],
         *,
         namespace: str | None = None,
         subresource: str = "",
         field_manager: str = "",
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> KubeObject:
         """Create an object, as `Client.create`."""
         return await self._client.create(
-            resource, obj, namespace=namespace, subresource=subresource, field_manager=field_manager, dry_run=dry_run
+            resource,
+            obj,
+            namespace=namespace,
+            subresource=subresource,
+            field_manager=field_manager,
+            dry_run=dry_run,
+            field_validation=field_validation,
         )
 
     async def replace(
         self,
-        resource: Resource,
+        resource: Resource | str,
         obj: Mapping[str, Any],
         *,
         namespace: str | None = None,
         subresource: str = "",
         field_manager: str = "",
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> KubeObject:
         """Replace an object as a whole, as `Client.replace`."""
         return await self._client.replace(
-            resource, obj, namespace=namespace, subresource=subresource, field_manager=field_manager, dry_run=dry_run
+            resource,
+            obj,
+            namespace=namespace,
+            subresource=subresource,
+            field_manager=field_manager,
+            dry_run=dry_run,
+            field_validation=field_validation,
         )
 
     async def replace_status(
         self,
-        resource: Resource,
+        resource: Resource | str,
         obj: Mapping[str, Any],
         *,
         namespace: str | None = None,
         field_manager: str = "",
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> KubeObject:
         """Replace an object's status, as `Client.replace_status`."""
         return await self._client.replace_status(
-            resource, obj, namespace=namespace, field_manager=field_manager, dry_run=dry_run
+            resource,
+            obj,
+            namespace=namespace,
+            field_manager=field_manager,
+            dry_run=dry_run,
+            field_validation=field_validation,
         )
 
     async def patch(
         self,
-        resource: Resource,
+        resource: Resource | str,
         name: Target,
         patch: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         *,
@@ -82,6 +102,7 @@ class ForwardedVerbs:
         field_manager: str = "",
         force: bool = False,
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> KubeObject:
         """Change parts of an object, as `Client.patch`. It is always sent, also with `type="apply"`."""
         return await self._client.patch(
@@ -94,11 +115,12 @@ class ForwardedVerbs:
             field_manager=field_manager,
             force=force,
             dry_run=dry_run,
+            field_validation=field_validation,
         )
 
     async def patch_status(
         self,
-        resource: Resource,
+        resource: Resource | str,
         name: Target,
         patch: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         *,
@@ -107,6 +129,7 @@ class ForwardedVerbs:
         field_manager: str = "",
         force: bool = False,
         dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
     ) -> KubeObject:
         """Change parts of an object's status, as `Client.patch_status`."""
         return await self._client.patch_status(
@@ -118,11 +141,24 @@ class ForwardedVerbs:
             field_manager=field_manager,
             force=force,
             dry_run=dry_run,
+            field_validation=field_validation,
         )
+
+    async def scale(
+        self,
+        resource: Resource | str,
+        name: Target,
+        replicas: int,
+        *,
+        namespace: str | None = None,
+        dry_run: bool = False,
+    ) -> KubeObject:
+        """Set the number of replicas, as `Client.scale`."""
+        return await self._client.scale(resource, name, replicas, namespace=namespace, dry_run=dry_run)
 
     async def delete(
         self,
-        resource: Resource,
+        resource: Resource | str,
         name: Target,
         *,
         namespace: str | None = None,
@@ -146,7 +182,7 @@ class ForwardedVerbs:
 
     async def delete_collection(
         self,
-        resource: Resource,
+        resource: Resource | str,
         *,
         namespace: str | None = None,
         label_selector: str = "",
