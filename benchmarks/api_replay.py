@@ -184,6 +184,8 @@ class Replay:
         began = clock()
         for number, event in enumerate(events):
             await asyncio.sleep(began + number / self._rate - clock())
+            if writer.is_closing():
+                return
             writer.write(_CHECKSUM.sub(rb"\g<1>%064d" % time.time_ns(), event, count=1))
 
     def _other(self, path: str, query: dict[str, str], *, aggregated: bool) -> tuple[int, bytes]:

@@ -8,11 +8,9 @@ looks at names and labels pays nothing for a 9 KB pod, and changing a view never
 
 from __future__ import annotations
 
-import importlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from types import MappingProxyType, SimpleNamespace
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import msgspec
@@ -20,6 +18,9 @@ import msgspec
 from kinformer._any_json import check_depth, decode_any
 from kinformer._heads import ABSENT, Metadata, OwnerReference, Places, decode_head, find_places
 from kinformer._lazy_dict import LazyDict, decode_lazily
+from kinformer._models import model_of
+from kinformer._object_key import ObjectKey, version_number
+from kinformer._path_finders import PLACED, PathFinder, finder_of
 from kinformer._paths import steps_of
 from kinformer._pydantic import PydanticSerializer, instance_schema
 from kinformer.errors import DecodeError
@@ -33,9 +34,6 @@ T = TypeVar("T")
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
-# The sections whose places the head's pass notes.
-_PLACED: Final = frozenset(Places.__struct_fields__)
-
 # Which field of the head answers a path; only where it has something, for else JSON null and nothing look the same.
 _IN_HEAD: Final = {
     "metadata.name": "name",
@@ -45,39 +43,6 @@ _IN_HEAD: Final = {
     "metadata.generation": "generation",
     "metadata.deletionTimestamp": "deletion_timestamp",
 }
-
-
-class ObjectKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=True):
-    """The identity of an object within its resource; the namespace of a cluster-scoped object is "".
-
-    `str(key)` is client-go's form, "namespace/name" or "name" (client-go store.go, MetaNamespaceKeyFunc). Keys can be
-    hashed, sorted by namespace and name, and taken apart: `namespace, name = key`.
-    """
-
-    # Not a NamedTuple: of those the collector never learns that nothing in them can be in a cycle, so it would look
-    # through the keys of the whole cache, again and again.
-    namespace: str
-    name: str
-
-    @classmethod
-    def parse(cls, text: str) -> ObjectKey:
-        """Take "namespace/name" or "name" apart.
-
-        Raises:
-            ValueError: there is more than one slash, or no name.
-        """
-        namespace, slash, name = text.rpartition("/")
-        if not name or "/" in namespace or (slash and not namespace):
-            msg = f"unexpected key format: {text!r}; expected 'namespace/name' or 'name'"
-            raise ValueError(msg)
-        return cls(namespace, name)
-
-    def __iter__(self) -> Iterator[str]:
-        yield self.namespace
-        yield self.name
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
 _decode_sections = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -97,50 +62,6 @@ class _AllSections(dict[str, Any]):
     __slots__ = ()
 
 
-class _Path(msgspec.Struct, frozen=True):
-    """The finders of the value at a path of an object's JSON; they skip the rest. See `_path_of`."""
-
-    section: str
-    in_object: Callable[[bytes], Any]
-    in_section: Callable[[msgspec.Raw], Any] | None
-
-
-@lru_cache(maxsize=1024)
-def _path_of(path: str) -> _Path | None:
-    """Return the finders of the value at a path: they take a third of the time of decoding the section.
-
-    Where the path leads nowhere, the finders return `UNSET`; where it leads through a list or a string, they raise
-    `msgspec.ValidationError`. `None`: such a path has to be walked.
-    """
-    steps = [*steps_of(path)]
-    # What the view adds itself, whole sections, and places in lists.
-    if len(steps) < 2 or steps[0] in {"kind", "apiVersion"} or any(map(str.isdecimal, steps)):
-        return None
-    section = steps[0]
-    return _Path(section, _finder(steps), _finder(steps[1:]) if section in _PLACED else None)
-
-
-def _finder(steps: list[str]) -> Callable[[bytes | msgspec.Raw], Any]:
-    inside: Any = Any
-    outermost: Any = None
-    for step in reversed(steps):
-        fields = [("value", inside, msgspec.UNSET)]
-        outermost = msgspec.defstruct("Step", fields, rename={"value": step}, gc=False)
-        inside = outermost | None
-    decode = msgspec.json.Decoder(outermost).decode
-    on_the_way = len(steps) - 1
-
-    def find(raw: bytes | msgspec.Raw) -> Any:
-        found: Any = decode(raw)
-        for _ in range(on_the_way):
-            found = found.value
-            if found is None or found is msgspec.UNSET:
-                return msgspec.UNSET
-        return found.value
-
-    return find
-
-
 _METADATA_FIELDS: Final = frozenset(
     {"annotations", "creationTimestamp", "deletionGracePeriodSeconds", "generateName", "managedFields", "selfLink"}
 )
@@ -150,14 +71,6 @@ def _camel(name: str) -> str:
     """Return the JSON spelling of a Python name: `creation_timestamp` is `creationTimestamp`."""
     first, *others = name.split("_")
     return first + "".join(other.capitalize() for other in others)
-
-
-def version_number(resource_version: str) -> int:
-    """Return a resource version as an integer (KEP-5504); text that is no number counts as 0, older than everything."""
-    try:
-        return int(resource_version)
-    except ValueError:
-        return 0
 
 
 if TYPE_CHECKING:
@@ -391,7 +304,7 @@ class KubeObject(_Base, eq=False, gc=False):
             if value is not ABSENT:
                 value = sections[field] = decode_lazily(value)
                 return value
-        if self.places is not None and field in _PLACED:
+        if self.places is not None and field in PLACED:
             # Where it is, is known: nothing has to be looked for.
             value = getattr(self.places, field)
             if value is ABSENT:
@@ -411,7 +324,7 @@ class KubeObject(_Base, eq=False, gc=False):
 
     def __contains__(self, field: object) -> bool:
         places = self.places
-        if places is not None and field in _PLACED:
+        if places is not None and field in PLACED:
             return getattr(places, field) is not ABSENT
         return field in self._all_sections()
 
@@ -489,7 +402,7 @@ class KubeObject(_Base, eq=False, gc=False):
                 if found or (found is None and default is None):
                     return found
             # Annotations are known by their place, and the walk begins there.
-            way = None if path.startswith("metadata.annotations") else _path_of(path)
+            way = None if path.startswith("metadata.annotations") else finder_of(path)
             if way is not None and (sections is None or type(sections.get(way.section)) in _UNDECODED):
                 try:
                     found = self._find(way)
@@ -515,7 +428,7 @@ class KubeObject(_Base, eq=False, gc=False):
                 return default
         return value
 
-    def _find(self, way: _Path) -> Any:
+    def _find(self, way: PathFinder) -> Any:
         if way.in_section is None:
             if way.section == "metadata" and (text := self._before_spec()) is not None:
                 try:
@@ -585,22 +498,7 @@ class KubeObject(_Base, eq=False, gc=False):
             DecodeError: kubernetes_asyncio has no class for it, as for every custom resource, or the object breaks the
                 class's own validation.
         """
-        client = importlib.import_module("kubernetes_asyncio.client")
-        group = self.resource.group.removesuffix(".k8s.io").partition(".")[0].capitalize() or "Core"
-        version = self.resource.version.capitalize()
-        # Event is in two groups, and so its classes are named by them: CoreV1Event, EventsV1Event.
-        name = next((n for n in (version + self.kind, group + version + self.kind) if hasattr(client.models, n)), None)
-        if name is None:
-            msg = f"kubernetes_asyncio has no class for {self.resource.full_name}; use decode() or to_dict()"
-            raise DecodeError(msg, key=str(self.key), resource=self.resource.full_name)
-        # Made without __init__, which would open an HTTP session: only the deserializer is wanted.
-        deserializer = client.ApiClient.__new__(client.ApiClient)
-        deserializer.configuration = client.Configuration()
-        try:
-            return deserializer.deserialize(SimpleNamespace(data=self.to_json()), name)
-        except (ValueError, TypeError) as error:
-            msg = f"does not fit kubernetes_asyncio's {name}: {error}"
-            raise DecodeError(msg, key=str(self.key), resource=self.resource.full_name) from error
+        return model_of(self.to_json(), self.resource, str(self.key))
 
 
 if not TYPE_CHECKING:

@@ -1,0 +1,63 @@
+"""Finders of the value at a path: they skip the rest of the JSON, and build nothing of it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from kinformer._heads import Places
+from kinformer._paths import steps_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["PLACED", "PathFinder", "finder_of"]
+
+PLACED: Final = frozenset(Places.__struct_fields__)
+"""The sections whose places the head's pass notes."""
+
+
+class PathFinder(msgspec.Struct, frozen=True):
+    """The finders of the value at a path of an object's JSON; they skip the rest. See `finder_of`."""
+
+    section: str
+    in_object: Callable[[bytes], Any]
+    in_section: Callable[[msgspec.Raw], Any] | None
+
+
+@lru_cache(maxsize=1024)
+def finder_of(path: str) -> PathFinder | None:
+    """Return the finders of the value at a path: they take a third of the time of decoding the section.
+
+    Where the path leads nowhere, the finders return `UNSET`; where it leads through a list or a string, they raise
+    `msgspec.ValidationError`. `None`: such a path has to be walked.
+    """
+    steps = [*steps_of(path)]
+    # What the view adds itself, whole sections, and places in lists.
+    if len(steps) < 2 or steps[0] in {"kind", "apiVersion"} or any(map(str.isdecimal, steps)):
+        return None
+    section = steps[0]
+    return PathFinder(section, _find_function(steps), _find_function(steps[1:]) if section in PLACED else None)
+
+
+def _find_function(steps: list[str]) -> Callable[[bytes | msgspec.Raw], Any]:
+    inside: Any = Any
+    outermost: Any = None
+    for step in reversed(steps):
+        fields = [("value", inside, msgspec.UNSET)]
+        outermost = msgspec.defstruct("Step", fields, rename={"value": step}, gc=False)
+        inside = outermost | None
+    decode = msgspec.json.Decoder(outermost).decode
+    on_the_way = len(steps) - 1
+
+    def find(raw: bytes | msgspec.Raw) -> Any:
+        found: Any = decode(raw)
+        for _ in range(on_the_way):
+            found = found.value
+            if found is None or found is msgspec.UNSET:
+                return msgspec.UNSET
+        return found.value
+
+    return find
