@@ -37,7 +37,7 @@ from kinformer.resources import DEPLOYMENTS, LEASES
 from kinformer.testing import ApiServer, Refusal
 from kinformer.testing._apiserver.rules.life_cycle import DeleteOptions
 from kinformer.testing._apiserver.rules.patches import apply_merge_patch, apply_strategic_patch
-from kinformer.testing._apiserver.rules.registry import Write as StoredWrite
+from kinformer.testing._apiserver.rules.writing import Write as StoredWrite
 from tests.paths import ROOT
 
 if TYPE_CHECKING:

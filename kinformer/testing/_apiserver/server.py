@@ -21,7 +21,8 @@ from kinformer.testing._apiserver.rules.life_cycle import DeleteOptions
 from kinformer.testing._apiserver.rules.patches import apply_merge_patch
 from kinformer.testing._apiserver.rules.pod_scripts import PodScripts
 from kinformer.testing._apiserver.rules.rbac import BOOTSTRAP
-from kinformer.testing._apiserver.rules.registry import Registry, Write
+from kinformer.testing._apiserver.rules.registry import Registry
+from kinformer.testing._apiserver.rules.writing import Write
 from kinformer.testing._apiserver.store.catalog import Catalog
 from kinformer.testing._apiserver.store.storage import Store
 from kinformer.testing.faults import Faults

@@ -12,7 +12,7 @@ from kinformer.testing._apiserver.controllers.cluster import requests_of
 from kinformer.testing._apiserver.controllers.conditions import made, nonzero, with_condition
 from kinformer.testing._apiserver.controllers.loop import Controller
 from kinformer.testing._apiserver.controllers.pods import is_active, is_deleting, is_ready
-from kinformer.testing._apiserver.rules.quantities import number_of
+from kinformer.testing._apiserver.schemas.scalars import quantity_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,7 +145,7 @@ class _Autoscalers:
         for pod in pods:
             amount = self._scripts.use_of(pod["metadata"]["namespace"], pod["metadata"]["name"], resource)
             if amount is not None and is_ready(pod):
-                used += number_of(amount)
+                used += quantity_number(amount)
                 requested += requests_of(pod).get(resource, Decimal())
                 counted += 1
         if not counted:
@@ -159,7 +159,7 @@ class _Autoscalers:
             shown = {"averageUtilization": utilization} | shown
             ratio = Decimal(utilization) / goal["averageUtilization"]
         else:
-            ratio = average / number_of(goal.get("averageValue") or goal.get("value") or "1")
+            ratio = average / quantity_number(goal.get("averageValue") or goal.get("value") or "1")
         proposal = current if abs(ratio - 1) <= _TOLERANCE else math.ceil(ratio * counted)
         return proposal, {"type": "Resource", "resource": {"name": resource, "current": shown}}
 

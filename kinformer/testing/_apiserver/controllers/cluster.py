@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from kinformer.testing._apiserver.rules.quantities import number_of
 from kinformer.testing._apiserver.rules.selectors import selects_labels
+from kinformer.testing._apiserver.schemas.scalars import quantity_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -202,7 +202,7 @@ class Cluster:
                 total[resource] = total.get(resource, Decimal()) + sign * amount
 
 
-_number = lru_cache(maxsize=1024)(number_of)
+_number = lru_cache(maxsize=1024)(quantity_number)
 
 
 def requests_of(pod: Manifest) -> dict[str, Decimal]:

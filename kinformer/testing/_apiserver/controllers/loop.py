@@ -33,7 +33,7 @@ from kinformer.testing._apiserver.controllers.actions import (
 from kinformer.testing._apiserver.controllers.recorder import Recorder
 from kinformer.testing._apiserver.http.pod_subresources import bind_pod
 from kinformer.testing._apiserver.rules.life_cycle import DeleteOptions
-from kinformer.testing._apiserver.rules.registry import Write
+from kinformer.testing._apiserver.rules.writing import Write
 from kinformer.testing._apiserver.store.status import Refusal
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from kinformer.testing._apiserver.controllers.pods import from_template, is_acti
 from kinformer.testing._apiserver.controllers.replicasets import REPLICASETS
 from kinformer.testing._apiserver.controllers.scheduler import fits_node
 from kinformer.testing._apiserver.rules.pod_scripts import PodScript
-from kinformer.testing._apiserver.rules.registry import Write
+from kinformer.testing._apiserver.rules.writing import Write
 
 if TYPE_CHECKING:
     from kinformer.testing._apiserver.controllers.actions import Manifest

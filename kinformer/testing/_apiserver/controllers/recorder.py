@@ -8,7 +8,7 @@ from collections import deque
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from kinformer.testing._apiserver.rules.registry import Write
+from kinformer.testing._apiserver.rules.writing import Write
 from kinformer.testing._apiserver.store.status import Refusal
 
 if TYPE_CHECKING:

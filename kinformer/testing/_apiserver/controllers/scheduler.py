@@ -11,7 +11,7 @@ from kinformer.testing._apiserver.controllers.conditions import condition_of, ma
 from kinformer.testing._apiserver.controllers.kubelets import NODES
 from kinformer.testing._apiserver.controllers.loop import Controller
 from kinformer.testing._apiserver.controllers.pods import is_deleting, is_finished
-from kinformer.testing._apiserver.rules.quantities import number_of
+from kinformer.testing._apiserver.schemas.scalars import quantity_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -153,12 +153,12 @@ def _holds(expression: Manifest, values: Mapping[str, str]) -> bool:
 def _room(pod: Manifest, node: Manifest, cluster: Cluster) -> str:
     """Return what a node has too little of for a pod; "" for nothing."""
     allocatable: Mapping[str, Any] = (node.get("status") or {}).get("allocatable") or {}
-    if "pods" in allocatable and cluster.number_on(_name(node)) >= number_of(allocatable["pods"]):
+    if "pods" in allocatable and cluster.number_on(_name(node)) >= quantity_number(allocatable["pods"]):
         return "Too many pods"
     used = cluster.requested_on(_name(node))
     for resource, amount in requests_of(pod).items():
         if resource in allocatable:
-            if used.get(resource, 0) + amount > number_of(allocatable[resource]):
+            if used.get(resource, 0) + amount > quantity_number(allocatable[resource]):
                 return f"Insufficient {resource}"
         elif allocatable and resource != "ephemeral-storage":
             return f"Insufficient {resource}"

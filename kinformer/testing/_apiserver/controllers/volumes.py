@@ -8,7 +8,7 @@ from kinformer.testing._apiserver.controllers.actions import Create, Delete, Set
 from kinformer.testing._apiserver.controllers.loop import Controller
 from kinformer.testing._apiserver.controllers.pods import is_deleting
 from kinformer.testing._apiserver.controllers.statefulsets import CLAIMS
-from kinformer.testing._apiserver.rules.quantities import number_of
+from kinformer.testing._apiserver.schemas.scalars import quantity_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ def _bind(key: Key, cluster: Cluster) -> Iterator[Action]:
 
 def _fitting(claim: Manifest, cluster: Cluster) -> Manifest | None:
     """Return the smallest free volume for a claim, or `None`."""
-    wanted = number_of(_request(claim))
+    wanted = quantity_number(_request(claim))
     fitting = []
     for volume in cluster.all(_VOLUMES):
         spec = volume["spec"]
@@ -92,7 +92,7 @@ def _fitting(claim: Manifest, cluster: Cluster) -> Manifest | None:
         )
         same_class = (spec.get("storageClassName") or "") == (claim["spec"].get("storageClassName") or "")
         modes = set(claim["spec"].get("accessModes") or ()) <= set(spec.get("accessModes") or ())
-        size = number_of((spec.get("capacity") or {}).get("storage", "0"))
+        size = quantity_number((spec.get("capacity") or {}).get("storage", "0"))
         if free and same_class and modes and size >= wanted and not is_deleting(volume):
             fitting.append((size, volume["metadata"]["name"], volume))
     return min(fitting)[2] if fitting else None

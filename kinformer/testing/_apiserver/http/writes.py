@@ -16,8 +16,8 @@ from kinformer.testing._apiserver.rules.bodies import as_object, read_built_in
 from kinformer.testing._apiserver.rules.json_patch import apply_json_patch
 from kinformer.testing._apiserver.rules.life_cycle import JOBS, DeleteOptions
 from kinformer.testing._apiserver.rules.patches import apply_merge_patch, apply_strategic_patch
-from kinformer.testing._apiserver.rules.registry import Write
 from kinformer.testing._apiserver.rules.scale import applied_scale, read_scale, written_scale
+from kinformer.testing._apiserver.rules.writing import Write
 from kinformer.testing._apiserver.schemas.reading import ReadError
 from kinformer.testing._apiserver.store import status
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
+from kinformer.testing._apiserver.schemas import scalars
 from kinformer.testing._apiserver.schemas.go_types import Types
 from kinformer.testing._apiserver.schemas.reading import Reader, ReadError
 from kinformer.testing._apiserver.store import status
@@ -37,7 +38,6 @@ _SCHEME: Final = "pkg/runtime/scheme.go:111"
 """The place that errors of a kube-apiserver name as the registry of its kinds."""
 
 _BOUNDS: Final = {"int32": 1 << 31, "int64": 1 << 63}
-_QUANTITY: Final = r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
 
 
 class _Place(NamedTuple):
@@ -176,16 +176,18 @@ def _scalar_fault(value: Any, go_type: str, place: _Place) -> str:
         case "byte":
             return _base64_fault(value) if isinstance(value, str) else _mismatch(value, "[]uint8", place)
         case "quantity":
-            if type(value) in {int, float} or (isinstance(value, str) and _is_quantity(value)):
+            if type(value) in {int, float}:
                 return ""
-            return f"quantities must match the regular expression '{_QUANTITY}'"
+            if not isinstance(value, str):
+                return scalars.NO_QUANTITY
+            try:
+                scalars.quantity(value)
+            except ValueError as error:
+                return str(error)
+            return ""
         case "int-or-string":
             return "" if type(value) in {int, str} else _mismatch(value, "int32", place, number=f" {value}")
     return ""
-
-
-def _is_quantity(text: str) -> bool:
-    return re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+|[EPTGMKk]i?|[mun])?", text) is not None
 
 
 def _base64_fault(text: str) -> str:

@@ -23,7 +23,7 @@ from kinformer.testing._apiserver.rules.names import (
     port_name_faults,
     qualified_faults,
 )
-from kinformer.testing._apiserver.rules.quantities import number_of
+from kinformer.testing._apiserver.schemas.scalars import quantity_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -201,7 +201,7 @@ def _resources(resources: dict[str, Any], path: str) -> Iterator[Cause]:
     requests = limits | (resources.get("requests") or {})
     for field, given in (("limits", limits), ("requests", requests)):
         for name, text in given.items():
-            number = number_of(text)
+            number = quantity_number(text)
             if "/" not in name and name not in _WHOLE and not name.startswith("hugepages-"):
                 for why in ("must be a standard resource type or fully qualified", _NOT_OF_CONTAINERS):
                     yield invalid_value(f"{path}.{field}[{name}]", name, why)
@@ -210,8 +210,8 @@ def _resources(resources: dict[str, Any], path: str) -> Iterator[Cause]:
             elif "/" in name and number != number.to_integral_value():
                 yield invalid_value(f"{path}.{field}[{name}]", text, "must be an integer")
     for name in sorted(requests.keys() & limits.keys()):
-        limit: Decimal = number_of(limits[name])
-        if number_of(requests[name]) > limit:
+        limit: Decimal = quantity_number(limits[name])
+        if quantity_number(requests[name]) > limit:
             why = f"must be less than or equal to {name} limit of {limits[name]}"
             yield invalid_value(f"{path}.requests", requests[name], why)
 

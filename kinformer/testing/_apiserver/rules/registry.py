@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import uuid
 from copy import deepcopy
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,18 +14,26 @@ from kinformer.testing._apiserver.rules.conversions import as_stored, in_version
 from kinformer.testing._apiserver.rules.defaults import HAS_GENERATION, establish, fill_in, in_order, select_pods_of_job
 from kinformer.testing._apiserver.rules.immutable import validate_change
 from kinformer.testing._apiserver.rules.life_cycle import CRDS, JOBS, NAMESPACES, PODS, DeleteOptions, LifeCycle
-from kinformer.testing._apiserver.rules.managed_fields import Manager, record_update, server_side_apply
+from kinformer.testing._apiserver.rules.managed_fields import record_update, server_side_apply
+from kinformer.testing._apiserver.rules.preconditions import check_identity, check_size, refuse_new_finalizers
 from kinformer.testing._apiserver.rules.subresources import changed_part
 from kinformer.testing._apiserver.rules.validation import prune, validate
+from kinformer.testing._apiserver.rules.writing import (
+    PLAIN_WRITE,
+    Write,
+    changed_metadata,
+    metadata_by_status,
+    spec_of_generation,
+)
 from kinformer.testing._apiserver.store import status
-from kinformer.testing._apiserver.store.storage import Storage, Store, Stored, encode
+from kinformer.testing._apiserver.store.storage import Storage, Store, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kinformer.testing._apiserver.store.catalog import Catalog, ResourceType
 
-__all__ = ["Registry", "Write"]
+__all__ = ["Registry"]
 
 # Generated names (apiserver pkg/storage/names/generate.go): labels, the last five letters of which are random.
 _SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
@@ -43,12 +50,6 @@ _LIMITS: Final = ("", "limitranges")
 # A kubelet registers its node with its status (pkg/registry/core/node/strategy.go).
 _CREATED_WITH_STATUS: Final = {("", "nodes")}
 
-_MOST_BYTES: Final = 1_572_864
-"""Bytes of an object in etcd (etcd --max-request-bytes)."""
-
-_MOST_SENT: Final = 2_097_152
-"""Bytes of a message to etcd (etcd client, MaxCallSendMsgSize)."""
-
 _CREATED_BY_UPDATE: Final = {
     *(("", plural) for plural in ("endpoints", "events", "limitranges", "services")),
     *(
@@ -59,94 +60,6 @@ _CREATED_BY_UPDATE: Final = {
     ("node.k8s.io", "runtimeclasses"),
 }
 """The resources of which a PUT creates an absent object (AllowCreateOnUpdate of their strategies)."""
-
-_UPDATED_BY_VERSION: Final = {
-    ("node.k8s.io", "runtimeclasses"),
-    *(("storage.k8s.io", plural) for plural in ("csidrivers", "csinodes", "csistoragecapacities", "volumeattachments")),
-    CRDS,
-    ("coordination.k8s.io", "leases"),
-    ("policy", "poddisruptionbudgets"),
-    *(
-        ("admissionregistration.k8s.io", plural)
-        for plural in (
-            *("mutatingwebhookconfigurations", "validatingwebhookconfigurations"),
-            *("mutatingadmissionpolicies", "mutatingadmissionpolicybindings"),
-            *("validatingadmissionpolicies", "validatingadmissionpolicybindings"),
-        )
-    ),
-    ("apiregistration.k8s.io", "apiservices"),
-}
-"""The built-in resources that are replaced only with their version (AllowUnconditionalUpdate of their strategies)."""
-
-_COUNTED_METADATA: Final = {("apps", "deployments"): "annotations", ("discovery.k8s.io", "endpointslices"): "labels"}
-"""The fields of the metadata whose changes a generation counts, too."""
-
-_KEPT_BY_STATUS: Final = {("apps", "deployments"): ("labels",)}
-"""The fields of the metadata that a write to the status leaves, of resources where it changes the others."""
-
-_REVISION: Final = "deployment.kubernetes.io/revision"
-
-_STATUS_ALONE: Final = {
-    ("networking.k8s.io", "servicecidrs"),
-    *(("flowcontrol.apiserver.k8s.io", plural) for plural in ("flowschemas", "prioritylevelconfigurations")),
-    ("resource.k8s.io", "resourceclaims"),
-}
-"""The built-in resources of which a write to the status changes no labels, annotations, finalizers or owners."""
-
-# The fields of metadata that only the server sets.
-_SERVER_FIELDS: Final = (
-    *("name", "namespace", "uid", "creationTimestamp", "resourceVersion", "generation", "generateName", "selfLink"),
-    *("deletionTimestamp", "deletionGracePeriodSeconds"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """The circumstances of a write.
-
-    Attributes:
-        manager: the manager of the fields that it changes.
-        subresource: the part of the object that it may change; "" for the object itself.
-        dry_run: nothing is stored.
-        any_size: the limits on the size of objects do not hold.
-        patched: the new state is a patched object, so that its uid counts as a field and not as a precondition.
-        field_validation: what happens to undeclared fields: "Strict" refuses them, "Warn" and "Ignore" drop them.
-        patch: the patch, if there is one; errors show the fields that it touches in order.
-        faults: the undeclared and the duplicate fields that were found, as `unknown field "spec.foo"`.
-    """
-
-    manager: str = "unknown"
-    subresource: str = ""
-    dry_run: bool = False
-    patched: bool = False
-    any_size: bool = False
-    field_validation: str = "Warn"
-    patch: Any = None
-    faults: list[str] = field(default_factory=list)
-
-    def checked(self, kind: ResourceType, body: Any, namespace: str) -> dict[str, Any]:
-        """Read the body of a write; note undeclared fields, or refuse them.
-
-        Raises:
-            Refusal: 400; 422 for a patch.
-        """
-        unknown: list[str] = []
-        read = check_object(kind, body, namespace, unknown=unknown)
-        if kind.custom:
-            read = prune(kind, read, unknown)
-        self.faults.extend(f'unknown field "{path}"' for path in unknown)
-        if self.field_validation == "Strict" and self.faults:
-            why = f"strict decoding error: {', '.join(self.faults)}"
-            if self.patched:
-                raise status.unreadable_patch(body, why, body if kind.custom else self.patch)
-            msg = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {why}'
-            raise status.bad_request(msg)
-        return read if kind.custom else prune(kind, read)
-
-    def of(self, kind: ResourceType) -> Manager:
-        """The manager, for objects of a kind."""
-        takes_metadata = not kind.custom and kind.storage not in _STATUS_ALONE
-        return Manager(self.manager, kind.api_version, self.subresource, takes_metadata)
 
 
 class Registry:
@@ -187,7 +100,7 @@ class Registry:
         # The JSON that is kept beside an object is that of the version that it is stored in.
         return stored if manifest is stored.manifest else Stored(manifest, b"", stored.revision)
 
-    def create(self, kind: ResourceType, namespace: str, body: Any, write: Write = Write()) -> Stored:
+    def create(self, kind: ResourceType, namespace: str, body: Any, write: Write = PLAIN_WRITE) -> Stored:
         """Store a new object.
 
         Raises:
@@ -268,7 +181,7 @@ class Registry:
             return Stored(in_order(manifest), b"", self.store.revision)
         # The store fills it in, at its place.
         metadata["resourceVersion"] = ""
-        _check_size(manifest, write)
+        check_size(manifest, write)
         stored = self._put(kind, (namespace, metadata["name"]), in_order(manifest))
         if kind.storage == CRDS:
             self.catalog.add_crd(manifest)
@@ -284,7 +197,7 @@ class Registry:
         return Stored(in_version(kind, stored.manifest), b"", stored.revision)
 
     def update(
-        self, kind: ResourceType, namespace: str, name: str, body: Any, write: Write = Write()
+        self, kind: ResourceType, namespace: str, name: str, body: Any, write: Write = PLAIN_WRITE
     ) -> tuple[Stored, bool]:
         """Store a new state of an object, and say whether the object is new; the same state again is no write.
 
@@ -313,9 +226,9 @@ class Registry:
         current = self.get(kind, namespace, name)
         before = current.manifest["metadata"]
         given = manifest["metadata"].get("managedFields")
-        _check_identity(kind, name, manifest["metadata"], before, write, applied=applied)
+        check_identity(kind, name, manifest["metadata"], before, write, applied=applied)
         manifest = self._next_state(kind, current.manifest, manifest, write)
-        _refuse_new_finalizers(kind, name, before, manifest["metadata"])
+        refuse_new_finalizers(kind, name, before, manifest["metadata"])
         if write.subresource != "status":
             validate_change(kind, current.manifest, manifest, write.subresource)
         old_managed = before.get("managedFields")
@@ -340,7 +253,7 @@ class Registry:
             )
         if managed:
             new["managedFields"] = managed
-        if "generation" in before and _meaning(kind, manifest) != _meaning(kind, current.manifest):
+        if "generation" in before and spec_of_generation(kind, manifest) != spec_of_generation(kind, current.manifest):
             new["generation"] = before["generation"] + 1
         return self._store(kind, (namespace, name), in_order(manifest), current, write)
 
@@ -355,7 +268,7 @@ class Registry:
             # deleteWithoutFinalizers), and the answer has that state's version.
             self.life_cycle.remove(kind, key, as_stored(current.manifest))
             return Stored(manifest, b"", current.revision)
-        _check_size(manifest, write)
+        check_size(manifest, write)
         stored = self._put(kind, key, manifest)
         if kind.storage == CRDS:
             self.catalog.add_crd(manifest)
@@ -468,13 +381,12 @@ class Registry:
         before, subresource = current["metadata"], write.subresource
         if subresource not in {"", "scale"}:
             state = changed_part(current, prune(kind, {**wanted, "metadata": before}), subresource)
-            if subresource == "status" and not kind.custom and kind.storage not in _STATUS_ALONE:
-                kept = {name: before.get(name) for name in _KEPT_BY_STATUS.get(kind.storage, ())}
-                state["metadata"] = _changed_metadata(wanted["metadata"] | kept, before)
+            if subresource == "status":
+                state["metadata"] = metadata_by_status(kind, wanted["metadata"], before) or before
             validate(kind, state, before=current)
             return state
         manifest = prune(kind, wanted)
-        manifest["metadata"] = _changed_metadata(manifest["metadata"], before)
+        manifest["metadata"] = changed_metadata(manifest["metadata"], before)
         if kind.has_status:
             manifest.pop("status", None)
             if "status" in current:
@@ -519,104 +431,6 @@ class Registry:
                 }
             ]
             raise status.Refusal(403, message, "Forbidden", details)
-
-
-def _changed_metadata(wanted: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """The metadata that is wanted, with the fields that only the server sets as they were."""
-    metadata = dict(wanted)
-    for name in _SERVER_FIELDS:
-        if name in before:
-            metadata[name] = before[name]
-        else:
-            metadata.pop(name, None)
-    for name in ("labels", "annotations", "finalizers", "ownerReferences"):
-        if name in metadata and not metadata[name]:
-            del metadata[name]
-    return metadata
-
-
-def _check_size(manifest: dict[str, Any], write: Write) -> None:
-    """Refuse an object that etcd does not take, in its words.
-
-    Raises:
-        Refusal: 500.
-    """
-    size = 0 if write.any_size else len(encode(manifest, custom=False))
-    if size > _MOST_SENT:
-        why = f"trying to send message larger than max ({size} vs. {_MOST_SENT})"
-        raise status.failed(f"rpc error: code = ResourceExhausted desc = {why}")
-    if size > _MOST_BYTES:
-        raise status.failed("etcdserver: request is too large")
-
-
-def _check_identity(
-    kind: ResourceType,
-    name: str,
-    metadata: dict[str, Any],
-    before: dict[str, Any],
-    write: Write,
-    *,
-    applied: bool,
-) -> None:
-    """Refuse a write that is about another object, or about another version of it.
-
-    Raises:
-        Refusal: 400, 409, 422 or 500.
-    """
-    if (metadata.get("name") or name) != name:
-        msg = f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
-        raise status.bad_request(msg)
-    version = metadata.get("resourceVersion")
-    if version and not version.isdecimal():
-        raise status.failed(f'strconv.ParseUint: parsing "{version}": invalid syntax')
-    uid = metadata.get("uid") or before["uid"]
-    if uid != before["uid"] and not write.patched:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
-        raise status.conflict(kind, name, why)
-    if version and version != before["resourceVersion"]:
-        raise status.conflict(kind, name)
-    if uid != before["uid"]:
-        cause = ("FieldValueInvalid", f'Invalid value: "{uid}": field is immutable', "metadata.uid")
-        refusal = status.invalid(kind.kind, name, [cause], kind.group)
-        if refusal.details is not None:
-            # Two checks find it; the message names it once.
-            refusal.details["causes"] *= 2
-        raise refusal
-    if not version and not applied and (kind.custom or kind.storage in _UPDATED_BY_VERSION):
-        cause = (
-            "FieldValueInvalid",
-            "Invalid value: 0: must be specified for an update",
-            "metadata.resourceVersion",
-        )
-        raise status.invalid(kind.plural, name, [cause], kind.group)
-
-
-def _refuse_new_finalizers(kind: ResourceType, name: str, before: dict[str, Any], after: dict[str, Any]) -> None:
-    """An object that is being deleted takes no new finalizers (apimachinery, ValidateObjectMetaAccessorUpdate).
-
-    Raises:
-        Refusal: 422.
-    """
-    new = [f for f in after.get("finalizers") or () if f not in (before.get("finalizers") or ())]
-    if before.get("deletionTimestamp") and new:
-        listed = ", ".join(f'"{finalizer}"' for finalizer in sorted(new))
-        why = (
-            f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
-        )
-        raise status.invalid(
-            kind.kind, name, [("FieldValueForbidden", f"Forbidden: {why}", "metadata.finalizers")], kind.group
-        )
-
-
-def _meaning(kind: ResourceType, manifest: dict[str, Any]) -> dict[str, Any]:
-    """The fields whose changes a generation counts: the spec, or the fields that stand in its place."""
-    apart = {"metadata", "status"} if kind.has_status or not kind.custom else {"metadata"}
-    meaning = {name: value for name, value in manifest.items() if name not in apart}
-    if counted := _COUNTED_METADATA.get(kind.storage):
-        given = manifest["metadata"].get(counted) or {}
-        # The controller writes its revision together with the status, which counts nothing.
-        meaning["metadata"] = {name: value for name, value in given.items() if name != _REVISION}
-    return meaning
 
 
 def _makes_status(kind: ResourceType) -> bool:

@@ -12,7 +12,16 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import ROUND_CEILING, Decimal, localcontext
 from typing import Any, Final
 
-__all__ = ["MismatchError", "int_or_string", "kind_of_json", "micro_time", "quantity", "time"]
+__all__ = [
+    "NO_QUANTITY",
+    "MismatchError",
+    "int_or_string",
+    "kind_of_json",
+    "micro_time",
+    "quantity",
+    "quantity_number",
+    "time",
+]
 
 _RFC3339: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(Z|[+-]\d\d:\d\d)")
 _SECONDS_LAYOUT: Final = "2006-01-02T15:04:05Z07:00"
@@ -143,7 +152,7 @@ _MOST_DIGITS: Final = 18
 _LARGEST_POWER: Final = 1000
 """The largest exponent that is read: larger ones mean nothing, and take minutes to write out."""
 
-_WRONG: Final = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+NO_QUANTITY: Final = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 _WRONG_SUFFIX: Final = "unable to parse quantity's suffix"
 
 
@@ -159,7 +168,7 @@ def quantity(value: Any) -> str:
     text = value.strip() if isinstance(value, str) else json.dumps(value)
     match = _QUANTITY.fullmatch(text)
     if not text or match is None:
-        raise ValueError(_WRONG)
+        raise ValueError(NO_QUANTITY)
     sign, whole, fraction, suffix = match.groups(default="")
     digits = whole.lstrip("0") + fraction
     if suffix in _BINARY_POWERS:
@@ -178,6 +187,17 @@ def quantity(value: Any) -> str:
     else:
         raise ValueError(_WRONG_SUFFIX)
     return _canonical(Decimal(f"{sign}{whole or 0}.{fraction or 0}"), suffix, power)
+
+
+def quantity_number(text: Any) -> Decimal:
+    """Return the number of a quantity that was read already, as "1500m" or "2Gi"."""
+    match = _QUANTITY.fullmatch(str(text))
+    assert match is not None
+    sign, whole, fraction, suffix = match.groups(default="")
+    number = Decimal(f"{sign}{whole or 0}.{fraction or 0}")
+    if suffix in _BINARY_POWERS:
+        return number * (1 << _BINARY_POWERS[suffix])
+    return number.scaleb(_DECIMAL_POWERS[suffix] if suffix in _DECIMAL_POWERS else int(suffix[1:]))
 
 
 def _canonical(number: Decimal, suffix: str, power: int) -> str:

@@ -12,7 +12,7 @@ from kinformer.client._cached.apply_records import ApplyRecords, Manager, has_ex
 from kinformer.objects import KubeObject
 from kinformer.resources import CONFIGMAPS, DEPLOYMENTS, SERVICES, Resource
 from kinformer.testing import ApiServer, Refusal
-from kinformer.testing._apiserver.rules.registry import Write
+from kinformer.testing._apiserver.rules.writing import Write
 
 SEQUENCES = int(os.environ.get("KINFORMER_APPLY_SEQUENCES", "60"))
 

@@ -34,8 +34,8 @@ from kinformer.testing._apiserver.rules.names import (
     qualified_faults,
     subdomain_faults,
 )
-from kinformer.testing._apiserver.rules.quantities import number_of
 from kinformer.testing._apiserver.schemas.scalars import quantity as read_quantity
+from kinformer.testing._apiserver.schemas.scalars import quantity_number
 
 __all__ = ["FUNCTIONS", "METHODS"]
 
@@ -284,7 +284,7 @@ def _to_timestamp(value: Any) -> datetime:
 
 def _quantity(text: str) -> Quantity:
     try:
-        return Quantity(number_of(read_quantity(_wanted(text, str))))
+        return Quantity(quantity_number(read_quantity(_wanted(text, str))))
     except ValueError as error:
         raise EvaluationError(str(error)) from None
 

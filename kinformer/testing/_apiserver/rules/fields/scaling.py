@@ -18,7 +18,7 @@ from kinformer.testing._apiserver.rules.fields.terms import (
     subdomain,
 )
 from kinformer.testing._apiserver.rules.names import qualified_faults
-from kinformer.testing._apiserver.rules.quantities import number_of
+from kinformer.testing._apiserver.schemas.scalars import quantity_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +99,7 @@ def _source(kind: str, source: dict[str, Any], path: str) -> Iterator[Cause]:
                 why = "must set either a target raw value or a target utilization"
                 yield required(f"{at}.averageUtilization", why)
         case "Pods":
-            if average is None or number_of(average) <= 0:
+            if average is None or quantity_number(average) <= 0:
                 yield required(f"{at}.averageValue", "must specify a positive target averageValue")
         case "Object" | "External":
             if value is None and average is None:
@@ -114,7 +114,7 @@ def _target(target: dict[str, Any], path: str) -> Iterator[Cause]:
     if kind not in {"Utilization", "Value", "AverageValue"}:
         yield invalid_value(f"{path}.type", kind, "must be either Utilization, Value, or AverageValue")
     for field in ("value", "averageValue"):
-        if target.get(field) is not None and number_of(target[field]) <= 0:
+        if target.get(field) is not None and quantity_number(target[field]) <= 0:
             yield invalid_value(f"{path}.{field}", target[field], "must be positive")
     yield from more_than(0)(target.get("averageUtilization"), f"{path}.averageUtilization")
 

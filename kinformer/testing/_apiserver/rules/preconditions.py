@@ -1,0 +1,112 @@
+"""The preconditions of a write: the right object, the right version, a size that etcd takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from kinformer.testing._apiserver.rules.life_cycle import CRDS
+from kinformer.testing._apiserver.store import status
+from kinformer.testing._apiserver.store.storage import encode
+
+if TYPE_CHECKING:
+    from kinformer.testing._apiserver.rules.writing import Write
+    from kinformer.testing._apiserver.store.catalog import ResourceType
+
+__all__ = ["check_identity", "check_size", "refuse_new_finalizers"]
+
+_MOST_BYTES: Final = 1_572_864
+"""Bytes of an object in etcd (etcd --max-request-bytes)."""
+
+_MOST_SENT: Final = 2_097_152
+"""Bytes of a message to etcd (etcd client, MaxCallSendMsgSize)."""
+
+_UPDATED_BY_VERSION: Final = {
+    ("node.k8s.io", "runtimeclasses"),
+    *(("storage.k8s.io", plural) for plural in ("csidrivers", "csinodes", "csistoragecapacities", "volumeattachments")),
+    CRDS,
+    ("coordination.k8s.io", "leases"),
+    ("policy", "poddisruptionbudgets"),
+    *(
+        ("admissionregistration.k8s.io", plural)
+        for plural in (
+            *("mutatingwebhookconfigurations", "validatingwebhookconfigurations"),
+            *("mutatingadmissionpolicies", "mutatingadmissionpolicybindings"),
+            *("validatingadmissionpolicies", "validatingadmissionpolicybindings"),
+        )
+    ),
+    ("apiregistration.k8s.io", "apiservices"),
+}
+"""The built-in resources that are replaced only with their version (AllowUnconditionalUpdate of their strategies)."""
+
+
+def check_size(manifest: dict[str, Any], write: Write) -> None:
+    """Refuse an object that etcd does not take, in its words.
+
+    Raises:
+        Refusal: 500.
+    """
+    size = 0 if write.any_size else len(encode(manifest, custom=False))
+    if size > _MOST_SENT:
+        why = f"trying to send message larger than max ({size} vs. {_MOST_SENT})"
+        raise status.failed(f"rpc error: code = ResourceExhausted desc = {why}")
+    if size > _MOST_BYTES:
+        raise status.failed("etcdserver: request is too large")
+
+
+def check_identity(
+    kind: ResourceType,
+    name: str,
+    metadata: dict[str, Any],
+    before: dict[str, Any],
+    write: Write,
+    *,
+    applied: bool,
+) -> None:
+    """Refuse a write that is about another object, or about another version of it.
+
+    Raises:
+        Refusal: 400, 409, 422 or 500.
+    """
+    if (metadata.get("name") or name) != name:
+        msg = f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
+        raise status.bad_request(msg)
+    version = metadata.get("resourceVersion")
+    if version and not version.isdecimal():
+        raise status.failed(f'strconv.ParseUint: parsing "{version}": invalid syntax')
+    uid = metadata.get("uid") or before["uid"]
+    if uid != before["uid"] and not write.patched:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
+        raise status.conflict(kind, name, why)
+    if version and version != before["resourceVersion"]:
+        raise status.conflict(kind, name)
+    if uid != before["uid"]:
+        cause = ("FieldValueInvalid", f'Invalid value: "{uid}": field is immutable', "metadata.uid")
+        refusal = status.invalid(kind.kind, name, [cause], kind.group)
+        if refusal.details is not None:
+            # Two checks find it; the message names it once.
+            refusal.details["causes"] *= 2
+        raise refusal
+    if not version and not applied and (kind.custom or kind.storage in _UPDATED_BY_VERSION):
+        cause = (
+            "FieldValueInvalid",
+            "Invalid value: 0: must be specified for an update",
+            "metadata.resourceVersion",
+        )
+        raise status.invalid(kind.plural, name, [cause], kind.group)
+
+
+def refuse_new_finalizers(kind: ResourceType, name: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """An object that is being deleted takes no new finalizers (apimachinery, ValidateObjectMetaAccessorUpdate).
+
+    Raises:
+        Refusal: 422.
+    """
+    new = [f for f in after.get("finalizers") or () if f not in (before.get("finalizers") or ())]
+    if before.get("deletionTimestamp") and new:
+        listed = ", ".join(f'"{finalizer}"' for finalizer in sorted(new))
+        why = (
+            f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
+        )
+        raise status.invalid(
+            kind.kind, name, [("FieldValueForbidden", f"Forbidden: {why}", "metadata.finalizers")], kind.group
+        )
