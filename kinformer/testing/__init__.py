@@ -23,7 +23,7 @@ checked against recordings of a real kube-apiserver 1.36 (tests/fidelity), and t
 from __future__ import annotations
 
 from kinformer.testing import build
-from kinformer.testing._apiserver.controllers.all_controllers import CONTROLLERS
+from kinformer.testing._apiserver.controllers.names import CONTROLLERS
 from kinformer.testing._apiserver.http.handler import RequestRecord
 from kinformer.testing._apiserver.rules.pod_scripts import PodScripts
 from kinformer.testing._apiserver.server import ApiServer

@@ -12,8 +12,7 @@ import yaml
 from aiohttp import web
 
 from kinformer._own_loop import OwnLoop
-from kinformer.testing._apiserver.controllers.all_controllers import chosen, make_loop, node_manifest
-from kinformer.testing._apiserver.controllers.many_pods import fill_replicasets
+from kinformer.testing._apiserver.controllers.names import chosen
 from kinformer.testing._apiserver.http.access import Access
 from kinformer.testing._apiserver.http.handler import Handler
 from kinformer.testing._apiserver.http.pod_subresources import bind_pod
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from kinformer.testing._apiserver.controllers.loop import ControllerLoop
     from kinformer.testing._apiserver.http.handler import RequestRecord
     from kinformer.testing._apiserver.http.watches import OpenWatch
     from kinformer.testing._apiserver.store.catalog import ResourceType
@@ -132,9 +132,14 @@ class ApiServer:
             self.create(manifest)
         names = chosen(controllers)
         self._runs_pods = "kubelet" in names
-        self._controllers = make_loop(names, self._registry, self.pods, clock)
-        for number in range(1, nodes + 1) if "kubelet" in names else ():
-            self.create(node_manifest(f"node-{number}", f"172.18.0.{1 + number}", self._registry.now()))
+        self._controllers: ControllerLoop | None = None
+        if names:
+            # Imported here: a server without controllers pays nothing for them.
+            from kinformer.testing._apiserver.controllers.all_controllers import make_loop, node_manifests
+
+            self._controllers = make_loop(names, self._registry, self.pods, clock)
+            for manifest in node_manifests(nodes, self._registry.now()) if self._runs_pods else ():
+                self.create(manifest)
 
     def __repr__(self) -> str:
         where = self.url if self._runner is not None else "not running"
@@ -255,8 +260,7 @@ class ApiServer:
         """
         if self._controllers is None:
             raise RuntimeError('no controllers run; make the server with controllers="all"')
-        self._controllers.settle("deployment")
-        return fill_replicasets(self._registry, self._controllers.cluster, share)
+        return self._controllers.fill(share)
 
     def selected_pods(self, namespace: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return the pods of a namespace that have these labels, as copies.

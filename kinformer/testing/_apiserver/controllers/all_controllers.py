@@ -1,8 +1,9 @@
-"""All controllers by their names, and those that a test asked for."""
+"""All controllers, on one loop. Only servers that run controllers import this."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING
 
 from kinformer.testing._apiserver.controllers.autoscaling import autoscaler_controller
 from kinformer.testing._apiserver.controllers.cluster import Cluster
@@ -15,6 +16,7 @@ from kinformer.testing._apiserver.controllers.garbage import garbage_collector
 from kinformer.testing._apiserver.controllers.jobs import job_controller
 from kinformer.testing._apiserver.controllers.kubelets import kubelet_controller, node_manifest
 from kinformer.testing._apiserver.controllers.loop import Controller, ControllerLoop
+from kinformer.testing._apiserver.controllers.many_pods import fill_replicasets
 from kinformer.testing._apiserver.controllers.namespaces import (
     namespace_controller,
     root_ca_controller,
@@ -26,13 +28,14 @@ from kinformer.testing._apiserver.controllers.statefulsets import statefulset_co
 from kinformer.testing._apiserver.controllers.volumes import volume_controller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
     from datetime import datetime
 
+    from kinformer.testing._apiserver.controllers.actions import Manifest
     from kinformer.testing._apiserver.rules.pod_scripts import PodScripts
     from kinformer.testing._apiserver.rules.registry import Registry
 
-__all__ = ["CONTROLLERS", "chosen", "make_loop", "node_manifest"]
+__all__ = ["make_loop", "node_manifests"]
 
 
 def _make(scripts: PodScripts) -> list[Controller]:
@@ -56,42 +59,9 @@ def _make(scripts: PodScripts) -> list[Controller]:
     ]
 
 
-CONTROLLERS: Final = (
-    "namespace",
-    "serviceaccount",
-    "root-ca",
-    "garbage-collector",
-    "replicaset",
-    "replicationcontroller",
-    "deployment",
-    "statefulset",
-    "daemonset",
-    "job",
-    "cronjob",
-    "persistentvolume",
-    "endpointslice",
-    "endpoints",
-    "disruption",
-    "horizontalpodautoscaler",
-    "scheduler",
-    "kubelet",
-)
-"""The names of all controllers."""
-
-
-def chosen(controllers: str | Collection[str]) -> frozenset[str]:
-    """Return the names of the controllers that are asked for: "all", one name, or several.
-
-    Raises:
-        ValueError: there is no controller of a name.
-    """
-    if controllers == "all":
-        return frozenset(CONTROLLERS)
-    names = frozenset([controllers] if isinstance(controllers, str) else controllers)
-    if unknown := sorted(names - {*CONTROLLERS}):
-        msg = f'no controller is called {unknown[0]!r}; there are {", ".join(CONTROLLERS)}, and "all" for all of them'
-        raise ValueError(msg)
-    return names
+def node_manifests(count: int, now: str) -> list[Manifest]:
+    """Return so many nodes that are ready."""
+    return [node_manifest(f"node-{number}", f"172.18.0.{1 + number}", now) for number in range(1, count + 1)]
 
 
 def make_loop(
@@ -107,7 +77,7 @@ def make_loop(
     registry.life_cycle.empties = "namespace" not in names
     controllers = [controller for controller in _make(scripts) if controller.name in names]
     cluster = Cluster(registry, clock)
-    loop = ControllerLoop(registry, cluster, controllers, clock)
+    loop = ControllerLoop(registry, cluster, controllers, clock, fill=partial(fill_replicasets, registry, cluster))
 
     def changed(namespace: str, pattern: str) -> None:
         for key in cluster.pods_like(namespace, pattern):

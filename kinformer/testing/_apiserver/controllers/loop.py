@@ -54,7 +54,7 @@ Mapper: TypeAlias = "Callable[[Change, Cluster], Iterable[Hashable]]"
 _SLICE: Final = 0.002
 """Seconds that the controllers take of the event loop at once."""
 
-_MOST_STEPS: Final = 1_000_000
+_MOST_STEPS: Final = 500_000
 """The reconciliations of one call of `settle` after which it gives up."""
 
 _FIRST_RETRY: Final = 0.005
@@ -90,18 +90,26 @@ class ControllerLoop:
         cluster: the state as the controllers read it.
         controllers: the controllers.
         clock: the time.
+        fill: stores the pods that ReplicaSets lack, up to a share of those that are wanted; returns how many.
 
     Attributes:
         cluster: the state as the controllers read it.
     """
 
     def __init__(
-        self, registry: Registry, cluster: Cluster, controllers: Sequence[Controller], clock: Callable[[], datetime]
+        self,
+        registry: Registry,
+        cluster: Cluster,
+        controllers: Sequence[Controller],
+        clock: Callable[[], datetime],
+        *,
+        fill: Callable[[float], int],
     ) -> None:
         self._registry = registry
         self.cluster = cluster
         self._controllers = {controller.name: controller for controller in controllers}
         self._clock = clock
+        self._fill = fill
         self._concerns: dict[Storage, list[tuple[Controller, Mapper]]] = {}
         for controller in controllers:
             for storage, mapper in controller.concerns.items():
@@ -162,6 +170,11 @@ class ControllerLoop:
                 self._queue.remove(item)
                 self._queued.discard(item)
                 self._reconcile(item)
+
+    def fill(self, share: float) -> int:
+        """Store the pods that Deployments and ReplicaSets lack at once; returns how many."""
+        self.settle("deployment")
+        return self._fill(share)
 
     def reconcile_now(self, name: str, key: Hashable) -> None:
         """Let a controller look at a key at once, if it runs."""

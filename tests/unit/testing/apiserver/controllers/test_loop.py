@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -26,6 +27,20 @@ async def test_controllers_run_while_the_server_listens() -> None:
         async with asyncio.timeout(10):
             while "nodeName" not in server.get("v1", "Pod", "late")["spec"]:
                 await asyncio.sleep(0)
+
+
+@pytest.mark.looptime
+async def test_timers_go_by_the_clock_of_the_server() -> None:
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    clock = lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=loop.time() - begun)  # noqa: E731
+    async with ApiServer(controllers="all", clock=clock) as server:
+        server.pods.script("web", starts_after=600)
+        server.create(pod("web"))
+        await asyncio.sleep(590)
+        assert server.get("v1", "Pod", "web")["status"]["phase"] == "Pending"
+        await asyncio.sleep(15)
+        assert server.get("v1", "Pod", "web")["status"]["phase"] == "Running"
 
 
 def test_a_cluster_at_rest_writes_nothing() -> None:
