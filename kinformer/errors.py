@@ -15,6 +15,7 @@
     ├── ShardGroupError                            the shard group was made with other settings
     ├── AlreadyOwnedError                          an object has a controller already
     ├── IncompatibleSchemaError (ValueError)       a new CRD would break stored objects or clients; names the changes
+    ├── ConversionError (ValueError)               no conversion to another version, or one that loses something
     ├── IndexerError
     │   ├── UnknownIndexError (LookupError)        an index that was not added
     │   └── IndexConflictError (ValueError)        an index name that exists
@@ -78,6 +79,7 @@ __all__ = [
     "ConfigError",
     "ConflictError",
     "ConnectError",
+    "ConversionError",
     "DecodeError",
     "ExpiredError",
     "FieldConflict",
@@ -217,6 +219,10 @@ class IncompatibleSchemaError(KinformerError, ValueError):
         )
         self.crd = crd
         self.changes = tuple(changes)
+
+
+class ConversionError(KinformerError, ValueError):
+    """An object of a custom resource cannot be converted to another version, or loses something by it."""
 
 
 class AlreadyOwnedError(KinformerError):

@@ -4,11 +4,13 @@ definition       custom_resource, crd                 compatibility    does a ne
 markers          rules, lists, columns                metadata         ObjectMeta
 _schema          from a type to a structural schema   _classes         the fields of a class
 _patterns        regular expressions that Go can read _install         applies a CRD
+conversion       Conversions between versions
 """
 
 from __future__ import annotations
 
 from kinformer.custom_resources.compatibility import Incompatibility, incompatibilities
+from kinformer.custom_resources.conversion import Conversions
 from kinformer.custom_resources.definition import (
     CustomResource,
     crd,
@@ -30,6 +32,7 @@ from kinformer.custom_resources.metadata import ObjectMeta
 
 __all__ = [
     "Column",
+    "Conversions",
     "CustomResource",
     "EmbeddedResource",
     "Incompatibility",

@@ -51,10 +51,10 @@ class Manager:
         manager.add(factory, EventRecorder(client, "shops"), elector, controller)
         await manager.run()                    # until SIGTERM or SIGINT, or until a part fails
 
-    Parts start in this order: the HTTP server; factories and informers, until their caches are in sync; async context
-    managers and coroutine functions; controllers that work in each replica; the elector; and, once this replica leads,
-    the controllers that work in the leading replica only. They stop in the opposite order, so that a controller ends
-    before its caches do, and the lease is given back when its last reconcile has ended.
+    Parts start in this order: the HTTP server; a `WebhookServer`; factories and informers, until their caches are in
+    sync; async context managers and coroutine functions; controllers that work in each replica; the elector; and, once
+    this replica leads, the controllers that work in the leading replica only. They stop in the opposite order, so that
+    a controller ends before its caches do, and the lease is given back when its last reconcile has ended.
 
     If the manager has an elector, its controllers are led, except for those that have a `leader` of their own. With
     `add(controller, led=False)` a controller works in each replica.

@@ -15,6 +15,7 @@ from kinformer.informer.factory import SharedInformerFactory
 from kinformer.informer.typed import TypedInformer
 from kinformer.operators.leader_election import LeaderElector
 from kinformer.status import InformerState
+from kinformer.webhooks import WebhookServer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,15 +31,17 @@ class Stage(enum.IntEnum):
     controller-runtime: pkg/manager/runnable_group.go. Its HTTP server is started before all of these.
     """
 
-    CACHES = 0
+    WEBHOOKS = 0
+    """A WebhookServer: the caches may need its conversions."""
+    CACHES = 1
     """Factories and informers. The next stage starts when all of them are in sync."""
-    OTHERS = 1
+    OTHERS = 2
     """Context managers, such as an EventRecorder, and coroutine functions."""
-    WARM = 2
+    WARM = 3
     """Controllers that work in each replica."""
-    LEADERSHIP = 3
+    LEADERSHIP = 4
     """The elector: a replica that does not lead waits here."""
-    LED = 4
+    LED = 5
     """Controllers and coroutine functions that work in the leading replica only."""
 
 
@@ -104,6 +107,8 @@ def part_of(
         case _ if is_function:
             stage = Stage.LED if led else Stage.OTHERS
             return Part(name, stage, given, _function(given), may_end=True)
+        case WebhookServer():
+            return Part(name, Stage.WEBHOOKS, given, _context(given))
         case contextlib.AbstractAsyncContextManager():
             return Part(name, Stage.OTHERS, given, _context(given))
     msg = (

@@ -16,6 +16,7 @@ from kinformer.testing._apiserver.controllers.names import chosen
 from kinformer.testing._apiserver.http.access import Access
 from kinformer.testing._apiserver.http.handler import Handler
 from kinformer.testing._apiserver.http.pod_subresources import bind_pod
+from kinformer.testing._apiserver.http.webhooks import WebhookCaller
 from kinformer.testing._apiserver.rules.life_cycle import DeleteOptions
 from kinformer.testing._apiserver.rules.patches import apply_merge_patch
 from kinformer.testing._apiserver.rules.pod_scripts import PodScripts
@@ -56,9 +57,17 @@ class ApiServer:
     `controllers="all"` it does what a whole cluster does: a Deployment gets ReplicaSets, and pods that are scheduled,
     run, and become ready. No container is real: `pods` scripts their behaviour.
 
+    Webhooks of posted configurations are called about the requests of clients, for objects and their status: rules,
+    selectors, failure policies, timeouts, dry run and reinvocation count as on a real server. `matchConditions` are not
+    evaluated, so that a request that they decide about is refused. See `webhook_services`.
+
+    Webhooks of posted configurations are called about the requests of clients for objects and their status. Rules,
+    selectors, failure policies, timeouts, dry run and reinvocation count as on a real server. `matchConditions` are not
+    evaluated: a request that they would decide about is refused. See `webhook_services`.
+
     The methods `create`, `get`, `list`, `update`, `patch` and `delete` do the same as a request of an administrator,
-    without HTTP. They are plain calls, to be made on the loop of the server. The limits on the size of objects hold for
-    requests alone.
+    without HTTP and without webhooks. They are plain calls, to be made on the loop of the server. The limits on the
+    size of objects hold for requests alone.
 
     Args:
         host: the address to listen on.
@@ -114,6 +123,7 @@ class ApiServer:
         self._access = Access(tokens, self._store, groups=groups, rbac=rbac)
         self.pods = PodScripts()
         self.faults = Faults(self._store, lambda: self.open_watches, stop=self.stop, start=self.start)
+        self._webhooks = WebhookCaller(self._store, self._catalog)
         self._handler = Handler(
             self._registry,
             self._access,
@@ -122,6 +132,7 @@ class ApiServer:
             bookmark_interval=bookmark_interval,
             allowed_hosts={*allowed_hosts, host},
             pods=self.pods,
+            webhooks=self._webhooks,
         )
         self._runner: web.ServerRunner | None = None
         self._own_loop = OwnLoop("this API server was started")
@@ -178,6 +189,15 @@ class ApiServer:
     def connections(self) -> int:
         """The number of connections that are open now."""
         return 0 if self._server is None else len(self._server.connections)
+
+    @property
+    def webhook_services(self) -> dict[str, str]:
+        """The URLs of the Services of webhooks, by "namespace/name", as there is no network of a cluster.
+
+        A webhook that is configured with a Service is called at its URL, and must have a certificate for the name of
+        the Service, such as "webhooks.shop.svc".
+        """
+        return self._webhooks.services
 
     @property
     def tokens(self) -> dict[str, str]:
@@ -447,6 +467,7 @@ class ApiServer:
         while self.open_watches:  # noqa: ASYNC110 - they end within a turn or two
             await asyncio.sleep(0)
         await runner.cleanup()
+        await self._webhooks.close()
         self._server = None
 
     async def restart(self) -> None:

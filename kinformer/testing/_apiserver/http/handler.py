@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kinformer.testing._apiserver.http.access import Access
+    from kinformer.testing._apiserver.http.webhooks import WebhookCaller
     from kinformer.testing._apiserver.rules.pod_scripts import PodScripts
     from kinformer.testing._apiserver.rules.registry import Registry
     from kinformer.testing._apiserver.store.storage import Storage
@@ -90,6 +91,7 @@ class Handler:
         bookmark_interval: seconds between the bookmarks of a watch.
         allowed_hosts: host names that are taken beside the usual ones.
         pods: the scripted answers of pods.
+        webhooks: asks webhooks.
 
     Attributes:
         requests: the last 100,000 requests.
@@ -105,6 +107,7 @@ class Handler:
         bookmark_interval: float,
         allowed_hosts: Collection[str],
         pods: PodScripts,
+        webhooks: WebhookCaller,
     ) -> None:
         self.requests: deque[RequestRecord] = deque(maxlen=100_000)
         self._registry = registry
@@ -117,7 +120,7 @@ class Handler:
         self._pods = pods
         self._lists = Lists(registry.store, faults)
         self._reviews = Reviews(registry, access)
-        self._writes = Writes(registry, clock)
+        self._writes = Writes(registry, clock, webhooks)
         self._watches: dict[OpenWatch, None] = {}
 
     @property
@@ -197,7 +200,7 @@ class Handler:
         if verb == "create" and Reviews.is_review(target):
             given = decode_body(body, request.headers.get("Content-Type", ""), target.kind.kind)
             return json_answer(self._reviews.answer(target, given, user, manager_of(request), self._clock()), code=201)
-        return self._writes.answer(request, target, verb, body)
+        return await self._writes.answer(request, target, verb, body, user)
 
     def _get(self, request: web.BaseRequest, target: Target) -> web.Response:
         stored = self._registry.get(target.kind, target.namespace, target.name)

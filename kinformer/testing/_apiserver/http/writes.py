@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +18,8 @@ from kinformer.testing._apiserver.rules.json_patch import apply_json_patch
 from kinformer.testing._apiserver.rules.life_cycle import JOBS, DeleteOptions
 from kinformer.testing._apiserver.rules.patches import apply_merge_patch, apply_strategic_patch
 from kinformer.testing._apiserver.rules.scale import applied_scale, read_scale, written_scale
-from kinformer.testing._apiserver.rules.writing import Write
+from kinformer.testing._apiserver.rules.webhooks import Admission, UnansweredError
+from kinformer.testing._apiserver.rules.writing import Write, name_suffix
 from kinformer.testing._apiserver.schemas.reading import ReadError
 from kinformer.testing._apiserver.store import status
 
@@ -28,11 +30,15 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from kinformer.testing._apiserver.http.requests import Target
+    from kinformer.testing._apiserver.http.webhooks import WebhookCaller
+    from kinformer.testing._apiserver.rules.rbac import User
     from kinformer.testing._apiserver.rules.registry import Registry
     from kinformer.testing._apiserver.store.storage import Stored
 
 __all__ = ["Writes", "manager_of"]
 
+_MOST_QUESTIONS: Final = 1000
+"""The times that a write is carried out anew: a deletion of a collection asks twice for each object."""
 _APPLY: Final = {"application/apply-patch+yaml"}
 _LONGEST_MANAGER: Final = 128
 
@@ -43,23 +49,62 @@ class Writes:
     Args:
         registry: the rules.
         clock: the time.
+        webhooks: asks webhooks.
     """
 
-    def __init__(self, registry: Registry, clock: Callable[[], datetime]) -> None:
+    def __init__(self, registry: Registry, clock: Callable[[], datetime], webhooks: WebhookCaller) -> None:
         self._registry = registry
         self._clock = clock
+        self._webhooks = webhooks
 
-    def answer(self, request: web.BaseRequest, target: Target, verb: str, body: bytes) -> web.Response:
-        """Carry out a write.
+    async def answer(
+        self, request: web.BaseRequest, target: Target, verb: str, body: bytes, user: User
+    ) -> web.Response:
+        """Carry out a write, again and again until the webhooks have answered all questions about it.
 
         Raises:
-            Refusal: as the rules refuse it.
+            Refusal: as the rules or webhooks refuse it.
         """
         query = request.query
         if query.get("dryRun", "All") != "All":
             raise status.dry_run_unknown(verb, query["dryRun"])
+        admission = self._admission(request, target, verb, user)
+        identity = (str(uuid.uuid4()), name_suffix(), self._registry.now())
+        for _ in range(_MOST_QUESTIONS):
+            try:
+                made = self._carried_out(request, target, verb, body, admission, identity)
+            except UnansweredError as error:
+                if admission is None:
+                    raise
+                try:
+                    await self._webhooks.ask(error.review, admission)
+                finally:
+                    warn(*admission.warnings)
+                continue
+            return made
+        raise status.conflict(target.kind, target.name)
+
+    def _admission(self, request: web.BaseRequest, target: Target, verb: str, user: User) -> Admission | None:
+        if target.subresource not in {"", "status"} or not self._webhooks.is_used():
+            return None
+        options = {"kind": _OPTIONS.get(verb, "DeleteOptions"), "apiVersion": "meta.k8s.io/v1"}
+        options |= {name: value for name in ("fieldManager", "fieldValidation") if (value := request.query.get(name))}
+        dry_run = bool(request.query.get("dryRun"))
+        given: dict[str, Any] = options | ({"dryRun": ["All"]} if dry_run else {})
+        return Admission(user=user, dry_run=dry_run, options=given, subresource=target.subresource)
+
+    def _carried_out(
+        self,
+        request: web.BaseRequest,
+        target: Target,
+        verb: str,
+        body: bytes,
+        admission: Admission | None,
+        identity: tuple[str, str, str],
+    ) -> web.Response:
+        query = request.query
         if verb in {"delete", "deletecollection"}:
-            return self._delete(request, target, verb, body)
+            return self._delete(request, target, verb, body, admission)
         content_type = request.headers.get("Content-Type", "")
         validation = _validation(verb, query)
         doubled = [] if validation == "Ignore" else duplicate_fields(body, media_type(content_type))
@@ -70,6 +115,10 @@ class Writes:
             patched=verb == "patch" and media_type(content_type) not in _APPLY,
             field_validation=validation,
             faults=[f'duplicate field "{path}"' for path in doubled],
+            admission=admission,
+            uid=identity[0],
+            suffix=identity[1],
+            now=identity[2],
         )
         try:
             return self._written(request, target, verb, body, write)
@@ -149,7 +198,9 @@ class Writes:
         stored, _ = self._registry.update(kind, target.namespace, target.name, wanted, write)
         return self._object(request, target, stored)
 
-    def _delete(self, request: web.BaseRequest, target: Target, verb: str, body: bytes) -> web.Response:
+    def _delete(
+        self, request: web.BaseRequest, target: Target, verb: str, body: bytes, admission: Admission | None
+    ) -> web.Response:
         registry, kind, query = self._registry, target.kind, request.query
         given = decode_body(body, request.headers.get("Content-Type", ""), "DeleteOptions") if body.strip() else None
         options = DeleteOptions.read(given, query)
@@ -157,7 +208,12 @@ class Writes:
         if kind.storage == JOBS and verb == "delete" and not options.propagation_policy:
             warn(KEPT_PODS)
         if verb == "delete":
-            return json_answer(registry.delete(kind, target.namespace, target.name, options, dry_run=dry_run))
+            if admission is not None and options.dry_run:
+                admission.dry_run = True
+            deleted = registry.delete(
+                kind, target.namespace, target.name, options, dry_run=dry_run, admission=admission
+            )
+            return json_answer(deleted)
         _place(target)
         scope = selection_of(target, ListOptions.parse(query))
         chosen = [
@@ -165,6 +221,10 @@ class Writes:
             for key, stored in registry.store.listed(kind.storage)
             if scope.namespace in {"", key[0]} and (scope.selects is None or scope.selects(stored.manifest))
         ]
+        if admission is not None:
+            # All questions come before the first deletion, as the request is carried out anew after each.
+            for key, _ in chosen:
+                registry.admit_deletion(kind, *key, admission)
         for key, _ in chosen:
             if registry.store.get(kind.storage, key) is not None:
                 registry.delete(kind, *key, options, dry_run=dry_run)

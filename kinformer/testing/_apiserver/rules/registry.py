@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 import uuid
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,9 +20,11 @@ from kinformer.testing._apiserver.rules.subresources import changed_part
 from kinformer.testing._apiserver.rules.validation import prune, validate
 from kinformer.testing._apiserver.rules.writing import (
     PLAIN_WRITE,
+    SUFFIX_LENGTH,
     Write,
     changed_metadata,
     metadata_by_status,
+    name_suffix,
     spec_of_generation,
 )
 from kinformer.testing._apiserver.store import status
@@ -31,14 +33,12 @@ from kinformer.testing._apiserver.store.storage import Storage, Store, Stored
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kinformer.testing._apiserver.rules.webhooks import Admission
     from kinformer.testing._apiserver.store.catalog import Catalog, ResourceType
 
 __all__ = ["Registry"]
 
-# Generated names (apiserver pkg/storage/names/generate.go): labels, the last five letters of which are random.
-_SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
-_SUFFIX_LENGTH: Final = 5
-_LONGEST_PREFIX: Final = 63 - _SUFFIX_LENGTH
+_LONGEST_PREFIX: Final = 63 - SUFFIX_LENGTH
 _SECRETS: Final = ("", "secrets")
 _SERVICES: Final = ("", "services")
 
@@ -112,13 +112,14 @@ class Registry:
         if version.isdecimal() and int(version):
             raise status.failed("resourceVersion should not be set on objects to be created")
         if not metadata.get("name") and metadata.get("generateName"):
-            suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(_SUFFIX_LENGTH))
-            metadata["name"] = metadata["generateName"][:_LONGEST_PREFIX] + suffix
+            metadata["name"] = metadata["generateName"][:_LONGEST_PREFIX] + (write.suffix or name_suffix())
         if not metadata.get("name") and kind.storage == _LIMITS:
-            metadata["name"] = str(uuid.uuid4())
+            metadata["name"] = write.uid or str(uuid.uuid4())
         if kind.namespaced:
             metadata["namespace"] = namespace
         admit(self.store, kind, manifest)
+        manifest, source = self._admitted_new(kind, namespace, manifest, write)
+        metadata = manifest["metadata"]
         validate(kind, manifest, any_size=write.any_size)
         name = metadata["name"]
         if kind.namespaced:
@@ -127,7 +128,26 @@ class Registry:
             raise status.already_exists(kind, name)
         check_ports(self.store, kind, manifest, name)
         given = metadata.get("managedFields")
-        return self._insert(kind, namespace, manifest, write, given=given)
+        return self._insert(kind, namespace, manifest, write, given=given, source=source)
+
+    def _admitted_new(
+        self, kind: ResourceType, namespace: str, manifest: dict[str, Any], write: Write
+    ) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """A new object after the mutating webhooks, and the one before if they have changed it.
+
+        Raises:
+            UnansweredError: they have not been asked.
+            Refusal: they made something of it that is no object of the kind.
+        """
+        if write.admission is None:
+            return manifest, None
+        # An object that is not valid yet has no defaults; a webhook may make it valid.
+        seen = self._filled_in(kind, manifest)
+        key = (namespace, manifest["metadata"].get("name") or "")
+        changed = write.admission.mutated("CREATE", kind, key, None, seen)
+        if changed is None or changed == seen:
+            return manifest, None
+        return _checked_again(kind, changed, namespace, write), manifest
 
     def _insert(
         self,
@@ -138,14 +158,15 @@ class Registry:
         *,
         given: list[dict[str, Any]] | None = None,
         applied: bool = False,
+        source: dict[str, Any] | None = None,
     ) -> Stored:
-        now = self.now()
+        now = write.now or self.now()
         metadata = manifest["metadata"]
         managed = metadata.pop("managedFields", None) if applied else None
         for ours in ("managedFields", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
             metadata.pop(ours, None)
         version = metadata.pop("resourceVersion", None)
-        metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": now}
+        metadata |= {"uid": write.uid or str(uuid.uuid4()), "creationTimestamp": now}
         metadata.pop("generation", None)
         if kind.namespaced:
             metadata["namespace"] = namespace
@@ -162,7 +183,9 @@ class Registry:
             manifest["status"]["lastPhaseTransitionTime"] = now
         if not applied:
             # The fields that admission adds, and the server's own status, have no owner.
-            owned = _without_admission(kind, manifest, before_defaults, given_status)
+            owned = manifest if source is None else self._filled_in(kind, source)
+            before_defaults = before_defaults if source is None else _given_spec(source)
+            owned = _without_admission(kind, owned, before_defaults, given_status)
             managed = record_update(
                 *(None, owned),
                 structure=kind.structure,
@@ -175,6 +198,9 @@ class Registry:
             metadata["managedFields"] = managed
         if kind.storage == JOBS:
             select_pods_of_job(manifest)
+        if write.admission is not None:
+            key = (namespace if kind.namespaced else "", metadata["name"])
+            write.admission.validated("CREATE", kind, key, None, in_order(manifest))
         if write.dry_run:
             if version:
                 metadata["resourceVersion"] = version
@@ -187,6 +213,15 @@ class Registry:
             self.catalog.add_crd(manifest)
             self.life_cycle.put(kind, (namespace, metadata["name"]), establish(manifest, now))
         return stored
+
+    def _filled_in(self, kind: ResourceType, manifest: dict[str, Any]) -> dict[str, Any]:
+        """A copy of an object with its defaults; as it is if it is not valid."""
+        filled = deepcopy(manifest)
+        try:
+            fill_in(kind, filled, number=self.store.revision)
+        except (AttributeError, TypeError, KeyError, ValueError):
+            return manifest
+        return filled
 
     def _put(self, kind: ResourceType, key: tuple[str, str], manifest: dict[str, Any]) -> Stored:
         """Store an object in the version that it is stored in; returns it in the version of the kind."""
@@ -227,6 +262,11 @@ class Registry:
         before = current.manifest["metadata"]
         given = manifest["metadata"].get("managedFields")
         check_identity(kind, name, manifest["metadata"], before, write, applied=applied)
+        source: dict[str, Any] | None = None
+        if write.admission is not None:
+            changed = write.admission.mutated("UPDATE", kind, (namespace, name), current.manifest, manifest)
+            if changed is not None and changed != manifest:
+                source, manifest = manifest, _checked_again(kind, changed, namespace, write)
         manifest = self._next_state(kind, current.manifest, manifest, write)
         refuse_new_finalizers(kind, name, before, manifest["metadata"])
         if write.subresource != "status":
@@ -236,6 +276,13 @@ class Registry:
         manifest["metadata"] = new
         unmanaged = {field: value for field, value in before.items() if field != "managedFields"}
         is_same = manifest == current.manifest | {"metadata": unmanaged}
+        if write.admission is not None:
+            reviewed = (
+                manifest
+                if is_same or not old_managed
+                else manifest | {"metadata": new | {"managedFields": old_managed}}
+            )
+            write.admission.validated("UPDATE", kind, (namespace, name), current.manifest, in_order(reviewed))
         if applied:
             managed = given
             if is_same and managed == old_managed:
@@ -244,11 +291,14 @@ class Registry:
             if is_same and given != [{}]:
                 return current
             managed = record_update(
-                *(current.manifest, manifest),
+                *(
+                    current.manifest,
+                    manifest if source is None else self._state_of(kind, current, source, write, manifest),
+                ),
                 structure=kind.structure,
                 custom=kind.custom,
                 manager=write.of(kind),
-                now=self.now(),
+                now=write.now or self.now(),
                 given=given,
             )
         if managed:
@@ -256,6 +306,21 @@ class Registry:
         if "generation" in before and spec_of_generation(kind, manifest) != spec_of_generation(kind, current.manifest):
             new["generation"] = before["generation"] + 1
         return self._store(kind, (namespace, name), in_order(manifest), current, write)
+
+    def _state_of(
+        self,
+        kind: ResourceType,
+        current: Stored,
+        source: dict[str, Any],
+        write: Write,
+        changed: dict[str, Any],
+    ) -> dict[str, Any]:
+        """The next state without the changes of webhooks, the fields of which have no owner."""
+        try:
+            return self._next_state(kind, current.manifest, source, write)
+        except status.Refusal:
+            # It is valid with those changes only.
+            return changed
 
     def _store(
         self, kind: ResourceType, key: tuple[str, str], manifest: dict[str, Any], current: Stored, write: Write
@@ -333,7 +398,7 @@ class Registry:
             structure=kind.structure,
             manager=write.of(kind),
             force=force,
-            now=self.now(),
+            now=write.now or self.now(),
             sent=sent,
             finish=lambda manifest: manifest if current is None else self._finished(kind, current, manifest, write),
         )
@@ -345,6 +410,7 @@ class Registry:
         if kind.namespaced:
             made["metadata"]["namespace"] = namespace
         admit(self.store, kind, made)
+        made, _ = self._admitted_new(kind, namespace, made, write)
         validate(kind, made)
         if kind.namespaced:
             self.check_namespace(kind, namespace, name)
@@ -360,15 +426,35 @@ class Registry:
         return finished | ({"status": current["status"]} if "status" in current and not write.subresource else {})
 
     def delete(
-        self, kind: ResourceType, namespace: str, name: str, options: DeleteOptions, *, dry_run: bool = False
+        self,
+        kind: ResourceType,
+        namespace: str,
+        name: str,
+        options: DeleteOptions,
+        *,
+        dry_run: bool = False,
+        admission: Admission | None = None,
     ) -> dict[str, Any]:
         """Delete an object, or mark it for deletion; returns the answer to the request.
 
         Raises:
             Refusal: 403, 404, 409.
         """
+        if admission is not None:
+            self.admit_deletion(kind, namespace, name, admission)
         answer = self.life_cycle.delete(kind, namespace, name, options, dry_run=dry_run)
         return in_version(kind, answer) if answer.get("kind") == kind.kind else answer
+
+    def admit_deletion(self, kind: ResourceType, namespace: str, name: str, admission: Admission) -> None:
+        """Go on if the webhooks admit the deletion of an object.
+
+        Raises:
+            UnansweredError: they have not been asked.
+            Refusal: 404.
+        """
+        current = self.get(kind, namespace, name).manifest
+        admission.mutated("DELETE", kind, (namespace, name), current, None)
+        admission.validated("DELETE", kind, (namespace, name), current, None)
 
     def _next_state(
         self, kind: ResourceType, current: dict[str, Any], wanted: dict[str, Any], write: Write
@@ -431,6 +517,11 @@ class Registry:
                 }
             ]
             raise status.Refusal(403, message, "Forbidden", details)
+
+
+def _checked_again(kind: ResourceType, changed: dict[str, Any], namespace: str, write: Write) -> dict[str, Any]:
+    """An object that webhooks have changed, read as one that was sent."""
+    return replace(write, faults=[], field_validation="Ignore").checked(kind, changed, namespace)
 
 
 def _makes_status(kind: ResourceType) -> bool:

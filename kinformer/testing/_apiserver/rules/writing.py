@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,9 +12,18 @@ from kinformer.testing._apiserver.rules.validation import prune
 from kinformer.testing._apiserver.store import status
 
 if TYPE_CHECKING:
+    from kinformer.testing._apiserver.rules.webhooks import Admission
     from kinformer.testing._apiserver.store.catalog import ResourceType
 
-__all__ = ["PLAIN_WRITE", "Write", "changed_metadata", "metadata_by_status", "spec_of_generation"]
+__all__ = [
+    "PLAIN_WRITE",
+    "SUFFIX_LENGTH",
+    "Write",
+    "changed_metadata",
+    "metadata_by_status",
+    "name_suffix",
+    "spec_of_generation",
+]
 
 _COUNTED_METADATA: Final = {("apps", "deployments"): "annotations", ("discovery.k8s.io", "endpointslices"): "labels"}
 """The fields of the metadata whose changes a generation counts, too."""
@@ -37,6 +47,17 @@ _SERVER_FIELDS: Final = (
 )
 
 
+# Generated names (apiserver pkg/storage/names/generate.go): labels, the last five letters of which are random.
+_SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
+SUFFIX_LENGTH: Final = 5
+"""Letters at the end of a generated name."""
+
+
+def name_suffix() -> str:
+    """The random end of a generated name."""
+    return "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(SUFFIX_LENGTH))
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """The circumstances of a write.
@@ -50,6 +71,10 @@ class Write:
         field_validation: what happens to undeclared fields: "Strict" refuses them, "Warn" and "Ignore" drop them.
         patch: the patch, if there is one; errors show the fields that it touches in order.
         faults: the undeclared and the duplicate fields that were found, as `unknown field "spec.foo"`.
+        admission: the answers of webhooks; `None` if no webhook is asked.
+        uid: the uid of a new object: the same each time that the write is carried out.
+        suffix: the end of a generated name, as the uid.
+        now: the time for timestamps, as the uid.
     """
 
     manager: str = "unknown"
@@ -60,6 +85,10 @@ class Write:
     field_validation: str = "Warn"
     patch: Any = None
     faults: list[str] = field(default_factory=list)
+    admission: Admission | None = None
+    uid: str = ""
+    suffix: str = ""
+    now: str = ""
 
     def checked(self, kind: ResourceType, body: Any, namespace: str) -> dict[str, Any]:
         """Read the body of a write; note undeclared fields, or refuse them.
