@@ -876,6 +876,12 @@ MUTANTS = (
         "owner != me",
     ),
     Mutant(
+        "the last member rests although another one has joined (R11)",
+        "operators/_shard_protocol.py::ShardMember._plan_moves",
+        "self._draining &= {*self.table.handovers}",
+        "",
+    ),
+    Mutant(
         "a slice is given before its work has stopped (R7)",
         "operators/_shard_protocol.py::ShardMember._plan_moves",
         "if number in self._drained:",

@@ -563,6 +563,9 @@ class ShardMember:
 
     def _plan_moves(self, plan: TablePlan, now: float) -> None:
         assert self.table is not None
+        # R9, R11: what stopped when there was no other member goes on until the next owner has listed it.
+        self._draining &= {*self.table.handovers}
+        self._drained &= self._draining
         late = {intent for intent, at in self._deadlines.items() if now > at}
         withdrawn = plan.withdraw(late)
         self._draining -= withdrawn

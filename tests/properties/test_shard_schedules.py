@@ -36,6 +36,12 @@ def test_a_planned_hand_over_loses_no_deletion_and_leaves_no_slice_idle(first: i
         assert max(world.gaps) < 12, seed
 
 
+def test_the_last_member_goes_on_if_another_one_joins_before_it_has_given_all() -> None:
+    # In this schedule it had stopped, and deletions came before the other one had listed.
+    world = schedule(543, PLANNED, calm=60)
+    assert world.unseen() == []
+
+
 @pytest.mark.parametrize("first", seeds(10))
 def test_after_a_crash_a_slice_is_idle_for_one_lease_and_a_few_requests(first: int) -> None:
     for seed in range(first, first + BATCH):

@@ -350,6 +350,29 @@ def test_the_last_member_gives_to_nobody() -> None:
     assert server.works(later) == {0, 1, 2, 3}
 
 
+def test_the_last_member_goes_on_if_another_one_joins_before_it_has_given_all() -> None:
+    server = Server()
+    one = server.member("one")
+    server.run(3, one)
+    one.leave()
+    # It stops everything, and is about to leave it without an owner.
+    for request in one.requests(server.now):
+        one.answered(request, server.execute(request), server.now)
+    for number in one.stopping():
+        one.stopped(number)
+    assert server.works(one) == set()
+    two = server.member("two")
+    server.run(2, two)
+    server.watch(one)
+    for request in one.requests(server.now):
+        one.answered(request, server.execute(request), server.now)
+    # Without this, nobody would be informed of what is deleted before the other one has listed.
+    assert server.works(one) == {0, 1, 2, 3}
+    server.run(10, one, two)
+    assert one.gone
+    assert server.works(two) == {0, 1, 2, 3}
+
+
 def test_after_the_table_was_deleted_all_stop_for_one_lease() -> None:
     server, one, two = pair()
     del server.objects[TABLE]
