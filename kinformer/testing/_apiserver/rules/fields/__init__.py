@@ -6,7 +6,8 @@ enum of OpenAPI) needs no rule of its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kinformer.testing._apiserver.rules.causes import one_of
 from kinformer.testing._apiserver.rules.fields import access, cluster, networking, pods, scaling
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from kinformer.testing._apiserver.rules.fields.terms import Rule
-    from kinformer.testing._apiserver.schemas.go_types import Field, Struct
+    from kinformer.testing._apiserver.schemas.go_types import Struct
     from kinformer.testing._apiserver.store.catalog import ResourceType
     from kinformer.testing._apiserver.store.status import Cause
 
@@ -77,39 +78,75 @@ def check_fields(kind: ResourceType, manifest: dict[str, Any], found: Sequence[C
     return [cause for cause in _of_struct(struct, manifest, "") if (cause[0], cause[2]) not in refused]
 
 
-def _of_struct(struct: Struct, value: dict[str, Any], path: str) -> Iterator[Cause]:
-    for rule in _RULES.get(struct.key, ()):
-        yield from rule(value, path)
+class _Place(NamedTuple):
+    """A field that is judged: by its closed set of values, or by the rules of the structs below it."""
+
+    name: str
+    path: str
+    allowed: tuple[str, ...]
+    is_pointer: bool
+    below: Struct | None
+    is_list: bool
+    is_value: bool
+
+
+@cache
+def _plan(struct: Struct) -> tuple[tuple[Rule, ...], tuple[_Place, ...]]:
+    """The rules of a struct, and its fields that are judged, in their order."""
+    places = []
     for name, field in struct.by_name.items():
-        if not path and name in _NOT_JUDGED:
+        key = (struct.key, name)
+        allowed = () if key in _JUDGED_BY_RULE else _ENUMS.get(key, field.enum)
+        target = field.type.target
+        is_list = target.form == "slice"
+        below = (target.element.target if is_list else target).struct
+        if below is not None and (below.custom or not _matters(below)):
+            below = None
+        if allowed or below is not None:
+            is_value = not is_list and field.type.form == "struct"
+            is_pointer = field.type.form == "pointer"
+            places.append(_Place(name, _PLACES.get(key, ""), allowed, is_pointer, below, is_list, is_value))
+    return _RULES.get(struct.key, ()), tuple(places)
+
+
+@cache
+def _matters(struct: Struct) -> bool:
+    """Report whether there is a rule or a closed set of values in a struct, or below it."""
+    seen: set[str] = set()
+    left = [struct]
+    while left:
+        one = left.pop()
+        if one.key in seen:
             continue
-        at = _PLACES.get((struct.key, name)) or (f"{path}.{name}" if path else name)
-        given = value.get(name)
-        if field.enum and (struct.key, name) not in _JUDGED_BY_RULE:
-            yield from _enum(struct, field, given, at)
-        yield from _below(field, given, at)
+        seen.add(one.key)
+        if one.key in _RULES or any(field.enum for field in one.by_name.values()):
+            return True
+        for field in one.by_name.values():
+            target = field.type.target
+            below = (target.element.target if target.form == "slice" else target).struct
+            if below is not None and not below.custom:
+                left.append(below)
+    return False
 
 
-def _enum(struct: Struct, field: Field, given: Any, path: str) -> Iterator[Cause]:
-    # An empty text that is no pointer is an absent one.
-    if given is None or (given == "" and field.type.form != "pointer"):
-        return
-    allowed = _ENUMS.get((struct.key, field.name), field.enum)
-    if given not in allowed:
-        yield one_of(path, given, allowed)
-
-
-def _below(field: Field, given: Any, path: str) -> Iterator[Cause]:
-    target = field.type.target
-    if target.form == "struct" and target.struct is not None and not target.struct.custom:
-        if isinstance(given, dict):
-            yield from _of_struct(target.struct, given, path)
-        elif given is None and field.type.form == "struct":
-            # A struct that is no pointer is there, and empty.
-            yield from _of_struct(target.struct, {}, path)
-    elif target.form == "slice" and isinstance(given, list):
-        element = target.element.target.struct
-        if element is not None and not element.custom:
-            for index, item in enumerate(given):
+def _of_struct(struct: Struct, value: dict[str, Any], path: str) -> Iterator[Cause]:
+    rules, places = _plan(struct)
+    for rule in rules:
+        yield from rule(value, path)
+    for place in places:
+        given = value.get(place.name)
+        if (given is None and not place.is_value) or (not path and place.name in _NOT_JUDGED):
+            continue
+        at = place.path or (f"{path}.{place.name}" if path else place.name)
+        # An empty text that is no pointer is an absent one.
+        if place.allowed and given not in place.allowed and (given or place.is_pointer):
+            yield one_of(at, given, place.allowed)
+        if place.below is None:
+            continue
+        if place.is_list:
+            for index, item in enumerate(given or ()):
                 if isinstance(item, dict):
-                    yield from _of_struct(element, item, f"{path}[{index}]")
+                    yield from _of_struct(place.below, item, f"{at}[{index}]")
+        elif given is None or isinstance(given, dict):
+            # A struct that is no pointer is there, and empty.
+            yield from _of_struct(place.below, given or {}, at)
