@@ -121,6 +121,7 @@ class Struct:
     atomic: bool = False
     _by_name: dict[str, Field] = field(default_factory=dict)
     _by_number: dict[int, Field] = field(default_factory=dict)
+    _inlined: dict[str, tuple[str, ...]] | None = None
 
     @property
     def name(self) -> str:
@@ -140,6 +141,17 @@ class Struct:
         if not self._by_number:
             self._by_number = {one.number: one for one in self.fields if one.number}
         return self._by_number
+
+    @property
+    def inlined(self) -> dict[str, tuple[str, ...]]:
+        """The names of the inlined structs on the way to a field, by the JSON name of the field."""
+        if self._inlined is None:
+            self._inlined = {}
+            for one in self.fields:
+                inner = one.type.target.struct if one.inline else None
+                for name in () if inner is None else inner.by_name:
+                    self._inlined[name] = (inner.name, *inner.inlined.get(name, ())) if inner else ()
+        return self._inlined
 
     def _walk(self) -> Iterator[Field]:
         for one in self.fields:

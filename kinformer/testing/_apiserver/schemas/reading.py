@@ -62,9 +62,11 @@ class Reader:
             if field is None:
                 self.unknown.append(prefix + name)
                 continue
-            self._fields.append(name)
+            # Go names the inlined structs, too.
+            way = (*struct.inlined.get(name, ()), name)
+            self._fields += way
             given[name] = self._value(field.type, content, prefix + name, struct)
-            self._fields.pop()
+            del self._fields[-len(way) :]
         return _written(struct, given, fill=self._fill)
 
     def _value(self, type_: GoType, value: Any, path: str, within: Struct) -> Any:

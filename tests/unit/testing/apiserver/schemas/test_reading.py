@@ -62,3 +62,12 @@ def test_every_kind_has_a_struct_that_can_be_empty() -> None:
     for kind in TYPES.kinds():
         written = Reader().read(struct_of(*kind), {})
         assert Reader().read(struct_of(*kind), written) == written, kind
+
+
+def test_an_error_names_the_inlined_structs_on_the_way_to_the_field() -> None:
+    pod = TYPES.kind("v1", "Pod")
+    assert pod is not None
+    with pytest.raises(ReadError) as refused:
+        Reader().read(pod, {"spec": {"volumes": [{"name": "v", "configMap": {"optional": "x"}}]}})
+    field = "ConfigMapVolumeSource.spec.volumes.VolumeSource.configMap.optional"
+    assert str(refused.value) == f"json: cannot unmarshal string into Go struct field {field} of type bool"
