@@ -387,7 +387,10 @@ def main(names: list[str]) -> list[Row]:
     rows: list[Row] = []
     for place, name in enumerate(names):
         step(place, len(names), name)
-        found = {kind: asyncio.run(measured(name, kind)) for kind in ("original", "port")}
+        found: dict[str, dict[str, float | None]] = {}
+        for kind in ("original", "port"):
+            found[kind] = asyncio.run(measured(name, kind))
+            print(name, kind, found[kind], file=sys.stderr)
         for key, what, unit in (
             ("cpu", "CPU time per update", "µs"),
             ("quiet cpu", "CPU time per quiet second", "ms"),

@@ -17,6 +17,13 @@ class ObjectKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=Tr
 
     `str(key)` is client-go's form, "namespace/name" or "name" (client-go store.go, MetaNamespaceKeyFunc). Keys can be
     hashed, sorted by namespace and name, and taken apart: `namespace, name = key`.
+
+    Examples:
+        >>> key = ObjectKey.parse("default/web-0")
+        >>> key.namespace, key.name
+        ('default', 'web-0')
+        >>> str(key)
+        'default/web-0'
     """
 
     # Not a NamedTuple: of those the collector never learns that nothing in them can be in a cycle, so it would look

@@ -78,6 +78,9 @@ class Shard:
 
     Raises:
         ValueError: there is no such share.
+
+    Examples:
+        >>> third = factory.informer("pods", shard=Shard(0, of=3))
     """
 
     index: int

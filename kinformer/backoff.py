@@ -28,6 +28,9 @@ class Backoff:
 
     Raises:
         ValueError: a figure is out of its range.
+
+    Examples:
+        >>> factory = SharedInformerFactory(client, backoff=Backoff(initial=1, maximum=60))
     """
 
     initial: float = 0.8

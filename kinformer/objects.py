@@ -105,6 +105,15 @@ class KubeObject(_Base, eq=False, gc=False):
         resource: what this is an object of.
         key: namespace and name.
         places: where the large sections are in the JSON; `None` until they have been looked for.
+
+    Examples:
+        >>> pod = pods.lister.get("web-0", namespace="default")
+        >>> pod.name, pod.namespace, dict(pod.labels)
+        ('web-0', 'default', {'app': 'web-0'})
+        >>> pod["spec"]["nodeName"], pod.at("status.hostIP", default="none yet")
+        ('node-1', 'none yet')
+        >>> changed = pod.to_dict()
+        >>> changed["metadata"]["labels"]["tier"] = "front"
     """
 
     raw: bytes

@@ -39,6 +39,11 @@ class Resource:
 
     Raises:
         ValueError: group, version or plural cannot be part of a URL, or the kind is empty.
+
+    Examples:
+        >>> widgets = Resource("example.com", "v1", "widgets", "Widget")
+        >>> widgets.qualified
+        'widgets.example.com'
     """
 
     group: str

@@ -242,6 +242,9 @@ def Namespaces(*names: str, glob: str = "", labels: SelectorInput = None) -> Sco
     Raises:
         ValueError: nothing is given, or a name cannot be one.
         SelectorError: the label selector does not parse.
+
+    Examples:
+        >>> pods = factory.informer("pods", scope=Namespaces("shop", "blog") | Namespaces(glob="team-*"))
     """
     if not names and not glob and not labels:
         msg = (

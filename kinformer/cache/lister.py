@@ -51,6 +51,14 @@ class Lister:
         resource: the kind of its objects.
         namespace: the only namespace the cache covers, or "" for all of them.
         synced: returns whether the cache has had its first list; by default it has.
+
+    Examples:
+        >>> pods.lister.get("web-0", namespace="default")
+        <Pod default/web-0 resourceVersion=...>
+        >>> pods.lister.get("nothing", namespace="default") is None
+        True
+        >>> [pod.name for pod in pods.lister.list(namespace="default", label_selector={"app": "web-0"})]
+        ['web-0']
     """
 
     __slots__ = ("_indexer", "_namespace", "_synced", "_warned", "resource")

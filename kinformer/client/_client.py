@@ -77,6 +77,12 @@ class Client(ReadVerbs, WriteVerbs):
             kube-apiserver warns (KEP-2885).
         on_warning: called with each warning that the server sends (a deprecated version, an unknown field), as often
             as it sends it. By default each text is logged once, by the logger "kinformer.client".
+
+    Examples:
+        >>> async with Client(ClusterConfig.for_server(server.url)) as client:
+        ...     pod = await client.get("pods", "web-0", namespace="default")
+        >>> pod.name
+        'web-0'
     """
 
     def __init__(

@@ -110,6 +110,14 @@ class Controller(Generic[K]):
     Raises:
         TypeError: `reconcile` cannot be called.
         ValueError: there is no name, no worker, or a time is out of its range.
+
+    Examples:
+        >>> async def reconcile(key):
+        ...     print("reconciling", key)
+        ...     return Requeue(after=300)
+        >>> async with Controller("example", reconcile, workers=2).watches(pods):
+        ...     await asyncio.sleep(0.2)
+        reconciling default/web-0
     """
 
     def __init__(

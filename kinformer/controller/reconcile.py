@@ -25,6 +25,13 @@ class Requeue:
     Raises:
         ValueError: `after` is negative or not finite.
         TypeError: `priority` is no whole number.
+
+    Examples:
+        >>> async def reconcile(key):
+        ...     pod = pods.lister.get(key)
+        ...     return None if pod is None else Requeue(after=60)
+        >>> (await reconcile(ObjectKey("default", "web-0"))).after
+        60
     """
 
     after: float

@@ -89,6 +89,13 @@ class SharedInformer:
     Raises:
         MissingDependencyError: compact storage without its extra.
         ValueError: unknown storage, negative `resync`, or `watch_seconds` below 1.
+
+    Examples:
+        >>> pods.add_event_handler(on_add=lambda pod: print("new:", pod.name))
+        <HandlerRegistration ...>
+        >>> pod = await pods.wait_for("web-0", lambda pod: pod is not None, timeout=30, namespace="default")
+        >>> pod.at("spec.nodeName")
+        'node-1'
     """
 
     def __init__(

@@ -208,6 +208,14 @@ class SharedInformerFactory(ApiGroups):
             others wait for their turn.
         own_writes: whether caches follow writes through the client, see `SharedInformer.caught_up`.
         metrics: sink for counts.
+
+    Examples:
+        >>> factory = SharedInformerFactory(client, namespace="default")
+        >>> pods = factory.informer("pods", label_selector="app=web-0")
+        >>> async with factory:
+        ...     await factory.wait_for_cache_sync(timeout=30)
+        ...     [pod.name for pod in pods.lister]
+        ['web-0']
     """
 
     def __init__(

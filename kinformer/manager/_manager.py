@@ -80,6 +80,12 @@ class Manager:
 
     Raises:
         ValueError: a time is not more than 0.
+
+    Examples:
+        >>> factory = SharedInformerFactory(client)
+        >>> controller = Controller("example", reconcile).watches(factory.core.v1.pods)
+        >>> async with Manager(host="").add(factory, controller):
+        ...     await asyncio.sleep(0.2)
     """
 
     def __init__(

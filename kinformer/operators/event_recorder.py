@@ -102,6 +102,12 @@ class EventRecorder:
 
     Raises:
         ValueError: the component has no name, or `drain` is negative.
+
+    Examples:
+        >>> async with EventRecorder(client, "shop-operator") as events:
+        ...     events.normal(pods.lister.get("web-0", namespace="default"), "Checked", "the pod is as it should be")
+        >>> [event["reason"] for event in (await client.list("events", namespace="default"))]
+        ['Checked']
     """
 
     def __init__(

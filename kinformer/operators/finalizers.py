@@ -76,6 +76,17 @@ class Finalizer:
 
     Raises:
         ValueError: the name is none that the API takes for a finalizer.
+
+    Examples:
+        >>> async def clean_up(pod):
+        ...     print("cleaning up after", pod.name)
+        >>> finalizer = Finalizer(client, "example.com/cleanup")
+        >>> async def create(pod):
+        ...     print("creating the database of", pod.name)
+        >>> await finalizer.reconcile(pods.lister.get(ObjectKey("default", "web-0")), apply=create, cleanup=clean_up)
+        creating the database of web-0
+        >>> (await client.get("pods", "web-0", namespace="default")).finalizers
+        ('example.com/cleanup',)
     """
 
     def __init__(self, client: FinalizerClient, name: str) -> None:

@@ -101,6 +101,11 @@ class LeaderElector:
     Raises:
         ValueError: durations that do not fit: it needs lease_duration > renew_deadline > 1.2 × retry_period > 0 and
             whole seconds for the first; or an empty name, namespace or identity.
+
+    Examples:
+        >>> async with LeaderElector(client, "example", namespace="default") as leadership:
+        ...     (await client.get("leases.coordination.k8s.io", "example", namespace="default")).name
+        'example'
     """
 
     def __init__(

@@ -70,6 +70,12 @@ def owned_by(
         AlreadyOwnedError: it is to be the controller, and there is another one.
         ValueError: the owner has no UID, `apiVersion` or `kind`, or lies in another namespace; the garbage collector
             would take such an owner for absent, and delete the object.
+
+    Examples:
+        >>> pod = pods.lister.get("web-0", namespace="default")
+        >>> settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web-0", "namespace": "default"}}
+        >>> owned_by(settings, pod)["metadata"]["ownerReferences"][0]["name"]
+        'web-0'
     """
     made = manifest.to_dict() if isinstance(manifest, KubeObject) else dict(manifest)
     head = dict(_metadata(made))

@@ -46,6 +46,9 @@ class Trim:
     Args:
         managed_fields: cut `metadata.managedFields`. Do not if cached objects are sent back by server-side apply.
         annotations: the names of annotations to cut.
+
+    Examples:
+        >>> factory = SharedInformerFactory(client, trim=Trim())
     """
 
     managed_fields: bool = True

@@ -75,6 +75,14 @@ class WorkQueue(Generic[K]):
 
     Raises:
         ValueError: there are metrics and no name, or `oldest_every` is less than 1.
+
+    Examples:
+        >>> queue = WorkQueue(name="example")
+        >>> queue.add("default/web-0")
+        >>> queue.add("default/web-0")
+        >>> async with queue.item() as key:
+        ...     print(key, len(queue))
+        default/web-0 0
     """
 
     def __init__(self, *, name: str = "", metrics: WorkMetrics | None = None, oldest_every: int = OLDEST_EVERY) -> None:
@@ -372,6 +380,12 @@ class RateLimitingQueue(WorkQueue[K]):
         name: as for `WorkQueue`.
         metrics: as for `WorkQueue`.
         oldest_every: as for `WorkQueue`.
+
+    Examples:
+        >>> queue = RateLimitingQueue(name="example")
+        >>> queue.add_rate_limited("default/web-0")
+        >>> async with queue.item() as key:
+        ...     queue.forget(key)
     """
 
     def __init__(
