@@ -17,6 +17,28 @@ pytestmark = pytest.mark.peer
 
 APPS = "apps/v1"
 
+_WORKLOADS = """
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  serviceName: db
+  replicas: 2
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec: {containers: [{name: db, image: "db:1"}]}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: log}
+spec:
+  selector: {matchLabels: {app: log}}
+  template:
+    metadata: {labels: {app: log}}
+    spec: {containers: [{name: log, image: "log:1"}]}
+"""
+
 
 @pytest.fixture
 async def server() -> AsyncIterator[ApiServer]:
@@ -77,3 +99,15 @@ async def test_a_command_is_run_in_a_pod(server: ApiServer, kubectl: Kubectl) ->
     process = await kubectl.start("exec", "web", "--", "sh", "-c", "exit 3")
     await process.communicate()
     assert process.returncode == 3
+
+
+async def test_stateful_sets_and_daemon_sets_are_rolled_back(server: ApiServer, kubectl: Kubectl) -> None:
+    await kubectl("apply", "-f", "-", stdin=_WORKLOADS)
+    for workload, container in (("statefulset/db", "db"), ("daemonset/log", "log")):
+        await kubectl("rollout", "status", workload, "--timeout=50s")
+        await kubectl("set", "image", workload, f"{container}={container}:2")
+        await kubectl("rollout", "status", workload, "--timeout=50s")
+        await kubectl("rollout", "undo", workload)
+        await kubectl("rollout", "status", workload, "--timeout=50s")
+    images = {pod["spec"]["containers"][0]["image"] for pod in server.list("v1", "Pod")}
+    assert images == {"db:1", "log:1"}
