@@ -22,6 +22,7 @@ from kinformer.errors import CacheSyncError, StoppedError, WaitTimeoutError
 from kinformer.informer import SharedInformer
 from kinformer.informer.factory import SharedInformerFactory
 from kinformer.objects import version_number
+from kinformer.operators.event_recorder import EventRecorder, recorders_of
 from kinformer.status import InformerState
 from kinformer.workqueue import RateLimitingQueue, WorkQueue
 
@@ -35,7 +36,7 @@ DEFAULT_TIMEOUT: Final = 10.0
 _TURNS: Final = 50
 _POLL_SECONDS: Final = 0.002
 
-Part: TypeAlias = "SharedInformerFactory | SharedInformer | Controller[Any] | WorkQueue[Any]"
+Part: TypeAlias = "SharedInformerFactory | SharedInformer | Controller[Any] | WorkQueue[Any] | EventRecorder"
 
 
 class SettlingServer(Protocol):
@@ -58,7 +59,7 @@ class Settled:
         server: the server that receives the writes.
         parts: the factories, informers, controllers and work queues that follow it. The queue of a controller that
             watches an informer among them need not be named, nor that of any handler that is a method of an object
-            with a work queue as its attribute `queue`.
+            with a work queue as its attribute `queue`, nor an entered event recorder of a factory's client.
     """
 
     def __init__(self, server: SettlingServer, *parts: Part) -> None:
@@ -71,7 +72,7 @@ class Settled:
         If cancelled, nothing has changed.
 
         Args:
-            also: more factories, informers, controllers and work queues.
+            also: more factories, informers, controllers, work queues and event recorders.
             timeout: seconds to wait at most.
             within: a delayed key counts as something to do if it comes due within so many seconds. The default waits
                 for the first retries of a reconcile that failed, but not for a `Requeue(after=300)`.
@@ -83,8 +84,8 @@ class Settled:
         """
         parts = (*self._parts, *also)
         for part in parts:
-            if not isinstance(part, SharedInformerFactory | SharedInformer | Controller | WorkQueue):
-                msg = f"{part!r} cannot settle; give factories, informers, controllers and work queues"
+            if not isinstance(part, SharedInformerFactory | SharedInformer | Controller | WorkQueue | EventRecorder):
+                msg = f"{part!r} cannot settle; give factories, informers, controllers, work queues and event recorders"
                 raise TypeError(msg)
             if isinstance(part, SharedInformerFactory) and not (part.started or part.stopped):
                 part.start()
@@ -107,9 +108,13 @@ class Settled:
         target = self._server.resource_version
         queues: dict[int, tuple[str, WorkQueue[Any]]] = {}
         informers: dict[int, SharedInformer] = {}
+        recorders: set[EventRecorder] = set()
         for part in parts:
             match part:
+                case EventRecorder():
+                    recorders.add(part)
                 case SharedInformerFactory():
+                    recorders.update(recorders_of(part.client))
                     informers |= {id(informer): informer for informer in part.informers.values()}
                 case SharedInformer():
                     informers[id(part)] = part
@@ -125,6 +130,9 @@ class Settled:
                     queues.setdefault(id(queue), (handler.name, queue))
         for name, queue in queues.values():
             yield from _left_in_queue(name, queue, within)
+        for recorder in recorders:
+            if recorder.pending:
+                yield f"event recorder {recorder.component} has Events to write: {recorder.pending}"
 
 
 async def _check_loops(parts: Iterable[Part]) -> None:

@@ -16,6 +16,7 @@ import asyncio
 import logging
 import random
 import socket
+import weakref
 from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
@@ -31,6 +32,7 @@ from kinformer.errors import (
     ConfigError,
     KinformerError,
     NotFoundError,
+    NotStartedError,
     ServerError,
     TooManyRequestsError,
     TransportError,
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from kinformer.operators._event_correlator import EventSeries, EventType
     from kinformer.resources import Resource
 
-__all__ = ["EventClient", "EventRecorder"]
+__all__ = ["EventClient", "EventRecorder", "recorders_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +76,15 @@ class EventClient(Protocol):
     async def patch(self, resource: Resource, name: str, patch: Mapping[str, Any], /, *, namespace: str) -> KubeObject:
         """Merge into an Event; `NotFoundError` if it is gone."""
         ...
+
+
+# The recorders that are entered, for `recorders_of`.
+_entered_recorders: weakref.WeakSet[EventRecorder] = weakref.WeakSet()
+
+
+def recorders_of(client: object) -> list[EventRecorder]:
+    """Return the recorders of a client that are entered and not left yet."""
+    return [recorder for recorder in list(_entered_recorders) if recorder._client is client]
 
 
 class EventRecorder:
@@ -141,6 +152,7 @@ class EventRecorder:
         self._entered = False
         self._closed = False
         self._dropped = 0
+        self._writing = 0
 
     def __repr__(self) -> str:
         return f"<EventRecorder {self.component} queued={len(self._queue)} dropped={self._dropped}>"
@@ -149,6 +161,26 @@ class EventRecorder:
     def dropped(self) -> int:
         """Number of occurrences that were not written, and of Events given up, so far."""
         return self._dropped
+
+    @property
+    def pending(self) -> int:
+        """Number of Events that wait to be written, or are being written; 0 once all are written or dropped."""
+        return 0 if self._nothing.is_set() else len(self._queue) + self._writing
+
+    async def flush(self) -> None:
+        """Return when every Event recorded so far is written or dropped; an Event may take two minutes to be given up.
+
+        If cancelled, nothing has changed.
+
+        Raises:
+            NotStartedError: the recorder was not entered, so that it writes nothing.
+            WrongLoopError: it was entered in another event loop.
+        """
+        if not self._entered:
+            msg = f"the event recorder {self.component} writes nothing before `async with recorder:`"
+            raise NotStartedError(msg)
+        self._writer.refuse_other_loop()
+        await self._nothing.wait()
 
     def normal(
         self,
@@ -192,6 +224,7 @@ class EventRecorder:
         if self._entered:
             raise AlreadyStartedError("this event recorder has been entered before; make a new one")
         self._entered = True
+        _entered_recorders.add(self)
         self._writer.start(self._write_all(), on_end=self._writer_ended)
         return self
 
@@ -200,6 +233,7 @@ class EventRecorder:
     ) -> None:
         self._writer.refuse_other_loop()
         self._closed = True
+        _entered_recorders.discard(self)
         try:
             with anyio.CancelScope(shield=True), anyio.move_on_after(self._drain):
                 await self._nothing.wait()
@@ -272,6 +306,7 @@ class EventRecorder:
             series = self._queue.popleft()
             # A repetition from here on is to be written again.
             series.queued = False
+            self._writing = 1
             try:
                 await self._write(series)
             except KinformerError as error:
@@ -282,6 +317,8 @@ class EventRecorder:
                     raise
                 _log.error("%s: an Event could not be written", self.component, exc_info=error)
                 self._drop(1, "see the traceback")
+            finally:
+                self._writing = 0
 
     async def _write(self, series: EventSeries) -> None:
         for tries in range(1, MAX_TRIES + 1):

@@ -10,6 +10,8 @@ import pytest
 from kinformer import (
     Controller,
     Deleted,
+    EventRecorder,
+    NotStartedError,
     RateLimitingQueue,
     Requeue,
     SharedInformer,
@@ -211,3 +213,41 @@ async def test_a_factory_that_was_stopped_is_not_started_again(
         await settled()
     await settled()
     assert informer_factory.stopped
+
+
+async def test_events_of_a_recorder_of_the_factorys_client_are_written(
+    kube_api: ApiServer, kube_client: Client, informer_factory: SharedInformerFactory, settled: Settled
+) -> None:
+    pod = kube_api.create(build.pod("web-0"))
+    async with EventRecorder(kube_client, "a") as recorder:
+        for number in range(20):
+            recorder.normal(pod, f"Reason{number}", "it is so")
+        assert recorder.pending == 20
+        await settled()
+        assert recorder.pending == 0
+        assert len(kube_api.list("v1", "Event")) == 20
+
+
+async def test_a_named_recorder_is_waited_for_and_named_if_it_does_not_settle(
+    kube_api: ApiServer, kube_client: Client, kube_faults: Faults, settled: Settled
+) -> None:
+    pod = kube_api.create(build.pod("web-0"))
+    kube_faults.fail_next(1000, status=500, resource="events")
+    recorder = EventRecorder(kube_client, "shop", drain=0)
+    async with recorder:
+        recorder.normal(pod, "Created", "it is so")
+        with pytest.raises(WaitTimeoutError, match="event recorder shop has Events to write: 1"):
+            await settled(recorder, timeout=0.1)
+
+
+async def test_flush_returns_when_the_events_are_written_and_refuses_a_recorder_that_writes_none(
+    kube_api: ApiServer, kube_client: Client
+) -> None:
+    pod = kube_api.create(build.pod("web-0"))
+    recorder = EventRecorder(kube_client, "shop")
+    with pytest.raises(NotStartedError, match="writes nothing before"):
+        await recorder.flush()
+    async with recorder:
+        recorder.normal(pod, "Created", "it is so")
+        await recorder.flush()
+        assert [each["reason"] for each in kube_api.list("v1", "Event")] == ["Created"]
