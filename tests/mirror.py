@@ -85,6 +85,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "integrations/_pytest_rbac.py": ("tests/wire/test_recorded_roles.py",),
     "webhooks/": ("tests/unit/webhooks", "tests/apiserver/test_webhooks.py"),
     "testing/_apiserver/http/webhooks.py": ("tests/apiserver/test_webhooks.py",),
+    "testing/_apiserver/store/custom_versions.py": ("tests/apiserver/test_webhooks.py",),
     "testing/_apiserver/rules/webhooks.py": ("tests/apiserver/test_webhooks.py",),
     "manager/": ("tests/unit/manager", "tests/wire/test_manager.py"),
     "cli/_run.py": ("tests/wire/test_manager.py",),

@@ -257,15 +257,21 @@ def renewed(
     try:
         authorities = x509.load_pem_x509_certificates(data["ca.crt"])
         key: Any = load_pem_private_key(data["ca.key"], None)
-        server = x509.load_pem_x509_certificate(data["tls.crt"])
-        load_pem_private_key(data["tls.key"], None)
         signs = authorities[0]
         if signs.public_key() != key.public_key():
             raise ValueError("the key is another authority's")  # noqa: TRY301 - as any other damage
     except (KeyError, ValueError, TypeError, IndexError):
         signs, key = _authority(now, authority_valid)
         return _content([signs], key, *_issued(signs, key, names, now, valid))
-    living = [each for each in authorities if each.not_valid_after_utc > now]
+    living = [each for each in authorities if each.not_valid_after_utc > now] or [signs]
+    try:
+        server = x509.load_pem_x509_certificate(data["tls.crt"])
+        own: Any = load_pem_private_key(data["tls.key"], None)
+        if server.public_key() != own.public_key():
+            raise ValueError("the key is another certificate's")  # noqa: TRY301 - as any other damage
+    except (KeyError, ValueError, TypeError):
+        # The authority is announced already, so that the new certificate is trusted at once.
+        return _content(living, key, *_issued(signs, key, names, now, valid))
     if signs.not_valid_after_utc - now < valid * 2:
         # The new one is announced now, beside the old one, and signs later.
         signs, key = _authority(now, authority_valid)
@@ -277,8 +283,6 @@ def renewed(
     is_fresh = server.not_valid_after_utc - now > lifetime / 3
     if has_names and is_fresh and (signed or announced < _HANDED_OVER_AFTER):
         return None
-    if not living:
-        living = [signs]
     return _content(living, key, *_issued(signs, key, names, now, valid))
 
 

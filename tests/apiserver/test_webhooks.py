@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
-from kinformer import Client, ForbiddenError, InvalidError, NotFoundError, ServerError
-from kinformer.custom_resources import CustomResource, ObjectMeta, custom_resource
+from kinformer import Client, ForbiddenError, InvalidError, NotFoundError, ServerError, SharedInformer
+from kinformer.custom_resources import Conversions, CustomResource, ObjectMeta, custom_resource
 from kinformer.resources import (
     CONFIGMAPS,
+    CUSTOMRESOURCEDEFINITIONS,
     MUTATINGWEBHOOKCONFIGURATIONS,
+    SECRETS,
     VALIDATINGWEBHOOKCONFIGURATIONS,
 )
 from kinformer.webhooks import (
@@ -59,8 +62,10 @@ class Hooks:
         self.here = {"matchLabels": {"kubernetes.io/metadata.name": cluster.namespace}}
         self.server: WebhookServer | None = None
 
-    async def serve(self) -> None:
-        secret = CertificateSecret(self.client, self.cluster.namespace, "tls", hosts=["127.0.0.1"])
+    async def serve(self, look_every: float = 60.0) -> None:
+        secret = CertificateSecret(
+            self.client, self.cluster.namespace, "tls", hosts=["127.0.0.1"], look_every=look_every
+        )
         self.server = await WebhookServer(self.webhooks, secret, port=0).__aenter__()
         for configuration in self.webhooks.configurations(self.server.url):
             is_mutating = configuration["kind"].startswith("Mutating")
@@ -246,3 +251,102 @@ async def test_a_dry_run_needs_webhooks_without_side_effects_and_an_answer(hooks
     await hooks.take_effect()
     with pytest.raises(ServerError, match="failed calling webhook"):
         await client.create(CONFIGMAPS, {"metadata": {"name": "a", "namespace": namespace}}, dry_run=True)
+
+
+class OldDepotSpec(msgspec.Struct):
+    host: str
+
+
+class DepotSpec(msgspec.Struct):
+    hosts: list[str]
+
+
+@custom_resource(group="hooks.example.com", version="v1alpha1", kind="Depot", storage=False)
+class OldDepot(CustomResource, msgspec.Struct):
+    metadata: ObjectMeta
+    spec: OldDepotSpec
+
+
+@custom_resource(group="hooks.example.com", version="v1", kind="Depot")
+class Depot(CustomResource, msgspec.Struct):
+    metadata: ObjectMeta
+    spec: DepotSpec
+
+
+def depots() -> Conversions:
+    conversions = Conversions(Depot)
+
+    @conversions.add(OldDepot)
+    def up(old: OldDepot) -> Depot:
+        more = old.metadata.annotations.pop("more", "")
+        return Depot(old.metadata, DepotSpec([old.spec.host, *more.split()]))
+
+    @conversions.add_back(OldDepot)
+    def down(new: Depot) -> OldDepot:
+        first, *more = new.spec.hosts
+        if more:
+            new.metadata.annotations["more"] = " ".join(more)
+        return OldDepot(new.metadata, OldDepotSpec(first))
+
+    return conversions
+
+
+async def test_objects_are_converted_for_each_verb(hooks: Hooks) -> None:
+    client, namespace = hooks.client, hooks.cluster.namespace
+    hooks.webhooks.convert(depots())
+    await hooks.serve()
+    assert hooks.server is not None
+    secret = CertificateSecret(client, namespace, "tls", hosts=["127.0.0.1"])
+    (definition,) = hooks.webhooks.definitions(hooks.server.url)
+    await client.create(CUSTOMRESOURCEDEFINITIONS, definition)
+    try:
+        await secret.load(hooks.webhooks)
+        name = definition["metadata"]["name"]
+        async with asyncio.timeout(20):
+            while not (await client.get(CUSTOMRESOURCEDEFINITIONS, name)).at("status.conditions", default=None):
+                await asyncio.sleep(0.1)
+        await hooks.take_effect()
+        async with SharedInformer(client.list_watch(OldDepot.resource, namespace=namespace)) as informer:
+            await informer.synced(timeout=20)
+            made = await client.create(Depot, Depot(ObjectMeta(name="a"), DepotSpec(["x", "y"])), namespace=namespace)
+            assert made.spec.hosts == ["x", "y"]
+            old = await client.get(OldDepot, "a", namespace=namespace)
+            assert old.spec.host == "x"
+            assert old.metadata.annotations == {"more": "y"}
+            await client.create(OldDepot, OldDepot(ObjectMeta(name="b"), OldDepotSpec("z")), namespace=namespace)
+            assert [each.spec.hosts for each in await client.list(Depot, namespace=namespace)] == [["x", "y"], ["z"]]
+            assert [each.spec.host for each in await client.list(OldDepot, namespace=namespace)] == ["x", "z"]
+            old.spec.host = "w"
+            await client.replace(OldDepot, old)
+            new = await client.get(Depot, "a", namespace=namespace)
+            assert new.spec.hosts == ["w", "y"]
+            assert new.metadata.annotations == {}
+            await client.patch(OldDepot, "b", {"spec": {"host": "v"}}, namespace=namespace)
+            await informer.caught_up(await client.get(OldDepot.resource, "b", namespace=namespace))
+            cached = {each.name: each.at("spec") for each in informer.lister.list()}
+            assert cached == {"a": {"host": "w"}, "b": {"host": "v"}}
+            await client.delete(OldDepot, "a", namespace=namespace)
+            assert [each.spec.hosts for each in await client.list(Depot, namespace=namespace)] == [["v"]]
+    finally:
+        await client.delete(CUSTOMRESOURCEDEFINITIONS, definition["metadata"]["name"])
+
+
+async def test_a_new_certificate_refuses_no_request(hooks: Hooks) -> None:
+    client, namespace = hooks.client, hooks.cluster.namespace
+
+    @hooks.webhooks.validating(CONFIGMAPS, namespace_selector=hooks.here)
+    async def look(request: AdmissionRequest[KubeObject]) -> Allow | Deny:
+        return Allow()
+
+    await hooks.serve(look_every=0.02)
+    assert hooks.server is not None
+    shown = set()
+    for number in range(30):
+        if number % 10 == 5:
+            # A certificate that cannot be used is renewed at the next look, by the same authority.
+            await client.patch(SECRETS, "tls", {"data": {"tls.key": ""}}, namespace=namespace)
+        await client.create(CONFIGMAPS, {"metadata": {"name": f"c{number}", "namespace": namespace}})
+        await asyncio.sleep(0.01)
+        pem = await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", hooks.server.port))
+        shown.add(pem)
+    assert len(shown) >= 2

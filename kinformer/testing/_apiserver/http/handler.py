@@ -29,6 +29,7 @@ from kinformer.testing._apiserver.http.watches import OpenWatch
 from kinformer.testing._apiserver.http.writes import Writes, manager_of
 from kinformer.testing._apiserver.rules.scale import read_scale
 from kinformer.testing._apiserver.store import status
+from kinformer.testing._apiserver.store.custom_versions import UnconvertedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 __all__ = ["Handler", "RequestRecord"]
 
 _log = logging.getLogger(__name__)
+
+_MOST_CONVERSIONS: Final = 1000
+"""The times that a read is tried again: an old page of a list has objects that are converted one by one."""
 
 _VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
@@ -121,6 +125,7 @@ class Handler:
         self._lists = Lists(registry.store, faults)
         self._reviews = Reviews(registry, access)
         self._writes = Writes(registry, clock, webhooks)
+        self._webhooks = webhooks
         self._watches: dict[OpenWatch, None] = {}
 
     @property
@@ -188,19 +193,31 @@ class Handler:
             raise status.method_not_allowed()
         if is_stream(target):
             return await answer_stream(request, self._registry, self._pods, target, self._clock)
-        match verb:
-            case "watch":
-                return await self._watch(request, target, query, user.name)
-            case "list":
-                items, metadata = self._lists.page(target, self._options(query))
-                return list_answer(request, target.kind, items, metadata, now=self._clock())
-            case "get":
-                return self._get(request, target)
+        if verb in {"watch", "list", "get"}:
+            return await self._read(request, target, verb, query, user.name)
         body = await read_body(request)
         if verb == "create" and Reviews.is_review(target):
             given = decode_body(body, request.headers.get("Content-Type", ""), target.kind.kind)
             return json_answer(self._reviews.answer(target, given, user, manager_of(request), self._clock()), code=201)
         return await self._writes.answer(request, target, verb, body, user)
+
+    async def _read(
+        self, request: web.BaseRequest, target: Target, verb: str, query: dict[str, str], user: str
+    ) -> web.StreamResponse:
+        """Answer a read, again and again until a webhook has converted each object that is needed."""
+        for _ in range(_MOST_CONVERSIONS):
+            try:
+                match verb:
+                    case "watch":
+                        return await self._watch(request, target, query, user)
+                    case "list":
+                        items, metadata = self._lists.page(target, self._options(query))
+                        return list_answer(request, target.kind, items, metadata, now=self._clock())
+                    case _:
+                        return self._get(request, target)
+            except UnconvertedError as error:
+                await self._webhooks.convert(error)
+        raise status.failed("the objects change faster than the webhook converts them")
 
     def _get(self, request: web.BaseRequest, target: Target) -> web.Response:
         stored = self._registry.get(target.kind, target.namespace, target.name)
@@ -227,6 +244,7 @@ class Handler:
             bookmark_interval=self._bookmark_interval,
             clock=self._clock,
             faults=self._faults,
+            convert=self._webhooks.convert,
         )
         self._watches[watch] = None
         try:

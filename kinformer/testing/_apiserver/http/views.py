@@ -49,7 +49,7 @@ def _whole(kind: ResourceType, stored: Stored) -> bytes:
     if kind.custom:
         if stored.manifest["apiVersion"] == kind.api_version and stored.raw:
             return stored.raw
-        return _encode_sorted(stored.manifest | {"apiVersion": kind.api_version})
+        return _encode_sorted(in_version(kind, stored.manifest))
     if not stored.raw or stored.manifest["apiVersion"] != kind.api_version:
         return _encode(in_version(kind, stored.manifest))
     return kind.head + stored.raw[1:]

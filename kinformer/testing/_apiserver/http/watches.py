@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -14,10 +14,11 @@ from kinformer.testing._apiserver.http.views import bookmark_bytes, object_bytes
 from kinformer.testing._apiserver.schemas import protobuf
 from kinformer.testing._apiserver.schemas.go_types import Types
 from kinformer.testing._apiserver.store import status
+from kinformer.testing._apiserver.store.custom_versions import UnconvertedError
 from kinformer.testing._apiserver.store.storage import Change, Stored, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
 
     from kinformer.testing._apiserver.http.requests import ListOptions, Target
@@ -31,6 +32,14 @@ MIN_TIMEOUT: Final = 1800
 
 LAST_BOOKMARK: Final = 2.0
 """Seconds before its end at which a watch gets its last bookmark (apiserver storage/cacher, cache_watcher.go)."""
+
+
+class _Unconverted(NamedTuple):
+    """An event whose object a webhook must convert."""
+
+    kind: str
+    stored: Stored
+    first: bool
 
 
 class OpenWatch:
@@ -55,6 +64,7 @@ class OpenWatch:
         bookmark_interval: float,
         clock: Callable[[], datetime],
         faults: Faults,
+        convert: Callable[[UnconvertedError], Awaitable[None]],
     ) -> None:
         """Validate, and collect the present state to send; nothing is missed from here on.
 
@@ -74,7 +84,8 @@ class OpenWatch:
         self._bookmark_interval = bookmark_interval
         self._scope = selection_of(target, options)
         self._start = options.version(watch=True)
-        self._waiting: list[bytes] = []
+        self._convert = convert
+        self._waiting: list[bytes | _Unconverted] = []
         self._first = True
         self._sent = self._start
         self._bookmarked = 0
@@ -151,7 +162,7 @@ class OpenWatch:
                 await self._moving.wait()
                 if self._waiting:
                     lines, self._waiting = self._waiting, []
-                    await response.write(b"".join(lines))
+                    await response.write(b"".join([await self._line(line) for line in lines]))
                     continue
                 now = loop.time()
                 if self._ending or now >= deadline:
@@ -229,11 +240,32 @@ class OpenWatch:
         metadata = stored.manifest["metadata"]
         key = (metadata.get("namespace", ""), metadata["name"])
         stored = self._faults.disguised(self._kind.plural, key, stored, custom=self._kind.custom)
-        body = object_bytes(self._kind, stored, self._view, now=self._clock(), first=self._first)
+        try:
+            line: bytes | _Unconverted = self._framed(kind, stored, first=self._first)
+        except UnconvertedError:
+            line = _Unconverted(kind, stored, self._first)
         self._first = False
-        self._waiting.extend([self._frame(kind, body)] * self._faults.times_sent)
+        self._waiting.extend([line] * self._faults.times_sent)
         self._sent = stored.revision
         self._wakeup.set()
+
+    def _framed(self, kind: str, stored: Stored, *, first: bool) -> bytes:
+        return self._frame(kind, object_bytes(self._kind, stored, self._view, now=self._clock(), first=first))
+
+    async def _line(self, line: bytes | _Unconverted) -> bytes:
+        """An event as it is sent, after its object is converted if need be."""
+        if isinstance(line, bytes):
+            return line
+        while not self._ending:
+            try:
+                return self._framed(line.kind, line.stored, first=line.first)
+            except UnconvertedError as error:
+                try:
+                    await self._convert(error)
+                except status.Refusal as refusal:
+                    self.end()
+                    return self._frame("ERROR", msgspec.json.encode(refusal.body))
+        return b""
 
     def _bookmark(self, *, ends_initial: bool = False) -> None:
         """Send a bookmark of the version that the watch has reached; no version is sent twice."""

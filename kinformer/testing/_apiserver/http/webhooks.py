@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.rules.rbac import User
     from kinformer.testing._apiserver.rules.webhooks import Admission, Review
     from kinformer.testing._apiserver.store.catalog import Catalog, ResourceType
+    from kinformer.testing._apiserver.store.custom_versions import UnconvertedError
     from kinformer.testing._apiserver.store.storage import Store
 
 __all__ = ["WebhookCaller"]
 
 _API: Final = "admission.k8s.io/v1"
 _MOST_BYTES: Final = 16 * 1024 * 1024
+_CONVERSION_SECONDS: Final = 30
+"""apiextensions-apiserver: pkg/apiserver/conversion/webhook_converter.go."""
 _SILENT: Final = {"None", "NoneOnDryRun"}
 
 
@@ -92,6 +95,29 @@ class WebhookCaller:
                     raise answer
             new = review.new
         admission.answered(review, new)
+
+    async def convert(self, error: UnconvertedError) -> None:
+        """Ask the webhook of a CRD to convert an object, and with it all others of the resource.
+
+        Raises:
+            Refusal: 500, it gave no answer, or converted nothing.
+        """
+        versions, wanted = error.versions, error.api_version
+        stored = [each.manifest for each in self._store.all(versions.storage).values()]
+        objects = [error.manifest]
+        objects += [each for each in stored if each != error.manifest and versions.lacks(each, wanted)]
+        uid = str(uuid.uuid4())
+        request = {"uid": uid, "desiredAPIVersion": wanted, "objects": objects}
+        body = {"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1", "request": request}
+        webhook = {"clientConfig": versions.webhook.get("clientConfig") or {}, "timeoutSeconds": _CONVERSION_SECONDS}
+        try:
+            converted = _converted(await self._call(webhook, body), uid, wanted, objects)
+        except _NoAnswerError as reason:
+            kind = error.manifest.get("kind")
+            msg = f"conversion webhook for {error.manifest['apiVersion']}, Kind={kind} failed: {reason}"
+            raise status.failed(msg) from None
+        for before, after in zip(objects, converted, strict=True):
+            versions.note(before, after)
 
     async def _mutated(self, hooks: list[Hook], review: Review, admission: Admission) -> dict[str, Any] | None:
         new = review.new
@@ -241,6 +267,36 @@ def _read(response: Any, uid: str, hook: Hook, admission: Admission) -> list[Any
     except (ValueError, TypeError):
         raise _NoAnswerError("received invalid webhook response: the patch is no JSON in base64") from None
     return decoded if isinstance(decoded, list) else None
+
+
+def _converted(response: Any, uid: str, wanted: str, objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The objects of an answer, which may differ in their version, labels and annotations beside their content.
+
+    Raises:
+        _NoAnswerError: they are not those that were asked for.
+    """
+    answer = response.get("response") if isinstance(response, dict) else None
+    if not isinstance(answer, dict) or answer.get("uid") != uid:
+        raise _NoAnswerError("received invalid webhook response: no answer to this question")
+    result = answer.get("result") or {}
+    if result.get("status") != "Success":
+        raise _NoAnswerError(str(result.get("message") or result.get("reason") or "no reason was given"))
+    found = answer.get("convertedObjects") or []
+    if len(found) != len(objects):
+        msg = f"webhook returned {len(found)} objects, expected {len(objects)}"
+        raise _NoAnswerError(msg)
+    made = []
+    for before, after in zip(objects, found, strict=True):
+        if after.get("apiVersion") != wanted or after.get("kind") != before.get("kind"):
+            msg = f"webhook returned an object of {after.get('apiVersion')}, expected {wanted}"
+            raise _NoAnswerError(msg)
+        metadata = dict(before["metadata"])
+        for name in ("labels", "annotations"):
+            metadata.pop(name, None)
+            if value := (after.get("metadata") or {}).get(name):
+                metadata[name] = value
+        made.append(after | {"metadata": metadata})
+    return made
 
 
 def _denied(name: str, result: Mapping[str, Any]) -> status.Refusal:

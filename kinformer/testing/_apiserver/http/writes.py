@@ -22,6 +22,7 @@ from kinformer.testing._apiserver.rules.webhooks import Admission, UnansweredErr
 from kinformer.testing._apiserver.rules.writing import Write, name_suffix
 from kinformer.testing._apiserver.schemas.reading import ReadError
 from kinformer.testing._apiserver.store import status
+from kinformer.testing._apiserver.store.custom_versions import UnconvertedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.http.webhooks import WebhookCaller
     from kinformer.testing._apiserver.rules.rbac import User
     from kinformer.testing._apiserver.rules.registry import Registry
+    from kinformer.testing._apiserver.rules.webhooks import Review
     from kinformer.testing._apiserver.store.storage import Stored
 
 __all__ = ["Writes", "manager_of"]
@@ -73,16 +75,25 @@ class Writes:
         for _ in range(_MOST_QUESTIONS):
             try:
                 made = self._carried_out(request, target, verb, body, admission, identity)
+            except UnconvertedError as error:
+                await self._webhooks.convert(error)
+                continue
             except UnansweredError as error:
                 if admission is None:
                     raise
-                try:
-                    await self._webhooks.ask(error.review, admission)
-                finally:
-                    warn(*admission.warnings)
+                await self._ask(error.review, admission)
                 continue
             return made
         raise status.conflict(target.kind, target.name)
+
+    async def _ask(self, review: Review, admission: Admission) -> None:
+        try:
+            await self._webhooks.ask(review, admission)
+        except UnconvertedError as error:
+            # A webhook wants another version of the object; it is asked when there is one.
+            await self._webhooks.convert(error)
+        finally:
+            warn(*admission.warnings)
 
     def _admission(self, request: web.BaseRequest, target: Target, verb: str, user: User) -> Admission | None:
         if target.subresource not in {"", "status"} or not self._webhooks.is_used():

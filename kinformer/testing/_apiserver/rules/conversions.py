@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from kinformer.testing._apiserver.store.catalog import ResourceType
 
-__all__ = ["as_stored", "in_version"]
+__all__ = ["as_stored", "in_stored_version", "in_version"]
 
 _EVENT_FIELDS: Final = {
     "involvedObject": "regarding",
@@ -31,9 +31,15 @@ _BEHAVIOR: Final = "autoscaling.alpha.kubernetes.io/behavior"
 
 
 def in_version(kind: ResourceType, manifest: dict[str, Any]) -> dict[str, Any]:
-    """A stored object in the version of a resource type."""
+    """A stored object in the version of a resource type.
+
+    Raises:
+        UnconvertedError: a webhook must be asked.
+    """
     if manifest["apiVersion"] == kind.api_version:
         return manifest
+    if kind.conversion is not None:
+        return kind.conversion.result(manifest, kind.api_version)
     change = _CHANGES.get((manifest["apiVersion"], kind.api_version, kind.kind))
     converted = manifest if change is None else change(manifest)
     return converted | {"apiVersion": kind.api_version}
@@ -45,6 +51,17 @@ def as_stored(manifest: dict[str, Any]) -> dict[str, Any]:
     if hub is None:
         return manifest
     return _CHANGES[manifest["apiVersion"], hub, manifest["kind"]](manifest) | {"apiVersion": hub}
+
+
+def in_stored_version(kind: ResourceType, manifest: dict[str, Any]) -> dict[str, Any]:
+    """An object of a resource type in the version that it is stored in.
+
+    Raises:
+        UnconvertedError: a webhook must be asked.
+    """
+    if kind.conversion is not None:
+        return kind.conversion.result(manifest, kind.conversion.stored)
+    return as_stored(manifest)
 
 
 def _new_event(core: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.admission import admit, check_ports, without_admission
 from kinformer.testing._apiserver.rules.bodies import as_object, check_object, check_types
-from kinformer.testing._apiserver.rules.conversions import as_stored, in_version
+from kinformer.testing._apiserver.rules.conversions import in_stored_version, in_version
 from kinformer.testing._apiserver.rules.defaults import HAS_GENERATION, establish, fill_in, in_order, select_pods_of_job
 from kinformer.testing._apiserver.rules.immutable import validate_change
 from kinformer.testing._apiserver.rules.life_cycle import CRDS, JOBS, NAMESPACES, PODS, DeleteOptions, LifeCycle
@@ -225,10 +225,14 @@ class Registry:
 
     def _put(self, kind: ResourceType, key: tuple[str, str], manifest: dict[str, Any]) -> Stored:
         """Store an object in the version that it is stored in; returns it in the version of the kind."""
-        hub = as_stored(manifest)
+        hub = in_stored_version(kind, manifest)
         stored = self.life_cycle.put(kind, key, hub)
         if hub is manifest:
             return stored
+        if kind.conversion is not None:
+            # It is stored now, so that no webhook can be asked any more; the object was converted from this.
+            version = {"resourceVersion": stored.manifest["metadata"]["resourceVersion"]}
+            return Stored(manifest | {"metadata": manifest["metadata"] | version}, b"", stored.revision)
         return Stored(in_version(kind, stored.manifest), b"", stored.revision)
 
     def update(
@@ -331,7 +335,7 @@ class Registry:
         if metadata.get("deletionTimestamp") and not metadata.get("finalizers") and not LifeCycle.waits(kind, manifest):
             # The write itself is never stored, so a watch sees the state before it (registry/generic/registry/store.go,
             # deleteWithoutFinalizers), and the answer has that state's version.
-            self.life_cycle.remove(kind, key, as_stored(current.manifest))
+            self.life_cycle.remove(kind, key, in_stored_version(kind, current.manifest))
             return Stored(manifest, b"", current.revision)
         check_size(manifest, write)
         stored = self._put(kind, key, manifest)
@@ -442,6 +446,11 @@ class Registry:
         """
         if admission is not None:
             self.admit_deletion(kind, namespace, name, admission)
+        if kind.conversion is not None:
+            # Asked for before the deletion, as the webhook cannot be asked after it.
+            known = self.get(kind, namespace, name).manifest
+            answer = self.life_cycle.delete(kind, namespace, name, options, dry_run=dry_run)
+            return known | {"metadata": answer["metadata"]} if answer.get("kind") == kind.kind else answer
         answer = self.life_cycle.delete(kind, namespace, name, options, dry_run=dry_run)
         return in_version(kind, answer) if answer.get("kind") == kind.kind else answer
 

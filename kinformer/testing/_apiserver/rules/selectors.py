@@ -199,7 +199,8 @@ def parse_field_selector(text: str, kind: ResourceType) -> Selection | None:
         return None
 
     def selected(manifest: dict[str, Any]) -> bool:
-        read = in_version(kind, manifest)
+        # Only the metadata of a custom resource can be selected by, which no conversion changes.
+        read = manifest if kind.conversion is not None else in_version(kind, manifest)
         return all((_field(read, path) == value) != negated for path, negated, value in conditions)
 
     return selected

@@ -9,6 +9,7 @@ from functools import cached_property
 from importlib.resources import files
 from typing import Any, Final
 
+from kinformer.testing._apiserver.store.custom_versions import CustomVersions
 from kinformer.testing._apiserver.store.structure import Structure, builtin, of_schema
 
 __all__ = ["Catalog", "ResourceType"]
@@ -27,6 +28,7 @@ class ResourceType:
     Attributes:
         subresources: by name, the discovery document of each.
         definition: for a custom resource its entry in the CRD's `spec.versions`.
+        conversion: the webhook that converts its objects; `None` if none does.
     """
 
     group: str
@@ -41,6 +43,7 @@ class ResourceType:
     verbs: tuple[str, ...] = _ALL_VERBS
     subresources: dict[str, dict[str, Any]] = field(default_factory=dict, hash=False, compare=False)
     definition: dict[str, Any] | None = field(default=None, hash=False, compare=False)
+    conversion: CustomVersions | None = field(default=None, hash=False, compare=False)
 
     @property
     def storage(self) -> tuple[str, str]:
@@ -168,6 +171,7 @@ class Catalog:
         self.remove_crd(crd["metadata"]["name"])
         spec, names = crd["spec"], crd["spec"]["names"]
         types = []
+        conversion = _conversion(spec)
         for version in spec["versions"]:
             subresources = {
                 name: {
@@ -194,6 +198,7 @@ class Catalog:
                 verbs=_CUSTOM_VERBS,
                 subresources=subresources,
                 definition=version,
+                conversion=conversion,
             )
             if made.served:
                 self._types[made.group, made.version, made.plural] = made
@@ -290,6 +295,15 @@ class Catalog:
         if (storage_hash := self._hashes.get(f"{found.group}/{found.plural}")) is not None:
             entry["storageVersionHash"] = storage_hash
         return entry
+
+
+def _conversion(spec: dict[str, Any]) -> CustomVersions | None:
+    given = spec.get("conversion") or {}
+    if given.get("strategy") != "Webhook":
+        return None
+    stored = next(version["name"] for version in spec["versions"] if version.get("storage"))
+    storage = (spec["group"], spec["names"]["plural"])
+    return CustomVersions(given.get("webhook") or {}, storage, f"{spec['group']}/{stored}")
 
 
 def _plain_subresource(found: ResourceType, sub: dict[str, Any]) -> dict[str, Any]:
