@@ -257,7 +257,7 @@ class Stage:
             await informer.caught_up(write.key, timeout=None)
         except StoppedError:
             return
-        cached = informer.lister.get(write.key)
+        cached = informer.indexer.get_by_key(write.key)  # perhaps before the first list
         version = write.version or write.after
         if cached is None:
             # Then it had gone, at some time after the write, or could not be used.

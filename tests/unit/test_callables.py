@@ -42,12 +42,12 @@ NOT_ONE: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("function", ONE, ids=repr)
+@pytest.mark.parametrize("function", ONE, ids=range(len(ONE)))
 def test_a_function_that_can_be_called_so_is_taken(function: Any) -> None:
     check_function("on_add", function, "obj")
 
 
-@pytest.mark.parametrize("function", NOT_ONE, ids=repr)
+@pytest.mark.parametrize("function", NOT_ONE, ids=range(len(NOT_ONE)))
 def test_a_function_that_cannot_be_called_so_is_refused(function: Any) -> None:
     with pytest.raises(TypeError, match=r"on_add is called with \(obj\), but .* takes \("):
         check_function("on_add", function, "obj")
