@@ -27,6 +27,12 @@ Answer = list[Any]
 
 _UID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME: Final = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+_IN_TEXTS: Final = (
+    (_TIME, "<time>"),
+    (_UID, "<uid>"),
+    (re.compile(r"\b10\.\d+\.\d+\.\d+\b(?!/)"), "<ip>"),
+    (re.compile(r'(\\+"resourceVersion\\+":\\+")\d+'), r"\1<version>"),
+)
 _AGE: Final = re.compile(r"[0-9]+s")
 _RANDOM: Final = {"resourceVersion", "continue", "clusterIP", "token", "nodePort", "remainingItemCount"}
 _CONTROLLERS: Final = {"kube-apiserver", "api-priority-and-fairness-config-consumer-v1"}
@@ -53,7 +59,9 @@ def normalised(value: Any, key: str = "") -> Any:
     if key in _RANDOM and value not in {None, "", 0, "None"}:
         return f"<{key}>"
     if isinstance(value, str):
-        return _TIME.sub("<time>", _UID.sub("<uid>", value))
+        for pattern, replacement in _IN_TEXTS:
+            value = pattern.sub(replacement, value)
+        return value
     return value
 
 
