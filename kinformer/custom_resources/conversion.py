@@ -49,6 +49,8 @@ class Conversions:
         self._stored = stored
         self._resource = resource_of(stored)
         self._classes: dict[str, type] = {self._resource.version: stored}
+        # Making a decoder takes longer than decoding.
+        self._decoders: dict[str, Callable[[bytes], Any]] = {self._resource.version: decoder_of(stored)}
         self._to_stored: dict[str, Callable[[Any], Any]] = {}
         self._from_stored: dict[str, Callable[[Any], Any]] = {}
 
@@ -99,6 +101,7 @@ class Conversions:
             msg = f"{version.__name__} has a function in this direction already"
             raise ValueError(msg)
         self._classes[name] = version
+        self._decoders[name] = decoder_of(version)
 
         def decorate(function: F) -> F:
             functions[name] = function
@@ -197,7 +200,7 @@ class Conversions:
 
     def _decoded(self, manifest: Mapping[str, Any], version: str) -> Any:
         try:
-            return decoder_of(self._classes[version])(msgspec.json.encode(manifest))
+            return self._decoders[version](msgspec.json.encode(manifest))
         except ValueError as error:
             msg = f"the object does not fit {self._classes[version].__name__}: {reason_of(error)}"
             raise ConversionError(msg) from None
