@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import functools
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kinformer._object_classes import decoder_of, is_pydantic, reason_of
 from kinformer.errors import DecodeError
 from kinformer.objects import KubeObject, ObjectKey
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = ["as_manifest", "typed", "typed_as"]
 
 T = TypeVar("T")
+
+
+@functools.lru_cache(maxsize=256)
+def _decoder(into: Any) -> Callable[[bytes], Any]:
+    """Make the decoder of a class, once: that takes longer than decoding an object."""
+    return decoder_of(into)
 
 
 def typed(obj: KubeObject, into: type[T]) -> T:
@@ -19,13 +29,15 @@ def typed(obj: KubeObject, into: type[T]) -> T:
     Raises:
         DecodeError: it does not fit; the message names the field, never a value.
     """
+    kind: Any = into
     try:
-        return decoder_of(into)(obj.to_decodable())
+        decoded: T = _decoder(kind)(obj.to_decodable())
     except ValueError as cause:
         msg = f"does not fit {into.__name__}: {reason_of(cause)}"
         # pydantic's own message quotes the input.
         hidden = None if is_pydantic(into) else cause
         raise DecodeError(msg, key=str(obj.key), resource=obj.resource.full_name) from hidden
+    return decoded
 
 
 def typed_as(kind: object, obj: KubeObject) -> Any:
