@@ -190,11 +190,17 @@ def _covers_more(other: ScopePart, part: ScopePart) -> bool:
 def simplified(terms: Iterable[ScopeTerm]) -> tuple[ScopeTerm, ...]:
     """Return the terms in a fixed order, without those that lie within another one."""
     found = sorted(set(terms), key=_spelled)
+    by_name: dict[str, list[ScopeTerm]] = {}
+    for term in found:
+        by_name.setdefault(term.namespaces.name, []).append(term)
     kept: list[ScopeTerm] = []
     for term in found:
+        # Only a term of the same name, or of any name, can cover it.
+        name = term.namespaces.name
+        others = by_name[name] if not name else [*by_name[name], *by_name.get("", ())]
         within = any(
             term != other and term.is_within(other) and (not other.is_within(term) or _spelled(other) < _spelled(term))
-            for other in found
+            for other in others
         )
         if not within:
             kept.append(term)

@@ -207,7 +207,7 @@ class Scope:
         Args:
             shard: the share; `None` for all objects.
         """
-        return replace(self, shard=shard)
+        return self if shard == self.shard else replace(self, shard=shard)
 
     def __str__(self) -> str:
         """Return the scope in words, without its namespace if it has only one; "" if it leaves nothing out."""

@@ -82,8 +82,8 @@ MUTANTS = (
     Mutant(
         "a floor is forgotten before all parts have passed it",
         "cache/membership.py::Membership._forget_floors",
-        "min((part.version for part in self._parts), default=None)",
-        "max((part.version for part in self._parts), default=None)",
+        "0 if self._unlisted else self._lowest.version",
+        "self.newest",
     ),
     Mutant(
         "news that a part read before it was let go counts",

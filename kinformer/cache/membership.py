@@ -21,6 +21,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kinformer._shards import Ranges
+from kinformer.cache._lowest_version import LowestVersion
 from kinformer.objects import version_number
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class Membership:
         self._known = known
         self._max_floors = max_floors
         self._parts: set[PartMembers] = set()
+        self._unlisted: set[PartMembers] = set()
+        self._lowest = LowestVersion(self._parts)
         self._by_namespace: dict[str, list[PartMembers]] = {}
         self._near: dict[str, tuple[PartMembers, ...]] = {}
         self._floors: dict[ObjectKey, int] = {}
@@ -110,7 +113,7 @@ class Membership:
     @property
     def version(self) -> int:
         """The version up to which all parts that have listed received everything; 0 if no part has listed."""
-        return min((part.version for part in self._parts if part.version), default=0)
+        return self._lowest.version
 
     @property
     def newest(self) -> int:
@@ -131,6 +134,7 @@ class Membership:
         """Add a part, and return the record of its members."""
         part = PartMembers(namespace)
         self._parts.add(part)
+        self._unlisted.add(part)
         self._by_namespace.setdefault(namespace, []).append(part)
         self._near.clear()
         return part
@@ -205,7 +209,7 @@ class Membership:
         """Record that a part has received everything up to a version."""
         if part.closed:
             return
-        part.version = version
+        self._move(part, version)
         if version >= part.floor:
             part.floor = 0
         if part.range_floors and version >= part.highest:
@@ -229,6 +233,7 @@ class Membership:
         """Close a part: from now on its changes are dropped, and `leaving` takes its objects out."""
         part.closed = True
         self._parts.discard(part)
+        self._unlisted.discard(part)
         near = self._by_namespace[part.namespace]
         near.remove(part)
         if not near:
@@ -268,7 +273,7 @@ class Membership:
         for other in others:
             part.keys |= other.keys
             other.keys = set()
-        part.version = min(other.version for other in others)
+        self._move(part, min(other.version for other in others))
         part.range_floors = tuple((ranges, floor) for ranges, floor in floors if floor > part.version and ranges)
         part.sheds = sheds
         for other in others:
@@ -322,6 +327,14 @@ class Membership:
         self._floors.clear()
         self._floor_order.clear()
 
+    def _move(self, part: PartMembers, version: int) -> None:
+        before, part.version = part.version, version
+        if version:
+            self._unlisted.discard(part)
+        else:
+            self._unlisted.add(part)
+        self._lowest.moved(part, before)
+
     def _departs(self, part: PartMembers, departure: Departure, *, come_to: int) -> bool:
         key, near = departure.key, self._parts_near(departure.key)
         if len(near) == 1:
@@ -369,9 +382,11 @@ class Membership:
             self._floor_order.append((version, key))
 
     def _forget_floors(self) -> None:
-        passed = min((part.version for part in self._parts), default=None)
+        if not self._parts:
+            self.forget_history()
+        passed = 0 if self._unlisted else self._lowest.version
         order = self._floor_order
-        while order and (passed is None or order[0][0] <= passed):
+        while order and order[0][0] <= passed:
             version, key = order.popleft()
             if self._floors.get(key) == version:
                 del self._floors[key]

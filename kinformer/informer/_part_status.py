@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from kinformer.status import StatusRecord
 
-__all__ = ["fold", "part_status"]
+__all__ = ["fold", "fold_counts", "part_status"]
 
 _LIVING: Final = (InformerState.WAITING, InformerState.LISTING, InformerState.WATCHING)
 """The states of a part, the worst first: the whole is in the worst state of its parts."""
@@ -36,6 +36,24 @@ def part_status(scope: str, record: StatusRecord, now: float, *, objects: int, l
     )
 
 
+def fold_counts(whole: StatusRecord, record: StatusRecord, folded: StatusRecord) -> None:
+    """Add what one part has counted to the record of the whole.
+
+    Args:
+        whole: the record of the informer.
+        record: the record of the part.
+        folded: what of its counts is in the whole already.
+    """
+    for name in _COUNTS:
+        new = getattr(record, name)
+        setattr(whole, name, getattr(whole, name) + new - getattr(folded, name))
+        setattr(folded, name, new)
+    for name in _COUNTERS:
+        new, old = getattr(record, name), getattr(folded, name)
+        getattr(whole, name).update(new - old)
+        setattr(folded, name, new.copy())
+
+
 def fold(whole: StatusRecord, parts: Sequence[tuple[StatusRecord, StatusRecord]]) -> None:
     """Update the record of the whole.
 
@@ -44,14 +62,7 @@ def fold(whole: StatusRecord, parts: Sequence[tuple[StatusRecord, StatusRecord]]
         parts: the record of each part, and what of its counts is in the whole already.
     """
     for record, folded in parts:
-        for name in _COUNTS:
-            new = getattr(record, name)
-            setattr(whole, name, getattr(whole, name) + new - getattr(folded, name))
-            setattr(folded, name, new)
-        for name in _COUNTERS:
-            new, old = getattr(record, name), getattr(folded, name)
-            getattr(whole, name).update(new - old)
-            setattr(folded, name, new.copy())
+        fold_counts(whole, record, folded)
     if whole.state not in _LIVING or not parts:
         return
     records = [record for record, _ in parts]

@@ -25,7 +25,7 @@ from kinformer._time_slice import TimeSlice
 from kinformer.cache.membership import Membership
 from kinformer.cache.part_queue import PartQueue, queue_departure
 from kinformer.errors import ForbiddenError, NotFoundError, StoppedError, UnauthorizedError
-from kinformer.informer._part_status import fold, part_status
+from kinformer.informer._part_status import fold, fold_counts, part_status
 from kinformer.informer._scope_part import RunningPart, drop_other_fields, merged_floors, shed_ranges
 from kinformer.scope import scope_of_part
 from kinformer.status import InformerState, ScopeStatus, StatusRecord
@@ -98,6 +98,12 @@ class ScopeReflector:
         self._leaving: list[RunningPart] = []
         self._namespaces: FollowsNamespaces | None = None
         self._wake = asyncio.Event()
+        self._plan_is_stale = True
+        self._namespaces_are_planned = False
+        self._is_switching = False  # since a plan, until its parts are merged and those outside of it are gone
+        self._unsettled: set[RunningPart] = set()  # of the wanted parts
+        self._refused: set[RunningPart] = set()  # parts that the server has refused, and that have never listed
+        self._awaiting: set[RunningPart] = set()  # parts that owe the list of a relist
         self._group: asyncio.TaskGroup | None = None
         self._clock: Callable[[], float] = lambda: 0.0
         self._synced = False
@@ -129,10 +135,11 @@ class ScopeReflector:
     @property
     def refuses_all(self) -> bool:
         """True if the server refuses every part."""
-        refused = [part.refusal is not None and not part.has_listed for part in self._parts.values()]
-        if self._namespaces is not None and self._namespaces.labels is None:
-            refused.append(self._namespaces.refusal is not None)
-        return bool(refused) and all(refused)
+        if len(self._refused) < len(self._parts):
+            return False
+        if self._namespaces is not None and not self._namespaces_are_planned and self._namespaces.labels is None:
+            return self._namespaces.refusal is not None
+        return bool(self._parts)
 
     async def run(self) -> None:
         """Keep the FIFO equal to the union, until cancelled or until the retry budget is used up."""
@@ -162,12 +169,17 @@ class ScopeReflector:
         while not self._given_up:
             if self._source.scope.is_live and self._namespaces is None:
                 self._namespaces = self._source.follow()
-                self._stop_listening = self._namespaces.listen(self._wake.set)
+                self._stop_listening = self._namespaces.listen(self._namespaces_changed)
             self._wake.clear()
-            self._replan()
+            if self._plan_is_stale or (self._source.scope.is_live and not self._namespaces_are_planned):
+                self._replan()
             await self._settle()
             await self._pause()
             self._queue_due()
+
+    def _namespaces_changed(self) -> None:
+        self._plan_is_stale = True
+        self._wake.set()
 
     async def set_scope(self, scope: Scope) -> int:
         """Cover another scope; return when all of its parts have listed or were refused, and the others are gone.
@@ -197,7 +209,7 @@ class ScopeReflector:
         self._relists = max(self._relists, self._lists) + 1
         for part in self._parts.values():
             part.reflector.relist(reason)
-            part.awaits = part.reflector.next_list
+            self._await_list(part)
         if not self._parts:
             self._came_to(None, 0)
 
@@ -250,6 +262,9 @@ class ScopeReflector:
         if scope.is_live and labels is None and self._synced:
             # While it is unknown whether an object is covered, no object leaves the cache.
             return
+        self._plan_is_stale = False
+        self._namespaces_are_planned = labels is not None
+        self._is_switching = True
         wanted = scope.parts(labels)
         self._shard = scope.shard
         for part in self._parts.values():
@@ -259,10 +274,11 @@ class ScopeReflector:
         for parts in self._wanted().values():
             drop_other_fields(parts)
         had = {scope: [part.shard for part in parts] for scope, parts in self._wanted().items()}
-        for key in sorted(wanted, key=str):
-            lacks, missing = missing_share(scope.shard, had.get(key, ()))
-            if lacks:
-                self._begin(key, missing, self._group)
+        shares = {key: missing_share(scope.shard, had.get(key, ())) for key in wanted}
+        newest = self._membership.newest
+        for key in sorted((key for key, (lacks, _) in shares.items() if lacks), key=str):
+            self._begin(key, shares[key][1], newest, self._group)
+        self._unsettled = {part for part in self._parts.values() if part.wanted and not part.is_settled}
 
     def _wanted(self) -> dict[ScopePart, list[RunningPart]]:
         """Return the running parts of each part that the scope needs."""
@@ -272,9 +288,8 @@ class ScopeReflector:
                 found.setdefault(part.scope, []).append(part)
         return found
 
-    def _begin(self, key: ScopePart, shard: ShardLike | None, group: asyncio.TaskGroup) -> None:
+    def _begin(self, key: ScopePart, shard: ShardLike | None, newest: int, group: asyncio.TaskGroup) -> None:
         part = self._add(key, shard)
-        newest = self._membership.newest
         if newest:
             part.reflector.begin_at(str(newest))
         part.task = group.create_task(self._run_part(part), name=f"kinformer part {key}")
@@ -312,7 +327,8 @@ class ScopeReflector:
         The others are closed, so their batches that are not queued yet do not count. They were filtered by other
         ranges, and would carry the new part past its floors.
         """
-        self.refresh()
+        for part in parts:
+            fold_counts(self._status, part.status, part.folded)
         listed = [part for part in parts if part.has_listed]
         first = (listed or parts)[0]
         status, folded = _copied(first.status), _copied(first.folded)
@@ -333,10 +349,11 @@ class ScopeReflector:
             new.reflector.begin_at(str(newest or ""))
         if any(part.awaits for part in parts):
             new.reflector.relist("asked for")
-            new.awaits = new.reflector.next_list
+            self._await_list(new)
         if len(listed) == len(parts):
             new.shown_at = max(part.shown_at or 0 for part in parts)
         new.gone, new.refusal = first.gone, next((part.refusal for part in parts if part.refusal is not None), None)
+        self._has_settled(new)
         new.task = group.create_task(self._run_part(new), name=f"kinformer part {new.scope}")
 
     async def _run_part(self, part: RunningPart) -> None:
@@ -350,6 +367,8 @@ class ScopeReflector:
         while True:
             if self._is_unsettled():
                 return
+            if not self._is_switching:
+                break
             self._merge_parts()
             unwanted = [part for part in self._parts.values() if not part.wanted]
             for part in unwanted:
@@ -361,8 +380,8 @@ class ScopeReflector:
                 await self._let_go(shedding, self._membership.shed(shedding.members))
             elif self._leaving:
                 await self._empty(self._leaving[0])
-            else:
-                break
+            elif not self._unsettled:
+                self._is_switching = False
         if not self._synced and not self.refuses_all:
             self._synced = True
             self._mark()
@@ -383,14 +402,26 @@ class ScopeReflector:
                 self._merge(parts, self._group)
 
     def _is_unsettled(self) -> bool:
-        if any(part.wanted and not part.is_settled for part in self._parts.values()):
-            return True
-        return self._source.scope.is_live and not self._knows_namespaces
+        return bool(self._unsettled) or (self._source.scope.is_live and not self._knows_namespaces)
+
+    def _has_settled(self, part: RunningPart) -> bool:
+        """Record whether a part has listed or was refused; return whether all parts that the scope needs have."""
+        if part.wanted and not part.is_settled:
+            self._unsettled.add(part)
+        else:
+            self._unsettled.discard(part)
+        if part.refusal is not None and not part.has_listed:
+            self._refused.add(part)
+        else:
+            self._refused.discard(part)
+        return not self._unsettled
 
     @property
     def _knows_namespaces(self) -> bool:
         """True if the namespaces are known, or known to be refused."""
         followed = self._namespaces
+        if self._namespaces_are_planned:
+            return True
         return followed is not None and (followed.labels is not None or followed.refusal is not None)
 
     def _close(self, part: RunningPart) -> None:
@@ -402,6 +433,8 @@ class ScopeReflector:
     def _take_away(self, part: RunningPart) -> None:
         """End the reflector of a part."""
         del self._parts[part.key]
+        for kept in (self._unsettled, self._refused, self._awaiting):
+            kept.discard(part)
         self._covered_is_stale = True
         self._source.remove(part.source)
         self._leaving.append(part)
@@ -411,7 +444,7 @@ class ScopeReflector:
     async def _empty(self, part: RunningPart) -> None:
         """Let go of the objects that only this part held."""
         await self._let_go(part, self._membership.leaving(part.members))
-        self.refresh()
+        fold_counts(self._status, part.status, part.folded)
         self._leaving.remove(part)
 
     async def _let_go(self, part: RunningPart, leaving: Iterator[ObjectKey | None]) -> None:
@@ -460,11 +493,15 @@ class ScopeReflector:
             if part.shown_at is None and part.has_listed:
                 part.shown_at = self._fifo.queued
                 self._covered_is_stale = True
+                # With its list it may help to cover the present share.
+                self._plan_is_stale = self._plan_is_stale or not part.wanted
             if part.awaits and lists >= part.awaits:
                 part.awaits = 0
-            if part.refusal is not None or not self._synced or self._switches or not part.wanted:
+                self._awaiting.discard(part)
+            if part.refusal is not None or part in self._unsettled or self._plan_is_stale:
                 part.refusal = None
-                self._wake.set()
+                if self._has_settled(part) or self._plan_is_stale:
+                    self._wake.set()
             if self._membership.holds:
                 self._queue_due()
                 self._wake.set()
@@ -476,22 +513,31 @@ class ScopeReflector:
         version = self._membership.version if self._synced else 0
         self._fifo.mark(str(version or ""), self._lists)
 
+    def _await_list(self, part: RunningPart) -> None:
+        part.awaits = part.reflector.next_list
+        self._awaiting.add(part)
+
     def _relist_done(self) -> None:
-        if self._lists < self._relists and not any(part.awaits for part in self._parts.values()):
+        if self._lists < self._relists and not self._awaiting:
             self._lists = self._relists
             self._mark()
 
     def _failed(self, part: RunningPart, error: KinformerError) -> None:
         if isinstance(error, _REFUSALS) and not part.has_listed and part.refusal is None:
             part.refusal = error
-            self._wake.set()
-        self.refresh()
+            if self._has_settled(part):
+                self._wake.set()
+        # `refresh` looks at all parts, so it waits until the record is read; a wait that ends needs the last error.
+        self._status.last_error, self._status.last_error_at = part.status.last_error, part.status.last_error_at
         self._on_error(error)
 
     def _goes_on(self, part: RunningPart, error: KinformerError | None) -> bool:
         """Return whether a part goes on that has used up its budget: as long as another one works."""
         others = [other for other in self._parts.values() if other is not part]
-        return any(other.has_listed and not other.status.failures for other in others) or self._on_give_up(error)
+        if any(other.has_listed and not other.status.failures for other in others):
+            return True
+        self.refresh()
+        return self._on_give_up(error)
 
 
 def _ended() -> StoppedError:

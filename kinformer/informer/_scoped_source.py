@@ -59,6 +59,7 @@ class ScopedSource:
         self.scope = scope
         self.follow = follow
         self._make = make
+        self._share = scope  # the last scope that `part` made sources of
         # What does not depend on the part: the resource, the form of objects, and the client.
         self._whole = self.part(_WHOLE, scope.shard)
         self._parts: set[ListerWatcher] = set()
@@ -99,7 +100,10 @@ class ScopedSource:
 
     def part(self, part: ScopePart, shard: ShardLike | None) -> ListerWatcher:
         """Return a new source of a part and a share of the objects."""
-        return self._make(self.scope.sharded(shard), part)
+        # To make a scope takes time in proportion to its terms, and most parts have the same share.
+        if self._share.shard != shard or self._share.terms is not self.scope.terms:
+            self._share = self.scope.sharded(shard)
+        return self._make(self._share, part)
 
     def add(self, source: ListerWatcher) -> None:
         """Count a source as one of the parts."""
