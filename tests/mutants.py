@@ -158,7 +158,7 @@ MUTANTS = (
     Mutant(
         "the old parts of a scope go before the new ones have listed",
         "informer/_scope_reflector.py::ScopeReflector._is_unsettled",
-        "any(part.wanted and not part.is_settled for part in self._parts.values())",
+        "bool(self._unsettled)",
         "False",
     ),
     Mutant(

@@ -708,3 +708,19 @@ def test_short_watches_that_bring_something_later_go_on_without_lists() -> None:
         assert steps_of(machine)[-1].startswith("watch")
         machine.progressed(str(version), since_opening=8)
         machine.watch_ended(lasted=9)
+
+
+def test_a_part_that_goes_on_for_others_lists_no_state_older_than_any_of_them_had() -> None:
+    machine = ReflectorMachine(backoff=Backoff(rng=random.Random(1)))
+    machine.resume("7", not_older_than="12")
+    step = machine.next_step()
+    assert isinstance(step, WatchStep)
+    assert step.resource_version == "7"
+    machine.watch_failed(EXPIRED, lasted=0.0)
+    step = machine.next_step()
+    while isinstance(step, WaitStep):
+        step = machine.next_step()
+    assert isinstance(step, ListStep)
+    assert step.resource_version == "12"
+    assert machine.refuses("11")
+    assert not machine.refuses("12")
