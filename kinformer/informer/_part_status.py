@@ -37,12 +37,12 @@ def part_status(scope: str, record: StatusRecord, now: float, *, objects: int, l
 
 
 def fold_counts(whole: StatusRecord, record: StatusRecord, folded: StatusRecord) -> None:
-    """Add what one part has counted to the record of the whole.
+    """Add the new counts of a part to the record of the whole.
 
     Args:
         whole: the record of the informer.
         record: the record of the part.
-        folded: what of its counts is in the whole already.
+        folded: the counts of the part that the whole contains already.
     """
     for name in _COUNTS:
         new = getattr(record, name)
@@ -59,7 +59,7 @@ def fold(whole: StatusRecord, parts: Sequence[tuple[StatusRecord, StatusRecord]]
 
     Args:
         whole: the record of the informer.
-        parts: the record of each part, and what of its counts is in the whole already.
+        parts: the record of each part, and the counts of it that the whole contains already.
     """
     for record, folded in parts:
         fold_counts(whole, record, folded)
