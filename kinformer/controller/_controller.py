@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, overload
 
 from kinformer._own_writes.gate import DEFAULT_WAIT, WriteGate
 from kinformer._tasks import BackgroundTask
@@ -46,7 +46,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Controller", "Requeue", "TerminalError"]
 
-K = TypeVar("K", bound=Hashable)
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    # `Controller` alone is one of the usual keys (PEP 696).
+    K = TypeVar("K", bound=Hashable, default=ObjectKey)
+else:
+    from typing import TypeVar
+
+    K = TypeVar("K", bound=Hashable)
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,18 @@ from typing import assert_type
 
 import msgspec
 
-from kinformer import Added, Client, Deleted, KubeObject, SharedInformer, SharedInformerFactory, TypedInformer, Updated
+from kinformer import (
+    Added,
+    Client,
+    Controller,
+    Deleted,
+    KubeObject,
+    ObjectKey,
+    SharedInformer,
+    SharedInformerFactory,
+    TypedInformer,
+    Updated,
+)
 from kinformer.resources import PODS
 
 
@@ -59,3 +70,8 @@ async def use(client: Client) -> None:
             case Deleted(pod):
                 assert_type(pod, Pod)
         assert_type(change.source, KubeObject)
+
+
+def controller_of_keys(controller: Controller) -> Controller:
+    assert_type(controller, Controller[ObjectKey])
+    return controller
