@@ -218,3 +218,13 @@ def test_an_object_that_is_deleted_as_its_range_leaves_departs_with_the_range() 
     assert union.books.depart(nothing) == []
     assert [departure.key for departure in union.books.depart(everything)] == [KEY]
     assert not union.books.holds
+
+
+def test_a_new_range_begins_at_the_newest_version_that_any_range_has_reached() -> None:
+    union = Union("n", "n")
+    one, two = union.parts
+    union.books.came_to(two, 9)
+    merged = union.books.add_part("n")
+    halves = Ranges.of_slices({0}, of=2), Ranges.of_slices({1}, of=2)
+    union.books.merge(merged, [one, two], [(halves[0], 5), (halves[1], 9)], Ranges())
+    assert (union.books.version, union.books.newest) == (5, 9)
