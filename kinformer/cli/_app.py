@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     "bench": "Measure the cost of informers of your own cluster.",
     "run": "Run an operator: the Manager that a function makes.",
     "crd": "Print the CustomResourceDefinitions of classes.",
+    "proxy": "Serve one watch to all processes of this machine.",
     "serve-api": "Run the embedded API server, for kubectl and tests.",
     "completion": "Print the script that makes Tab complete.",
 }
@@ -52,6 +53,7 @@ kinformer get pods,svc --context staging
 kinformer get pods --demo            from an embedded, simulated cluster
 kinformer top 127.0.0.1:8765         the informers of a running program
 kinformer ui --demo --open           informers and their objects in a browser
+kinformer proxy pods --listen unix:/run/app/k8s.sock   one watch for all workers
 kinformer serve-api --demo           that cluster for kubectl
 kinformer crd myapp.api:Website      the CRD of a class, as YAML
 kinformer run myoperator:manager     an operator

@@ -11,10 +11,9 @@ import socket
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import yaml
-
+from kinformer.cli._kubeconfig_file import check_may_be_written
 from kinformer.cli._session import UsageProblem, print_error, write
 from kinformer.cli._simulated.cluster import simulated_cluster
 from kinformer.cli._simulated.simulation import Simulation
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
 __all__ = ["serve"]
-
-_OURS = "kinformer"
 
 
 async def serve(
@@ -48,7 +45,7 @@ async def serve(
     """
     specs = [_fault(text) for text in faults]
     if kubeconfig is not None:
-        _check_may_be_written(kubeconfig)
+        check_may_be_written(kubeconfig)
     if not _is_loopback(host):
         print_error(f"without authentication, all clients that reach {host} may read and write everything")
     with _kubeconfig_file(kubeconfig) as path:
@@ -120,25 +117,6 @@ def _kubeconfig_file(wanted: Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="kinformer-") as directory:
         yield Path(directory) / "kubeconfig"
-
-
-def _check_may_be_written(path: Path) -> None:
-    """Refuse to overwrite any file except an earlier kubeconfig of serve-api.
-
-    Raises:
-        UsageProblem: the file has other content.
-    """
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        content = None
-    clusters = content.get("clusters") if isinstance(content, dict) else None
-    if isinstance(clusters, list) and [c.get("name") for c in clusters if isinstance(c, dict)] == [_OURS]:
-        return
-    msg = f"{path} exists and was not written by serve-api; name another file, or remove this one first"
-    raise UsageProblem(msg)
 
 
 def _is_loopback(host: str) -> bool:

@@ -41,6 +41,7 @@ class ClusterConfig:
         credentials: the source of each request's authorization.
         compression: whether long lists may come compressed.
         source: the place where all this was found, for messages.
+        socket: the Unix socket of a proxy on this machine that leads to the server; see `for_socket`.
     """
 
     server: str
@@ -51,6 +52,7 @@ class ClusterConfig:
     credentials: Credentials = field(default_factory=StaticCredentials, repr=False)
     compression: bool = True
     source: str = ""
+    socket: Path | None = None
 
     def __post_init__(self) -> None:
         where = f"{self.source}: " if self.source else ""
@@ -127,6 +129,25 @@ class ClusterConfig:
             headers={name: [value] for name, value in (headers or {}).items()},
             credentials=credentials,
             source=source,
+        )
+
+    @classmethod
+    def for_socket(cls, path: str | Path, *, token: str | None = None, namespace: str = "default") -> Self:
+        """The server behind a proxy that listens on a Unix socket: `kinformer proxy pods --listen unix:PATH`.
+
+        Args:
+            path: the socket. It need not exist yet: until then, each request fails with `ConnectError`.
+            token: a bearer token, for a proxy that passes on the identity of its callers.
+            namespace: the namespace of this configuration.
+        """
+        source = "ClusterConfig.for_socket"
+        return cls(
+            server="http://localhost",
+            namespace=namespace,
+            credentials=StaticCredentials() if token is None else StaticCredentials(bearer(token, where=source)),
+            compression=False,
+            source=source,
+            socket=Path(path).expanduser(),
         )
 
     def as_user(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -14,18 +14,52 @@ from kinformer.listwatch import Delta, DeltaType
 from kinformer.objects import KubeObject, ObjectKey, version_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from kinformer.cache._pushed_fifo import PushedFIFO
-    from kinformer.cache.part_queue import PartQueue
     from kinformer.errors import ObjectError
     from kinformer.listwatch import WatchBatch
     from kinformer.reflector.trim import Trim
 
-__all__ = ["Intake", "Transform"]
+__all__ = ["DeltaQueue", "Intake", "Transform"]
 
 Transform: TypeAlias = "Callable[[dict[str, Any]], dict[str, Any] | None]"
 """Takes the manifest of an object and returns the manifest to keep; `None` leaves the object out of the cache."""
+
+
+class DeltaQueue(Protocol):
+    """The end of a reflector: `PushedFIFO` and `PartQueue` are those of informers, and a proxy has its own."""
+
+    @property
+    def held(self) -> bool:
+        """True while changes are queued that `release` hands on."""
+        ...
+
+    @held.setter
+    def held(self, held: bool) -> None: ...
+
+    def release(self) -> None:
+        """Hand on the changes that were queued while it was held."""
+        ...
+
+    def extend(self, deltas: Iterable[Delta]) -> None:
+        """Queue the changes of a watch in their order."""
+        ...
+
+    def update(self, obj: KubeObject) -> None:
+        """Queue an object from the answer to a write."""
+        ...
+
+    def leave_out(self, key: ObjectKey) -> None:
+        """Queue that the present state of an object cannot be used."""
+        ...
+
+    def replacing(self, by_key: Mapping[ObjectKey, KubeObject], *, slice_size: int, version: int = 0) -> Iterator[None]:
+        """Queue a whole list in slices."""
+        ...
+
+    def mark(self, resource_version: str, lists: int) -> None:
+        """Queue the version, and the number of lists, that everything before has reached."""
+        ...
 
 
 class Intake:
@@ -43,7 +77,7 @@ class Intake:
 
     def __init__(
         self,
-        fifo: PushedFIFO | PartQueue,
+        fifo: DeltaQueue,
         *,
         transform: Transform | None,
         trim: Trim | None,

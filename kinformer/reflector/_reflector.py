@@ -34,12 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from typing import TypeAlias
 
-    from kinformer.cache._pushed_fifo import PushedFIFO
-    from kinformer.cache.part_queue import PartQueue
     from kinformer.listwatch import ListerWatcher, WatchBatch
     from kinformer.metrics import Metrics
     from kinformer.objects import KubeObject, ObjectKey
-    from kinformer.reflector._ingest import Transform
+    from kinformer.reflector._ingest import DeltaQueue, Transform
     from kinformer.reflector.trim import Trim
     from kinformer.status import ScopeStatus
 
@@ -86,7 +84,7 @@ class Reflector:
     def __init__(
         self,
         source: ListerWatcher,
-        fifo: PushedFIFO | PartQueue,
+        fifo: DeltaQueue,
         *,
         name: str = "",
         machine: ReflectorMachine | None = None,

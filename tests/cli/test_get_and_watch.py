@@ -256,7 +256,7 @@ def test_serve_api_leaves_a_file_alone_that_it_did_not_write(tmp_path: Any, kinf
     precious.write_text("clusters: [{name: production}]\n")
     outcome = kinformer("serve-api", "--write-kubeconfig", str(precious))
     assert outcome.code == 2
-    assert "was not written by serve-api" in outcome.err
+    assert "was not written by kinformer" in outcome.err
     assert precious.read_text() == "clusters: [{name: production}]\n"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kinformer import SharedInformerFactory
-from kinformer.integrations._web.hosts import is_allowed, name_in
+from kinformer._hosts import is_allowed, name_in
 from kinformer.integrations.status_endpoint import StatusServer
 from kinformer.integrations.ui import Dashboard
 from tests.integrations.conftest import serving

@@ -51,7 +51,7 @@ class HttpSession:
         self._config = config
         self._connect_timeout = connect_timeout
         self._contexts = ContextCache(config.tls) if config.server.startswith("https:") else None
-        self._connector: aiohttp.TCPConnector | None = None
+        self._connector: aiohttp.BaseConnector | None = None
         self._plain: aiohttp.ClientSession | None = None
         self._watching: aiohttp.ClientSession | None = None
         self._open: set[Response] = set()
@@ -75,7 +75,10 @@ class HttpSession:
         if self._contexts is not None:
             # With the authorities of the system this takes some 20 ms, which is too long for the loop.
             await asyncio.to_thread(self._contexts.get)
-        self._connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
+        if self._config.socket is not None:
+            self._connector = aiohttp.UnixConnector(str(self._config.socket), limit=0)
+        else:
+            self._connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
         self._plain = _session(self._connector, aiohttp.ClientResponse)
         self._watching = _session(self._connector, WatchReply)
 
@@ -179,7 +182,7 @@ class HttpSession:
         await response.close()
 
 
-def _session(connector: aiohttp.TCPConnector, response_class: type[aiohttp.ClientResponse]) -> aiohttp.ClientSession:
+def _session(connector: aiohttp.BaseConnector, response_class: type[aiohttp.ClientResponse]) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
         connector_owner=False,

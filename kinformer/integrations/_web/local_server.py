@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from kinformer._hosts import is_allowed
 from kinformer._own_loop import OwnLoop
 from kinformer.errors import AlreadyStartedError
-from kinformer.integrations._web.hosts import is_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

@@ -15,10 +15,10 @@ from starlette.staticfiles import StaticFiles
 
 from kinformer._display.changes import describe as describe_change
 from kinformer._display.columns import columns_of
+from kinformer._hosts import LOOPBACK
 from kinformer._survivable import is_survivable
 from kinformer.errors import StoppedError
 from kinformer.informer.factory import SharedInformerFactory
-from kinformer.integrations._web.hosts import LOOPBACK
 from kinformer.integrations._web.sse import ALIVE, HEARTBEAT_SECONDS, RETRY, frame
 from kinformer.integrations.starlette import EventStreamResponse
 from kinformer.integrations.status_endpoint import STATUS_PATH, status_of

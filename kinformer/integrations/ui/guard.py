@@ -1,7 +1,7 @@
 """Keeps the page from other sites: requests by a foreign name and from foreign pages are refused.
 
 A page on the internet can have a browser ask a server on its own loopback. The answers are unreadable for that page, as
-long as the browser takes them for another site's; `kinformer.integrations._web.hosts` says how a page gets around that.
+long as the browser takes them for another site's; `kinformer._hosts` says how a page gets around that.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from starlette.responses import PlainTextResponse
 
-from kinformer.integrations._web.hosts import LOOPBACK, is_allowed
+from kinformer._hosts import LOOPBACK, is_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -1,0 +1,35 @@
+"""The kubeconfig that a command writes, without the loss of a file of another program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from kinformer.cli._session import UsageProblem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["check_may_be_written"]
+
+_OURS = "kinformer"
+
+
+def check_may_be_written(path: Path) -> None:
+    """Refuse to overwrite any file except an earlier kubeconfig of kinformer.
+
+    Raises:
+        UsageProblem: the file has other content.
+    """
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        content = None
+    clusters = content.get("clusters") if isinstance(content, dict) else None
+    if isinstance(clusters, list) and [c.get("name") for c in clusters if isinstance(c, dict)] == [_OURS]:
+        return
+    msg = f"{path} exists and was not written by kinformer; name another file, or remove this one first"
+    raise UsageProblem(msg)

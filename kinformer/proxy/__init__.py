@@ -1,0 +1,12 @@
+"""One watch for several processes: a proxy that lists and watches once, and serves any number of readers.
+
+`kinformer proxy pods --listen unix:/run/app/kinformer.sock` runs it. A reader is any client of the Kubernetes API:
+kinformer with `ClusterConfig.for_socket`, and over loopback also kubectl, client-go and kopf.
+"""
+
+from __future__ import annotations
+
+from kinformer.proxy._listen import LoopbackAddress, UnixAddress, listen_address
+from kinformer.proxy._server import CacheProxy
+
+__all__ = ["CacheProxy", "LoopbackAddress", "UnixAddress", "listen_address"]

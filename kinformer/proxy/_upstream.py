@@ -1,0 +1,138 @@
+"""The one list and watch of a resource at the API server, and the cache that it feeds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from kinformer.objects import version_number
+from kinformer.proxy._bodies import Refusal, too_large
+from kinformer.reflector._reflector import Reflector
+from kinformer.reflector._state_machine import ReflectorMachine
+from kinformer.status import StatusRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from kinformer.backoff import Backoff
+    from kinformer.errors import KinformerError
+    from kinformer.listwatch import Delta, ListerWatcher
+    from kinformer.objects import KubeObject, ObjectKey
+    from kinformer.proxy._watch_cache import WatchCache
+
+__all__ = ["PATIENCE", "Upstream"]
+
+PATIENCE = 3.0
+"""Seconds that a request waits for the version it needs (apiserver pkg/storage/cacher, blockTimeout)."""
+
+_LARGEST = (1 << 63) - 1
+"""The largest resource version. A list without a version counts as newer, and cannot be served from a cache."""
+
+
+class Upstream:
+    """Keeps a `WatchCache` equal to the API server.
+
+    Args:
+        source: lists and watches the resource.
+        cache: the cache to keep.
+        backoff: delays between attempts after a failure.
+
+    Attributes:
+        cache: the cache.
+        error: the last failure of the upstream list or watch; `None` after a success.
+        synced: set when the cache has its first list.
+    """
+
+    def __init__(self, source: ListerWatcher, cache: WatchCache, *, backoff: Backoff | None = None) -> None:
+        self.cache = cache
+        self.error: KinformerError | None = None
+        self._status = StatusRecord()
+        machine = ReflectorMachine()
+        if backoff is not None:
+            machine.backoff = backoff
+        self._reflector = Reflector(
+            source, _Feed(self), machine=machine, status=self._status, cached=self._known, on_error=self._failed
+        )
+        self._progress = asyncio.Event()
+        self.synced = asyncio.Event()
+
+    async def run(self) -> None:
+        """List and watch until cancelled."""
+        await self._reflector.run()
+
+    async def until(self, version: int) -> None:
+        """Wait until the cache has a list and has reached a version.
+
+        Raises:
+            Refusal: it has not, after `PATIENCE`.
+        """
+        cache = self.cache
+        if cache.synced and cache.version >= version:
+            return
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not cache.synced or cache.version < version:
+                    self._progress.clear()
+                    await self._progress.wait()
+        except TimeoutError:
+            if cache.synced:
+                raise too_large(version, cache.version) from None
+            why = f" ({self.error})" if self.error is not None else ""
+            msg = f"the proxy has no list of {cache.resource.qualified} yet{why}"
+            raise Refusal(503, "ServiceUnavailable", msg, retry_after=1) from None
+
+    def progressed(self) -> None:
+        """Wake the requests that wait, and send the changes to the watches."""
+        self.error = None
+        if self.cache.synced:
+            self.synced.set()
+        self._progress.set()
+        self.cache.published()
+
+    def _known(self, obj: KubeObject) -> KubeObject | None:
+        known = self.cache.objects.get(obj.key)
+        same = known is not None and known.resource_version == obj.resource_version and known.uid == obj.uid
+        return known if same else None
+
+    def _failed(self, error: KinformerError) -> None:
+        self.error = error
+
+
+class _Feed:
+    """The end of the reflector: what an informer's queue is there."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._cache = upstream.cache
+        self.held = False
+
+    def extend(self, deltas: Iterable[Delta]) -> None:
+        """Take the events of a watch."""
+        self._cache.changed(deltas)
+
+    def update(self, obj: KubeObject) -> None:
+        """Do nothing: what a write has changed comes by the watch."""
+
+    def leave_out(self, key: ObjectKey) -> None:
+        """Take the key of an object that cannot be decoded."""
+        self._cache.left_out(key)
+
+    def replacing(
+        self,
+        by_key: Mapping[ObjectKey, KubeObject],
+        *,
+        slice_size: int,  # noqa: ARG002 - the objects are taken over in one step
+        version: int = 0,
+    ) -> Iterator[None]:
+        """Take a whole list."""
+        if version <= _LARGEST:
+            self._cache.replaced(by_key, version)
+        yield from ()
+
+    def mark(self, resource_version: str, lists: int) -> None:  # noqa: ARG002 - lists are not counted
+        """Take the version that the events or the list have reached."""
+        self._cache.reached(version_number(resource_version))
+        self._upstream.progressed()
+
+    def release(self) -> None:
+        """Do nothing: the events were taken when they came."""

@@ -1,0 +1,492 @@
+"""A proxy over real sockets: its readers see what the API server's readers see, and the server sees one reader."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from kinformer import (
+    ApiError,
+    Client,
+    ClusterConfig,
+    ConnectError,
+    ExpiredError,
+    ForbiddenError,
+    SharedInformerFactory,
+    UnauthorizedError,
+)
+from kinformer.errors import AlreadyStartedError
+from kinformer.proxy import CacheProxy, LoopbackAddress, UnixAddress, _downstream, _server, _upstream, listen_address
+from kinformer.resources import CONFIGMAPS, PODS, SECRETS
+from kinformer.testing import ApiServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+
+def config_map(name: str, namespace: str = "default", *, data: str = "", **labels: str) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": namespace, "labels": labels}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"data": data}}
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ApiServer]:
+    async with ApiServer() as running:
+        yield running
+
+
+@pytest.fixture
+async def upstream(server: ApiServer) -> AsyncIterator[Client]:
+    async with Client(ClusterConfig.for_server(server.url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def socket_path(tmp_path: Path) -> Path:
+    return tmp_path / "s"
+
+
+@asynccontextmanager
+async def proxied(upstream: Client, path: Path, **options: Any) -> AsyncIterator[tuple[CacheProxy, Client]]:
+    """A proxy of ConfigMaps that has its list, and a client of it."""
+    async with CacheProxy(upstream, [CONFIGMAPS], listen=UnixAddress(path), **options) as proxy:
+        await proxy.synced()
+        async with Client(ClusterConfig.for_socket(path)) as reader:
+            yield proxy, reader
+
+
+def files_beside(path: Path) -> list[str]:
+    return [each.name for each in path.parent.iterdir()]
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+async def eventually(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(60):
+        while not holds():
+            await asyncio.sleep(0.001)
+
+
+async def test_many_readers_are_one_watch_upstream(server: ApiServer, upstream: Client, socket_path: Path) -> None:
+    server.create(config_map("a"))
+    async with proxied(upstream, socket_path) as (proxy, reader):
+        factories = [SharedInformerFactory(reader) for _ in range(3)]
+        informers = [each.informer(CONFIGMAPS) for each in factories]
+        async with factories[0], factories[1], factories[2]:
+            for factory in factories:
+                await factory.wait_for_cache_sync(timeout=60)
+            server.create(config_map("b"))
+            await eventually(lambda: all(len(each.lister.list()) == 2 for each in informers))
+            assert [each.status.streaming_off for each in informers] == [""] * 3
+            assert [dict(each.status.lists) for each in informers] == [{"initial": 1}] * 3
+            assert [each.status.failures for each in informers] == [0] * 3
+            assert (proxy.open_watches, len(server.open_watches)) == (3, 1)
+            assert server.count("list", "configmaps") + server.count("watch", "configmaps") <= 2
+            for each in informers:
+                assert each.lister.get("b", "default") == server.get("v1", "ConfigMap", "b")
+
+
+async def test_each_reader_has_its_selection(server: ApiServer, upstream: Client, socket_path: Path) -> None:
+    async with proxied(upstream, socket_path) as (_, reader):
+        factory = SharedInformerFactory(reader)
+        web = factory.informer(CONFIGMAPS, label_selector="app=web")
+        named = factory.informer(CONFIGMAPS, field_selector="metadata.name=a")
+        shop = factory.informer(CONFIGMAPS, namespace="kube-public")
+        async with factory:
+            await factory.wait_for_cache_sync(timeout=60)
+            server.create(config_map("a", app="web"))
+            server.create(config_map("b", app="db"))
+            server.create(config_map("c", "kube-public", app="web"))
+            await eventually(lambda: len(web.lister.list()) == 2 and named.lister.list() and shop.lister.list())
+            assert [each.name for each in named.lister.list()] == ["a"]
+            assert [each.name for each in shop.lister.list()] == ["c"]
+            server.update(config_map("a", app="db"))
+            await eventually(lambda: [each.name for each in web.lister.list()] == ["c"])
+            assert len(server.open_watches) == 1
+
+
+async def test_lists_are_answered_from_the_cache_and_by_the_server_where_the_cache_cannot(
+    server: ApiServer, upstream: Client, socket_path: Path
+) -> None:
+    server.create(config_map("a", app="web"))
+    server.create(config_map("b", app="db"))
+    async with proxied(upstream, socket_path) as (_, reader):
+        before = server.count("list")
+        assert [each.name for each in await reader.list(CONFIGMAPS, label_selector="app=web")] == ["a"]
+        assert server.count("list") == before
+        for form, kind in (("Table", "Table"), ("PartialObjectMetadataList", "PartialObjectMetadataList")):
+            accept = {"Accept": f"application/json;as={form};v=v1;g=meta.k8s.io"}
+            connector = aiohttp.UnixConnector(str(socket_path))
+            async with (
+                aiohttp.ClientSession(connector=connector) as session,
+                session.get("http://localhost/api/v1/configmaps", headers=accept) as response,
+            ):
+                assert (await response.json())["kind"] == kind
+        assert list(await reader.list(PODS)) == []
+        assert server.count("list") == before + 3
+
+
+async def test_a_proxy_of_one_namespace_leaves_the_others_to_the_server(
+    server: ApiServer, upstream: Client, socket_path: Path
+) -> None:
+    server.create(config_map("a", "kube-public"))
+    server.create(config_map("b", "kube-system"))
+    async with proxied(upstream, socket_path, namespace="kube-public") as (_, reader):
+        before = server.count("list")
+        assert len(await reader.list(CONFIGMAPS, namespace="kube-public")) == 1
+        assert server.count("list") == before
+        assert len(await reader.list(CONFIGMAPS)) == 2
+        assert len(await reader.list(CONFIGMAPS, namespace="kube-system")) == 1
+        assert server.count("list") == before + 2
+
+
+async def test_writes_and_discovery_go_through(server: ApiServer, upstream: Client, socket_path: Path) -> None:
+    async with proxied(upstream, socket_path) as (_, reader):
+        made = await reader.create(CONFIGMAPS, config_map("a"))
+        await reader.patch(CONFIGMAPS, "a", {"data": {"data": "new"}}, namespace="default")
+        assert server.get("v1", "ConfigMap", "a")["data"] == {"data": "new"}
+        with pytest.raises(ApiError) as refused:
+            await reader.create(CONFIGMAPS, config_map("a"))
+        assert refused.value.status == 409
+        assert (await reader.get(CONFIGMAPS, "a", namespace="default")).uid == made.uid
+        assert (await reader.resolve("deploy")).plural == "deployments"
+        assert (await reader.version()).major == "1"
+
+
+async def test_everything_else_can_be_refused(server: ApiServer, upstream: Client, socket_path: Path) -> None:
+    async with proxied(upstream, socket_path, others="refuse") as (_, reader):
+        assert list(await reader.list(CONFIGMAPS)) == []
+        with pytest.raises(ForbiddenError, match="send other requests to the API server"):
+            await reader.create(CONFIGMAPS, config_map("a"))
+        with pytest.raises(ForbiddenError):
+            await reader.list(SECRETS)
+        assert server.list("v1", "ConfigMap", "default") == []
+
+
+async def test_requests_go_on_as_the_proxy_or_as_their_caller(socket_path: Path) -> None:
+    async with ApiServer(tokens={"p": "proxy", "c": "caller"}) as server:
+        server.deny("caller", "create", "secrets")
+        async with Client(ClusterConfig.for_server(server.url, token="p")) as upstream:
+            async with proxied(upstream, socket_path) as (_, reader):
+                await reader.create(SECRETS, {"metadata": {"name": "a", "namespace": "default"}})
+            async with proxied(upstream, socket_path, others="caller") as (_, nobody):
+                assert list(await nobody.list(CONFIGMAPS)) == []
+                with pytest.raises(ForbiddenError):
+                    await nobody.create(CONFIGMAPS, config_map("a"))
+                async with Client(ClusterConfig.for_socket(socket_path, token="c")) as caller:
+                    await caller.create(CONFIGMAPS, config_map("a"))
+                    with pytest.raises(ForbiddenError):
+                        await caller.create(SECRETS, {"metadata": {"name": "b", "namespace": "default"}})
+                async with Client(ClusterConfig.for_socket(socket_path, token="wrong")) as wrong:
+                    with pytest.raises(UnauthorizedError):
+                        await wrong.create(CONFIGMAPS, config_map("b"))
+
+
+async def test_renewed_credentials_are_tried_after_a_refusal(tmp_path: Path, socket_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("old")
+    async with (
+        ApiServer(tokens={"old": "proxy"}) as server,
+        Client(ClusterConfig.for_server(server.url, token_file=token)) as upstream,
+        proxied(upstream, socket_path) as (_, reader),
+    ):
+        server.tokens["new"] = server.tokens.pop("old")
+        token.write_text("new")
+        await reader.create(CONFIGMAPS, config_map("a"))
+
+
+async def test_rights_of_another_user_are_checked_by_the_server(socket_path: Path) -> None:
+    async with ApiServer(tokens={"p": "proxy"}) as server:
+        server.deny("jane", "list", "configmaps")
+        async with (
+            Client(ClusterConfig.for_server(server.url, token="p")) as upstream,
+            proxied(upstream, socket_path) as (_, reader),
+            reader.as_user("jane") as jane,
+        ):
+            with pytest.raises(ForbiddenError, match="jane"):
+                await jane.list(CONFIGMAPS)
+        async with (
+            Client(ClusterConfig.for_server(server.url, token="p").as_user("proxy")) as upstream,
+            proxied(upstream, socket_path) as (_, reader),
+            reader.as_user("jane") as jane,
+        ):
+            with pytest.raises(ForbiddenError, match="acts as another user itself"):
+                await jane.list(CONFIGMAPS)
+
+
+async def watched(reader: Client, version: str, *, until: int = 1, seconds: int = 300) -> list[tuple[str, str]]:
+    """The first events of a watch, as kind and version."""
+    seen: list[tuple[str, str]] = []
+    async with reader.list_watch(CONFIGMAPS).watch(resource_version=version, timeout_seconds=seconds) as batches:
+        async for batch in batches:
+            if batch.error is not None:
+                raise batch.error
+            seen += [(event.type.name, event.object.resource_version) for event in batch.events]
+            if not batch.events:
+                seen.append(("BOOKMARK", batch.resource_version))
+            if len(seen) >= until:
+                break
+    return seen
+
+
+async def test_a_version_older_than_the_kept_changes_is_expired(
+    server: ApiServer, upstream: Client, socket_path: Path
+) -> None:
+    async with proxied(upstream, socket_path, window_events=2) as (proxy, reader):
+        start = server.resource_version
+        for name in "abcd":
+            server.create(config_map(name))
+        end = server.resource_version
+        cache = proxy._served[CONFIGMAPS].upstream.cache
+        await eventually(lambda: cache.version == end)
+        with pytest.raises(ExpiredError, match="too old resource version"):
+            await watched(reader, str(start))
+        assert await watched(reader, str(end - 2), until=2) == [("ADDED", str(end - 1)), ("ADDED", str(end))]
+
+
+async def test_watches_end_when_the_proxy_lists_anew_and_readers_miss_nothing(
+    server: ApiServer, upstream: Client, socket_path: Path
+) -> None:
+    server.create(config_map("gone"))
+    async with proxied(upstream, socket_path) as (_, reader):
+        factory = SharedInformerFactory(reader)
+        informer = factory.informer(CONFIGMAPS)
+        async with factory:
+            await factory.wait_for_cache_sync(timeout=60)
+            server.faults.expire("configmaps")
+            server.delete("v1", "ConfigMap", "gone")
+            server.create(config_map("new"))
+            await eventually(lambda: [each.name for each in informer.lister.list()] == ["new"])
+
+
+async def test_a_version_that_the_cache_has_not_reached_is_waited_for(
+    server: ApiServer, upstream: Client, socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with proxied(upstream, socket_path) as (_, reader):
+        coming = server.resource_version + 1
+        source = reader.list_watch(CONFIGMAPS)
+
+        async def names() -> list[str]:
+            return [each.name async for page in source.list(resource_version=str(coming)) for each in page.items]
+
+        async with asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(names())
+            await asyncio.sleep(0)
+            server.create(config_map("a"))
+        assert asked.result() == ["a"]
+        monkeypatch.setattr(_upstream, "PATIENCE", 0.01)
+        coming += 1000
+        with pytest.raises(ApiError, match="Too large resource version") as refused:
+            await names()
+        assert refused.value.status == 504
+        with pytest.raises(ApiError, match="Too large resource version"):
+            await watched(reader, str(coming))
+
+
+async def test_before_the_first_list_a_reader_is_asked_to_come_back(
+    server: ApiServer, upstream: Client, socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_upstream, "PATIENCE", 0.01)
+    server.faults.hang(None, resource="configmaps")
+    async with (
+        CacheProxy(upstream, [CONFIGMAPS], listen=UnixAddress(socket_path)),
+        Client(ClusterConfig.for_socket(socket_path), retry=None) as reader,
+    ):
+        with pytest.raises(ApiError, match="has no list of configmaps yet") as refused:
+            await reader.list(CONFIGMAPS)
+        assert (refused.value.status, refused.value.retry_after) == (503, 1)
+
+
+async def test_bookmarks_come_while_nothing_happens_to_the_resource(
+    server: ApiServer, upstream: Client, socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_downstream, "BOOKMARK_INTERVAL", 0.01)
+    async with proxied(upstream, socket_path) as (_, reader):
+        await eventually(lambda: server.open_watches)
+        start = server.resource_version
+        server.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "default"}})
+        server.send_bookmarks()
+        assert await watched(reader, str(start)) == [("BOOKMARK", str(server.resource_version))]
+
+
+async def test_a_watch_ends_when_its_time_is_over(server: ApiServer, upstream: Client, socket_path: Path) -> None:
+    async with proxied(upstream, socket_path) as (proxy, reader):
+        assert await watched(reader, str(server.resource_version), seconds=1) == []
+        assert proxy.open_watches == 0
+
+
+async def test_a_reader_that_goes_leaves_no_watch(server: ApiServer, upstream: Client, socket_path: Path) -> None:
+    async with proxied(upstream, socket_path) as (proxy, reader):
+        source = reader.list_watch(CONFIGMAPS)
+        async with source.watch(resource_version=str(server.resource_version), timeout_seconds=300):
+            await eventually(lambda: proxy.open_watches == 1)
+        await eventually(lambda: proxy.open_watches == 0)
+
+
+async def test_a_reader_that_does_not_read_is_dropped_and_the_others_go_on(
+    server: ApiServer, upstream: Client, socket_path: Path
+) -> None:
+    bulk = "x" * 200_000
+    async with proxied(upstream, socket_path, window_bytes=1_000_000) as (proxy, reader):
+        version = server.resource_version
+        _, slow = await asyncio.open_unix_connection(socket_path)
+        held_back: Any = slow.transport
+        held_back.pause_reading()
+        slow.write(b"GET /api/v1/configmaps?watch=1&resourceVersion=%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % version)
+        await eventually(lambda: proxy.open_watches == 1)
+        factory = SharedInformerFactory(reader)
+        informer = factory.informer(CONFIGMAPS)
+        async with factory:
+            await factory.wait_for_cache_sync(timeout=60)
+            for count in range(30):
+                server.create(config_map(f"m{count}", data=bulk))
+                await eventually(lambda: len(informer.lister.list()) == count + 1)  # noqa: B023
+                held = [watch._transport for watch in proxy._served[CONFIGMAPS].fanout.watches]
+                assert all(each is None or each.get_write_buffer_size() < 3 * 1024 * 1024 for each in held)
+            await eventually(lambda: proxy.open_watches == 1)
+        slow.close()
+        await slow.wait_closed()
+
+
+async def test_there_is_a_bound_of_open_watches(
+    server: ApiServer, upstream: Client, socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_server, "MAX_WATCHES", 1)
+    async with proxied(upstream, socket_path) as (proxy, reader):
+        version = str(server.resource_version)
+        async with reader.list_watch(CONFIGMAPS).watch(resource_version=version, timeout_seconds=300):
+            await eventually(lambda: proxy.open_watches == 1)
+            with pytest.raises(ApiError) as refused:
+                await watched(reader, version)
+            assert refused.value.status == 429
+
+
+async def test_leaving_ends_the_watches_and_removes_the_socket(
+    server: ApiServer, upstream: Client, socket_path: Path
+) -> None:
+    async with Client(ClusterConfig.for_socket(socket_path)) as reader:
+        async with (
+            asyncio.TaskGroup() as tasks,
+            CacheProxy(upstream, [CONFIGMAPS], listen=f"unix:{socket_path}") as proxy,
+        ):
+            await proxy.synced()
+            asked = tasks.create_task(watched(reader, str(server.resource_version)))
+            await eventually(lambda: proxy.open_watches == 1)
+        assert asked.result() == []
+        assert files_beside(socket_path) == []
+        with pytest.raises(ConnectError):
+            await reader.list(CONFIGMAPS)
+        with pytest.raises(AlreadyStartedError):
+            await proxy.__aenter__()
+    await eventually(lambda: not server.open_watches)
+
+
+async def test_the_socket_is_for_its_owner_only_and_one_of_a_dead_process_is_replaced(
+    server: ApiServer, upstream: Client, socket_path: Path
+) -> None:
+    UnixAddress(socket_path).open().close()
+    async with proxied(upstream, socket_path):
+        assert mode_of(socket_path) == 0o600
+        with pytest.raises(OSError, match="another process listens on"):
+            UnixAddress(socket_path).open()
+        assert files_beside(socket_path) == ["s"]
+
+
+def test_a_file_that_is_no_socket_is_left_alone(socket_path: Path) -> None:
+    socket_path.write_text("precious")
+    with pytest.raises(OSError, match="is no socket"):
+        UnixAddress(socket_path).open()
+    assert socket_path.read_text() == "precious"
+
+
+async def test_loopback_needs_the_token_and_a_host_of_loopback(server: ApiServer, upstream: Client) -> None:
+    async with CacheProxy(upstream, [CONFIGMAPS], listen="127.0.0.1:0") as proxy:
+        await proxy.synced()
+        address = proxy.address
+        assert isinstance(address, LoopbackAddress)
+        assert address.token not in repr(proxy) + repr(address)
+        async with Client(ClusterConfig.for_server(proxy.url, token=address.token)) as reader:
+            assert list(await reader.list(CONFIGMAPS)) == []
+            await reader.create(CONFIGMAPS, config_map("a"))
+        for token in (None, "wrong"):
+            async with Client(ClusterConfig.for_server(proxy.url, token=token)) as stranger:
+                with pytest.raises(UnauthorizedError):
+                    await stranger.list(CONFIGMAPS)
+                with pytest.raises(UnauthorizedError):
+                    await stranger.create(CONFIGMAPS, config_map("b"))
+        async with aiohttp.ClientSession() as session:
+            named = {"Host": "evil.example", "Authorization": f"Bearer {address.token}"}
+            async with session.get(f"{proxy.url}/api/v1/configmaps", headers=named) as response:
+                assert response.status == 403
+        with pytest.raises(OSError, match="cannot listen on 127.0.0.1"):
+            address.open()
+
+
+async def asked_raw(path: Path, request: bytes) -> tuple[int, Any]:
+    stream, sink = await asyncio.open_unix_connection(path)
+    sink.write(request)
+    head = (await stream.readuntil(b"\r\n\r\n")).decode()
+    length = next(line.split(":")[1] for line in head.split("\r\n") if line.lower().startswith("content-length"))
+    body = (await stream.readexactly(int(length))).decode()
+    sink.close()
+    await sink.wait_closed()
+    return int(head.split()[1]), json.loads(body) if body.startswith("{") else {}
+
+
+async def test_requests_that_could_lead_elsewhere_are_refused(
+    server: ApiServer, upstream: Client, socket_path: Path
+) -> None:
+    async with proxied(upstream, socket_path):
+        for target in (b"@evil.example/api", b"http://evil.example/api"):
+            code, _ = await asked_raw(socket_path, b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % target)
+            assert code == 400
+        upgrade = b"GET /api/v1/x/exec HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        code, body = await asked_raw(socket_path, upgrade)
+        assert (code, body["reason"]) == (400, "BadRequest")
+        long = b"POST /api/v1/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 17000000\r\n\r\n" + b"x" * 17_000_000
+        code, body = await asked_raw(socket_path, long)
+        assert (code, body["reason"]) == (413, "RequestEntityTooLarge")
+
+
+async def test_a_server_that_is_gone_is_said_without_its_address(socket_path: Path) -> None:
+    async with ApiServer() as server, Client(ClusterConfig.for_server(server.url)) as upstream:
+        server.create(config_map("a"))
+        async with proxied(upstream, socket_path), Client(ClusterConfig.for_socket(socket_path), retry=None) as reader:
+            await server.stop()
+            assert len(await reader.list(CONFIGMAPS)) == 1
+            with pytest.raises(ApiError, match="cannot reach the API server") as refused:
+                await reader.create(CONFIGMAPS, config_map("b"))
+            assert refused.value.status == 503
+
+
+@pytest.mark.parametrize("text", ["", "unix:", "8001", "10.0.0.1:8001", "0.0.0.0:1", "127.0.0.1:99999", "a b:1", "x:y"])
+def test_an_address_that_cannot_be_used_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="address|loopback"):
+        listen_address(text)
+
+
+def test_addresses_are_read() -> None:
+    assert str(listen_address("unix:/run/k.sock")) == "unix:/run/k.sock"
+    assert str(listen_address("127.0.0.1:8001")) == "127.0.0.1:8001"
+    assert str(listen_address("[::1]:0")) == "[::1]:0"
+    with pytest.raises(ValueError, match="needs a token"):
+        LoopbackAddress(token="")
+
+
+def test_a_proxy_that_makes_no_sense_is_refused() -> None:
+    client = Client(ClusterConfig.for_server("http://127.0.0.1:1"))
+    with pytest.raises(ValueError, match="at least one resource"):
+        CacheProxy(client, [], listen="unix:/tmp/x")
+    with pytest.raises(ValueError, match="others"):
+        CacheProxy(client, [PODS], listen="unix:/tmp/x", others="all")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="needs a socket"):
+        CacheProxy(client, [PODS], listen="127.0.0.1:0", others="caller")
