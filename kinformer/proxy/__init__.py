@@ -1,7 +1,7 @@
 """One watch for several processes: a proxy that lists and watches once, and serves any number of readers.
 
-`kinformer proxy pods --listen unix:/run/app/kinformer.sock` runs it. A reader is any client of the Kubernetes API:
-kinformer with `ClusterConfig.for_socket`, and over loopback also kubectl, client-go and kopf.
+`kinformer proxy pods --listen unix:/run/app/kinformer.sock` runs it. A reader is a client of the Kubernetes API:
+kinformer with `ClusterConfig.for_socket`, or over loopback any client that sends its token by plain HTTP.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ kinformer proxy pods --listen 127.0.0.1:8001 --write-kubeconfig /tmp/kc
             ["--write-kubeconfig"],
             type=FILE,
             metavar="FILE",
-            help="Write a kubeconfig with the token, for 127.0.0.1:PORT; kubectl and other clients read it.",
+            help="Write a kubeconfig with the token, for 127.0.0.1:PORT.",
         ),
         *SERVER,
         VERBOSE,
