@@ -34,6 +34,10 @@ __all__ = ["MAX_FLOORS", "Departure", "Membership", "PartMembers"]
 MAX_FLOORS: Final = 65_536
 """Maximum number of floors. A part that is behind more departures must list anew; see `Membership.overtake`."""
 
+_EARLY: Final = 1e-6
+"""Seconds by which the timer for a departure may be early. Without them, 4.02 - 3.02 is less than 1.0 to a computer, and
+the timer for 3.02 + 1.0 would be set again and again."""
+
 
 class Departure(NamedTuple):
     """An object that left its last part.
@@ -222,7 +226,7 @@ class Membership:
         found = [
             held
             for held in self._held.values()
-            if now - held.since >= patience or not self._is_awaited(held.key, held.version)
+            if held.since + patience <= now + _EARLY or not self._is_awaited(held.key, held.version)
         ]
         for held in found:
             del self._held[held.key]

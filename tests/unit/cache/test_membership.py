@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -228,3 +229,18 @@ def test_a_new_range_begins_at_the_newest_version_that_any_range_has_reached() -
     halves = Ranges.of_slices({0}, of=2), Ranges.of_slices({1}, of=2)
     union.books.merge(merged, [one, two], [(halves[0], 5), (halves[1], 9)], Ranges())
     assert (union.books.version, union.books.newest) == (5, 9)
+
+
+def test_a_departure_is_due_when_its_timer_is_whatever_the_time() -> None:
+    rng = random.Random(1)
+    for since in [3.02, *(rng.random() * 10 for _ in range(500)), *(rng.random() * 1e6 for _ in range(500))]:
+        union = Union("n", "")
+        one, _ = union.parts
+        union.now = since
+        union.changed(one, state(6))
+        union.deleted(one, state(8))
+        union.books.came_to(one, 8)
+        assert union.due() == [], "the other part may have it"
+        # The event loop calls at `since + patience`: 4.02 - 3.02 is less than 1.0 to a computer.
+        union.now = since + 1.0
+        assert union.due() == [KEY], since
