@@ -35,8 +35,8 @@ MAX_FLOORS: Final = 65_536
 """Maximum number of floors. A part that is behind more departures must list anew; see `Membership.overtake`."""
 
 _EARLY: Final = 1e-6
-"""Seconds by which the timer for a departure may be early. Without them, 4.02 - 3.02 is less than 1.0 to a computer, and
-the timer for 3.02 + 1.0 would be set again and again."""
+"""Seconds by which the timer for a departure may be early. Without them, 4.02 - 3.02 is less than 1.0 to a computer,
+and the timer for 3.02 + 1.0 would be set again and again."""
 
 
 class Departure(NamedTuple):

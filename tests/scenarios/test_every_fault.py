@@ -121,15 +121,13 @@ class Scene:
         target = {key: manifest["metadata"]["resourceVersion"] for key, manifest in wanted.items()}
 
         def differs(key: ObjectKey) -> bool:
-            cached = self.informer.lister.get(key)
+            cached = self.informer.indexer.get_by_key(key)  # perhaps before the first list
             return (cached.resource_version if cached else None) != target.get(key)
 
         async with asyncio.timeout(PATIENCE):
             async with self.informer.events() as events:
                 # An event changes one key, so only that key is compared again: not the whole cache for each event.
-                different = {
-                    key for key in {*target, *(obj.key for obj in self.informer.lister.list())} if differs(key)
-                }
+                different = {key for key in {*target, *self.informer.indexer.list_keys()} if differs(key)}
                 while different:
                     key = (await anext(events)).key
                     if differs(key):

@@ -57,7 +57,7 @@ def test_ranges_that_cannot_be_are_refused() -> None:
         Ranges.of_slices({4}, of=4)
     with pytest.raises(ValueError, match="not within 0 to"):
         Ranges(((5, 4),))
-    with pytest.raises(ValueError, match="'uid' or by their 'namespace'"):
+    with pytest.raises(ValueError, match="by their 'uid', 'namespace', 'owner' or 'label'"):
         Ranges(by="name")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="cannot be combined"):
         Ranges.everything() | Ranges.everything(by="namespace")

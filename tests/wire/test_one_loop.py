@@ -171,6 +171,7 @@ CALLS: dict[str, Callable[[World], Awaitable[object]]] = {
     "Client.__aexit__": lambda w: w.client.__aexit__(*LEAVE),
     "Client.install": lambda w: w.client.install(Website),
     "Client.resources": lambda w: w.client.resources(),
+    "EventRecorder.flush": lambda w: w.recorder.flush(),
     "Client.version": lambda w: w.client.version(),
     "list_watch().list": _iterate,
     "list_watch().watch": _watch,

@@ -381,8 +381,10 @@ async def test_an_answer_in_the_cache_costs_no_wait() -> None:
 
 @pytest.mark.parametrize("seconds", [-1, float("inf"), float("nan")])
 async def test_a_time_to_wait_that_makes_no_sense_is_refused(seconds: float) -> None:
+    async def reconcile(key: ObjectKey) -> None: ...
+
     with pytest.raises(ValueError, match="own_writes"):
-        Controller("x", settled, own_writes=seconds)  # type: ignore[arg-type]
+        Controller("x", reconcile, own_writes=seconds)
 
 
 async def test_a_version_that_is_no_number_is_named_as_such() -> None:

@@ -22,6 +22,7 @@ from kinformer.testing._apiserver.controllers.namespaces import (
     root_ca_controller,
     service_account_controller,
 )
+from kinformer.testing._apiserver.controllers.nodes import node_lifecycle_controller
 from kinformer.testing._apiserver.controllers.replicasets import replicaset_controllers
 from kinformer.testing._apiserver.controllers.scheduler import scheduler_controller
 from kinformer.testing._apiserver.controllers.statefulsets import statefulset_controller
@@ -54,6 +55,7 @@ def _make(scripts: PodScripts) -> list[Controller]:
         *endpoints_controllers(),
         disruption_controller(),
         autoscaler_controller(scripts),
+        node_lifecycle_controller(),
         scheduler_controller(),
         kubelet_controller(scripts),
     ]

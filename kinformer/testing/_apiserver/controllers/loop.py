@@ -173,7 +173,7 @@ class ControllerLoop:
 
     def fill(self, share: float) -> int:
         """Store the pods that Deployments and ReplicaSets lack at once; returns how many."""
-        self.settle("deployment")
+        self.settle("deployment", "node-lifecycle")
         return self._fill(share)
 
     def reconcile_now(self, name: str, key: Hashable) -> None:

@@ -26,6 +26,7 @@ CONTROLLERS: Final = (
     "endpoints",
     "disruption",
     "horizontalpodautoscaler",
+    "node-lifecycle",
     "scheduler",
     "kubelet",
 )

@@ -107,8 +107,12 @@ def _sizes(value: Any, schema: dict[str, Any], path: str) -> list[Cause]:
             least = schema["minItems"]
             causes.append(invalid_value(path, len(value), f"{path} in body should have at least {least} items"))
         causes += _doubles(value, schema, path)
-    elif isinstance(value, dict) and len(value) > schema.get("maxProperties", len(value)):
-        causes.append(too_many(path, len(value), schema["maxProperties"]))
+    elif isinstance(value, dict):
+        if len(value) > schema.get("maxProperties", len(value)):
+            causes.append(too_many(path, len(value), schema["maxProperties"]))
+        if len(value) < schema.get("minProperties", 0):
+            least = schema["minProperties"]
+            causes.append(invalid_value(path, len(value), f"{path} in body should have at least {least} properties"))
     return causes
 
 
