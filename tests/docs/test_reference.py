@@ -64,3 +64,10 @@ def test_each_name_of_the_front_door_is_in_the_reference() -> None:
 
 def test_each_entry_is_there_once() -> None:
     assert sorted(ENTRIES) == sorted(set(ENTRIES))
+
+
+def test_the_readme_leads_to_each_how_to() -> None:
+    readme = (ROOT / "README.md").read_text()
+    pages = sorted((ROOT / "docs/how-to").glob("*.md"))
+    assert pages
+    assert [page.name for page in pages if f"(docs/how-to/{page.name})" not in readme] == []
