@@ -20,6 +20,22 @@ _GROUP = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _PLURAL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
+class _ForNoEncoder:
+    """A value that no encoder knows, so that encoders refuse a `KubeObject`, which has a `Resource`.
+
+    msgspec would write the fields of the object in memory otherwise, and not its manifest. Its error names the class.
+    """
+
+    __slots__ = ()
+
+    def __reduce__(self) -> str:
+        return "_FOR_NO_ENCODER"  # pickles and copies have the same value
+
+
+_ForNoEncoder.__name__ = _ForNoEncoder.__qualname__ = "KubeObject (use its to_json() or to_dict())"
+_FOR_NO_ENCODER: Final = _ForNoEncoder()
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """One kind of object of the API, and the place where it is served.
@@ -55,6 +71,7 @@ class Resource:
     short_names: tuple[str, ...] = field(default=(), compare=False)
     in_all: bool = field(default=False, compare=False)
     watchable: bool = field(default=True, compare=False)
+    _for_no_encoder: object = field(default=_FOR_NO_ENCODER, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.group and not _GROUP.fullmatch(self.group):

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import json
+import pickle
+from typing import TYPE_CHECKING
+
+import msgspec
 import pytest
 
-from kinformer import Resource
+from kinformer import KubeObject, Resource
 from kinformer.errors import UnknownResourceError
 from kinformer.resources import BUILTIN, DEPLOYMENTS, EVENTS, NODES, PODS, find_resource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize(
@@ -82,3 +92,19 @@ def test_each_builtin_resource_is_found_by_its_full_name(resource: Resource) -> 
 def test_a_resource_that_cannot_be_part_of_a_url_is_refused(arguments: tuple[str, str, str, str]) -> None:
     with pytest.raises(ValueError, match="expected|needs its kind"):
         Resource(*arguments)
+
+
+@pytest.mark.parametrize("encode", [msgspec.json.encode, msgspec.msgpack.encode, msgspec.to_builtins, json.dumps])
+def test_no_encoder_writes_the_fields_in_memory_in_place_of_the_manifest(encode: Callable[[object], object]) -> None:
+    obj = KubeObject.from_dict({"metadata": {"name": "a"}, "spec": {"x": 1}}, NODES)
+    for each in (obj, [obj], {"obj": obj}):
+        with pytest.raises(TypeError, match="KubeObject"):
+            encode(each)
+    _ = obj["spec"]
+    with pytest.raises(TypeError, match="KubeObject"):
+        encode(obj)
+
+
+def test_a_resource_is_the_same_after_a_copy_and_a_pickle() -> None:
+    for again in (copy.deepcopy(PODS), pickle.loads(pickle.dumps(PODS)), dataclasses.replace(PODS)):
+        assert (again, again.kind, repr(again)) == (PODS, "Pod", repr(PODS))
