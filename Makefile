@@ -101,7 +101,7 @@ wheel-test: $(VENV)/.installed-test
 	rm -rf dist build
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	$(PYTHON) -m venv build/wheel
-	build/wheel/bin/python -m pip install --quiet "$$(ls dist/*.whl)[cli,compact,fastapi,opentelemetry,prometheus,testing,ui]" \
+	build/wheel/bin/python -m pip install --quiet "$$(ls dist/*.whl)[cli,compact,fastapi,opentelemetry,prometheus,testing,ui,webhooks]" \
 		httpx2 kopf kubernetes pytest pytest-asyncio
 	build/wheel/bin/kinformer demo --for 5
 	KINFORMER_SNIPPET_PYTHON=$(CURDIR)/build/wheel/bin/python $(BIN)/pytest -q -n auto tests/docs/test_snippets.py
@@ -112,7 +112,7 @@ lowest:
 	$(PYTHON) -m venv build/lowest
 	build/lowest/bin/python -m pip install --quiet uv
 	build/lowest/bin/uv pip install --quiet --python build/lowest/bin/python --resolution lowest-direct \
-		".[cli,compact,fastapi,opentelemetry,prometheus,starlette,testing,ui]"
+		".[cli,compact,fastapi,opentelemetry,prometheus,starlette,testing,ui,webhooks]"
 	build/lowest/bin/uv pip freeze --quiet --python build/lowest/bin/python | grep -v ^kinformer > build/lowest/constraints.txt
 	build/lowest/bin/uv pip install --quiet --python build/lowest/bin/python --constraint build/lowest/constraints.txt \
 		hatchling httptools httpx hypothesis looptime opentelemetry-sdk pytest pytest-asyncio pytest-timeout pytest-xdist uvloop
