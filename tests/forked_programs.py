@@ -170,7 +170,8 @@ def _become(job: dict[str, Any]) -> None:
             assert isinstance(stream, io.TextIOWrapper)
             stream.reconfigure(encoding=encoding)
     given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    kept = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT and entry not in given]
+    # The first entry is the directory that this program was started in. An editable install has the same one, later on.
+    kept = [entry for entry in sys.path[1:] if entry not in given]
     program, *rest = job["arguments"]
     # The server itself is no module of the program.
     for name in ("tests.forked_programs", "tests.paths", "tests"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -74,3 +75,11 @@ def test_a_program_that_does_not_end_is_killed(tmp_path: Path) -> None:
 
 def test_the_interpreter_is_the_one_of_the_tests(forked: ForkedPrograms, tmp_path: Path) -> None:
     assert ended(forked, tmp_path, "import sys\nprint(sys.executable)\n").out == f"{sys.executable}\n"
+
+
+def test_packages_are_found_where_an_interpreter_finds_them(forked: ForkedPrograms, tmp_path: Path) -> None:
+    # The workers of pytest-xdist get this path; an editable install is on it.
+    (tmp_path / "program.py").write_text("import sys\nprint(sorted({*sys.path}))\n")
+    arguments = [str(tmp_path / "program.py")]
+    alone = subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert forked.run(arguments, cwd=tmp_path, env=dict(os.environ), timeout=20).out == alone.stdout

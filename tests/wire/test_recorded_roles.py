@@ -162,6 +162,7 @@ ASYNCIO: Final = (
 def test_pytest_writes_the_roles_of_all_tests(pytester: Pytester, run_pytest: Run, workers: tuple[str, ...]) -> None:
     pytester.makepyfile(TESTS)
     run = run_pytest(*ASYNCIO, *workers, "--kinformer-rbac=deploy/shop.yaml")
+    assert run.ret == 0, "\n".join([*run.outlines, *run.errlines])
     run.assert_outcomes(passed=2)
     (role,) = yaml.safe_load_all((pytester.path / "deploy" / "shop.yaml").read_text())
     assert (role["kind"], role["metadata"]) == ("ClusterRole", {"name": "shop"})
