@@ -52,8 +52,14 @@ _FAILURES: Final = 10_000
 _ITEM_START: Final = re.compile(rb'\{"[A-Za-z]+":(\{"[A-Za-z]+":"|"[^"\\]*")?')
 
 
-# A string or a bracket.
-_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[][{}]', re.DOTALL)
+# The places at which the nesting changes, or a string begins.
+_MARK: Final = re.compile(rb'["\[\]{}]')
+
+# The inside of a string, up to its end or to that of the window. An escape is not cut in two.
+_INSIDE: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+
+_WINDOW: Final = 1 << 16
+"""Bytes that one search goes over at most: a single string of 16 MiB would take 80 ms."""
 
 
 class _ListMetadata(msgspec.Struct, gc=False, rename="camel"):
@@ -377,24 +383,43 @@ async def _scanned(body: bytes, start: int, doing: str) -> tuple[_Envelope, Sequ
     create, is no reason to lose all the others.
     """
     texts: list[bytes] = []
-    depth = begin = 0
+    depth = begin = tokens = 0
     stop = -1
-    for count, token in enumerate(_TOKEN.finditer(body, start)):
-        if count % 5_000 == 0:
+    at = turn_end = start
+    in_string = False
+    while at < len(body):
+        if at >= turn_end or tokens >= 2_000:
+            turn_end, tokens = at + _SLICE_BYTES // 4, 0
             await give_way()
-        match body[token.start()]:
+        tokens += 1
+        if in_string:
+            inside = _INSIDE.match(body, at, at + _WINDOW)
+            end = at if inside is None else inside.end()
+            in_string = body[end : end + 1] != b'"'
+            if in_string and end == at:
+                break  # the body ends in the middle of an escape
+            at = end if in_string else end + 1
+            continue
+        mark = _MARK.search(body, at, at + _WINDOW)
+        if mark is None:
+            at += _WINDOW
+            continue
+        at = mark.end()
+        match body[mark.start()]:
+            case 0x22:  # "
+                in_string = True
             case 0x7B | 0x5B:  # { [
                 if depth == 0:
-                    begin = token.start()
+                    begin = mark.start()
                 depth += 1
-            case 0x7D | 0x5D:  # } ]
+            case _:  # } ]
                 depth -= 1
                 if depth == 0:
-                    if token.end() - begin > EVENT_LIMIT:
+                    if at - begin > EVENT_LIMIT:
                         raise _object_too_large(doing)
-                    texts.append(body[begin : token.end()])
+                    texts.append(body[begin:at])
                 elif depth < 0:
-                    stop = token.start()
+                    stop = mark.start()
                     break
     try:
         return _decode_envelope(body[:start] + body[stop:]), texts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import time
@@ -358,16 +359,14 @@ MANY: dict[str, tuple[bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize("what", MANY)
-def test_no_turn_of_the_loop_takes_long_however_many_items_are_bad(what: str) -> None:
-    body, error = MANY[what]
+def longest_turn(body: bytes, error: str) -> float:
+    """Return the CPU seconds of the longest turn in which a list is refused: of this thread, by hand."""
     turns: list[float] = []
 
     async def measured() -> None:
         with pytest.raises(ProtocolError, match=error):
             await decode_page(body, PODS, doing="list pods")
 
-    # Stepping by hand: the CPU time of each turn, and nothing of other programs.
     steps = measured()
     while True:
         began = time.thread_time()
@@ -375,9 +374,21 @@ def test_no_turn_of_the_loop_takes_long_however_many_items_are_bad(what: str) ->
             steps.send(None)
         except StopIteration:
             turns.append(time.thread_time() - began)
-            break
+            return max(turns)
         turns.append(time.thread_time() - began)
-    assert max(turns) < 0.1, (len(turns), max(turns))
+
+
+@pytest.mark.parametrize("what", MANY)
+def test_no_turn_of_the_loop_takes_long_however_many_items_are_bad(what: str) -> None:
+    # A collection would walk all that the tests of this process imported. A busy machine makes one measurement long,
+    # but not the least of four.
+    gc.collect()
+    gc.freeze()
+    try:
+        least = min(longest_turn(*MANY[what]) for _ in range(4))
+    finally:
+        gc.unfreeze()
+    assert least < 0.1
 
 
 async def test_bad_items_are_errors_and_the_good_ones_come_in_their_order() -> None:
@@ -386,3 +397,27 @@ async def test_bad_items_are_errors_and_the_good_ones_come_in_their_order() -> N
     page = await decode_page(_list_of(b",".join(items)), PODS, doing="list pods")
     assert [obj.name for obj in page.items] == [f"a{n}" for n in range(100) if n % 3]
     assert [failure.key for failure in page.failures] == [f"d/bad{n}" for n in range(100) if not n % 3]
+
+
+@given(
+    texts=st.lists(st.text(alphabet='a"\\\\{}[],\\n\\u00e9', max_size=12), max_size=8),
+    window=st.integers(2, 9),
+    ascii_only=st.booleans(),
+)
+@settings(max_examples=300, deadline=None)
+def test_items_are_found_by_their_brackets_whatever_the_strings_and_the_window(
+    texts: list[str], window: int, ascii_only: bool
+) -> None:
+    items = [{"metadata": {"name": text, text: [text, {}]}, text: text} for text in texts]
+    body = json.dumps(
+        {"kind": "PodList", "metadata": {"resourceVersion": "1"}, "items": items}, ensure_ascii=ascii_only
+    )
+    raw = body.encode()
+    start = raw.index(b'"items": [') + len(b'"items": [')
+    before = _listing._WINDOW
+    _listing._WINDOW = window  # type: ignore[misc]
+    try:
+        _, found = asyncio.run(_listing._scanned(raw, start, "list pods"))
+    finally:
+        _listing._WINDOW = before  # type: ignore[misc]
+    assert [json.loads(text) for text in found] == items
