@@ -24,7 +24,9 @@ def versions(informer: SharedInformer) -> dict[str, str]:
 async def caught_up(
     cluster: Cluster, resource: Resource, *informers: SharedInformer, namespace: str | None = None, **query: str
 ) -> dict[str, str]:
-    """Wait until every cache has what the store has, and return that. Nothing may be written meanwhile.
+    """Wait until every cache has what the store has and every handler has returned; return what the store has.
+
+    Nothing may be written meanwhile.
 
     Raises:
         TimeoutError: a minute has passed; names the difference.
@@ -35,7 +37,8 @@ async def caught_up(
         async with asyncio.timeout(60):
             while True:
                 different = {i.name: _difference(truth, versions(i)) for i in informers if versions(i) != truth}
-                if not different:
+                # A handler is called after its cache has changed, perhaps a turn of the loop later.
+                if not different and all(handler.idle for informer in informers for handler in informer.handlers):
                     return truth
                 await asyncio.sleep(0.01)
     except TimeoutError:
