@@ -73,13 +73,11 @@ class Lister:
         self._warned = False
 
     def __len__(self) -> int:
-        if self._synced is not None:
-            self._check_synced()
+        self._check_synced()
         return len(self._indexer)
 
     def __iter__(self) -> Iterator[KubeObject]:
-        if self._synced is not None:
-            self._check_synced()
+        self._check_synced()
         for chunk in self._indexer.chunks(None, "", _CHUNK):
             yield from chunk
 
@@ -88,7 +86,7 @@ class Lister:
 
     def __contains__(self, key: object) -> bool:
         found = key in self._indexer
-        if not found and self._synced is not None:
+        if not found:
             self._check_synced()
         return found
 
@@ -108,8 +106,7 @@ class Lister:
         """
         found = self._indexer.get_by_key(self.key_of(name, namespace))
         if found is None:
-            if self._synced is not None:
-                self._check_synced()
+            self._check_synced()
             if namespace and isinstance(name, str) and ObjectKey(name, namespace) in self._indexer:
                 msg = (
                     f"get({name!r}, {namespace!r}) of {self.resource.full_name} found nothing, but there is an object "
@@ -142,8 +139,7 @@ class Lister:
         Raises:
             UnknownIndexError: there is no index of that name.
         """
-        if self._synced is not None:
-            self._check_synced()
+        self._check_synced()
         return self._indexer.by_index(index, value)
 
     async def each(
@@ -170,8 +166,7 @@ class Lister:
         Raises:
             SelectorError: the selector does not parse.
         """
-        if self._synced is not None:
-            self._check_synced()
+        self._check_synced()
         wanted = LabelSelector.parse(one_selector(selector, label_selector))
         time_slice = TimeSlice()
         await time_slice.begin()
@@ -185,13 +180,13 @@ class Lister:
 
     def keys(self) -> list[ObjectKey]:
         """Return the keys of all objects."""
-        if self._synced is not None:
-            self._check_synced()
+        self._check_synced()
         return [*self._indexer.list_keys()]
 
     def _check_synced(self) -> None:
         """Warn at the first read of a cache without its first list."""
-        assert self._synced is not None
+        if self._synced is None:
+            return
         if self._synced():
             self._synced = None
         elif not self._warned:
@@ -223,8 +218,7 @@ class Lister:
             SelectorError: the selector does not parse.
             TypeError: both selectors are given.
         """
-        if self._synced is not None:
-            self._check_synced()
+        self._check_synced()
         wanted = LabelSelector.parse(one_selector(selector, label_selector))
         if wanted:
             return self._indexer.select(wanted, namespace or "")

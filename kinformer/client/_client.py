@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from kinformer._callables import check_function
 from kinformer._own_writes.feed import WriteFeed
 from kinformer.backoff import RetryPolicy
 from kinformer.client import _requests as requests
 from kinformer.client._discovery import Discovery, ServerVersion
 from kinformer.client._http.limits import ANSWER_LIMIT
 from kinformer.client._http.request_tally import ClientStatus
+from kinformer.client._http.server_warnings import ServerWarnings
 from kinformer.client._http.transport import Transport
 from kinformer.client._reads import ReadVerbs
 from kinformer.client._writes import WriteVerbs
@@ -110,11 +110,10 @@ class Client(ReadVerbs, WriteVerbs):
             raise ValueError(msg)
         if field_validation is not None:
             requests.check_field_validation(field_validation)
-        if on_warning is not None:
-            check_function("on_warning", on_warning, "text")
         self._config = config
         self._field_validation = field_validation
         self._on_warning = on_warning
+        self._warnings = ServerWarnings(on_warning)
         self._retry = retry
         self._max_answer_bytes = max_answer_bytes
         self._timeout = timeout
@@ -154,7 +153,7 @@ class Client(ReadVerbs, WriteVerbs):
             metrics=self._metrics,
             retry=self._retry,
             max_answer_bytes=self._max_answer_bytes,
-            on_warning=self._on_warning,
+            warnings=self._warnings,
         )
         await transport.open()
         self._transport = transport

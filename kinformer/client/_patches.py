@@ -166,7 +166,8 @@ class PatchVerbs(Verbs):
         again changes nothing and causes no event. If the call is cancelled, the server may or may not have applied it.
 
         Args:
-            resource: its resource.
+            resource: its resource, a name of it as `resolve` takes it, or a class that `custom_resource` has decorated:
+                then `obj` and the result are objects of it.
             obj: the fields to own, with a name; `apiVersion` and `kind` are filled in.
             field_manager: the name that owns the fields; each controller has its own, the same at each apply.
             namespace: its namespace; the object's own by default.

@@ -60,7 +60,7 @@ class Transport:
         metrics: the sink for the number and the duration of requests.
         retry: which requests are repeated; `None` for none.
         max_answer_bytes: the bound of one response's body, decompressed, where it has to be in memory as a whole.
-        on_warning: called with each warning of the server; `None` to log each text once.
+        warnings: passes on the warnings of the server; by default they are logged.
 
     Raises:
         ConfigError: a configured header cannot be sent.
@@ -76,7 +76,7 @@ class Transport:
         metrics: RequestMetrics | None = None,
         retry: RetryPolicy | None = None,
         max_answer_bytes: int = ANSWER_LIMIT,
-        on_warning: Callable[[str], object] | None = None,
+        warnings: ServerWarnings | None = None,
     ) -> None:
         self.config = config
         self.timeout = timeout
@@ -85,7 +85,7 @@ class Transport:
         heads = RequestHeads(config, user_agent=f"{user_agent} {USER_AGENT}".strip())
         self._session = HttpSession(config, connect_timeout=connect_timeout)
         self._tally = RequestTally(metrics, urlsplit(config.server).netloc.rpartition("@")[2])
-        self._exchange = Exchange(config, self._session, heads, self._tally, timeout, ServerWarnings(on_warning))
+        self._exchange = Exchange(config, self._session, heads, self._tally, timeout, warnings or ServerWarnings(None))
 
     @property
     def server(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from kinformer.testing._apiserver.controllers.actions import Update
 from kinformer.testing._apiserver.controllers.conditions import condition_of
 from kinformer.testing._apiserver.controllers.loop import Controller
+from kinformer.testing._apiserver.rules.admission import NOT_READY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["node_lifecycle_controller"]
 
 _NODES: Final = ("", "nodes")
-_NOT_READY: Final = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 
 
 def node_lifecycle_controller() -> Controller:
@@ -39,8 +39,8 @@ def _mark(key: Key, cluster: Cluster) -> Iterator[Action]:
         return  # no kubelet has said anything; a new node has the taint from its admission
     spec = node.get("spec") or {}
     taints = spec.get("taints") or []
-    others = [one for one in taints if (one.get("key"), one.get("effect")) != tuple(_NOT_READY.values())]
-    wanted = others if ready.get("status") == "True" else [*others, _NOT_READY]
+    others = [one for one in taints if (one.get("key"), one.get("effect")) != tuple(NOT_READY.values())]
+    wanted = others if ready.get("status") == "True" else [*others, NOT_READY]
     if len(wanted) != len(taints):
         kept = {name: value for name, value in spec.items() if name != "taints"}
         yield Update(node | {"spec": kept | ({"taints": wanted} if wanted else {})})

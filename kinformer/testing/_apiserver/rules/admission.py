@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import ResourceType
     from kinformer.testing._apiserver.store.storage import Store
 
-__all__ = ["PROTECTION", "admit", "check_ports", "without_admission"]
+__all__ = ["NOT_READY", "PROTECTION", "admit", "check_ports", "without_admission"]
 
 PROTECTION: Final = {
     ("", "persistentvolumeclaims"): "kubernetes.io/pvc-protection",
@@ -26,7 +26,7 @@ _FIRST_PORT: Final = 30_000
 _LAST_PORT: Final = 32_767
 _RUNTIMES: Final = ("node.k8s.io", "runtimeclasses")
 _SYSTEM_CLASSES: Final = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
-_NOT_READY: Final = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+NOT_READY: Final = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 _DEFAULT_POLICY: Final = "PreemptLowerPriority"
 
 
@@ -63,8 +63,8 @@ def _taint(manifest: dict[str, Any]) -> None:
         return
     spec = manifest.setdefault("spec", {})
     given = spec.get("taints") or []
-    if not any(one.get("key") == _NOT_READY["key"] for one in given):
-        spec["taints"] = [*given, dict(_NOT_READY)]
+    if not any(one.get("key") == NOT_READY["key"] for one in given):
+        spec["taints"] = [*given, dict(NOT_READY)]
 
 
 def _set_priority(store: Store, kind: ResourceType, manifest: dict[str, Any]) -> None:
@@ -162,6 +162,6 @@ def without_admission(kind: ResourceType, manifest: dict[str, Any], given: dict[
         return manifest | {"spec": spec}
     if kind.storage == ("", "nodes") and isinstance(manifest.get("spec"), dict):
         spec = dict(manifest["spec"])
-        left = [one for one in spec.pop("taints", ()) if one != _NOT_READY]
+        left = [one for one in spec.pop("taints", ()) if one != NOT_READY]
         return manifest | {"spec": spec | ({"taints": left} if left else {})}
     return manifest
