@@ -5,32 +5,29 @@ from __future__ import annotations
 import asyncio
 import weakref
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack, overload
 
 from kinformer._own_loop import OwnLoop
 from kinformer.cache.storage import checked_storage
-from kinformer.custom_resources.definition import resource_of
 from kinformer.errors import (
     AlreadyStartedError,
-    CacheSyncError,
     LifecycleError,
     NotStartedError,
     StoppedError,
-    UnknownResourceError,
 )
 from kinformer.informer._api_groups import ApiGroups
+from kinformer.informer._by_scope import InformersByScope
+from kinformer.informer._joint_sync import wait_until_synced
+from kinformer.informer._maker import InformerMaker
 from kinformer.informer._namespace_labels import NamespaceLabels
-from kinformer.informer._scoped_source import ScopedSource
-from kinformer.informer._shared_informer import SharedInformer
-from kinformer.informer._slice_caches import InformerSlices, by_of
+from kinformer.informer._slice_caches import InformerSlices
 from kinformer.informer._uses import Uses
-from kinformer.informer.typed import TypedInformer
+from kinformer.informer.settings import InformerSettings, checked_settings, requested, scope_of
 from kinformer.metrics import NO_METRICS
 from kinformer.operators.shard_group import GroupShare, ShardGroup, engine_of
-from kinformer.reflector._state_machine import MIN_WATCH_SECONDS, StreamingMemory
-from kinformer.resources import NAMESPACES, Resource, builtin_resource
-from kinformer.scope import Ranges, Scope, ScopedResource, ScopeSettings, SelectionSettings
+from kinformer.reflector._state_machine import MIN_WATCH_SECONDS
+from kinformer.resources import NAMESPACES, Resource
+from kinformer.scope import Ranges, Scope, ScopedResource
 from kinformer.status import InformerState
 
 if TYPE_CHECKING:
@@ -42,140 +39,21 @@ if TYPE_CHECKING:
     from kinformer.cache.storage import Storage
     from kinformer.errors import KinformerError
     from kinformer.events import T
+    from kinformer.informer._maker import Sources
+    from kinformer.informer._shared_informer import SharedInformer
+    from kinformer.informer.typed import TypedInformer
     from kinformer.labels import SelectorInput
-    from kinformer.listwatch import ListerWatcher
     from kinformer.metrics import Metrics
     from kinformer.reflector._ingest import Transform
     from kinformer.reflector.trim import Trim
-    from kinformer.scope import FieldSelectorInput, ScopePart, ShardLike
+    from kinformer.scope import FieldSelectorInput, ShardLike
 
-__all__ = ["InformerSettings", "SharedInformerFactory", "Sources", "checked_settings"]
-
-
-class Sources(Protocol):
-    """The part of a client that a factory needs."""
-
-    def list_watch(
-        self,
-        resource: Resource,
-        *,
-        namespace: str | None = None,
-        label_selector: str = "",
-        field_selector: str = "",
-        metadata_only: bool = False,
-        shard: ShardLike | None = None,
-    ) -> ListerWatcher:
-        """Return a source of a resource's objects within a scope."""
-        ...
-
-    async def resolve(self, name: str) -> Resource:
-        """Return the resource of a name as kubectl takes it; use discovery if the resource is not built in."""
-        ...
-
-
-class InformerSettings(SelectionSettings, total=False):
-    """The keyword arguments of `SharedInformerFactory.informer` besides `type`.
-
-    Every function that returns an informer takes them.
-
-    Attributes:
-        shard: only a share of the objects: a fixed one, or the slices that a `ShardGroup` has at each moment.
-        scope: scope to cover, instead of the arguments of `ScopeSettings`; it can change later.
-        transform: function that returns the part of each object to keep.
-        storage: "plain" or "compact"; by default the storage of the factory.
-    """
-
-    shard: ShardLike | ShardGroup | GroupShare | None
-    scope: Scope | None
-    transform: Transform | None
-    storage: Storage | None
-
+__all__ = ["SharedInformerFactory"]
 
 GRACE: Final = 30.0
 """Seconds that an informer goes on after its last use: the next request of a user finds it in sync."""
 
 _NAMESPACES: Final = ScopedResource(NAMESPACES, Scope(metadata_only=True))
-
-
-def _with_settings(scope: Scope, given: ScopeSettings) -> Scope:
-    """Return a scope with the settings that keyword arguments add to it: metadata only and a shard.
-
-    Raises:
-        TypeError: selectors are given; they belong into the scope.
-    """
-    selectors = [name for name in ("label_selector", "field_selector") if given.get(name)]
-    if selectors:
-        msg = f"scope= and {', '.join(selectors)}= both select: put it into the scope, as scope & Labels(...)"
-        raise TypeError(msg)
-    return replace(
-        scope,
-        metadata_only=scope.metadata_only or given.get("metadata_only", False),
-        shard=given.get("shard") if scope.shard is None else scope.shard,
-    )
-
-
-def checked_settings(resource: Resource | str, settings: InformerSettings) -> Resource:
-    """Check the settings of an informer, without a factory.
-
-    Returns:
-        The resource.
-
-    Raises:
-        UnknownResourceError: no built-in resource of that name, or one that cannot be watched.
-        SelectorError: a selector does not parse.
-        ValueError: a namespace for a cluster-scoped resource, an unknown storage.
-        TypeError: an unknown setting.
-    """
-    unknown = settings.keys() - InformerSettings.__annotations__.keys()
-    if unknown:
-        known = ", ".join(sorted(InformerSettings.__annotations__))
-        msg = f"an informer has no setting {', '.join(map(repr, sorted(unknown)))}; it has type, {known}"
-        raise TypeError(msg)
-    found = _watchable(resource)
-    storage = settings.get("storage")
-    if storage is not None:
-        checked_storage(storage)
-    given = cast(
-        "ScopeSettings", {name: value for name, value in settings.items() if name in ScopeSettings.__annotations__}
-    )
-    scope = settings.get("scope")
-    ScopedResource(found, Scope.of(**given) if scope is None else _with_settings(scope, given))
-    return found
-
-
-def _group_share(resource: Resource, shard: object) -> GroupShare | None:
-    """Return the share of a shard group that is given as a shard; `None` for another shard.
-
-    Raises:
-        ValueError: the group goes by namespace, and the objects have none.
-    """
-    share = GroupShare(shard) if isinstance(shard, ShardGroup) else shard
-    if not isinstance(share, GroupShare):
-        return None
-    if share.kind == "object" and share.group.by == "namespace" and not resource.namespaced:
-        msg = f"{resource.qualified} are cluster-scoped, and the shard group {share.group.name!r} goes by namespace"
-        raise ValueError(msg)
-    return share
-
-
-def _asked_for(
-    resource: Resource | str | builtins.type[Any], into: builtins.type[Any] | None
-) -> tuple[Resource, builtins.type[Any] | None]:
-    """Return the requested resource, and the class of its objects."""
-    if isinstance(resource, Resource | str):
-        return _watchable(resource), into
-    return _watchable(resource_of(resource)), into or resource
-
-
-def _watchable(resource: Resource | str) -> Resource:
-    found = builtin_resource(resource, otherwise="await factory.discover({name!r})")
-    if not found.watchable:
-        msg = (
-            f"{found.full_name} cannot be watched, so no informer can follow it: the server has no watch of it; call "
-            "client.list or client.get where the server serves them, as often as you need the present state"
-        )
-        raise UnknownResourceError(msg)
-    return found
 
 
 class SharedInformerFactory(ApiGroups):
@@ -240,27 +118,25 @@ class SharedInformerFactory(ApiGroups):
             msg = f"concurrent_starts={concurrent_starts!r} makes no sense: one list at a time at least"
             raise ValueError(msg)
         self._client = client
-        self._own_writes = own_writes
-        self._resync = resync
         self._namespace = namespace or ""
-        self._backoff = backoff
-        self._trim = trim
         self._storage = checked_storage(storage)
-        self._on_error = on_error
-        self._give_up_after = give_up_after
-        self._on_give_up = on_give_up
-        self._streaming_lists = streaming_lists
-        self._watch_seconds = watch_seconds
-        self._streaming: dict[Resource, StreamingMemory] = {}
-        self._metrics = metrics
-        self._informers: dict[ScopedResource, SharedInformer] = {}
-        self._transforms: dict[ScopedResource, Transform | None] = {}
-        # Informers of shard groups, by the scope without a slice.
-        self._followers: dict[tuple[ScopedResource, GroupShare], SharedInformer] = {}
-        self._views: dict[tuple[ScopedResource, builtins.type], TypedInformer[Any]] = {}
+        self._maker = InformerMaker(
+            client,
+            self._follow_namespaces,
+            streaming_lists=streaming_lists,
+            resync=resync,
+            backoff=backoff,
+            trim=trim,
+            on_error=on_error,
+            give_up_after=give_up_after,
+            on_give_up=on_give_up,
+            watch_seconds=watch_seconds,
+            starts=asyncio.Semaphore(concurrent_starts),
+            own_writes=own_writes,
+            metrics=metrics,
+        )
+        self._informers = InformersByScope()
         self._uses = Uses(self._drop)
-        self._starts = asyncio.Semaphore(concurrent_starts)
-        self._others: set[SharedInformer] = set()
         # An informer that ends is held by its own task until then, and by nothing here.
         self._ending: weakref.WeakSet[SharedInformer] = weakref.WeakSet()
         self._started = False
@@ -274,8 +150,8 @@ class SharedInformerFactory(ApiGroups):
     @property
     def informers(self) -> Mapping[ScopedResource, SharedInformer]:
         """Return the informers by resource and scope, without those that were stopped while the factory goes on."""
-        self._follow_scopes()
-        return dict(self._informers)
+        self._informers.follow_scopes(keep_stopped=self._stopped)
+        return dict(self._informers.items())
 
     @property
     def client(self) -> Any:
@@ -348,7 +224,7 @@ class SharedInformerFactory(ApiGroups):
             StoppedError: the factory has stopped.
             TypeError: a `type` that objects cannot be decoded into, or a class that is not decorated.
         """
-        found, into = _asked_for(resource, type)
+        found, into = requested(resource, type)
         settings = InformerSettings(
             scope=scope,
             namespace=namespace,
@@ -361,7 +237,7 @@ class SharedInformerFactory(ApiGroups):
         )
         covered, informer, _ = self._obtain(found, settings)
         self._uses.keep(informer)
-        return informer if into is None else self._typed_view(covered, informer, into)
+        return informer if into is None else self._informers.typed_view(covered, informer, into)
 
     @overload
     def use(
@@ -417,7 +293,7 @@ class SharedInformerFactory(ApiGroups):
         if grace < 0:
             msg = f"grace={grace!r} makes no sense: give the seconds from the last use to the end of the informer"
             raise ValueError(msg)
-        found, into = _asked_for(resource, type)
+        found, into = requested(resource, type)
         return self._use(found, into, timeout, grace, settings)
 
     @asynccontextmanager
@@ -436,32 +312,21 @@ class SharedInformerFactory(ApiGroups):
         self._uses.begin(informer, new=new)
         try:
             await informer.synced(timeout)
-            yield informer if into is None else self._typed_view(covered, informer, into)
+            yield informer if into is None else self._informers.typed_view(covered, informer, into)
         finally:
             self._uses.end(informer, grace)
 
     def _obtain(self, resource: Resource, settings: InformerSettings) -> tuple[ScopedResource, SharedInformer, bool]:
         """Return the key of the informer with these settings, the informer, and whether it is new."""
-        scope, namespace = settings.get("scope"), settings.get("namespace")
         transform, storage = settings.get("transform"), settings.get("storage")
-        if namespace is None and resource.namespaced:
-            namespace = self._namespace
-        share = _group_share(resource, settings.get("shard"))
-        given = ScopeSettings(
-            namespace=namespace,
-            label_selector=settings.get("label_selector"),
-            field_selector=settings.get("field_selector"),
-            metadata_only=settings.get("metadata_only", False),
-            shard=cast("ShardLike | None", settings.get("shard")) if share is None else Ranges(by=by_of(share)),
-        )
-        covered = ScopedResource(resource, Scope.of(**given) if scope is None else _with_settings(scope, given))
+        covered, share = scope_of(resource, settings, self._namespace)
         if self._stopped:
             msg = "the factory has stopped: it makes no informers any more; make a new factory"
             raise StoppedError(msg)
-        self._follow_scopes()
-        informer = self._informers.get(covered) if share is None else self._followers.get((covered, share))
-        if informer is not None and not informer.stopped:
-            if transform is not None and transform is not self._transform_of(informer):
+        self._informers.follow_scopes()
+        informer = self._informers.find(covered, share)
+        if informer is not None:
+            if transform is not None and transform is not self._informers.transform_of(informer):
                 msg = f"the informer of {covered} exists already, with another transform; give each the same"
                 raise ValueError(msg)
             if storage is not None and checked_storage(storage) != informer.status.storage.storage:
@@ -471,61 +336,22 @@ class SharedInformerFactory(ApiGroups):
         if share is not None and covered in self._informers:
             msg = f"an informer of {covered} exists that does not follow this group; make it with another factory"
             raise ValueError(msg)
-        may_change = scope is not None or not covered.scope.is_single or isinstance(covered.scope.shard, Ranges)
-        make = self._make_scoped if may_change else self._make
-        informer = self._informers[covered] = make(covered, transform, storage or self._storage)
-        self._transforms[covered] = transform
+        single, by_ranges = covered.scope.is_single, isinstance(covered.scope.shard, Ranges)
+        may_change = settings.get("scope") is not None or not single or by_ranges
+        make = self._maker.scoped_informer if may_change else self._maker.informer
+        informer = make(covered, transform, storage or self._storage)
+        self._informers.add(covered, informer, transform, share)
         if share is not None:
-            self._followers[covered, share] = informer
             engine_of(share.group).add_caches(
-                InformerSlices(informer, covered.scope, share, self._metadata_of(resource))
+                InformerSlices(informer, covered.scope, share, self._maker.metadata_of(resource))
             )
         if self._started:
             informer.start()
         return covered, informer, True
 
-    def _transform_of(self, informer: SharedInformer) -> Transform | None:
-        found = (self._transforms[covered] for covered, one in self._informers.items() if one is informer)
-        return next(found, None)
-
-    def _metadata_of(self, resource: Resource) -> Callable[[Scope], ListerWatcher]:
-        """Return a function that makes a source of the metadata of objects in a scope of one term."""
-        return lambda scope: self._client.list_watch(
-            resource,
-            namespace=scope.namespace or None,
-            label_selector=str(scope.label_selector),
-            field_selector=str(scope.field_selector),
-            metadata_only=True,
-            shard=scope.shard,
-        )
-
-    def _follow_scopes(self) -> None:
-        """Store each informer under the scope that it covers now, and forget those that were stopped."""
-        for covered, informer in [*self._informers.items()]:
-            if informer.stopped and informer.status.state is InformerState.STOPPED and not self._stopped:
-                self._forget(informer)
-            elif informer.scope is not None and informer.scope != covered.scope:
-                now = ScopedResource(covered.resource, informer.scope)
-                if now in self._informers:
-                    # Two informers of one scope: the one that changed goes on, but is not returned any more.
-                    self._others.add(informer)
-                else:
-                    self._informers[now] = informer
-                    self._transforms[now] = self._transforms[covered]
-                del self._informers[covered], self._transforms[covered]
-
-    def _forget(self, informer: SharedInformer) -> None:
-        """Remove an informer and its views."""
-        for covered in [covered for covered, found in self._informers.items() if found is informer]:
-            del self._informers[covered], self._transforms[covered]
-        for key in [key for key, view in self._views.items() if view.informer is informer]:
-            del self._views[key]
-        for follower in [follower for follower, found in self._followers.items() if found is informer]:
-            del self._followers[follower]
-
     def _drop(self, informer: SharedInformer) -> None:
         """End an informer that is not in use any more."""
-        self._forget(informer)
+        self._informers.forget(informer)
         if not self._stopped and not informer.stopped:
             self._ending.add(informer)
             informer.request_stop()
@@ -578,14 +404,14 @@ class SharedInformerFactory(ApiGroups):
         self._own_loop.take()
         self._started = True
         try:
-            for informer in self._informers.values():
+            for informer in self._informers:
                 # An informer that was started on its own goes on, and ends with the factory.
                 if informer.status.state is InformerState.NEW:
                     informer.start()
         except BaseException:
             # A factory that fails half way leaves no informer running.
             self._stopped = True
-            for informer in self._informers.values():
+            for informer in self._informers:
                 informer.request_stop()
             raise
 
@@ -602,7 +428,7 @@ class SharedInformerFactory(ApiGroups):
             self._own_loop.check()
         self._stopped = True
         self._uses.close()
-        informers = [*self._informers.values(), *self._others, *self._ending]
+        informers = [*self._informers, *self._informers.replaced, *self._ending]
         for informer in informers:
             informer.request_stop()
         failures: list[Exception] = []
@@ -640,121 +466,23 @@ class SharedInformerFactory(ApiGroups):
             msg = "the factory has not been started: nothing would ever sync; use `async with factory:` or start()"
             raise LifecycleError(msg)
         self._own_loop.check()
-        informers = [*self._informers.items()]
-        try:
-            async with asyncio.timeout(timeout), asyncio.TaskGroup() as group:
-                for covered, informer in informers:
-                    if not informer.has_synced:
-                        group.create_task(informer.synced(fail_fast=fail_fast), name=f"kinformer waits for {covered}")
-        except TimeoutError:
-            raise _not_in_sync(informers, f"after {timeout} s") from _first_error(informers)
-        except ExceptionGroup as failed:
-            first = failed.exceptions[0]
-            if not isinstance(first, CacheSyncError):
-                raise first from None
-            raise _not_in_sync(informers, "and cannot be") from first.__cause__
+        await wait_until_synced(self._informers.items(), timeout, fail_fast=fail_fast)
 
     def is_fresh(self, max_age: float) -> bool:
         """Return whether every cache is known to be at most `max_age` seconds old; see `SharedInformer.is_fresh`."""
-        return all(informer.is_fresh(max_age) for informer in self._informers.values())
-
-    def _typed_view(
-        self, covered: ScopedResource, informer: SharedInformer, into: builtins.type[T]
-    ) -> TypedInformer[T]:
-        view = self._views.get((covered, into))
-        # A new informer of the same scope has replaced one that was stopped.
-        if view is None or view.informer is not informer:
-            view = self._views[covered, into] = TypedInformer(informer, into)
-        return view
+        return all(informer.is_fresh(max_age) for informer in self._informers)
 
     def _builtin(self, resource: Resource) -> SharedInformer:
         return self.informer(resource)
 
-    def _make_scoped(self, covered: ScopedResource, transform: Transform | None, storage: Storage) -> SharedInformer:
-        def make(scope: Scope, part: ScopePart) -> ListerWatcher:
-            return self._client.list_watch(
-                covered.resource,
-                namespace=part.namespace or None,
-                label_selector=str(part.labels),
-                field_selector=str(part.fields),
-                metadata_only=scope.metadata_only,
-                shard=scope.shard,
-            )
-
-        return self._informer_of(
-            ScopedSource(covered.scope, make, self._follow_namespaces), covered, transform, storage
-        )
-
     def _follow_namespaces(self) -> NamespaceLabels:
         """Return the one informer of namespaces, metadata only, for all scopes that depend on them."""
-        found = self._informers.get(_NAMESPACES)
-        new = found is None or found.stopped
-        if found is not None and not new:
-            informer = found
-        else:
-            informer = self._informers[_NAMESPACES] = self._make(_NAMESPACES, None, self._storage)
-            self._transforms[_NAMESPACES] = None
+        informer = self._informers.find(_NAMESPACES)
+        new = informer is None
+        if informer is None:
+            informer = self._maker.informer(_NAMESPACES, None, self._storage)
+            self._informers.add(_NAMESPACES, informer)
         if informer.status.state is InformerState.NEW:
             informer.start()
         self._uses.begin(informer, new=new)
         return NamespaceLabels(informer, lambda: self._uses.end(informer, GRACE))
-
-    def _make(self, covered: ScopedResource, transform: Transform | None, storage: Storage) -> SharedInformer:
-        scope = covered.scope
-        source = self._client.list_watch(
-            covered.resource,
-            namespace=scope.namespace or None,
-            label_selector=str(scope.label_selector),
-            field_selector=str(scope.field_selector),
-            metadata_only=scope.metadata_only,
-            shard=scope.shard,
-        )
-        return self._informer_of(source, covered, transform, storage)
-
-    def _informer_of(
-        self,
-        source: ListerWatcher | ScopedSource,
-        covered: ScopedResource,
-        transform: Transform | None,
-        storage: Storage,
-    ) -> SharedInformer:
-        return SharedInformer(
-            source,
-            name=str(covered),
-            namespace="" if isinstance(source, ScopedSource) else covered.scope.namespace,
-            resync=self._resync,
-            backoff=self._backoff,
-            transform=transform,
-            trim=self._trim,
-            storage=storage,
-            on_error=self._on_error,
-            give_up_after=self._give_up_after,
-            on_give_up=self._on_give_up,
-            streaming=self._streaming_of(covered.resource),
-            watch_seconds=self._watch_seconds,
-            starts=self._starts,
-            own_writes=self._own_writes,
-            metrics=self._metrics,
-        )
-
-    def _streaming_of(self, resource: Resource) -> StreamingMemory:
-        memory = self._streaming.get(resource)
-        if memory is None:
-            off = "" if self._streaming_lists else "switched off (streaming_lists=False)"
-            memory = self._streaming[resource] = StreamingMemory(off)
-        return memory
-
-
-def _not_in_sync(informers: Sequence[tuple[ScopedResource, SharedInformer]], when: str) -> CacheSyncError:
-    late = {str(covered): informer for covered, informer in informers if not informer.has_synced}
-    causes = {name: informer.status.last_error for name, informer in late.items()}
-    listed = "; ".join(
-        f"{name}: {cause if cause is not None else f'no error, {late[name].status.listed} objects so far'}"
-        for name, cause in causes.items()
-    )
-    return CacheSyncError(f"{len(late)} of {len(informers)} caches are not in sync {when}: {listed}", causes)
-
-
-def _first_error(informers: Sequence[tuple[ScopedResource, SharedInformer]]) -> BaseException | None:
-    late = (informer.status.last_error for _, informer in informers if not informer.has_synced)
-    return next((error for error in late if error is not None), None)

@@ -30,7 +30,7 @@ with from_extra("fastapi", __name__):
 from kinformer.cache.lister import Lister
 from kinformer.events import T
 from kinformer.informer import SharedInformer
-from kinformer.informer.factory import InformerSettings
+from kinformer.informer.settings import InformerSettings
 from kinformer.informer.typed import TypedInformer, TypedLister
 from kinformer.integrations._fastapi_schemas import Health, Status, list_model, object_model
 from kinformer.integrations._web.application import Application, InformerRequest

@@ -31,7 +31,7 @@ with from_extra("starlette", __name__):
     from starlette.routing import Route
 
 from kinformer.errors import NotStartedError, SelectorError, StoppedError
-from kinformer.informer.factory import checked_settings
+from kinformer.informer.settings import checked_settings
 from kinformer.integrations._web.answers import (
     Answer,
     health_answer,
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from kinformer.cache.lister import Lister
     from kinformer.events import T
     from kinformer.informer import SharedInformer
-    from kinformer.informer.factory import InformerSettings
+    from kinformer.informer.settings import InformerSettings
     from kinformer.informer.typed import TypedInformer
     from kinformer.labels import SelectorInput
     from kinformer.objects import KubeObject

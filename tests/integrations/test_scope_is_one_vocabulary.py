@@ -16,7 +16,7 @@ from starlette.routing import Route
 from kinformer import Client, Shard, SharedInformerFactory, UnknownResourceError
 from kinformer.client import HttpListerWatcher
 from kinformer.errors import SelectorError
-from kinformer.informer.factory import InformerSettings
+from kinformer.informer.settings import InformerSettings
 from kinformer.informer.typed import TypedInformer, TypedLister
 from kinformer.integrations import fastapi, starlette
 from kinformer.labels import FieldSelector, LabelSelector

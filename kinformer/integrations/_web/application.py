@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from kinformer.client import Client
 from kinformer.errors import AlreadyStartedError, CacheSyncError, NotStartedError, StoppedError
-from kinformer.informer.factory import InformerSettings, SharedInformerFactory, checked_settings
+from kinformer.informer.factory import SharedInformerFactory
+from kinformer.informer.settings import InformerSettings, checked_settings
 from kinformer.integrations._web.controllers import ControllerRuns
 from kinformer.integrations._web.open_streams import OpenStreams
 
