@@ -12,6 +12,7 @@ makes in one step, and skips objects that were deleted since.
 
 from __future__ import annotations
 
+import logging
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from kinformer.objects import ObjectKey
 
 __all__ = ["NAMESPACE_INDEX", "PLACES_KEPT_FROM", "IndexFunction", "Indexer"]
+
+_log = logging.getLogger(__name__)
 
 NAMESPACE_INDEX: Final = "namespace"
 """The index every cache has: by `metadata.namespace` (client-go index.go, NamespaceIndex)."""
@@ -308,8 +311,14 @@ class Indexer:
             resource=obj.resource.full_name,
         )
         error.__cause__ = cause
-        if self._on_error is not None:
+        if self._on_error is None:
+            return
+        try:
             self._on_error(error)
+        except BaseException as raised:
+            if not is_survivable(raised):
+                raise
+            _log.error("on_error of an indexer raised; the object is stored all the same", exc_info=raised)
 
     # The last method, because below it the annotation list[...] would mean this method.
     def list(self) -> list[KubeObject]:

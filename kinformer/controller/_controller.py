@@ -441,6 +441,7 @@ class Controller(Generic[K]):
             own_write_waits=self.own_write_waits,
             own_write_timeouts=self.own_write_timeouts,
             not_ours=self._ownership.not_ours,
+            metrics_failures=self.queue.metrics_failures + workers.outcomes.metrics_failures,
         )
 
     async def __aenter__(self) -> Self:

@@ -67,6 +67,11 @@ class Outcomes(Generic[K]):
         """Notify metrics of each reconcile from now on."""
         self._metrics = SinkGuard(metrics)
 
+    @property
+    def metrics_failures(self) -> int:
+        """Number of times that the metrics of the controller raised."""
+        return 0 if self._metrics is None else self._metrics.failures
+
     def attempt(self, key: K) -> int:
         """Return the number of the next attempt: 1 after a success, 2 after one failure, ..."""
         failure = self.failing.get(key)

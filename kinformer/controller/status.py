@@ -79,6 +79,8 @@ class ControllerStatus(Generic[K]):
         own_write_waits: number of times that a key had to wait until the caches showed the writes for it.
         own_write_timeouts: number of times that this took too long; reconcile was called with caches that were behind.
         not_ours: number of keys that were dropped because another shard owns them.
+        metrics_failures: number of times that metrics of the controller or of its queue raised: their figures may be
+            wrong.
     """
 
     name: str
@@ -97,6 +99,7 @@ class ControllerStatus(Generic[K]):
     own_write_waits: int
     own_write_timeouts: int
     not_ours: int = 0
+    metrics_failures: int = 0
 
     @property
     def queued(self) -> int:

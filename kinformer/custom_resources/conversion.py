@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from kinformer._object_classes import decoder_of, reason_of
+from kinformer._survivable import is_survivable
 from kinformer.custom_resources.definition import crd, manifest_of, resource_of
 from kinformer.errors import ConversionError
 
@@ -211,7 +212,9 @@ class Conversions:
             self.check()
         try:
             return functions[version](obj)
-        except Exception as error:
+        except BaseException as error:
+            if not is_survivable(error):
+                raise
             name = getattr(functions[version], "__name__", "the conversion")
             # The text of the error may quote the object.
             msg = f"{name} raised {type(error).__name__}"

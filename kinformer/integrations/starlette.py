@@ -24,6 +24,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, overload
 
 from kinformer._extras import from_extra
+from kinformer._survivable import is_survivable
 
 with from_extra("starlette", __name__):
     from starlette.exceptions import HTTPException
@@ -177,13 +178,27 @@ class EventStreamResponse(Response):
             try:
                 async with contextlib.aclosing(self._source(ending)) as pieces:
                     async for piece in pieces:
-                        async with asyncio.timeout(STALL_SECONDS):
-                            await send({"type": "http.response.body", "body": piece, "more_body": True})
-            except TimeoutError:
+                        try:
+                            async with asyncio.timeout(STALL_SECONDS):
+                                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                        except OSError as error:
+                            raise _ReaderGoneError from error
+            except _ReaderGoneError as gone:
+                if not isinstance(gone.__cause__, TimeoutError):
+                    return
                 _log.info("an event stream ended: its reader took nothing for %g s", STALL_SECONDS)
                 stalled()
+            except BaseException as error:
+                # A user's source. The end of the body is sent, so that a browser comes back.
+                if not is_survivable(error):
+                    raise
+                _log.error("an event stream failed; its reader may come back", exc_info=error)
             # What the stream held is freed by now. A stalled reader is left to the server, until it reads or goes away.
             await send({"type": "http.response.body", "body": b""})
+
+
+class _ReaderGoneError(Exception):
+    """A reader took nothing for too long, or has gone."""
 
 
 async def _disconnected(receive: Receive) -> None:

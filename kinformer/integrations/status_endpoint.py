@@ -137,6 +137,7 @@ def _controller(controller: Controller[Any]) -> dict[str, Any]:
         if status.last_error_at is None
         else round(status.taken_at - status.last_error_at, 3),
         "results": dict(status.results),
+        "metrics_failures": status.metrics_failures,
     }
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from kinformer._survivable import is_survivable
+from kinformer._survivable import is_survivable, text_of
 from kinformer.errors import ApiError, ConfigError, ConflictError, KinformerError, NotFoundError, TransportError
 from kinformer.operators._lease_watch import LeaseWatcher, watch_lease
 from kinformer.resources import LEASES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
     from kinformer.objects import KubeObject
     from kinformer.operators._lease_record import Election
@@ -83,6 +82,7 @@ class LeaseKeeper:
         self._renew_deadline = renew_deadline
         self._retry_period = retry_period
         self._wall_clock = wall_clock
+        self._clock_failed = False
         self._on_answer = on_answer
 
     @property
@@ -121,7 +121,7 @@ class LeaseKeeper:
             _log.debug("%s: the lease %s was changed meanwhile", self._election.identity, self._lease)
             self.last_error = error
         except _PASSING as error:
-            self._log_failure(str(error) or "no answer in time")
+            self._log_failure(text_of(error) or "no answer in time")
             self.last_error = error
         except asyncio.CancelledError as error:
             if not is_survivable(error):
@@ -209,7 +209,16 @@ class LeaseKeeper:
         return asyncio.timeout(self._renew_deadline / 2)
 
     def _wall(self) -> datetime:
-        return self._wall_clock().astimezone(UTC)
+        try:
+            return self._wall_clock().astimezone(UTC)
+        except BaseException as error:
+            # People read this time; no election depends on it.
+            if not is_survivable(error):
+                raise
+            if not self._clock_failed:
+                self._clock_failed = True
+                _log.error("wall_clock raised; the lease %s has the time of the system", self._lease, exc_info=error)
+            return datetime.now(UTC)
 
     @property
     def _lease(self) -> str:

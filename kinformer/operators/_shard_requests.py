@@ -7,7 +7,7 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from kinformer._survivable import is_survivable
+from kinformer._survivable import is_survivable, text_of
 from kinformer.errors import (
     ApiError,
     ConfigError,
@@ -146,12 +146,12 @@ class ShardRequests:
         except LifecycleError:
             raise
         except (*_PASSING, MalformedLeaseError) as error:
-            self._failed(request, error, str(error) or "no answer in time")
+            self._failed(request, error, text_of(error) or "no answer in time")
             return Unanswered()
         except BaseException as error:
             if not is_survivable(error):
                 raise
-            self._failed(request, error, str(error) or type(error).__name__)
+            self._failed(request, error, text_of(error) or type(error).__name__)
             return Unanswered()
         self.last_error = None
         return answer

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from kinformer._object_classes import decoder_of, reason_of
+from kinformer._survivable import is_survivable
 from kinformer._time_slice import TimeSlice
 from kinformer.custom_resources import Conversions, is_custom_resource, manifest_of, resource_of
 from kinformer.errors import ConversionError
@@ -274,19 +275,23 @@ class Webhooks:
         """
         path = path.rstrip("/")
         hook, conversions = self._hooks.get(path), self._conversions.get(path)
+        limit = asyncio.timeout(min(timeout or _LONGEST, _LONGEST))
         try:
-            async with asyncio.timeout(min(timeout or _LONGEST, _LONGEST)):
+            async with limit:
                 if hook is not None:
                     return 200, await self._admitted(hook, read_admission(body))
                 if conversions is not None:
                     return 200, await _converted(conversions, body)
         except MalformedReviewError as error:
             return 400, _error(str(error))
-        except TimeoutError:
-            _log.error("the webhook %s gave no answer in time", path)
-            return 504, _error("the webhook gave no answer in time")
-        except Exception:  # noqa: BLE001 - any defect of a function; then the failure policy decides
-            _log.exception("the webhook %s failed", path)
+        except BaseException as error:
+            if isinstance(error, TimeoutError) and limit.expired():
+                _log.error("the webhook %s gave no answer in time", path)
+                return 504, _error("the webhook gave no answer in time")
+            # Any defect of a function; then the failure policy decides.
+            if not is_survivable(error):
+                raise
+            _log.error("the webhook %s failed", path, exc_info=error)
             return 500, _error("the webhook failed; see its log")
         return 404, _error(f"the paths are {', '.join(self.paths)}")
 

@@ -37,6 +37,9 @@ def _now() -> float | None:
 class WorkTimes(Generic[K]):
     """The clock of one queue; its gauges (`kinformer.metrics.QueueGauges`) as well.
 
+    Attributes:
+        failures: number of times that the metrics raised.
+
     Raises:
         ValueError: the queue has no name to be counted under.
     """
@@ -46,7 +49,7 @@ class WorkTimes(Generic[K]):
             raise ValueError("a work queue that is measured needs a name: WorkQueue(name=..., metrics=...)")
         self._name = name
         self._depth = depth
-        self._broken = False
+        self.failures = 0
         self._added: dict[K, float] = {}
         self._taken: dict[K, float] = {}
         self._metrics = metrics.queue(name, self)
@@ -100,7 +103,7 @@ class WorkTimes(Generic[K]):
             if not is_survivable(error):
                 raise
             # It must not, but a queue that loses keys because of its metrics would be worse. Logged once, not per key.
-            if not self._broken:
-                self._broken = True
+            self.failures += 1
+            if self.failures == 1:
                 message = "work queue %s: its metrics raised; its figures may be wrong from now on"
                 _log.error(message, self._name, exc_info=error)

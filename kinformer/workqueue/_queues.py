@@ -132,6 +132,11 @@ class WorkQueue(Generic[K]):
         """Number of keys that wait for a worker, by priority; priorities without keys are missing."""
         return self._order.depth()
 
+    @property
+    def metrics_failures(self) -> int:
+        """Number of times that the metrics of the queue raised; their figures may be wrong."""
+        return 0 if self._times is None else self._times.failures
+
     def priority(self, key: K) -> int | None:
         """Return the priority with which a worker took a key; `None` for a key that no worker has."""
         return self._processing.get(key)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
+from kinformer._survivable import is_survivable
+from kinformer.errors import ConfigError, KinformerError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kinformer.config import Identity
     from kinformer.config._credentials import Credentials
 
@@ -30,12 +36,13 @@ class Authorization:
         Raises:
             ConfigError: no credentials could be obtained.
         """
-        if (identity := self._credentials.current()) is not None:
-            return identity
-        async with self._renewing:
+        with self._their_failures():
             if (identity := self._credentials.current()) is not None:
                 return identity
-            return await self._credentials.renew()
+            async with self._renewing:
+                if (identity := self._credentials.current()) is not None:
+                    return identity
+                return await self._credentials.renew()
 
     async def renewed(self, refused: Identity) -> Identity | None:
         """Return another identity than the one that the server refused; `None` when there is no other.
@@ -43,8 +50,23 @@ class Authorization:
         Raises:
             ConfigError: no credentials could be obtained.
         """
-        async with self._renewing:
-            identity = self._credentials.current()
-            if identity is None or identity == refused:
-                identity = await self._credentials.renew(refused=True)
-        return None if identity == refused else identity
+        with self._their_failures():
+            async with self._renewing:
+                identity = self._credentials.current()
+                if identity is None or identity == refused:
+                    identity = await self._credentials.renew(refused=True)
+            return None if identity == refused else identity
+
+    @contextlib.contextmanager
+    def _their_failures(self) -> Iterator[None]:
+        """Raise whatever a user's own credentials raise as `ConfigError`, without its text: that may be a secret."""
+        try:
+            yield
+        except KinformerError:
+            raise
+        except BaseException as error:
+            if not is_survivable(error):
+                raise
+            kind = type(self._credentials).__qualname__
+            msg = f"no credentials could be obtained: {kind} raised {type(error).__name__}"
+            raise ConfigError(msg) from error

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from kinformer._survivable import is_survivable
 from kinformer._tasks import BackgroundTask
 from kinformer.backoff import Backoff
 from kinformer.errors import LeadershipLostError, StoppedError
@@ -47,11 +48,16 @@ class ControllerRun:
         while True:
             began = clock()
             try:
+                if self.error is not None:
+                    self.controller = self._make()
                 await self.controller.run()
             except StoppedError:
                 _log.info("controller %s ends: its informers have been stopped", self.controller.name)
                 return
-            except Exception as error:  # noqa: BLE001 - it must not end the application, and is reported
+            except BaseException as error:
+                # It must not end the application, and is reported.
+                if not is_survivable(error):
+                    raise
                 self.error = error
                 failures = 1 if clock() - began > self._backoff.maximum else failures + 1
                 pause = self._backoff.delay(failures)
@@ -59,7 +65,6 @@ class ControllerRun:
                 _log.warning("controller %s %s; it begins again in %.1f s", self.controller.name, what, pause,
                              exc_info=not isinstance(error, LeadershipLostError))  # fmt: skip
                 await asyncio.sleep(pause)
-                self.controller = self._make()
             else:
                 return
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from kinformer._hosts import is_allowed
 from kinformer._own_loop import OwnLoop
+from kinformer._survivable import is_survivable
 from kinformer.errors import AlreadyStartedError
 
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 __all__ = ["LocalServer", "Page"]
+
+_log = logging.getLogger(__name__)
 
 
 class Page(NamedTuple):
@@ -109,6 +113,13 @@ class LocalServer:
             return web.json_response({"error": f"the pages are {', '.join(self._pages)}"}, status=404)
         if request.method not in {"GET", "HEAD"}:
             return web.json_response({"error": "this can only be read"}, status=405)
-        made = page()
+        try:
+            made = page()
+        except BaseException as error:
+            # What a page reads may be a user's: collectors of metrics, for example.
+            if not is_survivable(error):
+                raise
+            _log.error("%s: the page %s failed", self._owner, request.path, exc_info=error)
+            return web.json_response({"error": "this page failed; see the log"}, status=500)
         headers = {"Cache-Control": "no-store", "Content-Type": made.content_type}
         return web.Response(status=made.status, body=made.body, headers=headers)

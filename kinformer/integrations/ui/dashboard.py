@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from kinformer._display.changes import describe as describe_change
 from kinformer._display.columns import columns_of
 from kinformer._hosts import LOOPBACK
+from kinformer._log_limit import LimitedLog
 from kinformer._survivable import is_survivable
 from kinformer.errors import StoppedError
 from kinformer.informer.factory import SharedInformerFactory
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from kinformer.resources import Resource
 
 __all__ = ["Dashboard"]
+
+_log = logging.getLogger(__name__)
 
 _STATIC: Final = Path(__file__).parent / "static"
 _SETTLE: Final = 0.25
@@ -79,6 +83,7 @@ class Dashboard:
         self._describe = describe
         self._stats = Stats()
         self._changes = Changes()
+        self._failed = LimitedLog(_log, "the page: failures of describe")
         self._listening: dict[str, SharedInformer] = {}
         self._rows: dict[str, RowCache] = {}
         routes = [
@@ -142,8 +147,18 @@ class Dashboard:
             return _not_found("there is no such informer")
         cache = self._rows.get(informer.name)
         if cache is None or cache.informer is not informer:
-            cache = self._rows[informer.name] = RowCache(informer, self._columns(informer.resource))
+            cache = self._rows[informer.name] = RowCache(informer, self._columns_of(informer.resource))
         return EventStreamResponse(lambda ending: row_source(cache, ending), informer)
+
+    def _columns_of(self, resource: Resource) -> Sequence[Column]:
+        try:
+            return self._columns(resource)
+        except BaseException as error:
+            # A user's function: the table is shown all the same.
+            if not is_survivable(error):
+                raise
+            _log.error("the page: the columns of %s cannot be had; it shows kubectl's", resource, exc_info=error)
+            return columns_of(resource)
 
     async def _object(self, request: Request) -> Response:
         query = request.query_params
@@ -186,6 +201,7 @@ class Dashboard:
                 except BaseException as error:
                     if not is_survivable(error):
                         raise
+                    self._failed.log(logging.ERROR, "the page: describe raised", exc_info=error)
         return change.summary
 
     async def _object_source(

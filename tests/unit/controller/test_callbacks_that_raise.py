@@ -15,7 +15,7 @@ from kinformer.metrics import NoMetrics
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import PODS
 from kinformer.workqueue.rate_limiters import ItemExponential
-from tests.failures import KINDS, each_kind, foreign
+from tests.failures import each_kind, foreign
 from tests.sources import FakeSource, pod, settled
 
 if TYPE_CHECKING:
@@ -337,7 +337,7 @@ async def test_a_failed_controller_says_so_in_its_status() -> None:
             assert controller.status.state is ControllerState.FAILED
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_kind
 async def test_the_function_that_holds_keys_back_may_raise_anything(kind: str) -> None:
     queue: WorkQueue[str] = WorkQueue()
 

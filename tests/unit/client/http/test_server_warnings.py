@@ -6,6 +6,7 @@ import pytest
 from multidict import CIMultiDict
 
 from kinformer.client._http.server_warnings import LONGEST_WARNING, MOST_WARNINGS, ServerWarnings, warning_texts
+from tests.failures import each_kind, foreign
 
 
 @pytest.mark.parametrize(
@@ -59,12 +60,10 @@ def test_a_function_gets_each_warning_each_time(caplog: pytest.LogCaptureFixture
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize("error", [ValueError, StopIteration, GeneratorExit, ExceptionGroup])
-async def test_a_function_that_raises_ends_no_request(
-    error: type[BaseException], caplog: pytest.LogCaptureFixture
-) -> None:
+@each_kind
+async def test_a_function_that_raises_ends_no_request(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     def raises(text: str) -> None:
-        raise error("no", [ValueError()]) if error is ExceptionGroup else error("no")
+        raise foreign(kind)
 
     with caplog.at_level(logging.ERROR):
         ServerWarnings(raises).received({"Warning": '299 - "a"'})
