@@ -8,7 +8,8 @@ for them again. Owners and finalizers are decoded when they are first read. Valu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, Self, TypeAlias, TypeVar
 
 import msgspec
 
@@ -16,6 +17,8 @@ from kinformer._any_json import decode_any
 from kinformer._recent import MadeOnce
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from kinformer.resources import Resource
 
 __all__ = [
@@ -24,8 +27,10 @@ __all__ = [
     "Envelope",
     "Metadata",
     "MovedPlaces",
+    "NotedValue",
     "OwnerReference",
     "Places",
+    "as_sent_head",
     "decode_answer_head",
     "decode_envelope",
     "decode_head",
@@ -197,8 +202,35 @@ class _HeadWithNulls(_HeadAsSent, gc=False, rename="camel", eq=False):
     resource_version: str | None = ""  # type: ignore[assignment]
 
 
+class NotedValue(Protocol):
+    """The value at a declared path; see `kinformer._declared_paths`."""
+
+    @property
+    def section(self) -> str:
+        """The top-level field in which the path begins."""
+        ...
+
+    def read(self, places: Places, default: Any) -> Any:
+        """Return the value, or the default if the path leads nowhere."""
+        ...
+
+
 class Places(msgspec.Struct, gc=False):
-    """The places of the large sections in the JSON of an object; `ABSENT` for a section that it does not have."""
+    """The places of the large sections in the JSON of an object; `ABSENT` for a section that it does not have.
+
+    With declared paths, a section that the pass looks into has no place: it is `UNSET`.
+
+    Attributes:
+        declared: where the values at the declared paths are kept.
+        decoder: decodes the head of another state of the object in the same way.
+    """
+
+    # msgspec would evaluate the annotations.
+    if TYPE_CHECKING:
+        declared: ClassVar[Mapping[str, NotedValue]]
+        decoder: ClassVar[staticmethod[[bytes], Envelope]]
+    else:
+        declared = MappingProxyType({})
 
     spec: msgspec.Raw = ABSENT
     status: msgspec.Raw = ABSENT
@@ -223,8 +255,12 @@ class AnswerEnvelope(Places, gc=False):
     kind: str = ""
 
 
+as_sent_head: Final = _HeadAsSent
+
 decode_envelope = msgspec.json.Decoder(Envelope).decode
 """Decode a head as `decode_head` does, but leave the labels as JSON, and refuse nulls in place of texts."""
+
+Places.decoder = staticmethod(decode_envelope)
 
 _decode_with_nulls = msgspec.json.Decoder(_EnvelopeWithNulls).decode
 _decode_answer_envelope = msgspec.json.Decoder(AnswerEnvelope).decode
@@ -289,15 +325,20 @@ _owner_sets: Final[MadeOnce[bytes, Owners]] = MadeOnce(_REMEMBERED_OWNER_SETS, _
 _finalizer_sets: Final[MadeOnce[bytes, Finalizers]] = MadeOnce(_REMEMBERED_FINALIZERS, _decode_finalizers)
 
 
-def decode_head(raw: bytes) -> Envelope:
+def decode_head(raw: bytes, decode: Callable[[bytes], Envelope] = decode_envelope) -> Envelope:
     """Go over the whole of an object, which proves that it is JSON; decode its head, and note where its sections are.
+
+    Args:
+        raw: the JSON of the object.
+        decode: a decoder that also notes the values at declared paths; see `DeclaredPaths`.
 
     Raises:
         msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is not JSON, or not what every object looks like.
     """
     try:
-        envelope = decode_envelope(raw)
+        envelope = decode(raw)
     except msgspec.ValidationError:
+        # Also an object in which a declared path leads through a value of another type: it is read without the paths.
         found = _decode_with_nulls(raw)
         envelope = Envelope(found.spec, found.status, found.data, metadata=_without_nulls(found.metadata))
     head = envelope.metadata

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -13,10 +14,13 @@ from kinformer._paths import steps_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PLACED", "PathFinder", "finder_of"]
+__all__ = ["PLACED", "UNWRITABLE", "PathFinder", "finder_of"]
 
 PLACED: Final = frozenset(Places.__struct_fields__)
 """The sections whose places the head's pass notes."""
+
+UNWRITABLE: Final = frozenset('"\\') | frozenset(map(chr, range(32)))
+"""Characters that msgspec accepts in no name of a field."""
 
 
 class PathFinder(msgspec.Struct, frozen=True):
@@ -35,8 +39,10 @@ def finder_of(path: str) -> PathFinder | None:
     `msgspec.ValidationError`. `None`: such a path has to be walked.
     """
     steps = [*steps_of(path)]
-    # What the view adds itself, whole sections, and places in lists.
+    # What the view adds itself, whole sections, places in lists, and names that no field of a Struct can have.
     if len(steps) < 2 or steps[0] in {"kind", "apiVersion"} or any(map(str.isdecimal, steps)):
+        return None
+    if not UNWRITABLE.isdisjoint(chain.from_iterable(steps)):
         return None
     section = steps[0]
     return PathFinder(section, _find_function(steps), _find_function(steps[1:]) if section in PLACED else None)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["steps_of"]
+__all__ = ["steps_of", "value_at"]
 
 # A name, a position in brackets, or a quoted name in brackets.
 _STEP: Final = re.compile(
@@ -47,3 +48,20 @@ def steps_of(path: str) -> tuple[str, ...]:
         msg = "'' is no path: name a field, as in 'status.phase'"
         raise ValueError(msg)
     return tuple(steps)
+
+
+def value_at(value: Any, steps: Iterable[str | int], default: Any) -> Any:
+    """Return the value to which some steps lead from another one; the default where they lead nowhere."""
+    for step in steps:
+        if isinstance(value, Mapping):
+            if step not in value:
+                return default
+            value = value[str(step)]
+        elif isinstance(value, list):
+            try:
+                value = value[int(step)]
+            except (IndexError, ValueError):
+                return default
+        else:
+            return default
+    return value

@@ -21,11 +21,12 @@ from kinformer._lazy_dict import LazyDict, decode_lazily
 from kinformer._models import model_of
 from kinformer._object_key import ObjectKey, version_number
 from kinformer._path_finders import PLACED, PathFinder, finder_of
-from kinformer._paths import steps_of
+from kinformer._paths import steps_of, value_at
 from kinformer._pydantic import PydanticSerializer, instance_schema
 from kinformer.errors import DecodeError
 
 if TYPE_CHECKING:
+    from kinformer._declared_paths import DeclaredPaths
     from kinformer.resources import Resource
 
 __all__ = ["KubeObject", "LazyDict", "Metadata", "ObjectKey", "OwnerReference", "decode_head", "version_number"]
@@ -124,14 +125,19 @@ class KubeObject(_Base, eq=False, gc=False):
     _sections: dict[str, Any] | None = None
 
     @classmethod
-    def from_json(cls, raw: bytes, resource: Resource) -> Self:
+    def from_json(cls, raw: bytes, resource: Resource, paths: DeclaredPaths | None = None) -> Self:
         """Decode the head of an object.
+
+        Args:
+            raw: the JSON of the object.
+            resource: what it is an object of.
+            paths: the declared paths of its source, if there are some.
 
         Raises:
             DecodeError: this is not JSON, or not an object with a `metadata.name`.
         """
         try:
-            envelope = decode_head(raw)
+            envelope = decode_head(raw) if paths is None else decode_head(raw, paths.decode)
         except RecursionError as error:
             raise DecodeError("cannot be decoded: it is nested too deeply", resource=resource.full_name) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -282,6 +288,11 @@ class KubeObject(_Base, eq=False, gc=False):
                 return found
         return _decode_sections(self.raw)
 
+    def _found_places(self) -> Places:
+        """Look for the places of the sections, where the pass over the head has not noted them."""
+        places = self.places = find_places(self.raw)
+        return places
+
     def _before_spec(self) -> bytes | None:
         """The object without its `spec` and `status`, if they are its last fields, as API servers write them.
 
@@ -295,6 +306,8 @@ class KubeObject(_Base, eq=False, gc=False):
         end = last = len(raw) - 1
         for opening, place in _LAST:
             section = getattr(places, place)
+            if section is msgspec.UNSET:
+                return None
             if section is not ABSENT:
                 start = end - memoryview(section).nbytes - len(opening)
                 if start < 0 or raw[start : start + len(opening)] != opening:
@@ -316,6 +329,8 @@ class KubeObject(_Base, eq=False, gc=False):
         if self.places is not None and field in PLACED:
             # Where it is, is known: nothing has to be looked for.
             value = getattr(self.places, field)
+            if value is msgspec.UNSET:
+                value = getattr(self._found_places(), field)
             if value is ABSENT:
                 raise KeyError(field)
         else:
@@ -332,9 +347,11 @@ class KubeObject(_Base, eq=False, gc=False):
         return len(self._all_sections())
 
     def __contains__(self, field: object) -> bool:
-        places = self.places
-        if places is not None and field in PLACED:
-            return getattr(places, field) is not ABSENT
+        if self.places is not None and field in PLACED:
+            place = getattr(self.places, field)
+            if place is msgspec.UNSET:
+                place = getattr(self._found_places(), field)
+            return place is not ABSENT
         return field in self._all_sections()
 
     if not TYPE_CHECKING:
@@ -404,14 +421,17 @@ class KubeObject(_Base, eq=False, gc=False):
             ValueError: a text that is no path.
         """
         if type(path) is str:
-            sections = self._sections
-            field = _IN_HEAD.get(path)
-            if field is not None:
-                found = getattr(self.metadata, field)
-                if found or (found is None and default is None):
+            sections, places = self._sections, self.places
+            declared = None if places is None else places.declared.get(path)
+            if declared is not None and (sections is None or type(sections.get(declared.section)) in _UNDECODED):
+                assert places is not None
+                return declared.read(places, default)
+            if path.startswith("metadata."):
+                found, way = self._in_head(path, default)
+                if found is not ABSENT:
                     return found
-            # Annotations are known by their place, and the walk begins there.
-            way = None if path.startswith("metadata.annotations") else finder_of(path)
+            else:
+                way = finder_of(path)
             if way is not None and (sections is None or type(sections.get(way.section)) in _UNDECODED):
                 try:
                     found = self._find(way)
@@ -423,19 +443,24 @@ class KubeObject(_Base, eq=False, gc=False):
         steps = [*steps_of(path)] if isinstance(path, str) else [*path]
         if steps[:2] == _ANNOTATIONS and isinstance(annotations := self.metadata.annotations, msgspec.Raw):
             value, steps = decode_any(annotations), steps[2:]
-        for step in steps:
-            if isinstance(value, Mapping):
-                if step not in value:
-                    return default
-                value = value[str(step)]
-            elif isinstance(value, list):
-                try:
-                    value = value[int(step)]
-                except (IndexError, ValueError):
-                    return default
-            else:
-                return default
-        return value
+        return value_at(value, steps, default)
+
+    def _in_head(self, path: str, default: Any) -> tuple[Any, PathFinder | None]:
+        """Return the value at a path of the metadata if the head has it, else `ABSENT`; and how to look for it."""
+        metadata = self.metadata
+        field = _IN_HEAD.get(path)
+        if field is not None:
+            found = getattr(metadata, field)
+            if found or (found is None and default is None):
+                return found, None
+        steps = steps_of(path)
+        if steps[1] == "labels" and len(steps) == 3 and metadata.labels:
+            # An empty text may be a null.
+            value = metadata.labels.get(steps[2])
+            if value:
+                return value, None
+        # Annotations are known by their place, and the walk begins there.
+        return ABSENT, None if steps[1] == "annotations" else finder_of(path)
 
     def _find(self, way: PathFinder) -> Any:
         if way.in_section is None:
@@ -447,10 +472,9 @@ class KubeObject(_Base, eq=False, gc=False):
                 except msgspec.DecodeError:
                     pass
             return way.in_object(self.raw)
-        places = self.places
-        if places is None:
-            places = self.places = find_places(self.raw)
-        place = getattr(places, way.section)
+        place = msgspec.UNSET if self.places is None else getattr(self.places, way.section)
+        if place is msgspec.UNSET:
+            place = getattr(self._found_places(), way.section)
         return msgspec.UNSET if place is ABSENT else way.in_section(place)
 
     def to_dict(self) -> dict[str, Any]:

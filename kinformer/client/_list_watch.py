@@ -7,6 +7,7 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from kinformer._declared_paths import DeclaredPaths
 from kinformer._own_writes.feed import WriteFeed
 from kinformer.client._decoding.lists import ListCutter, decode_page
 from kinformer.client._decoding.watches import Decoder, WatchDecoder, WatchStream
@@ -57,12 +58,16 @@ class HttpListerWatcher:
         metadata_only: ask for PartialObjectMetadata (meta/v1), objects with `metadata` only.
         shard: the share of the objects; the server is asked for it, and the objects are checked here.
 
+    Attributes:
+        declared_paths: paths whose values are noted while objects are decoded; the informer shares them.
+
     Raises:
         ValueError: a namespace for a cluster-scoped resource, or a resource that cannot be listed.
     """
 
     __slots__ = ("_fields", "_filter", "_labels", "_params", "_path", "_resource", "_transport", "_writes",
-                 "field_selector", "label_selector", "metadata_only", "namespace", "shard")  # fmt: skip
+                 "declared_paths", "field_selector", "label_selector", "metadata_only", "namespace",
+                 "shard")  # fmt: skip
 
     def __init__(
         self,
@@ -76,6 +81,7 @@ class HttpListerWatcher:
         shard: ShardLike | None = None,
         writes: WriteFeed | None = None,
     ) -> None:
+        self.declared_paths = DeclaredPaths()
         self._transport = transport
         self._writes = WriteFeed() if writes is None else writes
         self._resource = resource
@@ -333,17 +339,23 @@ class HttpListerWatcher:
 
     def _cutter(self, doing: str) -> ListCutter:
         return ListCutter(
-            partial(self._decode_page, doing=doing), self._resource, doing=doing, metadata_only=self.metadata_only
+            partial(self._decode_page, doing=doing),
+            self._resource,
+            doing=doing,
+            metadata_only=self.metadata_only,
+            paths=self.declared_paths,
         )
 
     def _share_of_page(self, page: ListPage) -> ListPage:
         return page if self._filter is None else page._replace(items=[*filter(self._filter.keeps, page.items)])
 
     async def _decode_page(self, body: bytes, doing: str) -> ListPage:
-        return await decode_page(body, self._resource, doing=doing, metadata_only=self.metadata_only)
+        return await decode_page(
+            body, self._resource, doing=doing, metadata_only=self.metadata_only, paths=self.declared_paths
+        )
 
     def _decoder(self, doing: str) -> Decoder:
-        return WatchDecoder(self._resource, doing=doing, metadata_only=self.metadata_only)
+        return WatchDecoder(self._resource, doing=doing, metadata_only=self.metadata_only, paths=self.declared_paths)
 
 
 class _ShardStream:

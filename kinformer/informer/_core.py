@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from kinformer._declared_paths import NotesPaths, checked_paths
 from kinformer._own_loop import BoundToLoop
 from kinformer.cache._compact.indexer import CompactIndexer
 from kinformer.cache._index_build import IndexBuild
@@ -32,7 +33,7 @@ from kinformer.status import StatusRecord
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
     from typing import Any
 
     from kinformer.backoff import Backoff
@@ -237,6 +238,19 @@ class InformerCore:
         # The version first: while another thread is in here, the objects may get newer than it, but never older.
         version = self.dispatcher.resource_version
         return CacheSnapshot(self.indexer.copy(), version)
+
+    def declare_paths(self, paths: Iterable[str]) -> None:
+        """Declare paths that are noted when objects are decoded; see `SharedInformer.declare_paths`.
+
+        Raises:
+            ValueError: a text that is no path; nothing was declared.
+            TypeError: a path is not a string.
+        """
+        checked = checked_paths(paths)
+        source = self.source
+        # Another source does not note them; then `at` looks for them each time.
+        if isinstance(source, NotesPaths):
+            source.declared_paths.add(checked)
 
     def add_indexers(self, indexers: Mapping[str, IndexFunction]) -> IndexBuild:
         """Add indexes; the objects of a large cache are indexed in the background.

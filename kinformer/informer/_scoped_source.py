@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from kinformer._declared_paths import DeclaredPaths, NotesPaths
 from kinformer._own_loop import BoundToLoop
 from kinformer._own_writes.feed import AnnouncesWrites
 from kinformer.scope import ScopePart
@@ -48,6 +49,9 @@ class ScopedSource:
         scope: the scope at the beginning.
         make: makes the source of a part.
         follow: begins to follow the namespaces; called when the scope first needs them.
+
+    Attributes:
+        declared_paths: the declared paths, which the sources of all parts share.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class ScopedSource:
     ) -> None:
         self.scope = scope
         self.follow = follow
+        self.declared_paths = DeclaredPaths()
         self._make = make
         self._share = scope  # the last scope that `part` made sources of
         # What does not depend on the part: the resource, the form of objects, and the client.
@@ -103,7 +108,10 @@ class ScopedSource:
         # To make a scope takes time in proportion to its terms, and most parts have the same share.
         if self._share.shard != shard or self._share.terms is not self.scope.terms:
             self._share = self.scope.sharded(shard)
-        return self._make(self._share, part)
+        source = self._make(self._share, part)
+        if isinstance(source, NotesPaths):
+            source.declared_paths = self.declared_paths
+        return source
 
     def add(self, source: ListerWatcher) -> None:
         """Count a source as one of the parts."""

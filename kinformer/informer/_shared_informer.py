@@ -312,6 +312,26 @@ class SharedInformer:
         """
         return self._core.add_indexers(indexers)
 
+    def declare_paths(self, *paths: str) -> None:
+        """Declare paths that handlers, filters and index functions read by `at`, at any time.
+
+        The pass that decodes the head of an object notes the values at these paths on its way, so that `at` finds them
+        without going over the object again: 0.4 µs in place of 2 to 3 µs for each path of a pod of 9 KB. Objects that
+        arrived before are read as without the declaration; so are fields of `metadata`, objects that a transform has
+        made, and cached objects in compact storage. What `at` returns is the same in all cases.
+
+        The place of a section that contains a declared path is not noted. So a handler that reads other fields of the
+        same section by `[]` pays for one more pass over the object; declare those fields, too.
+
+        Args:
+            paths: as `KubeObject.at` takes them: "spec.nodeName", "status.phase", "spec.containers[0].image".
+
+        Raises:
+            ValueError: a text that is no path; nothing was declared.
+            TypeError: a path is not a string.
+        """
+        self._core.declare_paths(paths)
+
     def add_event_handler(
         self,
         on_event: EventHandler | None = None,

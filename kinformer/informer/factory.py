@@ -7,6 +7,7 @@ import weakref
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, overload
 
+from kinformer._declared_paths import checked_paths
 from kinformer._own_loop import OwnLoop
 from kinformer.cache.storage import checked_storage
 from kinformer.errors import (
@@ -193,6 +194,7 @@ class SharedInformerFactory(ApiGroups):
         shard: ShardLike | ShardGroup | GroupShare | None = None,
         transform: Transform | None = None,
         storage: Storage | None = None,
+        paths: Sequence[str] = (),
         type: builtins.type[Any] | None = None,  # noqa: A002 - the usual name
     ) -> SharedInformer | TypedInformer[Any]:
         """Return the informer of a resource in a scope: the same one for each call, until it is stopped.
@@ -213,13 +215,16 @@ class SharedInformerFactory(ApiGroups):
             transform: function that returns the part of each object to keep. It is not part of the scope: all callers
                 give the same function, or none.
             storage: "plain" or "compact"; by default the storage of the factory. Not part of the scope either.
+            paths: paths that handlers and index functions read by `at`, for example `["spec.nodeName"]`; they are added
+                to those that other callers have declared. See `SharedInformer.declare_paths`.
             type: a class of yours (msgspec.Struct, dataclass, TypedDict, pydantic model). With it, the call returns a
                 `TypedInformer`: a view of the informer that the call returns without it. Also the same for each call.
 
         Raises:
             UnknownResourceError: no built-in resource of that name, or one that cannot be watched.
             SelectorError: a selector does not parse.
-            ValueError: a namespace for a cluster-scoped resource, or not the informer's own transform or storage.
+            ValueError: a namespace for a cluster-scoped resource, not the informer's own transform or storage, or a
+                text that is no path.
             MissingDependencyError: compact storage without its extra.
             StoppedError: the factory has stopped.
             TypeError: a `type` that objects cannot be decoded into, or a class that is not decorated.
@@ -234,6 +239,7 @@ class SharedInformerFactory(ApiGroups):
             shard=shard,
             transform=transform,
             storage=storage,
+            paths=paths,
         )
         covered, informer, _ = self._obtain(found, settings)
         self._uses.keep(informer)
@@ -319,6 +325,7 @@ class SharedInformerFactory(ApiGroups):
     def _obtain(self, resource: Resource, settings: InformerSettings) -> tuple[ScopedResource, SharedInformer, bool]:
         """Return the key of the informer with these settings, the informer, and whether it is new."""
         transform, storage = settings.get("transform"), settings.get("storage")
+        paths = checked_paths(settings.get("paths", ()))
         covered, share = scope_of(resource, settings, self._namespace)
         if self._stopped:
             msg = "the factory has stopped: it makes no informers any more; make a new factory"
@@ -332,6 +339,7 @@ class SharedInformerFactory(ApiGroups):
             if storage is not None and checked_storage(storage) != informer.status.storage.storage:
                 msg = f"the informer of {covered} exists already, with another storage; give each the same"
                 raise ValueError(msg)
+            informer.declare_paths(*paths)
             return covered, informer, False
         if share is not None and covered in self._informers:
             msg = f"an informer of {covered} exists that does not follow this group; make it with another factory"
@@ -340,6 +348,7 @@ class SharedInformerFactory(ApiGroups):
         may_change = settings.get("scope") is not None or not single or by_ranges
         make = self._maker.scoped_informer if may_change else self._maker.informer
         informer = make(covered, transform, storage or self._storage)
+        informer.declare_paths(*paths)
         self._informers.add(covered, informer, transform, share)
         if share is not None:
             engine_of(share.group).add_caches(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+from kinformer._declared_paths import checked_paths
 from kinformer.cache.storage import checked_storage
 from kinformer.custom_resources.definition import resource_of
 from kinformer.errors import UnknownResourceError
@@ -15,6 +16,7 @@ from kinformer.scope import Ranges, Scope, ScopedResource, ScopeSettings, Select
 
 if TYPE_CHECKING:
     import builtins
+    from collections.abc import Sequence
 
     from kinformer.cache.storage import Storage
     from kinformer.reflector._ingest import Transform
@@ -33,12 +35,14 @@ class InformerSettings(SelectionSettings, total=False):
         scope: scope to cover, instead of the arguments of `ScopeSettings`; it can change later.
         transform: function that returns the part of each object to keep.
         storage: "plain" or "compact"; by default the storage of the factory.
+        paths: paths that are read often; see `SharedInformer.declare_paths`.
     """
 
     shard: ShardLike | ShardGroup | GroupShare | None
     scope: Scope | None
     transform: Transform | None
     storage: Storage | None
+    paths: Sequence[str]
 
 
 def checked_settings(resource: Resource | str, settings: InformerSettings) -> Resource:
@@ -50,8 +54,8 @@ def checked_settings(resource: Resource | str, settings: InformerSettings) -> Re
     Raises:
         UnknownResourceError: no built-in resource of that name, or one that cannot be watched.
         SelectorError: a selector does not parse.
-        ValueError: a namespace for a cluster-scoped resource, an unknown storage.
-        TypeError: an unknown setting.
+        ValueError: a namespace for a cluster-scoped resource, an unknown storage, a text that is no path.
+        TypeError: an unknown setting, a path that is not a string.
     """
     unknown = settings.keys() - InformerSettings.__annotations__.keys()
     if unknown:
@@ -62,6 +66,7 @@ def checked_settings(resource: Resource | str, settings: InformerSettings) -> Re
     storage = settings.get("storage")
     if storage is not None:
         checked_storage(storage)
+    checked_paths(settings.get("paths", ()))
     scope_of(found, settings)
     return found
 

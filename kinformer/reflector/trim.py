@@ -129,7 +129,7 @@ def _without_last_field(obj: KubeObject, at: int) -> KubeObject | None:
       begin and the end of the metadata is the last character before that end.
     """
     raw, places = obj.raw, obj.places
-    if places is None or places.data is not ABSENT:
+    if places is None or places.data is not ABSENT or places.declared:
         return None
     end = len(raw) - 1
     status_at = spec_at = 0
@@ -183,7 +183,7 @@ def _without_field(obj: KubeObject) -> KubeObject:
 
 def _remade(obj: KubeObject, raw: bytes) -> KubeObject:
     """Return the object with other bytes; decode its head anew, so that nothing keeps the old bytes in memory."""
-    envelope = decode_head(raw)
+    envelope = decode_head(raw) if obj.places is None else decode_head(raw, obj.places.decoder)
     return KubeObject(raw, envelope.metadata, obj.resource, obj.key, envelope)
 
 

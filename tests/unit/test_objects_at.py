@@ -63,6 +63,23 @@ def test_where_a_path_leads(path: str, expected: Any) -> None:
     assert obj.view().at(path, default=MISSING) == expected
 
 
+@pytest.mark.parametrize("name", ["back\\slash", 'quo"te', "tab\t"])
+def test_any_name_can_be_a_step(name: str) -> None:
+    obj = pod(spec={name: {"a": 1}})
+    assert obj.view().at(f"spec['{name}'].a") == 1
+    assert obj.view().at(f"spec.a['{name}']", MISSING) is MISSING
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"), [({"app": "web"}, "web"), ({"app": ""}, ""), ({"app": None}, None), ({}, MISSING)]
+)
+def test_labels_are_read_as_a_walk_reads_them(labels: dict[str, Any], expected: Any) -> None:
+    raw = json.dumps({"metadata": {"name": "a", "labels": labels}}).encode()
+    obj = KubeObject.from_json(raw, PODS)
+    assert obj.at("metadata.labels.app", MISSING) == expected
+    assert obj.at(("metadata", "labels", "app"), MISSING) == expected
+
+
 def test_the_view_can_be_read_as_a_mapping_after_one_path_was_asked() -> None:
     obj = pod(spec={"nodeName": "node-1"}).view()
     assert obj.at("spec.nodeName") == "node-1"

@@ -27,6 +27,7 @@ from kinformer.objects import KubeObject
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
+    from kinformer._declared_paths import DeclaredPaths
     from kinformer.errors import ObjectError
     from kinformer.resources import Resource
 
@@ -129,7 +130,9 @@ class ObjectList(Sequence[T_co]):
         return f"<ObjectList of {len(self.items)}, resourceVersion={self.resource_version or '?'}>"
 
 
-async def decode_page(body: bytes, resource: Resource, *, doing: str, metadata_only: bool = False) -> ListPage:
+async def decode_page(
+    body: bytes, resource: Resource, *, doing: str, metadata_only: bool = False, paths: DeclaredPaths | None = None
+) -> ListPage:
     """Decode one page of a list, giving way to the loop every millisecond or so.
 
     Args:
@@ -137,15 +140,18 @@ async def decode_page(body: bytes, resource: Resource, *, doing: str, metadata_o
         resource: the resource that was listed.
         doing: what this is, for errors ("list pods in namespace web").
         metadata_only: the items must be PartialObjectMetadata.
+        paths: the declared paths.
 
     Raises:
         ProtocolError: this is no list, a list of something else, or one without a resource version.
     """
-    page = await _decode_sliced(body, resource, doing, metadata_only)
-    return page or await _decode_whole(body, resource, doing, metadata_only)
+    page = await _decode_sliced(body, resource, doing, metadata_only, paths)
+    return page or await _decode_whole(body, resource, doing, metadata_only, paths)
 
 
-async def _decode_sliced(body: bytes, resource: Resource, doing: str, metadata_only: bool) -> ListPage | None:
+async def _decode_sliced(
+    body: bytes, resource: Resource, doing: str, metadata_only: bool, paths: DeclaredPaths | None
+) -> ListPage | None:
     """Decode by cutting; `None` when the body cannot be cut."""
     opening = body.find(b'"items":[')
     if opening < 0:
@@ -161,12 +167,12 @@ async def _decode_sliced(body: bytes, resource: Resource, doing: str, metadata_o
     except NOT_JSON:
         return None
     _check(envelope, resource, doing, metadata_only)
-    cut = await _cut(body, start, stop, b"}," + first.group(), resource)
+    cut = await _cut(body, start, stop, b"}," + first.group(), resource, paths)
     return None if cut is None else _page(envelope, *cut)
 
 
 async def _cut(
-    body: bytes, start: int, stop: int, separator: bytes, resource: Resource
+    body: bytes, start: int, stop: int, separator: bytes, resource: Resource, paths: DeclaredPaths | None
 ) -> tuple[list[KubeObject], list[ObjectError]] | None:
     """The items that lie between where the first of them begins and where the last has ended; `None` if they do not.
 
@@ -190,7 +196,7 @@ async def _cut(
             bounded = len(text) <= EVENT_LIMIT and len(failures) <= _FAILURES
             if bounded:
                 try:
-                    add(decode(text, resource))
+                    add(decode(text, resource, paths))
                     break
                 except DecodeError as error:
                     if _is_json(text):
@@ -247,11 +253,12 @@ class ListCutter:
         resource: the resource that is listed.
         doing: what this is, for errors ("list pods in namespace web").
         metadata_only: the items must be PartialObjectMetadata.
+        paths: the declared paths.
         cuts: whether to cut at all; a body of another form than a list comes as one page.
     """
 
-    __slots__ = ("_came", "_decode", "_doing", "_enough", "_head", "_metadata_only", "_pieces", "_resource",
-                 "_separator", "_version", "cuts")  # fmt: skip
+    __slots__ = ("_came", "_decode", "_doing", "_enough", "_head", "_metadata_only", "_paths", "_pieces",
+                 "_resource", "_separator", "_version", "cuts")  # fmt: skip
 
     def __init__(
         self,
@@ -260,6 +267,7 @@ class ListCutter:
         *,
         doing: str,
         metadata_only: bool = False,
+        paths: DeclaredPaths | None = None,
         cuts: bool = True,
     ) -> None:
         self.cuts = cuts
@@ -267,6 +275,7 @@ class ListCutter:
         self._resource = resource
         self._doing = doing
         self._metadata_only = metadata_only
+        self._paths = paths
         self._pieces: list[bytes] = []
         self._came = 0
         self._enough = _SLICE_BYTES
@@ -304,7 +313,7 @@ class ListCutter:
                     raise _object_too_large(self._doing)
                 self._enough = 2 * len(body)
                 return None
-            cut = await _cut(body, start, end + 1, separator, self._resource)
+            cut = await _cut(body, start, end + 1, separator, self._resource, self._paths)
             if cut is not None:
                 items, failures = cut
                 self._head = self._head or body[:start]
@@ -344,7 +353,9 @@ class ListCutter:
         return start
 
 
-async def _decode_whole(body: bytes, resource: Resource, doing: str, metadata_only: bool) -> ListPage:
+async def _decode_whole(
+    body: bytes, resource: Resource, doing: str, metadata_only: bool, paths: DeclaredPaths | None
+) -> ListPage:
     """Decode any list. msgspec goes over all of a short one at once; in a long one, brackets are counted in slices."""
     texts: Iterable[bytes]
     opening = _ITEMS.search(body)
@@ -365,7 +376,7 @@ async def _decode_whole(body: bytes, resource: Resource, doing: str, metadata_on
     size = done = 0
     for text in texts:
         try:
-            items.append(KubeObject.from_json(text, resource))
+            items.append(KubeObject.from_json(text, resource, paths))
         except DecodeError as error:
             _add_failure(failures, error, text, resource, doing)
         size += len(text)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 import msgspec
 
 from kinformer._any_json import decode_any
-from kinformer._heads import SMALL, decode_envelope, label_sets
+from kinformer._declared_paths import DeclaredPaths
+from kinformer._heads import SMALL, label_sets
 from kinformer._time_slice import TimeSlice
 from kinformer.client._http.errors import NOT_JSON, is_status
 from kinformer.client._http.limits import EVENT_LIMIT
@@ -107,6 +108,7 @@ class WatchDecoder:
         resource: the resource that is watched.
         doing: what this is, for errors ("watch pods in namespace web").
         metadata_only: each object must be a PartialObjectMetadata.
+        paths: the declared paths, to which more may be added later.
     """
 
     __slots__ = (
@@ -119,14 +121,18 @@ class WatchDecoder:
         "_failures",
         "_line",
         "_metadata_only",
+        "_paths",
         "_resource",
         "_started",
         "_version",
         "ended",
     )
 
-    def __init__(self, resource: Resource, *, doing: str, metadata_only: bool = False) -> None:
+    def __init__(
+        self, resource: Resource, *, doing: str, metadata_only: bool = False, paths: DeclaredPaths | None = None
+    ) -> None:
         self.ended = False
+        self._paths = DeclaredPaths() if paths is None else paths
         self._resource = resource
         self._doing = doing
         self._metadata_only = metadata_only
@@ -228,7 +234,7 @@ class WatchDecoder:
         if self._line or self._document is not None or self.ended:
             return position
         # This loop runs for each event of each watch: hence the local names, and no call that is not needed.
-        openings, opening, resource, decode = _OPENINGS, _OPENING, self._resource, decode_envelope
+        openings, opening, resource, decode = _OPENINGS, _OPENING, self._resource, self._paths.decode
         events, partial, shared_labels = self._events, self._metadata_only, label_sets
         before, add = len(events), events.append
         for start, end in spans[position:] if position else spans:
@@ -286,7 +292,7 @@ class WatchDecoder:
             self._take_document(data[position : last + 1])
             return
         find, startswith, endswith = data.find, data.startswith, data.endswith
-        starts, resource, decode = _STARTS, self._resource, KubeObject.from_json
+        starts, resource, paths, decode = _STARTS, self._resource, self._paths, KubeObject.from_json
         special = self._metadata_only
         add = self._events.append
         version = ""
@@ -303,7 +309,7 @@ class WatchDecoder:
                 if startswith(start, position) and endswith(b"}}", position, end):
                     at = position + len(start)
                     try:
-                        thing = decode(data[at : end - 1], resource)
+                        thing = decode(data[at : end - 1], resource, paths)
                     except DecodeError:
                         pass  # The slow way finds out whether it is the object or the slice that is wrong.
                     else:
@@ -362,7 +368,7 @@ class WatchDecoder:
         try:
             if self._metadata_only:
                 self._check_partial(raw)
-            thing = KubeObject.from_json(raw, self._resource)
+            thing = KubeObject.from_json(raw, self._resource, self._paths)
         except DecodeError as error:
             if _kind_of(raw) == "Table":
                 raise self._wrong_kind("Table") from None
