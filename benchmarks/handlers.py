@@ -3,8 +3,8 @@
 One informer and one handler per run, each in a process of its own, over HTTP: CPU time per watch event of the recorded
 pods (8.9 KB). All that read a section have an index on `spec.nodeName`, read in the same way, as client-go's run has.
 Beside them stands client-go with protobuf, whose handler and index read the same fields: its objects are decoded as a
-whole in each case, so one figure stands for all. The runs are interleaved and the least of three counts; "× scan" is the multiple of
-the time in which msgspec skips over the event once, in the same run.
+whole in each case, so one figure stands for all. The runs are interleaved and the least of three counts; "× scan"
+is the multiple of the time in which msgspec skips over the event once, in the same run.
 
 Its bias: events come as fast as they are taken, in large batches. Single events cost several times as much in each
 client (see `latency`).
