@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
 import msgspec
 
@@ -29,7 +29,16 @@ if TYPE_CHECKING:
     from kinformer._declared_paths import DeclaredPaths
     from kinformer.resources import Resource
 
-__all__ = ["KubeObject", "LazyDict", "Metadata", "ObjectKey", "OwnerReference", "decode_head", "version_number"]
+__all__ = [
+    "KubeObject",
+    "LazyDict",
+    "Metadata",
+    "ObjectKey",
+    "OwnerReference",
+    "decode_head",
+    "decode_object",
+    "version_number",
+]
 
 T = TypeVar("T")
 
@@ -125,28 +134,13 @@ class KubeObject(_Base, eq=False, gc=False):
     _sections: dict[str, Any] | None = None
 
     @classmethod
-    def from_json(cls, raw: bytes, resource: Resource, paths: DeclaredPaths | None = None) -> Self:
+    def from_json(cls, raw: bytes, resource: Resource) -> Self:
         """Decode the head of an object.
-
-        Args:
-            raw: the JSON of the object.
-            resource: what it is an object of.
-            paths: the declared paths of its source, if there are some.
 
         Raises:
             DecodeError: this is not JSON, or not an object with a `metadata.name`.
         """
-        try:
-            envelope = decode_head(raw) if paths is None else decode_head(raw, paths.decode)
-        except RecursionError as error:
-            raise DecodeError("cannot be decoded: it is nested too deeply", resource=resource.full_name) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            msg = f"cannot be decoded: {error}"
-            raise DecodeError(msg, resource=resource.full_name) from error
-        metadata = envelope.metadata
-        if not metadata.name:
-            raise DecodeError("has no metadata.name", resource=resource.full_name)
-        return cls(raw, metadata, resource, ObjectKey(metadata.namespace, metadata.name), envelope)
+        return decode_object(raw, resource, into=cls)
 
     @classmethod
     def from_dict(cls, manifest: Mapping[str, Any], resource: Resource) -> Self:
@@ -532,6 +526,34 @@ class KubeObject(_Base, eq=False, gc=False):
                 class's own validation.
         """
         return model_of(self.to_json(), self.resource, str(self.key))
+
+
+K = TypeVar("K", bound=KubeObject)
+
+
+@overload
+def decode_object(raw: bytes, resource: Resource, paths: DeclaredPaths | None = None) -> KubeObject: ...
+@overload
+def decode_object(raw: bytes, resource: Resource, paths: DeclaredPaths | None = None, *, into: type[K]) -> K: ...
+def decode_object(
+    raw: bytes, resource: Resource, paths: DeclaredPaths | None = None, *, into: type[Any] = KubeObject
+) -> Any:
+    """Decode the head of an object, and note the values at the declared paths.
+
+    Raises:
+        DecodeError: this is not JSON, or not an object with a `metadata.name`.
+    """
+    try:
+        envelope = decode_head(raw) if paths is None else decode_head(raw, paths.decode)
+    except RecursionError as error:
+        raise DecodeError("cannot be decoded: it is nested too deeply", resource=resource.full_name) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        msg = f"cannot be decoded: {error}"
+        raise DecodeError(msg, resource=resource.full_name) from error
+    metadata = envelope.metadata
+    if not metadata.name:
+        raise DecodeError("has no metadata.name", resource=resource.full_name)
+    return into(raw, metadata, resource, ObjectKey(metadata.namespace, metadata.name), envelope)
 
 
 if not TYPE_CHECKING:

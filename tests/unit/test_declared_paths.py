@@ -14,7 +14,7 @@ from kinformer._declared_paths import DeclaredPaths
 from kinformer._heads import SMALL
 from kinformer.client._decoding.lists import decode_page
 from kinformer.client._decoding.watches import WatchDecoder
-from kinformer.objects import KubeObject
+from kinformer.objects import KubeObject, decode_object
 from kinformer.reflector.trim import Trim
 from kinformer.resources import PODS
 
@@ -90,7 +90,7 @@ def test_reads_of_declared_and_undeclared_paths_agree(
     raw: bytes, paths: list[str], others: list[str], reads_whole: bool
 ) -> None:
     plain = KubeObject.from_json(raw, PODS)
-    noted = KubeObject.from_json(raw, PODS, declared(*paths))
+    noted = decode_object(raw, PODS, declared(*paths))
     for path in (*paths, *others):
         assert answer(noted.view(), path) == answer(plain.view(), path), path
     read = noted.view()
@@ -131,7 +131,7 @@ POD = json.dumps(
     ],
 )
 def test_a_declared_path_is_read_without_going_over_the_object(path: str, expected: Any) -> None:
-    noted = KubeObject.from_json(POD, PODS, declared(path))
+    noted = decode_object(POD, PODS, declared(path))
     # The bytes are not needed any more: other ones would be found out.
     without = KubeObject(b"not read", noted.metadata, noted.resource, noted.key, noted.places)
     assert without.at(path, default=MISSING) == expected
@@ -147,14 +147,14 @@ def test_a_declared_path_is_read_without_going_over_the_object(path: str, expect
     ],
 )
 def test_one_declared_path_may_lie_in_another(paths: Sequence[str]) -> None:
-    plain, noted = KubeObject.from_json(POD, PODS), KubeObject.from_json(POD, PODS, declared(*paths))
+    plain, noted = KubeObject.from_json(POD, PODS), decode_object(POD, PODS, declared(*paths))
     for path in (*paths, "spec.nodeName"):
         assert noted.at(path, MISSING) == plain.at(path, MISSING)
 
 
 def test_a_value_of_another_type_on_the_way_takes_nothing_from_the_object() -> None:
     raw = b'{"metadata":{"name":"a"},"spec":["nodeName"],"status":{"phase":"Running"}}'
-    noted = KubeObject.from_json(raw, PODS, declared("spec.nodeName", "status.phase"))
+    noted = decode_object(raw, PODS, declared("spec.nodeName", "status.phase"))
     assert noted.at("spec.nodeName") is None
     assert noted.at("status.phase") == "Running"
     assert noted["spec"] == ["nodeName"]
@@ -171,20 +171,20 @@ def test_a_value_of_another_type_on_the_way_takes_nothing_from_the_object() -> N
 def test_paths_that_could_be_of_lists_and_of_objects_do_not_take_the_others_their_place(
     paths: Sequence[str], raw: bytes
 ) -> None:
-    noted = KubeObject.from_json(raw, PODS, declared(*paths))
+    noted = decode_object(raw, PODS, declared(*paths))
     without = KubeObject(b"not read", noted.metadata, noted.resource, noted.key, noted.places)
     assert without.at("spec.z") == 2
     assert [noted.at(path) for path in paths] == [KubeObject.from_json(raw, PODS).at(path) for path in paths]
 
 
 def test_each_read_returns_a_value_of_its_own() -> None:
-    noted = KubeObject.from_json(POD, PODS, declared("status.conditions"))
+    noted = decode_object(POD, PODS, declared("status.conditions"))
     noted.at("status.conditions").clear()
     assert noted.at("status.conditions") == [{"type": "Ready", "status": "True"}]
 
 
 def test_a_section_that_was_read_and_changed_is_what_at_reads() -> None:
-    noted = KubeObject.from_json(POD, PODS, declared("spec.nodeName")).view()
+    noted = decode_object(POD, PODS, declared("spec.nodeName")).view()
     noted["spec"]["nodeName"] = "changed"
     assert noted.at("spec.nodeName") == "changed"
 
@@ -192,7 +192,7 @@ def test_a_section_that_was_read_and_changed_is_what_at_reads() -> None:
 @pytest.mark.parametrize("indent", [None, 1])
 def test_trimmed_objects_have_the_values_and_keep_none_of_the_earlier_bytes(indent: int | None) -> None:
     raw = POD if indent is None else json.dumps(json.loads(POD), indent=indent).encode()
-    trimmed = Trim()(KubeObject.from_json(raw, PODS, declared("spec.nodeName")))
+    trimmed = Trim()(decode_object(raw, PODS, declared("spec.nodeName")))
     assert b"managedFields" not in trimmed.raw
     without = KubeObject(b"not read", trimmed.metadata, trimmed.resource, trimmed.key, trimmed.places)
     assert without.at("spec.nodeName") == "n"
@@ -225,7 +225,7 @@ def test_an_object_that_is_too_large_for_its_labels_is_refused_with_declared_pat
     labels = json.dumps({"a": "x" * SMALL})
     raw = f'{{"metadata":{{"name":"a","labels":{labels}}},"spec":{{}}}}'.encode()
     with pytest.raises(Exception, match="labels"):
-        KubeObject.from_json(raw, PODS, declared("spec.nodeName"))
+        decode_object(raw, PODS, declared("spec.nodeName"))
 
 
 def test_what_is_no_path_is_refused_and_nothing_is_declared() -> None:
@@ -242,4 +242,4 @@ def test_what_is_no_path_is_refused_and_nothing_is_declared() -> None:
 def test_paths_of_the_head_and_whole_sections_change_no_decoder() -> None:
     paths = declared("metadata.labels.app", "kind", "spec")
     assert paths.decode is DeclaredPaths().decode
-    assert isinstance(KubeObject.from_json(POD, PODS, paths).places.spec, msgspec.Raw)  # type: ignore[union-attr]
+    assert isinstance(decode_object(POD, PODS, paths).places.spec, msgspec.Raw)  # type: ignore[union-attr]

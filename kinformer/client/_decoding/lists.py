@@ -22,7 +22,7 @@ from kinformer.client._http.errors import NOT_JSON
 from kinformer.client._http.limits import EVENT_LIMIT
 from kinformer.errors import DecodeError, ProtocolError
 from kinformer.listwatch import ListPage
-from kinformer.objects import KubeObject
+from kinformer.objects import KubeObject, decode_object
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -183,7 +183,7 @@ async def _cut(
     """
     items: list[KubeObject] = []  # the last one first
     failures: list[ObjectError] = []
-    rfind, decode, add = body.rfind, KubeObject.from_json, items.append
+    rfind, decode, add = body.rfind, decode_object, items.append
     done = 0
     await give_way()
     end, slice_end = stop, stop - _SLICE_BYTES
@@ -376,7 +376,7 @@ async def _decode_whole(
     size = done = 0
     for text in texts:
         try:
-            items.append(KubeObject.from_json(text, resource, paths))
+            items.append(decode_object(text, resource, paths))
         except DecodeError as error:
             _add_failure(failures, error, text, resource, doing)
         size += len(text)

@@ -32,7 +32,7 @@ from kinformer.errors import (
     api_error,
 )
 from kinformer.listwatch import Delta, DeltaType, WatchBatch
-from kinformer.objects import KubeObject, ObjectKey
+from kinformer.objects import KubeObject, ObjectKey, decode_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -292,7 +292,7 @@ class WatchDecoder:
             self._take_document(data[position : last + 1])
             return
         find, startswith, endswith = data.find, data.startswith, data.endswith
-        starts, resource, paths, decode = _STARTS, self._resource, self._paths, KubeObject.from_json
+        starts, resource, paths, decode = _STARTS, self._resource, self._paths, decode_object
         special = self._metadata_only
         add = self._events.append
         version = ""
@@ -368,7 +368,7 @@ class WatchDecoder:
         try:
             if self._metadata_only:
                 self._check_partial(raw)
-            thing = KubeObject.from_json(raw, self._resource, self._paths)
+            thing = decode_object(raw, self._resource, self._paths)
         except DecodeError as error:
             if _kind_of(raw) == "Table":
                 raise self._wrong_kind("Table") from None
