@@ -125,6 +125,7 @@ class Client(ReadVerbs, WriteVerbs):
         self._transport: Transport | None = None
         self._discovery: Discovery | None = None
         self._writes = WriteFeed()
+        self._route: Callable[[Resource], Client | None] | None = None
 
     @classmethod
     def from_api_client(cls, api: Any, *, timeout: float = 30.0, page_size: int = 500) -> Self:
@@ -219,8 +220,14 @@ class Client(ReadVerbs, WriteVerbs):
         """
         if self._config is None:
             raise NotStartedError("this client has no configuration yet; use as_user inside of `async with client:`")
-        made = Client(
-            self._config.as_user(user, groups=groups, uid=uid, extra=extra),
+        made = self.with_config(self._config.as_user(user, groups=groups, uid=uid, extra=extra))
+        made._writes = self._writes
+        return made
+
+    def with_config(self, config: ClusterConfig) -> Client:
+        """Make a client of another configuration, with the settings of this one and connections of its own."""
+        return Client(
+            config,
             timeout=self._timeout,
             connect_timeout=self._connect_timeout,
             page_size=self._page_size,
@@ -231,8 +238,17 @@ class Client(ReadVerbs, WriteVerbs):
             field_validation=self._field_validation,
             on_warning=self._on_warning,
         )
-        made._writes = self._writes
-        return made
+
+    def watch_through(self, route: Callable[[Resource], Client | None] | None) -> None:
+        """Let informers list and watch through another client, such as one of a `kinformer.proxy.CacheProxy`.
+
+        All verbs, tables, and informers of a shard go on to the server of this client.
+
+        Args:
+            route: called before each list and each watch; returns the open client to use, or `None` for this one. With
+                `None` instead of a function, this client is used again.
+        """
+        self._route = route
 
     def on_write(self, listener: Callable[[Write], None]) -> Callable[[], None]:
         """Call a function with each write that the server accepts from now on; return the function that stops this.
@@ -341,6 +357,10 @@ class Client(ReadVerbs, WriteVerbs):
         self._open()
         assert self._discovery is not None
         return await self._discovery.version()
+
+    def _route_of(self, resource: Resource) -> Transport:
+        through = None if self._route is None else self._route(resource)
+        return (through or self)._open()
 
     def _open(self) -> Transport:
         if self._transport is None:

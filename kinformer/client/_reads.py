@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from kinformer._time_slice import TimeSlice
@@ -15,6 +17,7 @@ from kinformer.errors import DecodeError, ExpiredError
 from kinformer.resources import builtin_resource
 
 if TYPE_CHECKING:
+    from kinformer.client._http.transport import Transport
     from kinformer.client._requests import Target
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
@@ -57,9 +60,10 @@ class ReadVerbs(Verbs):
             ValueError: a namespace for a cluster-scoped resource.
             UnknownResourceError: there is no built-in resource of that name.
         """
+        found = builtin_resource(resource, otherwise="await client.resolve({name!r})")
         return HttpListerWatcher(
-            self._open,
-            builtin_resource(resource, otherwise="await client.resolve({name!r})"),
+            partial(self._route_of, found) if shard is None else self._open,
+            found,
             namespace=namespace,
             label_selector=label_selector,
             field_selector=field_selector,
@@ -67,6 +71,14 @@ class ReadVerbs(Verbs):
             shard=shard,
             writes=self._writes,
         )
+
+    @abstractmethod
+    def _route_of(self, resource: Resource) -> Transport:
+        """Return the open transport for lists and watches of informers; see `Client.watch_through`.
+
+        Raises:
+            LifecycleError: the client is not open.
+        """
 
     def table_watch(
         self,
@@ -198,13 +210,15 @@ class ReadVerbs(Verbs):
         if metadata_only and isinstance(resource, type):
             msg = f"metadata_only=True leaves out spec and status, which {resource.__name__} has; list by the resource"
             raise TypeError(msg)
-        source = self.list_watch(
+        source = HttpListerWatcher(
+            self._open,
             await self._resource_of(resource),
             namespace=namespace,
             label_selector=label_selector,
             field_selector=field_selector,
             metadata_only=metadata_only,
             shard=shard,
+            writes=self._writes,
         )
         try:
             listed = await _whole(source, resource_version, self._page_size)

@@ -392,6 +392,9 @@ class Informers(Application):
         controllers: each makes a controller of the client and the factory; it is run beside the application, which
             does not wait for it. Called again when the controller has ended with an error or has lost its leadership,
             so it makes the `LeaderElector`, too. Every process of an application runs its own: give them an elector.
+        shared: whether the workers of this service on one machine share one list and one watch per scope: the first
+            one serves the others, and another one takes over when it ends; see `kinformer.proxy.WorkerCaches`. A path
+            names the directory for their socket.
     """
 
     @overload

@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from kinformer.proxy._listen import LoopbackAddress, UnixAddress, listen_address
 from kinformer.proxy._server import CacheProxy
+from kinformer.proxy._worker_caches import WorkerCaches, workers_can_share
 
-__all__ = ["CacheProxy", "LoopbackAddress", "UnixAddress", "listen_address"]
+__all__ = ["CacheProxy", "LoopbackAddress", "UnixAddress", "WorkerCaches", "listen_address", "workers_can_share"]

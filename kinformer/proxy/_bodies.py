@@ -67,9 +67,17 @@ def too_large(version: int, present: int) -> Refusal:
     )
 
 
-def event_line(kind: bytes, obj: KubeObject) -> bytes:
-    """Return one event of a watch, with kind and apiVersion in its object."""
-    body = obj.to_json()
+def event_line(kind: bytes, obj: KubeObject, form: Resource) -> bytes:
+    """Return one event of a watch.
+
+    Args:
+        kind: "ADDED", "MODIFIED" or "DELETED".
+        obj: the object.
+        form: has kind and apiVersion, if the JSON of the object has none.
+    """
+    # A view, so that a compressed object stays compressed in the cache.
+    seen = obj.view()
+    body = (seen if form is seen.resource else KubeObject(seen.raw, seen.metadata, form, seen.key)).to_json()
     if b"\n" in body:
         # Between two tokens: a line break cannot be part of a JSON string.
         body = body.replace(b"\n", b" ")
@@ -105,10 +113,11 @@ def list_pieces(resource: Resource, objects: Iterable[KubeObject], version: int)
     size = 0
     separator = b""
     for obj in objects:
+        raw = obj.view().raw
         piece.append(separator)
-        piece.append(obj.raw)
+        piece.append(raw)
         separator = b","
-        size += len(obj.raw)
+        size += len(raw)
         if size > _PIECE:
             yield b"".join(piece)
             piece, size = [], 0
@@ -118,6 +127,7 @@ def list_pieces(resource: Resource, objects: Iterable[KubeObject], version: int)
 
 def at_version(obj: KubeObject, version: int) -> KubeObject:
     """Return an object with another resource version and all else as it is."""
+    obj = obj.view()
     old, new = b'"resourceVersion":"%s"' % obj.resource_version.encode(), b'"resourceVersion":"%d"' % version
     if obj.raw.count(old) == 1 and obj.raw.count(b'"resourceVersion"') == 1:
         return KubeObject.from_json(obj.raw.replace(old, new), obj.resource)

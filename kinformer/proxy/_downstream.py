@@ -60,7 +60,7 @@ class Fanout:
         cache = self.cache
         end = min(cache.next, position + _CHANGES_AT_ONCE)
         if self._made[:2] != (position, end):
-            lines = b"".join([change.whole_line() for change in cache.changes(position, end - position)])
+            lines = b"".join([change.whole_line(cache.form) for change in cache.changes(position, end - position)])
             self._made = (position, end, lines)
         return self._made[2], end
 
@@ -87,6 +87,7 @@ class OpenWatch:
         self._epoch = self._cache.epoch
         self._position = 0
         self._bookmarked = options.version
+        self._bookmarks = self._cache.bookmarks
         self._wakeup = asyncio.Event()
         self._idle = False
         self._transport: asyncio.Transport | None = None
@@ -102,6 +103,9 @@ class OpenWatch:
                 lines = self._next_changes()
                 if lines:
                     transport.write(chunk(lines))
+            if self._position == self._cache.next and self._bookmark_came:
+                # As it came: it shows the reader that the API server is alive.
+                transport.write(chunk(self._bookmark()))
             if self._position == self._cache.next:
                 return
         self._wakeup.set()
@@ -118,8 +122,10 @@ class OpenWatch:
         position = cache.next if options.present_first else cache.position(options.version)
         oldest = cache.oldest
         await response.prepare(request)
+        # Not a subclass of asyncio's class with uvloop, and `None` if the client has gone.
         transport = request.transport
-        assert isinstance(transport, asyncio.Transport)
+        if transport is None:
+            return
         self._transport = transport
         if position is None:
             await response.write(error_line(too_old(options.version, oldest)))
@@ -128,13 +134,13 @@ class OpenWatch:
         time_slice = TimeSlice()
         await time_slice.begin()
         for at in range(0, len(present), 50):
-            await response.write(b"".join([event_line(b"ADDED", obj) for obj in present[at : at + 50]]))
+            await response.write(b"".join([event_line(b"ADDED", obj, cache.form) for obj in present[at : at + 50]]))
             if time_slice.over:
                 await time_slice.begin()
         if options.present_first:
             self._bookmarked = began_at
             if options.initial_events and options.bookmarks:
-                await response.write(bookmark_line(cache.resource, began_at, ends_initial=True))
+                await response.write(bookmark_line(cache.form, began_at, ends_initial=True))
         del present
         self._fanout.watches.add(self)
         try:
@@ -165,10 +171,12 @@ class OpenWatch:
             now = clock()
             if now >= deadline:
                 return
+            if self._bookmark_came:
+                await response.write(self._bookmark())
+                continue
             if bookmarks and now >= bookmark_at:
                 if cache.version > self._bookmarked:
-                    self._bookmarked = cache.version
-                    await response.write(bookmark_line(cache.resource, cache.version))
+                    await response.write(self._bookmark())
                 late = now >= deadline - LAST_BOOKMARK
                 bookmark_at = deadline if late else min(now + BOOKMARK_INTERVAL, deadline - LAST_BOOKMARK)
                 continue
@@ -182,6 +190,16 @@ class OpenWatch:
             finally:
                 self._idle = False
 
+    @property
+    def _bookmark_came(self) -> bool:
+        return self._options.bookmarks and self._bookmarks != self._cache.bookmarks
+
+    def _bookmark(self) -> bytes:
+        """Return a bookmark of the version that the cache has reached."""
+        self._bookmarked = self._cache.version
+        self._bookmarks = self._cache.bookmarks
+        return bookmark_line(self._cache.form, self._cache.version)
+
     def _next_changes(self) -> bytes:
         """Return the lines of the next changes, b"" if none is for this watch, and go on behind them."""
         if self._is_whole:
@@ -194,7 +212,7 @@ class OpenWatch:
 
     def _selected(self, end: int) -> Iterator[bytes]:
         for change in self._cache.changes(self._position, end - self._position):
-            line = change.selected_line(self._options.selection)
+            line = change.selected_line(self._options.selection, self._cache.form)
             if line is not None:
                 yield line
 

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from kinformer._hosts import LOOPBACK, is_loopback, name_in
 
-__all__ = ["Address", "LoopbackAddress", "UnixAddress", "listen_address"]
+__all__ = ["Address", "LoopbackAddress", "UnixAddress", "is_listened_on", "listen_address"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,12 @@ class UnixAddress:
 
     Attributes:
         path: the path of the socket.
+        replaces: whether it takes the place of any socket. Set it only where a lock shows that no other process
+            listens: children that a dead process has forked may keep its socket open.
     """
 
     path: Path
+    replaces: bool = False
 
     def __str__(self) -> str:
         return f"unix:{self.path}"
@@ -43,7 +46,7 @@ class UnixAddress:
             if not stat.S_ISSOCK(os.lstat(self.path).st_mode):
                 msg = f"{self.path} exists and is no socket; name another path"
                 raise FileExistsError(errno.EEXIST, msg)
-            if _answers(self.path):
+            if not self.replaces and is_listened_on(self.path):
                 msg = f"another process listens on {self.path}"
                 raise OSError(errno.EADDRINUSE, msg)
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -67,7 +70,7 @@ class UnixAddress:
     def remove(self) -> None:
         """Remove the socket, unless another process listens on it meanwhile."""
         with contextlib.suppress(OSError):
-            if stat.S_ISSOCK(os.lstat(self.path).st_mode) and not _answers(self.path):
+            if stat.S_ISSOCK(os.lstat(self.path).st_mode) and not is_listened_on(self.path):
                 self.path.unlink()
 
 
@@ -138,7 +141,8 @@ def listen_address(text: str) -> Address:
     return LoopbackAddress(name, int(port))
 
 
-def _answers(path: Path) -> bool:
+def is_listened_on(path: Path) -> bool:
+    """Return whether a process listens on a socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as tried:
         tried.settimeout(1.0)
         try:

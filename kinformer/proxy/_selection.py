@@ -7,7 +7,7 @@ the proxy does not make (tables, metadata only, protobuf) is made by the server.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from kinformer.errors import SelectorError
 from kinformer.labels import FieldSelector, LabelSelector
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
-__all__ = ["ListOptions", "Selection", "accepts_json", "place_of", "read_options"]
+__all__ = ["Form", "ListOptions", "Place", "Selection", "asked_form", "place_of", "place_of_any", "read_options"]
+
+Form: TypeAlias = Literal["whole", "metadata", "other"]
+"""The form of the objects in an answer: whole objects as JSON, metadata only as JSON, or one that no cache has."""
 
 _KNOWN: Final = frozenset(
     {"watch", "resourceVersion", "resourceVersionMatch", "limit", "labelSelector", "fieldSelector", "timeoutSeconds",
@@ -32,6 +35,10 @@ _TEXT_FIELDS: Final = {
 }
 """Fields beside name and namespace that the API server selects by, as text (pkg/registry/core/pod/strategy.go)."""
 
+_COLLECTION: Final = re.compile(
+    r"(?P<version>/api/v1|/apis/[a-z0-9.-]+/v[a-z0-9]+)(?:/namespaces/(?P<namespace>[a-z0-9.-]+))?/(?P<plural>[a-z0-9.-]+)"
+)
+_PARTIAL: Final = frozenset({"as=partialobjectmetadata", "as=partialobjectmetadatalist", "g=meta.k8s.io", "v=v1"})
 _NUMBER: Final = re.compile(r"[0-9]{1,19}")
 _TRUE: Final = frozenset({"1", "true", "True", "TRUE", "t", "T"})
 _FALSE: Final = frozenset({"", "0", "false", "False", "FALSE", "f", "F"})
@@ -62,7 +69,8 @@ class Selection(NamedTuple):
             return False
         if self.labels is not None and not self.labels.matches(obj.metadata.labels or {}):
             return False
-        return all((_field(obj, path) == value) is (operator == "=") for path, operator, value in self.fields)
+        seen = obj.view() if self.fields else obj
+        return all((_field(seen, path) == value) is (operator == "=") for path, operator, value in self.fields)
 
 
 _WHOLE: Final = Selection()
@@ -103,15 +111,36 @@ def place_of(path: str, resource: Resource) -> str | None:
     return namespace if namespace and "/" not in namespace and "%" not in namespace else None
 
 
-def accepts_json(accept: str) -> bool:
-    """Return whether the first form in an `Accept` header that the proxy knows is plain JSON."""
+class Place(NamedTuple):
+    """The target of a list or a watch.
+
+    Attributes:
+        whole: the path of the lists of all namespaces.
+        namespace: the namespace; "" for all.
+    """
+
+    whole: str
+    namespace: str
+
+
+def place_of_any(path: str) -> Place | None:
+    """Return the target of a path that has the form of a list; `None` if it has another form."""
+    found = _COLLECTION.fullmatch(path)
+    if found is None:
+        return None
+    return Place(f"{found['version']}/{found['plural']}", found["namespace"] or "")
+
+
+def asked_form(accept: str) -> Form:
+    """Return the first form in an `Accept` header that the proxy knows."""
     for media in accept.split(",") if accept else ["*/*"]:
         kind, *parameters = (part.strip().lower() for part in media.split(";"))
         if any(parameter.startswith("as=") for parameter in parameters):
-            return False
+            partial = kind == "application/json" and _PARTIAL.issuperset(parameters) and len(parameters) == 3
+            return "metadata" if partial else "other"
         if kind in {"application/json", "application/*", "*/*"}:
-            return True
-    return False
+            return "whole"
+    return "other"
 
 
 def read_options(resource: Resource, namespace: str, query: Sequence[tuple[str, str]]) -> ListOptions | None:

@@ -5,27 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
 
 from kinformer._hosts import is_allowed
 from kinformer._own_loop import OwnLoop
-from kinformer._tasks import BackgroundTask, shielded
+from kinformer._tasks import shielded
+from kinformer.cache.storage import checked_storage
 from kinformer.errors import AlreadyStartedError
 from kinformer.proxy._bodies import Refusal, list_pieces
-from kinformer.proxy._downstream import Fanout, OpenWatch
+from kinformer.proxy._caches import Caches, CacheSettings, CachesOfResources, CachesOnDemand, Question, Served
+from kinformer.proxy._downstream import OpenWatch
 from kinformer.proxy._forward import Forwarder
 from kinformer.proxy._listen import LoopbackAddress, UnixAddress, listen_address
-from kinformer.proxy._selection import accepts_json, place_of, read_options
-from kinformer.proxy._upstream import Upstream
-from kinformer.proxy._watch_cache import WINDOW_BYTES, WINDOW_EVENTS, WatchCache
+from kinformer.proxy._selection import asked_form
+from kinformer.proxy._watch_cache import WINDOW_BYTES, WINDOW_EVENTS
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kinformer.backoff import Backoff
+    from kinformer.cache.storage import Storage
     from kinformer.client import Client
     from kinformer.proxy._forward import Others
     from kinformer.proxy._listen import Address
@@ -38,11 +40,6 @@ MAX_WATCHES: Final = 1000
 """Watches of one resource that are open at once; one more is refused with 429."""
 
 _SHUTDOWN: Final = 0.5
-
-
-class _Served(NamedTuple):
-    upstream: Upstream
-    fanout: Fanout
 
 
 class CacheProxy:
@@ -61,7 +58,9 @@ class CacheProxy:
 
     Args:
         client: the client of the API server. It must be open as long as the proxy runs.
-        resources: the resources to serve. Each costs one list, one watch, and the memory of its objects.
+        resources: the resources to serve. Each costs one list, one watch, and the memory of its objects. `None` serves
+            whatever readers ask for, with one list and one watch for each scope: resource, namespace, selectors, and
+            whole objects or metadata only. They end a minute after the last reader.
         listen: the address, as text or object: "unix:PATH", or "127.0.0.1:PORT".
         namespace: serve this namespace only; requests for others go to the API server.
         others: requests that no cache answers, such as writes and discovery, go on with the identity of the "proxy", go
@@ -69,9 +68,14 @@ class CacheProxy:
         window_events: number of changes of a resource that are kept, for watches that come back.
         window_bytes: bytes of the objects of these changes that are kept.
         backoff: delays between attempts to list and watch after a failure; by default client-go's.
+        storage: form of the objects in memory: "plain" or "compact"; see `SharedInformerFactory`.
+        known: with `resources=None`, returns the resource whose lists have a path, such as a custom one; those that it
+            does not know, and that are not built in, are discovered.
 
     Raises:
-        ValueError: an address that cannot be used, no resources, or `others` that the address cannot have.
+        ValueError: an address that cannot be used, no resources, a namespace without resources, or `others` that the
+            address cannot have.
+        MissingDependencyError: compact storage needs zstd, and there is none.
 
     Attributes:
         address: the address; after the start with the port that was chosen.
@@ -80,7 +84,7 @@ class CacheProxy:
     def __init__(
         self,
         client: Client,
-        resources: Sequence[Resource],
+        resources: Sequence[Resource] | None,
         *,
         listen: Address | str,
         namespace: str | None = None,
@@ -88,9 +92,11 @@ class CacheProxy:
         window_events: int = WINDOW_EVENTS,
         window_bytes: int = WINDOW_BYTES,
         backoff: Backoff | None = None,
+        storage: Storage = "plain",
+        known: Callable[[str], Resource | None] = lambda _: None,
     ) -> None:
         self.address = listen_address(listen) if isinstance(listen, str) else listen
-        if not resources:
+        if resources is not None and not resources:
             raise ValueError("a proxy needs at least one resource, such as PODS")
         if others not in {"proxy", "caller", "refuse"}:
             msg = f'others is "proxy", "caller" or "refuse", not {others!r}'
@@ -100,22 +106,24 @@ class CacheProxy:
                 'on loopback the Authorization of a request has the token of the proxy; others="caller" needs a socket'
             )
             raise ValueError(msg)
+        if resources is None and namespace is not None:
+            raise ValueError("a proxy of whatever is asked for has no namespace of its own; leave it out")
         self._client = client
-        self._namespace = namespace or ""
         self._others: Others = others
-        self._served: dict[Resource, _Served] = {}
-        for resource in resources:
-            scope = self._namespace if resource.namespaced else ""
-            cache = WatchCache(resource, scope, window_events=window_events, window_bytes=window_bytes)
-            source = client.list_watch(resource, namespace=scope or None)
-            self._served[resource] = _Served(Upstream(source, cache, backoff=backoff), Fanout(cache))
+        settings = CacheSettings(window_events, window_bytes, checked_storage(storage), backoff)
+        self._caches: Caches = (
+            CachesOnDemand(client, settings, known)
+            if resources is None
+            else CachesOfResources(client, resources, namespace or "", settings)
+        )
+        self._names = "whatever is asked for" if resources is None else ", ".join(each.qualified for each in resources)
         self._forwarder: Forwarder | None = None
         self._stack = contextlib.AsyncExitStack()
         self._own_loop = OwnLoop("this proxy was started")
         self._started = False
 
     def __repr__(self) -> str:
-        return f"<CacheProxy of {', '.join(resource.qualified for resource in self._served)} at {self.address}>"
+        return f"<CacheProxy of {self._names} at {self.address}>"
 
     async def __aenter__(self) -> Self:
         """Listen, and start the lists. Requests wait for the first list of their resource.
@@ -135,10 +143,8 @@ class CacheProxy:
             if isinstance(self.address, LoopbackAddress):
                 address = self.address
                 self.address = LoopbackAddress(address.host, listening.getsockname()[1], address.token)
-            for resource, served in self._served.items():
-                task = BackgroundTask(f"kinformer proxy of {resource}")
-                stack.push_async_callback(task.stop)
-                task.start(served.upstream.run())
+            stack.push_async_callback(self._caches.stop)
+            self._caches.start()
             server = web.Server(self._answer, access_log=None, handler_cancellation=True)
             runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN)
             await runner.setup()
@@ -155,13 +161,13 @@ class CacheProxy:
 
     async def synced(self) -> None:
         """Wait until each resource has its first list."""
-        for served in self._served.values():
+        for served in [*self._caches.served]:
             await served.upstream.synced.wait()
 
     @property
     def open_watches(self) -> int:
         """Return the number of watches of readers that are open."""
-        return sum(len(served.fanout.watches) for served in self._served.values())
+        return sum(len(served.fanout.watches) for served in self._caches.served)
 
     @property
     def url(self) -> str:
@@ -174,18 +180,22 @@ class CacheProxy:
             self.address.remove()
 
     def _end_watches(self) -> None:
-        for served in self._served.values():
+        for served in self._caches.served:
             served.fanout.end()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             self._check(request)
-            found = self._find(request)
+            found = await self._find(request)
             if found is None:
                 assert self._forwarder is not None
                 return await self._forwarder.answer(request)
             served, options = found
-            return await (self._watch if options.watch else self._list)(request, served, options)
+            self._caches.taken(served)
+            try:
+                return await (self._watch if options.watch else self._list)(request, served, options)
+            finally:
+                self._caches.left(served)
         except Refusal as refusal:
             headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
             return web.Response(
@@ -212,40 +222,36 @@ class CacheProxy:
         if len(given) != 1 or not hmac.compare_digest(given[0].encode("utf-8", "surrogateescape"), expected):
             raise Refusal(401, "Unauthorized", "Unauthorized")
 
-    def _find(self, request: web.BaseRequest) -> tuple[_Served, ListOptions] | None:
-        """Return the cache that answers a request; `None` if none does."""
+    async def _find(self, request: web.BaseRequest) -> tuple[Served, ListOptions] | None:
+        """Return the cache that answers a request; `None` if none does.
+
+        Raises:
+            Refusal: a cache on demand cannot be made.
+        """
         headers = request.headers
-        if request.method != "GET" or not accepts_json(", ".join(headers.getall("Accept", []))):
+        if request.method != "GET":
             return None
         if any(name.lower().startswith("impersonate-") for name in headers):
             # The rights of another user have to be checked.
             return None
         path, _, _ = request.raw_path.partition("?")
-        for resource, served in self._served.items():
-            namespace = place_of(path, resource)
-            if namespace is None:
-                continue
-            scope = served.upstream.cache.namespace
-            if scope and namespace != scope:
-                return None
-            options = read_options(resource, namespace, [*request.query.items()])
-            return None if options is None else (served, options)
-        return None
+        form = asked_form(", ".join(headers.getall("Accept", [])))
+        return await self._caches.find(Question(path, form, [*request.query.items()]))
 
-    async def _list(self, request: web.BaseRequest, served: _Served, options: ListOptions) -> web.StreamResponse:
+    async def _list(self, request: web.BaseRequest, served: Served, options: ListOptions) -> web.StreamResponse:
         await served.upstream.until(options.version)
         cache = served.upstream.cache
         version, objects = cache.version, cache.selected(options.selection)
         response = web.StreamResponse(headers=_HEADERS)
         response.enable_chunked_encoding()
         await response.prepare(request)
-        for piece in list_pieces(cache.resource, objects, version):
+        for piece in list_pieces(cache.form, objects, version):
             await response.write(piece)
             await asyncio.sleep(0)
         await response.write_eof()
         return response
 
-    async def _watch(self, request: web.BaseRequest, served: _Served, options: ListOptions) -> web.StreamResponse:
+    async def _watch(self, request: web.BaseRequest, served: Served, options: ListOptions) -> web.StreamResponse:
         if len(served.fanout.watches) >= MAX_WATCHES:
             msg = f"this proxy has {MAX_WATCHES} watches of this resource already"
             raise Refusal(429, "TooManyRequests", msg, retry_after=1)

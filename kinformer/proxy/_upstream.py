@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from kinformer.cache._compact.indexer import CompactIndexer
+from kinformer.errors import ApiError
 from kinformer.objects import version_number
 from kinformer.proxy._bodies import Refusal, too_large
 from kinformer.reflector._reflector import Reflector
@@ -24,6 +26,9 @@ __all__ = ["PATIENCE", "Upstream"]
 
 PATIENCE = 3.0
 """Seconds that a request waits for the version it needs (apiserver pkg/storage/cacher, blockTimeout)."""
+
+_FINAL = frozenset({400, 403, 404, 405, 406, 422})
+"""Answers to a list that readers get as they are: asking again changes nothing."""
 
 _LARGEST = (1 << 63) - 1
 """The largest resource version. A list without a version counts as newer, and cannot be served from a cache."""
@@ -50,21 +55,32 @@ class Upstream:
         machine = ReflectorMachine()
         if backoff is not None:
             machine.backoff = backoff
+        store = cache.store
+        self._compact = store if isinstance(store, CompactIndexer) else None
         self._reflector = Reflector(
-            source, _Feed(self), machine=machine, status=self._status, cached=self._known, on_error=self._failed
+            source,
+            _Feed(self),
+            machine=machine,
+            status=self._status,
+            cached=store.known_as,
+            pack=None if self._compact is None else self._compact.pack,
+            on_error=self._failed,
         )
         self._progress = asyncio.Event()
         self.synced = asyncio.Event()
 
     async def run(self) -> None:
         """List and watch until cancelled."""
-        await self._reflector.run()
+        async with asyncio.TaskGroup() as tasks:
+            if self._compact is not None:
+                tasks.create_task(self._compact.upkeep())
+            await self._reflector.run()
 
     async def until(self, version: int) -> None:
         """Wait until the cache has a list and has reached a version.
 
         Raises:
-            Refusal: it has not, after `PATIENCE`.
+            Refusal: it has not, after `PATIENCE`; or the API server has refused the first list for good.
         """
         cache = self.cache
         if cache.synced and cache.version >= version:
@@ -72,6 +88,8 @@ class Upstream:
         try:
             async with asyncio.timeout(PATIENCE):
                 while not cache.synced or cache.version < version:
+                    if not self.synced.is_set() and isinstance(self.error, ApiError) and self.error.status in _FINAL:
+                        raise Refusal(self.error.status, self.error.reason, self.error.message)
                     self._progress.clear()
                     await self._progress.wait()
         except TimeoutError:
@@ -81,6 +99,11 @@ class Upstream:
             msg = f"the proxy has no list of {cache.resource.qualified} yet{why}"
             raise Refusal(503, "ServiceUnavailable", msg, retry_after=1) from None
 
+    def listed(self) -> None:
+        """Note that a whole list is in the cache."""
+        if self._compact is not None:
+            self._compact.list_has_come()
+
     def progressed(self) -> None:
         """Wake the requests that wait, and send the changes to the watches."""
         self.error = None
@@ -89,13 +112,9 @@ class Upstream:
         self._progress.set()
         self.cache.published()
 
-    def _known(self, obj: KubeObject) -> KubeObject | None:
-        known = self.cache.objects.get(obj.key)
-        same = known is not None and known.resource_version == obj.resource_version and known.uid == obj.uid
-        return known if same else None
-
     def _failed(self, error: KinformerError) -> None:
         self.error = error
+        self._progress.set()
 
 
 class _Feed:
@@ -105,9 +124,11 @@ class _Feed:
         self._upstream = upstream
         self._cache = upstream.cache
         self.held = False
+        self._events_came = False
 
     def extend(self, deltas: Iterable[Delta]) -> None:
         """Take the events of a watch."""
+        self._events_came = True
         self._cache.changed(deltas)
 
     def update(self, obj: KubeObject) -> None:
@@ -121,17 +142,20 @@ class _Feed:
         self,
         by_key: Mapping[ObjectKey, KubeObject],
         *,
-        slice_size: int,  # noqa: ARG002 - the objects are taken over in one step
+        slice_size: int,
         version: int = 0,
     ) -> Iterator[None]:
         """Take a whole list."""
         if version <= _LARGEST:
-            self._cache.replaced(by_key, version)
-        yield from ()
+            yield from self._cache.replacing(by_key, version, slice_size=slice_size)
+            self._upstream.listed()
 
     def mark(self, resource_version: str, lists: int) -> None:  # noqa: ARG002 - lists are not counted
         """Take the version that the events or the list have reached."""
         self._cache.reached(version_number(resource_version))
+        if not self._events_came:
+            self._cache.bookmarks += 1
+        self._events_came = False
         self._upstream.progressed()
 
     def release(self) -> None:

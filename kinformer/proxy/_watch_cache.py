@@ -11,17 +11,21 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from kinformer.cache._compact.indexer import CompactIndexer
+from kinformer.cache._compact.packed_object import PackedObject
+from kinformer.cache._informer_indexer import InformerIndexer
 from kinformer.listwatch import DeltaType
 from kinformer.objects import version_number
 from kinformer.proxy._bodies import at_version, event_line
+from kinformer.resources import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from kinformer.cache.storage import Storage
     from kinformer.listwatch import Delta
     from kinformer.objects import KubeObject, ObjectKey
     from kinformer.proxy._selection import Selection
-    from kinformer.resources import Resource
 
 __all__ = ["Change", "WatchCache"]
 
@@ -54,16 +58,16 @@ class Change:
     @property
     def size(self) -> int:
         """Bytes that this change keeps in memory at most."""
-        return len(self.new.raw) + (0 if self.old is None else len(self.old.raw))
+        return _held(self.new) + (0 if self.old is None else _held(self.old))
 
-    def whole_line(self) -> bytes:
+    def whole_line(self, form: Resource) -> bytes:
         """Return the event for a watch of all objects."""
         line = self.line
         if line is None:
-            line = self.line = event_line(self.kind, self.new)
+            line = self.line = event_line(self.kind, self.new, form)
         return line
 
-    def selected_line(self, selection: Selection) -> bytes | None:
+    def selected_line(self, selection: Selection, form: Resource) -> bytes | None:
         """Return the event for a watch with selectors; `None` if it does not concern that watch.
 
         An object that no longer matches is DELETED there: with its last state that matched, at the version of the
@@ -71,13 +75,18 @@ class Change:
         """
         before = self.old is not None and selection.selects(self.old)
         if self.kind == b"DELETED":
-            return self.whole_line() if before else None
+            return self.whole_line(form) if before else None
         if selection.selects(self.new):
             kind = b"MODIFIED" if before else b"ADDED"
-            return self.whole_line() if kind == self.kind else event_line(kind, self.new)
+            return self.whole_line(form) if kind == self.kind else event_line(kind, self.new, form)
         if before and self.old is not None:
-            return event_line(b"DELETED", at_version(self.old, self.version))
+            return event_line(b"DELETED", at_version(self.old, self.version), form)
         return None
+
+
+def _held(stored: KubeObject) -> int:
+    """Return the bytes in which an object is held; the JSON of a compressed one is not made for this."""
+    return len(stored.frame if type(stored) is PackedObject else stored.raw)
 
 
 class WatchCache:
@@ -88,12 +97,20 @@ class WatchCache:
         namespace: the only namespace of it; "" for all.
         window_events: number of changes that are kept.
         window_bytes: bytes of the objects of these changes that are kept.
+        storage: "plain" or "compact".
+        metadata_only: whether the objects are PartialObjectMetadata.
 
     Attributes:
         version: the version that the state has reached; 0 before the first list.
         oldest: the oldest version that a watch may begin with.
         epoch: changes when the watches have to end.
-        objects: the objects by key.
+        synced: whether the state is that of one version; false before the first list, and while a list is taken over.
+        bookmarks: number of bookmarks that the API server has sent.
+        form: kind and apiVersion that the objects are sent with.
+        store: the objects, and in compact storage their compression.
+
+    Raises:
+        MissingDependencyError: compact storage needs zstd, and there is none.
     """
 
     def __init__(
@@ -103,14 +120,21 @@ class WatchCache:
         *,
         window_events: int = WINDOW_EVENTS,
         window_bytes: int = WINDOW_BYTES,
+        storage: Storage = "plain",
+        metadata_only: bool = False,
     ) -> None:
         self.resource = resource
+        self.form = (
+            Resource("meta.k8s.io", "v1", resource.plural, "PartialObjectMetadata") if metadata_only else resource
+        )
         self.namespace = namespace
         self.version = 0
         self.oldest = 0
         self.epoch = 0
         self.synced = False
-        self.objects: dict[ObjectKey, KubeObject] = {}
+        self.bookmarks = 0
+        self.store: InformerIndexer = CompactIndexer() if storage == "compact" else InformerIndexer()
+        self._is_compact = storage == "compact"
         self._window_events = window_events
         self._window_bytes = window_bytes
         self._log: deque[Change] = deque()
@@ -119,6 +143,11 @@ class WatchCache:
         self.first = 0
         """Number of the oldest change that is kept, counted from the beginning."""
         self._listeners: dict[object, Callable[[], None]] = {}
+
+    @property
+    def objects(self) -> Mapping[ObjectKey, KubeObject]:
+        """The stored objects by key, as a live view."""
+        return self.store.stored_objects
 
     @property
     def next(self) -> int:
@@ -146,26 +175,48 @@ class WatchCache:
             self.version = version
             key = new.key
             if delta.type is DeltaType.DELETED:
-                old = self.objects.pop(key, None)
+                old = self.store.delete(key)
                 if old is not None:
                     self._append(Change(b"DELETED", version, new, old))
                 continue
-            old = self.objects.get(key)
-            self.objects[key] = new
-            self._append(Change(b"ADDED" if old is None else b"MODIFIED", version, new, old))
+            old = self.store.put(key, new)
+            kind = b"ADDED" if old is None else b"MODIFIED"
+            if not self._is_compact:
+                self._append(Change(kind, version, new, old))
+                continue
+            # The line is made now, because the object is held compressed from here on.
+            stored = self.store.stored(key)
+            assert stored is not None
+            change = Change(kind, version, stored, old)
+            change.line = event_line(kind, new, self.form)
+            self._append(change)
 
     def reached(self, version: int) -> None:
-        """Take the version of a bookmark."""
+        """Take the version of a bookmark or of the last event."""
         self.version = max(self.version, version)
 
-    def replaced(self, objects: Mapping[ObjectKey, KubeObject], version: int) -> None:
-        """Take a whole list. Watches end, unless it shows that no change was missed."""
+    def replacing(
+        self, objects: Mapping[ObjectKey, KubeObject], version: int, *, slice_size: int = 1 << 62
+    ) -> Iterator[None]:
+        """Take a whole list, in slices. Watches end at once, unless it shows that no change was missed.
+
+        Between the slices the cache is not in sync.
+        """
         unchanged = self.synced and objects.keys() == self.objects.keys() and version >= self.version
         if not unchanged or any(
             self.objects[key].resource_version != obj.resource_version for key, obj in objects.items()
         ):
-            self.objects = dict(objects)
+            self.synced = False
             self._forget(version)
+            gone = [key for key in self.objects if key not in objects]
+            for at in range(0, len(gone), slice_size):
+                for key in gone[at : at + slice_size]:
+                    self.store.delete(key)
+                yield
+            for count, (key, obj) in enumerate([*objects.items()], 1):
+                self.store.put(key, obj)
+                if count % slice_size == 0:
+                    yield
         # An object may have been created and deleted meanwhile: a watch may not begin before the list either way.
         elif version > self.version:
             self._forget(version)
@@ -174,7 +225,7 @@ class WatchCache:
 
     def left_out(self, key: ObjectKey) -> None:
         """Drop an object whose present state cannot be decoded. Watches end, as their next event is unknown."""
-        if self.objects.pop(key, None) is not None:
+        if self.store.delete(key) is not None:
             self._forget(self.version)
 
     def position(self, version: int) -> int | None:

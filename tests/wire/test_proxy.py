@@ -246,7 +246,7 @@ async def test_a_version_older_than_the_kept_changes_is_expired(
         for name in "abcd":
             server.create(config_map(name))
         end = server.resource_version
-        cache = proxy._served[CONFIGMAPS].upstream.cache
+        cache = next(iter(proxy._caches.served)).upstream.cache
         await eventually(lambda: cache.version == end)
         with pytest.raises(ExpiredError, match="too old resource version"):
             await watched(reader, str(start))
@@ -350,7 +350,7 @@ async def test_a_reader_that_does_not_read_is_dropped_and_the_others_go_on(
             for count in range(30):
                 server.create(config_map(f"m{count}", data=bulk))
                 await eventually(lambda: len(informer.lister.list()) == count + 1)  # noqa: B023
-                held = [watch._transport for watch in proxy._served[CONFIGMAPS].fanout.watches]
+                held = [watch._transport for watch in next(iter(proxy._caches.served)).fanout.watches]
                 assert all(each is None or each.get_write_buffer_size() < 3 * 1024 * 1024 for each in held)
             await eventually(lambda: proxy.open_watches == 1)
         slow.close()

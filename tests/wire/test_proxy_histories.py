@@ -163,7 +163,7 @@ class World:
             case 4:
                 faults.cut_mid_line()
             case 5:
-                for watch in [*self.proxy._served[CONFIGMAPS].fanout.watches]:
+                for watch in [*next(iter(self.proxy._caches.served)).fanout.watches]:
                     if watch._transport is not None and self.chance.random() < 0.5:
                         watch._transport.abort()
             case 6:
@@ -227,7 +227,7 @@ def _has_all(reader: Reader, world: World, end: int) -> bool:
 
 def _report(readers: list[Reader], world: World) -> str:
     """Say how far each reader and the proxy have come."""
-    upstream = world.proxy._served[CONFIGMAPS].upstream
+    upstream = next(iter(world.proxy._caches.served)).upstream
     rows = [f"{r.name} at {r.version}, lists {[version for version, _ in r.stretches]}" for r in readers]
     rows.append(f"proxy at {upstream.cache.version} from {upstream.cache.oldest}, error {upstream.error}")
     return "; ".join([*rows, f"server at {world.server.resource_version}"])

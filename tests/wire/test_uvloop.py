@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kinformer import Added, Client, ClusterConfig, Deleted, SharedInformerFactory, Updated
+from kinformer.proxy import CacheProxy, UnixAddress
+from kinformer.resources import CONFIGMAPS
 from kinformer.testing import ApiServer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kinformer.events import Event
 
 uvloop = pytest.importorskip("uvloop", reason="uvloop is not made for this system")
@@ -44,3 +48,22 @@ def test_an_informer_on_uvloop_lists_and_watches_and_comes_back() -> None:
         return told
 
     assert uvloop.run(main()) == [Added.__name__, Updated.__name__, Deleted.__name__]
+
+
+def test_a_proxy_on_uvloop_serves_lists_and_watches(tmp_path: Path) -> None:
+    async def main() -> int:
+        async with (
+            ApiServer() as server,
+            Client(ClusterConfig.for_server(server.url)) as upstream,
+            CacheProxy(upstream, [CONFIGMAPS], listen=UnixAddress(tmp_path / "s")),
+            Client(ClusterConfig.for_socket(tmp_path / "s")) as client,
+        ):
+            factory = SharedInformerFactory(client)
+            config_maps = factory.informer(CONFIGMAPS)
+            async with factory:
+                await factory.wait_for_cache_sync(timeout=60)
+                server.create(CONFIG_MAP)
+                await config_maps.wait_for("a", lambda obj: obj is not None, 60, namespace="default")
+                return config_maps.status.failures
+
+    assert uvloop.run(main()) == 0

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import AsyncGenerator, Callable, Iterable
     from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
 
     from kinformer.controller import Controller
     from kinformer.informer import SharedInformer
     from kinformer.informer.typed import TypedInformer
     from kinformer.integrations._web.controllers import MakeController
+    from kinformer.proxy import WorkerCaches
     from kinformer.resources import Resource
 
 __all__ = ["Application", "InformerRequest"]
@@ -83,6 +85,9 @@ class Application:
         controllers: each makes a controller of the client and the factory; it is run beside the application, which
             does not wait for it. Called again when the controller has ended with an error or has lost its leadership,
             so it makes the `LeaderElector`, too. Every process of an application runs its own: give them an elector.
+        shared: whether the workers of this service on one machine share one list and one watch per scope: the first
+            one serves the others, and another one takes over when it ends; see `kinformer.proxy.WorkerCaches`. A path
+            names the directory for their socket.
     """
 
     def __init__(
@@ -92,12 +97,15 @@ class Application:
         client: Callable[[], Client] = Client,
         sync_timeout: float = 10.0,
         controllers: Iterable[MakeController] = (),
+        shared: bool | str | Path = False,
     ) -> None:
         self._make = make
         self._client = client
         self._sync_timeout = sync_timeout
         self._factory: SharedInformerFactory | None = None
         self._makers = tuple(controllers)
+        self._shared = shared
+        self._workers: WorkerCaches | None = None
         self._runs: ControllerRuns | None = None
         self._opened: Client | None = None
         self._requests: list[InformerRequest] = []
@@ -148,11 +156,12 @@ class Application:
 
         Raises:
             ConfigError: no configuration says where the API server is.
+            OSError: the socket that the workers share cannot be made, or its directory is not private.
             AlreadyStartedError: these informers run already, for another application.
         """
         if self._factory is not None:
             raise AlreadyStartedError("these informers run already; give each application Informers of its own")
-        async with self._client() as client:
+        async with self._client() as client, self._sharing(client):
             factory = self._make(client)
             self._opened = client
             self._factory = factory
@@ -219,6 +228,30 @@ class Application:
         if self._factory is None:
             return {}
         return {informer.name: informer for informer in self._factory.informers.values()}
+
+    @property
+    def workers(self) -> WorkerCaches | None:
+        """The caches that the workers share, while the application runs; `None` if each worker reads for itself."""
+        return self._workers
+
+    @contextlib.asynccontextmanager
+    async def _sharing(self, client: Client) -> AsyncGenerator[None, None]:
+        if not self._shared:
+            yield
+            return
+        # Imported here: services that do not share need no HTTP server.
+        from kinformer.proxy import WorkerCaches, workers_can_share
+
+        if not workers_can_share():
+            _log.warning("workers cannot share on this platform, which has no Unix sockets: each reads for itself")
+            yield
+            return
+        async with WorkerCaches(client, None if self._shared is True else self._shared) as workers:
+            self._workers = workers
+            try:
+                yield
+            finally:
+                self._workers = None
 
     async def _wait_for_first_lists(self, factory: SharedInformerFactory) -> None:
         if not self._sync_timeout:

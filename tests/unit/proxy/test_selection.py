@@ -7,26 +7,60 @@ from typing import Any
 import pytest
 
 from kinformer.objects import KubeObject
-from kinformer.proxy._selection import accepts_json, place_of, read_options
+from kinformer.proxy._selection import asked_form, place_of, place_of_any, read_options
 from kinformer.resources import DEPLOYMENTS, NODES, PODS
+
+PARTIAL = "application/json;as=PartialObjectMetadata"
 
 
 @pytest.mark.parametrize(
-    ("accept", "answered"),
+    ("accept", "form"),
     [
-        ("", True),
-        ("*/*", True),
-        ("application/json", True),
-        ("application/json;stream=watch, */*", True),
-        ("application/vnd.kubernetes.protobuf,application/json", True),
-        ("application/vnd.kubernetes.protobuf", False),
-        ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", False),
-        ("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", False),
-        ("application/yaml", False),
+        ("", "whole"),
+        ("*/*", "whole"),
+        ("application/json", "whole"),
+        ("application/json;stream=watch, */*", "whole"),
+        ("application/vnd.kubernetes.protobuf,application/json", "whole"),
+        ("application/vnd.kubernetes.protobuf", "other"),
+        ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", "other"),
+        (f"{PARTIAL};g=meta.k8s.io;v=v1", "metadata"),
+        (f"application/vnd.kubernetes.protobuf,{PARTIAL}List;v=v1;g=meta.k8s.io", "metadata"),
+        (f"{PARTIAL};g=meta.k8s.io;v=v1beta1", "other"),
+        (PARTIAL, "other"),
+        ("application/yaml", "other"),
     ],
 )
-def test_only_plain_json_is_answered(accept: str, answered: bool) -> None:
-    assert accepts_json(accept) is answered
+def test_only_forms_in_json_are_answered(accept: str, form: str) -> None:
+    assert asked_form(accept) == form
+
+
+@pytest.mark.parametrize(
+    ("path", "whole", "namespace"),
+    [
+        ("/api/v1/pods", "/api/v1/pods", ""),
+        ("/api/v1/namespaces/shop/pods", "/api/v1/pods", "shop"),
+        ("/apis/apps/v1/namespaces/shop/deployments", "/apis/apps/v1/deployments", "shop"),
+        ("/api/v1/namespaces", "/api/v1/namespaces", ""),
+    ],
+)
+def test_the_path_of_any_list_is_read(path: str, whole: str, namespace: str) -> None:
+    assert place_of_any(path) == (whole, namespace)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/namespaces/shop",
+        "/api/v1/namespaces/shop/pods/web-0",
+        "/api/v1/namespaces/shop/pods/web-0/log",
+        "/api/v1/nodes/node-1",
+        "/apis/apps/v1",
+        "/api/v1/namespaces/%2e%2e/pods",
+        "/version",
+    ],
+)
+def test_a_path_that_is_no_list_is_none(path: str) -> None:
+    assert place_of_any(path) is None
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,9 @@ from kinformer.proxy._selection import Selection, read_options
 from kinformer.proxy._watch_cache import WatchCache
 from kinformer.resources import CONFIGMAPS
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 WHOLE = Selection()
 
 
@@ -22,9 +25,14 @@ def obj(name: str, version: int, **labels: str) -> KubeObject:
     return KubeObject.from_dict({"metadata": metadata, "data": {"n": str(version)}}, CONFIGMAPS)
 
 
+def listed(cache: WatchCache, objects: Iterable[KubeObject], version: int) -> None:
+    for _ in cache.replacing({each.key: each for each in objects}, version):
+        pass
+
+
 def cache_of(*objects: KubeObject, at: int = 10, **bounds: Any) -> WatchCache:
     cache = WatchCache(CONFIGMAPS, **bounds)
-    cache.replaced({each.key: each for each in objects}, at)
+    listed(cache, objects, at)
     return cache
 
 
@@ -35,7 +43,7 @@ def change(cache: WatchCache, kind: DeltaType, new: KubeObject) -> None:
 def events(cache: WatchCache, since: int, selection: Selection = WHOLE) -> list[tuple[str, str, str]]:
     position = cache.position(since)
     assert position is not None
-    lines = [each.selected_line(selection) for each in cache.changes(position, 1000)]
+    lines = [each.selected_line(selection, CONFIGMAPS) for each in cache.changes(position, 1000)]
     decoded: list[dict[str, Any]] = [json.loads(line) for line in lines if line is not None]
     return [
         (event["type"], event["object"]["metadata"]["name"], event["object"]["metadata"]["resourceVersion"])
@@ -80,7 +88,7 @@ def test_an_object_that_leaves_a_selection_is_sent_in_its_last_selected_state() 
     cache = cache_of(obj("a", 5, app="web"))
     change(cache, DeltaType.UPDATED, obj("a", 11, app="db"))
     (only,) = cache.changes(cache.first, 10)
-    line = only.selected_line(selected("app=web"))
+    line = only.selected_line(selected("app=web"), CONFIGMAPS)
     assert line is not None
     sent = json.loads(line)["object"]
     assert (sent["metadata"]["labels"], sent["data"]) == ({"app": "web"}, {"n": "5"})
@@ -105,7 +113,7 @@ def test_the_kept_changes_have_a_bound_in_bytes() -> None:
 def test_a_list_that_shows_changes_ends_all_watches_and_is_the_oldest_version() -> None:
     cache = cache_of(obj("a", 5))
     epoch = cache.epoch
-    cache.replaced({each.key: each for each in [obj("a", 5), obj("b", 15)]}, 20)
+    listed(cache, [obj("a", 5), obj("b", 15)], 20)
     assert cache.epoch != epoch
     assert cache.position(19) is None
     assert events(cache, 20) == []
@@ -115,7 +123,7 @@ def test_a_list_of_the_present_version_ends_no_watch() -> None:
     cache = cache_of(obj("a", 5))
     change(cache, DeltaType.ADDED, obj("b", 11))
     epoch = cache.epoch
-    cache.replaced(dict(cache.objects), 11)
+    listed(cache, [*cache.objects.values()], 11)
     assert cache.epoch == epoch
     assert events(cache, 10) == [("ADDED", "b", "11")]
 
@@ -123,7 +131,7 @@ def test_a_list_of_the_present_version_ends_no_watch() -> None:
 def test_a_later_list_without_differences_is_a_gap_too() -> None:
     # An object may have been created and deleted between the two.
     cache = cache_of(obj("a", 5))
-    cache.replaced(dict(cache.objects), 20)
+    listed(cache, [*cache.objects.values()], 20)
     assert cache.position(10) is None
 
 
@@ -157,7 +165,7 @@ def test_an_encoded_change_is_kept_for_a_short_time_only() -> None:
     cache = cache_of()
     change(cache, DeltaType.ADDED, obj("a", 11))
     (first,) = cache.changes(cache.first, 1)
-    assert first.whole_line() is first.whole_line()
+    assert first.whole_line(CONFIGMAPS) is first.whole_line(CONFIGMAPS)
     for version in range(12, 300):
         change(cache, DeltaType.UPDATED, obj("a", version))
     assert first.line is None
@@ -173,6 +181,6 @@ def test_another_version_changes_the_metadata_only(extra: str) -> None:
 
 
 def test_an_event_is_one_line_with_kind_and_version() -> None:
-    line = event_line(b"ADDED", KubeObject.from_json(b'{"metadata":{\n "name":"a"\n}}', CONFIGMAPS))
+    line = event_line(b"ADDED", KubeObject.from_json(b'{"metadata":{\n "name":"a"\n}}', CONFIGMAPS), CONFIGMAPS)
     assert line.count(b"\n") == 1
     assert json.loads(line)["object"] == {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "a"}}

@@ -1,0 +1,119 @@
+"""A lock between processes, and a directory that only its owner can enter."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["ProcessLock", "has_locks", "private_directory"]
+
+
+def has_locks() -> bool:
+    """Return whether the platform has locks between processes."""
+    return fcntl is not None
+
+
+def private_directory(path: Path) -> Path:
+    """Make a directory with the mode 0700, if there is none, and check that it is private.
+
+    Raises:
+        OSError: it cannot be made.
+        PermissionError: it belongs to another user, is no directory, or others can enter it; names the path.
+    """
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700, parents=True)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        msg = f"{path} is no directory; name another one"
+        raise PermissionError(msg)
+    if found.st_uid != os.geteuid():
+        msg = f"{path} belongs to the user {found.st_uid}, so that one could read all objects; name another directory"
+        raise PermissionError(msg)
+    if found.st_mode & 0o077:
+        msg = f"other users can enter {path} (mode {stat.S_IMODE(found.st_mode):04o}); make it private: chmod 700"
+        raise PermissionError(msg)
+    return path
+
+
+class ProcessLock:
+    """A file that one process at a time has locked (flock). The kernel unlocks it when that process ends, however.
+
+    Children that the process forks do not keep it locked.
+
+    Args:
+        path: the file. It is made with the mode 0600, and removed by `release`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = -1
+        self.held = False
+        _OPEN.add(self)
+
+    def take(self) -> bool:
+        """Try to lock, without waiting; return whether this process has the lock.
+
+        Raises:
+            OSError: the file cannot be made.
+        """
+        if self.held:
+            return True
+        while True:
+            if self._file < 0:
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                locked = True
+            except BlockingIOError:
+                locked = False
+            if self._is_of_the_path():
+                self.held = locked
+                return locked
+            # The process that had it has removed this file: what counts is the next one of the same name.
+            self.close()
+
+    def release(self) -> None:
+        """Unlock and remove the file, if this process has the lock."""
+        if self.held:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, which unlocks it."""
+        self.held = False
+        if self._file >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._file)
+            self._file = -1
+
+    def _is_of_the_path(self) -> bool:
+        try:
+            there = self._path.lstat()
+        except FileNotFoundError:
+            return False
+        here = os.fstat(self._file)
+        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+
+
+_OPEN: Final[WeakSet[ProcessLock]] = WeakSet()
+
+
+def _close_in_child() -> None:
+    for lock in [*_OPEN]:
+        lock.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
