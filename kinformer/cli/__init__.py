@@ -1,4 +1,4 @@
-"""The command line: `kinformer demo | get | watch | ui | top | bench | run | crd | serve-api | completion`.
+"""The command line; `_app.py` has the list of its commands.
 
 _app          the command line as a whole                 _session     errors, signals and the exit code of a command
 _commands/    arguments, options and help texts (click)   _connect     the server that a command uses
@@ -11,6 +11,7 @@ _top          the status of a running program             _completion  the words
 _bench        measures the cost of informers              _bench_view  shows the measurement
 _ui           the page in the browser                     _serve       the embedded API server alone
 _crd          CRDs of classes, as YAML                    _run         an operator, from a function
+_init         the project of a new operator               _manifests   the files that deploy an operator
 _escapes      control characters of foreign text          _units       sizes in words
 _signals      Ctrl-C and SIGTERM
 

@@ -29,6 +29,8 @@ _COMMANDS: Final = {
     "bench": "Measure the cost of informers of your own cluster.",
     "run": "Run an operator: the Manager that a function makes.",
     "crd": "Print the CustomResourceDefinitions of classes.",
+    "manifests": "Write the manifests of an operator, from its Manager.",
+    "init": "Make the project of a new operator.",
     "proxy": "Serve one watch to all processes of this machine.",
     "serve-api": "Run the embedded API server, for kubectl and tests.",
     "completion": "Print the script that makes Tab complete.",
@@ -56,7 +58,9 @@ kinformer ui --demo --open           informers and their objects in a browser
 kinformer proxy pods --listen unix:/run/app/k8s.sock   one watch for all workers
 kinformer serve-api --demo           that cluster for kubectl
 kinformer crd myapp.api:Website      the CRD of a class, as YAML
+kinformer init my-operator           the project of a new operator
 kinformer run myoperator:manager     an operator
+kinformer manifests myoperator:manager   its Deployment, Roles and all, and a Helm chart
 kinformer bench pods -A --for 60     the cost of watching your cluster; changes nothing
 source <(kinformer completion bash)  Tab completes resources and names
 """

@@ -11,10 +11,10 @@ from kinformer.cli._session import UsageProblem, write
 from kinformer.custom_resources import crd, is_custom_resource, resource_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from types import ModuleType
 
-__all__ = ["imported", "print_definitions"]
+__all__ = ["classes_in", "classes_of", "definitions_of", "imported", "print_definitions"]
 
 
 async def print_definitions(targets: Sequence[str]) -> int:
@@ -25,18 +25,31 @@ async def print_definitions(targets: Sequence[str]) -> int:
     """
     import yaml
 
-    kinds: dict[str, list[type]] = {}
-    for target in targets:
-        for kind in _classes_of(target):
-            of_one = kinds.setdefault(resource_of(kind).qualified, [])
-            if kind not in of_one:
-                of_one.append(kind)
-    try:
-        definitions = [crd(*versions) for _, versions in sorted(kinds.items())]
-    except ValueError as error:
-        raise UsageProblem(str(error)) from None
+    definitions = definitions_of(kind for target in targets for kind in classes_of(target))
     write(yaml.safe_dump_all(definitions, sort_keys=False, allow_unicode=True, width=120))
     return 0
+
+
+def definitions_of(classes: Iterable[type]) -> list[dict[str, Any]]:
+    """Return the CRDs of classes, sorted by name; classes of one resource are its versions.
+
+    Raises:
+        UsageProblem: two classes do not go together.
+    """
+    kinds: dict[str, list[type]] = {}
+    for kind in classes:
+        of_one = kinds.setdefault(resource_of(kind).qualified, [])
+        if kind not in of_one:
+            of_one.append(kind)
+    try:
+        return [crd(*versions) for _, versions in sorted(kinds.items())]
+    except ValueError as error:
+        raise UsageProblem(str(error)) from None
+
+
+def classes_in(module: ModuleType) -> list[type]:
+    """Return the custom resources among the names of a module, also those that it imports."""
+    return [value for value in vars(module).values() if is_custom_resource(value)]
 
 
 def imported(target: str) -> tuple[ModuleType, list[str]]:
@@ -63,11 +76,11 @@ def imported(target: str) -> tuple[ModuleType, list[str]]:
     return module, rest.split(".") if rest else []
 
 
-def _classes_of(target: str) -> list[type]:
+def classes_of(target: str) -> list[type]:
     module, names = imported(target)
     if not names:
         # Those that are only imported there count, too: a package collects its versions in one place.
-        found = [value for value in vars(module).values() if is_custom_resource(value)]
+        found = classes_in(module)
         if not found:
             msg = f"{target} has no class with @custom_resource"
             raise UsageProblem(msg)

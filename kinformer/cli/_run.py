@@ -11,13 +11,26 @@ from kinformer.cli._session import UsageProblem
 from kinformer.manager import Manager
 
 if TYPE_CHECKING:
+    from kinformer.cli._client_imports import Client
     from kinformer.cli._connect import ServerChoice
 
-__all__ = ["run_manager"]
+__all__ = ["made_manager", "run_manager"]
 
 
 async def run_manager(target: str, server: ServerChoice) -> int:
     """Call the function with an open client, and run the manager that it returns until a signal comes.
+
+    Raises:
+        UsageProblem: there is no such function, or it returns no Manager.
+    """
+    async with connected(server) as client:
+        manager = await made_manager(target, client)
+        await manager.run()
+    return 0
+
+
+async def made_manager(target: str, client: Client) -> Manager:
+    """Call the function with a client.
 
     Raises:
         UsageProblem: there is no such function, or it returns no Manager.
@@ -29,12 +42,10 @@ async def run_manager(target: str, server: ServerChoice) -> int:
     if not callable(make):
         msg = f"{target} is no function; write module:function, of a function that takes a Client and returns a Manager"
         raise UsageProblem(msg)
-    async with connected(server) as client:
-        manager = make(client)
-        if inspect.isawaitable(manager):
-            manager = await manager
-        if not isinstance(manager, Manager):
-            msg = f"{target} returned a {type(manager).__name__}, and not the Manager to run"
-            raise UsageProblem(msg)
-        await manager.run()
-    return 0
+    manager = make(client)
+    if inspect.isawaitable(manager):
+        manager = await manager
+    if not isinstance(manager, Manager):
+        msg = f"{target} returned a {type(manager).__name__}, and not the Manager to run"
+        raise UsageProblem(msg)
+    return manager

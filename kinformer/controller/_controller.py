@@ -387,6 +387,11 @@ class Controller(Generic[K]):
         return self._elector is not None or self._leadership is not None
 
     @property
+    def elector(self) -> LeaderElector | None:
+        """The elector of its own, if it was given one as `leader`."""
+        return self._elector
+
+    @property
     def shards(self) -> ShardGroup | None:
         """The group of replicas that divide the keys; `None` without one."""
         return self._group

@@ -101,6 +101,8 @@ class Manager:
         if grace <= 0 or (sync_timeout or 1) <= 0 or (blocked_after or 1) <= 0:
             msg = f"times are more than 0 seconds, not {grace}, {sync_timeout}, {blocked_after}"
             raise ValueError(msg)
+        self._host = host
+        self._port = port
         self._grace = grace
         self._sync_timeout = sync_timeout
         self._watchdog = None if blocked_after is None else Watchdog(blocked_after)
@@ -136,6 +138,26 @@ class Manager:
     def url(self) -> str:
         """Return the address of the HTTP server, without a path; "" if there is none."""
         return self._server.url if self._server is not None else ""
+
+    @property
+    def host(self) -> str:
+        """Return the address of the HTTP server, as given; "" if there is none."""
+        return self._host
+
+    @property
+    def port(self) -> int:
+        """Return the port of the HTTP server, as given."""
+        return self._port
+
+    @property
+    def grace(self) -> float:
+        """Return the seconds that all parts together have to stop."""
+        return self._grace
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """Return the parts, in the order in which their stages start."""
+        return tuple(part.given for part in sorted(self._parts, key=lambda part: part.stage))
 
     @property
     def is_ready(self) -> bool:

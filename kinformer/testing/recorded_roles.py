@@ -44,11 +44,14 @@ def rights_of(requests: Iterable[RequestRecord], *, user: str = "") -> set[Right
         requests: the requests, such as `ApiServer.requests`.
         user: only the requests of this user; "" for those of all.
     """
-    return {
-        Right(*request.right, request.namespace)
+    counted = [
+        request
         for request in requests
         if request.resource and request.resource not in _OF_EVERY_USER and user in {"", request.user}
-    }
+    ]
+    found = {Right(*request.right, request.namespace) for request in counted}
+    # An apply of an absent object needs both verbs.
+    return found | {Right("create", *request.right[1:], request.namespace) for request in counted if request.creates}
 
 
 def roles_of(rights: Iterable[Right], *, name: str) -> list[dict[str, Any]]:

@@ -76,6 +76,21 @@ class WebhookServer:
         return f"<WebhookServer {self._webhooks!r} at {self.url}>"
 
     @property
+    def webhooks(self) -> Webhooks:
+        """The functions that are served."""
+        return self._webhooks
+
+    @property
+    def certificate(self) -> CertificateFiles | CertificateSecret:
+        """The source of the certificate."""
+        return self._certificate
+
+    @property
+    def host(self) -> str:
+        """The address to listen on, as given."""
+        return self._host
+
+    @property
     def name(self) -> str:
         """The name, for logs and errors."""
         return f"webhooks {self._webhooks.name}"

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from examples.shop_operator import MANAGER, SHOPS, ShopOperator
-from kinformer import Client, ClusterConfig, EventRecorder, LeaderElector, SharedInformerFactory
-from kinformer.resources import DEPLOYMENTS
+from kinformer import Client, ClusterConfig, EventRecorder, ForbiddenError, LeaderElector, SharedInformerFactory
+from kinformer.resources import CONFIGMAPS, DEPLOYMENTS
 from kinformer.testing import ApiServer
 from kinformer.testing.recorded_roles import Right, rights_of, roles_of
 from tests.paths import ROOT
@@ -177,3 +177,18 @@ def test_after_a_failure_nothing_is_written(pytester: Pytester, run_pytest: Run)
     run = run_pytest(*ASYNCIO, "--kinformer-rbac=rbac.yaml")
     run.stdout.fnmatch_lines(["*rbac.yaml is not written: a test failed*"])
     assert not (pytester.path / "rbac.yaml").exists()
+
+
+async def test_an_apply_that_creates_needs_both_verbs_and_both_are_recorded() -> None:
+    async with ApiServer(tokens={"t": "u"}) as server:
+        server.deny("u", "create", "configmaps")
+        async with Client(ClusterConfig.for_server(server.url, token="t")) as client:
+            wanted = {"metadata": {"name": "a", "namespace": "default"}, "data": {"a": "b"}}
+            with pytest.raises(ForbiddenError, match='cannot create resource "configmaps"'):
+                await client.apply(CONFIGMAPS, wanted, field_manager="m")
+            server.allow("u", "create", "configmaps")
+            await client.apply(CONFIGMAPS, wanted, field_manager="m")
+            assert {right.verb for right in rights_of(server.requests)} == {"create", "patch"}
+            server.requests.clear()
+            await client.apply(CONFIGMAPS, wanted | {"data": {"a": "c"}}, field_manager="m")
+            assert {right.verb for right in rights_of(server.requests)} == {"patch"}

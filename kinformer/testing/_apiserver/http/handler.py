@@ -19,6 +19,7 @@ from kinformer.testing._apiserver.http.requests import (
     decode_body,
     find_target,
     is_true,
+    media_type,
     view_of,
     wants_protobuf,
 )
@@ -26,7 +27,7 @@ from kinformer.testing._apiserver.http.reviews import Reviews
 from kinformer.testing._apiserver.http.trust import check_trust, read_body
 from kinformer.testing._apiserver.http.warnings import DEPRECATED, add_warnings, begin_warnings, warn
 from kinformer.testing._apiserver.http.watches import OpenWatch
-from kinformer.testing._apiserver.http.writes import Writes, manager_of
+from kinformer.testing._apiserver.http.writes import APPLY, Writes, manager_of
 from kinformer.testing._apiserver.rules.scale import read_scale
 from kinformer.testing._apiserver.store import status
 from kinformer.testing._apiserver.store.custom_versions import UnconvertedError
@@ -64,6 +65,8 @@ class RequestRecord(NamedTuple):
         group: the API group; "" for the core group.
         subresource: "status", "scale", ...; "" for the object itself.
         name: the name of the object; "" for all of a kind.
+        creates: whether an apply, or an update of an absent object, is to create it. Then it needs the right to create,
+            too.
     """
 
     verb: str
@@ -74,6 +77,7 @@ class RequestRecord(NamedTuple):
     group: str = ""
     subresource: str = ""
     name: str = ""
+    creates: bool = False
 
     @property
     def right(self) -> tuple[str, str, str]:
@@ -182,11 +186,15 @@ class Handler:
             raise
         verb = _verb(request.method, target, query)
         kind, named = target.kind, (target.kind.group, target.subresource, target.name)
-        self.requests.append(RequestRecord(verb, kind.plural, target.namespace, query, user.name, *named))
+        creates = self._creates(request, verb, target)
+        self.requests.append(RequestRecord(verb, kind.plural, target.namespace, query, user.name, *named, creates))
         intercepted = await self._faults.intercept(request, verb, target.kind.plural)
         if intercepted is not None:
             return intercepted
         self._access.authorize(user, verb, target)
+        if creates:
+            # apiserver: pkg/endpoints/handlers/rest.go (withAuthorization).
+            self._access.authorize(user, "create", target)
         if target.kind.storage in DEPRECATED:
             warn(DEPRECATED[target.kind.storage])
         if verb not in _verbs_of(target):
@@ -200,6 +208,13 @@ class Handler:
             given = decode_body(body, request.headers.get("Content-Type", ""), target.kind.kind)
             return json_answer(self._reviews.answer(target, given, user, manager_of(request), self._clock()), code=201)
         return await self._writes.answer(request, target, verb, body, user)
+
+    def _creates(self, request: web.BaseRequest, verb: str, target: Target) -> bool:
+        """Return whether an apply, or an update, is to create the object."""
+        applied = verb == "patch" and media_type(request.headers.get("Content-Type", "")) in APPLY
+        if target.subresource or not (applied or verb == "update"):
+            return False
+        return self._registry.would_create(target.kind, target.namespace, target.name, applied=applied)
 
     async def _read(
         self, request: web.BaseRequest, target: Target, verb: str, query: dict[str, str], user: str

@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.rules.webhooks import Review
     from kinformer.testing._apiserver.store.storage import Stored
 
-__all__ = ["Writes", "manager_of"]
+__all__ = ["APPLY", "Writes", "manager_of"]
 
 _MOST_QUESTIONS: Final = 1000
 """The times that a write is carried out anew: a deletion of a collection asks twice for each object."""
-_APPLY: Final = {"application/apply-patch+yaml"}
+APPLY: Final = {"application/apply-patch+yaml"}
 _LONGEST_MANAGER: Final = 128
 
 
@@ -123,7 +123,7 @@ class Writes:
             manager_of(request),
             target.subresource,
             dry_run=bool(query.get("dryRun")),
-            patched=verb == "patch" and media_type(content_type) not in _APPLY,
+            patched=verb == "patch" and media_type(content_type) not in APPLY,
             field_validation=validation,
             faults=[f'duplicate field "{path}"' for path in doubled],
             admission=admission,

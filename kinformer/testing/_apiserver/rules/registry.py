@@ -235,6 +235,11 @@ class Registry:
             return Stored(manifest | {"metadata": manifest["metadata"] | version}, b"", stored.revision)
         return Stored(in_version(kind, stored.manifest), b"", stored.revision)
 
+    def would_create(self, kind: ResourceType, namespace: str, name: str, *, applied: bool) -> bool:
+        """Return whether an apply, or else an update, would create this object."""
+        may = applied or kind.storage in _CREATED_BY_UPDATE
+        return may and self.store.get(kind.storage, (namespace, name)) is None
+
     def update(
         self, kind: ResourceType, namespace: str, name: str, body: Any, write: Write = PLAIN_WRITE
     ) -> tuple[Stored, bool]:
