@@ -46,7 +46,8 @@ def led(**options: Any) -> Manager:
     """A manager with an informer, a controller and an elector."""
     writer = client()
     factory = SharedInformerFactory(writer)
-    controller = Controller("sites", reconcile).watches(factory.informer(Site))
+    sites = factory.informer(Site)
+    controller = Controller("sites", reconcile).watches(sites)
     elector = LeaderElector(writer, "site-operator", namespace=OWN_NAMESPACE)
     return Manager(**{"host": "0.0.0.0"} | options).add(factory, elector, controller)
 

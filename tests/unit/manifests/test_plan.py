@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kinformer import Controller, Manager, SharedInformerFactory
@@ -47,7 +49,7 @@ async def test_the_group_of_a_controller_counts_although_it_is_no_part_itself() 
 
 async def test_recorded_rights_are_added_and_those_of_the_tests_namespace_are_the_operators() -> None:
     rules = [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["patch"]}]
-    recorded = [
+    recorded: list[dict[str, Any]] = [
         {"kind": "Role", "metadata": {"name": "x", "namespace": "default"}, "rules": rules},
         {"kind": "Role", "metadata": {"name": "x", "namespace": "other"}, "rules": rules},
         {"kind": "Namespace"},
