@@ -86,6 +86,7 @@ if TYPE_CHECKING:
         TransportTimeoutError,
         UnauthorizedError,
         UnexpectedError,
+        UnknownClusterError,
         UnknownIndexError,
         UnknownResourceError,
         UnsupportedMediaTypeError,
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     )
     from kinformer.events import Added, Deleted, Updated
     from kinformer.filters import EventFilter
+    from kinformer.fleet import Cluster, ClusterKey, Fleet
     from kinformer.informer import SharedInformer
     from kinformer.informer.event_stream import EventStream
     from kinformer.informer.factory import SharedInformerFactory
@@ -133,7 +135,9 @@ __all__ = [
     "CacheSyncError",
     "CachedClient",
     "Client",
+    "Cluster",
     "ClusterConfig",
+    "ClusterKey",
     "ConfigError",
     "ConflictError",
     "ConnectError",
@@ -153,6 +157,7 @@ __all__ = [
     "FieldSelector",
     "Fields",
     "Finalizer",
+    "Fleet",
     "ForbiddenError",
     "HandlerRegistration",
     "IncompatibleSchemaError",
@@ -217,6 +222,7 @@ __all__ = [
     "TypedLister",
     "UnauthorizedError",
     "UnexpectedError",
+    "UnknownClusterError",
     "UnknownIndexError",
     "UnknownResourceError",
     "UnsupportedMediaTypeError",
@@ -284,6 +290,7 @@ _HOME = {
             "TransportError",
             "TransportTimeoutError",
             "UnauthorizedError",
+            "UnknownClusterError",
             "UnknownIndexError",
             "UnknownResourceError",
             "UnsupportedMediaTypeError",
@@ -316,6 +323,7 @@ _HOME = {
     "FieldSelector": "labels",
     "LabelSelector": "labels",
     "Lister": "cache.lister",
+    **dict.fromkeys(("Cluster", "ClusterKey", "Fleet"), "fleet"),
     "Manager": "manager",
     "Metrics": "metrics",
     "WorkMetrics": "metrics",

@@ -19,6 +19,7 @@
     ├── IndexerError
     │   ├── UnknownIndexError (LookupError)        an index that was not added
     │   └── IndexConflictError (ValueError)        an index name that exists
+    ├── UnknownClusterError (LookupError)          no cluster of that name has live caches
     ├── ObjectError                                one object that cannot be used; names its key
     │   ├── DecodeError (ValueError)               not the JSON of a Kubernetes object
     │   ├── TransformError                         the transform raised
@@ -116,6 +117,7 @@ __all__ = [
     "TransportTimeoutError",
     "UnauthorizedError",
     "UnexpectedError",
+    "UnknownClusterError",
     "UnknownIndexError",
     "UnknownResourceError",
     "UnsupportedMediaTypeError",
@@ -235,6 +237,19 @@ class AlreadyOwnedError(KinformerError):
     def __init__(self, what: str, owner: Any) -> None:
         super().__init__(f"{what} is controlled by {owner.kind} {owner.name} already, and cannot have two controllers")
         self.owner = owner
+
+
+class UnknownClusterError(KinformerError, LookupError):
+    """A fleet has no cluster of that name, or its cache has not synced: nothing is known of its objects.
+
+    Attributes:
+        cluster: the name.
+    """
+
+    def __init__(self, cluster: str, known: Sequence[str]) -> None:
+        shown = ", ".join(repr(name) for name in known[:10]) + (", ..." if len(known) > 10 else "")
+        super().__init__(f"nothing is known of cluster {cluster!r}; the clusters with live caches: {shown or 'none'}")
+        self.cluster = cluster
 
 
 class IndexerError(KinformerError):

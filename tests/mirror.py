@@ -59,6 +59,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "cli/_kubeconfig_file.py": ("tests/cli/test_get_and_watch.py", "tests/cli/test_proxy.py"),
     "cli/_proxy.py": ("tests/cli/test_proxy.py",),
     "proxy/": ("tests/unit/proxy", "tests/wire/test_proxy.py", "tests/wire/test_proxy_histories.py"),
+    "fleet/": ("tests/unit/fleet", "tests/wire/test_fleet.py"),
     "events.py": ("tests/test_public_api.py", "tests/unit/test_filters.py"),
     "informer/": ("tests/unit/informer", "tests/properties/test_pipeline.py"),
     "informer/_mailbox.py": ("tests/properties/test_mailbox_machine.py", "tests/unit/informer/test_dispatcher.py"),

@@ -214,6 +214,79 @@ class ClusterConfig:
         return cls._from_kubeconfig(_kubeconfig.Kubeconfig.of(kubeconfig), context)
 
     @classmethod
+    def from_text(
+        cls, kubeconfig: bytes | str, context: str | None = None, *, source: str, trusted: bool = False
+    ) -> Self:
+        """Take the text of a kubeconfig, as it stands in a Secret.
+
+        Args:
+            kubeconfig: the text, YAML or JSON.
+            context: the context; by default the current one, or the only one.
+            source: the place where the text is from, for errors.
+            trusted: whether it may name exec plugins and files, which are run and read on this machine. By default that
+                is refused: an author of the text could run any program here, or have the token of this program's own
+                service account sent to a server.
+
+        Raises:
+            ConfigError: as for `load`; or the text names a program or a file.
+        """
+        text = kubeconfig.encode() if isinstance(kubeconfig, str) else kubeconfig
+        config = _kubeconfig.Kubeconfig.of_text(text, name=source)
+        return cls._from_kubeconfig(config, context or config.default_context(), trusted=trusted)
+
+    @classmethod
+    def from_file(cls, path: str | Path, context: str | None = None) -> Self:
+        """Take one kubeconfig file; its relative paths start from its directory. This blocks for some milliseconds.
+
+        Args:
+            path: the file.
+            context: the context; by default the current one, or the only one.
+
+        Raises:
+            ConfigError: as for `load`.
+        """
+        config = _kubeconfig.Kubeconfig.read([Path(path).expanduser()])
+        return cls._from_kubeconfig(config, context or config.default_context())
+
+    @staticmethod
+    def kubeconfig_paths(kubeconfig: str | Path | None = None) -> list[Path]:
+        """Return the kubeconfig files that `load` and `load_contexts` read, whether or not they exist.
+
+        Args:
+            kubeconfig: as for `load`; by default KUBECONFIG, else `~/.kube/config`.
+        """
+        if kubeconfig is not None:
+            return _split(kubeconfig)
+        return [*kubeconfig_paths()] or [_default_kubeconfig()]
+
+    @classmethod
+    async def load_contexts(cls, kubeconfig: str | Path | None = None) -> dict[str, Self | ConfigError]:
+        """Return the configuration of each context of a kubeconfig, or the reason why it cannot be used.
+
+        Args:
+            kubeconfig: as for `load`; by default KUBECONFIG, else `~/.kube/config`.
+
+        Raises:
+            ConfigError: there is no kubeconfig, or it cannot be read.
+        """
+        paths = cls.kubeconfig_paths(kubeconfig)
+        there = [path for path in paths if path.exists()]
+        if not there:
+            raise ConfigError(f"there is no kubeconfig: {', '.join(map(str, paths))}")
+
+        def read() -> dict[str, Self | ConfigError]:
+            config = _kubeconfig.Kubeconfig.read(there)
+            found: dict[str, Self | ConfigError] = {}
+            for name in config.contexts():
+                try:
+                    found[name] = cls._from_kubeconfig(config, name)
+                except ConfigError as error:
+                    found[name] = error
+            return found
+
+        return await asyncio.to_thread(read)
+
+    @classmethod
     def from_api_client(cls, api: Any) -> Self:
         """Take the configuration of a kubernetes_asyncio `ApiClient`.
 
@@ -278,9 +351,13 @@ class ClusterConfig:
         return cls._from_kubeconfig(await asyncio.to_thread(_kubeconfig.Kubeconfig.read, there), context)
 
     @classmethod
-    def _from_kubeconfig(cls, config: _kubeconfig.Kubeconfig, context_name: str | None) -> Self:
+    def _from_kubeconfig(
+        cls, config: _kubeconfig.Kubeconfig, context_name: str | None, *, trusted: bool = True
+    ) -> Self:
         context = config.context(context_name)
         cluster, user = config.cluster(context), config.user(context)
+        if not trusted:
+            _kubeconfig.refuse_local_references(cluster, user)
         server, trusted = _kubeconfig.server_url(cluster)
         credentials = config.credentials(user, cluster)
         return cls(

@@ -30,7 +30,7 @@ from kinformer.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Entry", "Kubeconfig", "impersonation", "server_url", "tls"]
+__all__ = ["Entry", "Kubeconfig", "impersonation", "refuse_local_references", "server_url", "tls"]
 
 log = logging.getLogger(__name__)
 
@@ -133,9 +133,22 @@ class Kubeconfig:
         name = "the kubeconfig given"
         return cls([(checked(content, name), None)], name=name)
 
+    @classmethod
+    def of_text(cls, text: bytes, *, name: str) -> Kubeconfig:
+        """Take the text of a kubeconfig.
+
+        Raises:
+            ConfigError: it is no kubeconfig; names it.
+        """
+        return cls([(_parsed(text, name), None)], name=name)
+
     def contexts(self) -> list[str]:
         """Return the names of all contexts, sorted."""
         return sorted(self._contexts)
+
+    def default_context(self) -> str | None:
+        """Return the name of the only context if none is current; `None` otherwise: take the current one."""
+        return next(iter(self._contexts)) if len(self._contexts) == 1 and not self._current else None
 
     def context(self, name: str | None) -> Entry[Context]:
         """Return a context; `None` asks for the current one.
@@ -301,6 +314,37 @@ def tls(cluster: Entry[Cluster], user: Entry[AuthInfo]) -> TLS:
     )
 
 
+def refuse_local_references(cluster: Entry[Cluster], user: Entry[AuthInfo]) -> None:
+    """Refuse a kubeconfig that would start programs or read files of this machine.
+
+    An exec plugin runs any program; a token file could be the one of this program's own service account, and would be
+    sent to a server that the author of the kubeconfig has chosen.
+
+    Raises:
+        ConfigError: names the fields, and the ones to use instead.
+    """
+    values, who = cluster.values, user.values
+    found = [
+        field
+        for field, value in (
+            ("certificate-authority", values.certificate_authority),
+            ("exec", who.exec),
+            ("auth-provider", who.auth_provider),
+            ("tokenFile", who.token_file),
+            ("client-certificate", who.client_certificate),
+            ("client-key", who.client_key),
+        )
+        if value
+    ]
+    if found:
+        msg = (
+            f"{user.where}: {', '.join(found)} would start a program or read a file here, which is refused for a "
+            "kubeconfig from another place; use token, client-certificate-data, client-key-data and "
+            "certificate-authority-data"
+        )
+        raise ConfigError(msg)
+
+
 def impersonation(user: Entry[AuthInfo]) -> dict[str, list[str]]:
     """Return the headers that ask the server to act as another user (`as`, `as-groups`, `as-uid`, `as-user-extra`).
 
@@ -346,14 +390,25 @@ def _content(path: Path) -> Content:
     Raises:
         ConfigError: it cannot be read, or is no kubeconfig; names it.
     """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        msg = f"cannot read kubeconfig {path}: {error.strerror or error}"
+        raise ConfigError(msg) from error
+    return _parsed(text, f"kubeconfig {path}")
+
+
+def _parsed(text: bytes, name: str) -> Content:
+    """Parse a kubeconfig.
+
+    Raises:
+        ConfigError: it is no kubeconfig; names it.
+    """
     # Imported here: inside a cluster no kubeconfig is read.
     from kinformer.config._yaml import YamlError, read_yaml
 
     try:
-        return checked(read_yaml(path.read_bytes()), f"kubeconfig {path}")
-    except OSError as error:
-        msg = f"cannot read kubeconfig {path}: {error.strerror or error}"
-        raise ConfigError(msg) from error
+        return checked(read_yaml(text), name)
     except YamlError as error:
-        msg = f"kubeconfig {path} {error}"
+        msg = f"{name} {error}"
         raise ConfigError(msg) from None

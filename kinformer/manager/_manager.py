@@ -16,12 +16,13 @@ from kinformer._survivable import is_survivable
 from kinformer._tasks import BackgroundTask
 from kinformer.controller import Controller
 from kinformer.errors import AlreadyStartedError, NotStartedError, UnexpectedError
+from kinformer.fleet import Fleet
 from kinformer.informer import SharedInformer
 from kinformer.informer.factory import SharedInformerFactory
 from kinformer.integrations._web.local_server import LocalServer
 from kinformer.integrations.status_endpoint import STATUS_PATH
 from kinformer.manager import _pages as pages
-from kinformer.manager._parts import Part, Stage, part_of
+from kinformer.manager._parts import Part, Stage, part_of, work_of_fleet
 from kinformer.manager._watchdog import Watchdog
 from kinformer.operators.leader_election import LeaderElector
 from kinformer.status import Health, health_of
@@ -42,6 +43,10 @@ DEFAULT_SYNC_TIMEOUT: Final = 120.0
 DEFAULT_PORT: Final = 8080
 _LOOK_EVERY: Final = 1.0
 """Seconds between two looks at the informers."""
+
+
+_LED: Final = (Controller, Fleet)
+"""The parts that an elector leads unless they say otherwise."""
 
 
 class Manager:
@@ -168,10 +173,11 @@ class Manager:
         """Add parts; while the manager runs, they start at once, or when their stage comes.
 
         Args:
-            parts: factories, informers, controllers, one elector, async context managers, coroutine functions without
-                arguments.
-            led: whether controllers and coroutine functions work in the leading replica only. By default controllers
-                do if the manager has an elector; functions do not.
+            parts: factories, informers, controllers, fleets, one elector, async context managers, coroutine functions
+                without arguments.
+            led: whether controllers, fleets and coroutine functions work in the leading replica only. By default
+                controllers and fleets do if the manager has an elector; functions do not. The caches of a fleet are
+                filled in each replica.
 
         Returns:
             The manager itself.
@@ -195,7 +201,7 @@ class Manager:
             raise ValueError(msg)
         if is_elector and self._elector is not None:
             raise ValueError("a manager has one elector; give a controller its own with Controller(leader=...)")
-        if is_elector and (self._background.running or any(isinstance(p.given, Controller) for p in self._parts)):
+        if is_elector and (self._background.running or any(isinstance(p.given, _LED) for p in self._parts)):
             raise AlreadyStartedError("add the elector before the controllers that it leads, and before the start")
         part = part_of(
             given,
@@ -206,9 +212,14 @@ class Manager:
         )
         if is_elector:
             part.run = self._lead(given)
-        self._parts.append(part)
-        if self._group is not None and self._reached is not None and part.stage <= self._reached:
-            self._launch(part)
+        added = [part]
+        if isinstance(given, Fleet) and (self._elector is not None if led is None else led):
+            given.stand_by()
+            added.append(work_of_fleet(given, self._term))
+        self._parts += added
+        for one in added:
+            if self._group is not None and self._reached is not None and one.stage <= self._reached:
+                self._launch(one)
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT comes, or until a part fails; then stop all parts.
@@ -433,7 +444,10 @@ class Manager:
         if self._reached is None:
             return "the manager has not been started"
         late = [part.name for part in self._parts if part.stage < Stage.LEADERSHIP and not part.started.is_set()]
-        return f"not started yet: {', '.join(late)}" if late else ""
+        if late:
+            return f"not started yet: {', '.join(late)}"
+        new = [part.name for part in self._parts if isinstance(part.given, Fleet) and not part.given.is_settled]
+        return f"clusters have not been tried yet: {', '.join(new)}" if new else ""
 
     def _on_signal(self, number: int) -> None:
         if self._stop.is_set():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kinformer.controller import Controller
+from kinformer.fleet import Fleet
 from kinformer.informer import SharedInformer
 from kinformer.informer.factory import SharedInformerFactory
 from kinformer.informer.typed import TypedInformer
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from kinformer.operators.leadership import Leadership
 
-__all__ = ["Part", "Stage", "part_of"]
+__all__ = ["Part", "Stage", "part_of", "work_of_fleet"]
 
 
 class Stage(enum.IntEnum):
@@ -36,7 +37,8 @@ class Stage(enum.IntEnum):
     CACHES = 1
     """Factories and informers. The next stage starts when all of them are in sync."""
     OTHERS = 2
-    """Context managers, such as an EventRecorder, and coroutine functions."""
+    """Context managers, such as an EventRecorder, coroutine functions, and fleets. No cluster of a fleet is waited
+    for."""
     WARM = 3
     """Controllers that work in each replica."""
     LEADERSHIP = 4
@@ -88,8 +90,8 @@ def part_of(
         given = given.informer
     name = getattr(given, "name", "") or getattr(given, "__name__", "") or type(given).__name__
     is_controller, is_function = isinstance(given, Controller), inspect.iscoroutinefunction(given)
-    if led and not (is_controller or is_function):
-        msg = f"{name} runs in each replica; only controllers and coroutine functions can be led"
+    if led and not (is_controller or is_function or isinstance(given, Fleet)):
+        msg = f"{name} runs in each replica; only controllers, fleets and coroutine functions can be led"
         raise ValueError(msg)
     if led and not has_elector:
         msg = f"{name} is to work in the leading replica only; add a LeaderElector before it"
@@ -109,6 +111,8 @@ def part_of(
             return Part(name, stage, given, _function(given), may_end=True)
         case WebhookServer():
             return Part(name, Stage.WEBHOOKS, given, _context(given))
+        case Fleet():
+            return Part(f"fleet {name}", Stage.OTHERS, given, _context(given))
         case contextlib.AbstractAsyncContextManager():
             return Part(name, Stage.OTHERS, given, _context(given))
     msg = (
@@ -116,6 +120,17 @@ def part_of(
         "and coroutine functions without arguments"
     )
     raise TypeError(msg)
+
+
+def work_of_fleet(fleet: Fleet, leadership: Callable[[], Leadership]) -> Part:
+    """Make the part in which the controllers of a fleet work, once this replica leads; its caches are filled before."""
+
+    async def run(started: Callable[[], None]) -> None:
+        async with fleet.leads(leadership()):
+            started()
+            await asyncio.get_running_loop().create_future()
+
+    return Part(f"controllers of fleet {fleet.name}", Stage.LED, None, run)
 
 
 async def _unset(started: Callable[[], None]) -> None:

@@ -26,6 +26,7 @@ from prometheus_client import REGISTRY
 
 from kinformer.integrations.prometheus._cached import CachedClientSeries
 from kinformer.integrations.prometheus._families import counters, histograms
+from kinformer.integrations.prometheus._fleets import FleetSeries
 from kinformer.integrations.prometheus._informers import InformerSeries
 from kinformer.integrations.prometheus._shards import ShardSeries
 from kinformer.integrations.prometheus._work import ControllerSeries, QueueSeries, WorkSeries
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
 
+    from kinformer.fleet import Fleet
     from kinformer.metrics import CachedClientCounts, ControllerGauges, QueueGauges
     from kinformer.operators.shard_group import ShardGroup
 
@@ -69,6 +71,7 @@ class PrometheusMetrics:
         self._informers = InformerSeries()
         self._work = WorkSeries()
         self._shards = ShardSeries()
+        self._fleets = FleetSeries()
         self._cached = CachedClientSeries()
         self._requests: Counter[tuple[str, ...]] = Counter()
         self._retries: Counter[tuple[str, ...]] = Counter()
@@ -116,6 +119,11 @@ class PrometheusMetrics:
         """A shard group was made; its status is read from now on."""
         self._meet_loop()
         self._shards.add(name, group)
+
+    def fleet(self, name: str, fleet: Fleet) -> None:
+        """A fleet was made; its status is read from now on."""
+        self._meet_loop()
+        self._fleets.add(name, fleet)
 
     def cached_client(self, client: object, counts: CachedClientCounts) -> None:
         """A cached client was made."""
@@ -167,6 +175,7 @@ class PrometheusMetrics:
         yield from self._informers.families()
         yield from self._work.families()
         yield from self._shards.families()
+        yield from self._fleets.families()
         yield from self._cached.families()
         yield counters(
             "rest_client_requests",
