@@ -13,6 +13,7 @@
     ├── LeadershipLostError                        the lease could not be kept
     ├── NotOursError                               another member of the shard group may own the object
     ├── ShardGroupError                            the shard group was made with other settings
+    ├── RecordingError (ValueError)                a file is no recording, or damaged
     ├── AlreadyOwnedError                          an object has a controller already
     ├── IncompatibleSchemaError (ValueError)       a new CRD would break stored objects or clients; names the changes
     ├── ConversionError (ValueError)               no conversion to another version, or one that loses something
@@ -101,6 +102,7 @@ __all__ = [
     "NotStartedError",
     "ObjectError",
     "ProtocolError",
+    "RecordingError",
     "ResourceVersionTooLargeError",
     "SelectorError",
     "ServerError",
@@ -191,6 +193,10 @@ class NotOursError(KinformerError):
         super().__init__(f"{what} is in slice {number} of the shard group {group}, {reason}")
         self.group = group
         self.slice = number
+
+
+class RecordingError(KinformerError, ValueError):
+    """A file is no recording of a cluster, is damaged, or has a newer format; names the file and the place."""
 
 
 class ShardGroupError(KinformerError):

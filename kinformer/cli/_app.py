@@ -27,6 +27,8 @@ _COMMANDS: Final = {
     "top": "Show the health of a running program's informers.",
     "shards": "Show which replica owns which slices of a shard group.",
     "bench": "Measure the cost of informers of your own cluster.",
+    "record": "Record a cluster's lists and watches to a file.",
+    "replay": "Serve a recording to any client.",
     "run": "Run an operator: the Manager that a function makes.",
     "crd": "Print the CustomResourceDefinitions of classes.",
     "manifests": "Write the manifests of an operator, from its Manager.",
@@ -57,6 +59,8 @@ kinformer top 127.0.0.1:8765         the informers of a running program
 kinformer ui --demo --open           informers and their objects in a browser
 kinformer proxy pods --listen unix:/run/app/k8s.sock   one watch for all workers
 kinformer serve-api --demo           that cluster for kubectl
+kinformer record -A --for 10m out.kin --redact    ten minutes of a cluster, without its names and values
+kinformer replay out.kin --speed 10  the same again, for any client
 kinformer crd myapp.api:Website      the CRD of a class, as YAML
 kinformer init my-operator           the project of a new operator
 kinformer run myoperator:manager     an operator

@@ -25,7 +25,7 @@ from kinformer.errors import ApiError, ConfigError, ObjectError, StoppedError, T
 from kinformer.informer import SharedInformer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from kinformer.cli._connect import ServerChoice
     from kinformer.client import Client
@@ -60,6 +60,7 @@ class BenchPlan:
         all_namespaces: whether to read all namespaces.
         label_selector: a selector as in kubectl; the server selects.
         seconds: seconds to watch; 0 measures only the first lists.
+        watched: called when all lists are there; the watch is measured until it returns, or for `seconds`.
 
     Raises:
         UsageProblem: two parts contradict each other.
@@ -70,6 +71,7 @@ class BenchPlan:
     all_namespaces: bool = False
     label_selector: str = ""
     seconds: float = 30.0
+    watched: Callable[[], Awaitable[None]] | None = None
 
     def __post_init__(self) -> None:
         _ = self.selection
@@ -254,11 +256,12 @@ async def measure(plan: BenchPlan, server: ServerChoice, view: BenchView) -> Ben
     async with connected(server) as client, contextlib.AsyncExitStack() as stack:
         measured = [await _prepared(client, plan, name) for name in plan.resources]
         scopes = ", ".join(f"{one.resource.qualified} in {_scope_in_words(one)}" for one in measured)
-        seconds = f", then watches them for {plan.seconds:g} s" if plan.seconds else ""
+        until = "to the end of the recording" if plan.watched is not None else f"for {plan.seconds:g} s"
+        seconds = f", then watches them {until}" if plan.seconds else ""
         view.begin(f"reads {scopes} of {client.config.server}: lists each once{seconds}, and changes nothing")
         await stack.enter_async_context(probe.running())
         lists = [await _listed(one, stack, probe, view) for one in measured]
-        watch = await _watched(measured, plan.seconds, probe, view) if plan.seconds else None
+        watch = await _watched(measured, plan, probe, view) if plan.seconds else None
         return BenchReport(client.config.server, lists, watch)
 
 
@@ -326,7 +329,8 @@ async def _listed(one: _Measured, stack: contextlib.AsyncExitStack, probe: _Prob
     )
 
 
-async def _watched(all_of_them: list[_Measured], seconds: float, probe: _Probe, view: BenchView) -> WatchFigures:
+async def _watched(all_of_them: list[_Measured], plan: BenchPlan, probe: _Probe, view: BenchView) -> WatchFigures:
+    seconds = plan.seconds
     loop = asyncio.get_running_loop()
     began = loop.time()
     before = sum(one.events for one in all_of_them)
@@ -338,7 +342,11 @@ async def _watched(all_of_them: list[_Measured], seconds: float, probe: _Probe, 
     probe.show = lambda: view.watching(loop.time() - began, seconds, events())
     probe.start()
     cpu = time.process_time()
-    await asyncio.sleep(seconds)
+    if plan.watched is None:
+        await asyncio.sleep(seconds)
+    else:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(plan.watched(), seconds)
     took = loop.time() - began
     spent = time.process_time() - cpu - probe.own(took)
     return WatchFigures(

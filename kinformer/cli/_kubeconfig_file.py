@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -9,9 +12,9 @@ import yaml
 from kinformer.cli._session import UsageProblem
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
-__all__ = ["check_may_be_written"]
+__all__ = ["check_may_be_written", "kubeconfig_file"]
 
 _OURS = "kinformer"
 
@@ -33,3 +36,13 @@ def check_may_be_written(path: Path) -> None:
         return
     msg = f"{path} exists and was not written by kinformer; name another file, or remove this one first"
     raise UsageProblem(msg)
+
+
+@contextlib.contextmanager
+def kubeconfig_file(wanted: Path | None) -> Iterator[Path]:
+    """Return the requested file, or a temporary one that is removed with the server."""
+    if wanted is not None:
+        yield wanted
+        return
+    with tempfile.TemporaryDirectory(prefix="kinformer-") as directory:
+        yield Path(directory) / "kubeconfig"

@@ -8,12 +8,10 @@ import errno
 import ipaddress
 import shlex
 import socket
-import tempfile
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kinformer.cli._kubeconfig_file import check_may_be_written
+from kinformer.cli._kubeconfig_file import check_may_be_written, kubeconfig_file
 from kinformer.cli._session import UsageProblem, print_error, write
 from kinformer.cli._simulated.cluster import simulated_cluster
 from kinformer.cli._simulated.simulation import Simulation
@@ -21,7 +19,8 @@ from kinformer.testing import ApiServer
 from kinformer.testing.fault_spec import FaultSpec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
 __all__ = ["serve"]
 
@@ -48,7 +47,7 @@ async def serve(
         check_may_be_written(kubeconfig)
     if not _is_loopback(host):
         print_error(f"without authentication, all clients that reach {host} may read and write everything")
-    with _kubeconfig_file(kubeconfig) as path:
+    with kubeconfig_file(kubeconfig) as path:
         async with _running(
             host=host, port=_free(host, port), demo=demo, controllers=controllers, nodes=nodes
         ) as server:
@@ -107,16 +106,6 @@ async def _running(*, host: str, port: int, demo: bool, controllers: str, nodes:
             raise UsageProblem(str(error)) from None
         async with made as server:
             yield server
-
-
-@contextlib.contextmanager
-def _kubeconfig_file(wanted: Path | None) -> Iterator[Path]:
-    """Return the requested file, or a temporary one that is removed with the server."""
-    if wanted is not None:
-        yield wanted
-        return
-    with tempfile.TemporaryDirectory(prefix="kinformer-") as directory:
-        yield Path(directory) / "kubeconfig"
 
 
 def _is_loopback(host: str) -> bool:

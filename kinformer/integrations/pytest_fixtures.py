@@ -5,6 +5,7 @@
     kube_client        a client of it
     informer_factory   a factory of that client            informer_factory_options   its arguments, to be overridden
     settled            await settled(): nothing left to do
+    kube_replay        serves recordings: `replay = await kube_replay("out.kin")`
     control_plane      a real etcd and kube-apiserver       control_plane_options      its arguments, to be overridden
 
 They are set up and torn down by whatever plugin runs the test: pytest-asyncio in both of its modes, or anyio (with its
@@ -23,11 +24,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from pathlib import Path
 
     from kinformer.client import Client
     from kinformer.informer.factory import SharedInformerFactory
     from kinformer.integrations.settling import Settled
+    from kinformer.recordings import Replay
     from kinformer.testing import ApiServer, ControlPlane, Faults
 
 __all__ = [
@@ -39,6 +42,7 @@ __all__ = [
     "kube_api_options",
     "kube_client",
     "kube_faults",
+    "kube_replay",
     "settled",
 ]
 
@@ -141,6 +145,27 @@ def settled(kube_api: ApiServer, informer_factory: SharedInformerFactory) -> Set
     from kinformer.integrations.settling import Settled
 
     return Settled(kube_api, informer_factory)
+
+
+@_async_fixture
+async def kube_replay() -> AsyncIterator[Callable[..., Awaitable[Replay]]]:
+    """A function that serves a recording until the end of the test.
+
+    Call it: `replay = await kube_replay("out.kin")`. The replay has the first lists, and holds the events until
+    `replay.play()`. Then they come without pauses; `await replay.finished()` waits for the last one. Keyword arguments
+    are those of `Replay`.
+    """
+    import contextlib
+    import math
+
+    from kinformer.recordings import Replay
+
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def serve(path: str | Path, **options: Any) -> Replay:
+            return await stack.enter_async_context(Replay(path, **{"speed": math.inf, "hold": True} | options))
+
+        yield serve
 
 
 @pytest.fixture(scope="session")

@@ -92,6 +92,11 @@ class OpenWatch:
         self._idle = False
         self._transport: asyncio.Transport | None = None
 
+    @property
+    def behind(self) -> int:
+        """The number of changes that are still to be sent."""
+        return self._cache.next - self._position
+
     def push(self) -> None:
         """Send the changes at once if nothing else waits to be sent, else wake the task of the watch."""
         transport = self._transport
