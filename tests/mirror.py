@@ -102,6 +102,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "cli/_init.py": ("tests/cli/test_init_and_manifests.py",),
     "cli/_manifests.py": ("tests/cli/test_init_and_manifests.py",),
     "cli/_run.py": ("tests/wire/test_manager.py",),
+    "cli/_reload.py": ("tests/wire/test_manager.py",),
     "integrations/_web/local_server.py": ("tests/wire/test_status_endpoint.py", "tests/wire/test_manager.py"),
     "metrics.py": ("tests/unit/test_metrics.py", "tests/wire/test_prometheus.py"),
     "_models.py": ("tests/apiserver/test_views_agree.py",),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-__all__ = ["ServerChoice", "connected", "impersonating"]
+__all__ = ["ServerChoice", "connected", "demo_server", "impersonating"]
 
 
 _DEMO_SEED: Final = 1
@@ -93,14 +93,23 @@ def impersonating(config: ClusterConfig, choice: ServerChoice) -> ClusterConfig:
 
 @contextlib.asynccontextmanager
 async def _demo_client(choice: ServerChoice) -> AsyncIterator[Client]:
-    # Imported here: only this command needs the embedded server.
+    from kinformer.cli._simulated.simulation import SPACES
+
+    async with demo_server() as url:
+        config = ClusterConfig.for_server(url, namespace=SPACES[0])
+        async with Client(impersonating(config, choice)) as client:
+            yield client
+
+
+@contextlib.asynccontextmanager
+async def demo_server() -> AsyncIterator[str]:
+    """Run the embedded API server with a simulated cluster; return its address."""
+    # Imported here: few commands need the embedded server.
     from datetime import UTC, datetime
 
     from kinformer.cli._simulated.cluster import simulated_cluster
-    from kinformer.cli._simulated.simulation import SPACES, Simulation
+    from kinformer.cli._simulated.simulation import Simulation
 
     simulation = Simulation(seed=_DEMO_SEED, pods=40, nodes=3, started=datetime.now(UTC))
     async with simulated_cluster(simulation) as cluster:
-        config = ClusterConfig.for_server(cluster.server.url, namespace=SPACES[0])
-        async with Client(impersonating(config, choice)) as client:
-            yield client
+        yield cluster.server.url

@@ -6,8 +6,9 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from kinformer.cli._connect import connected
-from kinformer.cli._crd import imported
+from kinformer.cli._crd import classes_in, imported
 from kinformer.cli._session import UsageProblem
+from kinformer.custom_resources import resource_of
 from kinformer.manager import Manager
 
 if TYPE_CHECKING:
@@ -17,16 +18,32 @@ if TYPE_CHECKING:
 __all__ = ["made_manager", "run_manager"]
 
 
-async def run_manager(target: str, server: ServerChoice) -> int:
+async def run_manager(target: str, server: ServerChoice, *, install: bool = False) -> int:
     """Call the function with an open client, and run the manager that it returns until a signal comes.
+
+    Args:
+        target: the module and the function.
+        server: the server; with `demo`, the CRDs are installed, too.
+        install: whether to install the CRDs of the module's classes first.
 
     Raises:
         UsageProblem: there is no such function, or it returns no Manager.
     """
     async with connected(server) as client:
+        if install or server.demo:
+            await _install(target, client)
         manager = await made_manager(target, client)
         await manager.run()
     return 0
+
+
+async def _install(target: str, client: Client) -> None:
+    module, _ = imported(target)
+    classes: dict[str, list[type]] = {}
+    for kind in classes_in(module):
+        classes.setdefault(resource_of(kind).qualified, []).append(kind)
+    for versions in classes.values():
+        await client.install(*versions)
 
 
 async def made_manager(target: str, client: Client) -> Manager:

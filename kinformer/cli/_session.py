@@ -34,14 +34,21 @@ class OutputClosed(Exception):  # noqa: N818 - no error: `| head` ends in this w
     """Standard output was closed by its reader."""
 
 
-def run_command(command: Callable[[], Coroutine[Any, Any, int]], *, verbose: bool = False) -> int:
+def run_command(
+    command: Callable[[], Coroutine[Any, Any, int]], *, verbose: bool = False, log_level: int = logging.CRITICAL
+) -> int:
     """Run a command and return its exit code.
 
     0 means success, 2 a wrong command line, 130 and 143 an end by Ctrl-C and SIGTERM, 141 a standard output that was
     closed. 1 means a failure, with one line on standard error; with `verbose` a traceback comes before it.
+
+    Args:
+        command: the command.
+        verbose: whether to log everything.
+        log_level: the least level that is logged otherwise. Most commands report failures themselves; an operator logs.
     """
     survive_any_encoding()
-    _log_to_stderr(verbose=verbose)
+    _log_to_stderr(logging.DEBUG if verbose else log_level)
     # The modules stay: no collection needs to walk them.
     gc.freeze()
     gc.enable()
@@ -131,9 +138,9 @@ class _Formatter(logging.Formatter):
         return escaped(super().format(record))
 
 
-def _log_to_stderr(*, verbose: bool) -> None:
+def _log_to_stderr(level: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.CRITICAL, handlers=[handler], force=True)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     # The commands report retried failures themselves.
-    logging.getLogger("asyncio").setLevel(logging.INFO if verbose else logging.ERROR)
+    logging.getLogger("asyncio").setLevel(logging.INFO if level == logging.DEBUG else logging.ERROR)

@@ -22,6 +22,7 @@ from kinformer.informer.factory import SharedInformerFactory
 from kinformer.integrations._web.local_server import LocalServer
 from kinformer.integrations.status_endpoint import STATUS_PATH
 from kinformer.manager import _pages as pages
+from kinformer.manager._asgi import ManagerApp
 from kinformer.manager._parts import Part, Stage, part_of, work_of_fleet
 from kinformer.manager._watchdog import Watchdog
 from kinformer.operators.leader_election import LeaderElector
@@ -82,6 +83,9 @@ class Manager:
         sync_timeout: seconds that the caches may take; `None` for ever.
         blocked_after: seconds after which a blocked event loop is logged, with the code that blocks it; `None` for
             never.
+        hung_after: seconds after which a reconcile that still runs makes /livez fail, so that the kubelet restarts the
+            container; `None` for never. `Controller(timeout=...)` cancels such a reconcile instead, which is better
+            where a cancellation has an effect.
 
     Raises:
         ValueError: a time is not more than 0.
@@ -102,9 +106,11 @@ class Manager:
         grace: float = DEFAULT_GRACE,
         sync_timeout: float | None = DEFAULT_SYNC_TIMEOUT,
         blocked_after: float | None = 10.0,
+        hung_after: float | None = None,
     ) -> None:
-        if grace <= 0 or (sync_timeout or 1) <= 0 or (blocked_after or 1) <= 0:
-            msg = f"times are more than 0 seconds, not {grace}, {sync_timeout}, {blocked_after}"
+        times = (grace, sync_timeout, blocked_after, hung_after)
+        if any(time is not None and time <= 0 for time in times):
+            msg = f"times are more than 0 seconds, not {', '.join(map(str, times))}"
             raise ValueError(msg)
         self._host = host
         self._port = port
@@ -126,13 +132,14 @@ class Manager:
         self._waits_itself = False
         self._changed = asyncio.Event()
         self._server = None
+        answers = {
+            "/livez": lambda: pages.liveness(self._informers, self._controllers, self._failed_part, hung_after),
+            "/readyz": lambda: pages.readiness(self._informers, self._waiting),
+            "/metrics": pages.metrics,
+            STATUS_PATH: lambda: pages.status(*self._informers.values(), *self._controllers),
+        }
+        self._app = ManagerApp(self, answers)
         if host:
-            answers = {
-                "/livez": lambda: pages.liveness(self._informers, self._controllers, self._failed_part),
-                "/readyz": lambda: pages.readiness(self._informers, self._waiting),
-                "/metrics": pages.metrics,
-                STATUS_PATH: lambda: pages.status(*self._informers.values(), *self._controllers),
-            }
             self._server = LocalServer(answers, host=host, port=port, hosts=hosts, owner="Manager")
 
     def __repr__(self) -> str:
@@ -143,6 +150,17 @@ class Manager:
     def url(self) -> str:
         """Return the address of the HTTP server, without a path; "" if there is none."""
         return self._server.url if self._server is not None else ""
+
+    @property
+    def app(self) -> ManagerApp:
+        """Return the paths of the HTTP server as an ASGI application, to be mounted in FastAPI or Starlette.
+
+        Examples:
+            >>> manager = Manager(host="")
+            >>> app = FastAPI()
+            >>> app.mount("/operator", manager.app)
+        """
+        return self._app
 
     @property
     def host(self) -> str:

@@ -21,13 +21,24 @@ if TYPE_CHECKING:
 __all__ = ["liveness", "metrics", "readiness", "status"]
 
 
-def liveness(informers: Mapping[str, SharedInformer], controllers: Sequence[Controller[Any]], failure: str) -> Page:
+def liveness(
+    informers: Mapping[str, SharedInformer],
+    controllers: Sequence[Controller[Any]],
+    failure: str,
+    hung_after: float | None = None,
+) -> Page:
     """Return 503 if only a new process helps: an informer has ended, a controller or another part has failed.
 
-    That the loop answers at all shows that it is not blocked.
+    It is 503, too, if a reconcile has run for more than `hung_after` seconds. That the loop answers at all shows that
+    it is not blocked.
     """
-    failed = [each.name for each in controllers if each.status.state is ControllerState.FAILED]
-    reasons = [f"controller {name} has failed" for name in failed]
+    reasons = []
+    for status in (each.status for each in controllers):
+        if status.state is ControllerState.FAILED:
+            reasons.append(f"controller {status.name} has failed")
+        hung = sum(hung_after is not None and seconds > hung_after for seconds in status.in_progress.values())
+        if hung:
+            reasons.append(f"controller {status.name}: reconciles that run for more than {hung_after:g} s: {hung}")
     return _health(informers, ready=False, reasons=[*reasons, failure] if failure else reasons)
 
 

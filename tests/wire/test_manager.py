@@ -187,3 +187,52 @@ async def test_a_failure_and_a_wrong_target_are_one_line_and_an_exit_code(
             _, error = await process.communicate()
     assert reason in error.decode()
     assert process.returncode == code
+
+
+async def test_reload_starts_the_operator_anew_after_a_change_and_logs_what_it_logs(module: Path) -> None:
+    source = """
+import logging
+from kinformer import Manager
+
+def manager(client):
+    logging.getLogger("mine").info("this is logged")
+    async def hello():
+        print("VERSION", flush=True)
+    return Manager(host="").add(hello)
+"""
+    file = module / "my_operator.py"
+    file.write_text(source.replace("VERSION", "one"))
+    async with ApiServer() as server:
+        process = await started(module, "my_operator", "--server", server.url, "--reload")
+        assert await line(process) == "one"
+        file.write_text(source.replace("VERSION", "number two"))
+        assert await line(process) == "number two"
+        process.send_signal(signal.SIGTERM)
+        _, errors = await process.communicate()
+    assert b"INFO mine: this is logged" in errors
+    assert b"my_operator.py has changed; the operator starts anew" in errors
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+async def test_the_demo_has_the_resources_of_the_modules_classes(module: Path) -> None:
+    (module / "my_operator.py").write_text("""
+import msgspec
+from kinformer import Manager, SharedInformerFactory
+from kinformer.custom_resources import CustomResource, ObjectMeta, custom_resource
+
+@custom_resource(group="example.com", version="v1", kind="Site")
+class Site(CustomResource, msgspec.Struct):
+    metadata: ObjectMeta
+
+def manager(client):
+    factory = SharedInformerFactory(client)
+    sites = factory.informer(Site)
+    async def look():
+        print(sites.lister.list(), flush=True)
+        made.stop()
+    made = Manager(host="").add(factory, look)
+    return made
+""")
+    process = await started(module, "my_operator", "--demo")
+    assert await line(process) == "[]"
+    assert await process.wait() == 0
