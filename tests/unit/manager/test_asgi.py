@@ -100,6 +100,7 @@ async def test_a_reconcile_that_hangs_fails_the_liveness_only_where_a_bound_is_g
         began.set()
         await asyncio.sleep(3600)
 
+    body: Any = None
     for bound, late in ((None, 200), (60.0, 503)):
         began.clear()
         controller = Controller("sites", hangs, grace=0.1)
@@ -117,5 +118,6 @@ async def test_a_reconcile_that_hangs_fails_the_liveness_only_where_a_bound_is_g
 
 @pytest.mark.parametrize("option", ["grace", "sync_timeout", "blocked_after", "hung_after"])
 def test_times_are_more_than_nothing(option: str) -> None:
+    wrong: dict[str, Any] = {option: 0}
     with pytest.raises(ValueError, match="more than 0 seconds"):
-        Manager(**{option: 0})
+        Manager(**wrong)
