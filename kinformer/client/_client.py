@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kinformer.client._cached.caches import Caches, Content
     from kinformer.client._cached.client import CachedClient, Missing
     from kinformer.client._requests import FieldValidation
+    from kinformer.custom_resources import Conversions
     from kinformer.metrics import CachedClientMetrics, RequestMetrics
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
@@ -296,7 +297,8 @@ class Client(ReadVerbs, WriteVerbs):
 
     async def install(
         self,
-        *versions: type,
+        *versions: type | Conversions,
+        conversion: Mapping[str, Any] | None = None,
         field_manager: str = "kinformer",
         allow_incompatible: bool = False,
         timeout: float | None = 30.0,
@@ -309,7 +311,9 @@ class Client(ReadVerbs, WriteVerbs):
         compared with the new one (`kinformer.custom_resources.incompatibilities`).
 
         Args:
-            versions: the class, or the classes of all versions.
+            versions: the class, or the classes of all versions; or one `Conversions`.
+            conversion: where the API server asks for conversions: `Webhooks.client_config(conversions, at)`. Without
+                it, the server changes nothing but `apiVersion` between versions.
             field_manager: the name under which the fields are written. Fields of other managers are taken over.
             allow_incompatible: apply it also if stored objects or clients would break.
             timeout: seconds to wait after the apply; `None` for no limit.
@@ -322,13 +326,14 @@ class Client(ReadVerbs, WriteVerbs):
             InvalidError: the server refused the CRD.
             WaitTimeoutError: the CRD was applied, and is not served in time; the message has the server's reason.
             TypeError: a class is not decorated.
-            ValueError: the classes are no versions of one resource.
+            ValueError: the classes are no versions of one resource; several `Conversions`, or one that lacks a
+                function; or `conversion` without `Conversions`.
         """
-        from kinformer.custom_resources._install import install
-        from kinformer.custom_resources.definition import crd
+        from kinformer.custom_resources._install import definition_to_install, install
 
+        wanted = definition_to_install(versions, conversion)
         return await install(
-            self, crd(*versions), field_manager=field_manager, allow_incompatible=allow_incompatible, timeout=timeout
+            self, wanted, field_manager=field_manager, allow_incompatible=allow_incompatible, timeout=timeout
         )
 
     async def resolve(self, name: str) -> Resource:

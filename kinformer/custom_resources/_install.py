@@ -6,16 +6,18 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from kinformer.custom_resources.compatibility import incompatibilities
+from kinformer.custom_resources.conversion import Conversions
+from kinformer.custom_resources.definition import crd
 from kinformer.errors import IncompatibleSchemaError, NotFoundError, WaitTimeoutError
 from kinformer.resources import CUSTOMRESOURCEDEFINITIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
-__all__ = ["install"]
+__all__ = ["definition_to_install", "install"]
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
@@ -33,6 +35,26 @@ class Verbs(Protocol):
     ) -> KubeObject:
         """Apply one object."""
         ...
+
+
+def definition_to_install(
+    versions: Sequence[type | Conversions], conversion: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the CRD of classes, or of one `Conversions`.
+
+    Raises:
+        ValueError: the classes are no versions of one resource; several `Conversions`, or one that lacks a function;
+            or a conversion webhook without functions.
+    """
+    classes = [each for each in versions if isinstance(each, type)]
+    conversions = [each for each in versions if isinstance(each, Conversions)]
+    if conversions and len(versions) > 1:
+        raise ValueError("Conversions have the classes of all versions: give them alone")
+    if conversions:
+        return conversions[0].crd(conversion)
+    if conversion is not None:
+        raise ValueError("conversion= goes with Conversions, which have the functions: give them instead of classes")
+    return crd(*classes)
 
 
 async def install(

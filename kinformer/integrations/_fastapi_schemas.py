@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from kinformer.custom_resources import crd
+
 if TYPE_CHECKING:
     from kinformer.resources import Resource
 
-__all__ = ["Health", "Status", "list_model", "object_model"]
+__all__ = ["Health", "Status", "list_response_schema", "object_response_schema"]
 
 
 class ObjectMeta(BaseModel):
@@ -100,3 +102,55 @@ def list_model(resource: Resource) -> type[BaseModel]:
         "items": (list[object_model(resource)], ...),  # type: ignore[misc]
     }
     return create_model(f"{resource.kind}List", __doc__=f"Objects of {resource.full_name}.", **fields)
+
+
+def object_response_schema(resource: Resource, kind: type[Any] | None) -> dict[str, Any]:
+    """Return the description of an answer with one object: by the schema of its class, if it has one."""
+    if kind is None:
+        return {"model": object_model(resource)}
+    return _described(_schema_of(resource, kind))
+
+
+def list_response_schema(resource: Resource, kind: type[Any] | None) -> dict[str, Any]:
+    """Return the description of an answer with a list: by the schema of the class of the objects, if they have one."""
+    if kind is None:
+        return {"model": list_model(resource)}
+    properties = {
+        "apiVersion": {"const": resource.api_version},
+        "kind": {"const": f"{resource.kind}List"},
+        "metadata": ListMeta.model_json_schema(),
+        "items": {"type": "array", "items": _schema_of(resource, kind)},
+    }
+    return _described(
+        {"type": "object", "title": f"{resource.kind}List", "properties": properties, "required": [*properties]}
+    )
+
+
+def _described(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": "Successful Response", "content": {"application/json": {"schema": schema}}}
+
+
+def _schema_of(resource: Resource, kind: type[Any]) -> dict[str, Any]:
+    """Return the schema of a class as its CRD has it, with the fields that every object has."""
+    (version,) = crd(kind)["spec"]["versions"]
+    schema: dict[str, Any] = _openapi(version["schema"]["openAPIV3Schema"])
+    schema["title"] = resource.kind
+    schema["properties"] |= {
+        "apiVersion": {"const": resource.api_version},
+        "kind": {"const": resource.kind},
+        "metadata": ObjectMeta.model_json_schema(),
+    }
+    schema["required"] = ["apiVersion", "kind", "metadata", *schema.get("required", ())]
+    return schema
+
+
+def _openapi(schema: Any) -> Any:
+    """Return a structural schema in the dialect of OpenAPI 3.1, which has no `nullable`."""
+    if isinstance(schema, list):
+        return [_openapi(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {name: _openapi(value) for name, value in schema.items() if name != "nullable"}
+    if schema.get("nullable") is True and isinstance(schema.get("type"), str):
+        made["type"] = [schema["type"], "null"]
+    return made

@@ -28,11 +28,17 @@ with from_extra("fastapi", __name__):
     from fastapi.responses import JSONResponse
 
 from kinformer.cache.lister import Lister
+from kinformer.custom_resources import resource_of
 from kinformer.events import T
 from kinformer.informer import SharedInformer
 from kinformer.informer.settings import InformerSettings
 from kinformer.informer.typed import TypedInformer, TypedLister
-from kinformer.integrations._fastapi_schemas import Health, Status, list_model, object_model
+from kinformer.integrations._fastapi_schemas import (
+    Health,
+    Status,
+    list_response_schema,
+    object_response_schema,
+)
 from kinformer.integrations._web.application import Application, InformerRequest
 from kinformer.integrations.starlette import (
     CacheResponse,
@@ -117,9 +123,14 @@ class Informers(Application):
         self, resource: Resource | str, *, type: builtins.type[T], **settings: Unpack[InformerSettings]
     ) -> Callable[[], Awaitable[TypedLister[T]]]: ...
 
+    @overload
+    def lister(
+        self, resource: builtins.type[T], *, type: None = None, **settings: Unpack[InformerSettings]
+    ) -> Callable[[], Awaitable[TypedLister[T]]]: ...
+
     def lister(
         self,
-        resource: Resource | str,
+        resource: Resource | str | builtins.type[Any],
         *,
         type: builtins.type[Any] | None = None,  # noqa: A002 - as for `SharedInformerFactory.informer`
         **settings: Unpack[InformerSettings],
@@ -130,7 +141,7 @@ class Informers(Application):
         keep it in a name if tests override it (`app.dependency_overrides`).
 
         Args:
-            resource: a `Resource`, or the name of a built-in one.
+            resource: a `Resource`, the name of a built-in one, or a class of custom resources.
             type: a class of yours (pydantic model, msgspec.Struct, dataclass, TypedDict), for a `TypedLister`.
             settings: those of `SharedInformerFactory.informer`: `namespace`, `label_selector`, `field_selector`,
                 `metadata_only`, `shard`, `scope`, `transform` and `storage`.
@@ -160,9 +171,14 @@ class Informers(Application):
         self, resource: Resource | str, *, type: builtins.type[T], **settings: Unpack[InformerSettings]
     ) -> Callable[[], Awaitable[TypedInformer[T]]]: ...
 
+    @overload
+    def informer(
+        self, resource: builtins.type[T], *, type: None = None, **settings: Unpack[InformerSettings]
+    ) -> Callable[[], Awaitable[TypedInformer[T]]]: ...
+
     def informer(
         self,
-        resource: Resource | str,
+        resource: Resource | str | builtins.type[Any],
         *,
         type: builtins.type[Any] | None = None,  # noqa: A002 - as for `SharedInformerFactory.informer`
         **settings: Unpack[InformerSettings],
@@ -207,12 +223,16 @@ class Informers(Application):
         return router
 
     def router(
-        self, *resources: Resource | str, allow_secrets: bool = False, **settings: Unpack[InformerSettings]
+        self,
+        *resources: Resource | str | builtins.type[Any],
+        allow_secrets: bool = False,
+        **settings: Unpack[InformerSettings],
     ) -> APIRouter:
         """A router that serves whole caches: `/pods`, `/pods/{namespace}/{name}`, and `/watch/pods` for `EventSource`.
 
         Args:
-            *resources: what to serve.
+            *resources: the resources to serve: `Resource`s, names of built-in ones, and classes of custom resources.
+                The schema of a class is in the OpenAPI document.
             allow_secrets: whether Secrets may be among them.
             settings: those of `SharedInformerFactory.informer`, for all of the resources: `scope`, `namespace` (not for
                 those without namespaces), selectors, `metadata_only`, `transform` and `storage`.
@@ -225,11 +245,12 @@ class Informers(Application):
             TypeError: an unknown setting.
         """
         router = APIRouter()
+        classes = {resource_of(each): each for each in resources if isinstance(each, type)}
         for resource, given in servable(resources, settings, allow_secrets=allow_secrets).items():
-            self._serve(router, self.ask_for(resource, given))
+            self._serve(router, self.ask_for(resource, given), classes.get(resource))
         return router
 
-    def _serve(self, router: APIRouter, of: InformerRequest) -> None:
+    def _serve(self, router: APIRouter, of: InformerRequest, kind_of_objects: builtins.type[Any] | None) -> None:
         plural, kind, tags = of.resource.plural, of.resource.kind, [of.resource.plural]
 
         @router.get(
@@ -264,7 +285,7 @@ class Informers(Application):
             responses=_UNAVAILABLE
             | _UNCHANGED
             | {
-                200: {"model": list_model(of.resource)},
+                200: list_response_schema(of.resource, kind_of_objects),
                 400: {
                     "description": "A selector or `continue` does not parse, or exceeds its bounds.",
                     "model": Status,
@@ -308,7 +329,7 @@ class Informers(Application):
             responses=_UNAVAILABLE
             | _UNCHANGED
             | {
-                200: {"model": object_model(of.resource)},
+                200: object_response_schema(of.resource, kind_of_objects),
                 404: {"description": "No object has that name.", "model": Status},
             },
         )(in_namespace if of.resource.namespaced else in_cluster)

@@ -31,6 +31,7 @@ with from_extra("starlette", __name__):
     from starlette.responses import Response
     from starlette.routing import Route
 
+from kinformer.custom_resources import resource_of
 from kinformer.errors import NotStartedError, SelectorError, StoppedError
 from kinformer.informer.settings import checked_settings
 from kinformer.integrations._web.answers import (
@@ -407,9 +408,14 @@ class Informers(Application):
         self, resource: Resource | str, *, type: builtins.type[T], **settings: Unpack[InformerSettings]
     ) -> Callable[[], TypedInformer[T]]: ...
 
+    @overload
+    def informer(
+        self, resource: builtins.type[T], *, type: None = None, **settings: Unpack[InformerSettings]
+    ) -> Callable[[], TypedInformer[T]]: ...
+
     def informer(
         self,
-        resource: Resource | str,
+        resource: Resource | str | builtins.type[Any],
         *,
         type: builtins.type[Any] | None = None,  # noqa: A002 - as for `SharedInformerFactory.informer`
         **settings: Unpack[InformerSettings],
@@ -417,7 +423,7 @@ class Informers(Application):
         """Return a function that returns the informer while the application runs.
 
         Args:
-            resource: a `Resource`, or the name of a built-in one.
+            resource: a `Resource`, the name of a built-in one, or a class of custom resources.
             type: a class of yours, for a `TypedInformer`.
             settings: those of `SharedInformerFactory.informer`: `namespace`, `label_selector`, `field_selector`,
                 `metadata_only`, `shard`, `transform` and `storage`.
@@ -443,14 +449,17 @@ class Informers(Application):
         return [Route("/healthz", healthz), Route("/readyz", readyz)]
 
     def routes(
-        self, *resources: Resource | str, allow_secrets: bool = False, **settings: Unpack[InformerSettings]
+        self,
+        *resources: Resource | str | builtins.type[Any],
+        allow_secrets: bool = False,
+        **settings: Unpack[InformerSettings],
     ) -> list[Route]:
         """Routes that serve whole caches: `/pods`, `/pods/{namespace}/{name}`, and `/watch/pods` for `EventSource`.
 
         Query parameters: `namespace`, `labelSelector`, and for lists `fieldSelector`, `limit` and `continue`.
 
         Args:
-            *resources: what to serve.
+            *resources: the resources to serve: `Resource`s, names of built-in ones, and classes of custom resources.
             allow_secrets: whether Secrets may be among them.
             settings: those of `SharedInformerFactory.informer`, for all of the resources: `scope`, `namespace` (not for
                 those without namespaces), selectors, `metadata_only`, `transform` and `storage`.
@@ -510,7 +519,7 @@ def path_of_one(resource: Resource) -> str:
 
 
 def servable(
-    resources: Sequence[Resource | str], settings: InformerSettings, *, allow_secrets: bool
+    resources: Sequence[Resource | str | type[Any]], settings: InformerSettings, *, allow_secrets: bool
 ) -> dict[Resource, InformerSettings]:
     """Check whether these resources can be served side by side; return what to ask of the informer of each.
 
@@ -523,7 +532,7 @@ def servable(
     found: dict[Resource, InformerSettings] = {}
     names: set[str] = set()
     for each in resources:
-        resource = checked_settings(each, {})
+        resource = checked_settings(resource_of(each) if isinstance(each, type) else each, {})
         refuse_secrets(resource, allow_secrets=allow_secrets)
         if resource.plural in names:
             msg = f"two resources are named {resource.plural}; serve them at paths of their own"

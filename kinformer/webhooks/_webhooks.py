@@ -228,6 +228,25 @@ class Webhooks:
     def _path_of(self, conversions: Conversions) -> str:
         return f"{self._prefix}/convert/{conversions.resource.qualified}"
 
+    def client_config(
+        self, conversions: Conversions, at: ServiceAddress | str, authority: bytes = b""
+    ) -> dict[str, Any]:
+        """Return where the API server asks for conversions: `client.install(conversions, conversion=...)`.
+
+        Args:
+            conversions: conversions that `convert` has taken.
+            at: the Service, or the URL, by which the API server reaches the webhooks.
+            authority: the certificates of the authority in PEM.
+
+        Raises:
+            ValueError: `convert` has not taken them.
+        """
+        path = self._path_of(conversions)
+        if self._conversions.get(path) is not conversions:
+            msg = f"these webhooks do not convert {conversions.resource.qualified}: call webhooks.convert(...) first"
+            raise ValueError(msg)
+        return client_config(at, path, authority)
+
     def configurations(self, at: ServiceAddress | str, authority: bytes = b"", **metadata: Any) -> list[dict[str, Any]]:
         """Return the MutatingWebhookConfiguration and the ValidatingWebhookConfiguration, as plain data.
 

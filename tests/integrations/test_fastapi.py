@@ -5,8 +5,9 @@ import json
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
+import msgspec
 import pytest
 from fastapi import Depends, FastAPI, Request
 from starlette.exceptions import HTTPException
@@ -23,6 +24,7 @@ from kinformer import (
     UnknownResourceError,
 )
 from kinformer.cache.storage import Storage
+from kinformer.custom_resources import CustomResource, ObjectMeta, custom_resource
 from kinformer.integrations.fastapi import Informers, list_response
 from kinformer.resources import CONFIGMAPS, EVENTS, SECRETS
 from kinformer.testing import ApiServer
@@ -443,3 +445,40 @@ async def test_the_routes_are_in_the_applications_openapi(connect: Callable[[], 
     assert listed == {"namespace", "labelSelector", "fieldSelector", "limit", "continue"}
     assert "application/json" in paths["/cache/pods"]["get"]["responses"]["200"]["content"]
     assert "text/event-stream" in paths["/cache/watch/pods"]["get"]["responses"]["200"]["content"]
+
+
+@custom_resource(group="example.com", version="v1", kind="Website")
+class Website(CustomResource, msgspec.Struct):
+    """A website."""
+
+    metadata: ObjectMeta
+    domain: str
+    tier: Literal["free", "paid"] | None = None
+
+
+async def test_a_class_is_served_read_and_described_by_its_schema(
+    api: ApiServer, connect: Callable[[], Client]
+) -> None:
+    api.create(Website.crd())
+    api.create(
+        {"apiVersion": "example.com/v1", "kind": "Website", "metadata": {"name": "a", "namespace": "default"},
+         "domain": "example.com"}
+    )  # fmt: skip
+    informers = Informers(client=connect)
+    lister = informers.lister(Website)
+    app = FastAPI(lifespan=informers.lifespan)
+    app.include_router(informers.router(Website))
+    async with serving(app) as served:
+        site = (await lister()).get("a", "default")
+        assert site is not None
+        assert site.domain == "example.com"
+        assert (await served.json("/websites/default/a"))["domain"] == "example.com"
+        (listed,) = (await served.json("/websites"))["items"]
+        assert listed["metadata"]["name"] == "a"
+    described = app.openapi()["paths"]
+    one = described["/websites/{namespace}/{name}"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert one["properties"]["domain"] == {"type": "string"}
+    assert one["properties"]["tier"] == {"type": ["string", "null"], "enum": ["free", "paid", None]}
+    assert set(one["required"]) == {"apiVersion", "kind", "metadata", "domain"}
+    whole = described["/websites"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert whole["properties"]["items"]["items"] == one

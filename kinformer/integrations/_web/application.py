@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from kinformer.client import Client
 from kinformer.errors import AlreadyStartedError, CacheSyncError, NotStartedError, StoppedError
 from kinformer.informer.factory import SharedInformerFactory
-from kinformer.informer.settings import InformerSettings, checked_settings
+from kinformer.informer.settings import InformerSettings, checked_settings, requested
 from kinformer.integrations._web.controllers import ControllerRuns
 from kinformer.integrations._web.open_streams import OpenStreams
 
@@ -199,9 +199,14 @@ class Application:
         return both
 
     def ask_for(
-        self, resource: Resource | str, settings: InformerSettings, into: builtins.type[Any] | None = None
+        self,
+        resource: Resource | str | builtins.type[Any],
+        settings: InformerSettings,
+        into: builtins.type[Any] | None = None,
     ) -> InformerRequest:
-        """Have an informer made when the application starts; see `InformerRequest.of`."""
+        """Have an informer made when the application starts; see `InformerRequest.of`. A class is a resource, too."""
+        if isinstance(resource, type):
+            resource, into = requested(resource, into)
         request = InformerRequest.of(resource, settings, into)
         self._requests.append(request)
         return request
