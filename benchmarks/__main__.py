@@ -41,6 +41,7 @@ QUESTIONS: Final = (
     "peers",
     "ingest",
     "handlers",
+    "shapes",
     "sparse",
     "transport",
     "sync",

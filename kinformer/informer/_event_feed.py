@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from kinformer.informer._mailbox import SyncMark
+from kinformer.informer._mailbox import NoEvent
 from kinformer.informer._pace import Pace
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class EventFeed:
         """Take every event that waits now, possibly none. Does not wait."""
         taken: list[Event] = []
         while (item := self.mailbox.take()) is not None:
-            if not isinstance(item, SyncMark):
+            if not isinstance(item, NoEvent):
                 taken.append(item)
         return taken
 

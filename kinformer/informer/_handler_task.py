@@ -13,7 +13,7 @@ from kinformer._survivable import is_survivable
 from kinformer._time_slice import TimeSlice
 from kinformer.errors import StoppedError
 from kinformer.events import Added, Deleted, Updated
-from kinformer.informer._mailbox import SyncMark
+from kinformer.informer._mailbox import NoEvent, SyncMark
 from kinformer.informer._pace import Pace, drop_decoded
 from kinformer.metrics import Histogram
 
@@ -250,26 +250,31 @@ class HandlerTask:
         take = self._mailbox.take
         while (item := take()) is not None:
             events -= 1
-            if isinstance(item, SyncMark):
-                self._has_synced = True
-                self._settled.set()
-                continue
-            try:
-                result = self.handler(item)
-            except BaseException as error:  # noqa: BLE001 - the task raises what nothing may go on after
-                if not self._survives(error):
-                    self._raised = error
-                    return True
-                self._report(item, error)
+            if isinstance(item, NoEvent):
+                self._passed(item)
             else:
-                if result is not None and inspect.isawaitable(result):
-                    self._awaited = (item, result)
-                    return True
-            if self.pace.lagging:
-                drop_decoded(item)
+                try:
+                    result = self.handler(item)
+                except BaseException as error:  # noqa: BLE001 - the task raises what nothing may go on after
+                    if not self._survives(error):
+                        self._raised = error
+                        return True
+                    self._report(item, error)
+                else:
+                    if result is not None and inspect.isawaitable(result):
+                        self._awaited = (item, result)
+                        return True
+                if self.pace.lagging:
+                    drop_decoded(item)
             if events > 0 and time_slice.over:
                 return len(self._mailbox) > 0
         return False
+
+    def _passed(self, item: NoEvent) -> None:
+        """Note the end of the initial list, if this is its mark."""
+        if isinstance(item, SyncMark):
+            self._has_synced = True
+            self._settled.set()
 
     def put_initial(self, objects: dict[ObjectKey, KubeObject]) -> None:
         """Add an `Added` for each object of the cache; each event is made when it is due."""
@@ -346,9 +351,8 @@ class HandlerTask:
             if self._awaited is not None:
                 await self._finish_call(*self._awaited)
             while (item := take()) is not None:
-                if isinstance(item, SyncMark):
-                    self._has_synced = True
-                    self._settled.set()
+                if isinstance(item, NoEvent):
+                    self._passed(item)
                 else:
                     try:
                         result = self.handler(item)

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from kinformer.objects import KubeObject, ObjectKey
 
 __all__ = [
+    "NOTHING_NOW",
     "SYNC_MARK",
     "EventOf",
     "LatestMailbox",
     "Mailbox",
+    "NoEvent",
     "QueueMailbox",
     "SyncMark",
     "initial_event",
@@ -32,13 +34,23 @@ __all__ = [
 ]
 
 
-class SyncMark:
+class NoEvent:
+    """An item of a mailbox that is no event."""
+
+    __slots__ = ()
+
+
+class SyncMark(NoEvent):
     """Mark of the end of the initial list."""
 
     __slots__ = ()
 
 
 SYNC_MARK: Final = SyncMark()
+
+NOTHING_NOW: Final = NoEvent()
+"""What `take` returns in place of an event that does not concern the reader. More may wait, but a reader that has used
+up its time slice gives way first: there may be 100,000 such events in a row."""
 
 EventOf: TypeAlias = "Callable[[KubeObject], Event]"
 """Makes the event by which a new listener gets an object of the cache."""
@@ -71,8 +83,8 @@ class Mailbox(Protocol):
         """Add the mark. It comes out after everything that is in the mailbox now."""
         ...
 
-    def take(self) -> Event | SyncMark | None:
-        """Take the next event or mark; `None` if nothing waits."""
+    def take(self) -> Event | NoEvent | None:
+        """Take the next event or mark, or `NOTHING_NOW`; `None` if nothing waits."""
         ...
 
     def clear(self) -> None:
@@ -180,12 +192,12 @@ class LatestMailbox:
         """Add the mark."""
         self._waiting[SYNC_MARK] = ()
 
-    def take(self) -> Event | SyncMark | None:
-        """Take the next event or mark."""
-        while self._initial:
+    def take(self) -> Event | NoEvent | None:
+        """Take the next event or mark, or `NOTHING_NOW`."""
+        if self._initial:
+            # An object that was deleted before its event was due leaves its key.
             obj = self._initial.pop(next(self._initial_keys), None)
-            if obj is not None:
-                return self._event_of(obj)
+            return NOTHING_NOW if obj is None else self._event_of(obj)
         for key, events in self._waiting.items():
             if not events:
                 del self._waiting[key]

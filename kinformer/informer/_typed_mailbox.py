@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias
 
 from kinformer.cache._compact.packed_object import PackedObject
 from kinformer.events import Added, Deleted, T, Updated
-from kinformer.informer._mailbox import SyncMark, initial_event
+from kinformer.informer._mailbox import NOTHING_NOW, NoEvent, initial_event
 from kinformer.objects import KubeObject, ObjectKey
 
 if TYPE_CHECKING:
@@ -142,14 +142,15 @@ class TypedMailbox(Generic[T]):
         self._inner.put_mark()
 
     def take(self) -> Any:
-        """Take the next mark, or the next event that concerns a value of the class; `None` if there is none."""
-        while True:
-            item = self._inner.take()
-            if item is None or isinstance(item, SyncMark):
-                return item
-            typed = self._typed(item)
-            if typed is not None:
-                return typed
+        """Take the next event or mark; `NOTHING_NOW` for an event that concerns no value of the class.
+
+        Each call decodes one object at most, so that the reader can watch its time slice.
+        """
+        item = self._inner.take()
+        if item is None or isinstance(item, NoEvent):
+            return item
+        typed = self._typed(item)
+        return NOTHING_NOW if typed is None else typed
 
     def clear(self) -> None:
         """Drop everything."""

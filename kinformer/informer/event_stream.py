@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, Self, cast
 
 from kinformer._time_slice import TimeSlice
-from kinformer.informer._mailbox import SyncMark
+from kinformer.informer._mailbox import NoEvent
 from kinformer.informer._pace import drop_decoded
 
 if TYPE_CHECKING:
@@ -73,10 +73,13 @@ class EventStream(Generic[E]):
             await self._time_slice.begin()
         while True:
             item: Any = feed.mailbox.take()
-            if item is not None and not isinstance(item, SyncMark):
+            if item is not None and not isinstance(item, NoEvent):
                 self._last = item
                 return cast("E", item)
-            if item is None:
+            if item is not None:
+                if self._time_slice.over:
+                    await self._time_slice.begin()
+            else:
                 if feed.closed:
                     raise StopAsyncIteration
                 self._refuse_other_loop()

@@ -27,17 +27,21 @@ func informer(o options) error {
 			return err
 		}
 	}
-	// The handler is called by one goroutine; the counts are read by another.
-	var added, updated atomic.Int64
-	var began, ended float64
-	listed, done := make(chan struct{}), make(chan struct{})
-	read := func(obj any) {
+	return measure(o, pods, shared.Start, func(obj any) {
 		pod := obj.(*corev1.Pod)
 		if pod.Name == "" || (o.reads && pod.Status.Phase == "") {
 			panic("a pod without a name or a phase")
 		}
-	}
-	_, err = pods.AddEventHandler(cache.ResourceEventHandlerFuncs{
+	})
+}
+
+// What the first list costs, what it holds in memory, and what an event costs, with a handler that reads.
+func measure(o options, informer cache.SharedIndexInformer, run func(<-chan struct{}), read func(any)) error {
+	// The handler is called by one goroutine; the counts are read by another.
+	var added, updated atomic.Int64
+	var began, ended float64
+	listed, done := make(chan struct{}), make(chan struct{})
+	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
 			read(obj)
 			if added.Add(1) == int64(o.objects) {
@@ -61,7 +65,7 @@ func informer(o options) error {
 	stop := make(chan struct{})
 	defer close(stop)
 	start := cpu()
-	shared.Start(stop)
+	run(stop)
 	<-listed
 	sync := cpu() - start
 	before := resident()

@@ -2,6 +2,7 @@
 //
 //	client_go encode                   pods as JSON, one a line, on standard input; as protobuf, with their lengths, on standard output
 //	client_go informer -url URL ...    an informer as client-go's documentation has it; its costs as one line of JSON
+//	client_go kind -url URL ...        the same for any resource
 //	client_go latency -url URL ...     how long after a write its handler is called
 //	client_go lister -url URL ...      lists by label selector and by index
 //	client_go stamps -url URL ...      how long after the server sent it an event reaches its handler
@@ -26,7 +27,7 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fail(fmt.Errorf("expected encode, informer, latency, lister, stamps or overload"))
+		fail(fmt.Errorf("expected encode, informer, kind, latency, lister, stamps or overload"))
 	}
 	command, given := os.Args[1], os.Args[2:]
 	var err error
@@ -35,6 +36,8 @@ func main() {
 		err = encode(os.Stdin, os.Stdout)
 	case "informer":
 		err = informer(parsed(given))
+	case "kind":
+		err = kind(parsed(given))
 	case "latency":
 		err = latency(parsed(given))
 	case "lister":
@@ -44,7 +47,7 @@ func main() {
 	case "overload":
 		err = overload(parsed(given))
 	default:
-		err = fmt.Errorf("unknown command %q: expected encode, informer, latency, lister, stamps or overload", command)
+		err = fmt.Errorf("unknown command %q: expected encode, informer, kind, latency, lister, stamps or overload", command)
 	}
 	if err != nil {
 		fail(err)
@@ -67,6 +70,7 @@ type options struct {
 	reads    bool
 	seconds  float64
 	ca       string
+	resource string
 }
 
 func parsed(given []string) options {
@@ -80,6 +84,7 @@ func parsed(given []string) options {
 	flags.IntVar(&o.workers, "workers", 0, "how many take keys")
 	flags.BoolVar(&o.reads, "reads", false, "the handler reads status.phase, an index spec.nodeName")
 	flags.StringVar(&o.ca, "ca", "", "file of the authority that signed the server's certificate")
+	flags.StringVar(&o.resource, "resource", "", "group/version/plural of the objects")
 	flags.Float64Var(&o.seconds, "seconds", 0, "how long to measure")
 	_ = flags.Parse(given)
 	return o

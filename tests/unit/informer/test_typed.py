@@ -14,7 +14,7 @@ import msgspec
 import pydantic
 import pytest
 
-from kinformer import SharedInformerFactory, TypedInformer
+from kinformer import SharedInformerFactory, TypedInformer, set_time_slice
 from kinformer.events import Added, Deleted, Updated
 from kinformer.informer import SharedInformer
 from kinformer.resources import PODS, SECRETS, Resource
@@ -164,6 +164,42 @@ async def test_an_object_that_does_not_fit_is_reported_and_left_out_alone_and_co
         await settled()
         assert told(seen) == ["+a=1 initial", "+b=2", "-a=1 unseen", "-b=2 unseen"]
         assert not pods.misfits
+
+
+@pytest.mark.parametrize("reader", ["handler", "stream"])
+@pytest.mark.parametrize("delivery", ["every", "latest"])
+async def test_a_row_of_misfits_does_not_hold_the_loop(reader: str, delivery: Any) -> None:
+    set_time_slice(1e-300)  # used up by any step: on this loop, time stands still
+    turns = 0
+    decoded_in: list[int] = []
+
+    class Refusing(msgspec.Struct):
+        metadata: dict[str, Any]
+
+        def __post_init__(self) -> None:
+            decoded_in.append(turns)
+            raise ValueError("does not fit")
+
+    async with SharedInformer(FakeSource(*(pod(f"p{number}") for number in range(40)))) as informer:
+        await informer.synced(timeout=1)
+        await settled()
+        pods = TypedInformer(informer, Refusing)
+
+        async def read() -> None:
+            async for event in pods.events(delivery=delivery):
+                raise AssertionError(event)
+
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(read()) if reader == "stream" else None
+            if reading is None:
+                pods.add_event_handler(lambda event: None, delivery=delivery)
+            for _ in range(400):
+                turns += 1
+                await asyncio.sleep(0)
+            if reading is not None:
+                reading.cancel()
+    assert len(decoded_in) == 40
+    assert len({*decoded_in}) == 40, "others had their turn after each"
 
 
 @pytest.mark.parametrize("final", [3, "misfit"])
