@@ -1,4 +1,4 @@
-"""Run the benchmarks, one after the other, and write docs/benchmarks.md.
+"""Run the benchmarks, one after the other, and write docs/benchmarks.md and the figures in README.md.
 
     python -m benchmarks                          all of them
     python -m benchmarks --only ingest,peers      some of them; the rest of the page keeps earlier results
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks import plots, progress, report, results
+from benchmarks import plots, progress, readme, report, results
 from benchmarks.peers import programs
 from benchmarks.results import Answer
 from benchmarks.table import Row, plain
@@ -216,7 +216,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     pictures = plots.draw(answers)
     REPORT.write_text(report.page(answers, QUESTIONS, {picture.stem for picture in pictures}))
-    print(f"wrote {REPORT} and {len(pictures)} pictures in {plots.FOLDER}")
+    readme.README.write_text(readme.with_figures(readme.README.read_text(), answers))
+    print(f"wrote {REPORT}, the figures in {readme.README}, and {len(pictures)} pictures in {plots.FOLDER}")
     return 0
 
 

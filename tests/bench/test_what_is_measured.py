@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as runner
-from benchmarks import generator, report, results
+from benchmarks import generator, readme, report, results
 from benchmarks.api_replay import FIRST_UPDATE, serving
+from benchmarks.handlers import HANDLERS
 from benchmarks.results import Answer
 from benchmarks.table import Row, markdown
 from benchmarks.wire import JSON, PROTOBUF
@@ -109,6 +110,46 @@ def test_what_was_measured_is_kept_and_becomes_a_page(tmp_path: Path, monkeypatc
     assert "| an event … of the scan limit | 2 × | ≤ 2.5 × | yes |" in page
     assert "Could not be measured: no Go" in page
     assert "Not measured yet" in page
+
+
+def test_figures_in_the_readme_are_those_that_were_measured() -> None:
+    def answered(*rows: Row) -> Answer:
+        return Answer([*rows], "2026-11-24 22:00", 2.0, "abc")
+
+    before = readme.README.read_text()
+    assert readme.with_figures(before, {}) == before
+    assert readme.with_figures(before, {"handlers": Answer([], "", 1.0, "", "no Go")}) == before
+    status, owns = HANDLERS["status"][0], HANDLERS["owns"][0]
+    answers = {
+        "handlers": answered(
+            Row(status, "", number=30.0),
+            Row(owns, "", number=20.0),
+            Row("client-go, protobuf, handler and index read", "", number=100.0),
+        ),
+        "peers": answered(
+            *(Row("kinformer", "", number=number, series=series) for series, number in CLIENT.items()),
+            Row("kinformer, compact storage", "", number=1_400.0, series="held"),
+        ),
+        "stall": answered(
+            Row("loop held while 50,000 objects sync, longest; the handler reads names", "", number=7.2),
+            Row("loop held while 50,000 objects sync, p99; the handler reads names", "", number=99.0),
+            Row("loop held by a burst of 10 events, longest; 100 handlers read status", "", number=9.0),
+        ),
+    }
+    text = readme.with_figures(before, answers)
+    assert '| `obj["status"]["phase"]`, and an index `obj["spec"]["nodeName"]` | 30 µs | 0.30 |' in text
+    assert "generation_changed`; `annotations_changed` |" not in text, "a row that was not measured as a whole"
+    assert "| **kinformer**: cache, index and a handler | 11 µs | 15 µs | 10 kB, or 1.4 kB compact |" in text
+    assert "held for 7 ms at most while 50,000 objects and 100,000 events arrive (9 ms with 100 handlers)" in text
+    assert readme.with_figures(text, answers) == text
+
+
+CLIENT = {"watch": 11.0, "sync": 15.0, "held": 10_000.0}
+
+
+def test_a_readme_without_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match="no marks"):
+        readme.with_figures("# kinformer", {})
 
 
 def test_a_damaged_file_of_results_is_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
