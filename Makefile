@@ -115,7 +115,7 @@ lowest:
 		".[cli,compact,fastapi,opentelemetry,prometheus,starlette,testing,ui,webhooks]"
 	build/lowest/bin/uv pip freeze --quiet --python build/lowest/bin/python | grep -v ^kinformer > build/lowest/constraints.txt
 	build/lowest/bin/uv pip install --quiet --python build/lowest/bin/python --constraint build/lowest/constraints.txt \
-		hatchling httptools httpx hypothesis looptime opentelemetry-sdk pytest pytest-asyncio pytest-timeout pytest-xdist uvloop
+		hatchling httptools httpx httpx2 hypothesis looptime opentelemetry-sdk pytest pytest-asyncio pytest-timeout pytest-xdist uvloop
 	build/lowest/bin/python -m pytest -q -n auto $(LOWEST_TESTS)
 
 matrix:

@@ -339,7 +339,13 @@ class TLSError(TransportError, ConnectionError):
 
 
 class TransportTimeoutError(TransportError, TimeoutError):
-    """The server was silent for longer than allowed."""
+    """The server was silent for longer than allowed.
+
+    Attributes:
+        answered: false if it has not sent the head of its answer either.
+    """
+
+    answered: bool = True
 
 
 class StreamBrokenError(TransportError, ConnectionError):

@@ -177,6 +177,11 @@ class TableDecoder:
         """Return false: tables are for the command line, and small."""
         return False
 
+    @property
+    def incomplete(self) -> bool:
+        """Return whether an event has begun and not ended."""
+        return bool(self._rest.strip()) and not self.ended
+
     def go_on(self) -> list[WatchBatch]:
         """Return nothing: no lines wait."""
         return []

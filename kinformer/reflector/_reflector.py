@@ -27,7 +27,14 @@ from kinformer.errors import (
 from kinformer.metrics import NO_METRICS
 from kinformer.objects import version_number
 from kinformer.reflector._ingest import Intake
-from kinformer.reflector._state_machine import ListStep, ReflectorMachine, StreamStep, WaitStep, WatchStep
+from kinformer.reflector._state_machine import (
+    BLIND_SECONDS,
+    ListStep,
+    ReflectorMachine,
+    StreamStep,
+    WaitStep,
+    WatchStep,
+)
 from kinformer.status import InformerState, StatusRecord
 
 if TYPE_CHECKING:
@@ -122,6 +129,7 @@ class Reflector:
         self._relist_reason = ""
         self._last_error: KinformerError | None = None
         self._follows_since = 0.0  # of the present watch
+        self._repeats_since: float | None = None  # the first batch since its last progress that brought nothing new
         self._no_success_since: float | None = None  # neither a list nor a watch worked since then
 
     @property
@@ -392,6 +400,8 @@ class Reflector:
             why = failure = self._as_failure(error, "watch")
         finally:
             self._closed(why, opened=opened)
+        if isinstance(failure, TransportTimeoutError) and not failure.answered:
+            opened = False
         # A refused watch lasted 0 s, no matter how long the server took to answer.
         now = clock()
         self._watch_over(failure, lasted=now - began if opened else 0.0, opening=(began if opened else now) - asked)
@@ -430,6 +440,7 @@ class Reflector:
         """Queue the events of a watch since a time, until it ends; return the ERROR event that ended it, if any."""
         self._status.enter(InformerState.WATCHING, asyncio.get_running_loop().time())
         self._follows_since = began
+        self._repeats_since = None
         deliver: Deliver | None = getattr(batches, "deliver", None)
         if deliver is not None:
             return await deliver(self._take_batch)
@@ -452,8 +463,15 @@ class Reflector:
             if batch.events:
                 status.events += len(batch.events)
                 status.last_event_at = now
+            if not (batch.events or batch.resource_version):
+                if not batch.failures and batch.error is None:
+                    self._repeats(now)
+            elif machine.progressed(batch.resource_version, since_opening=now - self._follows_since):
+                self._repeats_since = None
+            elif batch.events or batch.resource_version != machine.resource_version:
+                # A bookmark of the received version is what a quiet resource has; anything else is old.
+                self._repeats(now)
             if batch.events or batch.resource_version:
-                machine.progressed(batch.resource_version, since_opening=now - self._follows_since)
                 if status.failures or self._no_success_since is not None or status.failing_since is not None:
                     self._went_well()
                 version = status.received_version = machine.resource_version
@@ -463,6 +481,18 @@ class Reflector:
         finally:
             if pushed:
                 fifo.release()
+
+    def _repeats(self, now: float) -> None:
+        """Take note that a watch has sent something, and nothing new.
+
+        Raises:
+            ProtocolError: it has done so for some seconds. Silence can be that of a quiet resource; this cannot.
+        """
+        if self._repeats_since is None:
+            self._repeats_since = now
+        elif now - self._repeats_since >= BLIND_SECONDS:
+            since = now - self._repeats_since
+            raise ProtocolError(f"the watch of {self._name} has sent only old states and versions for {since:.0f} s")
 
     def _opened(self, asked: float, now: float) -> None:
         """Record that the server answered a watch."""

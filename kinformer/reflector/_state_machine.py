@@ -350,21 +350,24 @@ class ReflectorMachine:
             self._by_pages = True
         self._pause(error)
 
-    def progressed(self, resource_version: str, *, since_opening: float) -> None:
+    def progressed(self, resource_version: str, *, since_opening: float) -> bool:
         """Report that events or a bookmark of the watch are queued. A version already received is no progress.
 
         Args:
             resource_version: the version that the watch has reached; "" if it names none.
             since_opening: seconds from the answer of the server.
+
+        Returns:
+            Whether that is progress.
         """
         if resource_version:
             known = self.resource_version
             if len(resource_version) == len(known) and resource_version.isdecimal():
                 # The usual case: numbers of as many digits compare as their texts do.
                 if resource_version <= known:
-                    return
+                    return False
             elif resource_version == known or self.is_older(resource_version):
-                return
+                return False
             self.resource_version = resource_version
         self._brought = True
         self._watch_failures = 0
@@ -377,6 +380,7 @@ class ReflectorMachine:
         self.well_after = SHORT_WATCH_SECONDS
         # Short watches with progress wait for a short pause that does not grow.
         self._short_watches = min(self._short_watches, 1)
+        return True
 
     def watch_ended(self, *, lasted: float, opening: float = 0.0) -> KinformerError | None:
         """Report that the server ended the stream cleanly.
@@ -460,6 +464,9 @@ class ReflectorMachine:
             self._silent += self._took
             if not self._brought:
                 self.well_after = max(self.well_after, lasted + SHORT_WATCH_SECONDS)
+                if self._watch_failures >= WATCHES_BEFORE_LIST:
+                    # The pauses are long by now: silence after them is not yet a sign of health.
+                    self.well_after = max(self.well_after, LIVED_SECONDS)
         elif self._brought:
             self._took = self._blind = self._silent = 0.0
 

@@ -68,6 +68,23 @@ def test_a_watch_that_is_never_answered() -> None:
     run(([Fault(120, ("hang",), (0.0, ""))], True, 1))
 
 
+def test_a_watch_whose_head_never_comes() -> None:
+    run(([Fault(200, ("no head",), (0.0, ""))], False, 1))
+    run(([Fault(200, ("no head",), (0.0, ""))], True, 1))
+
+
+@pytest.mark.parametrize("brings", ["old bookmarks", "known events"])
+def test_a_watch_that_stays_open_and_repeats_itself(brings: str) -> None:
+    run(([Fault(200, ("stream", 0.0, 250.0, brings, "clean"), (0.0, ""))], False, 1))
+
+
+def test_silence_after_long_pauses_is_no_sign_of_health() -> None:
+    lists_work = (0.0, "")
+    first = ("stream", 0.1, 0.01, "first change only", "error 403")
+    last = Fault(20.0, ("stream", 2.0, 20.0, "nothing", "malformed"), lists_work)
+    run(([Fault(20.0, first, (19.0, "504")), Fault(20.0, first, lists_work), last], True, 39))
+
+
 def test_streams_that_are_refused_slowly_as_expired_give_way_to_pages() -> None:
     first, second = Fault(0.5, ("refuse", 0.0, "400"), (0.0, "")), Fault(70.0, ("refuse", 9.0, "410"), (0.0, ""))
     run(([first, second], True, 0))

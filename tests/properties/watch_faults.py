@@ -73,8 +73,8 @@ REFUSALS: dict[str, Callable[[], KinformerError]] = {
 ENDS = ["clean", "reset", "error 500", "error 403", "error 410", "malformed", "foreign"]
 
 Answer: TypeAlias = tuple[Any, ...]
-"""How watches are answered: ("refuse", seconds, how); ("hang",); ("stream", seconds before the head, seconds open, what
-it brings, how it ends); ("work",)."""
+"""How watches are answered: ("refuse", seconds, how); ("hang",); ("no head",); ("stream", seconds before the head,
+seconds open, what it brings, how it ends); ("work",)."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,12 @@ _slow = st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 9.0, 14.0, 19.0])
 _watches = st.one_of(
     st.tuples(st.just("refuse"), _slow, st.sampled_from([*REFUSALS])),
     st.just(("hang",)),
+    st.just(("no head",)),
     st.tuples(
         st.just("stream"),
         st.sampled_from([0.0, 0.1, 2.0]),
         st.sampled_from([0.0, 0.01, 0.5, 0.99, 1.5, 2.0, 5.0, 11.0, 20.0]),
-        st.sampled_from(["nothing", "old bookmark", "old event", "first change only"]),
+        st.sampled_from(["nothing", "old bookmark", "old event", "first change only", "old bookmarks", "known events"]),
         st.sampled_from(ENDS),
     ),
     st.just(("work",)),
@@ -170,6 +171,10 @@ class FaultySource:
                 raise REFUSALS[how]()  # noqa: RSE102 - it makes an error
             case ("hang",):
                 await asyncio.sleep(1e6)
+            case ("no head",):
+                await asyncio.sleep(0.5)
+                yield self._headless_stream()
+                return
             case "stream", head, seconds, brings, end:
                 await asyncio.sleep(head)
                 yield self._bad_stream(int(resource_version or 0), seconds, brings, end)
@@ -201,6 +206,14 @@ class FaultySource:
                 raise StreamBrokenError("broken")
             yield batch
 
+    async def _headless_stream(self) -> AsyncGenerator[WatchBatch, None]:
+        """Do as the client: a watch whose head has not come counts as open after half a second, and has 20 s."""
+        await asyncio.sleep(19.5)
+        error = TransportTimeoutError("no head")
+        error.answered = False
+        raise error
+        yield
+
     async def _bad_stream(self, since: int, seconds: float, brings: str, end: str) -> AsyncGenerator[WatchBatch, None]:
         match brings:
             case "old bookmark":
@@ -209,6 +222,16 @@ class FaultySource:
                 yield self._batch(since)
             case "first change only" if since and since < self.version:
                 yield self._batch(since + 1)
+        if brings == "old bookmarks":
+            until = asyncio.get_running_loop().time() + seconds
+            while asyncio.get_running_loop().time() < until:
+                yield WatchBatch((), str(since - 1))
+                await asyncio.sleep(min(1.0, seconds))
+        elif brings == "known events":
+            until = asyncio.get_running_loop().time() + 10 * seconds
+            while asyncio.get_running_loop().time() < until:
+                yield self._batch(since)
+                await asyncio.sleep(3.0)
         await asyncio.sleep(seconds)
         match end:
             case "reset":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kinformer import Client, ClusterConfig, SharedInformerFactory
+from kinformer.backoff import Backoff
 from kinformer.errors import (
     ForbiddenError,
     KinformerError,
@@ -367,3 +368,56 @@ async def test_a_malformed_chunk_after_many_small_ones_is_an_error_and_no_wait_f
             await client.list(PODS)
         with pytest.raises(KinformerError):
             await client.delete_collection(PODS, namespace="d")
+
+
+async def test_an_informer_lists_when_the_head_of_its_watch_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A server that hangs: it takes the request, and answers nothing.
+    monkeypatch.setattr("kinformer.client._http.exchange.HEAD_WITHIN", 0.7)
+    monkeypatch.setattr("kinformer.reflector._state_machine.BLIND_SECONDS", 0.5)
+    gateway = Gateway()
+    async with connected(gateway.respond) as (_, client):
+        factory = SharedInformerFactory(client, streaming_lists=False, backoff=Backoff(initial=0.01))
+        pods = factory.core.v1.pods
+        async with factory:
+            while pods.status.lists.get("failed watches", 0) < 2:
+                await asyncio.sleep(0.01)
+            assert pods.status.errors["TransportTimeoutError"] >= 2
+
+
+@pytest.mark.parametrize("how", ["byte by byte", "then silence"])
+async def test_an_event_that_does_not_end_is_given_up_and_silence_after_a_whole_one_is_not(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kinformer.client._decoding.watches.EVENT_WITHIN", 0.4)
+
+    async def respond(sent: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(CHUNKED)
+        # An event in two pieces, and then a silence that is longer than the limit.
+        writer.write(chunk(EVENT[:50]))
+        await asyncio.sleep(0.1)
+        writer.write(chunk(EVENT[50:]))
+        await asyncio.sleep(0.8)
+        writer.write(chunk(EVENT))
+        writer.write(chunk(EVENT[:20]))
+        for byte in EVENT[20:-2] * 20:
+            if how == "byte by byte":
+                writer.write(chunk(bytes([byte])))
+            await asyncio.sleep(0.05)
+
+    names: list[str] = []
+
+    def take(batch: Any, _: bool = False) -> None:
+        names.extend(e.object.name for e in batch.events)
+
+    async with connected(respond) as (_, client):
+        for pushed in (False, True):
+            names.clear()
+            watch = client.list_watch(PODS).watch(resource_version="5", timeout_seconds=60)
+            async with watch as batches:
+                with pytest.raises(ProtocolError, match="an event of a watch has not ended"):
+                    if pushed:
+                        deliver: Any = batches
+                        await deliver.deliver(take)
+                    async for batch in batches:
+                        take(batch)
+            assert names == ["a", "a"]

@@ -21,7 +21,7 @@ from kinformer._declared_paths import DeclaredPaths
 from kinformer._heads import SMALL, label_sets
 from kinformer._time_slice import TimeSlice
 from kinformer.client._http.errors import NOT_JSON, is_status
-from kinformer.client._http.limits import EVENT_LIMIT
+from kinformer.client._http.limits import EVENT_LIMIT, EVENT_WITHIN
 from kinformer.client._http.response_parser import Pieces, whole
 from kinformer.errors import (
     DecodeError,
@@ -29,6 +29,7 @@ from kinformer.errors import (
     MalformedStreamError,
     ProtocolError,
     StreamBrokenError,
+    TransportTimeoutError,
     api_error,
 )
 from kinformer.listwatch import Delta, DeltaType, WatchBatch
@@ -67,6 +68,10 @@ _PARTIAL: Final = b'{"kind":"PartialObjectMetadata",'
 
 # A pretty-printed Status on a stream, with no event around it, is refused when it has not ended after so many bytes.
 _DOCUMENT_LIMIT: Final = 64 * 1024
+# An event without a line break is looked for in so many bytes, whenever a read ends with a bracket.
+_UNENDED_LIMIT: Final = 256 * 1024
+_BETWEEN: Final = b'}{"type":'
+
 _DOCUMENT_END: Final = re.compile(rb"\n\}[ \t\r]{0,8}\n")
 
 # Lines taken in one turn of the loop, beside those that come in chunks of their own: 10 µs each where they are garbage.
@@ -184,6 +189,12 @@ class WatchDecoder:
         return self._finish()
 
     @property
+    def incomplete(self) -> bool:
+        """True if an event has begun and not ended."""
+        began = self._document is not None or (bool(self._line) and not self._line.isspace())
+        return began and not self.ended
+
+    @property
     def behind(self) -> bool:
         """True if lines wait for `go_on`; nothing may be fed before."""
         return (self._behind is not None or bool(self._backlog)) and not self.ended
@@ -217,7 +228,7 @@ class WatchDecoder:
             self._unwrapped(bytes(document + line))
         elif line.strip():
             try:
-                _decode_event(line)
+                _decode_event(line[line.rfind(_BETWEEN) + 1 :])
             except NOT_JSON:
                 if not self._started and line.lstrip().startswith(b"<"):
                     raise self._not_events() from None
@@ -276,6 +287,8 @@ class WatchDecoder:
             if len(self._line) > EVENT_LIMIT:
                 msg = f"cannot {self._doing}: the server sends an event of more than {EVENT_LIMIT >> 20} MiB"
                 raise ProtocolError(msg)
+            if data.endswith(b"}") and len(self._line) <= _UNENDED_LIMIT and not (self.ended or self._document):
+                self._take_unended()
             return
         rest = data[end + 1 :]
         if self._line:
@@ -285,6 +298,16 @@ class WatchDecoder:
         if self._line or rest:
             self._line = bytearray(rest)
         self._take_lines(data, 0, end)
+
+    def _take_unended(self) -> None:
+        """Take an event that is whole though its line has not ended: some gateways drop line breaks, or delay them."""
+        line = bytes(self._line)
+        try:
+            _decode_event(line[line.rfind(_BETWEEN) + 1 :])
+        except NOT_JSON:
+            return
+        self._line = bytearray()
+        self._take_unusual(line)
 
     def _take_lines(self, data: bytes, position: int, last: int) -> None:
         """Take lines of `data` from a position on, the last of which ends at `last`; after many leave the rest."""
@@ -339,6 +362,12 @@ class WatchDecoder:
         try:
             event = _decode_event(line)
         except NOT_JSON as error:
+            if _BETWEEN in line:
+                # No JSON has this text in it, not even in a string. So it lies between two events.
+                for event_text in line.replace(_BETWEEN, _BETWEEN[:1] + b"\n" + _BETWEEN[1:]).split(b"\n"):
+                    if not self.ended:
+                        self._take_unusual(event_text)
+                return
             if not self._started:
                 if line.startswith(b"<"):
                     raise self._not_events() from None
@@ -387,6 +416,8 @@ class WatchDecoder:
             self._malformed(f"a bookmark cannot be decoded ({error})")
             return
         self._version = metadata.resource_version or self._version
+        if not metadata.resource_version and not metadata.annotations:
+            self._seal()  # so that the reader knows that something has come
         # KEP-3157, "Watch list": this bookmark says that the present state has been sent.
         if metadata.annotations and metadata.annotations.get("k8s.io/initial-events-end") == "true":
             self._seal(initial_events_end=True)
@@ -484,6 +515,11 @@ class Decoder(Protocol):
         """True if `go_on` has more to give before anything else is fed."""
         ...
 
+    @property
+    def incomplete(self) -> bool:
+        """True if an event has begun and not ended."""
+        ...
+
     def begin(self, data: Pieces | bytes) -> list[WatchBatch]:
         """Take the bytes of one read, and give the completed batches, as many as one turn of the loop should take."""
         ...
@@ -503,13 +539,14 @@ class WatchStream:
     Nothing is awaited per event. When cancelled in `__anext__`, no read bytes are lost: the next call goes on.
     """
 
-    __slots__ = ("_body", "_decoder", "_eof", "_ready", "_take_batch")
+    __slots__ = ("_body", "_decoder", "_eof", "_incomplete_since", "_ready", "_take_batch")
 
     def __init__(self, body: WatchBody, decoder: Decoder) -> None:
         self._body = body
         self._decoder = decoder
         self._ready: list[WatchBatch] = []  # in reverse
         self._eof = False
+        self._incomplete_since: float | None = None
         self._take_batch: TakeBatch | None = None
 
     def __aiter__(self) -> WatchStream:
@@ -551,10 +588,36 @@ class WatchStream:
             if self._decoder.behind:
                 await asyncio.sleep(0)
                 self._ready = self._decoder.go_on()[::-1]
-            elif not await self._body.read(self._take, push):
+            elif not await self._read(push):
                 self._eof = True
                 self._ready = self._decoder.close()[::-1]
         return True
+
+    async def _read(self, push: Callable[[Pieces], bool] | None) -> bool:
+        patience = self._patience()
+        try:
+            return await self._body.read(self._take, push, patience)
+        except TransportTimeoutError as error:
+            if patience is None or not error.answered:
+                raise
+            raise _unended() from error
+
+    def _patience(self) -> float | None:
+        """Return the seconds that the rest of an event may still take; `None` if none has begun.
+
+        Raises:
+            ProtocolError: that time is over.
+        """
+        if not self._decoder.incomplete:
+            self._incomplete_since = None
+            return None
+        now = asyncio.get_running_loop().time()
+        if self._incomplete_since is None:
+            self._incomplete_since = now
+        left = self._incomplete_since + EVENT_WITHIN - now
+        if left <= 0:
+            raise _unended()
+        return left
 
     def _take(self, pieces: Pieces) -> None:
         self._ready = self._decoder.begin(pieces)[::-1] + self._ready
@@ -563,13 +626,19 @@ class WatchStream:
         """Pass on the batches in some pieces; return whether something is left for `deliver`."""
         take, decoder = self._take_batch, self._decoder
         assert take is not None
+        was_incomplete = self._incomplete_since is not None
         batches = decoder.begin(pieces)
         for place, batch in enumerate(batches):
             if batch.error is not None:
                 self._ready = batches[place:][::-1]
                 break
             take(batch, True)
-        return bool(self._ready) or decoder.behind or decoder.ended
+        return bool(self._ready) or decoder.behind or decoder.ended or decoder.incomplete or was_incomplete
+
+
+def _unended() -> ProtocolError:
+    # The cache is listed then: another watch would meet the same event.
+    return ProtocolError(f"an event of a watch has not ended {EVENT_WITHIN:g} s after it began")
 
 
 def readable_key(metadata: Any) -> str | None:

@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from kinformer.backoff import RetryPolicy
 from kinformer.client._http.authorization import Authorization
 from kinformer.client._http.errors import WIRE_ERRORS, is_lost_connection, redirected, refusal, transport_error
-from kinformer.client._http.limits import ERROR_BODY_LIMIT
+from kinformer.client._http.limits import ERROR_BODY_LIMIT, HEAD_WITHIN
 from kinformer.client._http.overload import Gate, RequestKind
 from kinformer.client._http.responses import Response, WatchResponse
-from kinformer.errors import ApiError, ConnectError, KinformerError, StoppedError, UnauthorizedError
+from kinformer.errors import (
+    ApiError,
+    ConnectError,
+    KinformerError,
+    StoppedError,
+    TransportTimeoutError,
+    UnauthorizedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -136,16 +143,20 @@ class Exchange:
     async def late_head(self, request: OutgoingRequest, response: WatchResponse) -> None:
         """Wait for the head of a watch that was handed over without one.
 
-        It must come within the client's `timeout`, and within the silence that the watch allows: a server that is
-        alive has ended a quiet watch by then.
+        It must come within 20 seconds, within the client's `timeout`, and within the silence that the watch allows. A
+        server that hangs looks the same as one that sends the head with its first event, so an informer lists then.
 
         Raises:
             As `Transport.request`.
         """
-        within = self._timeout if request.silence is None else min(self._timeout, request.silence)
-        with self.translated(request.doing, answered=False, limit=within):
-            async with asyncio.timeout_at(response.counted.began + within):
-                await response.head()
+        within = min(self._timeout, HEAD_WITHIN, request.silence or HEAD_WITHIN)
+        try:
+            with self.translated(request.doing, answered=False, limit=within):
+                async with asyncio.timeout_at(response.counted.began + within):
+                    await response.head()
+        except TransportTimeoutError as error:
+            error.answered = False
+            raise
         response.counted.end(response.status)
         refused = await self._refusal(request, response)
         if isinstance(refused, UnauthorizedError):

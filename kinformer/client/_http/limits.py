@@ -9,8 +9,10 @@ __all__ = [
     "CHUNK_LINE_LIMIT",
     "ERROR_BODY_LIMIT",
     "EVENT_LIMIT",
+    "EVENT_WITHIN",
     "HEADER_LIMIT",
     "HEAD_LIMIT",
+    "HEAD_WITHIN",
     "LIST_OBJECT_LIMIT",
 ]
 
@@ -29,6 +31,13 @@ CHUNK_LINE_LIMIT: Final = 256
 EVENT_LIMIT: Final = 16 * 1024 * 1024
 """Bytes of one event of a watch, and of one object of a list: client-go's bound for events (apimachinery,
 streaming.NewDecoder). etcd takes 1.5 MiB."""
+
+EVENT_WITHIN: Final = 20.0
+"""Seconds from the first to the last byte of an event of a watch. After that, a list brings the object: of lists
+only the silence has a limit."""
+
+HEAD_WITHIN: Final = 20.0
+"""Seconds until the head of a watch must have come."""
 
 ERROR_BODY_LIMIT: Final = 1024 * 1024
 """Bytes of a refusal's body that are read. A Status that names 5,000 invalid fields is below 1 MiB. The rest

@@ -91,6 +91,7 @@ class RawStream(asyncio.BufferedProtocol):
         self._waiter: asyncio.Future[None] | None = None
         self._received_at = self._loop.time()
         self._gone = asyncio.Event()
+        self._silence = 0.0  # that the timer waits for
         self._timer: asyncio.TimerHandle | None = None  # of the silence; set again when it fires, not at each read
         self._push: Callable[[Pieces], bool] | None = None  # only while the reader waits
         self._called_back = False  # the consumer that was pushed wants the reader
@@ -153,6 +154,9 @@ class RawStream(asyncio.BufferedProtocol):
                 raise self._error
             if self._ended:
                 raise EOFError("not completed")
+            if silence != self._silence:
+                self._end_timer()
+                self._silence = silence
             if self._timer is None:
                 self._timer = self._loop.call_at(self._received_at + silence, self._check_silence, silence)
             self._push = push

@@ -43,7 +43,12 @@ class WatchBody:
         self._check = check
         self._headless = not response.status
 
-    async def read(self, take: Callable[[Pieces], object], push: Callable[[Pieces], bool] | None = None) -> bool:
+    async def read(
+        self,
+        take: Callable[[Pieces], object],
+        push: Callable[[Pieces], bool] | None = None,
+        within: float | None = None,
+    ) -> bool:
         """Pass the bytes received so far to a function; wait if there are none.
 
         A cancelled call loses nothing: the next call continues.
@@ -51,6 +56,7 @@ class WatchBody:
         Args:
             take: called with pieces that are valid until it returns.
             push: called as soon as a few bytes come while this waits; see `RawStream.read`.
+            within: seconds without a byte after which the stream is given up, if fewer than usual.
 
         Returns:
             False, without a call, when the response has ended.
@@ -63,5 +69,6 @@ class WatchBody:
             await self._exchange.late_head(self._request, self._response)
             self._headless = False
             self._check(self._response.content_type)
-        with self._exchange.translated(self._request.doing, answered=True, limit=self._silence):
-            return await self._response.read(take, self._silence, push)
+        silence = self._silence if within is None else min(self._silence, within)
+        with self._exchange.translated(self._request.doing, answered=True, limit=silence):
+            return await self._response.read(take, silence, push)

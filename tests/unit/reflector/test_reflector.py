@@ -14,6 +14,7 @@ from kinformer.cache._informer_indexer import InformerIndexer
 from kinformer.cache._pushed_fifo import PushedFIFO
 from kinformer.cache.delta_fifo import DeltaType
 from kinformer.errors import ConnectError, DecodeError, StreamBrokenError, TransformError, api_error
+from kinformer.listwatch import WatchBatch
 from kinformer.reflector._reflector import Reflector
 from kinformer.reflector._state_machine import ReflectorMachine
 from kinformer.status import InformerState, StatusRecord
@@ -334,3 +335,35 @@ async def test_a_pause_can_be_cancelled() -> None:
     async with Running(source):
         await asyncio.sleep(1)
     assert now() == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("sends", ["older bookmarks", "bookmarks without a version", "older events", "known events"])
+async def test_a_watch_that_sends_nothing_new_for_a_while_gives_way_to_a_list(sends: str) -> None:
+    source = FakeSource(pod("a", 10), version=100)
+    async with Running(source) as running:
+        stream = await source.watched()
+        source.version = 120
+        for _ in range(20):
+            match sends:
+                case "older bookmarks":
+                    stream.bookmark(90)
+                case "bookmarks without a version":
+                    stream.put(WatchBatch((), ""))
+                case "older events":
+                    stream.modified(pod("a", 10))
+                case "known events":
+                    stream.modified(pod("a", 100))
+            await asyncio.sleep(1)
+        assert running.status.errors["ProtocolError"] == 1
+        assert [when for when, *_ in source.lists][1:] == [pytest.approx(13, abs=1.5)]
+        assert running.machine.resource_version == "120"
+
+
+async def test_bookmarks_of_the_version_that_is_known_are_those_of_a_quiet_resource() -> None:
+    source = FakeSource(pod("a", 10), version=100)
+    async with Running(source) as running:
+        stream = await source.watched()
+        for _ in range(30):
+            stream.bookmark(100)
+            await asyncio.sleep(60)
+        assert (len(source.lists), running.errors) == (1, [])

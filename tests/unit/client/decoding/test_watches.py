@@ -220,7 +220,6 @@ def test_a_bad_line_is_reported_and_the_events_around_it_arrive(bad: bytes, key:
         b'{"type":"SHOUTED"}\n',
         b'{"metadata":{"name":"odd"},"status":{"phase":"Failure"}}\n',
         line("ADDED", pod("b", 2))[:60] + b"\n",
-        line("ADDED", pod("b", 2))[:-1] + line("ADDED", pod("c", 3)),
         line("ADDED", pod("b", 2))[:30] + b"\0" + line("ADDED", pod("b", 2))[30:],
         b"<html><body>504 Gateway Time-out</body></html>\n",
         b'{"type":"ADDED","object":{"metadata":{"name":"deep"},"spec":' + b"[" * 200_000 + b"]" * 200_000 + b"}}\n",
@@ -323,3 +322,36 @@ def test_an_event_that_is_no_json_behind_its_head_ends_the_stream(spec: str) -> 
     (batch,) = decoder().feed(Pieces(pieces, list(pairwise([0, *ends]))))
     assert [event.object.name for event in batch.events] == ["a"]
     assert isinstance(batch.error, MalformedStreamError)
+
+
+def test_events_without_a_line_break_between_them_are_all_taken() -> None:
+    # As client-go takes them: its framer looks for the end of a value, not of a line.
+    odd = pod("b", 2, spec={"text": '}{"type":"x\\"', "more": "}{"})
+    lines = (line("ADDED", pod("a", 1)), line("MODIFIED", odd), line("DELETED", pod("c", 3)))
+    for between in (b"", b"\r\n"):
+        data = between.join(each[:-1] for each in lines)
+        for cuts in ([], [7], [90, 99], list(range(0, len(data), 7))):
+            assert [e.object.name for batch in decoded(data, cuts) for e in batch.events] == ["a", "b", "c"]
+    data = line("ADDED", pod("a", 1))[:-1] + line("ADDED", pod("b", 2))[:60] + b"\n"
+    batches = decoded(data)
+    assert [e.object.name for batch in batches for e in batch.events] == ["a"]
+    assert isinstance(batches[-1].error, MalformedStreamError)
+
+
+def test_an_event_whose_line_break_is_late_is_taken_at_once() -> None:
+    taking = decoder()
+    whole = line("ADDED", pod("a", 1))[:-1]
+    assert [batch.events[0].object.name for batch in taking.feed(whole)] == ["a"]
+    assert not taking.incomplete
+    assert taking.feed(b"\n") == []
+    assert taking.feed(whole[:-9]) == []
+    assert taking.incomplete
+    assert len(taking.feed(whole[-9:])[0].events) == 1
+    assert taking.feed(b"  \n ") == []
+    assert not taking.incomplete
+    assert taking.close() == []
+
+
+def test_a_bookmark_without_a_version_is_a_batch_without_anything() -> None:
+    (batch,) = decoded(b'{"type":"BOOKMARK","object":{"kind":"Pod","metadata":{}}}\n')
+    assert (batch.events, batch.resource_version, batch.error) == ([], "", None)
