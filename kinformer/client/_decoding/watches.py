@@ -190,9 +190,8 @@ class WatchDecoder:
 
     @property
     def incomplete(self) -> bool:
-        """True if an event has begun and not ended."""
-        began = self._document is not None or (bool(self._line) and not self._line.isspace())
-        return began and not self.ended
+        """True if a line has begun and not ended."""
+        return (self._document is not None or bool(self._line)) and not self.ended
 
     @property
     def behind(self) -> bool:
