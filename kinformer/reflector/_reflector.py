@@ -463,21 +463,20 @@ class Reflector:
             if batch.events:
                 status.events += len(batch.events)
                 status.last_event_at = now
-            if not (batch.events or batch.resource_version):
-                if not batch.failures and batch.error is None:
-                    self._repeats(now)
-            elif machine.progressed(batch.resource_version, since_opening=now - self._follows_since):
-                self._repeats_since = None
-            elif batch.events or batch.resource_version != machine.resource_version:
-                # A bookmark of the received version is what a quiet resource has; anything else is old.
-                self._repeats(now)
             if batch.events or batch.resource_version:
+                if machine.progressed(batch.resource_version, since_opening=now - self._follows_since):
+                    self._repeats_since = None
+                elif batch.resource_version != machine.resource_version or batch.events:
+                    # A bookmark of the received version is what a quiet resource has; anything else is old.
+                    self._repeats(now)
                 if status.failures or self._no_success_since is not None or status.failing_since is not None:
                     self._went_well()
                 version = status.received_version = machine.resource_version
                 if self._intake.observed:
                     self._intake.reached(version)
                 fifo.mark(version, self._list_number)
+            elif not batch.failures and batch.error is None:
+                self._repeats(now)
         finally:
             if pushed:
                 fifo.release()
