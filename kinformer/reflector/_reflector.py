@@ -475,7 +475,7 @@ class Reflector:
                 if self._intake.observed:
                     self._intake.reached(version)
                 fifo.mark(version, self._list_number)
-            elif not batch.failures and batch.error is None:
+            elif machine.resource_version and not batch.failures and batch.error is None:
                 self._repeats(now)
         finally:
             if pushed:
