@@ -217,8 +217,21 @@ class SliceEngine:
         if self.member.refused or not self._background.running:
             await self._background.stop()
 
+    def refuse_other_loop(self) -> None:
+        """Refuse a call from another event loop than the one in which the group was entered.
+
+        Raises:
+            WrongLoopError: it is another one.
+        """
+        self._background.refuse_other_loop()
+
     async def leave(self, within: float) -> None:
-        """Give all slices and the Lease back; after `within` seconds, leave the Lease to run out."""
+        """Give all slices and the Lease back; after `within` seconds, leave the Lease to run out.
+
+        Raises:
+            WrongLoopError: the group was entered in another event loop, and goes on there.
+        """
+        self.refuse_other_loop()
         self._left = True
         if not self._background.running:
             return

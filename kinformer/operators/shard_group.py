@@ -292,8 +292,10 @@ class ShardGroup:
 
         Raises:
             StoppedError: the group has ended.
+            WrongLoopError: the group was entered in another event loop.
         """
         engine = self._engine
+        engine.refuse_other_loop()
         if engine.left:
             msg = f"{self!r} has ended: there are no changes any more"
             raise StoppedError(msg)

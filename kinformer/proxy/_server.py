@@ -160,7 +160,13 @@ class CacheProxy:
             await self._stack.aclose()
 
     async def synced(self) -> None:
-        """Wait until each resource has its first list."""
+        """Wait until each resource has its first list.
+
+        Raises:
+            WrongLoopError: the proxy was started in another event loop.
+        """
+        if self._started:
+            self._own_loop.check()
         for served in [*self._caches.served]:
             await served.upstream.synced.wait()
 

@@ -6,11 +6,14 @@ import asyncio
 import enum
 import importlib
 import inspect
+import tempfile
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+import trustme
 
 from kinformer import (
     Client,
@@ -21,6 +24,7 @@ from kinformer import (
     Labels,
     LeaderElector,
     Manager,
+    ShardGroup,
     SharedInformerFactory,
     WorkQueue,
     retry_on_conflict,
@@ -30,8 +34,12 @@ from kinformer.custom_resources import custom_resource
 from kinformer.errors import StoppedError, WrongLoopError
 from kinformer.integrations.settling import Settled
 from kinformer.integrations.status_endpoint import StatusServer
+from kinformer.operators.evictions import evict
+from kinformer.operators.status_conditions import StatusCondition, write_conditions
+from kinformer.proxy import CacheProxy
 from kinformer.resources import CONFIGMAPS, PODS
 from kinformer.testing import ApiServer
+from kinformer.webhooks import CertificateFiles, Webhooks, WebhookServer
 from kinformer.workqueue import RateLimitingQueue
 
 if TYPE_CHECKING:
@@ -40,7 +48,8 @@ if TYPE_CHECKING:
 MODULES = (
     *("kinformer", "kinformer.testing", "kinformer.integrations.fastapi"),
     *("kinformer.integrations.starlette", "kinformer.integrations.settling", "kinformer.integrations.status_endpoint"),
-    *("kinformer.integrations.ui", "kinformer.integrations.prometheus"),
+    *("kinformer.integrations.ui", "kinformer.integrations.prometheus", "kinformer.proxy", "kinformer.webhooks"),
+    *("kinformer.operators.evictions", "kinformer.operators.status_conditions", "kinformer.operators.shard_group"),
 )
 SPECIAL = ("__aenter__", "__aexit__", "__anext__", "__call__")
 LEAVE = (None, None, None)
@@ -92,6 +101,10 @@ class World:
         self.recorder = await stack.enter_async_context(EventRecorder(self.client, "test"))
         self.status = await stack.enter_async_context(StatusServer(self.factory, port=0))
         self.manager = await stack.enter_async_context(Manager(port=0))
+        self.proxy = await stack.enter_async_context(CacheProxy(self.client, [CONFIGMAPS], listen="127.0.0.1:0"))
+        self.webhooks = await stack.enter_async_context(WebhookServer(Webhooks(), self._certificate(), port=0))
+        self.group = await stack.enter_async_context(self._group("group"))
+        self.other_group = self._group("other-group")
         self.settled = Settled(self.server, self.factory)
         self.finalizer = Finalizer(self.client, "example.com/f")
         kept = config_map("kept")
@@ -111,6 +124,16 @@ class World:
         self.unstarted = SharedInformerFactory(self.client, namespace="default")
         self.new = self.unstarted.core.v1.configmaps
         self.another = LeaderElector(self.client, "other", namespace="default")
+
+    def _group(self, name: str) -> ShardGroup:
+        return ShardGroup(self.client, name, namespace="default", by="namespace")
+
+    def _certificate(self) -> CertificateFiles:
+        folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
+        leaf = trustme.CA().issue_cert("localhost")
+        leaf.cert_chain_pems[0].write_to_path(folder / "crt")
+        leaf.private_key_pem.write_to_path(folder / "key")
+        return CertificateFiles(folder / "crt", folder / "key")
 
     async def _never(self, _: Any) -> None:
         await asyncio.Event().wait()
@@ -210,6 +233,15 @@ CALLS: dict[str, Callable[[World], Awaitable[object]]] = {
     "Finalizer.reconcile": lambda w: w.finalizer.reconcile(w.obj, w._never, w._never),
     "Finalizer.remove": lambda w: w.finalizer.remove(w.kept),
     "retry_on_conflict": lambda w: retry_on_conflict(w.client, w.obj, lambda obj: w.client.replace(CONFIGMAPS, obj)),
+    "ShardGroup.__aenter__": lambda w: w.other_group.__aenter__(),
+    "ShardGroup.__aexit__": lambda w: w.group.__aexit__(*LEAVE),
+    "ShardGroup.leave": lambda w: w.group.leave(),
+    "ShardGroup.changes": lambda w: anext(w.group.changes()),
+    "CacheProxy.__aexit__": lambda w: w.proxy.__aexit__(*LEAVE),
+    "CacheProxy.synced": lambda w: w.proxy.synced(),
+    "WebhookServer.__aexit__": lambda w: w.webhooks.__aexit__(*LEAVE),
+    "evict": lambda w: evict(w.client, "a", namespace="default"),
+    "write_conditions": lambda w: write_conditions(w.client, w.obj, StatusCondition("Ready", "True", "Fine", "it is")),
     "StatusServer.__aexit__": lambda w: w.status.__aexit__(*LEAVE),
     "Settled.__call__": lambda w: w.settled(),
     "ApiServer.__aexit__": lambda w: w.server.__aexit__(*LEAVE),
@@ -234,8 +266,10 @@ ANYWHERE = {
     **dict.fromkeys(("CacheResponse.__call__", "Dashboard.__call__", "EventStreamResponse.__call__"), APPLICATIONS),
     **dict.fromkeys(("StatusApp.__call__", "Dashboard.watch", "selector_error"), APPLICATIONS),
     **dict.fromkeys(("Lister.each", "TypedLister.each"), "reads the cache, and waits for nothing but its turn"),
-    **dict.fromkeys(("ShardGroup.__aenter__", "ShardGroup.changes"), "not tried yet: needs Leases of its own"),
-    **dict.fromkeys(("ShardGroup.__aexit__", "ShardGroup.leave"), "not tried yet: needs Leases of its own"),
+    **dict.fromkeys(("CacheProxy.__aenter__", "WebhookServer.__aenter__"), BEGINNINGS),
+    **dict.fromkeys(("CertificateFiles.load", "CertificateSecret.load"), "reads a certificate, with a client"),
+    **dict.fromkeys(("Losing.__aenter__", "Losing.__aexit__"), "of `ShardGroup.changes`; waits for nothing"),
+    **dict.fromkeys(("Webhooks.__call__", "Webhooks.answer"), APPLICATIONS),
     "EventStream.__aenter__": "waits for nothing",
     "EventStream.__aexit__": "waits for nothing",
     "EventStream.aclose": "waits for nothing",
@@ -252,6 +286,8 @@ def awaitable_calls() -> Iterator[str]:
             if inspect.iscoroutinefunction(value):
                 yield name
             if not inspect.isclass(value) or issubclass(value, enum.Enum) or "kinformer" not in value.__module__:
+                continue
+            if getattr(value, "_is_protocol", False):
                 continue
             for attribute in dir(value):
                 if attribute.startswith("_") and attribute not in SPECIAL:
