@@ -24,6 +24,7 @@ from kinformer import (
     Controller,
     EventFilter,
     Finalizer,
+    Fleet,
     Indexer,
     LeaderElector,
     Manager,
@@ -33,6 +34,7 @@ from kinformer import (
     WorkQueue,
     retry_on_conflict,
 )
+from kinformer.backoff import Backoff
 from kinformer.config import Identity
 from kinformer.custom_resources import Conversions
 from kinformer.errors import ConversionError
@@ -82,6 +84,8 @@ FILTERS: Final = f"{HERE}::test_a_filter_made_of_others_that_raises_counts_as_a_
 WEB: Final = f"{HERE}::test_an_application_whose_parts_cannot_be_made_does_not_start_and_leaves_nothing_open"
 SINKS: Final = "tests/unit/test_metrics.py::test_a_sink_that_raises_disturbs_neither_the_informer_nor_other_sinks"
 
+FLEET: Final = f"{HERE}::test_a_part_of_a_cluster_that_raises_fails_that_cluster_until_it_works"
+
 AT_CREATION: Final = "called while the object is created: the exception comes out of the call, before anything runs"
 READ: Final = "an object of kinformer that is read"
 OWN: Final = "kinformer itself gives this; the class is public for its methods"
@@ -100,7 +104,10 @@ TESTED: Final[dict[str, str]] = {
     "Client(on_warning)": "tests/unit/client/http/test_server_warnings.py::test_a_function_that_raises_ends_no_request",
     "Client.cached(factory)": READ,
     "Client.cached(metrics)": AT_CREATION,
+    "CacheProxy(known)": OWN,
     "Client.on_write(listener)": WRITES,
+    "Client.watch_through(route)": OWN,
+    "ClusterProfiles(access)": f"{HERE}::test_a_provider_that_raises_leaves_the_clusters_of_a_fleet_as_they_are",
     "ClusterConfig(credentials)": CREDENTIALS,
     "Column(cell)": "tests/integrations/test_ui.py::test_an_object_that_breaks_a_column_is_shown_without_it",
     "Condition(why_not)": "tests/unit/informer/test_typed_callbacks_that_raise.py::"
@@ -132,6 +139,14 @@ TESTED: Final[dict[str, str]] = {
     "Finalizer(client)": CALLER,
     "Finalizer.reconcile(apply)": CALLER,
     "Finalizer.reconcile(cleanup)": CALLER,
+    "Fleet(client)": FLEET,
+    "Fleet(factory)": FLEET,
+    "Fleet(metrics)": AT_CREATION,
+    "Fleet(provider)": f"{HERE}::test_a_provider_that_raises_leaves_the_clusters_of_a_fleet_as_they_are",
+    "Fleet.add(setups)": FLEET,
+    "FleetInformer(find)": OWN,
+    "FleetInformer(members)": OWN,
+    "FleetInformer(names)": OWN,
     "HttpListerWatcher(transport)": OWN,
     "HttpListerWatcher.on_write(listener)": WRITES,
     "Indexer(indexers)": INFORMER,
@@ -199,6 +214,7 @@ TESTED: Final[dict[str, str]] = {
     "WorkQueue(metrics)": CONTROLLER,
     "WorkQueue.hold_back(must_wait)": HOLDS,
     "custom_resource(rules)": A_CLASS,
+    "decode_head(decode)": OWN,
     "event_response(render)": "tests/integrations/test_event_source.py::"
     "test_an_object_that_cannot_be_rendered_is_left_out_and_the_others_come",
     "evict(client)": CALLER,
@@ -578,6 +594,69 @@ async def test_a_part_of_a_manager_that_raises_anything_is_its_failure(part: str
     assert asyncio.all_tasks() == {current}
 
 
+@each_kind
+@pytest.mark.parametrize("part", ["client", "factory", "setup"])
+async def test_a_part_of_a_cluster_that_raises_fails_that_cluster_until_it_works(part: str, kind: str) -> None:
+    sick = Sick(kind, times=2)
+
+    def client(name: str, config: ClusterConfig) -> Client:
+        if (part, name) == ("client", "bad"):
+            sick.fail()
+        return Client(config, user_agent=name)
+
+    def factory(of: Client) -> SharedInformerFactory:
+        if part == "factory" and of in bad:
+            sick.fail()
+        return SharedInformerFactory(of)
+
+    def setup(cluster: Any) -> None:
+        if (part, cluster.name) == ("setup", "bad"):
+            sick.fail()
+        cluster.informer("configmaps")
+
+    bad: list[Client] = []
+
+    def opened(name: str, config: ClusterConfig) -> Client:
+        made = client(name, config)
+        if name == "bad":
+            bad.append(made)
+        return made
+
+    async with ApiServer() as one, ApiServer() as two:
+        clusters = {"good": ClusterConfig.for_server(one.url), "bad": ClusterConfig.for_server(two.url)}
+        fleet = Fleet(clusters, client=opened, factory=factory, backoff=Backoff(initial=0.05, maximum=0.1)).add(setup)
+        async with asyncio.timeout(60), fleet:
+            while len(fleet.clusters) < 2:
+                await asyncio.sleep(0.01)
+    assert sick.calls == 3
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@each_kind
+async def test_a_provider_that_raises_leaves_the_clusters_of_a_fleet_as_they_are(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sick = Sick(kind, times=2)
+    async with ApiServer() as server:
+
+        class Provider:
+            async def clusters(self) -> Any:
+                if sick.calls:
+                    await asyncio.sleep(0)
+                yield {"one": ClusterConfig.for_server(server.url)}
+                sick.fail()
+                await asyncio.Event().wait()
+
+        def setup(cluster: Any) -> None:
+            cluster.informer("configmaps")
+
+        fleet = Fleet(Provider(), backoff=Backoff(initial=0.01, maximum=0.02)).add(setup)
+        async with asyncio.timeout(60), fleet:
+            while sick.calls < 3 or not fleet.clusters:
+                await asyncio.sleep(0.01)
+    assert "the provider has failed" in caplog.text
+
+
 # Webhooks
 
 
@@ -696,8 +775,6 @@ async def test_an_application_whose_parts_cannot_be_made_does_not_start_and_leav
 async def test_a_controller_of_an_application_that_cannot_be_made_is_tried_again(
     kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from kinformer.backoff import Backoff
-
     sick = Sick(kind, times=3)
     reconciled: list[str] = []
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, Unpack, cast, overload
 
-from kinformer._survivable import is_survivable
+from kinformer._survivable import is_survivable, text_of
 from kinformer._tasks import BackgroundTask
 from kinformer.backoff import Backoff
 from kinformer.client import Client
@@ -308,7 +308,9 @@ class Fleet:
         Raises:
             WaitTimeoutError: not in time; names the clusters.
             NotStartedError: the fleet has not been started, or has ended.
+            WrongLoopError: it was started in another event loop.
         """
+        self._following.refuse_other_loop()
         if not self._following.running:
             raise NotStartedError("this fleet does not run; use `async with fleet:`")
         try:
@@ -371,7 +373,11 @@ class Fleet:
         """Let the controllers of all clusters work, in one term of leadership; leaving ends all of them.
 
         The election is held in the cluster where the program lives, by a `LeaderElector` of its client.
+
+        Raises:
+            WrongLoopError: the fleet was started in another event loop.
         """
+        self._following.refuse_other_loop()
         self._plan.gate.open(leadership)
         try:
             yield
@@ -416,7 +422,7 @@ class Fleet:
                 delay = self._plan.backoff.delay(failures)
                 is_news = failures == 1 or not isinstance(error, ConfigError)
                 text = "fleet %s: the provider has failed, and is asked again in %.1f s; the clusters stay: %s"
-                _log.log(logging.ERROR if is_news else logging.DEBUG, text, self.name, delay, error,
+                _log.log(logging.ERROR if is_news else logging.DEBUG, text, self.name, delay, text_of(error),
                          exc_info=None if isinstance(error, ConfigError) else error)  # fmt: skip
                 await asyncio.sleep(delay)
 

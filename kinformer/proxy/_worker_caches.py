@@ -12,6 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
+from kinformer._own_loop import OwnLoop
+from kinformer._survivable import is_survivable, text_of
 from kinformer._tasks import BackgroundTask, shielded
 from kinformer._version import __version__
 from kinformer.cache._compact.dictionary import require_zstd
@@ -84,6 +86,7 @@ class WorkerCaches:
         self._standby = BackgroundTask("kinformer waits to serve the other workers")
         self._stack = contextlib.AsyncExitStack()
         self._started = False
+        self._own_loop = OwnLoop("these caches of workers were started")
 
     @property
     def serves(self) -> bool:
@@ -106,6 +109,7 @@ class WorkerCaches:
         if self._started:
             raise AlreadyStartedError("these caches of workers have been started before; make new ones")
         self._started = True
+        self._own_loop.take()
         name, directory = _name(self._client.config, of_parent=self._directory is None), _base()
         directory = private_directory(directory if self._directory is None else self._directory)
         self.path = directory / f"{name}.sock"
@@ -125,6 +129,7 @@ class WorkerCaches:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        self._own_loop.check()
         with shielded():
             await self._stack.aclose()
 
@@ -150,8 +155,12 @@ class WorkerCaches:
             try:
                 if await self._served_here():
                     return
-            except OSError as error:
-                _log.error("this worker cannot take over the caches at %s: %s", self.path, error)
+            except BaseException as error:
+                if not is_survivable(error):
+                    raise
+                unexpected = None if isinstance(error, OSError) else error
+                text = "this worker cannot take over the caches at %s: %s"
+                _log.error(text, self.path, text_of(error), exc_info=unexpected)
                 await asyncio.sleep(1.0)
 
     async def _served_here(self) -> bool:

@@ -21,6 +21,7 @@ from kinformer import (
     Controller,
     EventRecorder,
     Finalizer,
+    Fleet,
     Labels,
     LeaderElector,
     Manager,
@@ -36,7 +37,7 @@ from kinformer.integrations.settling import Settled
 from kinformer.integrations.status_endpoint import StatusServer
 from kinformer.operators.evictions import evict
 from kinformer.operators.status_conditions import StatusCondition, write_conditions
-from kinformer.proxy import CacheProxy
+from kinformer.proxy import CacheProxy, WorkerCaches
 from kinformer.resources import CONFIGMAPS, PODS
 from kinformer.testing import ApiServer
 from kinformer.webhooks import CertificateFiles, Webhooks, WebhookServer
@@ -105,6 +106,10 @@ class World:
         self.webhooks = await stack.enter_async_context(WebhookServer(Webhooks(), self._certificate(), port=0))
         self.group = await stack.enter_async_context(self._group("group"))
         self.other_group = self._group("other-group")
+        self.fleet = await stack.enter_async_context(Fleet({"one": config}))
+        shared = await stack.enter_async_context(Client(config))
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        self.workers = await stack.enter_async_context(WorkerCaches(shared, folder))
         self.settled = Settled(self.server, self.factory)
         self.finalizer = Finalizer(self.client, "example.com/f")
         kept = config_map("kept")
@@ -242,6 +247,10 @@ CALLS: dict[str, Callable[[World], Awaitable[object]]] = {
     "WebhookServer.__aexit__": lambda w: w.webhooks.__aexit__(*LEAVE),
     "evict": lambda w: evict(w.client, "a", namespace="default"),
     "write_conditions": lambda w: write_conditions(w.client, w.obj, StatusCondition("Ready", "True", "Fine", "it is")),
+    "Fleet.__aexit__": lambda w: w.fleet.__aexit__(*LEAVE),
+    "Fleet.leads": lambda w: w.fleet.leads(w.leadership).__aenter__(),
+    "Fleet.settled": lambda w: w.fleet.settled(),
+    "WorkerCaches.__aexit__": lambda w: w.workers.__aexit__(*LEAVE),
     "StatusServer.__aexit__": lambda w: w.status.__aexit__(*LEAVE),
     "Settled.__call__": lambda w: w.settled(),
     "ApiServer.__aexit__": lambda w: w.server.__aexit__(*LEAVE),
@@ -266,7 +275,8 @@ ANYWHERE = {
     **dict.fromkeys(("CacheResponse.__call__", "Dashboard.__call__", "EventStreamResponse.__call__"), APPLICATIONS),
     **dict.fromkeys(("StatusApp.__call__", "Dashboard.watch", "selector_error"), APPLICATIONS),
     **dict.fromkeys(("Lister.each", "TypedLister.each"), "reads the cache, and waits for nothing but its turn"),
-    **dict.fromkeys(("CacheProxy.__aenter__", "WebhookServer.__aenter__"), BEGINNINGS),
+    **dict.fromkeys(("CacheProxy.__aenter__", "WebhookServer.__aenter__", "Fleet.__aenter__"), BEGINNINGS),
+    **dict.fromkeys(("ClusterConfig.load_contexts", "WorkerCaches.__aenter__"), BEGINNINGS),
     **dict.fromkeys(("CertificateFiles.load", "CertificateSecret.load"), "reads a certificate, with a client"),
     **dict.fromkeys(("Losing.__aenter__", "Losing.__aexit__"), "of `ShardGroup.changes`; waits for nothing"),
     **dict.fromkeys(("Webhooks.__call__", "Webhooks.answer"), APPLICATIONS),
