@@ -59,6 +59,7 @@ QUESTIONS: Final = (
     "workqueue",
     "fastapi_service",
     "idle",
+    "fleet",
     "scopes",
     "imports",
 )
