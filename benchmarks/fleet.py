@@ -109,7 +109,8 @@ class Seen:
         client = fleet[name].client
         began = time.perf_counter()
         await client.create(CONFIGMAPS, {"metadata": {"name": f"m{number}", "namespace": "default"}})
-        return (await asyncio.wait_for(waiting, 30)) - began
+        ended: float = await asyncio.wait_for(waiting, 30)
+        return ended - began
 
 
 async def idle(urls: list[str], seconds: float) -> tuple[float, float, float]:

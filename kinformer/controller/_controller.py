@@ -521,6 +521,13 @@ class Controller(Generic[K]):
                 # With `on_loss` other than "cancel", this task has not been cancelled.
                 self._leadership.check()
 
+    def discard(self) -> None:
+        """Begin no reconcile any more, from this moment on; queued keys are dropped. Reconciles under way go on.
+
+        Stop the controller afterwards, as usual.
+        """
+        self._workers.discard()
+
     def _must_wait(self, key: K) -> bool:
         return self._gate.must_wait(key) or self._workers.outcomes.patience.must_wait(key)
 

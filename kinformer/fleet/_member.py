@@ -204,6 +204,10 @@ class Member:
 
     def leave(self) -> None:
         """End because the cluster has left: no reconcile begins, and those under way have the grace of the fleet."""
+        if not self._leaving:
+            for controller in self._controllers.values():
+                # A cancellation comes some turns later, and a worker could take a key before that.
+                controller.discard()
         self._stop(self._plan.leave_grace)
 
     def end(self) -> None:
