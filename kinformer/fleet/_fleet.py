@@ -16,6 +16,7 @@ from kinformer.client import Client
 from kinformer.config import ClusterConfig
 from kinformer.custom_resources.definition import resource_of
 from kinformer.errors import AlreadyStartedError, ConfigError, NotStartedError, UnknownClusterError, WaitTimeoutError
+from kinformer.fleet._feed import Feed
 from kinformer.fleet._lister import FleetInformer
 from kinformer.fleet._member import Member, Plan
 from kinformer.fleet.providers import FixedClusters, Provider
@@ -23,15 +24,19 @@ from kinformer.fleet.status import ClusterState, ClusterStatus, FleetStatus
 from kinformer.informer.factory import SharedInformerFactory
 from kinformer.informer.settings import InformerSettings, checked_settings
 from kinformer.resources import Resource
+from kinformer.workqueue import FairQueue
 
 if TYPE_CHECKING:
     import builtins
     from collections.abc import AsyncIterator, Callable
     from typing import Literal
 
+    from kinformer.controller import Controller
+    from kinformer.controller._event_mapping import Filter, Keys
     from kinformer.events import T
     from kinformer.fleet._lister import FleetLister
     from kinformer.fleet.cluster import Cluster
+    from kinformer.fleet.keys import ClusterKey
     from kinformer.fleet.providers import Clusters
     from kinformer.objects import KubeObject
     from kinformer.operators.leadership import Leadership
@@ -256,6 +261,60 @@ class Fleet:
         """
         ask: Any = self.informer
         return cast("FleetLister[Any]", ask(resource, type=type, **settings).lister)
+
+    def feed(
+        self,
+        controller: Controller[ClusterKey],
+        resource: Resource | str | builtins.type[Any],
+        *,
+        map: Callable[[Cluster, KubeObject], Keys[ClusterKey]] | None = None,  # noqa: A002 - the usual name
+        filter: Filter | None = None,  # noqa: A002 - the usual name
+        priority: int | None = None,
+        **settings: Unpack[InformerSettings],
+    ) -> Self:
+        """Have one controller work on all clusters, with `ClusterKey`s: for work that concerns several at once.
+
+            queue = FairQueue(attrgetter("cluster"), name="spread")
+            spread = Controller("spread", reconcile, workers=8, queue=queue)
+            fleet.feed(spread, "websites")
+
+        The controller is not a part of the fleet: it starts and ends on its own, after and before the fleet. When the
+        caches of a cluster have synced, its objects bring keys. When the cluster leaves, its keys are dropped; a
+        reconcile under way goes on, and `fleet[key.cluster]` raises `UnknownClusterError` from then on.
+
+        All clusters share the workers of this controller. The queue lets clusters take turns, and leaves each at most
+        `per_group` workers; `Controller(timeout=...)` bounds the time that a cluster which hangs can hold them.
+
+        Args:
+            controller: the controller; its queue is a `FairQueue` by cluster.
+            resource: as for `informer`.
+            map: from a cluster and an object to the keys that it concerns; the object's own key by default.
+            filter: as for `Controller.watches`.
+            priority: as for `Controller.watches`.
+            settings: as for `informer`.
+
+        Returns:
+            The fleet itself, so that calls can be chained.
+
+        Raises:
+            TypeError: the queue of the controller is no `FairQueue`.
+            AlreadyStartedError: the fleet has been started.
+            UnknownResourceError, SelectorError, ValueError: as `informer`.
+        """
+        if not isinstance(controller.queue, FairQueue):
+            msg = (
+                f"controller {controller.name!r} has one queue for all clusters; give it "
+                'queue=FairQueue(attrgetter("cluster"), name=...), from which clusters can be dropped'
+            )
+            raise TypeError(msg)
+        if self._following.running or self._ending:
+            raise AlreadyStartedError(
+                "this fleet has been started, and its clusters may have joined; feed() before that"
+            )
+        ask: Any = self.informer
+        informers: FleetInformer[Any] = ask(resource, **settings)
+        self._plan.feeds.append(Feed(controller, controller.queue, informers.find, map, filter, priority))
+        return self
 
     @property
     def clusters(self) -> dict[str, Cluster]:

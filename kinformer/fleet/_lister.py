@@ -26,6 +26,9 @@ class FleetInformer(Generic[T]):
         members: returns the clusters whose caches run, by name; with a cache that has not synced, too.
         names: returns the names of all clusters of the fleet.
         find: returns the informer of a cluster.
+
+    Attributes:
+        find: as given.
     """
 
     def __init__(
@@ -36,7 +39,7 @@ class FleetInformer(Generic[T]):
     ) -> None:
         self._members = members
         self._names = names
-        self._find = find
+        self.find = find
 
     def of(self, cluster: str) -> Any:
         """Return the informer of one cluster: a `SharedInformer`, or a `TypedInformer` if a class was given.
@@ -47,7 +50,7 @@ class FleetInformer(Generic[T]):
         found = self._members().get(cluster)
         if found is None:
             raise UnknownClusterError(cluster, self._names())
-        return self._find(found)
+        return self.find(found)
 
     @property
     def lister(self) -> FleetLister[T]:
@@ -56,7 +59,7 @@ class FleetInformer(Generic[T]):
 
     def synced(self) -> dict[str, Any]:
         """Return the informers whose cache has synced, by cluster."""
-        found = {name: self._find(cluster) for name, cluster in self._members().items()}
+        found = {name: self.find(cluster) for name, cluster in self._members().items()}
         return {name: informer for name, informer in found.items() if informer.has_synced}
 
     def missing(self) -> list[str]:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from kinformer.backoff import Backoff
     from kinformer.client import Client
     from kinformer.config import ClusterConfig
+    from kinformer.fleet._feed import Feed
     from kinformer.informer.factory import SharedInformerFactory
     from kinformer.operators.leadership import Leadership
 
@@ -97,6 +98,7 @@ class Plan:
         gate: whether controllers may work.
         declared: called with each cluster before the functions of the program; they ask for informers.
         setups: the functions of the program.
+        feeds: the controllers that work on all clusters.
         by_uid: the members that have joined, by the uid of their cluster.
         changed: called when the state of a member has changed.
     """
@@ -110,6 +112,7 @@ class Plan:
     gate: Gate = field(default_factory=Gate)
     declared: list[Callable[[Cluster], object]] = field(default_factory=list)
     setups: list[Callable[[Cluster], object]] = field(default_factory=list)
+    feeds: list[Feed] = field(default_factory=list)
     by_uid: dict[str, Member] = field(default_factory=dict)
 
 
@@ -208,6 +211,8 @@ class Member:
             for controller in self._controllers.values():
                 # A cancellation comes some turns later, and a worker could take a key before that.
                 controller.discard()
+            for feed in self._plan.feeds:
+                feed.close(self.name)
         self._stop(self._plan.leave_grace)
 
     def end(self) -> None:
@@ -337,11 +342,18 @@ class Member:
             async with contextlib.AsyncExitStack() as entered:
                 for context in contexts:
                     await entered.enter_async_context(context)
+                for feed in plan.feeds:
+                    feed.attach(cluster)
+                    entered.push_async_callback(self._detach, feed, cluster)
                 await self._work(controllers)
         finally:
             self.cluster = None
             self._controllers = {}
             await factory.stop()
+
+    async def _detach(self, feed: Feed, cluster: Cluster) -> None:
+        feed.close(self.name)
+        await feed.detach(cluster)
 
     async def _work(self, controllers: dict[str, Controller[Any]]) -> None:
         """Run the controllers until one of them ends, or an informer has ended."""

@@ -48,6 +48,10 @@ class Delays(Generic[K]):
     def __contains__(self, key: K) -> bool:
         return key in self._entries
 
+    def keys(self) -> list[K]:
+        """Return the keys."""
+        return [*self._entries]
+
     def due_by(self, moment: float) -> int:
         """Return the number of keys that are due at the loop's time `moment` or before."""
         return sum(entry.due <= moment for entry in self._entries.values())

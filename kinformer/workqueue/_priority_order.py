@@ -12,13 +12,41 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
-__all__ = ["OLDEST_EVERY", "WorkOrder"]
+__all__ = ["OLDEST_EVERY", "Order", "WorkOrder"]
 
 K = TypeVar("K", bound=Hashable)
 
 OLDEST_EVERY: Final = 8
+
+
+class Order(Protocol[K]):
+    """The waiting keys of a queue, each once."""
+
+    def __len__(self) -> int: ...
+
+    def __contains__(self, key: K) -> bool: ...
+
+    def depth(self) -> dict[int, int]:
+        """Return the number of keys by priority."""
+        ...
+
+    def push(self, key: K, priority: int) -> None:
+        """Add a key that does not wait yet."""
+        ...
+
+    def raise_priority(self, key: K, priority: int) -> None:
+        """Give a waiting key a higher priority; a lower one changes nothing."""
+        ...
+
+    def pop(self) -> tuple[K, int]:
+        """Take the next key and its priority.
+
+        Raises:
+            asyncio.QueueEmpty: keys wait, and none of them may be taken now.
+        """
+        ...
 
 
 class WorkOrder(Generic[K]):
@@ -52,6 +80,10 @@ class WorkOrder(Generic[K]):
 
     def __contains__(self, key: K) -> bool:
         return key in self._ages
+
+    def keys(self) -> list[K]:
+        """Return the keys, the oldest first."""
+        return [*self._ages]
 
     def depth(self) -> dict[int, int]:
         """Return the number of keys by priority."""

@@ -36,7 +36,7 @@ from kinformer._survivable import is_survivable
 from kinformer.errors import StoppedError
 from kinformer.workqueue._delays import Delays
 from kinformer.workqueue._metrics import WorkTimes
-from kinformer.workqueue._priority_order import OLDEST_EVERY, WorkOrder
+from kinformer.workqueue._priority_order import OLDEST_EVERY, Order, WorkOrder
 from kinformer.workqueue.rate_limiters import default_rate_limiter
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class WorkQueue(Generic[K]):
 
     def __init__(self, *, name: str = "", metrics: WorkMetrics | None = None, oldest_every: int = OLDEST_EVERY) -> None:
         self.name = name
-        self._order: WorkOrder[K] = WorkOrder(oldest_every)
+        self._order: Order[K] = self._new_order(oldest_every)
         # Priorities of the keys that workers have, and of those that were added again meanwhile.
         self._processing: dict[K, int] = {}
         self._again: dict[K, int] = {}
@@ -99,6 +99,9 @@ class WorkQueue(Generic[K]):
         self._shutting_down = False
         self._drained = asyncio.Event()
         self._own_loop = OwnLoop(f"work queue {name}".rstrip() + " was first waited for")
+
+    def _new_order(self, oldest_every: int) -> Order[K]:
+        return WorkOrder(oldest_every)
 
     def __len__(self) -> int:
         return len(self._order)

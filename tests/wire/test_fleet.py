@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from kinformer import (
     Backoff,
@@ -23,11 +26,17 @@ from kinformer import (
     UnknownClusterError,
 )
 from kinformer.fleet import Cluster, ClusterKey, Clusters, ClusterState
+from kinformer.integrations.prometheus import PrometheusMetrics
 from kinformer.resources import PODS
 from kinformer.testing import ApiServer
+from kinformer.workqueue import FairQueue
+from tests.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from kinformer import KubeObject
 
 QUICK = Backoff(initial=0.02, maximum=0.05)
 
@@ -417,3 +426,122 @@ async def test_only_the_leading_replica_works_and_the_other_has_warm_caches(
                 servers[1].create(pod("one"))
                 await until(lambda: ("b", "one") in {seen[:2] for seen in work.seen})
                 assert ("b", "one") not in {seen[:2] for seen in other_work.seen}
+
+
+# One controller for all clusters
+
+
+async def test_one_controller_works_on_all_clusters_and_drops_the_keys_of_one_that_leaves(
+    servers: list[ApiServer], clusters: dict[str, ClusterConfig]
+) -> None:
+    seen: list[ClusterKey] = []
+
+    async def reconcile(key: ClusterKey) -> None:
+        seen.append(key)
+        if key.cluster not in fleet.clusters:
+            raise AssertionError(key)
+        if key.name == "fails":
+            raise RuntimeError("fails, and comes again")
+
+    queue: FairQueue[ClusterKey] = FairQueue(attrgetter("cluster"), name="all")
+    controller: Controller[ClusterKey] = Controller("all", reconcile, queue=queue)
+    board = Switchboard({"a": clusters["a"], "b": clusters["b"]})
+    fleet = Fleet(board, backoff=QUICK).feed(controller, PODS)
+    async with controller, fleet:
+        await until(lambda: {str(key) for key in seen} == {"a/default/web-0", "b/default/web-1"})
+        servers[0].create(pod("fails"))
+        await until(lambda: ClusterKey("a", ObjectKey("default", "fails")) in seen)
+        board.set({"b": clusters["b"]})
+        await until(lambda: "a" not in fleet.status.clusters)
+        seen.clear()
+        servers[0].create(pod("late"))
+        servers[1].create(pod("late"))
+        await until(lambda: ClusterKey("b", ObjectKey("default", "late")) in seen)
+        await asyncio.sleep(0.05)
+        assert {key.cluster for key in seen} == {"b"}
+        assert queue.delayed == 0
+        board.set(clusters)
+        await until(lambda: {key.cluster for key in seen} == {"a", "b", "c"})
+    assert controller.status.state == "stopped"
+
+
+async def test_a_map_gives_keys_of_other_clusters(clusters: dict[str, ClusterConfig]) -> None:
+    seen: set[ClusterKey] = set()
+
+    async def reconcile(key: ClusterKey) -> None:
+        seen.add(key)
+
+    queue: FairQueue[ClusterKey] = FairQueue(attrgetter("cluster"), name="all")
+    controller: Controller[ClusterKey] = Controller("all", reconcile, queue=queue)
+
+    def to_c(cluster: Cluster, found: KubeObject) -> ClusterKey:
+        return ClusterKey("c", ObjectKey(cluster.name, found.name))
+
+    async with controller, Fleet(clusters, backoff=QUICK).feed(controller, PODS, map=to_c):
+        await until(lambda: {str(key) for key in seen} == {"c/a/web-0", "c/b/web-1", "c/c/web-2"})
+
+
+async def test_a_controller_without_a_fair_queue_is_refused(clusters: dict[str, ClusterConfig]) -> None:
+    async def reconcile(key: ClusterKey) -> None: ...
+
+    controller: Controller[ClusterKey] = Controller("all", reconcile)
+    with pytest.raises(TypeError, match="FairQueue"):
+        Fleet(clusters).feed(controller, PODS)
+
+
+async def test_metrics_have_the_first_clusters_and_the_sum_of_the_others(
+    clusters: dict[str, ClusterConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kinformer.integrations.prometheus._fleets.MAX_CLUSTERS", 1)
+    registry = CollectorRegistry()
+    work = Reconciles()
+    async with Fleet(clusters, backoff=QUICK, metrics=PrometheusMetrics(registry)).add(work) as fleet:
+        await fleet.settled(timeout=20)
+        await until(lambda: len(work.seen) == 3)
+
+        def sample(name: str, **labels: str) -> float | None:
+            return registry.get_sample_value(f"kinformer_fleet_{name}", {"fleet": "fleet"} | labels)
+
+        assert sample("clusters", state="ready") == 3
+        assert sample("cluster_ready", cluster="a") == 1
+        assert sample("cluster_objects", cluster="other clusters") == 2
+        assert sample("cluster_reconciles_total", cluster="other clusters") == 2
+        assert sample("cluster_ready", cluster="b") is None
+
+
+async def test_a_server_that_answers_garbage_is_alone_with_that(clusters: dict[str, ClusterConfig]) -> None:
+    work = Reconciles()
+
+    async def garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n\x00\xff{[garbag")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(garbage, "127.0.0.1", 0) as server:
+        odd = ClusterConfig.for_server(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        async with Fleet({**clusters, "odd": odd}, backoff=QUICK).add(work) as fleet:
+            await fleet.settled(timeout=20)
+            await until(lambda: len(work.seen) == 3)
+            await until(lambda: fleet.status.clusters["odd"].failures > 2)
+            assert fleet.status.clusters["odd"].error is not None
+
+
+async def test_the_example_labels_the_namespaces_of_each_cluster(servers: list[ApiServer], tmp_path: Path) -> None:
+    for name, server in zip("abc", servers, strict=True):
+        server.write_kubeconfig(tmp_path / f"{name}.yaml")
+    example = ROOT / "examples" / "fleet_labels.py"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(example), "--directory", str(tmp_path), "--poll", "0.05", "--port", "0"),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+
+        def labels(server: ApiServer) -> set[str]:
+            found = server.list("v1", "Namespace")
+            return {one["metadata"].get("labels", {}).get("example.com/cluster", "") for one in found}
+
+        await until(lambda: [labels(server) for server in servers] == [{"a"}, {"b"}, {"c"}], timeout=60)
+    finally:
+        process.terminate()
+        assert await process.wait() == 0
