@@ -162,11 +162,23 @@ def _garbage(server: ApiServer) -> None:
     server.faults.drop_watches()
 
 
+def _hang(server: ApiServer) -> None:
+    server.faults.hang(None, verb="watch")
+    server.faults.drop_watches()
+
+
+def _half_an_event(server: ApiServer) -> None:
+    server.faults.answer_next(FAILED[:60], verb="watch", count=None, then="hang")
+    server.faults.drop_watches()
+
+
 USELESS_WATCHES: dict[str, Callable[[ApiServer], None]] = {
     "refused with 504 after 2 s": _slow_refusal,
     "refused with 403": _refusal,
     "ERROR 500 at once": _error_event,
     "a line that is no JSON": _garbage,
+    "accepted, never answered": _hang,
+    "half an event, then silence": _half_an_event,
 }
 """Ways in which watches bring nothing, while lists work."""
 

@@ -71,6 +71,7 @@ _LEAST_IMPORTANT: Final = (
 )
 """The columns in the order in which a narrow terminal loses them."""
 _GAP: Final = 2  # between two columns
+_MOST_BYTES: Final = 64 << 20
 _COLORS: Final = {"good": "green", "busy": "yellow", "bad": "red"}
 
 
@@ -132,7 +133,12 @@ def _status_url(url: str) -> str:
 async def _ask(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
     try:
         async with session.get(url, allow_redirects=False) as answer:
-            body = await answer.read()
+            body = bytearray()
+            async for part in answer.content.iter_any():
+                body += part
+                if len(body) > _MOST_BYTES:
+                    msg = f"{url} answers with more than {_MOST_BYTES >> 20} MiB, which is no status of kinformer"
+                    raise ProtocolError(msg)
     except TimeoutError as error:
         msg = f"{url} did not answer within {_TIMEOUT:g} seconds"
         raise ConnectError(msg) from error
@@ -144,10 +150,12 @@ async def _ask(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
             f"{url} answers {answer.status}; the program serves its status with kinformer.integrations.status_endpoint"
         )
         raise ProtocolError(msg)
-    with contextlib.suppress(msgspec.DecodeError):
-        data = msgspec.json.decode(body)
-        if isinstance(data, dict) and isinstance(data.get("informers"), list):
-            return data
+    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        data: dict[str, Any] = msgspec.json.decode(body)
+        # Whatever it lacks shows here, and not in the middle of a picture.
+        rows_of(data, data, 1.0)
+        controllers_of(data, data, 1.0)
+        return data
     msg = f"{url} answers with no status of kinformer"
     raise ProtocolError(msg)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
+import json
 import os
 import pty
+import random
 import re
 import signal
 import subprocess
@@ -13,15 +16,30 @@ import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
+import msgspec
 import pytest
 
-from kinformer import Controller, SharedInformerFactory
+from kinformer import Controller, ProtocolError, SharedInformer, SharedInformerFactory
 from kinformer.cli._session import UsageProblem
-from kinformer.cli._top import _NUMBERS, CONTROLLER_TITLES, TITLES, _status_url, _table, controllers_of, plain, rows_of
+from kinformer.cli._top import (
+    _NUMBERS,
+    CONTROLLER_TITLES,
+    TITLES,
+    _ask,
+    _status_url,
+    _table,
+    controllers_of,
+    plain,
+    rows_of,
+)
 from kinformer.cli._units import byte_size
 from kinformer.integrations.status_endpoint import StatusServer, status_of
 from kinformer.testing import build
 from tests.cli.conftest import environment
+from tests.sources import FakeSource
+from tests.wire.raw_server import RawServer, answer
+from tests.wire.test_arbitrary_answers import near
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -273,3 +291,32 @@ def test_what_is_trouble_of_a_controller(changed: dict[str, Any], level: str, tr
     assert (row.level, row.trouble) == (level, trouble)
     longest = row.cells[4]
     assert row.cells == ("web", "running", "2", "1/4", longest, "5", "3.0", "8", "1")
+
+
+async def test_an_odd_status_is_an_error_that_says_so_and_never_a_traceback() -> None:
+    answers = [b"", b"[]", b"{}", b"\xff", b"[" * 100_000, b'{"informers":[{}]}', b'{"informers":5,"controllers":[]}']
+    good = msgspec.json.encode(status_of(SharedInformer(FakeSource()), Controller("example", nothing)))
+    rng = random.Random(7)
+    answers += [json.dumps(near(msgspec.json.decode(good), rng)).encode("utf-8", "surrogatepass") for _ in range(80)]
+    said = [b""]
+    async with (
+        RawServer(lambda head, writer: answer(said[0])) as server,
+        aiohttp.ClientSession() as session,
+    ):
+        shown = 0
+        for said[0] in [*answers, good]:
+            with contextlib.suppress(ProtocolError):
+                status = await _ask(session, server.url)
+                assert "\x1b" not in plain(status, status, 1.0)
+                shown += 1
+        assert shown >= 1
+
+
+async def test_a_status_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kinformer.cli._top._MOST_BYTES", 100_000)
+    async with (
+        RawServer(lambda head, writer: answer(b" " * 1_000_000)) as server,
+        aiohttp.ClientSession() as session,
+    ):
+        with pytest.raises(ProtocolError, match="which is no status of kinformer"):
+            await _ask(session, server.url)

@@ -8,7 +8,8 @@ import pytest
 
 from tests.paths import ROOT
 
-NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "SECURITY.md").read_text())))
+PAGE = (ROOT / "SECURITY.md").read_text()
+NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
 
 
 def test_the_page_names_tests() -> None:
@@ -18,3 +19,10 @@ def test_the_page_names_tests() -> None:
 @pytest.mark.parametrize(("path", "name"), NAMED)
 def test_the_test_of_a_promise_exists(path: str, name: str) -> None:
     assert re.search(rf"^(async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE)
+
+
+def test_each_promise_names_a_test() -> None:
+    table = PAGE.partition("## Promises")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 20
+    assert [row for row in rows if not re.search(r"\| `tests/[\w/]+\.py::\w+`.*\|$", row)] == []
