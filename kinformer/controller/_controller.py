@@ -15,31 +15,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, overload
+from typing import TYPE_CHECKING, Final, Self
 
 from kinformer._own_writes.gate import DEFAULT_WAIT, WriteGate
 from kinformer._tasks import BackgroundTask
-from kinformer.controller._arguments import check_callable, check_figures, check_hook, check_reconcile, untyped
-from kinformer.controller._event_mapping import EventMapping, Filter, Keys, Source, TypedSource, own_key
-from kinformer.controller._ownership import OwnerKeys, Ownership
-from kinformer.controller._slice_ownership import SliceOwnership, group_share_of
+from kinformer.controller._arguments import check_figures, check_hook, check_reconcile
+from kinformer.controller._cache_sync import wait_for_caches
+from kinformer.controller._ownership import Ownership
+from kinformer.controller._slice_ownership import SliceOwnership
 from kinformer.controller._watches import Watches
+from kinformer.controller._work_sources import WorkSources
 from kinformer.controller._workers import Reconcile, Workers
 from kinformer.controller.reconcile import Requeue, TerminalError
 from kinformer.controller.status import ControllerState, ControllerStatus, in_a_line
-from kinformer.errors import AlreadyStartedError, CacheSyncError, StoppedError
+from kinformer.errors import AlreadyStartedError, StoppedError
 from kinformer.operators.leader_election import LeaderElector
 from kinformer.operators.shard_group import engine_of
-from kinformer.resources import Resource
 from kinformer.workqueue import RateLimitingQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
     from kinformer.controller._before_reconcile import Hook
     from kinformer.metrics import WorkMetrics
-    from kinformer.objects import KubeObject, ObjectKey
+    from kinformer.objects import ObjectKey
     from kinformer.operators.leadership import Leadership
     from kinformer.operators.shard_group import ShardGroup
     from kinformer.workqueue import Debounce
@@ -63,7 +62,7 @@ DEFAULT_SYNC_TIMEOUT: Final = 120.0
 DEFAULT_GRACE: Final = 30.0
 
 
-class Controller(Generic[K]):
+class Controller(WorkSources[K]):
     """Workers that call `reconcile(key)` for the events of the watched informers.
 
         async def reconcile(key: ObjectKey) -> Requeue | None:
@@ -185,153 +184,6 @@ class Controller(Generic[K]):
 
     def __repr__(self) -> str:
         return f"<Controller {self.name} {self._state} workers={self.workers} {self.queue!r}>"
-
-    @overload
-    def watches(
-        self: Controller[ObjectKey],
-        informer: Source | TypedSource,
-        map: None = None,
-        filter: Filter | None = None,
-        *,
-        priority: int | None = None,
-    ) -> Controller[ObjectKey]: ...
-
-    @overload
-    def watches(
-        self,
-        informer: Source | TypedSource,
-        map: Callable[[KubeObject], Keys[K]],
-        filter: Filter | None = None,
-        *,
-        priority: int | None = None,
-    ) -> Self: ...
-
-    def watches(
-        self,
-        informer: Source | TypedSource,
-        map: Callable[[KubeObject], Any] | None = None,  # noqa: A002 - the usual name
-        filter: Filter | None = None,  # noqa: A002 - the usual name
-        *,
-        priority: int | None = None,
-    ) -> Any:
-        """Have the events of an informer bring work. The handler is registered when the controller starts.
-
-        A controller that runs takes further informers, too: the handler is registered at once, and the objects in the
-        cache bring work, with a low priority. Reconciles go on meanwhile, so await `informer.synced()` before the call
-        if they read that cache. See `unwatch` for the opposite.
-
-        Args:
-            informer: what to listen to; the controller waits for its cache before it calls reconcile the first time.
-            map: from an object to what must be reconciled because of it: one key, or a list, set or iterator of keys,
-                or `None` for nothing. Of an update both the new and the old object are mapped. The object's own key
-                when left out. If it raises, the informer logs and counts that as a handler's failure.
-            filter: takes an event (`Added`, `Updated`, `Deleted`); returns whether it counts. All do when left out.
-                `kinformer.filters` has some that can be combined, and that never swallow a deletion.
-            priority: of the keys it brings. When left out, they have `DEFAULT_PRIORITY`, and `LOW_PRIORITY` where an
-                object was there already or was resynced.
-
-        Returns:
-            The controller itself, so that calls can be chained.
-
-        Raises:
-            StoppedError: the controller, or the informer, has stopped.
-            ValueError: the informer is sharded in a way that does not fit the others.
-        """
-        self._refuse_if_stopped("watches no other informer")
-        source = untyped(self.name, informer, call="watches()")
-        check_callable(self.name, "map", map, "obj")
-        check_callable(self.name, "filter", filter, "event")
-        if map is None:
-            self._ownership.add_primary(source)
-        else:
-            self._ownership.add_other(source, None)
-        self._listen(source, own_key if map is None else map, filter, priority)
-        return self
-
-    def owns(
-        self: Controller[ObjectKey],
-        informer: Source | TypedSource,
-        owner: Resource | Source | TypedSource,
-        filter: Filter | None = None,  # noqa: A002 - the usual name
-        *,
-        priority: int | None = None,
-    ) -> Controller[ObjectKey]:
-        """Have the events of an informer bring work for the objects that control (own) its objects.
-
-        Also while the controller runs, as `watches` does.
-
-        The owner is found in `metadata.ownerReferences`: the one reference with `controller: true`, if its kind and
-        API group are those of `owner`; other objects bring no work.
-
-        Args:
-            informer: the informer of the owned objects; the controller waits for its cache before it calls reconcile.
-            owner: the owners' resource, or their informer (for its resource: it is not itself watched).
-            filter: as for `watches`.
-            priority: as for `watches`.
-
-        Returns:
-            The controller itself, so that calls can be chained.
-
-        Raises:
-            StoppedError: the controller, or the informer, has stopped.
-            ValueError: the owners live in namespaces and the owned do not, which Kubernetes does not allow; or the
-                informer is sharded in a way that does not fit the others.
-        """
-        self._refuse_if_stopped("watches no other informer")
-        source = untyped(self.name, informer, call="owns()")
-        owner_source: Source | None = None
-        if isinstance(owner, Resource):
-            owners = owner
-        else:
-            owner_source = untyped(self.name, owner, call="owns(owner=...)")
-            owners = owner_source.resource
-        owned = source.resource
-        if owners.namespaced and not owned.namespaced:
-            msg = (
-                f"controller {self.name!r}: {owned.qualified} are cluster-scoped and cannot be owned by "
-                f"{owners.qualified}, which live in namespaces; use watches(..., map=...)"
-            )
-            raise ValueError(msg)
-        check_callable(self.name, "filter", filter, "event")
-        self._ownership.add_other(source, owners, owner_source)
-        self._listen(source, OwnerKeys(owners, self._ownership), filter, priority)
-        return self
-
-    def _listen(
-        self, source: Source, keys_of: Callable[[KubeObject], Any], admit: Filter | None, priority: int | None
-    ) -> None:
-        on_deleted = self._ownership.deleted if keys_of is own_key else None
-        mapping = EventMapping(
-            *(source, keys_of, admit, self.queue, self._debounce, priority, on_deleted),
-            takes_departures=group_share_of(source) is None,
-        )
-        try:
-            self._watches.add(mapping)
-        except BaseException:
-            if source not in self._watches.sources:
-                self._ownership.remove(source)
-            raise
-
-    async def unwatch(self, informer: Source | TypedSource) -> None:
-        """End all that `watches` and `owns` arranged for an informer, also while the controller runs.
-
-        The events that wait for the controller are mapped first, and no later one is. Keys that are queued already stay
-        in the queue, are delayed as before, and are reconciled: none is lost. The controller holds no reference to the
-        informer afterwards, so the end of a `factory.use` frees its cache. Not from inside a filter or map.
-
-        If cancelled, no later event is mapped, but some that waited may not have been.
-
-        Raises:
-            ValueError: the controller does not watch this informer.
-        """
-        source = untyped(self.name, informer, call="unwatch()")
-        if source not in self._watches.sources:
-            msg = f"controller {self.name!r} does not watch this informer of {source.resource.qualified}"
-            raise ValueError(msg)
-        try:
-            await self._watches.remove(source)
-        finally:
-            self._ownership.remove(source)
 
     def before_reconcile(self, hook: Hook[K]) -> Self:
         """Have a function asked before each reconcile of a key whether something must happen first.
@@ -473,7 +325,7 @@ class Controller(Generic[K]):
         self._state = ControllerState.WAITING_FOR_CACHES
         try:
             self._watches.begin()
-            await self._wait_for_caches()
+            await wait_for_caches(self.name, self._watches.sources, self._sync_timeout)
             if self._elector is not None:
                 self._state = ControllerState.STANDING_BY
                 self._leadership = await self._elector.__aenter__()
@@ -544,36 +396,15 @@ class Controller(Generic[K]):
             message = "controller %s has failed: its workers have ended, and nothing is reconciled any more"
             _log.critical(message, self.name, exc_info=failure)
 
-    def _refuse_if_stopped(self, refusal: str) -> None:
+    def _refuse_if_stopped(self) -> None:
         if self._state in {ControllerState.STOPPING, ControllerState.STOPPED, ControllerState.FAILED}:
-            msg = f"controller {self.name!r} has stopped, and {refusal}; make a new one"
+            msg = f"controller {self.name!r} has stopped, and watches no other informer; make a new one"
             raise StoppedError(msg)
 
     def _check_not_started(self, doing: str) -> None:
         if self._state is not ControllerState.NEW:
             msg = f"controller {self.name!r} has been started, and cannot {doing}; make a new one"
             raise AlreadyStartedError(msg)
-
-    async def _wait_for_caches(self) -> None:
-        async def wait_for(source: Source) -> CacheSyncError | None:
-            try:
-                await source.synced(timeout=self._sync_timeout)
-            except CacheSyncError as error:
-                return error
-            return None
-
-        sources = self._watches.sources
-        name = f"kinformer controller {self.name} waits for caches"
-        try:
-            async with asyncio.TaskGroup() as group:
-                waits = [group.create_task(wait_for(source), name=name) for source in sources]
-        except ExceptionGroup as group_error:
-            # One that will never be filled (its informer was stopped) ends the waiting for the others.
-            raise group_error.exceptions[0] from None
-        late = [error for wait in waits if (error := wait.result()) is not None]
-        if late:
-            msg = f"controller {self.name!r} cannot start: {'; '.join(map(str, late))}"
-            raise CacheSyncError(msg, {cache: cause for error in late for cache, cause in error.causes.items()})
 
     async def _stop(self) -> None:
         self._state = ControllerState.STOPPING
