@@ -86,6 +86,10 @@ mutants: $(VENV)/.installed-test
 soak: $(VENV)/.installed-bench $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.soak
 	KINFORMER_SCHEDULES=50000 $(BIN)/pytest -q -n auto tests/properties/test_pipeline.py
+	KINFORMER_SCHEDULES=5000 $(BIN)/pytest -q -n auto --timeout 3600 tests/properties/test_controller_schedules.py
+	KINFORMER_CACHED_SCHEDULES=5000 $(BIN)/pytest -q -n auto tests/properties/test_cached_client.py
+	KINFORMER_CONTAINMENTS=10000 $(BIN)/pytest -q -n auto --timeout 3600 tests/unit/client/cached/test_containment.py
+	KINFORMER_APPLY_SEQUENCES=1000 $(BIN)/pytest -q -n auto --timeout 3600 tests/unit/client/cached/test_apply_records.py
 	KINFORMER_OPERATOR_SCHEDULES=20000 $(BIN)/pytest -q -n auto tests/properties/test_operator.py
 	KINFORMER_WATCH_FAULTS=20000 $(BIN)/pytest -q -n auto tests/properties/test_watch_faults.py
 	KINFORMER_SCOPE_SCHEDULES=10000 $(BIN)/pytest -q -n auto tests/properties/test_scopes.py

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+import pytest_asyncio
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -43,7 +44,7 @@ def _missing() -> str:
     return ""
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _there_is_a_browser() -> None:
     missing = _missing()
     if missing and os.environ.get("KINFORMER_REQUIRE_CHROMIUM"):
@@ -91,7 +92,7 @@ class Site:
             self._server = None
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def api() -> AsyncIterator[ApiServer]:
     async with ApiServer() as running:
         yield running
@@ -112,7 +113,7 @@ async def showing(api: ApiServer, *resources: str, path: str = "", title: str = 
                 await site.stop()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def site(api: ApiServer) -> AsyncIterator[Site]:
     async with showing(api, "pods", "configmaps", "secrets", "nodes") as running:
         await running.factory.wait_for_cache_sync(30)
@@ -137,20 +138,26 @@ def complaints() -> Complaints:
     return Complaints()
 
 
-@pytest.fixture
-async def context() -> AsyncIterator[BrowserContext]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """One browser for all tests of a module, which therefore share a loop. Each test has a context of its own."""
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
-        browser = await launched(playwright)
-        made = await browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
-        made.set_default_timeout(15_000)
-        yield made
-        await made.close()
-        await browser.close()
+        running = await launched(playwright)
+        yield running
+        await running.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    made = await browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
+    made.set_default_timeout(15_000)
+    yield made
+    await made.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def page(context: BrowserContext, site: Site, complaints: Complaints) -> AsyncIterator[Page]:
     """The page, opened; in the end, nothing was complained of and nobody else was asked for anything."""
     page = await context.new_page()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kinformer.testing import ApiServer
     from tests.browser.conftest import Complaints, Site
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
 
 expect.set_options(timeout=15_000)
 

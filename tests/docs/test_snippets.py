@@ -67,8 +67,11 @@ async def kubeconfig(tmp_path: Path) -> AsyncIterator[Path]:
 
 @pytest.fixture(scope="session")
 def forked() -> Iterator[ForkedPrograms]:
-    imports = ("kinformer.client", "kinformer.controller", "kinformer.informer", "kinformer.testing", "yaml", "fastapi",
-               "fastapi.testclient", "starlette.applications", "uvicorn", "prometheus_client")  # fmt: skip
+    ours = ("client", "config._yaml", "controller", "custom_resources.definition", "filters", "informer.factory",
+            "integrations.fastapi", "testing")  # fmt: skip
+    others = ("anyio._backends._asyncio", "concurrent.futures.thread", "fastapi.testclient", "prometheus_client",
+              "pydantic.v1", "starlette.applications", "uvicorn", "yaml")  # fmt: skip
+    imports = (*(f"kinformer.{name}" for name in ours), *others)
     with ForkedPrograms(*imports, warnings="error") as programs:
         yield programs
 

@@ -19,7 +19,7 @@ from tests.virtual_time import VirtualLoop
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-SCHEDULES = int(os.environ.get("KINFORMER_SCHEDULES", "300"))
+SCHEDULES = int(os.environ.get("KINFORMER_SCHEDULES", "150"))
 KEYS = "abcde"
 DEBOUNCE = Debounce(quiet=0.5, max_wait=2)
 

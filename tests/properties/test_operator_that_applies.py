@@ -1,6 +1,6 @@
 """The example operator applies its Deployments through a cached client: an apply that changes nothing is not sent.
 
-The schedules and the rules are those of test_operator.py: 200 schedules, or a fifth of `KINFORMER_OPERATOR_SCHEDULES`.
+The schedules and the rules are those of test_operator.py: 80 schedules, or a third of `KINFORMER_OPERATOR_SCHEDULES`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Applying(ShopOperator):
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_schedule_ends_right_with_applies_that_are_saved(part: int) -> None:
     APPLIED.clear()
-    check(TOTAL // 5 // PARTS, part, schedules, make=Applying)
+    check(TOTAL // 3 // PARTS, part, schedules, make=Applying)
     saved = sum(sum(cached.status.applies_saved.values()) for cached in APPLIED)
     assert saved > sum(cached.status.applies_sent for cached in APPLIED) / 4
 

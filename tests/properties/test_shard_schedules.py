@@ -8,8 +8,8 @@ import pytest
 
 from tests.properties.shard_world import ALL, CRASHES, PLANNED, TIMES, schedule, wrong_at_the_end
 
-SCHEDULES = int(os.environ.get("KINFORMER_SHARD_SCHEDULES", "120"))
-BATCH = 20
+SCHEDULES = int(os.environ.get("KINFORMER_SHARD_SCHEDULES", "50"))
+BATCH = 10
 
 
 def seeds(share: int) -> list[int]:

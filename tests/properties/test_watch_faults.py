@@ -5,28 +5,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
 from tests.properties.watch_faults import Fault, run, schedules
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 TOTAL = int(os.environ.get("KINFORMER_WATCH_FAULTS", "200"))
 PARTS = 2
 """So that they can be spread over processes."""
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.timeout(7200)

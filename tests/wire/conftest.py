@@ -96,9 +96,10 @@ async def client(scripted: Scripted) -> AsyncIterator[Client]:
 
 @pytest.fixture(scope="session")
 def forked_pytest() -> Iterator[ForkedPrograms]:
-    with ForkedPrograms(
-        "kinformer.client", "kinformer.informer", "kinformer.testing", "fastapi.testclient"
-    ) as programs:
+    ours = ("client", "informer.factory", "testing")
+    runners = ("pytest", "_pytest.doctest", "_pytest.pytester", "pytest_asyncio.plugin", "anyio.pytest_plugin")
+    others = ("anyio._backends._asyncio", "fastapi.testclient", "hypothesis", "looptime", "pytest_timeout", "xdist")
+    with ForkedPrograms(*(f"kinformer.{name}" for name in ours), *runners, *others) as programs:
         yield programs
 
 

@@ -34,6 +34,9 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith("KUBE") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    # The authorities of the system take 40 ms to read, and their number is no matter here.
+    monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
 
 
 def of_pem(name: str, pem: Pem | None, folder: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ from kinformer.resources import CONFIGMAPS, DEPLOYMENTS, SERVICES, Resource
 from kinformer.testing import ApiServer, Refusal
 from kinformer.testing._apiserver.rules.writing import Write
 
-SEQUENCES = int(os.environ.get("KINFORMER_APPLY_SEQUENCES", "60"))
+SEQUENCES = int(os.environ.get("KINFORMER_APPLY_SEQUENCES", "30"))
 
 
 def container(name: str, rng: random.Random) -> dict[str, Any]:

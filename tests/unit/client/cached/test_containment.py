@@ -15,7 +15,7 @@ from kinformer.objects import KubeObject
 from kinformer.resources import CONFIGMAPS, NODES, PODS
 from kinformer.scope import Scope, Shard
 
-EXAMPLES = int(os.environ.get("KINFORMER_CONTAINMENTS", "1000"))
+EXAMPLES = int(os.environ.get("KINFORMER_CONTAINMENTS", "300"))
 
 VALUES = ("", "a", "b", "3", "5", "7")
 NAMESPACES = ("x", "y")

@@ -381,14 +381,14 @@ def longest_turn(body: bytes, error: str) -> float:
 @pytest.mark.parametrize("what", MANY)
 def test_no_turn_of_the_loop_takes_long_however_many_items_are_bad(what: str) -> None:
     # A collection would walk all that the tests of this process imported. A busy machine makes one measurement long,
-    # but not the least of four.
+    # but not each of four.
     gc.collect()
     gc.freeze()
     try:
-        least = min(longest_turn(*MANY[what]) for _ in range(4))
+        short = any(longest_turn(*MANY[what]) < 0.1 for _ in range(4))
     finally:
         gc.unfreeze()
-    assert least < 0.1
+    assert short, "the loop was held for 0.1 s"
 
 
 async def test_bad_items_are_errors_and_the_good_ones_come_in_their_order() -> None:
