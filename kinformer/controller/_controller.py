@@ -234,11 +234,6 @@ class Controller(WorkSources[K]):
         return self
 
     @property
-    def sources(self) -> list[Source]:
-        """The watched informers, each once."""
-        return self._watches.sources
-
-    @property
     def is_led(self) -> bool:
         """Return whether it works only while this replica leads."""
         return self._elector is not None or self._leadership is not None

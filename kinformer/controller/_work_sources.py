@@ -165,6 +165,11 @@ class WorkSources(ABC, Generic[K]):
                 self._ownership.remove(source)
             raise
 
+    @property
+    def sources(self) -> list[Source]:
+        """The watched informers, each once."""
+        return self._watches.sources
+
     async def unwatch(self, informer: Source | TypedSource) -> None:
         """End all that `watches` and `owns` arranged for an informer, also while the controller runs.
 
