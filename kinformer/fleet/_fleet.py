@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import inspect
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, Unpack, cast, overload
 
+from kinformer._callables import check_function
 from kinformer._survivable import is_survivable, text_of
 from kinformer._tasks import BackgroundTask
 from kinformer.backoff import Backoff
@@ -182,8 +184,11 @@ class Fleet:
                 "this fleet has been started, and its clusters may have joined; add() before that"
             )
         for setup in setups:
-            if not callable(setup):
-                msg = f"Fleet.add needs functions that take a Cluster, not {type(setup).__name__}"
+            check_function("a function of Fleet.add", setup, "cluster")
+            if inspect.iscoroutinefunction(setup):
+                msg = (
+                    f"{setup.__qualname__} is a coroutine function; write `def`, and do async work in a context manager"
+                )
                 raise TypeError(msg)
             self._plan.setups.append(setup)
         return self
@@ -463,12 +468,14 @@ class Fleet:
         while True:
             try:
                 async with contextlib.AsyncExitStack() as stack:
-                    found: Any = self._provider.clusters()
+                    found = _stream_of(self._provider)
                     if hasattr(found, "aclose"):
                         await stack.enter_async_context(contextlib.aclosing(found))
                     async for clusters in found:
                         self._take(clusters)
                         failures = 0
+                        # A provider that never waits would leave no turn to others.
+                        await asyncio.sleep(0)
                 if self._answered:
                     await asyncio.get_running_loop().create_future()
                 raise ConfigError("the provider has ended without having named clusters")  # noqa: TRY301
@@ -559,6 +566,19 @@ class Fleet:
             await asyncio.sleep(_LOOK_EVERY)
             for member in self._members.values():
                 member.look()
+
+
+def _stream_of(provider: Provider) -> Any:
+    """Return the iterator of a provider.
+
+    Raises:
+        ConfigError: its method is no async generator.
+    """
+    found: Any = provider.clusters()
+    if inspect.iscoroutine(found):
+        found.close()
+        raise ConfigError("clusters() of the provider is a coroutine; it must yield, as an async generator does")
+    return found
 
 
 def _client_of(_name: str, config: ClusterConfig) -> Client:

@@ -275,10 +275,11 @@ class Member:
                 await self._join()
                 error: BaseException = UnexpectedError(f"cluster {self.name!r} has ended by itself")
             except BaseException as failure:
-                if self.leaving or not is_survivable(failure):
+                if not is_survivable(failure):
                     raise
                 error = failure
             if self.leaving:
+                _log.warning("cluster %r failed while it left", self.name, exc_info=error)
                 return
             self._failed(error)
             await self._pause()
@@ -325,6 +326,9 @@ class Member:
         for setup in plan.setups:
             for part in _parts_of(setup, cluster):
                 if isinstance(part, Controller):
+                    if part.name in controllers:
+                        msg = f"cluster {self.name!r} would have two controllers named {part.name!r}; give each its own"
+                        raise ValueError(msg)
                     controllers[part.name] = part
                 else:
                     contexts.append(part)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import sys
+import weakref
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -24,6 +26,7 @@ from kinformer import (
     ObjectKey,
     SharedInformerFactory,
     UnknownClusterError,
+    WaitTimeoutError,
 )
 from kinformer.fleet import Cluster, ClusterKey, Clusters, ClusterState
 from kinformer.integrations.prometheus import PrometheusMetrics
@@ -545,3 +548,97 @@ async def test_the_example_labels_the_namespaces_of_each_cluster(servers: list[A
     finally:
         process.terminate()
         assert await process.wait() == 0
+
+
+# Mistakes
+
+
+async def test_an_async_function_is_refused_at_once(clusters: dict[str, ClusterConfig]) -> None:
+    async def setup(cluster: Cluster) -> None: ...
+
+    with pytest.raises(TypeError, match="setup is a coroutine function"):
+        Fleet(clusters).add(setup)
+    with pytest.raises(TypeError, match="is called with \\(cluster\\)"):
+        Fleet(clusters).add(cast("Any", lambda: None))
+
+
+async def test_two_controllers_of_one_name_are_an_error_and_none_is_lost(clusters: dict[str, ClusterConfig]) -> None:
+    async with Fleet({"a": clusters["a"]}, backoff=QUICK).add(Reconciles(), Reconciles()) as fleet:
+        await fleet.settled(timeout=20)
+        assert "two controllers named 'pods'" in str(fleet.status.clusters["a"].error)
+        assert fleet.status.clusters["a"].state is ClusterState.FAILED
+
+
+async def test_a_function_that_returns_something_else_is_an_error_that_names_it(
+    clusters: dict[str, ClusterConfig],
+) -> None:
+    def setup(cluster: Cluster) -> Any:
+        return cluster.informer(PODS).lister
+
+    async with Fleet({"a": clusters["a"]}, backoff=QUICK).add(setup) as fleet:
+        await fleet.settled(timeout=20)
+        assert "setup returned a Lister" in str(fleet.status.clusters["a"].error)
+
+
+@pytest.mark.parametrize("provider", ["coroutine", "busy", "ends", "list", "nothing"])
+async def test_providers_that_are_wrong_are_reported_and_stop_nothing(
+    provider: str, clusters: dict[str, ClusterConfig]
+) -> None:
+    class Coroutine:
+        async def clusters(self) -> Any:
+            return clusters
+
+    class Busy:
+        async def clusters(self) -> Any:
+            while True:
+                yield clusters
+
+    class Ends:
+        async def clusters(self) -> Any:
+            yield clusters
+
+    class Lists:
+        async def clusters(self) -> Any:
+            yield [*clusters]
+
+    class Nothing:
+        async def clusters(self) -> Any:
+            if not clusters:
+                yield clusters
+
+    made: Any = {"coroutine": Coroutine, "busy": Busy, "ends": Ends, "list": Lists, "nothing": Nothing}[provider]()
+    async with Fleet(made, backoff=QUICK).add(Reconciles()) as fleet:
+        if provider in {"busy", "ends"}:
+            await fleet.settled(timeout=20)
+            assert {*fleet.clusters} == {"a", "b", "c"}
+        else:
+            await until(lambda: fleet.status.provider_error is not None)
+            with pytest.raises(WaitTimeoutError, match="the provider, which has named no clusters yet"):
+                await fleet.settled(timeout=0.05)
+
+
+async def test_an_informer_that_gave_up_is_replaced(servers: list[ApiServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kinformer.fleet._fleet._LOOK_EVERY", 0.02)
+
+    def factory(client: Client) -> SharedInformerFactory:
+        return SharedInformerFactory(client, backoff=QUICK, give_up_after=0.05)
+
+    async with Fleet({"a": config_of(servers[0])}, factory=factory, backoff=QUICK).add(Reconciles()) as fleet:
+        await fleet.settled(timeout=20)
+        before = fleet["a"]
+        await servers[0].stop()
+        await until(lambda: "a" not in fleet.clusters)
+        await servers[0].restart()
+        await until(lambda: "a" in fleet.clusters)
+        assert fleet["a"] is not before
+
+
+async def test_the_cache_of_a_cluster_that_left_is_freed(clusters: dict[str, ClusterConfig]) -> None:
+    board = Switchboard(clusters)
+    async with Fleet(board, backoff=QUICK).add(Reconciles()) as fleet:
+        await until(lambda: len(fleet.clusters) == 3)
+        kept: list[weakref.ref[Any]] = [weakref.ref(fleet["a"].factory), weakref.ref(fleet["a"].client)]
+        board.set({"b": clusters["b"]})
+        await until(lambda: [*fleet.status.clusters] == ["b"])
+        gc.collect()
+        assert [one() for one in kept] == [None, None]
