@@ -18,7 +18,6 @@ import argparse
 import asyncio
 import contextlib
 import logging
-import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ from kinformer import (
     Finalizer,
     LeaderElector,
     LeadershipLostError,
+    Manager,
     NotFoundError,
     Requeue,
     Resource,
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 SHOPS = Resource("example.com", "v1", "shops", "Shop")
 MANAGER = "shop-operator"
+PROBES_PORT = 8080
 MANAGED = "app.kubernetes.io/managed-by"
 
 
@@ -191,7 +192,8 @@ async def main(arguments: argparse.Namespace) -> None:
     """Run until stopped."""
     config = await ClusterConfig.load(kubeconfig=arguments.kubeconfig, context=arguments.context)
     # Below the third of the lease that a leader has after it lost it and before another one leads.
-    async with Client(config, timeout=arguments.lease / 4) as client, EventRecorder(client, MANAGER) as events:
+    async with Client(config, timeout=arguments.lease / 4) as client:
+        events = EventRecorder(client, MANAGER)
         elector = LeaderElector(
             client,
             MANAGER,
@@ -203,12 +205,12 @@ async def main(arguments: argparse.Namespace) -> None:
         )
         factory = SharedInformerFactory(client, namespace=arguments.only)
         operator = ShopOperator(client, factory, say=events.normal, leader=elector)
-        async with factory:
-            # Fills the caches, waits until we lead, works until we do not, and gives the lease back.
-            try:
-                await operator.controller.run()
-            except LeadershipLostError as error:
-                sys.exit(str(error))
+        # Fills the caches, waits until we lead, works until SIGTERM or until we do not lead, and gives the lease back.
+        manager = Manager(host=arguments.probes, port=PROBES_PORT).add(factory, events, operator.controller)
+        try:
+            await manager.run()
+        except LeadershipLostError as error:
+            sys.exit(str(error))
 
 
 def arguments() -> argparse.Namespace:
@@ -220,19 +222,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", help="look after the Shops of this namespace only")
     parser.add_argument("--lease", type=int, default=15, help="seconds until a replica that has crashed is followed")
     parser.add_argument("--identity", help="as which the Lease is held; the host's name and a random part by default")
+    parser.add_argument("--probes", metavar="HOST", default="", help=f"serve probes and metrics, at port {PROBES_PORT}")
     return parser.parse_args()
-
-
-async def until_stopped(work: Any) -> None:
-    """Run something until SIGTERM, which is how Kubernetes asks a pod to end; it cleans up then."""
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await work
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(until_stopped(main(arguments())))
+    asyncio.run(main(arguments()))
