@@ -58,6 +58,7 @@ QUESTIONS: Final = (
     "fan_out",
     "workqueue",
     "fastapi_service",
+    "admission",
     "idle",
     "fleet",
     "scopes",
