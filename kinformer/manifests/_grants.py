@@ -37,6 +37,9 @@ def grants_in(manifests: Iterable[Mapping[str, Any]], *, default_to: str) -> set
     Args:
         manifests: the objects, such as those of a recorded file.
         default_to: the namespace to put in place of "default", where tests have their objects.
+
+    Raises:
+        ValueError: a rule is for paths that are no resources, which no grant can express.
     """
     found: set[Grant] = set()
     for manifest in manifests:
@@ -45,6 +48,9 @@ def grants_in(manifests: Iterable[Mapping[str, Any]], *, default_to: str) -> set
         namespace = (manifest.get("metadata") or {}).get("namespace", "")
         place = default_to if namespace == "default" else namespace
         for rule in manifest.get("rules") or ():
+            if rule.get("nonResourceURLs"):
+                msg = f"the {manifest['kind']} has a rule for nonResourceURLs: keep that in a ClusterRole of your own"
+                raise ValueError(msg)
             found |= {
                 Grant(verb, group, resource, place, tuple(rule.get("resourceNames") or ()))
                 for verb in rule.get("verbs") or ()

@@ -102,7 +102,8 @@ def plan_of(
         recorded: the Roles that the tests recorded; `None` if there are none.
 
     Raises:
-        UnfitManagerError: no other machine could reach the probes or the webhooks, or a path or address is missing.
+        UnfitManagerError: no other machine could reach the probes or the webhooks; a path or address is missing; or a
+            recorded rule is not for resources.
     """
     notices = []
     if manager.host:
@@ -117,7 +118,10 @@ def plan_of(
             "your own; record them with pytest --kinformer-rbac=rbac.yaml"
         )
     else:
-        grants |= grants_in(recorded, default_to=OWN_NAMESPACE)
+        try:
+            grants |= grants_in(recorded, default_to=OWN_NAMESPACE)
+        except ValueError as error:
+            raise UnfitManagerError(str(error)) from None
     wide = sorted(
         {grant.verb for grant in grants if grant.resource == "secrets" and not (grant.namespace or grant.names)}
     )

@@ -38,7 +38,7 @@ _GROUP: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*
 _USED: Final = frozenset(
     {"Annotated", "Any", "ApiServer", "Awaitable", "Binaries", "BinariesNotFoundError", "Callable", "Client"}
     | {"ClusterConfig", "Column", "Controller", "ControlPlane", "CustomResource", "LeaderElector", "Manager"}
-    | {"NotFoundError", "ObjectKey", "ObjectMeta", "Path", "SharedInformerFactory"}
+    | {"NotFoundError", "ObjectKey", "ObjectMeta", "Path", "Rule", "SharedInformerFactory"}
 )
 """Names that the project's modules import."""
 
@@ -79,8 +79,8 @@ class NewProject:
         if importlib.util.find_spec(self.package) is not None:
             msg = f"there is a module {self.package!r} in this environment; choose another name"
             raise UnfitNameError(msg)
-        if not _KIND.fullmatch(self.kind):
-            msg = f"the kind {self.kind!r} must be one word of letters and digits with a capital first, as 'Website'"
+        if not _KIND.fullmatch(self.kind) or (self.kind.isupper() and len(self.kind) > 1):
+            msg = f"the kind {self.kind!r} must be one word of letters and digits in camel case, as 'Website'"
             raise UnfitNameError(msg)
         if self.kind in _USED or keyword.iskeyword(self.kind):
             msg = f"the kind {self.kind!r} is a name that the project's modules use otherwise; choose another one"

@@ -66,6 +66,12 @@ async def test_a_right_on_all_secrets_is_pointed_out() -> None:
     assert plan.notices == ("the ClusterRole grants get on all Secrets of the cluster",)
 
 
+async def test_a_recorded_rule_that_would_get_lost_is_refused() -> None:
+    rules = [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
+    with pytest.raises(UnfitManagerError, match="nonResourceURLs"):
+        planned(led(), [{"kind": "ClusterRole", "metadata": {"name": "x"}, "rules": rules}])
+
+
 async def test_a_certificate_of_its_own_needs_rights_on_single_objects() -> None:
     plan = planned(with_own_certificate())
     assert Grant("update", "", "secrets", OWN_NAMESPACE, ("site-operator-tls",)) in plan.grants

@@ -33,7 +33,9 @@ def test_a_name_that_does_not_fit_is_refused_with_the_reason(name: str, reason: 
         NewProject(name)
 
 
-@pytest.mark.parametrize("kind", ["website", "Web Site", "Web-Site", "", "None", "Manager", "1Site", "Wébsite"])
+@pytest.mark.parametrize(
+    "kind", ["website", "Web Site", "Web-Site", "", "None", "Manager", "WANTED", "1Site", "Wébsite"]
+)
 def test_a_kind_that_does_not_fit_is_refused(kind: str) -> None:
     with pytest.raises(UnfitNameError, match="kind"):
         NewProject("my-operator", kind=kind)
