@@ -8,56 +8,104 @@ import errno
 import ipaddress
 import shlex
 import socket
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from kinformer.cli._kubeconfig_file import check_may_be_written, kubeconfig_file
+from kinformer.cli._kubeconfig_file import check_may_be_written
 from kinformer.cli._session import UsageProblem, print_error, write
-from kinformer.cli._simulated.cluster import simulated_cluster
-from kinformer.cli._simulated.simulation import Simulation
-from kinformer.testing import ApiServer
+from kinformer.testing import ApiServer, Refusal
 from kinformer.testing.fault_spec import FaultSpec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-    from pathlib import Path
 
-__all__ = ["serve"]
+    from kinformer.cli._serve_tls import ServerCertificates
+
+__all__ = ["ServePlan", "serve"]
+
+_MOST_PORT: Final = 65_535
 
 
-async def serve(
-    *,
-    host: str,
-    port: int,
-    kubeconfig: Path | None,
-    demo: bool,
-    controllers: str = "",
-    nodes: int = 1,
-    faults: Sequence[str] = (),
-) -> int:
-    """Print the address and the environment for kubectl, then serve until cancelled.
+@dataclass(frozen=True, slots=True)
+class ServePlan:
+    """The servers to run.
+
+    Attributes:
+        host: the address to listen on.
+        port: the port of the first server; the others have the next ones. 0 takes any free ones.
+        instances: the number of servers, which share nothing.
+        kubeconfig: the file to write; with several servers, each has a number behind its name.
+        demo: put a simulated cluster into the server.
+        controllers: names of controllers, with commas; "all" for all.
+        nodes: the number of nodes.
+        faults: faults to inject, in each server.
+        snapshot: a file with objects to begin with.
+        tls: serve HTTPS, with certificates for the server and for an administrator.
 
     Raises:
-        UsageProblem: a fault does not parse, there is no controller of a name, or the kubeconfig is a file of another
-            program.
-        OSError: the port is in use, or the kubeconfig cannot be written.
+        UsageProblem: options that contradict each other.
     """
-    specs = [_fault(text) for text in faults]
-    if kubeconfig is not None:
-        check_may_be_written(kubeconfig)
-    if not _is_loopback(host):
-        print_error(f"without authentication, all clients that reach {host} may read and write everything")
-    with kubeconfig_file(kubeconfig) as path:
-        async with _running(
-            host=host, port=_free(host, port), demo=demo, controllers=controllers, nodes=nodes
-        ) as server:
-            server.write_kubeconfig(path)
-            write(f"API server at {server.url}\nexport KUBECONFIG={shlex.quote(str(path.absolute()))}\n")
-            # The server continues when standard output is closed: `serve-api | head -2` is allowed.
-            async with asyncio.TaskGroup() as tasks:
-                for spec in specs:
-                    tasks.create_task(spec.run(server.faults), name=f"kinformer fault {spec.name}")
-                await asyncio.get_running_loop().create_future()
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    instances: int = 1
+    kubeconfig: Path | None = None
+    demo: bool = False
+    controllers: str = ""
+    nodes: int = 1
+    faults: Sequence[str] = ()
+    snapshot: Path | None = None
+    tls: bool = False
+
+    def __post_init__(self) -> None:
+        if self.demo and (self.instances > 1 or self.tls or self.snapshot is not None):
+            raise UsageProblem("--demo is one server without TLS; leave --instances, --tls and --load out")
+        if self.port and self.port + self.instances > _MOST_PORT + 1:
+            raise UsageProblem(f"--port {self.port}: there are no {self.instances} ports from there on")
+
+    def kubeconfig_of(self, number: int, directory: Path) -> Path:
+        """Return the kubeconfig of one server."""
+        wanted = self.kubeconfig or directory / "kubeconfig"
+        return wanted if self.instances == 1 else wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+
+
+async def serve(plan: ServePlan) -> int:
+    """Print the address and the environment for kubectl of each server, then serve until cancelled.
+
+    Raises:
+        UsageProblem: a fault does not parse, there is no controller of a name, the snapshot is not valid, or the
+            kubeconfig is a file of another program.
+        OSError: the port is in use, or a file cannot be read or written.
+    """
+    for text in plan.faults:
+        _fault(text)
+    if not _is_loopback(plan.host):
+        secured = "clients without the certificate may do nothing" if plan.tls else "all clients may do everything"
+        print_error(f"listens on {plan.host}: {secured}; the paths under /kinformer are for this machine only")
+    async with contextlib.AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kinformer-")))
+        files = [plan.kubeconfig_of(number, directory) for number in range(plan.instances)]
+        for file in files:
+            check_may_be_written(file)
+        certificates = None
+        if plan.tls:
+            from kinformer.cli._serve_tls import ServerCertificates
+
+            certificates = ServerCertificates(plan.host)
+        for number, file in enumerate(files):
+            port = _free(plan.host, plan.port + number if plan.port else 0)
+            server = await stack.enter_async_context(_running(plan, port, certificates))
+            if certificates is None:
+                server.write_kubeconfig(file)
+            else:
+                certificates.write_kubeconfig(server, file)
+            for text in plan.faults:
+                server.start_fault(text)
+            write(f"API server at {server.url}\nexport KUBECONFIG={shlex.quote(str(file.absolute()))}\n")
+        # The servers continue when standard output is closed: `serve-api | head -2` is allowed.
+        await asyncio.get_running_loop().create_future()
     return 0
 
 
@@ -93,19 +141,37 @@ def _fault(text: str) -> FaultSpec:
 
 
 @contextlib.asynccontextmanager
-async def _running(*, host: str, port: int, demo: bool, controllers: str, nodes: int) -> AsyncIterator[ApiServer]:
-    if demo:
+async def _running(plan: ServePlan, port: int, certificates: ServerCertificates | None) -> AsyncIterator[ApiServer]:
+    if plan.demo:
+        from datetime import UTC, datetime
+
+        from kinformer.cli._simulated.cluster import simulated_cluster
+        from kinformer.cli._simulated.simulation import Simulation
+
         simulation = Simulation(seed=1, pods=100, started=datetime.now(UTC))
-        async with simulated_cluster(simulation, host=host, port=port) as cluster:
+        async with simulated_cluster(simulation, host=plan.host, port=port) as cluster:
             yield cluster.server
-    else:
-        names = controllers if controllers == "all" else [name for name in controllers.split(",") if name]
+        return
+    names = plan.controllers if plan.controllers == "all" else [name for name in plan.controllers.split(",") if name]
+    secured = {} if certificates is None else certificates.options()
+    try:
+        made = ApiServer(host=plan.host, port=port, controllers=names, nodes=plan.nodes, control_paths=True, **secured)
+    except ValueError as error:
+        raise UsageProblem(str(error)) from None
+    if plan.snapshot is not None:
         try:
-            made = ApiServer(host=host, port=port, controllers=names, nodes=nodes)
-        except ValueError as error:
-            raise UsageProblem(str(error)) from None
-        async with made as server:
-            yield server
+            made.restore(_text_of(plan.snapshot))
+        except Refusal as refusal:
+            raise UsageProblem(f"{plan.snapshot}: {refusal}") from None
+    async with made as server:
+        yield server
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageProblem(f"{path} is no UTF-8") from None
 
 
 def _is_loopback(host: str) -> bool:

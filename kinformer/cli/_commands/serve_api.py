@@ -19,6 +19,7 @@ kinformer serve-api --write-kubeconfig /tmp/kc
 KUBECONFIG=/tmp/kc kubectl get ns            in another terminal
 kinformer serve-api --run-pods               kubectl create deployment gets pods that run
 kinformer serve-api --demo --fault drop:every=5
+kinformer serve-api --instances 20 --write-kubeconfig /tmp/kc    /tmp/kc-0 to /tmp/kc-19
 """
 
 
@@ -38,6 +39,22 @@ kinformer serve-api --demo --fault drop:every=5
             type=FILE,
             metavar="FILE",
             help="The file to write; by default a temporary one.",
+        ),
+        click.Option(
+            ["--instances"],
+            metavar="N",
+            type=click.IntRange(1, 1000),
+            default=1,
+            show_default=True,
+            help="The number of servers, which share nothing. Each has a port and a kubeconfig of its own.",
+        ),
+        click.Option(
+            ["--tls"],
+            is_flag=True,
+            help="HTTPS with throwaway certificates. The kubeconfig has an administrator's; others may do nothing.",
+        ),
+        click.Option(
+            ["--load", "snapshot"], type=FILE, metavar="FILE", help="Begin with the objects of this YAML, or snapshot."
         ),
         click.Option(
             ["--controllers"],
@@ -72,6 +89,9 @@ def command(
     port: int,
     host: str,
     write_kubeconfig: Path | None,
+    instances: int,
+    tls: bool,
+    snapshot: Path | None,
     controllers: str,
     run_pods: bool,
     nodes: int,
@@ -82,7 +102,7 @@ def command(
     """Run the embedded API server alone: for kubectl, and for tests in any language.
 
     The command prints the address and the `export KUBECONFIG=...` line for kubectl. The server stores nothing on disk.
-    It accepts requests without credentials.
+    Without --tls, it accepts requests without credentials. Faults, reset and snapshots over HTTP are under /kinformer.
     """
     from kinformer.cli._session import run_command
 
@@ -98,16 +118,20 @@ def command(
         return 0
 
     async def work() -> int:
-        from kinformer.cli._serve import serve
+        from kinformer.cli._serve import ServePlan, serve
 
-        return await serve(
+        plan = ServePlan(
             host=host,
             port=port,
+            instances=instances,
             kubeconfig=write_kubeconfig,
             controllers="all" if run_pods else controllers,
             nodes=nodes,
             demo=demo,
             faults=faults,
+            snapshot=snapshot,
+            tls=tls,
         )
+        return await serve(plan)
 
     return run_command(work, verbose=verbose)

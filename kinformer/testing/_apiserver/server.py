@@ -12,11 +12,13 @@ import yaml
 from aiohttp import web
 
 from kinformer._own_loop import OwnLoop
+from kinformer._tasks import BackgroundTask
 from kinformer.testing._apiserver.controllers.names import chosen
 from kinformer.testing._apiserver.http.access import Access
 from kinformer.testing._apiserver.http.handler import Handler
 from kinformer.testing._apiserver.http.pod_subresources import bind_pod
 from kinformer.testing._apiserver.http.webhooks import WebhookCaller
+from kinformer.testing._apiserver.rules.contents import clear, read_snapshot, restore, snapshot
 from kinformer.testing._apiserver.rules.life_cycle import DeleteOptions
 from kinformer.testing._apiserver.rules.patches import apply_merge_patch
 from kinformer.testing._apiserver.rules.pod_scripts import PodScripts
@@ -24,6 +26,7 @@ from kinformer.testing._apiserver.rules.rbac import BOOTSTRAP
 from kinformer.testing._apiserver.rules.registry import Registry
 from kinformer.testing._apiserver.rules.writing import Write
 from kinformer.testing._apiserver.store.catalog import Catalog
+from kinformer.testing._apiserver.store.status import Refusal
 from kinformer.testing._apiserver.store.storage import Store
 from kinformer.testing.faults import Faults
 
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["ApiServer"]
 
 _SYSTEM_NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")
+_MOST_FAULTS: Final = 100
 _OURS: Final = Write("kinformer", any_size=True)
 
 
@@ -90,6 +94,8 @@ class ApiServer:
         controllers: the controllers that run: "all", or names of `CONTROLLERS`. They run while the server listens, and
             go by its clock.
         nodes: the number of nodes that the cluster has from the start, if the controller "kubelet" runs.
+        control_paths: answer `/kinformer/faults`, `/kinformer/reset` and `/kinformer/snapshot`, for tests in other
+            languages; from this machine only.
 
     Attributes:
         pods: the behaviour of pods, and their answers: `server.pods.logs("web-0", "hello")`,
@@ -112,6 +118,7 @@ class ApiServer:
         groups: Mapping[str, Sequence[str]] | None = None,
         controllers: str | Collection[str] = (),
         nodes: int = 1,
+        control_paths: bool = False,
     ) -> None:
         self._host = host
         self._port = port
@@ -137,19 +144,35 @@ class ApiServer:
         self._runner: web.ServerRunner | None = None
         self._own_loop = OwnLoop("this API server was started")
         self._server: web.Server | None = None
-        for namespace in _SYSTEM_NAMESPACES:
-            self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-        for manifest in BOOTSTRAP if rbac else ():
-            self.create(manifest)
+        self._rbac = rbac
+        if control_paths:
+            self._handler.controls = self
+        self._fault_tasks: dict[int, tuple[str, BackgroundTask]] = {}
+        self._faults_started = 0
+        self._add_first_objects()
         names = chosen(controllers)
         self._runs_pods = "kubelet" in names
         self._controllers: ControllerLoop | None = None
         if names:
             # Imported here: a server without controllers pays nothing for them.
-            from kinformer.testing._apiserver.controllers.all_controllers import make_loop, node_manifests
+            from kinformer.testing._apiserver.controllers.all_controllers import make_loop
 
             self._controllers = make_loop(names, self._registry, self.pods, clock)
-            for manifest in node_manifests(nodes, self._registry.now()) if self._runs_pods else ():
+        self._nodes = nodes if self._runs_pods else 0
+        self._add_nodes()
+
+    def _add_first_objects(self) -> None:
+        """Store the namespaces and the roles that a new cluster has."""
+        for namespace in _SYSTEM_NAMESPACES:
+            self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        for manifest in BOOTSTRAP if self._rbac else ():
+            self.create(manifest)
+
+    def _add_nodes(self) -> None:
+        if self._nodes:
+            from kinformer.testing._apiserver.controllers.all_controllers import node_manifests
+
+            for manifest in node_manifests(self._nodes, self._registry.now()):
                 self.create(manifest)
 
     def __repr__(self) -> str:
@@ -300,6 +323,80 @@ class ApiServer:
         """Let the controllers do nothing until the server is started again."""
         if self._controllers is not None:
             self._controllers.stop()
+
+    # All objects at once
+
+    def reset(self) -> None:
+        """Begin anew: the objects are those of a new server, and no fault is injected.
+
+        All objects go at once, whatever finalizers they have. Versions go on from the present one. Open watches end,
+        and a watch from an earlier version gets 410: informers list again. The scripts of pods and denials stay.
+        """
+        self.stop_faults()
+        self._replace_objects([])
+
+    def snapshot(self) -> str:
+        """Return all objects as documents of YAML, for `restore` and for kubectl."""
+        return snapshot(self._registry)
+
+    def restore(self, documents: str) -> None:
+        """Replace all objects by those in documents of YAML, beside the objects that a new server has.
+
+        Objects of a snapshot keep their uid, times and status. Objects without a uid are created, as by requests. For
+        open watches and versions, it is as with `reset`.
+
+        Raises:
+            Refusal: 400 or 422, a document is no object that the server can have. Nothing has changed then.
+        """
+        before = read_snapshot(self._registry, self.snapshot())
+        wanted = read_snapshot(self._registry, documents)
+        try:
+            self._replace_objects(wanted)
+        except Refusal:
+            self._replace_objects(before)
+            raise
+
+    def _replace_objects(self, documents: Sequence[dict[str, Any]]) -> None:
+        clear(self._registry)
+        self._add_first_objects()
+        self._add_nodes()
+        restore(self._registry, documents)
+        self._store.compact()
+        for watch in self.open_watches:
+            watch.end()
+
+    # Faults by their text
+
+    def start_fault(self, text: str) -> int:
+        """Inject a fault of the command line, such as "drop:every=5"; return its number.
+
+        The server must listen. At most 100 faults go on at once.
+
+        Raises:
+            ValueError: the text does not parse, or too many faults go on.
+        """
+        from kinformer.testing.fault_spec import FaultSpec
+
+        spec = FaultSpec.parse(text)
+        self._fault_tasks = {number: one for number, one in self._fault_tasks.items() if one[1].running}
+        if len(self._fault_tasks) >= _MOST_FAULTS:
+            raise ValueError(f"{_MOST_FAULTS} faults go on already; end them first")
+        self._faults_started += 1
+        task = BackgroundTask(f"kinformer fault {text}")
+        self._fault_tasks[self._faults_started] = (text, task)
+        task.start(spec.run(self.faults))
+        return self._faults_started
+
+    @property
+    def started_faults(self) -> dict[int, str]:
+        """The faults of `start_fault` that go on, by their numbers."""
+        return {number: text for number, (text, task) in self._fault_tasks.items() if task.running}
+
+    def stop_faults(self) -> None:
+        """End all faults: those of `start_fault`, and those of `faults`."""
+        for _, task in self._fault_tasks.values():
+            task.cancel()
+        self.faults.clear()
 
     # Without HTTP
 
@@ -504,6 +601,9 @@ class ApiServer:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        for _, task in self._fault_tasks.values():
+            task.cancel()
+            await task.join()
         await self.stop()
 
     # Last, because below it the annotation list[...] would mean this method.

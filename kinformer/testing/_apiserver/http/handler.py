@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiohttp import web
 
+from kinformer.testing._apiserver.http import control
 from kinformer.testing._apiserver.http.answers import in_protobuf, json_answer, list_answer, object_answer
 from kinformer.testing._apiserver.http.documents import document, is_document
 from kinformer.testing._apiserver.http.pod_streams import answer_stream, is_stream
@@ -103,6 +104,7 @@ class Handler:
 
     Attributes:
         requests: the last 100,000 requests.
+        controls: answers the paths under /kinformer; `None` if there are none.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class Handler:
         webhooks: WebhookCaller,
     ) -> None:
         self.requests: deque[RequestRecord] = deque(maxlen=100_000)
+        self.controls: control.Controls | None = None
         self._registry = registry
         self._catalog = registry.catalog
         self._access = access
@@ -173,6 +176,9 @@ class Handler:
         user = self._access.user(request.headers.get("Authorization", ""), _certified(request), now=self._clock())
         user = self._access.impersonated(user, request.headers)
         query = dict(request.query)
+        if path.startswith(control.PREFIX) and self.controls is not None:
+            self._access.authorize_path(user, request.method.lower(), path)
+            return await control.answer_control(request, self.controls)
         if is_document(path):
             self.requests.append(RequestRecord("get", "", "", query, user.name))
             self._access.authorize_path(user, request.method.lower(), path)

@@ -68,18 +68,22 @@ def _is_ours(host: str, allowed: Collection[str]) -> bool:
     return True
 
 
-async def read_body(request: web.BaseRequest) -> bytes:
+async def read_body(request: web.BaseRequest, most: int = MOST_BYTES) -> bytes:
     """The body of a request.
+
+    Args:
+        request: the request.
+        most: the number of bytes that are taken.
 
     Raises:
         Refusal: 413, it is too long.
     """
     parts: list[bytes] = []
-    left = MOST_BYTES
+    left = most
     async for part in request.content.iter_any():
         left -= len(part)
         if left < 0:
-            message = f"Request entity too large: limit is {MOST_BYTES}"
+            message = f"Request entity too large: limit is {most}"
             raise status.Refusal(413, message, "RequestEntityTooLarge", {})
         parts.append(part)
     return b"".join(parts)

@@ -82,6 +82,7 @@ class Registry:
     ) -> None:
         self.store = store
         self.catalog = catalog
+        self.on_gone = on_gone
         self.life_cycle = LifeCycle(store, catalog, clock=clock, on_gone=on_gone)
         self._clock = clock
 

@@ -1,0 +1,93 @@
+"""`kinformer serve-api` as a service for tests: several servers, TLS, and objects to begin with."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from kinformer import Client, ClusterConfig, ForbiddenError
+from kinformer.cli._serve import ServePlan
+from kinformer.cli._session import UsageProblem
+from kinformer.resources import CONFIGMAPS
+from kinformer.testing import build
+from tests.cli.conftest import start
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+
+    Run = Callable[..., Outcome]
+
+
+def lines_of(process: subprocess.Popen[str], count: int) -> list[str]:
+    assert process.stdout is not None
+    return [process.stdout.readline() for _ in range(count)]
+
+
+def ended(process: subprocess.Popen[str]) -> int:
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    return process.returncode
+
+
+def test_several_servers_share_nothing(tmp_path: Path) -> None:
+    process = start("serve-api", "--instances", "3", "--write-kubeconfig", str(tmp_path / "kc"))
+    try:
+        lines = lines_of(process, 6)
+        assert len({line for line in lines if line.startswith("API server at ")}) == 3
+
+        async def counts() -> list[int]:
+            found = []
+            for number in range(3):
+                config = await ClusterConfig.load(tmp_path / f"kc-{number}")
+                async with Client(config) as client:
+                    if number == 1:
+                        await client.create(CONFIGMAPS, build.config_map("a"))
+                    found.append(len(await client.list(CONFIGMAPS)))
+            return found
+
+        assert asyncio.run(counts()) == [0, 1, 0]
+    finally:
+        assert ended(process) == 143
+
+
+def test_with_tls_the_certificate_of_the_kubeconfig_decides(tmp_path: Path) -> None:
+    objects, kubeconfig = tmp_path / "objects.yaml", tmp_path / "kc"
+    objects.write_text(yaml.safe_dump(build.config_map("a")))
+    process = start("serve-api", "--tls", "--load", str(objects), "--write-kubeconfig", str(kubeconfig))
+    try:
+        url = lines_of(process, 2)[0].split()[-1]
+        assert url.startswith("https://")
+
+        async def names(config: ClusterConfig) -> list[str]:
+            async with Client(config) as client:
+                return [one.name for one in await client.list(CONFIGMAPS)]
+
+        assert asyncio.run(names(asyncio.run(ClusterConfig.load(kubeconfig)))) == ["a"]
+        with pytest.raises(ForbiddenError, match="system:anonymous"):
+            asyncio.run(names(ClusterConfig.for_server(url, verify=False)))
+        with pytest.raises(urllib.error.URLError):
+            urllib.request.urlopen(url, context=ssl.create_default_context())
+    finally:
+        assert ended(process) == 143
+
+
+def test_command_lines_that_make_no_sense_are_refused(tmp_path: Path, kinformer: Run) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("kind: Nothing")
+    outcome = kinformer("serve-api", "--load", str(broken))
+    assert (outcome.code, "has no metadata.name" in outcome.err) == (2, True)
+    with pytest.raises(UsageProblem, match="one server without TLS"):
+        ServePlan(demo=True, instances=2)
+    with pytest.raises(UsageProblem, match="there are no 20 ports"):
+        ServePlan(port=65_530, instances=20)
