@@ -302,11 +302,16 @@ def _decode_owners(text: bytes) -> Owners:
     return tuple(owner_of(entry) for entry in found if isinstance(entry, dict))
 
 
+def _shared(value: Any) -> Any:
+    """Return the one string that all objects share in place of an equal one; another value as it is."""
+    return _one_string[value] if type(value) is str else value
+
+
 def owner_of(entry: dict[str, Any]) -> OwnerReference:
     """The owner that an entry of `metadata.ownerReferences` means."""
     return OwnerReference(
-        entry.get("apiVersion") or "",
-        entry.get("kind") or "",
+        _shared(entry.get("apiVersion") or ""),
+        _shared(entry.get("kind") or ""),
         entry.get("name") or "",
         entry.get("uid") or "",
         bool(entry.get("controller")),

@@ -125,6 +125,14 @@ def test_objects_of_one_owner_share_it() -> None:
     assert pod({"ownerReferences": [OWNER]}).owner_references is pod({"ownerReferences": [OWNER]}).owner_references
 
 
+def test_objects_of_different_owners_share_the_kind_of_the_owner() -> None:
+    owners = [[{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": name, "uid": name}] for name in ("a", "b")]
+    one, other = (pod({"ownerReferences": owner}).owner_references[0] for owner in owners)
+    assert one is not other
+    assert one.kind is other.kind
+    assert one.api_version is other.api_version
+
+
 @given(SECTIONS, st.permutations(["metadata", "spec", "status", "data", "rules", "kind", "apiVersion"]), st.booleans())
 def test_an_object_reads_as_its_json_however_its_fields_are_ordered(
     sections: dict[str, Any], order: list[str], stored: bool
