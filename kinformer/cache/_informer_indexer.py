@@ -9,9 +9,11 @@ from kinformer.cache.indexer import PLACES_KEPT_FROM, Indexer
 from kinformer.objects import KubeObject
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from kinformer.cache._index import Index
     from kinformer.cache.indexer import IndexFunction
+    from kinformer.errors import IndexFunctionError
     from kinformer.objects import ObjectKey
 
 __all__ = ["InformerIndexer"]
@@ -20,10 +22,23 @@ __all__ = ["InformerIndexer"]
 class InformerIndexer(Indexer):
     """An `Indexer` with the methods that only its informer needs."""
 
-    __slots__ = ()
+    __slots__ = ("_parts_of_indexes", "stored_objects")
 
     _keeps_plain: ClassVar[bool] = True
     """Whether objects are stored as `Indexer` stores them."""
+
+    def __init__(
+        self,
+        indexers: Mapping[str, IndexFunction] | None = None,
+        *,
+        on_error: Callable[[IndexFunctionError], None] | None = None,
+    ) -> None:
+        super().__init__(indexers, on_error=on_error)
+        self.stored_objects: Mapping[ObjectKey, KubeObject] = self._objects
+        """All stored objects themselves, as a live view."""
+        self._parts_of_indexes: list[
+            tuple[str, Index, IndexFunction, dict[str, tuple[str, ...]], dict[ObjectKey, tuple[str, ...]]]
+        ] = []
 
     def begin_indexers(self, indexers: Mapping[str, IndexFunction]) -> None:
         """Add indexes; `index_some` indexes the objects that are in the cache already.
@@ -45,11 +60,6 @@ class InformerIndexer(Indexer):
         """Return the stored object itself. Users never get it, only views of it."""
         return self._objects.get(key)
 
-    @property
-    def stored_objects(self) -> Mapping[ObjectKey, KubeObject]:
-        """All stored objects themselves, as a live view."""
-        return self._objects
-
     def put_next(self, befores: Sequence[KubeObject], objects: Sequence[KubeObject]) -> None:
         """Store the next states of some objects, with the same result as `put` for each.
 
@@ -59,10 +69,12 @@ class InformerIndexer(Indexer):
         """
         # This runs for each event of each watch: hence the local names, and no call that is not needed. Nothing that
         # `stored` has found is looked for again.
-        by_key, keep = self._objects, self._keep
-        indexes = [
-            (name, index, index.function, index.alone, index.values_by_key) for name, index in self._indexes.items()
-        ]
+        by_key, keep, indexes = self._objects, self._keep, self._parts_of_indexes
+        if len(indexes) != len(self._indexes):
+            # Indexes are added, and never replaced.
+            indexes = self._parts_of_indexes = [
+                (name, index, index.function, index.alone, index.values_by_key) for name, index in self._indexes.items()
+            ]
         plain = self._keeps_plain
         size = 0
         for before, obj in zip(befores, objects, strict=True):

@@ -59,7 +59,9 @@ def apply_changes(
         for delta in [change] if isinstance(change, Delta) else change:
             deletions += _apply(delta, indexer, events, initial)
     if nexts:
-        _store(befores, nexts, indexer, events)
+        # As `_store` does; each event that comes alone would pay for the call.
+        indexer.put_next(befores, nexts)
+        events.extend(map(Updated, befores, nexts))
     return deletions
 
 

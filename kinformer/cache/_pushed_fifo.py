@@ -21,16 +21,14 @@ class PushedFIFO(DeltaFIFO):
         known_objects: the cache that this queue feeds.
 
     Attributes:
-        held: while it is true, the consumer is not woken.
         idle: true while the consumer waits, and nothing has woken it.
         consumer: takes everything that is queued, at once, and returns whether it did. The consumer sets it.
     """
 
-    __slots__ = ("consumer", "held", "idle")
+    __slots__ = ("consumer", "idle")
 
     def __init__(self, known_objects: KnownObjects | None = None) -> None:
         super().__init__(known_objects)
-        self.held = False
         self.idle = False
         self.consumer: Callable[[], bool] | None = None
 

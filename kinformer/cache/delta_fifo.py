@@ -86,6 +86,9 @@ class DeltaFIFO:
     Args:
         known_objects: the cache that this queue feeds. `replace` compares it with a new list to find the objects that
             are gone. Without a cache, only queued objects count as known.
+
+    Attributes:
+        held: while it is true, changes of a watch and marks do not wake the consumer.
     """
 
     __slots__ = (
@@ -101,6 +104,7 @@ class DeltaFIFO:
         "_taken",
         "_taking",
         "_wakeup",
+        "held",
     )
 
     def __init__(self, known_objects: KnownObjects | None = None) -> None:
@@ -110,6 +114,7 @@ class DeltaFIFO:
         self._items: dict[ObjectKey, Delta | Deltas | None] = {}
         self._taking: dict[ObjectKey, Delta | Deltas | None] = {}
         self._next_key: Iterator[ObjectKey] = iter(())
+        self.held = False
         self._left = 0  # keys of `_taking` that are still queued
         self._taken = 0  # keys taken since the beginning
         # Each mark has the value that `_taken` reaches once everything before the mark has been taken.
@@ -169,7 +174,8 @@ class DeltaFIFO:
             elif delta.type is not deleted or (known is not None and key in known):
                 items[key] = delta
         self._populated = True
-        self._wake()
+        if not self.held:
+            self._wake()
 
     def mark(self, resource_version: str, lists: int) -> None:
         """Queue a mark: everything up to this version, and this number of whole lists, was queued before."""
@@ -181,7 +187,8 @@ class DeltaFIFO:
             marks[-1] = (due, mark)
         else:
             marks.append((due, mark))
-        self._wake()
+        if not self.held:
+            self._wake()
 
     @property
     def queued(self) -> int:

@@ -31,6 +31,9 @@ _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOGS: Final = 1.0
 """Time between two logged failures of one handler, with traceback; the failures between them are counted."""
 
+_WORTH_NOTING: Final = 0.0002
+"""Seconds of a step, from which its end is noted: it would have to be much nearer to the rest between two steps."""
+
 CATCH_UP_BUCKETS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0)
 """Seconds: from a handler that only looks at the object to one that is far too slow."""
 
@@ -235,7 +238,8 @@ class HandlerTask:
         finally:
             asyncio.tasks._leave_task(loop, task)
         now = loop.time()
-        time_slice.end_step(now)
+        if now - began > _WORTH_NOTING:
+            time_slice.end_step(now)
         if self._wakeup.is_set():
             unfinished = True  # the handler itself has put something into its mailbox, or removes itself
         if unfinished:
@@ -266,7 +270,10 @@ class HandlerTask:
                         return True
                 if self.pace.lagging:
                     drop_decoded(item)
-            if events > 0 and time_slice.over:
+            if events <= 0:
+                # What the handler itself has added since is left to the task, which it has woken.
+                return False
+            if time_slice.over:
                 return len(self._mailbox) > 0
         return False
 

@@ -90,6 +90,8 @@ class Intake:
             check_function("transform", transform, "manifest")
         self._transform = transform
         self._trim = trim
+        self.takes_unchanged = transform is None and trim is None
+        """True if the objects of events are queued as they are."""
         self._cached = cached
         self._left_out = left_out
         self._pack = pack
@@ -135,7 +137,7 @@ class Intake:
     def queue_events(self, batch: WatchBatch) -> None:
         """Queue a batch of events from a watch."""
         fifo = self._fifo
-        if self._transform is None and self._trim is None:
+        if self.takes_unchanged:
             if batch.events:
                 fifo.extend(batch.events)
         else:

@@ -459,14 +459,18 @@ class Reflector:
             fifo.held = True
         try:
             now = status.last_contact = asyncio.get_running_loop().time()
-            self._intake.queue_events(batch)
-            if batch.events:
-                status.events += len(batch.events)
+            events = batch.events
+            if events and self._intake.takes_unchanged and not batch.failures:
+                fifo.extend(events)
+            else:
+                self._intake.queue_events(batch)
+            if events:
+                status.events += len(events)
                 status.last_event_at = now
-            if batch.events or batch.resource_version:
+            if events or batch.resource_version:
                 if machine.progressed(batch.resource_version, since_opening=now - self._follows_since):
                     self._repeats_since = None
-                elif batch.resource_version != machine.resource_version or batch.events:
+                elif batch.resource_version != machine.resource_version or events:
                     # A bookmark of the received version is what a quiet resource has; anything else is old.
                     self._repeats(now)
                 if status.failures or self._no_success_since is not None or status.failing_since is not None:

@@ -114,6 +114,10 @@ class WatchDecoder:
         doing: what this is, for errors ("watch pods in namespace web").
         metadata_only: each object must be a PartialObjectMetadata.
         paths: the declared paths, to which more may be added later.
+
+    Attributes:
+        behind: true if lines wait for `go_on`; nothing may be fed before.
+        ended: true if an ERROR event has ended the stream.
     """
 
     __slots__ = (
@@ -130,6 +134,7 @@ class WatchDecoder:
         "_resource",
         "_started",
         "_version",
+        "behind",
         "ended",
     )
 
@@ -137,6 +142,7 @@ class WatchDecoder:
         self, resource: Resource, *, doing: str, metadata_only: bool = False, paths: DeclaredPaths | None = None
     ) -> None:
         self.ended = False
+        self.behind = False
         self._paths = DeclaredPaths() if paths is None else paths
         self._resource = resource
         self._doing = doing
@@ -186,17 +192,19 @@ class WatchDecoder:
             if self._behind is not None:
                 self._backlog = Pieces(buffer, spans[position:]).join() + self._backlog
                 break
+        events = self._events
+        if events and not self._batches and not self._failures:
+            # The usual case, and for an event that comes alone each call counts.
+            batch = tuple.__new__(WatchBatch, (events, self._version, False, None, ()))
+            self._events, self._version = [], ""
+            self.behind = (self._behind is not None or bool(self._backlog)) and not self.ended
+            return [batch]
         return self._finish()
 
     @property
     def incomplete(self) -> bool:
         """True if a line has begun and not ended."""
         return (self._document is not None or bool(self._line)) and not self.ended
-
-    @property
-    def behind(self) -> bool:
-        """True if lines wait for `go_on`; nothing may be fed before."""
-        return (self._behind is not None or bool(self._backlog)) and not self.ended
 
     def go_on(self) -> list[WatchBatch]:
         """Take more of the lines that wait.
@@ -481,12 +489,8 @@ class WatchDecoder:
         self._events, self._failures, self._version = [], [], ""
 
     def _finish(self) -> list[WatchBatch]:
+        self.behind = (self._behind is not None or bool(self._backlog)) and not self.ended
         if self._events or self._failures or self._version:
-            if not self._batches:
-                # The usual case.
-                batch = WatchBatch(self._events, self._version, failures=self._failures)
-                self._events, self._failures, self._version = [], [], ""
-                return [batch]
             self._seal()
         batches, self._batches = self._batches, []
         return batches
