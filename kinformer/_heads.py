@@ -47,8 +47,8 @@ ABSENT: Final = msgspec.Raw()
 # Pods come in sets of five or ten with equal labels, so this is enough for a hundred thousand of them; some 4 MB.
 _REMEMBERED_LABEL_SETS: Final = 16_384
 
-# The pods of one set have one owner, with a text twice as long.
-_REMEMBERED_OWNER_SETS: Final = 8_192
+# Lists bring the pods of one set one after the other, and a new state of an object has the owners of the one before it.
+_REMEMBERED_OWNER_SETS: Final = 512
 
 _REMEMBERED_FINALIZERS: Final = 512
 

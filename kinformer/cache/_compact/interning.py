@@ -14,7 +14,7 @@ from kinformer._recent import RecentCache
 from kinformer.objects import Metadata
 
 if TYPE_CHECKING:
-    from kinformer.objects import KubeObject
+    from kinformer.objects import KubeObject, OwnerReference
 
 __all__ = ["HeadSharing"]
 
@@ -46,15 +46,25 @@ class HeadSharing:
             if namespace is None:
                 namespace = head.namespace
                 self._namespaces.put(namespace, namespace)
-            return _head(head, head.name, namespace, head.uid, labels)
+            return _head(head, head.name, namespace, head.uid, labels, head.owner_references)
         key, known = before.key, before.metadata
         uid = known.uid if known.uid == head.uid else head.uid
         if known.labels == labels:
             labels = known.labels
-        return _head(head, key.name, key.namespace, uid, labels)
+        owners = head.owner_references
+        if known.owner_references == owners:
+            owners = known.owner_references
+        return _head(head, key.name, key.namespace, uid, labels, owners)
 
 
-def _head(like: Metadata, name: str, namespace: str, uid: str, labels: dict[str, str] | None) -> Metadata:
+def _head(
+    like: Metadata,
+    name: str,
+    namespace: str,
+    uid: str,
+    labels: dict[str, str] | None,
+    owners: tuple[OwnerReference, ...],
+) -> Metadata:
     """Return a head with some fields replaced, and no JSON in it, which would keep the whole object in memory."""
     return Metadata(
         name,
@@ -65,6 +75,6 @@ def _head(like: Metadata, name: str, namespace: str, uid: str, labels: dict[str,
         like.generation,
         like.deletion_timestamp,
         None if like.annotations is None else UNSET,
-        like.owner_references,
+        owners,
         like.finalizers,
     )

@@ -245,6 +245,21 @@ def test_equal_labels_and_namespaces_are_held_once() -> None:
     assert after.key is next(iter(indexer.list_keys()))
 
 
+def test_a_state_shares_the_owners_of_the_state_before_it_however_many_owners_came_between() -> None:
+    def owned(version: int, owner: str) -> KubeObject:
+        reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": owner}
+        manifest = {"metadata": {"name": "a", "resourceVersion": str(version), "ownerReferences": [reference]}}
+        return KubeObject.from_dict(manifest, PODS)
+
+    heads = HeadSharing()
+    first = heads.shared(owned(1, "web"), None)
+    for number in range(2_000):
+        assert owned(number, f"other-{number}").owner_references
+    before = KubeObject(b"{}", first, PODS, owned(1, "web").key)
+    assert heads.shared(owned(2, "web"), before).owner_references is first.owner_references
+    assert heads.shared(owned(3, "db"), before).owner_references[0].name == "db"
+
+
 def test_what_heads_share_is_bounded_however_many_come_and_go() -> None:
     heads = HeadSharing()
     most = 0
