@@ -218,8 +218,8 @@ MUTANTS = (
     Mutant(
         "bookmarks are no progress of the version",
         "reflector/_reflector.py::Reflector._take_batch",
-        "batch.events or batch.resource_version",
-        "batch.events",
+        "events or batch.resource_version",
+        "events",
     ),
     Mutant(
         "the version goes back with the stream",
