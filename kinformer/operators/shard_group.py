@@ -75,6 +75,9 @@ class ShardGroup:
     caches are still live. A process that ends by SIGTERM should therefore leave its `async with` (`Manager` and
     `kinformer run` do), and its Pod needs a `terminationGracePeriodSeconds` above `leave_within`.
 
+    Informers with `shard=group` have the objects of the member's slices, and those of slices that are about to come;
+    slices of other members are not visible there.
+
     It needs one RBAC rule: get, list, watch, create, update and delete of leases in one namespace.
 
     Args:

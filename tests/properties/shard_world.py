@@ -40,6 +40,8 @@ TIMEOUT = 4.0
 """Seconds after which a client gives a request up."""
 CANCELLED = 1.0
 """Seconds that a reconcile goes on at most after its member lost its Lease."""
+RATES = (0.85, 1.15)
+"""Rates of the slowest and of the fastest clock."""
 TABLE = ""
 """The key of the table among the objects; members have their names."""
 
@@ -51,8 +53,12 @@ class TwoOwnersError(AssertionError):
 class World:
     """The API server, the members, and the record of who worked on what."""
 
-    def __init__(self, seed: int, *, unreliable: bool) -> None:
+    def __init__(
+        self, seed: int, *, unreliable: bool, rates: tuple[float, float] = RATES, cancelled: float = CANCELLED
+    ) -> None:
         self.random = random.Random(seed)
+        self.rates = rates
+        self.cancelled = cancelled
         self.unreliable = unreliable
         self.now = 0.0
         self.objects: dict[str, tuple[int, Any]] = {}
@@ -153,7 +159,7 @@ class Member:
 
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
-        self.rate, self.offset = world.random.uniform(0.85, 1.15), world.random.uniform(0, 1e4)
+        self.rate, self.offset = world.random.uniform(*world.rates), world.random.uniform(0, 1e4)
         self.protocol = ShardMember(name, by="uid", slices=SLICES, times=TIMES)
         self.alive = True
         self.frozen_until = self.cut_until = self.hung_until = 0.0
@@ -163,6 +169,7 @@ class Member:
         self._caches: dict[int, list[int]] = {}
         self._being_stopped: set[int] = set()
         self._given: set[int] = set()
+        self._looks_at = 0.0
         world.after(0.001, self._fire, self._pump)
         world.after(world.random.uniform(0, 1), self._fire, self._tick)
 
@@ -207,7 +214,7 @@ class Member:
         at_work = self._at_work()
         for number in self._at_work_before - at_work - self._given:
             # The Lease was lost, and the reconciles are cancelled.
-            self._ending[number] = self.world.now + self.world.random.choice((0.0, 0.02, CANCELLED))
+            self._ending[number] = self.world.now + self.world.random.choice((0.0, 0.02, 1.0)) * self.world.cancelled
         self._at_work_before = at_work
         self._given -= at_work
         working = self.works_on()
@@ -248,6 +255,10 @@ class Member:
         self._cache_what_is_wanted()
         if protocol.gone:
             self.end()
+        elif protocol.valid_until > max(self._looks_at, self.clock()):
+            # As the tasks of a group: they wake when the Lease ends.
+            self._looks_at = protocol.valid_until
+            self.later(self._looks_at - self.clock() + 0.001, self._pump)
 
     def _send(self, request: Request) -> None:
         world = self.world
@@ -365,13 +376,30 @@ ALL = (
 )
 
 
-def schedule(seed: int, kinds: tuple[str, ...] = ALL, *, troubled: float = 130.0, calm: float = 130.0) -> World:
+def schedule(
+    seed: int,
+    kinds: tuple[str, ...] = ALL,
+    *,
+    troubled: float = 130.0,
+    calm: float = 130.0,
+    rates: tuple[float, float] = RATES,
+    cancelled: float = CANCELLED,
+) -> World:
     """Run a group under random faults of the given kinds for `troubled` seconds, and then for `calm` seconds without.
+
+    Args:
+        seed: decides everything.
+        kinds: the faults.
+        troubled: seconds with faults.
+        calm: seconds without faults after them.
+        rates: the rates of the slowest and of the fastest clock.
+        cancelled: seconds that a reconcile goes on at most after its member lost its Lease.
 
     Raises:
         TwoOwnersError: two members worked on a slice at once.
     """
-    world = World(seed, unreliable=kinds is not PLANNED and kinds is not CRASHES)
+    unreliable = kinds is not PLANNED and kinds is not CRASHES
+    world = World(seed, unreliable=unreliable, rates=rates, cancelled=cancelled)
     chance = world.random
     for _ in range(chance.randrange(2, 7)):
         world.join()

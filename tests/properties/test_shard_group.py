@@ -26,6 +26,8 @@ class Work:
         self.owners: dict[int, str] = {}
         self.tokens: dict[int, tuple[int, str]] = {}
         self.gained: Counter[int] = Counter()
+        self.idle_since: dict[int, float] = {}
+        self.gaps: list[float] = []
 
     def begin(self, change: Gained, name: str) -> None:
         assert change.slice not in self.owners, (change, self.owners[change.slice], name)
@@ -35,9 +37,16 @@ class Work:
         self.owners[change.slice] = name
         self.tokens[change.slice] = change.token, name
         self.gained[change.slice] += 1
+        if change.slice in self.idle_since:
+            self.gaps.append(_now() - self.idle_since.pop(change.slice))
 
     def end(self, number: int, name: str) -> None:
         assert self.owners.pop(number) == name
+        self.idle_since[number] = _now()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class Replica:
@@ -114,6 +123,28 @@ async def test_members_that_come_and_go_share_evenly_and_leave_nothing_behind() 
     await replicas.pop().leave()
     assert not work.owners
     assert [*server.leases] == ["sites"]
+
+
+async def test_no_timer_makes_a_planned_move_slow_even_if_members_come_and_go_meanwhile() -> None:
+    chance = random.Random(0)
+    server, work = LeaseServer(chance), Work()
+    names = iter(f"m{number}" for number in range(1000))
+    replicas = [Replica(server, work, next(names)) for _ in range(2)]
+    await until_owned(work, *replicas)
+    work.gaps.clear()
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(6):
+            if len(replicas) > 1 and chance.random() < 0.5:
+                tasks.create_task(replicas.pop(chance.randrange(len(replicas))).leave())
+            else:
+                replicas.append(Replica(server, work, next(names)))
+            await asyncio.sleep(chance.choice((0, 0.05, 0.5, 2, 5)))
+    await until_owned(work, *replicas)
+    assert len(work.gaps) > 200
+    # Answers and events take 0.2 s at most here. The timers of the protocol are 3, 10, 15 and 20 s.
+    assert max(work.gaps) < 2.5
+    for replica in replicas:
+        await replica.leave()
 
 
 async def test_the_slices_of_a_killed_member_are_taken_after_one_lease() -> None:

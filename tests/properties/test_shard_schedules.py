@@ -6,7 +6,15 @@ import os
 
 import pytest
 
-from tests.properties.shard_world import ALL, CRASHES, PLANNED, TIMES, schedule, wrong_at_the_end
+from tests.properties.shard_world import (
+    ALL,
+    CRASHES,
+    PLANNED,
+    TIMES,
+    TwoOwnersError,
+    schedule,
+    wrong_at_the_end,
+)
 
 SCHEDULES = int(os.environ.get("KINFORMER_SHARD_SCHEDULES", "50"))
 BATCH = 10
@@ -23,6 +31,24 @@ def test_under_every_fault_a_slice_has_one_owner_and_all_come_to_rest_evenly(fir
         # Two owners at once are a `TwoOwnersError`.
         world = schedule(seed, ALL)
         assert wrong_at_the_end(world) == "", seed
+
+
+def test_the_work_of_a_lost_lease_ends_within_the_allowance_for_the_rates_of_clocks() -> None:
+    # 15 s by a clock of the rate 1.15 are 1.3 s more than 10 s by one of the rate 0.85; a reconcile takes 1 s to end.
+    assert wrong_at_the_end(schedule(829, ALL)) == ""
+
+
+@pytest.mark.parametrize("seed", [1, 2, 13, 18])
+def test_clocks_may_run_at_rates_of_one_to_one_and_a_half_if_work_ends_at_once(seed: int) -> None:
+    # The ratio of lease_duration to renew_deadline.
+    assert TIMES.lease_duration / TIMES.renew_deadline == 1.5
+    schedule(seed, ALL, rates=(0.8, 1.2), cancelled=0.0)
+
+
+@pytest.mark.parametrize("seed", [13, 18])
+def test_clocks_whose_rates_differ_more_have_two_owners_sooner_or_later(seed: int) -> None:
+    with pytest.raises(TwoOwnersError):
+        schedule(seed, ALL, rates=(0.6, 1.4), cancelled=0.0)
 
 
 @pytest.mark.parametrize("first", seeds(10))

@@ -26,6 +26,8 @@ kinformer shards sites -n ops || echo "a slice has no owner"
 def command(name: str, namespace: str, verbose: bool, **options: Any) -> int:
     """Print a shard group: its members, the slices of each, and the slices that have no owner.
 
+    GETS are slices that a member is about to get. Moves that no member has decided on yet are not shown.
+
     The exit code is 1 if a slice has no living owner. It needs the right to list leases.
     """
     from kinformer.cli._session import run_command
