@@ -9,7 +9,7 @@ from kinformer._tasks import BackgroundTask
 from kinformer.errors import KinformerError
 from kinformer.proxy._bodies import Refusal
 from kinformer.proxy._downstream import Fanout
-from kinformer.proxy._selection import place_of, place_of_any, read_options
+from kinformer.proxy._selection import is_object_of, place_of, place_of_any, read_options
 from kinformer.proxy._upstream import Upstream
 from kinformer.proxy._watch_cache import WINDOW_BYTES, WINDOW_EVENTS, WatchCache
 from kinformer.resources import BUILTIN, Resource
@@ -129,6 +129,10 @@ class Caches(Protocol):
         """Return the cache that answers a question, and the options; `None` if none does."""
         ...
 
+    def has(self, path: str) -> bool:
+        """Return whether a path is that of objects that the caches have: a list of them, or one of them."""
+        ...
+
     def taken(self, served: Served) -> None:
         """Note that a reader begins to use a cache."""
         ...
@@ -183,6 +187,15 @@ class CachesOfResources:
             options = read_options(resource, namespace, question.query)
             return None if options is None else (served, options)
         return None
+
+    def has(self, path: str) -> bool:
+        """Return whether a path is that of objects that the caches have; see `Caches.has`."""
+        for resource, served in self._by_resource.items():
+            scope = served.upstream.cache.namespace
+            namespace = place_of(path, resource)
+            if (namespace is not None and (not scope or namespace == scope)) or is_object_of(path, resource, scope):
+                return True
+        return False
 
     def taken(self, served: Served) -> None:
         """Note that a reader begins to use a cache."""
@@ -258,6 +271,10 @@ class CachesOnDemand:
         rest = [pair for pair in question.query if pair[0] not in {"labelSelector", "fieldSelector"}]
         options = read_options(served.upstream.cache.resource, "", rest)
         return None if options is None else (served, options)
+
+    def has(self, path: str) -> bool:  # noqa: ARG002 - each scope is a cache of its own
+        """Return false: what readers ask for is in a cache, or nowhere."""
+        return False
 
     def taken(self, served: Served) -> None:
         """Note that a reader begins to use a cache."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
 
@@ -17,19 +18,25 @@ from kinformer.proxy._bodies import Refusal
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     from kinformer.config import ClusterConfig
 
 __all__ = ["Forwarder", "Others"]
 
-Others: TypeAlias = Literal["proxy", "caller", "refuse"]
-"""What happens to requests that the caches do not answer: passed on with the identity of the proxy or of the caller, or
-refused."""
+Others: TypeAlias = Literal["read", "proxy", "caller", "refuse"]
+"""What happens to requests that the caches do not answer: reads of the proxied resources and discovery are passed on
+with the identity of the proxy, all requests are, all are passed on with that of the caller, or all are refused."""
 
 BODY_LIMIT: Final = 16 * 1024 * 1024
 """Bytes of a request's body; an API server takes 3 MiB."""
 
 _CONNECT_TIMEOUT: Final = 10.0
+
+_AS: Final = "impersonate-"
+"""The beginning of the headers that ask for the rights of another user."""
+
+_DISCOVERY: Final = re.compile(r"/version/?|/openapi/v[23](/[a-z0-9./-]*)?|/api(/v1)?/?|/apis(/[a-z0-9.-]+){0,2}/?")
 
 _HOP_BY_HOP: Final = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
@@ -49,12 +56,14 @@ class Forwarder:
     Args:
         config: the API server and the identity of the proxy.
         others: whose identity is used.
+        reads: returns whether a path is one of the proxied resources.
     """
 
-    def __init__(self, config: ClusterConfig, others: Others) -> None:
+    def __init__(self, config: ClusterConfig, others: Others, reads: Callable[[str], bool] = lambda _: False) -> None:
+        self._reads = reads
         self._config = config
         self._others = others
-        self._impersonates = any(name.lower().startswith("impersonate-") for name in config.headers)
+        self._impersonates = any(name.lower().startswith(_AS) for name in config.headers)
         # The client certificate is the identity of the proxy: a request with that of the caller goes without.
         tls = replace(config.tls, certificate=None) if others == "caller" else config.tls
         self._contexts = ContextCache(tls) if config.server.startswith("https:") else None
@@ -83,8 +92,9 @@ class Forwarder:
         Raises:
             Refusal: the request is not passed on, or the server cannot be reached.
         """
-        if self._others == "refuse":
-            msg = "this proxy answers lists and watches of its resources only; send other requests to the API server"
+        if self._others == "refuse" or (self._others == "read" and not self._is_read(request)):
+            reads = "" if self._others == "refuse" else ", reads"
+            msg = f"this proxy answers lists{reads} and watches of its resources only; send others to the API server"
             raise Refusal(403, "Forbidden", msg)
         if not request.raw_path.startswith("/"):
             # Put behind the server's address, anything else could lead to another server.
@@ -97,7 +107,7 @@ class Forwarder:
         identity = await self._identity()
         try:
             reply = await self._send(request, headers, body, identity)
-            if reply.status == 401 and self._others == "proxy" and (new := await self._renewed(identity)) is not None:
+            if reply.status == 401 and self._others != "caller" and (new := await self._renewed(identity)) is not None:
                 reply.close()
                 reply = await self._send(request, headers, body, new)
         except _WIRE_ERRORS as error:
@@ -105,15 +115,22 @@ class Forwarder:
         async with reply:
             return await self._pass_back(request, reply)
 
+    def _is_read(self, request: web.BaseRequest) -> bool:
+        """Return whether a request reads no more than the caches show to each reader, or asks for discovery."""
+        if request.method not in {"GET", "HEAD"} or any(name.lower().startswith(_AS) for name in request.headers):
+            return False
+        path, _, _ = request.raw_path.partition("?")
+        return _DISCOVERY.fullmatch(path) is not None or self._reads(path)
+
     def _headers(self, request: web.BaseRequest) -> multidict.CIMultiDict[str]:
         named = {name.strip().lower() for name in request.headers.get("Connection", "").split(",")}
-        own = self._others == "proxy"
+        own = self._others != "caller"
         headers = multidict.CIMultiDict[str]()
         for name, value in request.headers.items():
             lower = name.lower()
             if lower in _HOP_BY_HOP or lower in named or (own and lower == "authorization"):
                 continue
-            if own and self._impersonates and lower.startswith("impersonate-"):
+            if own and self._impersonates and lower.startswith(_AS):
                 msg = "this proxy acts as another user itself, so its callers cannot"
                 raise Refusal(403, "Forbidden", msg)
             headers.add(name, value)

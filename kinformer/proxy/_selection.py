@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
-__all__ = ["Form", "ListOptions", "Place", "Selection", "asked_form", "place_of", "place_of_any", "read_options"]
+__all__ = [
+    "Form",
+    "ListOptions",
+    "Place",
+    "Selection",
+    "asked_form",
+    "is_object_of",
+    "place_of",
+    "place_of_any",
+    "read_options",
+]
 
 Form: TypeAlias = Literal["whole", "metadata", "other"]
 """The form of the objects in an answer: whole objects as JSON, metadata only as JSON, or one that no cache has."""
@@ -39,6 +49,7 @@ _COLLECTION: Final = re.compile(
     r"(?P<version>/api/v1|/apis/[a-z0-9.-]+/v[a-z0-9]+)(?:/namespaces/(?P<namespace>[a-z0-9.-]+))?/(?P<plural>[a-z0-9.-]+)"
 )
 _PARTIAL: Final = frozenset({"as=partialobjectmetadata", "as=partialobjectmetadatalist", "g=meta.k8s.io", "v=v1"})
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]*")
 _NUMBER: Final = re.compile(r"[0-9]{1,19}")
 _TRUE: Final = frozenset({"1", "true", "True", "TRUE", "t", "T"})
 _FALSE: Final = frozenset({"", "0", "false", "False", "FALSE", "f", "F"})
@@ -109,6 +120,21 @@ def place_of(path: str, resource: Resource) -> str | None:
         return None
     namespace = path[len(before) : len(path) - len(after)]
     return namespace if namespace and "/" not in namespace and "%" not in namespace else None
+
+
+def is_object_of(path: str, resource: Resource, namespace: str) -> bool:
+    """Return whether a path is that of one object, without a subresource.
+
+    Args:
+        path: the path.
+        resource: the resource of the object.
+        namespace: the only namespace that the object may be in; "" for any.
+    """
+    before, _, name = path.rpartition("/")
+    if not _NAME.fullmatch(name) or not before:
+        return False
+    place = place_of(before, resource)
+    return place is not None and (bool(place) is resource.namespaced) and (not namespace or place == namespace)
 
 
 class Place(NamedTuple):

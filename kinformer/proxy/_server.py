@@ -63,8 +63,10 @@ class CacheProxy:
             whole objects or metadata only. They end a minute after the last reader.
         listen: the address, as text or object: "unix:PATH", or "127.0.0.1:PORT".
         namespace: serve this namespace only; requests for others go to the API server.
-        others: requests that no cache answers, such as writes and discovery, go on with the identity of the "proxy", go
-            on with that of the "caller" (its `Authorization`; on a Unix socket only), or get 403 ("refuse").
+        others: requests that no cache answers. "read": reads of the proxied objects (tables, metadata only, single
+            objects) and discovery go on with the identity of the proxy, and all else, such as writes and logs, gets
+            403. "proxy": all go on with the identity of the proxy, so that readers have all its rights. "caller": all
+            go on with that of the caller (its `Authorization`; on a Unix socket only). "refuse": all get 403.
         window_events: number of changes of a resource that are kept, for watches that come back.
         window_bytes: bytes of the objects of these changes that are kept.
         backoff: delays between attempts to list and watch after a failure; by default client-go's.
@@ -88,7 +90,7 @@ class CacheProxy:
         *,
         listen: Address | str,
         namespace: str | None = None,
-        others: Others = "proxy",
+        others: Others = "read",
         window_events: int = WINDOW_EVENTS,
         window_bytes: int = WINDOW_BYTES,
         backoff: Backoff | None = None,
@@ -98,8 +100,8 @@ class CacheProxy:
         self.address = listen_address(listen) if isinstance(listen, str) else listen
         if resources is not None and not resources:
             raise ValueError("a proxy needs at least one resource, such as PODS")
-        if others not in {"proxy", "caller", "refuse"}:
-            msg = f'others is "proxy", "caller" or "refuse", not {others!r}'
+        if others not in {"read", "proxy", "caller", "refuse"}:
+            msg = f'others is "read", "proxy", "caller" or "refuse", not {others!r}'
             raise ValueError(msg)
         if others == "caller" and isinstance(self.address, LoopbackAddress):
             msg = (
@@ -137,7 +139,9 @@ class CacheProxy:
         self._started = True
         self._own_loop.take()
         async with contextlib.AsyncExitStack() as stack:
-            self._forwarder = await stack.enter_async_context(Forwarder(self._client.config, self._others))
+            self._forwarder = await stack.enter_async_context(
+                Forwarder(self._client.config, self._others, self._caches.has)
+            )
             listening = self.address.open()
             stack.callback(self._closed, listening)
             if isinstance(self.address, LoopbackAddress):

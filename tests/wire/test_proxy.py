@@ -27,7 +27,7 @@ from kinformer.resources import CONFIGMAPS, PODS, SECRETS
 from kinformer.testing import ApiServer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from pathlib import Path
 
 
@@ -119,7 +119,7 @@ async def test_lists_are_answered_from_the_cache_and_by_the_server_where_the_cac
 ) -> None:
     server.create(config_map("a", app="web"))
     server.create(config_map("b", app="db"))
-    async with proxied(upstream, socket_path) as (_, reader):
+    async with proxied(upstream, socket_path, others="proxy") as (_, reader):
         before = server.count("list")
         assert [each.name for each in await reader.list(CONFIGMAPS, label_selector="app=web")] == ["a"]
         assert server.count("list") == before
@@ -140,7 +140,7 @@ async def test_a_proxy_of_one_namespace_leaves_the_others_to_the_server(
 ) -> None:
     server.create(config_map("a", "kube-public"))
     server.create(config_map("b", "kube-system"))
-    async with proxied(upstream, socket_path, namespace="kube-public") as (_, reader):
+    async with proxied(upstream, socket_path, namespace="kube-public", others="proxy") as (_, reader):
         before = server.count("list")
         assert len(await reader.list(CONFIGMAPS, namespace="kube-public")) == 1
         assert server.count("list") == before
@@ -150,7 +150,7 @@ async def test_a_proxy_of_one_namespace_leaves_the_others_to_the_server(
 
 
 async def test_writes_and_discovery_go_through(server: ApiServer, upstream: Client, socket_path: Path) -> None:
-    async with proxied(upstream, socket_path) as (_, reader):
+    async with proxied(upstream, socket_path, others="proxy") as (_, reader):
         made = await reader.create(CONFIGMAPS, config_map("a"))
         await reader.patch(CONFIGMAPS, "a", {"data": {"data": "new"}}, namespace="default")
         assert server.get("v1", "ConfigMap", "a")["data"] == {"data": "new"}
@@ -165,18 +165,47 @@ async def test_writes_and_discovery_go_through(server: ApiServer, upstream: Clie
 async def test_everything_else_can_be_refused(server: ApiServer, upstream: Client, socket_path: Path) -> None:
     async with proxied(upstream, socket_path, others="refuse") as (_, reader):
         assert list(await reader.list(CONFIGMAPS)) == []
-        with pytest.raises(ForbiddenError, match="send other requests to the API server"):
+        with pytest.raises(ForbiddenError, match="send others to the API server"):
             await reader.create(CONFIGMAPS, config_map("a"))
         with pytest.raises(ForbiddenError):
             await reader.list(SECRETS)
         assert server.list("v1", "ConfigMap", "default") == []
 
 
+async def test_by_default_readers_read_the_proxied_resources_and_nothing_else(
+    server: ApiServer, upstream: Client, socket_path: Path
+) -> None:
+    server.create(config_map("a"))
+    server.create(config_map("b", "kube-system"))
+    async with proxied(upstream, socket_path, namespace="default") as (_, reader):
+        assert (await reader.get(CONFIGMAPS, "a", namespace="default")).name == "a"
+        assert len(await reader.list(CONFIGMAPS, namespace="default", field_selector="metadata.name=a")) == 1
+        assert len(await reader.list(CONFIGMAPS, namespace="default", metadata_only=True)) == 1
+        assert (await reader.resolve("deploy")).plural == "deployments"
+        assert (await reader.version()).major == "1"
+        refused: list[Callable[[], Coroutine[Any, Any, object]]] = [
+            lambda: reader.create(CONFIGMAPS, config_map("c")),
+            lambda: reader.patch(CONFIGMAPS, "a", {"data": {}}, namespace="default"),
+            lambda: reader.delete(CONFIGMAPS, "a", namespace="default"),
+            lambda: reader.list(SECRETS),
+            lambda: reader.list(CONFIGMAPS),
+            lambda: reader.get(CONFIGMAPS, "b", namespace="kube-system"),
+            lambda: reader.get(PODS, "a", namespace="default", subresource="log"),
+            lambda: reader.get(CONFIGMAPS, "a", namespace="default", subresource="status"),
+        ]
+        for each in refused:
+            with pytest.raises(ForbiddenError, match="send others to the API server"):
+                await each()
+        async with reader.as_user("jane") as jane:
+            with pytest.raises(ForbiddenError, match="send others to the API server"):
+                await jane.get(CONFIGMAPS, "a", namespace="default")
+
+
 async def test_requests_go_on_as_the_proxy_or_as_their_caller(socket_path: Path) -> None:
     async with ApiServer(tokens={"p": "proxy", "c": "caller"}) as server:
         server.deny("caller", "create", "secrets")
         async with Client(ClusterConfig.for_server(server.url, token="p")) as upstream:
-            async with proxied(upstream, socket_path) as (_, reader):
+            async with proxied(upstream, socket_path, others="proxy") as (_, reader):
                 await reader.create(SECRETS, {"metadata": {"name": "a", "namespace": "default"}})
             async with proxied(upstream, socket_path, others="caller") as (_, nobody):
                 assert list(await nobody.list(CONFIGMAPS)) == []
@@ -197,7 +226,7 @@ async def test_renewed_credentials_are_tried_after_a_refusal(tmp_path: Path, soc
     async with (
         ApiServer(tokens={"old": "proxy"}) as server,
         Client(ClusterConfig.for_server(server.url, token_file=token)) as upstream,
-        proxied(upstream, socket_path) as (_, reader),
+        proxied(upstream, socket_path, others="proxy") as (_, reader),
     ):
         server.tokens["new"] = server.tokens.pop("old")
         token.write_text("new")
@@ -209,14 +238,14 @@ async def test_rights_of_another_user_are_checked_by_the_server(socket_path: Pat
         server.deny("jane", "list", "configmaps")
         async with (
             Client(ClusterConfig.for_server(server.url, token="p")) as upstream,
-            proxied(upstream, socket_path) as (_, reader),
+            proxied(upstream, socket_path, others="proxy") as (_, reader),
             reader.as_user("jane") as jane,
         ):
             with pytest.raises(ForbiddenError, match="jane"):
                 await jane.list(CONFIGMAPS)
         async with (
             Client(ClusterConfig.for_server(server.url, token="p").as_user("proxy")) as upstream,
-            proxied(upstream, socket_path) as (_, reader),
+            proxied(upstream, socket_path, others="proxy") as (_, reader),
             reader.as_user("jane") as jane,
         ):
             with pytest.raises(ForbiddenError, match="acts as another user itself"):
@@ -409,7 +438,7 @@ def test_a_file_that_is_no_socket_is_left_alone(socket_path: Path) -> None:
 
 
 async def test_loopback_needs_the_token_and_a_host_of_loopback(server: ApiServer, upstream: Client) -> None:
-    async with CacheProxy(upstream, [CONFIGMAPS], listen="127.0.0.1:0") as proxy:
+    async with CacheProxy(upstream, [CONFIGMAPS], listen="127.0.0.1:0", others="proxy") as proxy:
         await proxy.synced()
         address = proxy.address
         assert isinstance(address, LoopbackAddress)
@@ -445,7 +474,7 @@ async def asked_raw(path: Path, request: bytes) -> tuple[int, Any]:
 async def test_requests_that_could_lead_elsewhere_are_refused(
     server: ApiServer, upstream: Client, socket_path: Path
 ) -> None:
-    async with proxied(upstream, socket_path):
+    async with proxied(upstream, socket_path, others="proxy"):
         for target in (b"@evil.example/api", b"http://evil.example/api"):
             code, _ = await asked_raw(socket_path, b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % target)
             assert code == 400
@@ -460,7 +489,10 @@ async def test_requests_that_could_lead_elsewhere_are_refused(
 async def test_a_server_that_is_gone_is_said_without_its_address(socket_path: Path) -> None:
     async with ApiServer() as server, Client(ClusterConfig.for_server(server.url)) as upstream:
         server.create(config_map("a"))
-        async with proxied(upstream, socket_path), Client(ClusterConfig.for_socket(socket_path), retry=None) as reader:
+        async with (
+            proxied(upstream, socket_path, others="proxy"),
+            Client(ClusterConfig.for_socket(socket_path), retry=None) as reader,
+        ):
             await server.stop()
             assert len(await reader.list(CONFIGMAPS)) == 1
             with pytest.raises(ApiError, match="cannot reach the API server") as refused:

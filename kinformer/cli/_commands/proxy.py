@@ -16,7 +16,7 @@ __all__ = ["command"]
 
 _EXAMPLES = """
 kinformer proxy pods deployments.apps --listen unix:/run/app/kinformer.sock
-kinformer proxy pods -n shop --listen unix:/tmp/shop.sock --others refuse
+kinformer proxy pods -n shop --listen unix:/tmp/shop.sock --others caller
 kinformer proxy pods --listen 127.0.0.1:8001 --write-kubeconfig /tmp/kc
 """
 
@@ -38,10 +38,11 @@ kinformer proxy pods --listen 127.0.0.1:8001 --write-kubeconfig /tmp/kc
         ),
         click.Option(
             ["--others"],
-            type=click.Choice(["proxy", "caller", "refuse"]),
-            default="proxy",
+            type=click.Choice(["read", "proxy", "caller", "refuse"]),
+            default="read",
             show_default=True,
-            help="Requests that no cache answers: passed on as the proxy or as the caller, or refused.",
+            help="Requests that no cache answers. read: reads of these resources, and discovery, are passed on; "
+            "proxy: all, with the identity of the proxy; caller: all, with that of the caller; refuse: none.",
         ),
         click.Option(
             ["--write-kubeconfig"],
