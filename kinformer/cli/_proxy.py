@@ -71,16 +71,6 @@ async def serve(
 
 
 def _write_kubeconfig(proxy: CacheProxy, path: Path) -> None:
-    address = proxy.address
-    assert isinstance(address, LoopbackAddress)
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "kinformer", "cluster": {"server": proxy.url}}],
-        "users": [{"name": "kinformer", "user": {"token": address.token}}],
-        "contexts": [{"name": "kinformer", "context": {"cluster": "kinformer", "user": "kinformer"}}],
-        "current-context": "kinformer",
-    }
     path.unlink(missing_ok=True)
     path.touch(mode=0o600, exist_ok=False)
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    path.write_text(yaml.safe_dump(proxy.kubeconfig()), encoding="utf-8")

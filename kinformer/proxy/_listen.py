@@ -78,10 +78,13 @@ class UnixAddress:
 class LoopbackAddress:
     """A port of a loopback address; each request needs the token.
 
+    kubectl and client-go send a token by TLS only. The certificate is a new one at each start.
+
     Attributes:
         host: the address; it must be one of loopback.
         port: the port; 0 for any free one.
         token: the bearer token. By default a new one of 256 random bits.
+        tls: whether to speak TLS, which needs the extra "proxy"; else plain HTTP.
 
     Raises:
         ValueError: the address is not one of loopback.
@@ -90,6 +93,7 @@ class LoopbackAddress:
     host: str = "127.0.0.1"
     port: int = 0
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    tls: bool = True
 
     def __post_init__(self) -> None:
         if not (is_loopback(self.host) or self.host in LOOPBACK):
@@ -125,20 +129,20 @@ Address: TypeAlias = UnixAddress | LoopbackAddress
 
 
 def listen_address(text: str) -> Address:
-    """Read an address: "unix:/run/app/kinformer.sock", "127.0.0.1:8443", "[::1]:0".
+    """Read an address: "unix:/run/app/kinformer.sock", "127.0.0.1:8443", "[::1]:0", or "http://127.0.0.1:8001".
 
     Raises:
         ValueError: it is none of these, or not a loopback address.
     """
     if text.startswith("unix:") and len(text) > len("unix:"):
         return UnixAddress(Path(text.removeprefix("unix:")).expanduser().absolute())
-    host, colon, port = text.rpartition(":")
-    name = name_in(text)
+    place = text.removeprefix("http://").removeprefix("https://")
+    _, colon, port = place.rpartition(":")
+    name = name_in(place)
     if not colon or not name or not port.isdecimal() or int(port) > 65_535:
         msg = f"{text!r} is no address to listen on; expected unix:/run/app/kinformer.sock or 127.0.0.1:8443"
         raise ValueError(msg)
-    del host
-    return LoopbackAddress(name, int(port))
+    return LoopbackAddress(name, int(port), tls=not text.startswith("http://"))
 
 
 def is_listened_on(path: Path) -> bool:

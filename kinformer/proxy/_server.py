@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-from typing import TYPE_CHECKING, Final, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiohttp import web
 
@@ -20,10 +21,12 @@ from kinformer.proxy._downstream import OpenWatch
 from kinformer.proxy._forward import Forwarder
 from kinformer.proxy._listen import LoopbackAddress, UnixAddress, listen_address
 from kinformer.proxy._selection import asked_form
+from kinformer.proxy._tls import kubeconfig, own_tls
 from kinformer.proxy._watch_cache import WINDOW_BYTES, WINDOW_EVENTS
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import Callable, Sequence
 
     from kinformer.backoff import Backoff
@@ -61,7 +64,7 @@ class CacheProxy:
         resources: the resources to serve. Each costs one list, one watch, and the memory of its objects. `None` serves
             whatever readers ask for, with one list and one watch for each scope: resource, namespace, selectors, and
             whole objects or metadata only. They end a minute after the last reader.
-        listen: the address, as text or object: "unix:PATH", or "127.0.0.1:PORT".
+        listen: the address, as text or object: "unix:PATH", "127.0.0.1:PORT" with TLS, or "http://127.0.0.1:PORT".
         namespace: serve this namespace only; requests for others go to the API server.
         others: requests that no cache answers. "read": reads of the proxied objects (tables, metadata only, single
             objects) and discovery go on with the identity of the proxy, and all else, such as writes and logs, gets
@@ -121,6 +124,8 @@ class CacheProxy:
         self._names = "whatever is asked for" if resources is None else ", ".join(each.qualified for each in resources)
         self._forwarder: Forwarder | None = None
         self._stack = contextlib.AsyncExitStack()
+        self._tls: ssl.SSLContext | None = None
+        self._trusted = b""
         self._own_loop = OwnLoop("this proxy was started")
         self._started = False
 
@@ -133,6 +138,7 @@ class CacheProxy:
         Raises:
             AlreadyStartedError: it was started before.
             OSError: the address cannot be listened on.
+            MissingDependencyError: TLS on loopback needs cryptography, and it is not installed.
         """
         if self._started:
             raise AlreadyStartedError("this proxy has been started before; make a new one")
@@ -146,14 +152,16 @@ class CacheProxy:
             stack.callback(self._closed, listening)
             if isinstance(self.address, LoopbackAddress):
                 address = self.address
-                self.address = LoopbackAddress(address.host, listening.getsockname()[1], address.token)
+                self.address = replace(address, port=listening.getsockname()[1])
+                if address.tls:
+                    self._tls, self._trusted = await asyncio.to_thread(own_tls, address.host)
             stack.push_async_callback(self._caches.stop)
             self._caches.start()
             server = web.Server(self._answer, access_log=None, handler_cancellation=True)
             runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            await web.SockSite(runner, listening).start()
+            await web.SockSite(runner, listening, ssl_context=self._tls).start()
             stack.callback(self._end_watches)
             self._stack = stack.pop_all()
         return self
@@ -182,7 +190,21 @@ class CacheProxy:
     @property
     def url(self) -> str:
         """Return the URL for clients; on a Unix socket, `ClusterConfig.for_socket` is needed besides."""
-        return f"http://{self.address}" if isinstance(self.address, LoopbackAddress) else "http://localhost"
+        address = self.address
+        if isinstance(address, UnixAddress):
+            return "http://localhost"
+        return f"{'https' if address.tls else 'http'}://{address}"
+
+    def kubeconfig(self) -> dict[str, Any]:
+        """Return a kubeconfig that leads to the proxy, with the token; for `ClusterConfig.from_dict`, or for a file.
+
+        Raises:
+            ValueError: the proxy listens on a Unix socket, which no kubeconfig can name.
+        """
+        if isinstance(self.address, UnixAddress):
+            msg = f"a kubeconfig cannot name a Unix socket; use ClusterConfig.for_socket({str(self.address.path)!r})"
+            raise ValueError(msg)  # noqa: TRY004 - an address that cannot do this
+        return kubeconfig(self.url, self.address.token, self._trusted)
 
     def _closed(self, listening: socket.socket) -> None:
         listening.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from kinformer._extras import from_extra
+from kinformer._own_certificates import CLOCK_SKEW, authority, issued, names_of, pem
 from kinformer.errors import AlreadyExistsError, ConflictError, NotFoundError
 from kinformer.resources import (
     CUSTOMRESOURCEDEFINITIONS,
@@ -38,9 +39,7 @@ _LOOK_AT_FILES_EVERY: Final = 10.0
 """controller-runtime: pkg/certwatcher (the interval of its second look)."""
 
 _LOOK_AT_SECRET_EVERY: Final = 60.0
-_CLOCK_SKEW: Final = timedelta(minutes=5)
-"""A new certificate is valid from a little before now on, for API servers whose clocks are behind."""
-
+_NAME: Final = "kinformer webhooks"
 _TRIES: Final = 10
 _HANDED_OVER_AFTER: Final = timedelta(minutes=5)
 """The time for which both authorities are announced before the new one signs: API servers learn of it meanwhile."""
@@ -261,8 +260,8 @@ def renewed(
         if signs.public_key() != key.public_key():
             raise ValueError("the key is another authority's")  # noqa: TRY301 - as any other damage
     except (KeyError, ValueError, TypeError, IndexError):
-        signs, key = _authority(now, authority_valid)
-        return _content([signs], key, *_issued(signs, key, names, now, valid))
+        signs, key = authority(_NAME, now, authority_valid)
+        return _content([signs], key, *issued(_NAME, signs, key, names, now, valid))
     living = [each for each in authorities if each.not_valid_after_utc > now] or [signs]
     try:
         server = x509.load_pem_x509_certificate(data["tls.crt"])
@@ -271,19 +270,19 @@ def renewed(
             raise ValueError("the key is another certificate's")  # noqa: TRY301 - as any other damage
     except (KeyError, ValueError, TypeError):
         # The authority is announced already, so that the new certificate is trusted at once.
-        return _content(living, key, *_issued(signs, key, names, now, valid))
+        return _content(living, key, *issued(_NAME, signs, key, names, now, valid))
     if signs.not_valid_after_utc - now < valid * 2:
         # The new one is announced now, beside the old one, and signs later.
-        signs, key = _authority(now, authority_valid)
+        signs, key = authority(_NAME, now, authority_valid)
         return _content([signs, *living], key, data["tls.crt"], data["tls.key"])
-    has_names = _names_of(server) == set(names)
+    has_names = names_of(server) == set(names)
     signed = server.issuer == signs.subject
-    announced = now - signs.not_valid_before_utc - _CLOCK_SKEW
+    announced = now - signs.not_valid_before_utc - CLOCK_SKEW
     lifetime = server.not_valid_after_utc - server.not_valid_before_utc
     is_fresh = server.not_valid_after_utc - now > lifetime / 3
     if has_names and is_fresh and (signed or announced < _HANDED_OVER_AFTER):
         return None
-    return _content(living, key, *_issued(signs, key, names, now, valid))
+    return _content(living, key, *issued(_NAME, signs, key, names, now, valid))
 
 
 def _content(
@@ -292,100 +291,4 @@ def _content(
     from cryptography.hazmat.primitives.serialization import Encoding
 
     bundle = b"".join(each.public_bytes(Encoding.PEM) for each in authorities)
-    return {"ca.crt": bundle, "ca.key": _pem(key), "tls.crt": server, "tls.key": server_key}
-
-
-def _pem(key: EllipticCurvePrivateKey) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _authority(now: datetime, valid: timedelta) -> tuple[x509.Certificate, EllipticCurvePrivateKey]:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = _subject(f"kinformer webhooks {x509.random_serial_number():x}"[:60])
-    builder = _builder(name, name, key, now, valid)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    return builder.add_extension(_usage(signs=True), critical=True).sign(key, _hash()), key
-
-
-def _issued(
-    authority: x509.Certificate, key: EllipticCurvePrivateKey, names: Sequence[str], now: datetime, valid: timedelta
-) -> tuple[bytes, bytes]:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import Encoding
-    from cryptography.x509.oid import ExtendedKeyUsageOID
-
-    own = ec.generate_private_key(ec.SECP256R1())
-    builder = _builder(_subject("kinformer webhooks"), authority.subject, own, now, valid)
-    alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
-    builder = builder.add_extension(alternatives, critical=False)
-    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    builder = builder.add_extension(_usage(signs=False), critical=True)
-    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-    made = builder.sign(key, _hash())
-    return made.public_bytes(Encoding.PEM), _pem(own)
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: EllipticCurvePrivateKey, now: datetime, valid: timedelta
-) -> x509.CertificateBuilder:
-    from cryptography import x509
-
-    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
-    builder = builder.serial_number(x509.random_serial_number())
-    return builder.not_valid_before(now - _CLOCK_SKEW).not_valid_after(now + valid)
-
-
-def _subject(name: str) -> x509.Name:
-    from cryptography import x509
-    from cryptography.x509.oid import NameOID
-
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-
-
-def _usage(*, signs: bool) -> x509.KeyUsage:
-    from cryptography import x509
-
-    return x509.KeyUsage(
-        digital_signature=not signs,
-        key_cert_sign=signs,
-        crl_sign=signs,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _hash() -> Any:
-    from cryptography.hazmat.primitives.hashes import SHA256
-
-    return SHA256()
-
-
-def _general_name(name: str) -> x509.GeneralName:
-    import ipaddress
-
-    from cryptography import x509
-
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
-def _names_of(certificate: x509.Certificate) -> set[str]:
-    from cryptography import x509
-
-    try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return set()
-    return {*found.get_values_for_type(x509.DNSName), *map(str, found.get_values_for_type(x509.IPAddress))}
+    return {"ca.crt": bundle, "ca.key": pem(key), "tls.crt": server, "tls.key": server_key}

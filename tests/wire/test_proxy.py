@@ -6,6 +6,7 @@ import asyncio
 import json
 import stat
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -19,8 +20,10 @@ from kinformer import (
     ExpiredError,
     ForbiddenError,
     SharedInformerFactory,
+    TLSError,
     UnauthorizedError,
 )
+from kinformer.config._credentials import Identity, StaticCredentials
 from kinformer.errors import AlreadyStartedError
 from kinformer.proxy import CacheProxy, LoopbackAddress, UnixAddress, _downstream, _server, _upstream, listen_address
 from kinformer.resources import CONFIGMAPS, PODS, SECRETS
@@ -437,27 +440,57 @@ def test_a_file_that_is_no_socket_is_left_alone(socket_path: Path) -> None:
     assert socket_path.read_text() == "precious"
 
 
-async def test_loopback_needs_the_token_and_a_host_of_loopback(server: ApiServer, upstream: Client) -> None:
-    async with CacheProxy(upstream, [CONFIGMAPS], listen="127.0.0.1:0", others="proxy") as proxy:
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "http://127.0.0.1:0"])
+async def test_loopback_needs_the_token_and_a_host_of_loopback(
+    server: ApiServer, upstream: Client, listen: str
+) -> None:
+    async with CacheProxy(upstream, [CONFIGMAPS], listen=listen, others="proxy") as proxy:
         await proxy.synced()
         address = proxy.address
         assert isinstance(address, LoopbackAddress)
+        assert proxy.url == f"{'http' if listen.startswith('http:') else 'https'}://127.0.0.1:{address.port}"
         assert address.token not in repr(proxy) + repr(address)
-        async with Client(ClusterConfig.for_server(proxy.url, token=address.token)) as reader:
+        config = ClusterConfig.from_dict(proxy.kubeconfig())
+        async with Client(config) as reader:
             assert list(await reader.list(CONFIGMAPS)) == []
             await reader.create(CONFIGMAPS, config_map("a"))
-        for token in (None, "wrong"):
-            async with Client(ClusterConfig.for_server(proxy.url, token=token)) as stranger:
+            factory = SharedInformerFactory(reader)
+            informer = factory.informer(CONFIGMAPS)
+            async with factory:
+                await factory.wait_for_cache_sync(timeout=60)
+                server.create(config_map("b"))
+                await eventually(lambda: len(informer.lister.list()) == 2)
+                assert informer.status.failures == 0
+        for credentials in (StaticCredentials(), StaticCredentials(Identity("Bearer wrong"))):
+            async with Client(replace(config, credentials=credentials)) as stranger:
                 with pytest.raises(UnauthorizedError):
                     await stranger.list(CONFIGMAPS)
                 with pytest.raises(UnauthorizedError):
                     await stranger.create(CONFIGMAPS, config_map("b"))
         async with aiohttp.ClientSession() as session:
             named = {"Host": "evil.example", "Authorization": f"Bearer {address.token}"}
-            async with session.get(f"{proxy.url}/api/v1/configmaps", headers=named) as response:
+            async with session.get(f"{proxy.url}/api/v1/configmaps", headers=named, ssl=False) as response:
                 assert response.status == 403
         with pytest.raises(OSError, match="cannot listen on 127.0.0.1"):
             address.open()
+
+
+async def test_the_certificate_of_a_proxy_is_its_own(upstream: Client) -> None:
+    async with (
+        CacheProxy(upstream, [CONFIGMAPS], listen="127.0.0.1:0") as one,
+        CacheProxy(upstream, [CONFIGMAPS], listen="127.0.0.1:0") as two,
+    ):
+        mixed = one.kubeconfig()
+        mixed["clusters"][0]["cluster"]["server"] = two.url
+        async with Client(ClusterConfig.from_dict(mixed)) as reader:
+            with pytest.raises(TLSError):
+                await reader.list(CONFIGMAPS)
+
+
+async def test_a_socket_has_no_kubeconfig(upstream: Client, socket_path: Path) -> None:
+    async with CacheProxy(upstream, [CONFIGMAPS], listen=UnixAddress(socket_path)) as proxy:
+        with pytest.raises(ValueError, match="for_socket"):
+            proxy.kubeconfig()
 
 
 async def asked_raw(path: Path, request: bytes) -> tuple[int, Any]:
@@ -510,6 +543,10 @@ def test_addresses_are_read() -> None:
     assert str(listen_address("unix:/run/k.sock")) == "unix:/run/k.sock"
     assert str(listen_address("127.0.0.1:8001")) == "127.0.0.1:8001"
     assert str(listen_address("[::1]:0")) == "[::1]:0"
+    for text, tls in (("127.0.0.1:1", True), ("https://127.0.0.1:1", True), ("http://127.0.0.1:1", False)):
+        address = listen_address(text)
+        assert isinstance(address, LoopbackAddress)
+        assert (address.host, address.port, address.tls) == ("127.0.0.1", 1, tls)
     with pytest.raises(ValueError, match="needs a token"):
         LoopbackAddress(token="")
 
