@@ -22,6 +22,7 @@ WITHOUT_TESTS = {"__init__", "__main__", "_version"}
 
 ELSEWHERE: dict[str, tuple[str, ...]] = {
     "_display/": ("tests/unit/display", "tests/unit/cli/test_printers.py", "tests/integrations/test_ui.py"),
+    "_own_certificates.py": ("tests/unit/webhooks/test_certificates.py", "tests/wire/test_proxy.py"),
     "_own_writes/": ("tests/unit/own_writes", "tests/wire/test_own_writes.py"),
     "_tasks.py": ("tests/unit/informer", "tests/unit/controller"),
     "cache/": ("tests/unit/cache", "tests/properties/test_indexer_machine.py"),
