@@ -162,6 +162,7 @@ class CacheProxy:
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.SockSite(runner, listening, ssl_context=self._tls).start()
+            stack.push_async_callback(_accept_no_more, listening)
             stack.callback(self._end_watches)
             self._stack = stack.pop_all()
         return self
@@ -293,6 +294,14 @@ class CacheProxy:
         await OpenWatch(served.fanout, options).serve(request, response)
         await response.write_eof()
         return response
+
+
+async def _accept_no_more(listening: socket.socket) -> None:
+    """Stop accepting, and let connections that were accepted just now become known, so that they are closed, too."""
+    with contextlib.suppress(NotImplementedError, RuntimeError):
+        asyncio.get_running_loop().remove_reader(listening.fileno())
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 _HEADERS: Final = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}

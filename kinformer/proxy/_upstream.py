@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from kinformer.objects import KubeObject, ObjectKey
     from kinformer.proxy._watch_cache import WatchCache
 
-__all__ = ["PATIENCE", "Upstream"]
+__all__ = ["FIRST_LIST", "PATIENCE", "Upstream"]
 
 PATIENCE = 3.0
 """Seconds that a request waits for the version it needs (apiserver pkg/storage/cacher, blockTimeout)."""
+
+FIRST_LIST = 25.0
+"""Seconds that a request waits for a first list that is under way: a little less than a client waits for an answer."""
 
 _FINAL = frozenset({400, 403, 404, 405, 406, 422})
 """Answers to a list that readers get as they are: asking again changes nothing."""
@@ -80,16 +83,20 @@ class Upstream:
         """Wait until the cache has a list and has reached a version.
 
         Raises:
-            Refusal: it has not, after `PATIENCE`; or the API server has refused the first list for good.
+            Refusal: it has not, after `PATIENCE`, or `FIRST_LIST` while the first list is under way; or the API server
+                has refused the first list for good.
         """
         cache = self.cache
         if cache.synced and cache.version >= version:
             return
+        began = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout_at(began + (PATIENCE if self.synced.is_set() else FIRST_LIST)) as limit:
                 while not cache.synced or cache.version < version:
                     if not self.synced.is_set() and isinstance(self.error, ApiError) and self.error.status in _FINAL:
                         raise Refusal(self.error.status, self.error.reason, self.error.message)
+                    if self.error is not None:
+                        limit.reschedule(began + PATIENCE)
                     self._progress.clear()
                     await self._progress.wait()
         except TimeoutError:

@@ -327,7 +327,7 @@ async def test_a_version_that_the_cache_has_not_reached_is_waited_for(
 async def test_before_the_first_list_a_reader_is_asked_to_come_back(
     server: ApiServer, upstream: Client, socket_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_upstream, "PATIENCE", 0.01)
+    monkeypatch.setattr(_upstream, "FIRST_LIST", 0.01)
     server.faults.hang(None, resource="configmaps")
     async with (
         CacheProxy(upstream, [CONFIGMAPS], listen=UnixAddress(socket_path)),
@@ -336,6 +336,19 @@ async def test_before_the_first_list_a_reader_is_asked_to_come_back(
         with pytest.raises(ApiError, match="has no list of configmaps yet") as refused:
             await reader.list(CONFIGMAPS)
         assert (refused.value.status, refused.value.retry_after) == (503, 1)
+
+
+async def test_the_first_list_is_waited_for_longer_than_a_version(
+    server: ApiServer, upstream: Client, socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_upstream, "PATIENCE", 0.0)
+    server.create(config_map("a"))
+    server.faults.delay(0.05)
+    async with (
+        CacheProxy(upstream, [CONFIGMAPS], listen=UnixAddress(socket_path), storage="compact"),
+        Client(ClusterConfig.for_socket(socket_path), retry=None) as reader,
+    ):
+        assert [each.name for each in await reader.list(CONFIGMAPS)] == ["a"]
 
 
 async def test_bookmarks_come_while_nothing_happens_to_the_resource(

@@ -1,4 +1,4 @@
-"""A reader through a proxy is a reader of the server: over random writes, faults and reconnections.
+"""A reader through a proxy is a reader of the server: over random writes, faults, reconnections and takeovers.
 
 Each reader lists and watches over a real socket as any client does: it lists, watches from that version, goes on from
 the last version it has seen when the watch ends, and lists anew after a 410. Each stretch between two lists has to be
@@ -9,6 +9,7 @@ objects enter and leave the selection.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from kinformer.cache.storage import Storage
     from kinformer.listwatch import DeltaType
 
 SCHEDULES = int(os.environ.get("KINFORMER_PROXY_SCHEDULES", "8"))
@@ -127,12 +129,37 @@ class Reader:
 class World:
     """A server with a proxy, and what happens to them."""
 
-    def __init__(self, server: ApiServer, proxy: CacheProxy, chance: random.Random) -> None:
+    def __init__(self, server: ApiServer, upstream: Client, path: Path, chance: random.Random) -> None:
         self.server = server
-        self.proxy = proxy
         self.chance = chance
+        self._upstream = upstream
+        self._path = path
+        self._window = chance.choice([3, 10_000])
+        self._storage: Storage = chance.choice(["plain", "compact"])
+        self.proxy = self._made()
         self.history = History()
         self.now: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def _made(self) -> CacheProxy:
+        return CacheProxy(
+            self._upstream,
+            [CONFIGMAPS],
+            listen=UnixAddress(self._path, replaces=True),
+            window_events=self._window,
+            backoff=Backoff(initial=0.001, maximum=0.01),
+            storage=self._storage,
+        )
+
+    async def take_over(self) -> None:
+        """Another proxy listens on the same path, at once or after the first one has gone."""
+        before, self.proxy = self.proxy, self._made()
+        if self.chance.random() < 0.5:
+            await self.proxy.__aenter__()
+            await before.__aexit__()
+        else:
+            await before.__aexit__()
+            await asyncio.sleep(0)
+            await self.proxy.__aenter__()
 
     def write(self) -> None:
         namespace, name = key = (self.chance.choice(NAMESPACES), self.chance.choice(NAMES))
@@ -151,7 +178,7 @@ class World:
 
     async def step(self) -> None:
         faults = self.server.faults
-        match self.chance.randrange(14):
+        match self.chance.randrange(15):
             case 0:
                 faults.drop_watches()
             case 1:
@@ -172,6 +199,8 @@ class World:
                 # Changes of other resources, so that versions have gaps.
                 name = f"s{self.server.resource_version}"
                 self.server.create({"kind": "Secret", "apiVersion": "v1", "metadata": {"name": name}})
+            case 8:
+                await self.take_over()
             case _:
                 for _ in range(self.chance.randrange(1, 5)):
                     self.write()
@@ -184,16 +213,12 @@ async def play(seed: int, path: Path) -> tuple[list[Reader], World]:
     async with (
         ApiServer() as server,
         Client(ClusterConfig.for_server(server.url)) as upstream,
-        CacheProxy(
-            upstream,
-            [CONFIGMAPS],
-            listen=UnixAddress(path),
-            window_events=chance.choice([3, 10_000]),
-            backoff=Backoff(initial=0.001, maximum=0.01),
-        ) as proxy,
         Client(ClusterConfig.for_socket(path), retry=None) as client,
+        contextlib.AsyncExitStack() as stack,
     ):
-        world = World(server, proxy, chance)
+        world = World(server, upstream, path, chance)
+        await world.proxy.__aenter__()
+        stack.push_async_callback(lambda: world.proxy.__aexit__())
         for obj in server.list("v1", "ConfigMap"):
             world.now[obj["metadata"]["namespace"], obj["metadata"]["name"]] = obj["metadata"]
         before = dict(world.now)
