@@ -14,9 +14,10 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
-__all__ = ["ProcessLock", "has_locks", "private_directory"]
+__all__ = ["ProcessLock", "close_in_children", "has_locks", "private_directory"]
 
 
 def has_locks() -> bool:
@@ -110,9 +111,27 @@ class ProcessLock:
 _OPEN: Final[WeakSet[ProcessLock]] = WeakSet()
 
 
+_FILES: Final[dict[object, Callable[[], Iterable[int]]]] = {}
+
+
+def close_in_children(files: Callable[[], Iterable[int]]) -> Callable[[], None]:
+    """Have each child that this process forks close some files at its begin; return the function that ends this.
+
+    Args:
+        files: called in the child; returns the file descriptors.
+    """
+    mark = object()
+    _FILES[mark] = files
+    return lambda: _FILES.pop(mark, None) and None
+
+
 def _close_in_child() -> None:
     for lock in [*_OPEN]:
         lock.close()
+    for files in [*_FILES.values()]:
+        for each in files():
+            with contextlib.suppress(OSError):
+                os.close(each)
 
 
 if hasattr(os, "register_at_fork"):

@@ -20,6 +20,7 @@ from kinformer.proxy._caches import Caches, CacheSettings, CachesOfResources, Ca
 from kinformer.proxy._downstream import OpenWatch
 from kinformer.proxy._forward import Forwarder
 from kinformer.proxy._listen import LoopbackAddress, UnixAddress, listen_address
+from kinformer.proxy._process_lock import close_in_children
 from kinformer.proxy._selection import asked_form
 from kinformer.proxy._tls import kubeconfig, own_tls
 from kinformer.proxy._watch_cache import WINDOW_BYTES, WINDOW_EVENTS
@@ -158,6 +159,7 @@ class CacheProxy:
             stack.push_async_callback(self._caches.stop)
             self._caches.start()
             server = web.Server(self._answer, access_log=None, handler_cancellation=True)
+            stack.callback(close_in_children(lambda: _sockets_of(server, listening)))
             runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
@@ -294,6 +296,13 @@ class CacheProxy:
         await OpenWatch(served.fanout, options).serve(request, response)
         await response.write_eof()
         return response
+
+
+def _sockets_of(server: web.Server, listening: socket.socket) -> list[int]:
+    """Return the file descriptors of a server: children that keep them would keep its readers waiting."""
+    transports = [each.transport for each in server.connections]
+    sockets = [each.get_extra_info("socket") for each in transports if each is not None]
+    return [each.fileno() for each in [listening, *sockets] if each is not None and each.fileno() >= 0]
 
 
 async def _accept_no_more(listening: socket.socket) -> None:

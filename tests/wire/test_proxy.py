@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import stat
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from kinformer import (
 from kinformer.config._credentials import Identity, StaticCredentials
 from kinformer.errors import AlreadyStartedError
 from kinformer.proxy import CacheProxy, LoopbackAddress, UnixAddress, _downstream, _server, _upstream, listen_address
+from kinformer.proxy._listen import is_listened_on
 from kinformer.resources import CONFIGMAPS, PODS, SECRETS
 from kinformer.testing import ApiServer
 
@@ -572,3 +574,36 @@ def test_a_proxy_that_makes_no_sense_is_refused() -> None:
         CacheProxy(client, [PODS], listen="unix:/tmp/x", others="all")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="needs a socket"):
         CacheProxy(client, [PODS], listen="127.0.0.1:0", others="caller")
+
+
+async def test_a_forked_child_keeps_neither_the_socket_nor_the_watches_open(
+    server: ApiServer, upstream: Client, socket_path: Path
+) -> None:
+    (reading, writing), (begun, begin) = os.pipe(), os.pipe()
+    async with AsyncExitStack() as stack:
+        proxy = CacheProxy(upstream, [CONFIGMAPS], listen=UnixAddress(socket_path))
+        await stack.enter_async_context(proxy)
+        await proxy.synced()
+        raw, sink = await asyncio.open_unix_connection(socket_path)
+        sink.write(b"GET /api/v1/configmaps?watch=1&resourceVersion=%d HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                   % server.resource_version)  # fmt: skip
+        await eventually(lambda: proxy.open_watches == 1)
+        child = os.fork()
+        if not child:
+            os.close(writing)
+            os.write(begin, b"x")
+            os.read(reading, 1)
+            os._exit(0)
+        os.read(begun, 1)
+        # The child has the reader's end of the connection, too, but not that of the proxy.
+        for watch in next(iter(proxy._caches.served)).fanout.watches:
+            assert watch._transport is not None
+            watch._transport.abort()
+        async with asyncio.timeout(60):
+            await raw.read()
+        await stack.aclose()
+        assert not is_listened_on(socket_path)
+        sink.close()
+        for each in (reading, writing, begun, begin):
+            os.close(each)
+        await asyncio.to_thread(os.waitpid, child, 0)
