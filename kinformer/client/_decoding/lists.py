@@ -64,15 +64,21 @@ _WINDOW: Final = 1 << 16
 
 
 class _ListMetadata(msgspec.Struct, gc=False, rename="camel"):
-    resource_version: str = ""
-    continue_: str = msgspec.field(default="", name="continue")
+    # Go reads null as the value that is not there, and some servers write it.
+    resource_version: str | None = ""
+    continue_: str | None = msgspec.field(default="", name="continue")
     remaining_item_count: int | None = None
 
 
 class _Envelope(msgspec.Struct, gc=False):
-    metadata: _ListMetadata
+    metadata: _ListMetadata | None
     kind: str = ""
     items: list[msgspec.Raw] | None = None
+
+    @property
+    def version(self) -> str:
+        """The resource version of the list; "" if it has none."""
+        return "" if self.metadata is None else self.metadata.resource_version or ""
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
@@ -349,7 +355,7 @@ class ListCutter:
             self.cuts = not self._metadata_only
         else:
             _check(envelope, self._resource, self._doing, self._metadata_only)
-            self._version = envelope.metadata.resource_version
+            self._version = envelope.version
         return start
 
 
@@ -440,8 +446,8 @@ async def _scanned(body: bytes, start: int, doing: str) -> tuple[_Envelope, Sequ
 
 
 def _page(envelope: _Envelope, items: Sequence[KubeObject], failures: Sequence[ObjectError]) -> ListPage:
-    metadata = envelope.metadata
-    return ListPage(items, metadata.resource_version, metadata.continue_, metadata.remaining_item_count, failures)
+    about = envelope.metadata or _ListMetadata()
+    return ListPage(items, envelope.version, about.continue_ or "", about.remaining_item_count, failures)
 
 
 def _check(envelope: _Envelope, resource: Resource, doing: str, metadata_only: bool) -> None:
@@ -449,7 +455,7 @@ def _check(envelope: _Envelope, resource: Resource, doing: str, metadata_only: b
     if (metadata_only or envelope.kind in {"Table", "Status"}) and envelope.kind != wanted:
         msg = f"cannot {doing}: the server sends {envelope.kind or 'something'} where {wanted} was asked for"
         raise ProtocolError(msg)
-    if not envelope.metadata.resource_version and envelope.kind != wanted:
+    if not envelope.version and envelope.kind != wanted:
         # Some APIs, such as metrics.k8s.io, send lists without a version. Then only the kind identifies the list.
         msg = f"cannot {doing}: the answer is no {wanted}: it has no resource version, its kind is {envelope.kind!r}"
         raise ProtocolError(msg)

@@ -133,8 +133,11 @@ async def test_an_object_nested_too_deeply_is_left_out_and_reported() -> None:
     assert "nested too deeply" in str(page.failures[0])
 
 
-@pytest.mark.parametrize("metadata", [{}, {"resourceVersion": ""}])
-async def test_a_list_may_have_no_version(metadata: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "metadata",
+    [{}, {"resourceVersion": ""}, None, {"resourceVersion": None, "continue": None, "remainingItemCount": None}],
+)
+async def test_a_list_may_have_no_version(metadata: dict[str, Any] | None) -> None:
     page = await page_of(compact({**core([pod("a")]), "metadata": metadata}))
     assert ([o.name for o in page.items], page.resource_version) == (["a"], "")
 
