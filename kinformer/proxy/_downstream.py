@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kinformer.proxy._selection import ListOptions
     from kinformer.proxy._watch_cache import WatchCache
 
-__all__ = ["Fanout", "OpenWatch"]
+__all__ = ["Fanout", "OpenWatch", "written"]
 
 BOOKMARK_INTERVAL: Final = 60.0
 """Seconds between two bookmarks (apiserver pkg/storage/cacher, defaultBookmarkFrequency)."""
@@ -31,7 +31,26 @@ MIN_TIMEOUT: Final = 1800
 _UNSENT_LIMIT: Final = 1024 * 1024
 """Bytes of one watch that may wait in memory for a slow client."""
 
+STALL_SECONDS: Final = 30.0
+"""Seconds for which a client may take nothing. What waits for it is then freed, and its connection is cut."""
+
 _CHANGES_AT_ONCE: Final = 500
+
+
+async def written(request: web.BaseRequest, response: web.StreamResponse, data: bytes) -> None:
+    """Write a part of a response; cut off a client that does not read.
+
+    Raises:
+        ConnectionError: the client has gone, or has taken nothing for `STALL_SECONDS`.
+    """
+    try:
+        async with asyncio.timeout(STALL_SECONDS):
+            await response.write(data)
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        msg = f"the client has taken nothing for {STALL_SECONDS:g} s"
+        raise ConnectionResetError(msg) from None
 
 
 class Fanout:
@@ -139,7 +158,8 @@ class OpenWatch:
         time_slice = TimeSlice()
         await time_slice.begin()
         for at in range(0, len(present), 50):
-            await response.write(b"".join([event_line(b"ADDED", obj, cache.form) for obj in present[at : at + 50]]))
+            lines = b"".join([event_line(b"ADDED", obj, cache.form) for obj in present[at : at + 50]])
+            await written(request, response, lines)
             if time_slice.over:
                 await time_slice.begin()
         if options.present_first:
@@ -149,7 +169,7 @@ class OpenWatch:
         del present
         self._fanout.watches.add(self)
         try:
-            await self._follow(response, deadline)
+            await self._follow(request, response, deadline)
         finally:
             self._fanout.watches.discard(self)
 
@@ -158,7 +178,7 @@ class OpenWatch:
         cache = self._cache
         return self._epoch == cache.epoch and self._position >= cache.first and not self._fanout.ending
 
-    async def _follow(self, response: web.StreamResponse, deadline: float) -> None:
+    async def _follow(self, request: web.BaseRequest, response: web.StreamResponse, deadline: float) -> None:
         cache, transport = self._cache, self._transport
         assert transport is not None
         clock = asyncio.get_running_loop().time
@@ -169,7 +189,7 @@ class OpenWatch:
                 # This waits while the client is slow.
                 lines = self._next_changes()
                 if lines:
-                    await response.write(lines)
+                    await written(request, response, lines)
                 # A long way behind, the other watches have their turns in between.
                 await asyncio.sleep(0)
                 continue

@@ -17,7 +17,7 @@ from kinformer.cache.storage import checked_storage
 from kinformer.errors import AlreadyStartedError
 from kinformer.proxy._bodies import Refusal, list_pieces
 from kinformer.proxy._caches import Caches, CacheSettings, CachesOfResources, CachesOnDemand, Question, Served
-from kinformer.proxy._downstream import OpenWatch
+from kinformer.proxy._downstream import OpenWatch, written
 from kinformer.proxy._forward import Forwarder
 from kinformer.proxy._listen import LoopbackAddress, UnixAddress, listen_address
 from kinformer.proxy._process_lock import close_in_children
@@ -281,7 +281,7 @@ class CacheProxy:
         response.enable_chunked_encoding()
         await response.prepare(request)
         for piece in list_pieces(cache.form, objects, version):
-            await response.write(piece)
+            await written(request, response, piece)
             await asyncio.sleep(0)
         await response.write_eof()
         return response

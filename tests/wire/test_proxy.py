@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import stat
@@ -402,6 +403,34 @@ async def test_a_reader_that_does_not_read_is_dropped_and_the_others_go_on(
             await eventually(lambda: proxy.open_watches == 1)
         slow.close()
         await slow.wait_closed()
+
+
+@pytest.mark.parametrize("query", ["", "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"])
+async def test_a_reader_that_takes_nothing_of_a_list_is_cut_off(
+    server: ApiServer, upstream: Client, socket_path: Path, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kinformer.proxy._downstream.STALL_SECONDS", 0.3)
+    for count in range(30):
+        server.create(config_map(f"m{count}", data="x" * 200_000))
+    async with proxied(upstream, socket_path) as (proxy, reader):
+        before = _connections()
+        _, slow = await asyncio.open_unix_connection(socket_path)
+        held_back: Any = slow.transport
+        held_back.pause_reading()
+        slow.write(f"GET /api/v1/configmaps?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        # The task of its connection comes, and goes.
+        await eventually(lambda: _connections() - before)
+        await eventually(lambda: not _connections() - before)
+        assert proxy.open_watches == 0
+        assert len(await reader.list(CONFIGMAPS)) == 30
+        slow.close()
+        with contextlib.suppress(ConnectionError):
+            await slow.wait_closed()
+
+
+def _connections() -> set[asyncio.Task[Any]]:
+    """The tasks of aiohttp's servers, one per connection."""
+    return {task for task in asyncio.all_tasks() if "RequestHandler.start" in repr(task.get_coro())}
 
 
 async def test_there_is_a_bound_of_open_watches(
