@@ -23,7 +23,7 @@ from benchmarks.progress import is_quick, step
 from benchmarks.table import Row, plain
 
 OBJECTS: Final = 500
-PACES: Final = {10: 60, 100: 600}
+PACES: Final = {10: 50, 100: 500}
 """Events per second, and the number of events."""
 
 ROUNDS: Final = 3
