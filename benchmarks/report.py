@@ -90,8 +90,8 @@ on {results.machine()}.
 Each question runs in its own process, and the server in another. Compared figures are measured in one run: CPU time
 (user and system) instead of wall-clock time, and ratios rather than microseconds, which differ between machines. The
 project has set the targets itself. A target that is not reached is marked, and the design notes
-[0005](design/0005-the-hot-path.md) and [0013](design/0013-what-handlers-that-read-still-cost.md) have the reason. The scan limit is the time that msgspec needs to skip once over the
-same bytes, building nothing.
+[0005](design/0005-the-hot-path.md) and [0013](design/0013-what-handlers-that-read-still-cost.md) have the reason. The
+scan limit is the time that msgspec needs to skip once over the same bytes, building nothing.
 
 ## Every target
 """
