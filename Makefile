@@ -17,6 +17,9 @@ BIN    := $(VENV)/bin
 FOR    ?= 20
 LOWEST_TESTS ?= tests/unit tests/wire tests/integrations
 
+# Bytecode is written, whatever the environment says: the tests start hundreds of processes, which would compile each.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo ui screenshots test test-real foreign apiserver-assets check lint types layers format bench bench-quick guard mutants soak docs clean lowest matrix release-check wheel-test
 .DEFAULT_GOAL := test
 
@@ -39,7 +42,7 @@ screenshots: $(VENV)/.installed-test
 	$(BIN)/python -m tests.browser.screenshots
 
 test: $(VENV)/.installed-test
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 # The same scenarios as in `make test`, on a real control plane: it has to be here (KUBEBUILDER_ASSETS), or Go to build it.
 test-real: $(VENV)/.installed-test apiserver-assets
