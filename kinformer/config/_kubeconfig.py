@@ -291,11 +291,11 @@ def tls(cluster: Entry[Cluster], user: Entry[AuthInfo]) -> TLS:
         ConfigError: a file is missing, a certificate comes without its key, or an authority comes with
             `insecure-skip-tls-verify`.
     """
-    values, who = cluster.values, user.values
-    certificate = user.pem("client-certificate", who.client_certificate, who.client_certificate_data)
+    values, login = cluster.values, user.values
+    certificate = user.pem("client-certificate", login.client_certificate, login.client_certificate_data)
     key = None
     if certificate is not None:
-        key = user.pem("client-key", who.client_key, who.client_key_data)
+        key = user.pem("client-key", login.client_key, login.client_key_data)
         if key is None:
             msg = f"{user.where}: client-certificate and client-key go together, and client-key is missing"
             raise ConfigError(msg)
@@ -323,16 +323,16 @@ def refuse_local_references(cluster: Entry[Cluster], user: Entry[AuthInfo]) -> N
     Raises:
         ConfigError: names the fields, and the ones to use instead.
     """
-    values, who = cluster.values, user.values
+    values, login = cluster.values, user.values
     found = [
         field
         for field, value in (
             ("certificate-authority", values.certificate_authority),
-            ("exec", who.exec),
-            ("auth-provider", who.auth_provider),
-            ("tokenFile", who.token_file),
-            ("client-certificate", who.client_certificate),
-            ("client-key", who.client_key),
+            ("exec", login.exec),
+            ("auth-provider", login.auth_provider),
+            ("tokenFile", login.token_file),
+            ("client-certificate", login.client_certificate),
+            ("client-key", login.client_key),
         )
         if value
     ]

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from kinformer.events import Event
     from kinformer.informer._mailbox import EventOf, Mailbox
 
-__all__ = ["UNDECODABLE", "UNREAD", "Cell", "ForgetOnRemoval", "Seen", "SeenPacked", "TypedEvent", "TypedMailbox"]
+__all__ = [
+    "UNDECODABLE",
+    "UNREAD",
+    "Cell",
+    "ForgetOnRemoval",
+    "ObjectWithCell",
+    "PackedWithCell",
+    "TypedEvent",
+    "TypedMailbox",
+]
 
 TypedEvent: TypeAlias = Added[T] | Updated[T] | Deleted[T]
 """An event whose objects are of a class of yours; `event.key` is the key of the object."""
@@ -44,14 +53,14 @@ class Cell(Generic[T]):
         return self.version == metadata.resource_version and self.uid == metadata.uid
 
 
-class Seen(KubeObject, eq=False, gc=False):
+class ObjectWithCell(KubeObject, eq=False, gc=False):
     """An object on its way to typed handlers, with the cell that they share."""
 
     cell: Any = None
 
 
-class SeenPacked(PackedObject, eq=False, gc=False):
-    """Like `Seen`, for a compressed object; it stays compressed until a handler reads it."""
+class PackedWithCell(PackedObject, eq=False, gc=False):
+    """Like `ObjectWithCell`, for a compressed object; it stays compressed until a handler reads it."""
 
     cell: Any = None
 

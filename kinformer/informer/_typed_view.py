@@ -9,7 +9,7 @@ from kinformer._survivable import is_survivable
 from kinformer.cache._compact.packed_object import PackedObject
 from kinformer.errors import DecodeError
 from kinformer.events import Added, Deleted, T, Updated
-from kinformer.informer._typed_mailbox import UNDECODABLE, UNREAD, Cell, ForgetOnRemoval, Seen, SeenPacked
+from kinformer.informer._typed_mailbox import UNDECODABLE, UNREAD, Cell, ForgetOnRemoval, ObjectWithCell, PackedWithCell
 
 if TYPE_CHECKING:
     from kinformer.events import Event
@@ -59,15 +59,15 @@ class TypedView(Generic[T]):
 
     def value_in(self, seen: KubeObject) -> T | None:
         """Return the decoded value of an object that `see` made; `None` if it does not fit the class."""
-        assert isinstance(seen, Seen | SeenPacked)
+        assert isinstance(seen, ObjectWithCell | PackedWithCell)
         return self._read(seen.cell, seen)
 
-    def _seen(self, obj: KubeObject, *, remember: bool = True) -> Seen | SeenPacked:
-        seen: Seen | SeenPacked
+    def _seen(self, obj: KubeObject, *, remember: bool = True) -> ObjectWithCell | PackedWithCell:
+        seen: ObjectWithCell | PackedWithCell
         if isinstance(obj, PackedObject) and (dictionary := obj.dictionary) is not None:
-            seen = SeenPacked(obj.frame, obj.metadata, obj.resource, obj.key, None, None, dictionary)
+            seen = PackedWithCell(obj.frame, obj.metadata, obj.resource, obj.key, None, None, dictionary)
         else:
-            seen = Seen(obj.raw, obj.metadata, obj.resource, obj.key, obj.places)
+            seen = ObjectWithCell(obj.raw, obj.metadata, obj.resource, obj.key, obj.places)
         seen.cell = self._cell_of(obj, remember=remember)
         return seen
 
