@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kinformer.integrations.prometheus._families import Labels, counters, gauges
 from kinformer.operators.shard_status import PeerState, SliceState
@@ -19,6 +19,43 @@ if TYPE_CHECKING:
 __all__ = ["ShardSeries"]
 
 _REASONS = ("planned", "crash", "first")
+_MEMBERS = "Members of the group, as this member sees them, by state."
+_HANDOVERS = "Slices that this member got, by reason."
+
+
+class _OfGroup(NamedTuple):
+    """A series with one value for each group."""
+
+    family: Callable[[str, str, Labels, dict[Labels, float]], Metric]
+    name: str
+    text: str
+    value: Callable[[ShardGroupStatus], float]
+
+
+_OF_EACH = (
+    _OfGroup(
+        gauges, "kinformer_shard_unowned_slices", "Slices that no living member owns.", lambda status: status.unowned
+    ),
+    _OfGroup(
+        gauges,
+        "kinformer_shard_unowned_seconds",
+        "Seconds since slices were first without an owner; 0 if there are none.",
+        lambda status: status.unowned_for,
+    ),
+    _OfGroup(gauges, "kinformer_shard_generation", "Number of changes of the table.", lambda status: status.generation),
+    _OfGroup(
+        gauges,
+        "kinformer_shard_lease_remaining_seconds",
+        "Seconds for which the Lease of this member is valid if no renewal succeeds any more.",
+        lambda status: status.remaining,
+    ),
+    _OfGroup(
+        counters,
+        "kinformer_shard_table_conflicts",
+        "Writes of the table that another member was faster with.",
+        lambda status: status.conflicts,
+    ),
+)
 
 
 class ShardSeries:
@@ -51,54 +88,8 @@ class ShardSeries:
             (name, reason): one.handovers.get(reason, 0) for name, one in found.items() for reason in _REASONS
         }
 
-        def of_each(value: Callable[[ShardGroupStatus], float]) -> dict[Labels, float]:
-            return {(name,): value(status) for name, status in found.items()}
-
-        yield gauges(
-            "kinformer_shard_members",
-            "Members of the group, as this member sees them, by state.",
-            ("group", "state"),
-            by_state,
-        )
-        yield gauges(
-            "kinformer_shard_slices",
-            "Slices of this member, by state.",
-            ("group", "state"),
-            slices,
-        )
-        yield gauges(
-            "kinformer_shard_unowned_slices",
-            "Slices that no living member owns.",
-            ("group",),
-            of_each(lambda one: one.unowned),
-        )
-        yield gauges(
-            "kinformer_shard_unowned_seconds",
-            "Seconds since slices were first without an owner; 0 if there are none.",
-            ("group",),
-            of_each(lambda one: one.unowned_for),
-        )
-        yield gauges(
-            "kinformer_shard_generation",
-            "Number of changes of the table.",
-            ("group",),
-            of_each(lambda one: one.generation),
-        )
-        yield gauges(
-            "kinformer_shard_lease_remaining_seconds",
-            "Seconds for which the Lease of this member is valid if no renewal succeeds any more.",
-            ("group",),
-            of_each(lambda one: one.remaining),
-        )
-        yield counters(
-            "kinformer_shard_handovers",
-            "Slices that this member got, by reason.",
-            ("group", "reason"),
-            reasons,
-        )
-        yield counters(
-            "kinformer_shard_table_conflicts",
-            "Writes of the table that another member was faster with.",
-            ("group",),
-            of_each(lambda one: one.conflicts),
-        )
+        yield gauges("kinformer_shard_members", _MEMBERS, ("group", "state"), by_state)
+        yield gauges("kinformer_shard_slices", "Slices of this member, by state.", ("group", "state"), slices)
+        for family, name, text, value in _OF_EACH:
+            yield family(name, text, ("group",), {(group,): value(status) for group, status in found.items()})
+        yield counters("kinformer_shard_handovers", _HANDOVERS, ("group", "reason"), reasons)
