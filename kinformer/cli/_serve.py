@@ -155,7 +155,15 @@ async def _running(plan: ServePlan, port: int, certificates: ServerCertificates 
     names = plan.controllers if plan.controllers == "all" else [name for name in plan.controllers.split(",") if name]
     secured = {} if certificates is None else certificates.options()
     try:
-        made = ApiServer(host=plan.host, port=port, controllers=names, nodes=plan.nodes, control_paths=True, **secured)
+        made = ApiServer(
+            host=plan.host,
+            port=port,
+            controllers=names,
+            nodes=plan.nodes,
+            system_objects=names == "all",
+            control_paths=True,
+            **secured,
+        )
     except ValueError as error:
         raise UsageProblem(str(error)) from None
     if plan.snapshot is not None:

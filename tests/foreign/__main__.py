@@ -1,33 +1,97 @@
-"""Runs the clients that are here, and fails if a number of tests/data/ratchets.json has fallen (`make foreign`)."""
+"""Runs clients of others against the embedded server, and fails if a number of tests/data/ratchets.json has fallen.
+
+python -m tests.foreign                  # `make foreign`: all clients that are here or can be built
+python -m tests.foreign NAME             # one of them, with what differs from a real server
+python -m tests.foreign record NAME      # runs it against a real server, and keeps the answers
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sys
+from typing import TYPE_CHECKING, Final
 
-from tests.foreign import kubectl
+from benchmarks.peers.building import MissingError
+from tests.foreign import helm, kubectl, suites
+from tests.foreign.answers import Commands, show
+from tests.foreign.programs import GO, RUST, Program
 from tests.paths import DATA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _commands(commands: Commands, *, verbose: bool) -> dict[str, int]:
+    theirs, ours = commands.kept(), asyncio.run(commands.embedded())
+    if verbose:
+        show(theirs, ours)
+    return {
+        "codes": sum(answer.code == ours[command].code for command, answer in theirs.items()),
+        "texts": sum(answer == ours[command] for command, answer in theirs.items()),
+    }
+
+
+def _succeeding(commands: Commands, *, verbose: bool) -> dict[str, int]:
+    ours = asyncio.run(commands.embedded(controllers="all"))
+    if verbose:
+        for command, answer in ours.items():
+            print(f"== {command}\n-- {answer.code}\n{answer.output}{answer.errors}", end="")
+    return {"succeeded": sum(answer.code == 0 for answer in ours.values())}
+
+
+def _program(program: Program, *, verbose: bool) -> dict[str, int]:
+    theirs, ours = program.kept(), asyncio.run(program.embedded())
+    if verbose:
+        for name, reason in ours.items():
+            if reason:
+                print(f"{name}:  {reason}")
+    # What holds on a real server must hold here.
+    return {
+        "checks": sum(not reason for reason in ours.values()),
+        "as_real": sum(not ours.get(name, "missing") for name, reason in theirs.items() if not reason),
+    }
+
+
+CLIENTS: Final[dict[str, Callable[[bool], dict[str, int]]]] = {
+    "kubectl": lambda verbose: _commands(kubectl.sequence(), verbose=verbose),
+    "helm": lambda verbose: _commands(helm.compared(), verbose=verbose),
+    "helm-wait": lambda verbose: _succeeding(helm.on_a_cluster(), verbose=verbose),
+    "go": lambda verbose: _program(GO, verbose=verbose),
+    "rust": lambda verbose: _program(RUST, verbose=verbose),
+    "kr8s": lambda verbose: suites.run("kr8s", verbose=verbose),
+}
+
+
+def _record(name: str) -> None:
+    match name:
+        case "kubectl":
+            asyncio.run(kubectl.sequence().record())
+        case "helm":
+            asyncio.run(helm.compared().record())
+        case _:
+            asyncio.run({"go": GO, "rust": RUST}[name].record())
 
 
 def main() -> int:
     """Run, and print a line for each client."""
-    wanted = json.loads((DATA / "ratchets.json").read_text())
-    if not kubectl.available():
-        print("kubectl is not here: left out")
+    if sys.argv[1:2] == ["record"]:
+        _record(sys.argv[2])
         return 0
-    theirs, ours = kubectl.kept(), asyncio.run(kubectl.embedded())
-    found = {
-        "codes": sum(answer.code == ours[command].code for command, answer in theirs.items()),
-        "texts": sum(answer == ours[command] for command, answer in theirs.items()),
-    }
-    print(
-        f"kubectl: {len(theirs)} commands, {found['codes']} exit codes and {found['texts']} texts as on a real server"
-    )
-    worse = [name for name, number in found.items() if number < wanted["kubectl"][name]]
-    if worse:
-        print(f"fallen: {', '.join(worse)}; wanted: {wanted['kubectl']}; see python -m tests.foreign.kubectl show")
-    return bool(worse)
+    wanted = json.loads((DATA / "ratchets.json").read_text())
+    fallen = []
+    for name in sys.argv[1:] or CLIENTS:
+        try:
+            found = CLIENTS[name](bool(sys.argv[1:]))
+        except MissingError as error:
+            print(f"{name}: left out: {error}", flush=True)
+            continue
+        print(f"{name}: {', '.join(f'{number} {what}' for what, number in found.items())}", flush=True)
+        least = wanted.get(name, {})
+        fallen += [f"{name}: {found[what]} {what}, not {least[what]}" for what in least if found[what] < least[what]]
+    if fallen:
+        print(f"fallen: {'; '.join(fallen)}; see python -m tests.foreign NAME")
+    return bool(fallen)
 
 
 if __name__ == "__main__":

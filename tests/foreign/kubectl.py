@@ -1,25 +1,13 @@
-"""A long sequence of kubectl commands, and the exit codes and texts that a real kube-apiserver gave for them.
-
-python -m tests.foreign.kubectl record     # runs it against a real server, and keeps the answers
-python -m tests.foreign.kubectl show       # runs it against the embedded server, and prints what differs
-"""
+"""A long sequence of kubectl commands."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import re
 import shutil
-import sys
-import tempfile
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from kinformer.testing import ApiServer, ControlPlane
-from tests.paths import DATA
+from benchmarks.peers.building import MissingError
+from tests.foreign.answers import Commands
 
-KEPT: Final = DATA / "kubectl-1.36.json"
 NAMESPACE: Final = "kubectl"
 
 DEPLOYMENT: Final = """
@@ -239,113 +227,13 @@ COMMANDS: Final[tuple[tuple[str, str], ...]] = (
 )
 """Each command with the text of its input. An underscore in a schedule stands for a space."""
 
-_RANDOM: Final = (
-    (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "<uid>"),
-    (re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "<time>"),
-    (re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w+ 20\d\d \d\d:\d\d:\d\d \+0000"), "<time>"),
-    (re.compile(r'resourceVersion: "\d+"|"resourceVersion":"\d+"'), "<version>"),
-    (re.compile(r"\b10\.\d+\.\d+\.\d+\b"), "<ip>"),
-    (re.compile(r"https?://127\.0\.0\.1:\d+|127\.0\.0\.1:\d+"), "<server>"),
-    (re.compile(r"\b\d+(ms|s)\b"), "<age>"),
-    (re.compile(r"/tmp/\S+"), "<file>"),
-    (re.compile(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ \+0000"), "<time>"),
-    (re.compile(r"eyJ[\w.-]+"), "<token>"),
-    (re.compile(r"^[EIW]\d{4} .*\n", re.MULTILINE), ""),
-    (re.compile(r"[ \t]+"), " "),
-)
 
+def sequence() -> Commands:
+    """The commands, in their order.
 
-class Answer(NamedTuple):
-    """The result of one command."""
-
-    code: int
-    output: str
-    errors: str
-
-
-def available() -> bool:
-    """Report whether kubectl is here."""
-    return shutil.which("kubectl") is not None
-
-
-def _plain(text: str) -> str:
-    for pattern, replacement in _RANDOM:
-        text = pattern.sub(replacement, text)
-    return text
-
-
-async def run(kubeconfig: dict[str, Any]) -> dict[str, Answer]:
-    """Run all commands; return the answers by number and command."""
-    answers: dict[str, Answer] = {}
-    with tempfile.TemporaryDirectory() as home:
-        path = Path(home) / "config"
-        path.write_text(json.dumps(kubeconfig))
-        environment = os.environ | {"KUBECONFIG": str(path), "HOME": home, "KUBECTL_EXTERNAL_DIFF": "diff -N -U0"}
-        for number, (command, given) in enumerate(COMMANDS):
-            arguments = [word.replace("_", " ") if "schedule" in word else word for word in command.split(" ")]
-            process = await asyncio.create_subprocess_exec(
-                *("kubectl", *arguments),
-                env=environment,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
-            try:
-                output, errors = await asyncio.wait_for(process.communicate(given.encode()), 60)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
-                output, errors = b"", b"<no end>"
-            texts = (_plain(text.decode(errors="replace")) for text in (output, errors))
-            answers[f"{number}: {command}"] = Answer(process.returncode or 0, *texts)
-    return answers
-
-
-def _config(url: str, **extra: Any) -> dict[str, Any]:
-    token = extra.pop("token", "")
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": url, **extra}}],
-        "users": [{"name": "u", "user": {"token": token} if token else {}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    }
-
-
-async def embedded() -> dict[str, Answer]:
-    """Run all commands against the embedded server."""
-    async with ApiServer() as server:
-        return await run(_config(server.url))
-
-
-async def real() -> dict[str, Answer]:
-    """Run all commands against a real server."""
-    async with ControlPlane() as plane:
-        authority = {"certificate-authority": str(plane.ca_file)}
-        return await run(_config(plane.url, token=plane.token, **authority))
-
-
-def kept() -> dict[str, Answer]:
-    """Return the answers of a real server that are kept."""
-    return {command: Answer(*answer) for command, answer in json.loads(KEPT.read_text()).items()}
-
-
-def main() -> None:
-    """Record, or show."""
-    if sys.argv[1:] == ["record"]:
-        answers = asyncio.run(real())
-        KEPT.write_text(json.dumps(answers, indent=0, ensure_ascii=False) + "\n")
-        return
-    theirs, ours = kept(), asyncio.run(embedded())
-    for command, answer in theirs.items():
-        if answer != ours[command]:
-            print(f"== {command}\n-- real {answer.code}\n{answer.output}{answer.errors}", end="")
-            print(f"-- embedded {ours[command].code}\n{ours[command].output}{ours[command].errors}")
-    codes = sum(answer.code == ours[command].code for command, answer in theirs.items())
-    same = sum(answer == ours[command] for command, answer in theirs.items())
-    print(f"{len(theirs)} commands: {codes} exit codes the same, {same} texts the same")
-
-
-if __name__ == "__main__":
-    main()
+    Raises:
+        MissingError: kubectl is not here.
+    """
+    if shutil.which("kubectl") is None:
+        raise MissingError("kubectl is not installed")
+    return Commands("kubectl", "kubectl", COMMANDS)

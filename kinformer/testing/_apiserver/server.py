@@ -65,10 +65,6 @@ class ApiServer:
     selectors, failure policies, timeouts, dry run and reinvocation count as on a real server. `matchConditions` are not
     evaluated, so that a request that they decide about is refused. See `webhook_services`.
 
-    Webhooks of posted configurations are called about the requests of clients for objects and their status. Rules,
-    selectors, failure policies, timeouts, dry run and reinvocation count as on a real server. `matchConditions` are not
-    evaluated: a request that they would decide about is refused. See `webhook_services`.
-
     The methods `create`, `get`, `list`, `update`, `patch` and `delete` do the same as a request of an administrator,
     without HTTP and without webhooks. They are plain calls, to be made on the loop of the server. The limits on the
     size of objects hold for requests alone.
@@ -96,6 +92,8 @@ class ApiServer:
         nodes: the number of nodes that the cluster has from the start, if the controller "kubelet" runs.
         control_paths: answer `/kinformer/faults`, `/kinformer/reset` and `/kinformer/snapshot`, for tests in other
             languages; from this machine only.
+        system_objects: whether the objects of a new cluster are there from the start: the Service "kubernetes" of the
+            API server, and DNS in `kube-system`, whose pods run if pods do.
 
     Attributes:
         pods: the behaviour of pods, and their answers: `server.pods.logs("web-0", "hello")`,
@@ -119,6 +117,7 @@ class ApiServer:
         controllers: str | Collection[str] = (),
         nodes: int = 1,
         control_paths: bool = False,
+        system_objects: bool = False,
     ) -> None:
         self._host = host
         self._port = port
@@ -159,6 +158,7 @@ class ApiServer:
 
             self._controllers = make_loop(names, self._registry, self.pods, clock)
         self._nodes = nodes if self._runs_pods else 0
+        self._has_system_objects = system_objects
         self._add_nodes()
 
     def _add_first_objects(self) -> None:
@@ -169,10 +169,16 @@ class ApiServer:
             self.create(manifest)
 
     def _add_nodes(self) -> None:
+        """Store the nodes and the system objects; the controllers are there already."""
         if self._nodes:
             from kinformer.testing._apiserver.controllers.all_controllers import node_manifests
 
             for manifest in node_manifests(self._nodes, self._registry.now()):
+                self.create(manifest)
+        if self._has_system_objects:
+            from kinformer.testing._apiserver.controllers.system_objects import system_objects
+
+            for manifest in system_objects():
                 self.create(manifest)
 
     def __repr__(self) -> str:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from kinformer.testing._apiserver.http.pod_exec import answer_exec
+from kinformer.testing._apiserver.http.pod_exec import answer_attach, answer_exec
+from kinformer.testing._apiserver.http.pod_ports import answer_portforward, answer_proxy
+from kinformer.testing._apiserver.rules.selectors import selects_labels
 from kinformer.testing._apiserver.store import status
 
 if TYPE_CHECKING:
@@ -40,18 +42,26 @@ async def answer_stream(
         Refusal: 400, 404 or 500, as a kube-apiserver refuses it that reaches no kubelet.
     """
     query = request.query
-    manifest = registry.get(target.kind, target.namespace, target.name).manifest
     if target.subresource == "proxy":
-        raise _unreachable(target)
+        return await _proxied(request, registry, scripts, target)
+    manifest = registry.get(target.kind, target.namespace, target.name).manifest
     container = _container(target.name, manifest, query.get("container", ""), target.subresource)
     if target.subresource == "log":
         return _log(scripts, target, manifest, container, query)
     node = (manifest.get("spec") or {}).get("nodeName")
-    if not node:
+    runs = bool(scripts.runs_pods and node and registry.store.get(("", "nodes"), ("", node)))
+    scripted = target.subresource == "exec" and scripts.answer_of(
+        target.namespace, target.name, query.getall("command", [])
+    )
+    if target.subresource == "portforward" and (runs or scripts.listens(target.namespace, target.name)):
+        return await answer_portforward(request, scripts, target, manifest["metadata"]["uid"])
+    if not node and not scripted:
         raise status.bad_request(f"pod {target.name} does not have a host assigned")
-    if target.subresource == "exec" and scripts.runs_pods and registry.store.get(("", "nodes"), ("", node)):
+    if target.subresource == "exec" and (runs or scripted):
         return await answer_exec(request, scripts, target, manifest, container, clock)
-    raise _no_node(registry, node)
+    if target.subresource == "attach" and runs:
+        return await answer_attach(request, registry, scripts, target, container)
+    raise _no_node(registry, node or "")
 
 
 def _container(pod: str, manifest: dict[str, Any], wanted: str, subresource: str) -> str:
@@ -84,13 +94,77 @@ def _log(
     return web.Response(text="".join(lines))
 
 
-def _unreachable(target: Target) -> status.Refusal:
-    """The refusal of a proxied request: no address of a cluster is reached from here."""
+async def _proxied(
+    request: web.BaseRequest, registry: Registry, scripts: PodScripts, target: Target
+) -> web.StreamResponse:
+    """Answer a request for a Service, a pod or a node by the listener of a pod.
+
+    Raises:
+        Refusal: 400, 404, 500 or 503.
+    """
+    # [SCHEME:]NAME[:PORT]
+    parts = target.name.split(":")
+    name, port = (parts[1], parts[2]) if len(parts) > 2 else (parts[0], parts[1] if len(parts) > 1 else "")
+    manifest = registry.get(target.kind, target.namespace, name).manifest
     if target.kind.plural == "nodes":
-        return status.failed("no preferred addresses found; known addresses: []")
-    if target.kind.plural == "pods":
-        return status.bad_request("address not allowed")
-    return status.Refusal(503, f'no endpoints available for service "{target.name}"', "ServiceUnavailable")
+        raise status.failed("no preferred addresses found; known addresses: []")
+    if target.kind.plural == "services":
+        pods, port = _endpoints(registry, target, manifest, port)
+    else:
+        pods = [name]
+        port = port or _first_port(manifest)
+    number = int(port) if port.isdecimal() else 0
+    found = (scripts.listener_of(target.namespace, pod, number) for pod in pods)
+    if (listener := next((one for one in found if one is not None), None)) is not None:
+        below = request.path.partition(f"/{target.name}/proxy")[2].lstrip("/")
+        return await answer_proxy(request, listener, below)
+    if target.kind.plural == "services" and not pods:
+        raise status.Refusal(503, f'no endpoints available for service "{target.name}"', "ServiceUnavailable")
+    address = registry.store.get(("", "pods"), (target.namespace, pods[0]))
+    ip = ((address.manifest.get("status") or {}) if address else {}).get("podIP")
+    if not ip:
+        raise status.bad_request("address not allowed")
+    message = f"error trying to reach service: dial tcp {ip}:{number}: connect: connection refused"
+    raise status.Refusal(503, message, "ServiceUnavailable")
+
+
+def _endpoints(registry: Registry, target: Target, service: dict[str, Any], wanted: str) -> tuple[list[str], str]:
+    """The names of the pods behind a Service, and their port as text.
+
+    Raises:
+        Refusal: 503, no such port.
+    """
+    spec = service.get("spec") or {}
+    known = spec.get("ports") or []
+    chosen = [one for one in known if wanted in {"", str(one["port"]), one.get("name")}]
+    if not chosen:
+        raise status.Refusal(503, f'no service port "{wanted}" found for service "{target.name}"', "ServiceUnavailable")
+    selector = {"matchLabels": spec.get("selector") or {}}
+    pods = [
+        key[1]
+        for key, stored in registry.store.listed(("", "pods"))
+        if spec.get("selector")
+        and key[0] == target.namespace
+        and selects_labels(selector, stored.manifest["metadata"].get("labels") or {})
+    ]
+    port = str(chosen[0].get("targetPort") or chosen[0]["port"])
+    if not port.isdecimal() and pods:
+        first = registry.store.get(("", "pods"), (target.namespace, pods[0]))
+        port = _port_named(first.manifest if first else {}, port)
+    return pods, port
+
+
+def _port_named(pod: dict[str, Any], name: str) -> str:
+    return next((str(one["containerPort"]) for one in _ports_of(pod) if one.get("name") == name), "")
+
+
+def _first_port(pod: dict[str, Any]) -> str:
+    return next((str(one["containerPort"]) for one in _ports_of(pod)), "80")
+
+
+def _ports_of(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    containers = (pod.get("spec") or {}).get("containers") or ()
+    return [port for container in containers for port in container.get("ports") or ()]
 
 
 def _no_node(registry: Registry, node: str) -> status.Refusal:

@@ -154,6 +154,14 @@ def _prints(text: str) -> _Effect:
     return lambda arguments, _environment: Outcome(output=text) if arguments in ([], ["/"]) else None
 
 
+def _dd(arguments: list[str], _environment: Mapping[str, str]) -> Outcome | None:
+    given = dict(argument.partition("=")[::2] for argument in arguments)
+    if "of" not in given or not given.keys() <= {"if", "of", "bs", "count"}:
+        return None
+    count = given.get("count", "1")
+    return Outcome(errors=f"{count}+0 records in\n{count}+0 records out\n")
+
+
 _PROGRAMS: Final[dict[str, _Effect]] = {
     "true": lambda _arguments, _environment: Outcome(),
     ":": lambda _arguments, _environment: Outcome(),
@@ -162,6 +170,7 @@ _PROGRAMS: Final[dict[str, _Effect]] = {
     "sleep": _sleep,
     "exit": _exit,
     "date": _date,
+    "dd": _dd,
     "echo": _echo,
     "tail": lambda arguments, _environment: Outcome(None) if {"-f", "/dev/null"} <= {*arguments} else None,
     "printf": lambda arguments, _environment: (

@@ -53,8 +53,8 @@ class Exit:
 class PodScripts:
     """The behaviour of pods, in place of real containers: `ApiServer.pods`.
 
-    Names may be patterns of the shell: `"web-*"`. The last call holds. Logs work in every server. The rest needs the
-    controller "kubelet".
+    Names may be patterns of the shell: `"web-*"`. The last call holds. Logs, commands and ports work in every server.
+    The rest needs the controller "kubelet".
     """
 
     def __init__(self) -> None:
@@ -69,6 +69,7 @@ class PodScripts:
         self._ready: list[tuple[str, str, bool]] = []
         self._uses: list[tuple[str, str, dict[str, str]]] = []
         self._exits: dict[tuple[str, str], list[Exit]] = {}
+        self._ports: list[tuple[str, str, int, tuple[str, int]]] = []
 
     def logs(self, name: str, text: str, *, namespace: str = "default", container: str = "") -> None:
         """Let `kubectl logs` of a pod answer with a text.
@@ -163,6 +164,20 @@ class PodScripts:
         """
         self._answers.append((namespace, name, tuple(command), Outcome(seconds, exit_code, output, errors)))
 
+    def forward(self, name: str, port: int, host: str, to: int, *, namespace: str = "default") -> None:
+        """Give a port of pods a listener, for `kubectl port-forward` and for requests by a proxy.
+
+        A test runs its own server there, such as one of aiohttp. A port without a listener refuses connections.
+
+        Args:
+            name: the name of the pod, or a pattern.
+            port: the port of the pod.
+            host: the host of the listener, as "127.0.0.1".
+            to: the port of the listener.
+            namespace: the namespace of the pods, or a pattern.
+        """
+        self._ports.append((namespace, name, port, (host, to)))
+
     def uses(self, name: str, *, namespace: str = "default", cpu: str = "", memory: str = "") -> None:
         """Script the resources that each of the pods uses, for horizontal autoscalers.
 
@@ -183,6 +198,17 @@ class PodScripts:
             if place == namespace and fnmatchcase(name, pattern) and known == tuple(command):
                 return outcome
         return None
+
+    def listener_of(self, namespace: str, name: str, port: int) -> tuple[str, int] | None:
+        """Return the host and port of the listener of a pod's port, or `None`."""
+        for place, pattern, known, listener in reversed(self._ports):
+            if known == port and fnmatchcase(namespace, place) and fnmatchcase(name, pattern):
+                return listener
+        return None
+
+    def listens(self, namespace: str, name: str) -> bool:
+        """Report whether a port of a pod has a listener."""
+        return any(fnmatchcase(namespace, one[0]) and fnmatchcase(name, one[1]) for one in self._ports)
 
     def use_of(self, namespace: str, name: str, resource: str) -> str | None:
         """Return how much a pod uses of a resource, or `None`."""

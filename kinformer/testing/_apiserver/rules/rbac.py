@@ -194,6 +194,10 @@ _NAMESPACED: Final[tuple[dict[str, Any], ...]] = (
     {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets", "poddisruptionbudgets/status"]},
 )
 _DISCOVERY: Final = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"]
+_MONITORED: Final = [
+    *("/flagz", "/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/metrics/slis", "/readyz", "/readyz/*"),
+    "/statusz",
+]
 _HEALTH: Final = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
 
 BOOTSTRAP: Final[tuple[dict[str, Any], ...]] = (
@@ -225,6 +229,24 @@ BOOTSTRAP: Final[tuple[dict[str, Any], ...]] = (
             {"apiGroup": _GROUP, "kind": "Group", "name": name} for name in (_AUTHENTICATED, "system:unauthenticated")
         ],
     },
+    _role(
+        "system:auth-delegator",
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
+        {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},
+    ),
+    _role(
+        "system:node-bootstrapper",
+        {
+            "apiGroups": ["certificates.k8s.io"],
+            "resources": ["certificatesigningrequests"],
+            "verbs": ["create", *_READ],
+        },
+    ),
+    _role(
+        "system:monitoring",
+        {"nonResourceURLs": _MONITORED, "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"]},
+    ),
     *_aggregate("view", _READ),
     *_aggregate("edit", _WRITE),
     *_aggregate("admin", _WRITE),

@@ -392,6 +392,9 @@ class Registry:
         given = as_object(body, kind.kind)
         if not (given.get("apiVersion") and given.get("kind")):
             raise status.bad_request(f"invalid object type: /, Kind={given.get('kind') or ''}")
+        if given["kind"] != kind.kind and self.catalog.of_kind(str(given["apiVersion"]), str(given["kind"])):
+            group, _, version = str(given["apiVersion"]).rpartition("/")
+            raise status.bad_request(f"invalid object type: {group}/{version}, Kind={given['kind']}")
         applied = check_object(kind, given, namespace, applied=True)
         if applied["metadata"].get("managedFields"):
             raise status.bad_request("metadata.managedFields must be nil")
@@ -403,6 +406,9 @@ class Registry:
         elif uid := applied["metadata"].get("uid"):
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise status.conflict(kind, name, why)
+        elif not sent.get("name"):
+            why = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            raise status.bad_request(why)
         made = server_side_apply(
             *(current, applied),
             structure=kind.structure,

@@ -74,3 +74,29 @@ async def test_a_pod_that_does_not_run_is_refused() -> None:
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
             await execute(server, "true")
         assert caught.value.status == 500
+
+
+async def test_a_scripted_command_needs_no_kubelet() -> None:
+    async with ApiServer() as server:
+        server.create(pod("web", spec={"containers": [{"name": "app", "image": "app:1"}]}))
+        server.pods.command("web", ["date"], "now\n")
+        assert (await execute(server, "date"))[1] == b"now\n"
+
+
+async def test_attach_sends_the_output_of_a_container_and_its_exit_code() -> None:
+    async with ApiServer(controllers="all") as server:
+        await running(server)
+        server.pods.logs("web", "one\n")
+        url = f"{server.url}/api/v1/namespaces/default/pods/web/attach"
+        async with (
+            asyncio.timeout(10),
+            aiohttp.ClientSession() as session,
+            session.ws_connect(url, protocols=("v5.channel.k8s.io",)) as socket,
+        ):
+            assert (await socket.receive()).data == b"\x01one\n"
+            server.pods.logs("web", "one\ntwo\n")
+            assert (await socket.receive()).data == b"\x01two\n"
+            server.pods.crash("web", exit_code=3)
+            server.settle()
+            ended = json.loads((await socket.receive()).data[1:])
+            assert ended["details"]["causes"] == [{"reason": "ExitCode", "message": "3"}]

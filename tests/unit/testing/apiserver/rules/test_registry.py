@@ -296,6 +296,25 @@ async def test_an_apply_never_changes_the_state_that_watches_have_seen(
     assert server.get("v1", "ConfigMap", "a")["metadata"].keys().isdisjoint({"finalizers"})
 
 
+async def test_an_applied_object_that_is_new_needs_its_name_and_its_kind(http: aiohttp.ClientSession) -> None:
+    async def refusal(body: dict[str, Any]) -> str:
+        async with http.patch(f"{MAPS}/a?fieldManager=me", json=body, headers=APPLY) as response:
+            assert response.status == 400
+            return str((await response.json())["message"])
+
+    nameless = {"apiVersion": "v1", "kind": "ConfigMap"}
+    expected = "the name of the object (a based on URL) was undeterminable: name must be provided"
+    assert await refusal(nameless) == expected
+    named = {"metadata": {"name": "a"}}
+    assert await refusal({"apiVersion": "v1", "kind": "Secret"} | named) == "invalid object type: /v1, Kind=Secret"
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment"} | named
+    assert await refusal(deployment) == "invalid object type: apps/v1, Kind=Deployment"
+    async with http.patch(f"{MAPS}/a?fieldManager=me", json=nameless | named, headers=APPLY) as response:
+        assert response.status == 201
+    async with http.patch(f"{MAPS}/a?fieldManager=me", json=nameless, headers=APPLY) as response:
+        assert response.status == 200
+
+
 # Dry runs
 
 
