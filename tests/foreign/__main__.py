@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.peers.building import MissingError
-from tests.foreign import helm, kubectl, suites
+from tests.foreign import helm, kubectl, kubectl_more, suites
 from tests.foreign.answers import Commands, show
 from tests.foreign.programs import GO, RUST, Program
 from tests.paths import DATA
@@ -55,6 +55,7 @@ def _program(program: Program, *, verbose: bool) -> dict[str, int]:
 
 CLIENTS: Final[dict[str, Callable[[bool], dict[str, int]]]] = {
     "kubectl": lambda verbose: _commands(kubectl.sequence(), verbose=verbose),
+    "kubectl-more": lambda verbose: _commands(kubectl_more.sequence(), verbose=verbose),
     "helm": lambda verbose: _commands(helm.compared(), verbose=verbose),
     "helm-wait": lambda verbose: _succeeding(helm.on_a_cluster(), verbose=verbose),
     "go": lambda verbose: _program(GO, verbose=verbose),
@@ -67,6 +68,8 @@ def _record(name: str) -> None:
     match name:
         case "kubectl":
             asyncio.run(kubectl.sequence().record())
+        case "kubectl-more":
+            asyncio.run(kubectl_more.sequence().record())
         case "helm":
             asyncio.run(helm.compared().record())
         case _:

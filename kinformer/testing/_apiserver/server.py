@@ -62,8 +62,8 @@ class ApiServer:
     run, and become ready. No container is real: `pods` scripts their behaviour.
 
     Webhooks of posted configurations are called about the requests of clients, for objects and their status: rules,
-    selectors, failure policies, timeouts, dry run and reinvocation count as on a real server. `matchConditions` are not
-    evaluated, so that a request that they decide about is refused. See `webhook_services`.
+    selectors, `matchConditions`, failure policies, timeouts, dry run and reinvocation count as on a real server. See
+    `webhook_services`. ValidatingAdmissionPolicies are evaluated for the same requests.
 
     The methods `create`, `get`, `list`, `update`, `patch` and `delete` do the same as a request of an administrator,
     without HTTP and without webhooks. They are plain calls, to be made on the loop of the server. The limits on the

@@ -14,6 +14,7 @@ import msgspec
 
 from kinformer.testing._apiserver.rules.conversions import in_version
 from kinformer.testing._apiserver.rules.json_patch import apply_json_patch
+from kinformer.testing._apiserver.rules.policies import ask_policies, conditions_hold, has_policies
 from kinformer.testing._apiserver.rules.webhooks import Hook, hooks_of, matching
 from kinformer.testing._apiserver.store import status
 
@@ -36,7 +37,7 @@ _SILENT: Final = {"None", "NoneOnDryRun"}
 
 
 class WebhookCaller:
-    """Asks webhooks about writes.
+    """Asks policies and webhooks about writes.
 
     Args:
         store: the objects, among them the configurations.
@@ -55,8 +56,9 @@ class WebhookCaller:
         self._trusted: dict[str, ssl.SSLContext] = {}
 
     def is_used(self) -> bool:
-        """Report whether there is a webhook at all."""
-        return any(hooks_of(self._store, mutating=mutating) for mutating in (True, False))
+        """Report whether there is a webhook or a policy at all."""
+        has_hooks = any(hooks_of(self._store, mutating=mutating) for mutating in (True, False))
+        return has_hooks or has_policies(self._store)
 
     async def close(self) -> None:
         """Close the connections to the webhooks."""
@@ -65,24 +67,23 @@ class WebhookCaller:
             await session.close()
 
     async def ask(self, review: Review, admission: Admission) -> None:
-        """Ask the webhooks that a write concerns, and note their answer.
+        """Ask the policies and the webhooks that a write concerns, and note their answer.
 
         Raises:
             Refusal: one of them refused, or gave no answer and must not be ignored.
         """
+        if not review.mutating:
+            ask_policies(review, admission, self._store, self._catalog)
         hooks = [
             found
             for hook in hooks_of(self._store, mutating=review.mutating)
             if (found := matching(hook, review, self._store, self._catalog)) is not None
+            and conditions_hold(found, review, admission, self._seen(found, review))
         ]
         for hook in hooks:
             if admission.dry_run and hook.webhook.get("sideEffects") not in _SILENT:
                 msg = f'admission webhook "{hook.name}" does not support dry run'
                 raise status.bad_request(msg)
-            if hook.webhook.get("matchConditions"):
-                why = "the embedded API server evaluates no matchConditions; leave them out of tests"
-                msg = f'webhook "{hook.name}": {why}'
-                raise status.failed(msg)
         if review.mutating:
             new = await self._mutated(hooks, review, admission)
         else:
@@ -137,8 +138,7 @@ class WebhookCaller:
         Raises:
             Refusal: it refused, or gave no answer.
         """
-        kind = review.kind
-        seen = next((t for t in self._catalog.versions_of(kind.storage) if t.version == hook.version), kind)
+        kind, seen = review.kind, self._seen(hook, review)
         body = _review(review, kind, seen, new, admission)
         try:
             response = await self._call(hook.webhook, body)
@@ -153,6 +153,11 @@ class WebhookCaller:
             msg = f'Internal error occurred: failed calling webhook "{hook.name}": {error}'
             details = {"causes": [{"message": f'failed calling webhook "{hook.name}": {error}'}]}
             raise status.Refusal(500, msg, "InternalError", details) from None
+
+    def _seen(self, hook: Hook, review: Review) -> ResourceType:
+        """The resource in the version that a webhook wants it in."""
+        versions = self._catalog.versions_of(review.kind.storage)
+        return next((one for one in versions if one.version == hook.version), review.kind)
 
     async def _call(self, webhook: Mapping[str, Any], body: dict[str, Any]) -> Any:
         config, seconds = webhook.get("clientConfig") or {}, webhook.get("timeoutSeconds") or 10
