@@ -1,4 +1,4 @@
-"""Commands of a client, run one after another: their exit codes, and their texts without what is random."""
+"""Commands of a client, run one after another: their exit codes, and their texts without random parts."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ _RANDOM: Final = (
     (re.compile(r"\b\d+(ms|s)\b"), "<age>"),
     (re.compile(r"/tmp/\S+"), "<file>"),
     (re.compile(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ \+0000( UTC)?"), "<time>"),
+    (re.compile(r"\bdebugger-\w{5}\b"), "<name>"),
+    (re.compile(r":3\d{4}/(TCP|UDP)"), ":<port>/\\1"),
     (re.compile(r"eyJ[\w.-]+"), "<token>"),
     (re.compile(r"^[EIW]\d{4} .*\n", re.MULTILINE), ""),
     (re.compile(r"[ \t]+"), " "),

@@ -28,7 +28,7 @@ class Suite(NamedTuple):
     Attributes:
         distribution: that which has it, with its version.
         parts: the folders and files of the source distribution that it consists of.
-        needs: what is installed beside it.
+        needs: the packages that are installed beside it.
     """
 
     distribution: str

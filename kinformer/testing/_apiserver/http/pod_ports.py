@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["answer_portforward", "answer_proxy"]
 
-_PROTOCOLS: Final = ("v4.channel.k8s.io", "portforward.k8s.io")
+_PROTOCOLS: Final = ("v4.channel.k8s.io",)
+"""A client that names none gets the same."""
 _CHUNK: Final = 64 * 1024
 _HOP_BY_HOP: Final = {"connection", "content-length", "host", "keep-alive", "transfer-encoding", "upgrade"}
 _HIGHEST: Final = 65535
@@ -37,7 +38,7 @@ async def answer_portforward(
     """
     ports = _ports(request)
     socket = web.WebSocketResponse(protocols=_PROTOCOLS)
-    if not socket.can_prepare(request) or socket.can_prepare(request).protocol is None:
+    if not socket.can_prepare(request):
         raise status.bad_request("unable to upgrade: unable to find WebSocket protocol headers in the request")
     if not ports:
         raise status.bad_request('query parameter "port" is required')

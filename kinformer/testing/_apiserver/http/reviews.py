@@ -173,9 +173,10 @@ class Reviews:
             rule = "may not specify a duration less than 10 minutes" if seconds < _SHORTEST else "is too long"
             cause = ("FieldValueInvalid", f"Invalid value: {seconds}: {rule}", "spec.expirationSeconds")
             raise status.invalid("TokenRequest", "", [cause], "authentication.k8s.io")
+        bound = self._bound(target.namespace, spec.get("boundObjectRef"))
         audiences = spec.get("audiences") or [_AUDIENCE]
         expires = now + timedelta(seconds=seconds)
-        token = self._signed(target, account["uid"], audiences, now, expires)
+        token = self._signed(target, account["uid"], audiences, now, expires, bound)
         self._access.issued[token] = Issued(target.namespace, target.name, account["uid"], expires)
         filled = {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": spec.get("boundObjectRef")}
         owned = request | {"spec": {"expirationSeconds": seconds} | spec}
@@ -189,7 +190,38 @@ class Reviews:
             "status": {"token": token, "expirationTimestamp": _text(expires)},
         }
 
-    def _signed(self, target: Target, uid: str, audiences: list[str], now: datetime, expires: datetime) -> str:
+    def _bound(self, namespace: str, ref: dict[str, Any] | None) -> dict[str, Any]:
+        """The claim of the object that a token is bound to (pkg/registry/core/serviceaccount/storage/token.go).
+
+        Raises:
+            Refusal: 400, no token can be bound to such a kind; 404, there is no such object; 409, it is another one.
+        """
+        if not ref:
+            return {}
+        kind, name = ref.get("kind") or "", ref.get("name") or ""
+        if kind not in {"Pod", "Secret", "Node"} or ref.get("apiVersion") != "v1":
+            group, _, version = (ref.get("apiVersion") or "").rpartition("/")
+            raise status.bad_request(f"cannot bind token to object of type {group}/{version}, Kind={kind}")
+        known = self._registry.catalog.of_kind("v1", kind)
+        assert known is not None
+        uid = self._registry.get(known, namespace if known.namespaced else "", name).manifest["metadata"]["uid"]
+        if ref.get("uid") and ref["uid"] != uid:
+            why = (
+                f"the UID in the bound object reference ({ref['uid']}) does not match the UID in record. The object "
+                "might have been deleted and then recreated"
+            )
+            raise status.precondition_failed(known, name, why)
+        return {kind.lower(): {"name": name, "uid": uid}}
+
+    def _signed(
+        self,
+        target: Target,
+        uid: str,
+        audiences: list[str],
+        now: datetime,
+        expires: datetime,
+        bound: dict[str, Any],
+    ) -> str:
         """A JSON web token with the claims of a service account's."""
         claims = {
             "aud": audiences,
@@ -200,7 +232,8 @@ class Reviews:
             "kubernetes.io": {
                 "namespace": target.namespace,
                 "serviceaccount": {"name": target.name, "uid": uid},
-            },
+            }
+            | bound,
             "nbf": int(now.timestamp()),
             "sub": f"system:serviceaccount:{target.namespace}:{target.name}",
         }

@@ -316,7 +316,15 @@ async fn custom_resource(client: Client, namespace: &str) -> Result<(), Failure>
     };
     wait::await_condition(crds, "shops.rust.example.com", established).await?;
     let kind = GroupVersionKind::gvk("rust.example.com", "v1", "Shop");
-    let (resource, _) = kube::discovery::pinned_kind(&client, &kind).await?;
+    let mut found = kube::discovery::pinned_kind(&client, &kind).await;
+    for _ in 0..50 {
+        if found.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        found = kube::discovery::pinned_kind(&client, &kind).await;
+    }
+    let (resource, _) = found?;
     let shops: Api<DynamicObject> = Api::namespaced_with(client, namespace, &resource);
     let shop = DynamicObject::new("corner", &resource).data(json!({"spec": {"size": 3}}));
     shops.create(&PostParams::default(), &shop).await?;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -182,3 +184,25 @@ async def test_the_token_of_a_service_account_is_its_user_until_it_expires(
         assert answer.status == 401
     async with http.post(f"{ACCOUNTS}/s/token", json={"spec": {"expirationSeconds": 60}}, headers={}) as answer:
         assert answer.status in {403, 422}
+
+
+async def test_a_token_is_bound_only_to_an_object_that_is_there(server: ApiServer, http: aiohttp.ClientSession) -> None:
+    server.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "s"}})
+    secret = server.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "held"}})
+
+    async def asked(**ref: str) -> tuple[int, str]:
+        body = {"spec": {"boundObjectRef": {"apiVersion": "v1", "kind": "Secret"} | ref}}
+        async with http.post(f"{ACCOUNTS}/s/token", json=body) as answer:
+            told = await answer.json()
+            return answer.status, told.get("message") or told["status"]["token"]
+
+    code, token = await asked(name="held", uid=secret["metadata"]["uid"])
+    assert code == 201
+    part = token.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    assert claims["kubernetes.io"]["secret"] == {"name": "held", "uid": secret["metadata"]["uid"]}
+    assert await asked(name="none") == (404, 'secrets "none" not found')
+    assert await asked(name="none", kind="Pod") == (404, 'pods "none" not found')
+    message = "cannot bind token to object of type /v1, Kind=ConfigMap"
+    assert await asked(name="held", kind="ConfigMap") == (400, message)
+    assert (await asked(name="held", uid="other"))[0] == 409
