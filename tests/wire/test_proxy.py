@@ -366,6 +366,19 @@ async def test_bookmarks_come_while_nothing_happens_to_the_resource(
         assert await watched(reader, str(start)) == [("BOOKMARK", str(server.resource_version))]
 
 
+async def test_bookmarks_of_the_api_server_with_a_newer_version_reach_readers_at_once(
+    server: ApiServer, upstream: Client, socket_path: Path
+) -> None:
+    async with proxied(upstream, socket_path) as (proxy, reader), asyncio.TaskGroup() as tasks:
+        await eventually(lambda: server.open_watches)
+        seen = tasks.create_task(watched(reader, str(server.resource_version)))
+        await eventually(lambda: proxy.open_watches == 1)
+        server.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "default"}})
+        server.send_bookmarks()
+        async with asyncio.timeout(30):
+            assert await seen == [("BOOKMARK", str(server.resource_version))]
+
+
 async def test_a_watch_ends_when_its_time_is_over(server: ApiServer, upstream: Client, socket_path: Path) -> None:
     async with proxied(upstream, socket_path) as (proxy, reader):
         assert await watched(reader, str(server.resource_version), seconds=1) == []
