@@ -233,3 +233,20 @@ async def test_names_that_another_crd_has_are_the_reason_of_the_time_out(
     rival = custom_resource(group=group, version="v1", plural="rivals")(root)
     with pytest.raises(WaitTimeoutError, match=r"NamesAccepted is False: .*Website"):
         await client.install(rival, timeout=2)
+
+
+async def test_the_status_of_a_new_object_is_dropped_before_it_is_judged(client: Client, cluster: Cluster) -> None:
+    class Status(msgspec.Struct):
+        phase: Annotated[str, msgspec.Meta(pattern="^[a-z]+$")] = "new"
+
+    @custom_resource(group=f"status.{cluster.namespace}.example.com", version="v1", kind="Thing", status=Status)
+    class Thing(msgspec.Struct):
+        size: int = 1
+
+    await client.install(Thing)
+    resource = resource_of(Thing)
+    wanted = {"size": 2, "status": {"phase": "NOT ONE"}}
+    created = await client.create(resource, wanted | {"metadata": {"name": "created"}}, namespace=cluster.namespace)
+    applied = wanted | {"metadata": {"name": "applied", "namespace": cluster.namespace}}
+    for stored in (created, await client.apply(resource, applied, field_manager="m")):
+        assert stored.at("status", default=None) is None

@@ -121,6 +121,7 @@ class Registry:
         admit(self.store, kind, manifest)
         manifest, source = self._admitted_new(kind, namespace, manifest, write)
         metadata = manifest["metadata"]
+        _drop_status(kind, manifest)
         validate(kind, manifest, any_size=write.any_size)
         name = metadata["name"]
         if kind.namespaced:
@@ -175,8 +176,7 @@ class Registry:
             metadata.pop("namespace", None)
         if kind.custom or kind.storage in HAS_GENERATION:
             metadata["generation"] = 1
-        if _makes_status(kind):
-            manifest.pop("status", None)
+        _drop_status(kind, manifest)
         before_defaults = _given_spec(manifest)
         given_status = deepcopy(manifest.get("status"))
         fill_in(kind, manifest, number=self.store.revision)
@@ -427,6 +427,7 @@ class Registry:
             made["metadata"]["namespace"] = namespace
         admit(self.store, kind, made)
         made, _ = self._admitted_new(kind, namespace, made, write)
+        _drop_status(kind, made)
         validate(kind, made)
         if kind.namespaced:
             self.check_namespace(kind, namespace, name)
@@ -548,6 +549,12 @@ def _checked_again(kind: ResourceType, changed: dict[str, Any], namespace: str, 
 def _makes_status(kind: ResourceType) -> bool:
     """Report whether the server makes the status of a new object itself."""
     return kind.has_status and kind.storage not in _CREATED_WITH_STATUS
+
+
+def _drop_status(kind: ResourceType, manifest: dict[str, Any]) -> None:
+    """Drop the status of a new object if the server makes it; it is not validated, either (PrepareForCreate)."""
+    if _makes_status(kind):
+        manifest.pop("status", None)
 
 
 def _given_spec(manifest: dict[str, Any]) -> dict[str, Any]:
