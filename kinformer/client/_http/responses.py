@@ -245,5 +245,7 @@ class WatchResponse(Response):
         self._stream.fail(error)
 
     async def close(self) -> None:
-        await self._stream.close()
-        self._reply.close()
+        try:
+            await self._stream.close()
+        finally:  # a second cancellation may end the wait
+            self._reply.close()
