@@ -81,7 +81,7 @@ def test_the_rights_are_those_that_were_recorded_and_those_of_the_leases(project
     [
         (("init", "My_Operator"), "'my-operator' would do"),
         (("init", "json"), "there is a module 'json'"),
-        (("init", "."), "is not an empty folder"),
+        (("init", "docs/how-to"), "is not an empty folder"),
         (("manifests", "nothing_of_this_name"), "there is no module"),
         (("manifests", "builtins:str"), "returned a str"),
         (("manifests", "json:dumps", "--name", "A_b"), "--name 'A_b'"),
