@@ -36,9 +36,9 @@ async def read_for_ever(watching: ResourceClient) -> None:
             pass
 
 
-async def refused(request: Coroutine[Any, Any, object]) -> None:
+async def refused(request_of: Callable[[Client], Coroutine[Any, Any, object]], client: Client) -> None:
     with contextlib.suppress(KinformerError):
-        await request
+        await request_of(client)
 
 
 async def turns(number: int) -> None:
@@ -95,7 +95,7 @@ async def test_a_request_that_is_cancelled_at_any_moment_closes_its_connection(
     async with RawServer(respond) as server:
         for after in range(0, 40, 3):
             async with Client(ClusterConfig(server=server.url)) as client, asyncio.TaskGroup() as tasks:
-                task = tasks.create_task(refused(request_of(client)))
+                task = tasks.create_task(refused(request_of, client))
                 await turns(after)
                 task.cancel()
     assert held_connections() == []
