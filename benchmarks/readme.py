@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -85,10 +86,14 @@ def _handlers(answers: dict[str, Answer]) -> str:
         rows.append(alone)
     text = (
         "CPU time of a watch event for a pod of 9 KB from a real API server, beside client-go with protobuf, whose "
-        f"handler reads the\nsame ({rival:.0f} µs); {answer.at} UTC, {results.machine()} "
+        f"handler reads the same ({rival:.0f} µs); {answer.at} UTC, {results.machine()} "
         "([all figures, methods and biases](docs/benchmarks.md)):"
     )
-    return "\n".join([text, "", *_table(*rows)])
+    return "\n".join([_wrapped(text), "", *_table(*rows)])
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 130, break_long_words=False, break_on_hyphens=False)
 
 
 def _alone(answer: Answer | None) -> tuple[str, str, str] | None:
@@ -139,4 +144,6 @@ def _loop(answers: dict[str, Answer]) -> str:
         for number, how in ((many, "with 100 handlers"), (informers, "with 200 busy informers"))
         if number is not None
     ]
-    return text + (f" ({', '.join(others)})" if others else "") + ", so it can be your web server's loop, too."
+    return _wrapped(
+        text + (f" ({', '.join(others)})" if others else "") + ", so it can be your web server's loop, too."
+    )
