@@ -10,7 +10,7 @@ from kinformer._any_json import decode_any
 from kinformer.objects import KubeObject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from kinformer.resources import Resource
 
@@ -104,11 +104,21 @@ def bookmark_line(resource: Resource, version: int, *, ends_initial: bool = Fals
     return b'{"type":"BOOKMARK","object":%s}\n' % body
 
 
-def list_pieces(resource: Resource, objects: Iterable[KubeObject], version: int) -> Iterator[bytes]:
-    """Return the body of a list in pieces of some 256 KiB."""
+def list_pieces(
+    resource: Resource, objects: Iterable[KubeObject], version: int, more: Mapping[str, Any] | None = None
+) -> Iterator[bytes]:
+    """Return the body of a list in pieces of some 256 KiB.
+
+    Args:
+        resource: the resource.
+        objects: the objects.
+        version: the version of the list.
+        more: more metadata of the list: the token of its next page.
+    """
+    metadata = _encode({"resourceVersion": str(version), **(more or {})})
     piece = [
-        b'{"kind":%s,"apiVersion":%s,"metadata":{"resourceVersion":"%d"},"items":['
-        % (_encode(resource.list_kind), _encode(resource.api_version), version)
+        b'{"kind":%s,"apiVersion":%s,"metadata":%s,"items":['
+        % (_encode(resource.list_kind), _encode(resource.api_version), metadata)
     ]
     size = 0
     separator = b""

@@ -10,7 +10,7 @@ from kinformer._time_slice import TimeSlice
 from kinformer.proxy._bodies import bookmark_line, error_line, event_line, too_old
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from aiohttp import web
 
@@ -96,9 +96,11 @@ class OpenWatch:
     Args:
         fanout: the fan-out of the resource.
         options: the options of the request.
+        shape: turns lines of events into the form that the client takes; `None` for whole objects.
     """
 
-    def __init__(self, fanout: Fanout, options: ListOptions) -> None:
+    def __init__(self, fanout: Fanout, options: ListOptions, shape: Callable[[bytes], bytes] | None = None) -> None:
+        self._shape = shape
         self._fanout = fanout
         self._cache = fanout.cache
         self._options = options
@@ -159,13 +161,13 @@ class OpenWatch:
         await time_slice.begin()
         for at in range(0, len(present), 50):
             lines = b"".join([event_line(b"ADDED", obj, cache.form) for obj in present[at : at + 50]])
-            await written(request, response, lines)
+            await written(request, response, self._shaped(lines))
             if time_slice.over:
                 await time_slice.begin()
         if options.present_first:
             self._bookmarked = began_at
             if options.initial_events and options.bookmarks:
-                await response.write(bookmark_line(cache.form, began_at, ends_initial=True))
+                await response.write(self._shaped(bookmark_line(cache.form, began_at, ends_initial=True)))
         del present
         self._fanout.watches.add(self)
         try:
@@ -223,17 +225,20 @@ class OpenWatch:
         """Return a bookmark of the version that the cache has reached."""
         self._bookmarked = self._cache.version
         self._bookmarks = self._cache.bookmarks
-        return bookmark_line(self._cache.form, self._cache.version)
+        return self._shaped(bookmark_line(self._cache.form, self._cache.version))
 
     def _next_changes(self) -> bytes:
         """Return the lines of the next changes, b"" if none is for this watch, and go on behind them."""
         if self._is_whole:
             made, self._position = self._fanout.whole(self._position)
-            return made
+            return self._shaped(made)
         end = min(self._cache.next, self._position + _CHANGES_AT_ONCE)
         lines = b"".join(self._selected(end))
         self._position = end
-        return lines
+        return self._shaped(lines)
+
+    def _shaped(self, lines: bytes) -> bytes:
+        return lines if self._shape is None or not lines else self._shape(lines)
 
     def _selected(self, end: int) -> Iterator[bytes]:
         for change in self._cache.changes(self._position, end - self._position):

@@ -29,6 +29,12 @@ _SECRET_FIELDS: Final = ("apiVersion", "kind", "metadata", "type", "immutable")
 _META: Final = "apis/meta/v1.ObjectMeta"
 _SCHEMA_MAPS: Final = frozenset({"properties", "patternProperties", "definitions", "dependencies"})
 _KEPT_FIELDS: Final = frozenset({"apiVersion", "kind", "resourceVersion", "generation", "observedGeneration"})
+_KEPT_IN_DEFINITIONS: Final = {
+    "CustomResourceColumnDefinition": frozenset({"name", "type", "format", "jsonPath"}),
+    "JSONSchemaProps": frozenset({"type", "format"}),
+}
+"""Fields of CustomResourceDefinitions whose values are the shape of custom resources: schemas and printed columns."""
+
 _SELECTOR_FIELDS: Final = frozenset({"matchLabels", "matchExpressions"})
 _QUANTITY: Final = re.compile(r"[+-]?[0-9.]+([eE][+-]?[0-9]+|[numkMGTPE]i?)?|[0-9]+%")
 _MOST_DEPTH: Final = 100
@@ -143,9 +149,10 @@ class Redaction:
         if depth > _MOST_DEPTH:
             return {}
         made: dict[str, Any] = {}
+        kept = _KEPT_FIELDS | _KEPT_IN_DEFINITIONS.get(struct.name, frozenset())
         for name, inner in value.items():
             field = struct.by_name.get(name)
-            if name in _KEPT_FIELDS and isinstance(inner, str | int):
+            if name in kept and isinstance(inner, str | int):
                 made[name] = inner
             elif name == "fieldsV1" and isinstance(inner, dict):
                 made[name] = self._managed(inner, "", depth)

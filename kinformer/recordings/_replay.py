@@ -21,14 +21,20 @@ from kinformer.proxy._bodies import Refusal, list_pieces, too_large
 from kinformer.proxy._downstream import Fanout, OpenWatch
 from kinformer.recordings._documents import AGGREGATED, Documents
 from kinformer.recordings._format import Item, Recording
+from kinformer.recordings._pages import Pages
 from kinformer.recordings._playback import MOST_HELD_BYTES, Playback
-from kinformer.recordings._requests import form_of, metadata_only, place_in, read_list_options
-from kinformer.resources import Resource
+from kinformer.recordings._requests import form_of, limit_of, metadata_only, place_in, read_list_options
+from kinformer.resources import CUSTOMRESOURCEDEFINITIONS, Resource
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kinformer.objects import KubeObject
     from kinformer.proxy._selection import ListOptions
     from kinformer.recordings._format import Header
+    from kinformer.recordings._pages import Page
     from kinformer.recordings._requests import Place
+    from kinformer.recordings._tables import Tables
 
 __all__ = ["Replay"]
 
@@ -42,6 +48,7 @@ _FAR_BEHIND: Final = 5000
 """Events that an open watch may be behind a replay without pauses."""
 
 _AT_ONCE: Final = 200
+_ROWS_AT_ONCE: Final = 200
 _LOOK_AGAIN: Final = 0.001
 _JSON: Final = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
 
@@ -109,6 +116,8 @@ class Replay:
         self.recording: Recording
         self._playback: Playback
         self._documents: Documents
+        self._pages = Pages()
+        self._tables_made: Tables | None = None
 
     def __repr__(self) -> str:
         where = self.url if self._listening else "not running"
@@ -307,7 +316,7 @@ class Replay:
             raise Refusal(code, "", f"the recorder was refused {place.plural}: they are not in the recording")
         form = form_of(accept)
         if place.name:
-            return self._get(number, place, form)
+            return self._get(number, place, form, request.query.get("includeObject", ""))
         return await self._list_or_watch(request, number, place, form)
 
     def _document(self, path: str, accept: str) -> web.Response:
@@ -342,12 +351,16 @@ class Replay:
         }
         return web.Response(body=msgspec.json.encode(state), content_type="application/json")
 
-    def _get(self, number: int, place: Place, form: str) -> web.Response:
+    def _get(self, number: int, place: Place, form: str, include: str) -> web.Response:
         obj = self._fanouts[number].cache.objects.get(ObjectKey(place.namespace, place.name))
         if obj is None:
             qualified = self.recording.resources[number].qualified
             msg = f'{qualified} "{place.name}" not found'
             raise Refusal(404, "NotFound", msg, name=place.name, group=place.group, kind=place.plural)
+        if form == "Table":
+            metadata = {"resourceVersion": obj.resource_version}
+            table = self._tables().table(self.recording.resources[number], [obj.to_dict()], metadata, include)
+            return web.Response(body=msgspec.json.encode(table), content_type="application/json")
         body = (metadata_only(obj) if form != "JSON" else obj).to_json()
         return web.Response(body=body, content_type="application/json")
 
@@ -361,12 +374,14 @@ class Replay:
         response = web.StreamResponse(headers=_JSON)
         response.enable_chunked_encoding()
         if options.watch:
-            if form != "JSON":
-                raise Refusal(406, "NotAcceptable", "a replay sends watches in application/json")
+            if form == "PartialObjectMetadata":
+                raise Refusal(406, "NotAcceptable", "a replay sends watches in application/json, whole or as=Table")
             if len(fanout.watches) >= MAX_WATCHES:
                 msg = f"this replay has {MAX_WATCHES} watches of this resource already"
                 raise Refusal(429, "TooManyRequests", msg, retry_after=1)
-            await OpenWatch(fanout, options).serve(request, response)
+            include = request.query.get("includeObject", "")
+            shape = self._tables().lines(cache.form, include) if form == "Table" else None
+            await OpenWatch(fanout, options, shape).serve(request, response)
         else:
             await self._list(request, response, fanout, options, form)
         await response.write_eof()
@@ -375,15 +390,49 @@ class Replay:
     async def _list(
         self, request: web.BaseRequest, response: web.StreamResponse, fanout: Fanout, options: ListOptions, form: str
     ) -> None:
-        version, objects = fanout.cache.version, fanout.cache.selected(options.selection)
-        resource = fanout.cache.resource
+        page = self._page(request, fanout, options)
+        objects, resource = page.objects, fanout.cache.resource
+        if form == "Table":
+            metadata = {"resourceVersion": str(page.version), **page.more}
+            include = request.query.get("includeObject", "")
+            table = self._tables().table(resource, [], metadata, include)
+            for at in range(0, len(objects), _ROWS_AT_ONCE):
+                manifests = [obj.to_dict() for obj in objects[at : at + _ROWS_AT_ONCE]]
+                part = self._tables().table(resource, manifests, metadata, include)
+                table = part | {"rows": table["rows"] + part["rows"]}
+                await asyncio.sleep(0)
+            await response.prepare(request)
+            await response.write(msgspec.json.encode(table))
+            return
         if form != "JSON":
             resource = _PARTIAL
             objects = [metadata_only(obj) for obj in objects]
         await response.prepare(request)
-        for piece in list_pieces(resource, objects, version):
+        for piece in list_pieces(resource, objects, page.version, page.more):
             await response.write(piece)
             await asyncio.sleep(0)
+
+    def _page(self, request: web.BaseRequest, fanout: Fanout, options: ListOptions) -> Page:
+        limit, token = limit_of(request.query), request.query.get("continue", "")
+        if token:
+            return self._pages.next(request.path, token, limit)
+        objects = sorted(fanout.cache.selected(options.selection), key=_place)
+        return self._pages.first(request.path, fanout.cache.version, objects, limit)
+
+    def _tables(self) -> Tables:
+        if self._tables_made is None:
+            # The columns of all kinds are read from a file, so they are read for clients that show tables only.
+            from kinformer.recordings._tables import Tables, recorded_time
+
+            self._tables_made = Tables(
+                self._definitions, lambda: recorded_time(self.recording.header.started, self.position)
+            )
+        return self._tables_made
+
+    def _definitions(self) -> Iterable[KubeObject]:
+        crds = CUSTOMRESOURCEDEFINITIONS
+        number = self._numbers.get((crds.group, crds.version, crds.plural))
+        return () if number is None else self._fanouts[number].cache.objects.values()
 
     async def _until(self, fanout: Fanout, version: int) -> None:
         """Wait until a resource has reached a version.
@@ -400,6 +449,11 @@ class Replay:
                     await self._progress.wait()
         except TimeoutError:
             raise too_large(version, fanout.cache.version) from None
+
+
+def _place(obj: KubeObject) -> tuple[str, str]:
+    """Return the place of an object in lists: they are sorted by namespace and name, as those of etcd."""
+    return (obj.key.namespace, obj.key.name)
 
 
 _PARTIAL: Final = Resource("meta.k8s.io", "v1", "partialobjectmetadata", "PartialObjectMetadata")

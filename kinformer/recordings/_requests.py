@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kinformer.resources import Resource
 
-__all__ = ["Place", "form_of", "metadata_only", "place_in", "read_list_options"]
+__all__ = ["Place", "form_of", "limit_of", "metadata_only", "place_in", "read_list_options"]
 
 _TRUE: Final = frozenset({"1", "true", "True", "TRUE", "t", "T"})
 _META: Final = "meta.k8s.io/v1"
@@ -63,9 +63,7 @@ def place_in(path: str) -> Place | None:
 
 
 def form_of(accept: str) -> str:
-    """Return the form of the answer: "JSON", or "PartialObjectMetadata".
-
-    A replay makes no tables. kubectl takes JSON instead, and then prints names and ages.
+    """Return the form of the answer: "JSON", "PartialObjectMetadata" or "Table".
 
     Raises:
         Refusal: 406, the client takes neither.
@@ -79,7 +77,10 @@ def form_of(accept: str) -> str:
             return "JSON"
         if views[0] in {"PartialObjectMetadata", "PartialObjectMetadataList"}:
             return "PartialObjectMetadata"
-    raise Refusal(406, "NotAcceptable", "a replay answers in application/json, or as PartialObjectMetadata")
+        if views[0] == "Table" and "v=v1" in parameters:
+            return "Table"
+    msg = "a replay answers in application/json: whole objects, as=PartialObjectMetadata, or as=Table in v=v1"
+    raise Refusal(406, "NotAcceptable", msg)
 
 
 def metadata_only(obj: KubeObject) -> KubeObject:
@@ -92,7 +93,7 @@ def metadata_only(obj: KubeObject) -> KubeObject:
 def read_list_options(resource: Resource, place: Place, query: Mapping[str, str], present: int) -> ListOptions:
     """Return the options of a list or watch.
 
-    A field selector may name any field. `limit` has no effect: the answer is the whole list.
+    A field selector may name any field. The limit and the token of a page are read by `limit_of`, and by the pages.
 
     Args:
         resource: the resource.
@@ -108,8 +109,6 @@ def read_list_options(resource: Resource, place: Place, query: Mapping[str, str]
         fields = FieldSelector.parse(query.get("fieldSelector", "")).requirements
     except SelectorError as error:
         raise Refusal(400, "BadRequest", str(error)) from None
-    if query.get("continue"):
-        raise Refusal(410, "Expired", "a replay sends lists whole, so there is no page to continue with")
     watch, initial, bookmarks = (
         query.get(name, "") in _TRUE for name in ("watch", "sendInitialEvents", "allowWatchBookmarks")
     )
@@ -118,7 +117,10 @@ def read_list_options(resource: Resource, place: Place, query: Mapping[str, str]
     if initial and (match != "NotOlderThan" or not watch):
         msg = "sendInitialEvents is for watches, and requires resourceVersionMatch=NotOlderThan"
         raise Refusal(400, "BadRequest", msg)
-    exact = match == "Exact" or (version and query.get("limit", "0") not in {"", "0"} and not match)
+    paged = bool(query.get("continue"))
+    if paged and version:
+        raise Refusal(400, "BadRequest", "specifying resource version is not allowed when using continue")
+    exact = match == "Exact" or (version and limit_of(query) and not match)
     if not watch and exact and version != present:
         raise Refusal(410, "Expired", f"a replay has no earlier lists: {version} is not the present version, {present}")
     return ListOptions(
@@ -130,6 +132,15 @@ def read_list_options(resource: Resource, place: Place, query: Mapping[str, str]
         bookmarks=bookmarks,
         timeout_seconds=seconds,
     )
+
+
+def limit_of(query: Mapping[str, str]) -> int:
+    """Return the limit of a list; 0 for none.
+
+    Raises:
+        Refusal: 400, it is no number.
+    """
+    return _number(query, "limit")
 
 
 def _number(query: Mapping[str, str], name: str) -> int:
