@@ -18,7 +18,7 @@ from kinformer._tasks import BackgroundTask, shielded
 from kinformer.errors import AlreadyStartedError, NotStartedError, RecordingError
 from kinformer.objects import ObjectKey
 from kinformer.proxy._bodies import Refusal, list_pieces, too_large
-from kinformer.proxy._downstream import Fanout, OpenWatch
+from kinformer.proxy._downstream import Fanout, OpenWatch, written
 from kinformer.recordings._documents import AGGREGATED, Documents
 from kinformer.recordings._format import Item, Recording
 from kinformer.recordings._pages import Pages
@@ -402,14 +402,14 @@ class Replay:
                 table = part | {"rows": table["rows"] + part["rows"]}
                 await asyncio.sleep(0)
             await response.prepare(request)
-            await response.write(msgspec.json.encode(table))
+            await written(request, response, msgspec.json.encode(table))
             return
         if form != "JSON":
             resource = _PARTIAL
             objects = [metadata_only(obj) for obj in objects]
         await response.prepare(request)
         for piece in list_pieces(resource, objects, page.version, page.more):
-            await response.write(piece)
+            await written(request, response, piece)
             await asyncio.sleep(0)
 
     def _page(self, request: web.BaseRequest, fanout: Fanout, options: ListOptions) -> Page:
