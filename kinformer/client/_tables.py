@@ -208,9 +208,8 @@ class TableDecoder:
             ProtocolError: this is no watch.
         """
         rest, self._rest = self._rest, b""
-        if rest:
-            self._inner.feed(self._plain(rest))
-        return self._inner.close()
+        taken = self._inner.feed(self._plain(rest)) if rest else []
+        return taken + self._inner.close()
 
     def _plain(self, line: bytes) -> bytes:
         """Return a line with its row as an object; a line without a table is returned unchanged."""

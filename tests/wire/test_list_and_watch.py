@@ -388,8 +388,9 @@ async def test_a_watch_that_is_never_answered_times_out_sooner_than_other_reques
         raise AssertionError
 
     scripted.answer = answer
-    with pytest.raises(TransportTimeoutError, match="cannot watch pods in all namespaces: .* for 20 seconds"):
+    with pytest.raises(TransportTimeoutError, match="cannot watch pods in all namespaces: .* for 20 seconds") as caught:
         await batches(client)
+    assert not caught.value.answered
     assert 20 <= looptime < 21
     with pytest.raises(TransportTimeoutError, match="cannot list nodes: .* for 30 seconds"):
         await client.list(NODES)
