@@ -168,6 +168,8 @@ async def test_a_hostile_answer_takes_bounded_memory_holds_the_loop_for_a_moment
     name: str,
 ) -> None:
     case = ATTACKS[name]
+    if "gzip" in name:
+        compressed()
 
     def respond(head: bytes, writer: asyncio.StreamWriter) -> Any:
         if b"sendInitialEvents" in head:
@@ -178,10 +180,10 @@ async def test_a_hostile_answer_takes_bounded_memory_holds_the_loop_for_a_moment
 
     async with RawServer(respond) as server:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", CLIENT, server.url, "10", case.error, stdout=-1, stderr=-1
+            sys.executable, "-c", CLIENT, server.url, "50", case.error, stdout=-1, stderr=-1
         )
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(100):
                 out, err = await process.communicate()
         finally:
             if process.returncode is None:

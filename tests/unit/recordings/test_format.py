@@ -122,23 +122,28 @@ def test_a_damaged_byte_gives_a_recording_error_or_other_records_and_nothing_els
     assert not said or str(path) in said
 
 
+def compressed(content: bytes) -> bytes:
+    """Compress without the time of day, so that each process of pytest-xdist gives the test the same name."""
+    return gzip.compress(content, mtime=0)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"", "is no recording: it is not compressed"),
         (b"apiVersion: v1\n", "is no recording: it is not compressed"),
-        (gzip.compress(b"hello\n"), "is no recording: it begins with no header"),
-        (gzip.compress(b'{"type":"END","at":1}\n'), "is no recording: it begins with no header"),
-        (gzip.compress(b'{"type":"HEADER","format":2}\n'), "has format 2, and this version reads up to 1"),
-        (gzip.compress(b'{"type":"HEADER","format":1}\n{"type":"OTHER"}\n'), "damaged behind record 1"),
-        (gzip.compress(b'{"type":"HEADER","format":1}\n{"type":"ITEM","id":3,"object":{}}\n'), "no resource 3"),
-        (gzip.compress(b'{"type":"HEADER","format":1}\n' * 2), "a header stands behind"),
-        (gzip.compress(b'{"type":"HEADER","format":1}\n{"type":"END","at":1}\n') + b"x", "bytes behind the end"),
+        (compressed(b"hello\n"), "is no recording: it begins with no header"),
+        (compressed(b'{"type":"END","at":1}\n'), "is no recording: it begins with no header"),
+        (compressed(b'{"type":"HEADER","format":2}\n'), "has format 2, and this version reads up to 1"),
+        (compressed(b'{"type":"HEADER","format":1}\n{"type":"OTHER"}\n'), "damaged behind record 1"),
+        (compressed(b'{"type":"HEADER","format":1}\n{"type":"ITEM","id":3,"object":{}}\n'), "no resource 3"),
+        (compressed(b'{"type":"HEADER","format":1}\n' * 2), "a header stands behind"),
+        (compressed(b'{"type":"HEADER","format":1}\n{"type":"END","at":1}\n') + b"x", "bytes behind the end"),
         (
-            gzip.compress(b'{"type":"HEADER","format":1}\n{"type":"RESOURCE","id":0,"version":"../x","plural":"p","kind":"K"}\n'),
+            compressed(b'{"type":"HEADER","format":1}\n{"type":"RESOURCE","id":0,"version":"../x","plural":"p","kind":"K"}\n'),
             "no API version",
         ),
-        (gzip.compress(b'{"type":"HEADER","format":1}\n' + b"[" * 100_000 + b"\n"), "damaged behind record 1"),
+        (compressed(b'{"type":"HEADER","format":1}\n' + b"[" * 100_000 + b"\n"), "damaged behind record 1"),
     ],
 )  # fmt: skip
 def test_the_error_of_a_file_names_the_reason(tmp_path: Path, content: bytes, said: str) -> None:
