@@ -9,6 +9,7 @@ from aiohttp import web
 
 from kinformer.testing._apiserver.http import openapi
 from kinformer.testing._apiserver.http.answers import json_answer, raw_json_answer
+from kinformer.testing._apiserver.http.health import HEALTH_PATHS, answer_health, is_health
 from kinformer.testing._apiserver.http.requests import wants_aggregated
 from kinformer.testing._apiserver.store import status
 
@@ -32,8 +33,6 @@ _VERSION: Final = {
     "compiler": "",
     "platform": "linux/amd64",
 }
-_HEALTH: Final = ("readyz", "livez", "healthz")
-_CHECKS: Final = ("ping", "log", "etcd", "informer-sync")
 _AGGREGATED: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
@@ -73,8 +72,8 @@ def document(request: web.BaseRequest, path: str, catalog: Catalog) -> web.Respo
         case "/apis":
             return json_answer(catalog.api_groups())
     parts = path.strip("/").split("/")
-    if parts[0] in _HEALTH and len(parts) <= 2:
-        return _health(parts, verbose="verbose" in request.query)
+    if is_health(path):
+        return answer_health(path, verbose="verbose" in request.query, excluded=request.query.getall("exclude", []))
     found = _discovery(parts, catalog)
     if found is None:
         raise status.page_not_found()
@@ -94,22 +93,11 @@ def _discovery(parts: list[str], catalog: Catalog) -> bytes | dict[str, Any] | N
     return None
 
 
-def _health(parts: list[str], *, verbose: bool) -> web.Response:
-    if len(parts) == 2:
-        if parts[1] not in _CHECKS:
-            raise status.page_not_found()
-        return web.Response(text="ok")
-    if verbose:
-        checks = "".join(f"[+]{check} ok\n" for check in _CHECKS)
-        return web.Response(text=f"{checks}{parts[0]} check passed\n")
-    return web.Response(text="ok")
-
-
 def _paths(catalog: Catalog) -> list[str]:
     """The paths that `/` lists."""
     versions = {kind.api_version for kind in catalog.all_types()}
-    paths = {"/api", "/apis", "/apis/", "/openapi/v2", "/openapi/v3", "/version"}
+    paths = {"/api", "/apis", "/apis/", "/metrics", "/openapi/v2", "/openapi/v3", "/version"}
     paths |= {f"/apis/{version}" if "/" in version else f"/api/{version}" for version in versions}
     paths |= {f"/apis/{version.partition('/')[0]}" for version in versions if "/" in version}
-    paths |= {f"/{name}" for name in _HEALTH} | {f"/{name}/{check}" for name in _HEALTH for check in _CHECKS}
+    paths |= HEALTH_PATHS
     return sorted(paths)

@@ -12,6 +12,7 @@ from aiohttp import web
 from kinformer.testing._apiserver.http import control
 from kinformer.testing._apiserver.http.answers import in_protobuf, json_answer, list_answer, object_answer
 from kinformer.testing._apiserver.http.documents import document, is_document
+from kinformer.testing._apiserver.http.metrics import answer_metrics
 from kinformer.testing._apiserver.http.pod_streams import answer_stream, is_stream
 from kinformer.testing._apiserver.http.reads import Lists
 from kinformer.testing._apiserver.http.requests import (
@@ -183,6 +184,8 @@ class Handler:
             self.requests.append(RequestRecord("get", "", "", query, user.name))
             self._access.authorize_path(user, request.method.lower(), path)
             intercepted = await self._faults.intercept(request, "get", "")
+            if intercepted is None and path == "/metrics" and request.method == "GET":
+                return answer_metrics(self.requests, self._watches, self._registry)
             return intercepted or document(request, path, self._catalog)
         try:
             target = find_target(path, self._catalog)
