@@ -6,6 +6,7 @@ The streams are those of a kubelet, over WebSocket: the first byte of each messa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -171,7 +172,9 @@ async def _echo(socket: web.WebSocketResponse) -> None:
 
 async def _send(socket: web.WebSocketResponse, channel: int, data: bytes) -> None:
     if data:
-        await socket.send_bytes(bytes([channel]) + data)
+        # A client that is gone needs no answer.
+        with contextlib.suppress(ConnectionError):
+            await socket.send_bytes(bytes([channel]) + data)
 
 
 def _ending(code: int) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Writes:
         if query.get("dryRun", "All") != "All":
             raise status.dry_run_unknown(verb, query["dryRun"])
         admission = self._admission(request, target, verb, user)
-        identity = (str(uuid.uuid4()), name_suffix(), self._registry.now())
+        identity = (str(uuid.uuid4()), name_suffix(), self._registry.now(), user)
         for _ in range(_MOST_QUESTIONS):
             try:
                 made = self._carried_out(request, target, verb, body, admission, identity)
@@ -111,7 +111,7 @@ class Writes:
         verb: str,
         body: bytes,
         admission: Admission | None,
-        identity: tuple[str, str, str],
+        identity: tuple[str, str, str, User],
     ) -> web.Response:
         query = request.query
         if verb in {"delete", "deletecollection"}:
@@ -130,6 +130,7 @@ class Writes:
             uid=identity[0],
             suffix=identity[1],
             now=identity[2],
+            user=identity[3],
         )
         try:
             return self._written(request, target, verb, body, write)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.admission import admit, check_ports, without_admission
 from kinformer.testing._apiserver.rules.bodies import as_object, check_object, check_types
+from kinformer.testing._apiserver.rules.certificates import CERTIFICATES, next_request, with_requester
 from kinformer.testing._apiserver.rules.conversions import in_stored_version, in_version
 from kinformer.testing._apiserver.rules.defaults import HAS_GENERATION, establish, fill_in, in_order, select_pods_of_job
 from kinformer.testing._apiserver.rules.immutable import validate_change
@@ -118,6 +119,8 @@ class Registry:
             metadata["name"] = write.uid or str(uuid.uuid4())
         if kind.namespaced:
             metadata["namespace"] = namespace
+        if kind.storage == CERTIFICATES and write.user is not None:
+            manifest = with_requester(manifest, write.user)
         admit(self.store, kind, manifest)
         manifest, source = self._admitted_new(kind, namespace, manifest, write)
         metadata = manifest["metadata"]
@@ -425,6 +428,8 @@ class Registry:
         made = prune(kind, made)
         if kind.namespaced:
             made["metadata"]["namespace"] = namespace
+        if kind.storage == CERTIFICATES and write.user is not None:
+            made = with_requester(made, write.user)
         admit(self.store, kind, made)
         made, _ = self._admitted_new(kind, namespace, made, write)
         _drop_status(kind, made)
@@ -491,6 +496,8 @@ class Registry:
             state = changed_part(current, prune(kind, {**wanted, "metadata": before}), subresource)
             if subresource == "status":
                 state["metadata"] = metadata_by_status(kind, wanted["metadata"], before) or before
+            if kind.storage == CERTIFICATES:
+                state = next_request(current, state, subresource, write.now or self.now())
             validate(kind, state, before=current)
             return state
         manifest = prune(kind, wanted)
@@ -501,6 +508,8 @@ class Registry:
                 manifest["status"] = current["status"]
         if kind.storage == NAMESPACES:
             manifest.setdefault("spec", current["spec"])
+        if kind.storage == CERTIFICATES:
+            manifest = next_request(current, manifest, "", "")
         validate(kind, manifest, any_size=write.any_size, before=current)
         check_ports(self.store, kind, manifest, before["name"])
         if not kind.custom:

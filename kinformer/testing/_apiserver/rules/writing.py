@@ -12,6 +12,7 @@ from kinformer.testing._apiserver.rules.validation import prune
 from kinformer.testing._apiserver.store import status
 
 if TYPE_CHECKING:
+    from kinformer.testing._apiserver.rules.rbac import User
     from kinformer.testing._apiserver.rules.webhooks import Admission
     from kinformer.testing._apiserver.store.catalog import ResourceType
 
@@ -75,6 +76,7 @@ class Write:
         uid: the uid of a new object: the same each time that the write is carried out.
         suffix: the end of a generated name, as the uid.
         now: the time for timestamps, as the uid.
+        user: the user that writes; `None` for the server itself.
     """
 
     manager: str = "unknown"
@@ -89,6 +91,7 @@ class Write:
     uid: str = ""
     suffix: str = ""
     now: str = ""
+    user: User | None = None
 
     def checked(self, kind: ResourceType, body: Any, namespace: str) -> dict[str, Any]:
         """Read the body of a write; note undeclared fields, or refuse them.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from kinformer.testing._apiserver.rules.causes import duplicate, invalid_value, one_of, required
+from kinformer.testing._apiserver.rules.certificates import request_block
 from kinformer.testing._apiserver.rules.fields.terms import (
     among,
     among_if_given,
@@ -328,6 +329,7 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "admissionregistration/v1.MutatingAdmissionPolicySpec": (_mutating_policy,),
     "admissionregistration/v1.MutatingAdmissionPolicyBindingSpec": (on("policyName", either(needed(), subdomain)),),
     "admissionregistration/v1.Mutation": (_mutation,),
+    "certificates/v1.CertificateSigningRequestSpec": (on("request", request_block),),
     "flowcontrol/v1.FlowSchemaSpec": (_flow_schema,),
     "flowcontrol/v1.PolicyRulesWithSubjects": (_flow_rules,),
     "flowcontrol/v1.NonResourcePolicyRule": (_flow_requests("verbs", "nonResourceURLs"),),
