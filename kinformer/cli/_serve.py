@@ -149,7 +149,7 @@ async def _running(plan: ServePlan, port: int, certificates: ServerCertificates 
         from kinformer.cli._simulated.simulation import Simulation
 
         simulation = Simulation(seed=1, pods=100, started=datetime.now(UTC))
-        async with simulated_cluster(simulation, host=plan.host, port=port) as cluster:
+        async with simulated_cluster(simulation, host=plan.host, port=port, control_paths=True) as cluster:
             yield cluster.server
         return
     names = plan.controllers if plan.controllers == "all" else [name for name in plan.controllers.split(",") if name]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from kinformer.testing.faults import Corruption, Faults
 
-__all__ = ["FAULTS", "FaultSpec", "described"]
+__all__ = ["FAULTS", "FaultSpec", "described", "known_faults"]
 
 
 async def _down(faults: Faults, seconds: float = 5.0) -> None:
@@ -161,6 +161,20 @@ _CHOICES: Final = {
     "verb": ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"),
     "how": ("labels", "metadata"),
 }
+_BOUNDS: Final[dict[str, tuple[float, float]]] = {
+    "seconds": (0, 3600),
+    "after": (0, 86_400),
+    "every": (0.01, 86_400),
+    "about": (0.01, 86_400),
+    "status": (100, 599),
+    "count": (0, 1_000_000),
+    "retry_after": (-1, 86_400),
+    "new": (0, 1),
+    "times": (1, 100),
+    "writes": (0, 1_000_000),
+}
+"""The least and the most value of each number: outside, the server could not be reached any more, or not be used."""
+
 _NEEDED: Final = inspect.Parameter.empty
 
 
@@ -212,6 +226,10 @@ class FaultSpec:
                 what = "a whole number" if kind is int else "a number"
                 msg = f"fault {text!r}: {parameter}={value!r} is not {what}"
                 raise ValueError(msg) from None
+            if parameter in _BOUNDS and not _BOUNDS[parameter][0] <= found[parameter] <= _BOUNDS[parameter][1]:
+                least, most = _BOUNDS[parameter]
+                msg = f"fault {text!r}: {parameter.replace('_', '-')}={value} is not between {least} and {most}"
+                raise ValueError(msg)
         if missing := [name for name, default in known.items() if default is _NEEDED and name not in found]:
             msg = f"fault {text!r} needs {' and '.join(f'{name}=...' for name in missing)}"
             raise ValueError(msg)
@@ -236,14 +254,20 @@ class FaultSpec:
             await asyncio.sleep(max(began + self.every - asyncio.get_running_loop().time(), 0.01))
 
 
-def described() -> str:
-    """Return all faults with their parameters and defaults, one per line."""
-    lines = []
-    for name, (do, what) in FAULTS.items():
+def known_faults() -> list[tuple[str, str]]:
+    """Return each fault with its parameters and their defaults, and its effect."""
+    known = []
+    for name, (do, effect) in FAULTS.items():
         parameters = ",".join(
             f"{key.replace('_', '-')}={'...' if value is _NEEDED else value}" for key, value in _parameters(do).items()
         )
-        lines.append(f"{name + (':' + parameters if parameters else ''):<72} {what}")
+        known.append((name + (":" + parameters if parameters else ""), effect))
+    return known
+
+
+def described() -> str:
+    """Return all faults with their parameters and defaults, one per line."""
+    lines = [f"{fault:<72} {effect}" for fault, effect in known_faults()]
     return "\n".join([*lines, "Each takes after=SECONDS, every=SECONDS and about=SECONDS (at random moments) as well."])
 
 

@@ -90,3 +90,18 @@ async def test_its_pods_run_roll_out_crash_and_end() -> None:
     assert max(restarts) > 0
     phases = {backup.get("status", {}).get("phase") for backup in played.server.list("demo.example.com/v1", "Backup")}
     assert "Succeeded" in phases
+    assert played.cluster.left_out == 0
+
+
+async def test_it_goes_on_whatever_a_user_deletes() -> None:
+    played = Played(pods=12)
+    await played.cluster.open()
+    played.server.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", "backups.demo.example.com")
+    played.play(1)
+    snapshot = played.server.snapshot()
+    played.server.reset()
+    played.play(20)
+    assert played.cluster.left_out > 0
+    # A snapshot of a cluster that runs is valid.
+    played.server.restore(snapshot)
+    assert played.pods()

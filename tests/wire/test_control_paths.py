@@ -12,6 +12,7 @@ import yaml
 from kinformer import Client, ClusterConfig, SharedInformerFactory
 from kinformer.resources import CONFIGMAPS
 from kinformer.testing import ApiServer, Refusal, build
+from kinformer.testing.fault_spec import FaultSpec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -89,6 +90,14 @@ def test_manifests_without_a_uid_are_created_as_by_requests() -> None:
         ("{apiVersion: v1, kind: ConfigMap, metadata: {}}", "has no metadata.name"),
         ("{apiVersion: a.b/v1, kind: X, metadata: {name: x}}", "no resource has the kind X of a.b/v1"),
         ("{apiVersion: v1, kind: ConfigMap, metadata: {name: x, uid: u, namespace: gone}}", "the snapshot has not"),
+        ("{apiVersion: v1, kind: Pod, metadata: {name: x, uid: u}, spec: 5}", "PodSpec"),
+        ("{apiVersion: v1, kind: Pod, metadata: {name: x, uid: u}, spec: {}}", "spec.containers"),
+        ("{apiVersion: v1, kind: ConfigMap, metadata: {name: x, uid: u, creationTimestamp: old}}", "cannot parse"),
+        ("{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: x, uid: u}}", "spec"),
+        (
+            yaml.safe_dump_all([build.config_map("x"), build.config_map("x", "default")]),
+            "object 2 of the snapshot: ConfigMap x is object 1, too",
+        ),
     ],
 )  # fmt: skip
 def test_a_snapshot_that_is_not_valid_is_refused_and_nothing_is_lost(text: str, said: str) -> None:
@@ -136,13 +145,23 @@ async def test_faults_over_http(server: ApiServer, http: aiohttp.ClientSession) 
     async with http.get("faults") as answer:
         state = await answer.json()
     assert "fail:status=503,resource=configmaps,every=60" in [one["fault"] for one in state["faults"]]
-    assert any(line.startswith("drop") for line in state["known"])
+    assert {"fault": "drop:resource=", "effect": "open watches are cut, as a network does"} in state["known"]
     async with http.delete("faults") as answer:
         assert answer.status == 200
     async with http.get(f"{server.url}/api/v1/configmaps") as answer:
         assert answer.status == 200
     await asyncio.sleep(0)
     assert server.started_faults == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["down:seconds=1e9", "drop:every=nan", "drop:every=-1", "drop:every=1e-9", "delay:seconds=inf", "drop:after=inf",
+     "drop:about=0", "repeat:times=100000000", "fail:status=99999", "fail:count=-1", "lag:writes=-1"],
+)  # fmt: skip
+def test_a_fault_that_would_never_end_or_make_the_server_useless_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not between"):
+        FaultSpec.parse(text)
 
 
 async def test_requests_that_make_no_sense_are_refused(server: ApiServer, http: aiohttp.ClientSession) -> None:

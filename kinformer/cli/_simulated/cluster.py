@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from kinformer.cli._simulated.simulation import SPACES, Crash, Create, Patch, Quarantine, Remove, Simulation
-from kinformer.testing import ApiServer
+from kinformer.testing import ApiServer, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,12 +37,19 @@ class SimulatedCluster:
     Args:
         server: the API server, with all controllers.
         simulation: the simulation, not started yet.
+
+    Attributes:
+        server: the API server.
+        simulation: the simulation.
+        writes: the number of changes so far.
+        left_out: the number of changes that were left out, because a user has changed the objects.
     """
 
     def __init__(self, server: ApiServer, simulation: Simulation) -> None:
         self.server = server
         self.simulation = simulation
         self.writes = 0
+        self.left_out = 0
         self._due: deque[Change] = deque()
         self._resting = False
         self._rested = asyncio.Event()
@@ -101,7 +108,15 @@ class SimulatedCluster:
             await asyncio.sleep(0)
 
     def _apply(self, change: Change) -> None:
+        """Carry out a change; leave it out if a user has deleted what it needs, or made what it makes."""
         self.writes += 1
+        try:
+            self._carry_out(change)
+        except (Refusal, ValueError):
+            # ValueError: the definition of the kind is gone.
+            self.left_out += 1
+
+    def _carry_out(self, change: Change) -> None:
         match change:
             case Create(manifest, owner):
                 self.server.create(manifest if owner is None else self._owned(manifest, owner))
@@ -152,7 +167,7 @@ class SimulatedCluster:
 
 @contextlib.asynccontextmanager
 async def simulated_cluster(
-    simulation: Simulation, *, host: str = "127.0.0.1", port: int = 0
+    simulation: Simulation, *, host: str = "127.0.0.1", port: int = 0, control_paths: bool = False
 ) -> AsyncIterator[SimulatedCluster]:
     """Return an API server in which a simulation runs until the context is left.
 
@@ -160,11 +175,13 @@ async def simulated_cluster(
         simulation: the simulation, not started yet.
         host: the address to listen on.
         port: the port; 0 takes any free one.
+        control_paths: answer the paths under /kinformer, too.
 
     Raises:
         OSError: the port is in use.
     """
-    async with ApiServer(host=host, port=port, controllers="all", nodes=0) as server, asyncio.TaskGroup() as tasks:
+    made = ApiServer(host=host, port=port, controllers="all", nodes=0, control_paths=control_paths)
+    async with made as server, asyncio.TaskGroup() as tasks:
         cluster = SimulatedCluster(server, simulation)
         await cluster.open()
         running = tasks.create_task(cluster.run(), name="kinformer simulation")

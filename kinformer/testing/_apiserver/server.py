@@ -26,7 +26,6 @@ from kinformer.testing._apiserver.rules.rbac import BOOTSTRAP
 from kinformer.testing._apiserver.rules.registry import Registry
 from kinformer.testing._apiserver.rules.writing import Write
 from kinformer.testing._apiserver.store.catalog import Catalog
-from kinformer.testing._apiserver.store.status import Refusal
 from kinformer.testing._apiserver.store.storage import Store
 from kinformer.testing.faults import Faults
 
@@ -358,7 +357,7 @@ class ApiServer:
         wanted = read_snapshot(self._registry, documents)
         try:
             self._replace_objects(wanted)
-        except Refusal:
+        except BaseException:
             self._replace_objects(before)
             raise
 

@@ -63,10 +63,11 @@ async def answer_control(request: web.BaseRequest, controls: Controls) -> web.Re
         raise status.Refusal(403, "the paths under /kinformer are for clients on the same machine", "Forbidden", {})
     match request.method, request.path.rstrip("/").removeprefix(PREFIX):
         case "GET", "faults":
-            from kinformer.testing.fault_spec import described
+            from kinformer.testing.fault_spec import known_faults
 
+            known = [{"fault": fault, "effect": effect} for fault, effect in known_faults()]
             running = [{"id": number, "fault": text} for number, text in controls.started_faults.items()]
-            return json_answer({"faults": running, "known": described().splitlines()})
+            return json_answer({"faults": running, "known": known})
         case "POST", "faults":
             return _started(_fault_in(await _text(request, _MOST_FAULT_BYTES)), controls)
         case "DELETE", "faults":

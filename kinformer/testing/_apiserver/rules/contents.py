@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from kinformer.testing._apiserver.rules.validation import validate
 from kinformer.testing._apiserver.rules.writing import Write
 from kinformer.testing._apiserver.store import status
 
@@ -62,7 +63,7 @@ def read_snapshot(registry: Registry, text: str) -> list[dict[str, Any]]:
     """Return the objects in documents of YAML, definitions and namespaces first.
 
     Raises:
-        Refusal: 400, it is no YAML, or a document is no object of a kind that is known.
+        Refusal: 400, it is no YAML, a document is no object of a kind that is known, or an object is there twice.
     """
     try:
         given = [one for one in yaml.load_all(text, Loader=_Loader) if one is not None]
@@ -73,6 +74,7 @@ def read_snapshot(registry: Registry, text: str) -> list[dict[str, Any]]:
         documents += one["items"] if isinstance(one, dict) and isinstance(one.get("items"), list) else [one]
     if len(documents) > MOST_OBJECTS:
         raise status.bad_request(f"the snapshot has more than {MOST_OBJECTS} objects")
+    seen: dict[tuple[str, str, str, str], int] = {}
     defined = {named for one in documents for named in _defined_by(one)}
     for number, one in enumerate(documents, 1):
         metadata = one.get("metadata") if isinstance(one, dict) else None
@@ -84,6 +86,13 @@ def read_snapshot(registry: Registry, text: str) -> list[dict[str, Any]]:
             raise status.bad_request(
                 f"object {number} of the snapshot: no resource has the kind {named[1]} of {named[0]}"
             )
+        group = named[0].rpartition("/")[0]
+        space = "" if kind is not None and not kind.namespaced else str(metadata.get("namespace") or "default")
+        place = (group, named[1], space, metadata["name"])
+        if seen.setdefault(place, number) != number:
+            raise status.bad_request(
+                f"object {number} of the snapshot: {named[1]} {metadata['name']} is object {seen[place]}, too"
+            )
     return sorted(documents, key=_place)
 
 
@@ -91,7 +100,7 @@ def restore(registry: Registry, documents: Sequence[dict[str, Any]]) -> None:
     """Store objects. One with a uid is stored as it is; one without is created, as by a request.
 
     Raises:
-        Refusal: an object without a uid is not valid, or another has no namespace.
+        Refusal: an object is not valid, or has no namespace.
     """
     for one in documents:
         manifest = deepcopy(one)
@@ -100,11 +109,14 @@ def restore(registry: Registry, documents: Sequence[dict[str, Any]]) -> None:
         if kind is None:
             raise status.bad_request(f"no resource has the kind {manifest['kind']} of {manifest['apiVersion']}")
         metadata.pop("resourceVersion", None)
+        write = Write("kinformer", any_size=True)
         namespace = (metadata.get("namespace") or "default") if kind.namespaced else ""
         if not isinstance(metadata.get("uid"), str):
             if registry.store.get(kind.storage, (namespace, metadata["name"])) is None:
-                registry.create(kind, namespace, manifest, Write("kinformer", any_size=True))
+                registry.create(kind, namespace, manifest, write)
             continue
+        manifest = write.checked(kind, manifest, namespace)
+        validate(kind, manifest, any_size=True)
         _put(registry, kind, namespace, manifest)
 
 
