@@ -3,6 +3,7 @@
 _app          the command line as a whole                 _session     errors, signals and the exit code of a command
 _commands/    arguments, options and help texts (click)   _connect     the server that a command uses
 _client_imports  the client, imported at less cost
+_no_authorities  imports of aiohttp without the certificates of the system
 _targets      resources and names, as in kubectl          _sorting     the order of --sort-by
 _get          kinformer get                               _watch       kinformer watch
 _query        the objects to print, and the form          _selection   namespaces and selectors

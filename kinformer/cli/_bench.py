@@ -254,7 +254,8 @@ async def measure(plan: BenchPlan, server: ServerChoice, view: BenchView) -> Ben
     """
     probe = _Probe()
     async with connected(server) as client, contextlib.AsyncExitStack() as stack:
-        measured = [await _prepared(client, plan, name) for name in plan.resources]
+        names = [name for words in plan.resources for name in words.split(",") if name]
+        measured = [await _prepared(client, plan, name) for name in names]
         scopes = ", ".join(f"{one.resource.qualified} in {_scope_in_words(one)}" for one in measured)
         until = "to the end of the recording" if plan.watched is not None else f"for {plan.seconds:g} s"
         seconds = f", then watches them {until}" if plan.seconds else ""

@@ -1,36 +1,13 @@
 """The client, imported without the certificates of the system.
 
-aiohttp makes two TLS contexts when it is imported, which takes as long as the start of Python (50 ms). The client never
-uses them: it makes a context from its configuration. Without authorities they are made at once, and trust no server.
 Modules of the command line import the client from here, so that none of them imports it the slow way first.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from kinformer.cli._no_authorities import no_default_authorities
 
 __all__ = ["Client", "TableListerWatcher"]
 
-
-@contextlib.contextmanager
-def _no_default_authorities() -> Iterator[None]:
-    """Let OpenSSL find no authorities of the system inside of the context."""
-    before = {name: os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
-    os.environ.update(dict.fromkeys(before, os.devnull))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-with _no_default_authorities():
+with no_default_authorities():
     from kinformer.client import Client, TableListerWatcher

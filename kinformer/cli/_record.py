@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kinformer._tasks import BackgroundTask
 from kinformer.cli._connect import connected
 from kinformer.cli._durations import seconds_of
 from kinformer.cli._session import UsageProblem, print_error, write
 from kinformer.cli._units import byte_size
+from kinformer.errors import KinformerError
 from kinformer.recordings import Recorder, recordable
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from kinformer.resources import Resource
 
 __all__ = ["record"]
+
+_PATIENCE: Final = 5.0
+"""Seconds after which the command says which lists it waits for."""
 
 
 async def record(
@@ -46,9 +51,11 @@ async def record(
         raise UsageProblem("--redact leaves no data of Secrets; leave --include-secret-data out")
     seconds = seconds_of(duration) if duration else 10 * 365 * 86_400.0
     _refuse_existing(path)
+    _refuse_swapped(names)
     async with connected(server) as client:
         within = "" if all_namespaces else namespace or client.config.namespace
         resources = await _resources(client, names, namespaced_only=bool(within))
+        await _refuse_resource(client, path)
         if secret_data:
             print_error(f"WARNING: {path} will have the data of all recorded Secrets in plain text; keep it as one")
         recorder = Recorder(client, path, resources, namespace=within or None, redact=redact, secret_data=secret_data)
@@ -60,7 +67,7 @@ async def record(
                 await recorder.run(seconds)
         finally:
             _report(path, recorder)
-    return 0
+    return 1 if len(recorder.unlisted) == len(resources) else 0
 
 
 def _refuse_existing(path: Path) -> None:
@@ -68,7 +75,30 @@ def _refuse_existing(path: Path) -> None:
         raise UsageProblem(f"{path} exists already; name another file, or remove it")
 
 
+def _refuse_swapped(names: Sequence[str]) -> None:
+    for name in names:
+        if name.endswith(".kin") or "/" in name:
+            raise UsageProblem(f"{name} is no resource; the file comes last: kinformer record pods out.kin")
+
+
+async def _refuse_resource(client: Client, path: Path) -> None:
+    """Refuse a file that has the name of a resource: the name of the file was forgotten."""
+    if path.name != str(path) or path.suffix == ".kin":
+        return
+    try:
+        resource = await client.resolve(path.name)
+    except KinformerError:
+        return
+    raise UsageProblem(f"{path} is the resource {resource.qualified}; name a file behind it, such as {path}.kin")
+
+
 def _report(path: Path, recorder: Recorder) -> None:
+    for resource in recorder.unlisted:
+        if resource not in recorder.refused:
+            why = recorder.failed.get(resource, "its list has not come yet")
+            print_error(f"not in the file: {resource.qualified}: {why}")
+    if recorder.left_out:
+        print_error(f"not in the file: objects that cannot be decoded, {recorder.left_out} times")
     if path.exists():
         write(f"{path}: {recorder.events} events, {byte_size(path.stat().st_size)}\n")
 
@@ -87,7 +117,24 @@ async def _resources(client: Client, names: Sequence[str], *, namespaced_only: b
 async def _announce(recorder: Recorder, count: int, namespace: str) -> None:
     where = f"namespace {namespace}" if namespace else "all namespaces"
     print_error(f"lists {count} resources of {where}")
-    await recorder.listed()
+    try:
+        await _listed(recorder)
+    except OSError:
+        # `run` raises it.
+        return
     for resource, error in recorder.refused.items():
         print_error(f"left out: {resource.qualified} ({error.status})")
     print_error("all lists are in the file; now it records the changes")
+
+
+async def _listed(recorder: Recorder) -> None:
+    """Wait for all lists, and say which ones take long."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await recorder.listed()
+            return
+    except TimeoutError:
+        for resource in recorder.unlisted:
+            if resource not in recorder.refused:
+                print_error(f"waits for {resource.qualified}: {recorder.failed.get(resource, 'no answer yet')}")
+    await recorder.listed()

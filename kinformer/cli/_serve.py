@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kinformer.cli._kubeconfig_file import check_may_be_written
+from kinformer.cli._no_authorities import no_default_authorities
 from kinformer.cli._session import UsageProblem, print_error, write
-from kinformer.testing import ApiServer, Refusal
-from kinformer.testing.fault_spec import FaultSpec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from kinformer.cli._serve_tls import ServerCertificates
+
+with no_default_authorities():
+    from kinformer.testing import ApiServer, Refusal
+    from kinformer.testing.fault_spec import FaultSpec
 
 __all__ = ["ServePlan", "serve"]
 

@@ -6,7 +6,9 @@ record. A file that ends too early can be read up to its last whole record.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Self, TypeAlias
@@ -222,29 +224,48 @@ class RecordingWriter:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError as error:
             msg = f"{path} exists already; name another file, or remove it"
-            raise FileExistsError(error.errno, msg) from error
+            raise FileExistsError(msg) from error
+        self._path = path
         self._file = os.fdopen(descriptor, "wb")
         self._gzip = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
         self.records = 0
         """The number of records that were written."""
 
     def write(self, record: Record) -> None:
-        """Write one record; it reaches the disk with the next `flush`."""
-        self._file.write(self._gzip.compress(_encode(record) + b"\n"))
+        """Write one record; it reaches the disk with the next `flush`.
+
+        Raises:
+            OSError: the file cannot be written to; the message names it and the remedy. So do `flush` and `close`.
+        """
+        with self._named_failures():
+            self._file.write(self._gzip.compress(_encode(record) + b"\n"))
         self.records += 1
 
     def flush(self) -> None:
         """Write everything so far to the disk, so that a file whose recorder is killed can be read up to here."""
-        self._file.write(self._gzip.flush(zlib.Z_SYNC_FLUSH))
-        self._file.flush()
+        with self._named_failures():
+            self._file.write(self._gzip.flush(zlib.Z_SYNC_FLUSH))
+            self._file.flush()
 
     def close(self) -> None:
         """Complete the file."""
         if not self._file.closed:
-            try:
-                self._file.write(self._gzip.flush())
-            finally:
-                self._file.close()
+            with self._named_failures():
+                try:
+                    self._file.write(self._gzip.flush())
+                finally:
+                    self._file.close()
+
+    @contextlib.contextmanager
+    def _named_failures(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            msg = (
+                f"cannot write to {self._path}: {error.strerror}; what is there can be replayed up to its last whole "
+                "record, or record to another disk"
+            )
+            raise OSError(msg) from error
 
 
 class Recording:
@@ -289,6 +310,9 @@ class Recording:
             OSError: it cannot be read.
         """
         source = Path(path)
+        # A pipe would stop the whole program until its other end is opened.
+        if not stat.S_ISREG(source.stat().st_mode):
+            raise RecordingError(f"{source} is no recording: it is no regular file")
         file = source.open("rb")
         try:
             return cls(source, file)

@@ -13,7 +13,7 @@ import msgspec
 
 from kinformer._own_loop import OwnLoop
 from kinformer._tasks import BackgroundTask, shielded
-from kinformer.errors import AlreadyStartedError, ApiError, KinformerError
+from kinformer.errors import AlreadyStartedError, ApiError, KinformerError, ObjectError
 from kinformer.listwatch import DeltaType
 from kinformer.objects import version_number
 from kinformer.recordings._format import (
@@ -105,7 +105,10 @@ class Recorder:
 
     Attributes:
         refused: the errors of the resources that the server refuses to list.
+        failed: the last error of each resource whose list has not come yet.
         events: the number of events so far.
+        left_out: the number of objects that could not be decoded, and are not in the file. One that comes again counts
+            again.
     """
 
     def __init__(
@@ -129,7 +132,9 @@ class Recorder:
         self._redact = redact
         self._secret_data = secret_data
         self.refused: dict[Resource, ApiError] = {}
+        self.failed: dict[Resource, KinformerError] = {}
         self.events = 0
+        self.left_out = 0
         self._tracks: list[_Track] = []
         self._writer: RecordingWriter | None = None
         self._redaction: Redaction | None = None
@@ -195,9 +200,21 @@ class Recorder:
             await self._stack.aclose()
 
     async def listed(self) -> None:
-        """Wait until each resource is listed or refused."""
+        """Wait until each resource is listed or refused, and write the lists to the disk.
+
+        Raises:
+            OSError: the file cannot be written to, for example because the disk is full.
+        """
         for track in self._tracks:
             await track.listed.wait()
+        self._flush_now()
+        if self._broken is not None and self._broken.done():
+            self._broken.result()
+
+    @property
+    def unlisted(self) -> list[Resource]:
+        """The resources whose list is not in the file: it has not come, or was refused."""
+        return [track.resource for track in self._tracks if track.resource in self.refused or not track.listed.is_set()]
 
     @property
     def now(self) -> float:
@@ -244,14 +261,20 @@ class Recorder:
         self.write(End(self.now))
 
     async def _flush(self) -> None:
-        assert self._writer is not None
         assert self._broken is not None
         while not self._broken.done():
             await asyncio.sleep(_FLUSH)
-            try:
-                self._writer.flush()
-            except OSError as error:
-                self._broken.set_exception(error)
+            self._flush_now()
+
+    def _flush_now(self) -> None:
+        assert self._writer is not None
+        assert self._broken is not None
+        if self._broken.done():
+            return
+        try:
+            self._writer.flush()
+        except OSError as error:
+            self._broken.set_exception(error)
 
     async def _schemas(self) -> dict[tuple[str, str], dict[str, object]]:
         try:
@@ -268,7 +291,7 @@ class _Track:
     def __init__(self, recorder: Recorder, number: int, resource: Resource) -> None:
         self._recorder = recorder
         self._number = number
-        self._resource = resource
+        self.resource = resource
         self._version = 0
         self.held = False
         self.listed = asyncio.Event()
@@ -297,6 +320,7 @@ class _Track:
         if version <= _LARGEST:
             self._version = version
         self._recorder.write(Listed(self._recorder.now, self._number, str(self._version)))
+        self._recorder.failed.pop(self.resource, None)
         self.listed.set()
 
     def mark(self, resource_version: str, lists: int) -> None:  # noqa: ARG002 - lists are not counted
@@ -311,8 +335,13 @@ class _Track:
 
     def failed(self, error: KinformerError) -> None:
         """Leave the resource out if the server refuses it for good; else it is asked again."""
+        if isinstance(error, ObjectError):
+            self._recorder.left_out += 1
+            return
+        if not self.listed.is_set():
+            self._recorder.failed[self.resource] = error
         if isinstance(error, ApiError) and error.status in _FINAL_CODES and not self.listed.is_set():
-            self._recorder.refused[self._resource] = error
+            self._recorder.refused[self.resource] = error
             self._recorder.write(Refused(self._number, error.status))
             self.listed.set()
             # In this turn the reflector still has to report the error.

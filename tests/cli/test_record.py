@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 from typing import TYPE_CHECKING
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -84,13 +85,32 @@ def test_command_lines_that_make_no_sense_are_refused(served: Served, tmp_path: 
         (["record", new, "--for", "soon", "--server", served.url], 2, "is no duration"),
         (["record", new, "--redact", "--include-secret-data", "--server", served.url], 2, "--redact leaves no data"),
         (["record", "pods", "nonsense", new, "--server", served.url], 1, "nonsense"),
+        (["record", new, "pods", "--server", served.url], 2, "the file comes last"),
+        (["record", "pods", "--server", served.url], 2, "pods is the resource pods; name a file behind it"),
+        (["record", "services", "po", "--server", served.url], 2, "po is the resource pods; name a file behind it"),
         (["replay", str(there)], 1, "is no recording"),
+        (["replay", str(tmp_path)], 1, "is no regular file"),
         (["replay", str(there), "--speed", "0"], 2, "a positive number, or max"),
         (["bench", "--replay", str(there), "--server", served.url], 2, "--replay names the server"),
     ):
         outcome = kinformer(*arguments)
         assert (outcome.code, reason in outcome.err) == (code, True), (arguments, outcome.err)
     assert not (tmp_path / "new.kin").exists()
+
+
+def test_lists_that_never_come_are_named(served: Served, tmp_path: Path, kinformer: Run) -> None:
+    arguments = ["--for", "200ms", "-A", "--server", served.url]
+    faults = f"{served.url}/kinformer/faults"
+    urlopen(Request(faults, b"fail:status=500,resource=configmaps", method="POST")).close()
+    try:
+        outcome = kinformer("record", "cm,ns", str(tmp_path / "a.kin"), *arguments)
+        assert "not in the file: configmaps: cannot list configmaps in all namespaces: injected fault" in outcome.err
+        assert "all lists are in the file" not in outcome.err
+        assert outcome.code == 0
+        outcome = kinformer("record", "cm", str(tmp_path / "b.kin"), *arguments)
+        assert outcome.code == 1
+    finally:
+        urlopen(Request(faults, method="DELETE")).close()
 
 
 def test_the_data_of_secrets_is_recorded_with_a_warning_only(served: Served, tmp_path: Path, kinformer: Run) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
@@ -20,7 +22,6 @@ from kinformer.testing import build
 from tests.cli.conftest import start
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -91,3 +92,13 @@ def test_command_lines_that_make_no_sense_are_refused(tmp_path: Path, kinformer:
         ServePlan(demo=True, instances=2)
     with pytest.raises(UsageProblem, match="there are no 20 ports"):
         ServePlan(port=65_530, instances=20)
+
+
+def test_it_starts_without_the_certificates_of_the_system() -> None:
+    program = (
+        "import kinformer.cli._serve, aiohttp.connector\n"
+        "contexts = [aiohttp.connector._SSL_CONTEXT_VERIFIED, aiohttp.connector._SSL_CONTEXT_UNVERIFIED]\n"
+        "print(sum(context.cert_store_stats()['x509'] for context in contexts))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == "0\n"

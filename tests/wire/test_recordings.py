@@ -8,6 +8,7 @@ import json
 import math
 import os
 import random
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -32,7 +33,6 @@ from kinformer.testing import ApiServer, ControlPlane, build
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 SCHEDULES = int(os.environ.get("KINFORMER_RECORDING_SCHEDULES", "4"))
 STEPS = 60
@@ -339,6 +339,47 @@ def shorten(path: Path, by: int) -> None:
 def break_behind_the_events(path: Path) -> None:
     lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
     path.write_bytes(gzip.compress(b"".join([*lines[:-1], b"{broken\n"])))
+
+
+async def test_a_full_disk_is_an_error_that_names_the_file_and_says_what_can_be_read(
+    server: ApiServer, client: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.kin"
+    server.create(config_map("a"))
+    with pytest.raises(OSError, match="cannot write to .*a.kin: No space left on device; what is there can be"):
+        async with Recorder(client, path, [CONFIGMAPS]) as recorder:
+            recorder.write(Listed(0.0, 0, "1"))
+            writer = recorder._writer
+            assert writer is not None
+            writer.flush()
+            # The kernel's file that is always full.
+            writer._file.close()
+            writer._file = Path("/dev/full").open("wb")  # noqa: SIM115, ASYNC230
+            with pytest.raises(OSError, match="cannot write to"):
+                await recorder.listed()
+            with pytest.raises(OSError, match="cannot write to"):
+                await recorder.run(5)
+    with Recording.open(path) as recording:
+        assert len([*recording]) == 2
+        assert recording.truncated
+
+
+async def test_objects_that_cannot_be_decoded_are_counted(server: ApiServer, client: Client, tmp_path: Path) -> None:
+    server.create(config_map("a"))
+    server.create(config_map("b"))
+    server.faults.corrupt("configmaps", "a")
+    async with Recorder(client, tmp_path / "a.kin", [CONFIGMAPS]) as recorder:
+        await recorder.listed()
+        async with asyncio.timeout(20):
+            while not recorder.left_out:
+                await recorder.run(0.005)
+        assert recorder.unlisted == []
+
+
+async def test_a_pipe_is_refused_and_does_not_stop_the_program(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RecordingError, match="no regular file"):
+        await Replay(tmp_path / "pipe").__aenter__()
 
 
 async def test_a_recording_whose_recorder_was_killed_is_played_up_to_its_last_whole_record(path: Path) -> None:
