@@ -262,7 +262,7 @@ class RecordingWriter:
             yield
         except OSError as error:
             msg = (
-                f"cannot write to {self._path}: {error.strerror}; what is there can be replayed up to its last whole "
+                f"cannot write to {self._path}: {error.strerror}; the part before can be replayed up to its last whole "
                 "record, or record to another disk"
             )
             raise OSError(msg) from error

@@ -108,7 +108,7 @@ class SimulatedCluster:
             await asyncio.sleep(0)
 
     def _apply(self, change: Change) -> None:
-        """Carry out a change; leave it out if a user has deleted what it needs, or made what it makes."""
+        """Carry out a change; leave it out if a user has deleted an object that it needs, or has made the same."""
         self.writes += 1
         try:
             self._carry_out(change)
