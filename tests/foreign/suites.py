@@ -54,7 +54,7 @@ def run(name: str, *, verbose: bool) -> dict[str, int]:
     suite = SUITES[name]
     python, tests = _prepared(name, suite)
     command = [sys.executable, "-m", "tests.foreign.suite_server", str(python), str(tests)]
-    environment = os.environ | {"PYTHONPATH": str(_PLACE)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(_PLACE), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=_LONGEST, check=False, cwd=Path.cwd()
     )
