@@ -61,7 +61,12 @@ class UnixAddress:
             passing.replace(self.path)
         except OSError as error:
             made.close()
-            passing.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                passing.unlink(missing_ok=True)
+            if error.errno is None:
+                # Python finds it before the kernel does.
+                msg = f"cannot listen on {self.path}: a path of a socket has some 90 bytes at most; name a shorter one"
+                raise OSError(errno.ENAMETOOLONG, msg) from error
             msg = f"cannot listen on {self.path}: {error.strerror or error}"
             raise OSError(error.errno, msg) from error
         made.setblocking(False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakSet
 
 try:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-__all__ = ["ProcessLock", "close_in_children", "has_locks", "private_directory"]
+__all__ = ["Beat", "ProcessLock", "Silence", "close_in_children", "has_locks", "private_directory"]
 
 
 def has_locks() -> bool:
@@ -32,9 +32,17 @@ def private_directory(path: Path) -> Path:
         OSError: it cannot be made.
         PermissionError: it belongs to another user, is no directory, or others can enter it; names the path.
     """
-    with contextlib.suppress(FileExistsError):
+    try:
         path.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        msg = f"cannot make the directory {path}: {error.strerror or error}; name one that can be made"
+        raise type(error)(error.errno, msg) from error
     found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        msg = f"{path} is a symbolic link and no directory; name the directory itself"
+        raise PermissionError(msg)
     if not stat.S_ISDIR(found.st_mode):
         msg = f"{path} is no directory; name another one"
         raise PermissionError(msg)
@@ -45,6 +53,46 @@ def private_directory(path: Path) -> Path:
         msg = f"other users can enter {path} (mode {stat.S_IMODE(found.st_mode):04o}); make it private: chmod 700"
         raise PermissionError(msg)
     return path
+
+
+class Beat(NamedTuple):
+    """A sign of the process that has a lock, for the others.
+
+    Attributes:
+        file: the identity of the file; it changes when another process takes the lock.
+        time: the time of the last beat, in nanoseconds.
+    """
+
+    file: tuple[int, int]
+    time: int
+
+
+class Silence:
+    """Measures for how long the process that has a lock has not beaten.
+
+    Only time in which the measuring process itself was at work counts: after a pause of both, the other one gets the
+    time to beat first.
+
+    Args:
+        most: seconds that count at most between two looks.
+    """
+
+    def __init__(self, most: float) -> None:
+        self._most = most
+        self._beat: Beat | None = None
+        self._looked = 0.0
+        self.seconds = 0.0
+        """Seconds of silence up to the last look."""
+
+    def look(self, beat: Beat | None, now: float) -> float | None:
+        """Note the last beat at a time. If another process has the lock now, return the silence of the one before."""
+        before, self._beat = self._beat, beat
+        passed, self._looked = min(now - self._looked, self._most), now
+        if beat == before:
+            self.seconds += passed
+            return None
+        silence, self.seconds = self.seconds, 0.0
+        return silence if before is not None and beat is not None and beat.file != before.file else None
 
 
 class ProcessLock:
@@ -84,9 +132,52 @@ class ProcessLock:
             # The process that had it has removed this file: what counts is the next one of the same name.
             self.close()
 
+    def beat(self) -> bool:
+        """Show the others that this process is at work; return whether the lock still counts.
+
+        It does not if another process has taken it by force, or if the file was removed.
+
+        Raises:
+            OSError: the time of the file cannot be set.
+        """
+        if not self.held or not self._is_of_the_path():
+            return False
+        os.utime(self._file)
+        return True
+
+    def last_beat(self) -> Beat | None:
+        """Return the last beat of the process that has the lock; `None` if there is no file."""
+        try:
+            there = self._path.lstat()
+        except FileNotFoundError:
+            return None
+        return Beat((there.st_dev, there.st_ino), there.st_mtime_ns)
+
+    def take_from(self, silent: Beat) -> bool:
+        """Take the lock from a process that has not beaten since `silent`; return whether this process has it now.
+
+        That process still has the file locked. So the file is removed, and what counts is the next one of the same
+        name. When that process goes on, `beat` returns false there.
+
+        Raises:
+            OSError: the file cannot be removed or made.
+        """
+        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # One process at a time: a second one would remove the file of the first.
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self.last_beat() != silent:
+                return False
+            self._path.unlink(missing_ok=True)
+            return self.take()
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(directory)
+
     def release(self) -> None:
         """Unlock and remove the file, if this process has the lock."""
-        if self.held:
+        if self.held and self._is_of_the_path():
             with contextlib.suppress(OSError):
                 self._path.unlink()
         self.close()

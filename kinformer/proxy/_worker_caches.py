@@ -20,13 +20,14 @@ from kinformer.cache._compact.dictionary import require_zstd
 from kinformer.config import ClusterConfig
 from kinformer.errors import AlreadyStartedError, MissingDependencyError
 from kinformer.proxy._listen import UnixAddress, is_listened_on
-from kinformer.proxy._process_lock import ProcessLock, has_locks, private_directory
+from kinformer.proxy._process_lock import ProcessLock, Silence, has_locks, private_directory
 from kinformer.proxy._server import CacheProxy
 from kinformer.resources import LEASES
 
 if TYPE_CHECKING:
     from kinformer.cache.storage import Storage
     from kinformer.client import Client
+    from kinformer.proxy._process_lock import Beat
     from kinformer.resources import Resource
 
 __all__ = ["WorkerCaches", "workers_can_share"]
@@ -41,6 +42,12 @@ _BEGIN_WITHIN: Final = 5.0
 
 _HAND_OVER_WITHIN: Final = 2.0
 """Seconds that a serving process waits at its end until another one serves its readers."""
+
+_BEAT_EVERY: Final = 0.5
+"""Seconds between two beats of the serving process."""
+
+SILENT_AFTER: Final = 5.0
+"""Seconds without a beat after which another process takes over: ten beats. uvicorn waits as long for a worker."""
 
 _WINDOW_BYTES: Final = 16 * 1024 * 1024
 """Bytes of the kept changes of one scope: they are in the memory of one worker, besides all that workers have."""
@@ -60,7 +67,8 @@ class WorkerCaches:
     The first process that gets a lock serves: it lists and watches, keeps the objects (compressed, if zstd is
     installed), and listens on a Unix socket. The informers of `client` read from it, in the serving process, too. When
     that process ends or is killed, another one takes over: its list is new, so the informers list anew from it, and
-    their handlers get the differences. A serving process that is left hands over first.
+    their handlers get the differences. A serving process that is left hands over first. From a process that is stopped,
+    or whose event loop is blocked, another one takes over after 5 seconds.
 
     Informers of a shard, watches of Leases, and all verbs go to the API server as without it.
 
@@ -83,7 +91,10 @@ class WorkerCaches:
         self._known: dict[str, Resource] = {}
         self._serving = contextlib.AsyncExitStack()
         self._proxy: CacheProxy | None = None
-        self._standby = BackgroundTask("kinformer waits to serve the other workers")
+        self._served_at = 0  # the inode of the socket of this process
+        self._beaten = 0.0
+        self._silence = Silence(most=4 * _LOOK_EVERY)
+        self._upkeep = BackgroundTask("kinformer serves the other workers, or waits to")
         self._stack = contextlib.AsyncExitStack()
         self._started = False
         self._own_loop = OwnLoop("these caches of workers were started")
@@ -118,13 +129,12 @@ class WorkerCaches:
             stack.callback(self._lock.close)
             stack.push_async_callback(self._hand_over)
             await self._begin()
-            reader = self._client.with_config(ClusterConfig.for_socket(self.path))
-            self._reader = await stack.enter_async_context(reader)
+            stack.push_async_callback(self._close_reader)
+            await self._new_reader()
             self._client.watch_through(self._route)
             stack.callback(self._client.watch_through, None)
-            if not self.serves:
-                stack.push_async_callback(self._standby.stop)
-                self._standby.start(self._stand_by())
+            stack.push_async_callback(self._upkeep.stop)
+            self._upkeep.start(self._keep())
             self._stack = stack.pop_all()
         return self
 
@@ -149,28 +159,74 @@ class WorkerCaches:
                 return
             await asyncio.sleep(_LOOK_EVERY)
 
-    async def _stand_by(self) -> None:
+    async def _keep(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             try:
-                if await self._served_here():
-                    return
+                await (self._serve_on() if self.serves else self._stand_by())
             except BaseException as error:
                 if not is_survivable(error):
                     raise
                 unexpected = None if isinstance(error, OSError) else error
-                text = "this worker cannot take over the caches at %s: %s"
+                text = "this worker cannot serve the caches at %s, or take them over: %s"
                 _log.error(text, self.path, text_of(error), exc_info=unexpected)
                 await asyncio.sleep(1.0)
 
-    async def _served_here(self) -> bool:
+    async def _serve_on(self) -> None:
+        """Beat; serve no longer if another process does, or if the lock or the socket was removed."""
+        assert self._lock is not None
+        now = asyncio.get_running_loop().time()
+        if now - self._beaten < _BEAT_EVERY:
+            return
+        if self._lock.beat() and _inode(self.path) == self._served_at:
+            self._beaten = now
+            return
+        text = "this worker serves the caches at %s no longer: another one does, or its lock or socket was removed"
+        _log.warning(text, self.path)
+        await self._serving.aclose()
+
+    async def _stand_by(self) -> None:
+        """Serve if no process does, or if the one that does has been silent for too long."""
+        assert self._lock is not None
+        if await self._served_here():
+            return
+        silence, beat = self._silence, self._lock.last_beat()
+        earlier = silence.look(beat, asyncio.get_running_loop().time())
+        if earlier is not None and earlier > SILENT_AFTER / 2:
+            # The kernel keeps the connections to a process that is stopped.
+            await self._new_reader()
+        elif beat is not None and silence.seconds > SILENT_AFTER:
+            text = "the worker that serves the caches at %s has not answered for %g s: another one takes over"
+            _log.warning(text, self.path, silence.seconds)
+            if await self._served_here(instead_of=beat):
+                await self._new_reader()
+
+    async def _new_reader(self) -> None:
+        """Read by new connections, and close the earlier ones."""
+        before = self._reader
+        made = self._client.with_config(ClusterConfig.for_socket(self.path))
+        self._reader = await made.__aenter__()
+        if before is not None:
+            await before.__aexit__(None, None, None)
+
+    async def _close_reader(self) -> None:
+        if self._reader is not None:
+            await self._reader.__aexit__(None, None, None)
+
+    async def _served_here(self, instead_of: Beat | None = None) -> bool:
         """Serve, if this process gets the lock; return whether it serves.
+
+        Args:
+            instead_of: the last beat of a process that is silent, to take the lock from it.
 
         Raises:
             OSError: it got the lock, and cannot listen.
         """
         assert self._lock is not None
-        if not self._lock.take():
+        if not self.path.parent.exists():
+            # Something cleans the directory for temporary files.
+            private_directory(self.path.parent)
+        if not (self._lock.take() if instead_of is None else self._lock.take_from(instead_of)):
             return False
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._lock.release)
@@ -187,6 +243,7 @@ class WorkerCaches:
                 known=self._known.get,
             )
             self._proxy = await stack.enter_async_context(proxy)
+            self._served_at = _inode(self.path)
             stack.callback(self._no_longer)
             self._serving = stack.pop_all()
         _log.info("this worker serves the caches at %s", self.path)

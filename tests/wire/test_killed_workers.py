@@ -25,7 +25,9 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no Unix sockets
 WORKER = """
 import asyncio, json, sys
 from kinformer import Client, ClusterConfig, SharedInformerFactory
-from kinformer.proxy import WorkerCaches
+from kinformer.proxy import WorkerCaches, _worker_caches
+
+_worker_caches.SILENT_AFTER = 1.0
 
 def put(*what):
     print(json.dumps(what), flush=True)
@@ -137,3 +139,23 @@ async def test_a_killed_worker_is_succeeded_and_nothing_is_lost(tmp_path: Path) 
             write(server, chance)
             await two.until(lambda each: each.state == state_of(server))
             assert len(server.open_watches) == 1
+
+
+async def test_a_worker_that_is_stopped_is_succeeded_and_serves_no_longer_when_it_goes_on(tmp_path: Path) -> None:
+    async with ApiServer() as server, worker(server, tmp_path / "d") as one:
+        await one.until(lambda each: ("ready", True, 0) in each.output)
+        async with worker(server, tmp_path / "d") as two, worker(server, tmp_path / "d") as three:
+            for each in (two, three):
+                await each.until(lambda each: ("ready", False, 0) in each.output)
+            one.process.send_signal(signal.SIGSTOP)
+            server.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}})
+            for each in (two, three):
+                await each.until(lambda each: each.state == state_of(server))
+            one.process.send_signal(signal.SIGCONT)
+            await one.until(lambda each: each.state == state_of(server))
+            async with asyncio.timeout(60):
+                while len(server.open_watches) != 1:
+                    await asyncio.sleep(0.01)
+            server.delete("v1", "ConfigMap", "a")
+            for each in (one, two, three):
+                await each.until(lambda each: not each.state)

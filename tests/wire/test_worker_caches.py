@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import stat
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,8 @@ import pytest
 from kinformer import ApiError, Client, ClusterConfig, ForbiddenError, NotFoundError, SharedInformerFactory
 from kinformer.custom_resources import CustomResource, ObjectMeta, crd, custom_resource, resource_of
 from kinformer.errors import AlreadyStartedError
-from kinformer.proxy import WorkerCaches, _caches
-from kinformer.proxy._process_lock import ProcessLock, private_directory
+from kinformer.proxy import WorkerCaches, _caches, _worker_caches
+from kinformer.proxy._process_lock import Beat, ProcessLock, Silence, private_directory
 from kinformer.resources import CONFIGMAPS, LEASES, PODS, Resource
 from kinformer.testing import ApiServer
 
@@ -224,7 +225,7 @@ async def test_a_directory_that_others_can_enter_is_refused(server: ApiServer, t
     (tmp_path / "file").write_text("")
     (tmp_path / "private").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to(tmp_path / "private")
-    for name, why in (("open", "chmod 700"), ("file", "no directory"), ("link", "no directory")):
+    for name, why in (("open", "chmod 700"), ("file", "no directory"), ("link", "the directory itself")):
         with pytest.raises(PermissionError, match=why):
             private_directory(tmp_path / name)
         async with Client(ClusterConfig.for_server(server.url)) as client:
@@ -276,3 +277,70 @@ def test_a_forked_child_does_not_keep_the_lock(tmp_path: Path) -> None:
             os.close(each)
         os.waitpid(child, 0)
         other.release()
+
+
+def test_the_lock_of_a_silent_process_is_taken_from_it(tmp_path: Path) -> None:
+    silent, two, three = (ProcessLock(tmp_path / "l") for _ in range(3))
+    assert silent.take()
+    assert silent.beat()
+    beat = two.last_beat()
+    assert beat is not None
+    assert silent.beat()
+    assert not two.take_from(beat), "it has beaten meanwhile"
+    beat = two.last_beat()
+    assert beat is not None
+    assert two.take_from(beat)
+    assert not three.take_from(beat)
+    assert not three.take()
+    assert (silent.beat(), two.beat()) == (False, True)
+    silent.release()
+    assert not silent.take(), "the file of the other one is still there"
+    two.release()
+    assert silent.take()
+    silent.release()
+
+
+def test_silence_is_time_in_which_the_process_that_measures_was_at_work() -> None:
+    silence = Silence(most=0.2)
+    first, second, other = Beat((1, 1), 10), Beat((1, 1), 20), Beat((1, 2), 20)
+    silence.look(first, 100.0)
+    for now in (100.1, 100.2, 160.0):
+        assert silence.look(first, now) is None
+    assert silence.seconds == pytest.approx(0.4)
+    assert silence.look(second, 160.1) is None
+    assert silence.seconds == 0
+    silence.look(second, 160.2)
+    assert silence.look(other, 160.3) == pytest.approx(0.1)
+    silence.look(other, 160.4)
+    assert silence.seconds == pytest.approx(0.1), "the silence of the one before counts no longer"
+
+
+@pytest.mark.parametrize("removed", ["socket", "lock", "directory"])
+async def test_a_worker_serves_again_after_its_files_were_removed(
+    server: ApiServer, tmp_path: Path, removed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_worker_caches, "_BEAT_EVERY", 0.01)
+    async with worker(server, tmp_path / "d") as one:
+        informer = one.factory.informer(CONFIGMAPS, namespace="default")
+        async with one.factory:
+            await one.factory.wait_for_cache_sync(timeout=60)
+            if removed == "directory":
+                shutil.rmtree(tmp_path / "d")
+            else:
+                (one.caches.path if removed == "socket" else one.caches.path.with_suffix(".lock")).unlink()
+            before = one.caches.proxy
+            await eventually(lambda: one.caches.serves and one.caches.proxy is not before)
+            assert {each.suffix for each in (tmp_path / "d").iterdir()} == {".lock", ".sock"}
+            server.create(config_map("new"))
+            await eventually(lambda: names(informer) == ["new"])
+            await eventually(lambda: len(server.open_watches) == 1)
+    assert list((tmp_path / "d").iterdir()) == []
+
+
+async def test_a_directory_that_cannot_be_made_is_named_with_a_remedy(tmp_path: Path, server: ApiServer) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"cannot make the directory .*/file/d: .*; name one"):
+        private_directory(tmp_path / "file" / "d")
+    async with Client(ClusterConfig.for_server(server.url)) as client:
+        with pytest.raises(OSError, match="name a shorter one"):
+            await WorkerCaches(client, tmp_path / ("a" * 100)).__aenter__()
