@@ -50,8 +50,8 @@ async def record(
     if redact and secret_data:
         raise UsageProblem("--redact leaves no data of Secrets; leave --include-secret-data out")
     seconds = seconds_of(duration) if duration else 10 * 365 * 86_400.0
-    _refuse_existing(path)
     _refuse_swapped(names)
+    _refuse_existing(path)
     async with connected(server) as client:
         within = "" if all_namespaces else namespace or client.config.namespace
         resources = await _resources(client, names, namespaced_only=bool(within))

@@ -97,8 +97,9 @@ async def serve(plan: ServePlan) -> int:
             from kinformer.cli._serve_tls import ServerCertificates
 
             certificates = ServerCertificates(plan.host)
-        for number, file in enumerate(files):
-            port = _free(plan.host, plan.port + number if plan.port else 0)
+        # All before the first server listens: a test that has read its line would lose its server again.
+        ports = [_free(plan.host, plan.port + number if plan.port else 0) for number in range(plan.instances)]
+        for port, file in zip(ports, files, strict=True):
             server = await stack.enter_async_context(_running(plan, port, certificates))
             if certificates is None:
                 server.write_kubeconfig(file)

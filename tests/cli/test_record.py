@@ -86,6 +86,7 @@ def test_command_lines_that_make_no_sense_are_refused(served: Served, tmp_path: 
         (["record", new, "--redact", "--include-secret-data", "--server", served.url], 2, "--redact leaves no data"),
         (["record", "pods", "nonsense", new, "--server", served.url], 1, "nonsense"),
         (["record", new, "pods", "--server", served.url], 2, "the file comes last"),
+        (["record", new, str(there), "--server", served.url], 2, "the file comes last"),
         (["record", "pods", "--server", served.url], 2, "pods is the resource pods; name a file behind it"),
         (["record", "services", "po", "--server", served.url], 2, "po is the resource pods; name a file behind it"),
         (["replay", str(there)], 1, "is no recording"),

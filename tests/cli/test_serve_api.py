@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -92,6 +93,20 @@ def test_command_lines_that_make_no_sense_are_refused(tmp_path: Path, kinformer:
         ServePlan(demo=True, instances=2)
     with pytest.raises(UsageProblem, match="there are no 20 ports"):
         ServePlan(port=65_530, instances=20)
+
+
+def test_a_taken_port_is_refused_before_any_server_listens(tmp_path: Path, kinformer: Run) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        arguments = ["--port", str(port - 1), "--instances", "2", "--write-kubeconfig", str(tmp_path / "kc")]
+        outcome = kinformer("serve-api", *arguments)
+    assert outcome.code == 1
+    # The port before it may be taken by chance.
+    assert "--port 0 takes any free port" in outcome.err
+    assert outcome.out == ""
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_it_starts_without_the_certificates_of_the_system() -> None:
