@@ -60,9 +60,34 @@ class ServerChoice:
         if self.insecure and self.ca_file is not None:
             msg = "--insecure trusts every server, so --certificate-authority has no effect; leave one out"
             raise UsageProblem(msg)
+        if self._socket == "":
+            raise UsageProblem("--server unix: names no socket; expected unix:/run/app/kinformer.sock")
+        if self._socket and (self.insecure or self.ca_file is not None or self.token_file is not None):
+            msg = (
+                "--server unix:PATH takes no token and no certificates: only one user of the system can use the socket"
+            )
+            raise UsageProblem(msg)
         if self.as_groups and not self.as_user:
             msg = "--as-group goes with --as: the server impersonates groups only together with a user"
             raise UsageProblem(msg)
+
+    @property
+    def _socket(self) -> str | None:
+        server = self.server
+        return server.removeprefix("unix:") if server is not None and server.startswith("unix:") else None
+
+    def of_server(self) -> ClusterConfig:
+        """Return the configuration that `--server` names: a URL, or the Unix socket of `kinformer proxy`.
+
+        Raises:
+            ConfigError: the URL cannot be used.
+        """
+        assert self.server is not None
+        if self._socket is not None:
+            return ClusterConfig.for_socket(self._socket)
+        return ClusterConfig.for_server(
+            self.server, token_file=self.token_file, ca_file=self.ca_file, verify=not self.insecure
+        )
 
 
 @contextlib.asynccontextmanager
@@ -77,9 +102,7 @@ async def connected(choice: ServerChoice) -> AsyncIterator[Client]:
             yield client
         return
     if choice.server is not None:
-        config = ClusterConfig.for_server(
-            choice.server, token_file=choice.token_file, ca_file=choice.ca_file, verify=not choice.insecure
-        )
+        config = choice.of_server()
     else:
         config = await ClusterConfig.load(choice.kubeconfig, choice.context)
     async with Client(impersonating(config, choice)) as client:

@@ -10,11 +10,15 @@ import socket
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from kinformer._hosts import LOOPBACK, is_loopback, name_in
 
-__all__ = ["Address", "LoopbackAddress", "UnixAddress", "is_listened_on", "listen_address"]
+__all__ = ["BACKLOG", "Address", "LoopbackAddress", "UnixAddress", "is_listened_on", "listen_address"]
+
+
+BACKLOG: Final = 1024
+"""Connections that may wait until they are accepted: all readers come at once when a proxy takes over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class UnixAddress:
                 made.bind(str(passing))
             finally:
                 os.umask(before)
-            made.listen(1024)
+            made.listen(BACKLOG)
             passing.replace(self.path)
         except OSError as error:
             made.close()
@@ -121,7 +125,7 @@ class LoopbackAddress:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             made.bind((self.host, self.port))
-            made.listen(1024)
+            made.listen(BACKLOG)
         except OSError as error:
             made.close()
             msg = f"cannot listen on {self}: {error.strerror or error}; port 0 takes any free one"

@@ -19,9 +19,10 @@ from kinformer.proxy._bodies import Refusal, list_pieces
 from kinformer.proxy._caches import Caches, CacheSettings, CachesOfResources, CachesOnDemand, Question, Served
 from kinformer.proxy._downstream import OpenWatch, written
 from kinformer.proxy._forward import Forwarder
-from kinformer.proxy._listen import LoopbackAddress, UnixAddress, listen_address
+from kinformer.proxy._listen import BACKLOG, LoopbackAddress, UnixAddress, listen_address
 from kinformer.proxy._process_lock import close_in_children
 from kinformer.proxy._selection import asked_form
+from kinformer.proxy._status import STATUS_PATH, is_in_sync, status_of_caches
 from kinformer.proxy._tls import kubeconfig, own_tls
 from kinformer.proxy._watch_cache import WINDOW_BYTES, WINDOW_EVENTS
 
@@ -163,7 +164,7 @@ class CacheProxy:
             runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            await web.SockSite(runner, listening, ssl_context=self._tls).start()
+            await web.SockSite(runner, listening, ssl_context=self._tls, backlog=BACKLOG).start()
             stack.push_async_callback(_accept_no_more, listening)
             stack.callback(self._end_watches)
             self._stack = stack.pop_all()
@@ -221,6 +222,8 @@ class CacheProxy:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             self._check(request)
+            if request.path == STATUS_PATH and request.method in {"GET", "HEAD"}:
+                return self._status()
             found = await self._find(request)
             if found is None:
                 assert self._forwarder is not None
@@ -256,6 +259,18 @@ class CacheProxy:
         expected = f"Bearer {address.token}".encode()
         if len(given) != 1 or not hmac.compare_digest(given[0].encode("utf-8", "surrogateescape"), expected):
             raise Refusal(401, "Unauthorized", "Unauthorized")
+
+    def status(self) -> dict[str, Any]:
+        """Return numbers of each cache, with values that JSON has; the answer to a GET of `/kinformer/status`.
+
+        It has names of resources and kinds of errors, never an object.
+        """
+        now = asyncio.get_running_loop().time()
+        return {"ready": is_in_sync(self._caches.served), "resources": status_of_caches(self._caches.served, now)}
+
+    def _status(self) -> web.Response:
+        status = self.status()
+        return web.json_response(status, status=200 if status["ready"] else 503, headers={"Cache-Control": "no-store"})
 
     async def _find(self, request: web.BaseRequest) -> tuple[Served, ListOptions] | None:
         """Return the cache that answers a request; `None` if none does.

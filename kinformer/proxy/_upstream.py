@@ -72,6 +72,16 @@ class Upstream:
         self._progress = asyncio.Event()
         self.synced = asyncio.Event()
 
+    @property
+    def state(self) -> str:
+        """The step of listing and watching, as in the status of an informer."""
+        return self._status.state.value
+
+    @property
+    def last_contact(self) -> float | None:
+        """The time of the event loop at which the API server last sent something; `None` before that."""
+        return self._status.last_contact
+
     async def run(self) -> None:
         """List and watch until cancelled."""
         async with asyncio.TaskGroup() as tasks:

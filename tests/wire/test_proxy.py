@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 import stat
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -649,3 +650,72 @@ async def test_a_forked_child_keeps_neither_the_socket_nor_the_watches_open(
         for each in (reading, writing, begun, begin):
             os.close(each)
         await asyncio.to_thread(os.waitpid, child, 0)
+
+
+async def test_the_status_of_a_proxy_has_numbers_and_no_objects(
+    server: ApiServer, upstream: Client, socket_path: Path
+) -> None:
+    server.create(config_map("a", data="hidden"))
+    async with (
+        proxied(upstream, socket_path, others="refuse") as (proxy, reader),
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket_path))) as http,
+    ):
+        informer = SharedInformerFactory(reader).informer(CONFIGMAPS)
+        async with informer:
+            await informer.synced(timeout=60)
+            while not proxy.open_watches:
+                await asyncio.sleep(0.001)
+            async with http.get("http://x/kinformer/status") as response:
+                assert response.status == 200
+                text = await response.text()
+        assert "hidden" not in text
+        status = json.loads(text)
+        assert status["ready"]
+        (one,) = status["resources"]
+        assert one.pop("upstream") | {"silentForSeconds": 0} == {
+            "state": "watching",
+            "silentForSeconds": 0,
+            "error": None,
+        }
+        assert one == {
+            "resource": "configmaps",
+            "namespace": None,
+            "synced": True,
+            "objects": 1,
+            "resourceVersion": informer.status.resource_version,
+            "watches": 1,
+        }
+        async with http.post("http://x/kinformer/status") as response:
+            assert response.status == 403
+
+
+async def test_the_status_of_a_proxy_without_a_first_list_is_503_with_the_kind_of_error(tmp_path: Path) -> None:
+    async with ApiServer(tokens={"t": "app"}) as server:
+        server.deny("app", "list", "configmaps")
+        server.deny("app", "watch", "configmaps")
+        async with (
+            Client(ClusterConfig.for_server(server.url, token="t")) as client,
+            CacheProxy(client, [CONFIGMAPS], listen="http://127.0.0.1:0") as proxy,
+            aiohttp.ClientSession() as http,
+        ):
+            while proxy.status()["resources"][0]["upstream"]["error"] is None:
+                await asyncio.sleep(0.001)
+            async with http.get(f"{proxy.url}/kinformer/status") as response:
+                assert response.status == 401, "the status needs the token, too"
+            assert isinstance(proxy.address, LoopbackAddress)
+            authorized = {"Authorization": f"Bearer {proxy.address.token}"}
+            async with http.get(f"{proxy.url}/kinformer/status", headers=authorized) as response:
+                assert response.status == 503
+                status = await response.json()
+            assert not status["ready"]
+            assert status["resources"][0]["upstream"]["error"] == "ForbiddenError 403"
+
+
+async def test_many_readers_may_connect_at_once(upstream: Client, socket_path: Path) -> None:
+    async with proxied(upstream, socket_path):
+        with contextlib.ExitStack() as stack:
+            for _ in range(400):
+                # A Unix socket refuses at once when its queue is full; the proxy accepts none meanwhile.
+                reader = stack.enter_context(socket.socket(socket.AF_UNIX))
+                reader.setblocking(False)
+                reader.connect(str(socket_path))

@@ -122,7 +122,9 @@ SERVER: Final = (
         help="Instead of the current context.",
         shell_complete=_completed(complete_context),
     ),
-    click.Option(["-s", "--server"], metavar="URL", help="A server without a kubeconfig."),
+    click.Option(
+        ["-s", "--server"], metavar="URL", help="A server without a kubeconfig, or unix:PATH, the socket of a proxy."
+    ),
     click.Option(["--token-file"], type=FILE, metavar="FILE", help="A bearer token, for --server."),
     click.Option(
         ["--certificate-authority", "ca_file"],
