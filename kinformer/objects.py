@@ -18,6 +18,7 @@ import msgspec
 from kinformer._any_json import check_depth, decode_any
 from kinformer._heads import ABSENT, Metadata, OwnerReference, Places, decode_head, find_places
 from kinformer._lazy_dict import LazyDict, decode_lazily
+from kinformer._manifest_fields import MANIFEST_FIELDS
 from kinformer._models import model_of
 from kinformer._object_key import ObjectKey, version_number
 from kinformer._path_finders import PLACED, PathFinder, finder_of
@@ -70,17 +71,6 @@ class _AllSections(dict[str, Any]):
     """All top-level fields of an object; in a plain dict only those that were read."""
 
     __slots__ = ()
-
-
-_METADATA_FIELDS: Final = frozenset(
-    {"annotations", "creationTimestamp", "deletionGracePeriodSeconds", "generateName", "managedFields", "selfLink"}
-)
-
-
-def _camel(name: str) -> str:
-    """Return the JSON spelling of a Python name: `creation_timestamp` is `creationTimestamp`."""
-    first, *others = name.split("_")
-    return first + "".join(other.capitalize() for other in others)
 
 
 if TYPE_CHECKING:
@@ -381,21 +371,8 @@ class KubeObject(_Base, eq=False, gc=False):
     def __reduce__(self) -> tuple[Any, ...]:
         return (KubeObject.from_json, (self.raw, self.resource))
 
-    if not TYPE_CHECKING:
-        # Type checkers must go on to refuse attributes that are not there.
-        def __getattr__(self, name: str) -> Any:
-            """Name the way to read a field that is no attribute.
-
-            Raises:
-                AttributeError: always; Python calls this method for missing attributes alone.
-            """
-            msg = f"'KubeObject' object has no attribute {name!r}"
-            if not name.startswith("_"):
-                field = _camel(name)
-                where = f"metadata.{field}" if field in _METADATA_FIELDS else field
-                shown = 'obj["' + '"]["'.join(where.split(".")) + '"]'
-                msg += f": fields of the manifest are read as {shown}, or as obj.at({where!r})"
-            raise AttributeError(msg, name=name, obj=self)
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in MANIFEST_FIELDS]
 
     def at(self, path: str | Sequence[str | int], default: Any = None) -> Any:
         """The value at a path, or the default where the path leads nowhere.
@@ -559,3 +536,6 @@ def decode_object(
 if not TYPE_CHECKING:
     # So that isinstance and match statements know it as a mapping.
     Mapping.register(KubeObject)
+    # Type checkers must go on to refuse attributes that are not there.
+    for _name, _field in MANIFEST_FIELDS.items():
+        setattr(KubeObject, _name, _field)

@@ -15,6 +15,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import kinformer
+from kinformer._manifest_fields import ManifestField
 from tests.paths import DATA
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def _lines(name: str, value: Any) -> Iterator[str]:
     yield f"{name}{_signature(value)}"
     for attribute in _attributes(value):
         found = inspect.getattr_static(value, attribute)
+        if isinstance(found, ManifestField):
+            continue  # it has a message, but is no attribute
         if isinstance(found, property):
             yield f"{name}.{attribute}: {_annotation(found)}"
         elif callable(getattr(value, attribute)):

@@ -51,14 +51,3 @@ def test_a_name_with_a_slash_has_to_be_quoted() -> None:
 
 def test_a_quoted_name_may_have_any_character() -> None:
     assert steps_of('data["a b.c[0]"].d') == ("data", "a b.c[0]", "d")
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [("spec", 'obj["spec"]'), ("status", 'obj["status"]'), ("managed_fields", 'obj["metadata"]["managedFields"]')],
-)
-def test_a_missing_attribute_names_the_way_to_read_the_field(name: str, shown: str) -> None:
-    with pytest.raises(AttributeError) as caught:
-        getattr(POD, name)
-    assert shown in str(caught.value)
-    assert not hasattr(POD, "__wrapped__")
