@@ -11,7 +11,6 @@ from typing import Any, Final, NoReturn
 __all__ = ["MANIFEST_FIELDS", "ManifestField"]
 
 _METADATA: Final = (
-    "annotations",
     "creationTimestamp",
     "deletionGracePeriodSeconds",
     "generateName",

@@ -538,4 +538,5 @@ if not TYPE_CHECKING:
     Mapping.register(KubeObject)
     # Type checkers must go on to refuse attributes that are not there.
     for _name, _field in MANIFEST_FIELDS.items():
+        assert _name not in vars(KubeObject), _name
         setattr(KubeObject, _name, _field)
