@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kinformer._manifest_fields import MANIFEST_FIELDS, ManifestField
+from kinformer._manifest_fields import MANIFEST_FIELDS
 from kinformer.objects import KubeObject
 from kinformer.resources import PODS
 
