@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+import contextlib
+from typing import TYPE_CHECKING, Final, cast
 
 import yaml
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from kinformer.cli._connect import ServerChoice
     from kinformer.proxy._forward import Others
 
-__all__ = ["serve"]
+__all__ = ["may_open", "serve"]
+
+_FILES: Final = 65_536
+"""Files that the command may open at most, so that each of 1,000 readers of many resources has its connection."""
 
 
 async def serve(
@@ -52,6 +56,7 @@ async def serve(
     elif kubeconfig is not None:
         msg = "--write-kubeconfig goes with --listen 127.0.0.1:PORT; a kubeconfig cannot name a Unix socket"
         raise UsageProblem(msg)
+    may_open(_FILES)
     async with connected(server) as client:
         resources = list(dict.fromkeys([await client.resolve(word) for word in words]))
         try:
@@ -68,6 +73,19 @@ async def serve(
             write("the caches are in sync\n")
             await asyncio.get_running_loop().create_future()
     return 0
+
+
+def may_open(files: int) -> None:
+    """Raise the number of files that this process may open, as far as the system allows; never lower it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = files if hard == resource.RLIM_INFINITY else min(files, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _write_kubeconfig(proxy: CacheProxy, path: Path) -> None:

@@ -46,6 +46,10 @@ MAX_WATCHES: Final = 1000
 
 _SHUTDOWN: Final = 0.5
 
+_ACCEPTED_AT_ONCE: Final = 16
+"""Connections that are accepted in one turn of the loop. asyncio logs each attempt when no file can be opened, so with
+1,000 of them a client that opens too many connections would fill the disk with log lines."""
+
 
 class CacheProxy:
     """Lists and watches resources once, and serves any number of readers on this machine.
@@ -164,7 +168,9 @@ class CacheProxy:
             runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            await web.SockSite(runner, listening, ssl_context=self._tls, backlog=BACKLOG).start()
+            await web.SockSite(runner, listening, ssl_context=self._tls, backlog=_ACCEPTED_AT_ONCE).start()
+            # The line above has set the length of the queue, too.
+            listening.listen(BACKLOG)
             stack.push_async_callback(_accept_no_more, listening)
             stack.callback(self._end_watches)
             self._stack = stack.pop_all()

@@ -26,6 +26,7 @@ from kinformer import (
     TLSError,
     UnauthorizedError,
 )
+from kinformer.cli._proxy import may_open
 from kinformer.config._credentials import Identity, StaticCredentials
 from kinformer.errors import AlreadyStartedError
 from kinformer.proxy import CacheProxy, LoopbackAddress, UnixAddress, _downstream, _server, _upstream, listen_address
@@ -719,3 +720,44 @@ async def test_many_readers_may_connect_at_once(upstream: Client, socket_path: P
                 reader = stack.enter_context(socket.socket(socket.AF_UNIX))
                 reader.setblocking(False)
                 reader.connect(str(socket_path))
+
+
+async def test_a_proxy_that_can_open_no_file_logs_little_and_goes_on(
+    upstream: Client, socket_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    resource = pytest.importorskip("resource")
+    async with proxied(upstream, socket_path) as (_, reader):
+        with contextlib.ExitStack() as stack:
+            for _ in range(200):
+                other = stack.enter_context(socket.socket(socket.AF_UNIX))
+                other.setblocking(False)
+                other.connect(str(socket_path))
+            before = resource.getrlimit(resource.RLIMIT_NOFILE)
+            # No descriptor is left from now on.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (1, before[1]))
+            try:
+                await asyncio.sleep(0.05)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            assert "Too many open files" in caplog.text
+            assert len(caplog.records) < 100
+        assert [page async for page in reader.list_watch(CONFIGMAPS).list()]
+
+
+def test_a_proxy_may_open_more_files_and_never_fewer() -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        may_open(300)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, hard)
+        may_open(200)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_an_error_of_a_reader_names_the_socket(socket_path: Path) -> None:
+    async with Client(ClusterConfig.for_socket(socket_path)) as reader:
+        with pytest.raises(ConnectError, match=f"no connection to unix:{socket_path}"):
+            await reader.list(CONFIGMAPS)

@@ -93,7 +93,7 @@ class Exchange:
     ) -> None:
         self._warnings = warnings
         self.gate = Gate(tally)
-        self._server = config.server
+        self._server = config.server if config.socket is None else f"unix:{config.socket}"
         self._timeout = timeout
         self._session = session
         self._heads = heads

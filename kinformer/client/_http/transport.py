@@ -90,7 +90,7 @@ class Transport:
     @property
     def server(self) -> str:
         """The server's address, for errors."""
-        return self.config.server
+        return self.config.server if self.config.socket is None else f"unix:{self.config.socket}"
 
     @property
     def closed(self) -> bool:
