@@ -120,7 +120,7 @@ class ProcessLock:
             return True
         while True:
             if self._file < 0:
-                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                self._file = self._opened()
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 locked = True
@@ -131,6 +131,15 @@ class ProcessLock:
                 return locked
             # The process that had it has removed this file: what counts is the next one of the same name.
             self.close()
+
+    def _opened(self) -> int:
+        try:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            msg = f"cannot lock {self._path}: {error.strerror or error}; remove it, or name another directory"
+            raise type(error)(error.errno, msg) from error
 
     def beat(self) -> bool:
         """Show the others that this process is at work; return whether the lock still counts.

@@ -300,6 +300,15 @@ def test_the_lock_of_a_silent_process_is_taken_from_it(tmp_path: Path) -> None:
     silent.release()
 
 
+def test_a_lock_that_is_no_file_of_ours_is_left_alone_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "directory").mkdir()
+    for name in ("link", "directory"):
+        with pytest.raises(OSError, match=f"cannot lock .*/{name}: .*; remove it"):
+            ProcessLock(tmp_path / name).take()
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_silence_is_time_in_which_the_process_that_measures_was_at_work() -> None:
     silence = Silence(most=0.2)
     first, second, other = Beat((1, 1), 10), Beat((1, 1), 20), Beat((1, 2), 20)
