@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kinformer.custom_resources import crd, custom_resource, incompatibilities
-from kinformer.testing._apiserver.rules.custom_resources import check_schema, pruned
+from kinformer.testing._apiserver.rules.custom_resources import pruned
+from kinformer.testing._apiserver.rules.schema_values import check_schema
 from tests.unit.custom_resources.generated import FORMS, SPECS, made, root_of, samples
 
 QUIET = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=150)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.causes import invalid_value
 from kinformer.testing._apiserver.rules.cel_rules import NOT_CHECKED, blocks_rules, check_rules, has_rules
-from kinformer.testing._apiserver.rules.custom_resources import check_definition, check_schema, copied, pruned
+from kinformer.testing._apiserver.rules.custom_resources import check_definition, copied, pruned
 from kinformer.testing._apiserver.rules.fields import check_fields
 from kinformer.testing._apiserver.rules.metadata import check_metadata
 from kinformer.testing._apiserver.rules.names import LABEL_VALUE, LABEL_VALUE_RULE
 from kinformer.testing._apiserver.rules.pod_validation import check_pod_spec
+from kinformer.testing._apiserver.rules.schema_values import check_schema
 from kinformer.testing._apiserver.rules.workload_validation import (
     check_cron_job,
     check_disruption_budget,

@@ -28,6 +28,7 @@ from kinformer.testing._apiserver.rules.cel.values import (
     type_name,
     whole,
 )
+from kinformer.testing._apiserver.rules.go_patterns import compiled
 from kinformer.testing._apiserver.rules.names import (
     label_faults,
     label_value_faults,
@@ -106,7 +107,7 @@ def _size(value: Any) -> int:
 
 def _pattern(text: str) -> re.Pattern[str]:
     try:
-        return re.compile(text)
+        return compiled(text)
     except re.error as error:
         msg = f"error parsing regexp: {error}"
         raise EvaluationError(msg) from None

@@ -223,7 +223,7 @@ def test_a_workload_without_a_spec_says_all_it_needs() -> None:
     [
         ({"type": "string"}, "x", 5, 'Invalid value: "integer": spec.it in body must be of type string: "integer"'),
         ({"type": "string"}, "", None, 'Invalid value: "null": spec.it in body must be of type string: "null"'),
-        ({"type": "integer"}, 5, 5.5, 'Invalid value: "number": spec.it in body must be of type integer: "number"'),
+        ({"type": "integer"}, 5.0, "5", 'Invalid value: "string": spec.it in body must be of type integer: "string"'),
         ({"type": "integer"}, 0, True, 'Invalid value: "boolean": spec.it in body must be of type integer: "boolean"'),
         ({"type": "number"}, 5, "5", 'Invalid value: "string": spec.it in body must be of type number: "string"'),
         ({"type": "boolean"}, False, 0, 'Invalid value: "integer": spec.it in body must be of type boolean: "integer"'),
