@@ -54,7 +54,8 @@ class UnixAddress:
                 msg = f"another process listens on {self.path}"
                 raise OSError(errno.EADDRINUSE, msg)
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        passing = self.path.with_name(f".{self.path.name[:40]}.{secrets.token_hex(4)}")
+        # Short: it must not be this name that makes the path too long.
+        passing = self.path.with_name(f".{secrets.token_hex(6)}")
         try:
             before = os.umask(0o177)
             try:

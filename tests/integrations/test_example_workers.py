@@ -8,6 +8,8 @@ import os
 import signal
 import socket
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -16,8 +18,7 @@ import pytest
 from tests.paths import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from kinformer.testing import ApiServer
 
@@ -48,7 +49,11 @@ async def uvicorn_with_workers(number: int, environment: dict[str, str]) -> Asyn
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             process.terminate()
-            await process.wait()
+            try:
+                await asyncio.wait_for(process.wait(), 30)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
 
 
 async def answer(url: str, path: str) -> Any:
@@ -86,10 +91,19 @@ def all_have(name: str) -> Callable[[list[Any]], bool]:
     return holds
 
 
-async def test_the_workers_of_uvicorn_share_and_a_killed_one_is_succeeded(api: ApiServer, tmp_path: Path) -> None:
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """A directory with a short path: that of a Unix socket has some 100 bytes at most, and pytest's are long."""
+    with tempfile.TemporaryDirectory(prefix="kin-") as made:
+        yield Path(made)
+
+
+async def test_the_workers_of_uvicorn_share_and_a_killed_one_is_succeeded(
+    api: ApiServer, tmp_path: Path, runtime: Path
+) -> None:
     api.create(pod("first"))
     api.write_kubeconfig(tmp_path / "kubeconfig")
-    environment = {"KUBECONFIG": str(tmp_path / "kubeconfig"), "XDG_RUNTIME_DIR": str(tmp_path)}
+    environment = {"KUBECONFIG": str(tmp_path / "kubeconfig"), "XDG_RUNTIME_DIR": str(runtime)}
     async with uvicorn_with_workers(2, environment) as url:
         had = await answers(url, "/worker", of_two_workers)
         await answers(url, "/cache/pods", all_have("first"))
@@ -104,4 +118,4 @@ async def test_the_workers_of_uvicorn_share_and_a_killed_one_is_succeeded(api: A
         await answers(url, "/worker", has_a_successor)
         await answers(url, "/cache/pods", all_have("second"))
         assert len(api.open_watches) == 1
-    assert list((tmp_path / "kinformer").iterdir()) == []
+    assert list((runtime / "kinformer").iterdir()) == []
