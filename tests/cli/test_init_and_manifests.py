@@ -80,6 +80,7 @@ def test_the_rights_are_those_that_were_recorded_and_those_of_the_leases(project
     ("arguments", "reason"),
     [
         (("init", "My_Operator"), "'my-operator' would do"),
+        (("init", ""), "the path is empty"),
         (("init", "json"), "there is a module 'json'"),
         (("init", "docs/how-to"), "is not an empty folder"),
         (("manifests", "nothing_of_this_name"), "there is no module"),

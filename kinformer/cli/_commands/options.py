@@ -41,7 +41,17 @@ __all__ = [
 
 _Candidates: TypeAlias = "Iterable[str | tuple[str, str]]"
 
-FILE: Final = click.Path(path_type=Path)
+
+class _File(click.Path):
+    """A path that is not empty: an empty one, as of a shell variable that is not set, would be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the path is empty; write a path, or . for the current folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE: Final = _File(path_type=Path)
 """The type of an option that names a file."""
 
 
