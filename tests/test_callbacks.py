@@ -52,6 +52,7 @@ from kinformer.resources import CONFIGMAPS, PODS
 from kinformer.testing import ApiServer
 from kinformer.webhooks import AdmissionRequest, Allow, Webhooks, WebhookServer
 from kinformer.webhooks._certificates import KeyPair
+from kinformer.workqueue import FairQueue
 from tests.callbacks import callbacks
 from tests.failures import KINDS, each_kind, foreign
 from tests.paths import ROOT
@@ -133,6 +134,10 @@ TESTED: Final[dict[str, str]] = {
     "EventStream(forget)": OWN,
     "EventStream(refuse_other_loop)": OWN,
     "EventStreamResponse(source)": f"{HERE}::test_a_stream_of_events_that_raises_ends_that_stream_and_shows_in_the_log",
+    "FairQueue(group_of)": f"{HERE}::test_a_group_of_a_fair_queue_that_raises_refuses_that_key_alone",
+    "FairQueue(limiter)": CONTROLLER,
+    "FairQueue(metrics)": CONTROLLER,
+    "FairQueue.hold_back(must_wait)": HOLDS,
     "Faults(open_watches)": OWN,
     "Faults(start)": OWN,
     "Faults(stop)": OWN,
@@ -144,6 +149,8 @@ TESTED: Final[dict[str, str]] = {
     "Fleet(metrics)": AT_CREATION,
     "Fleet(provider)": f"{HERE}::test_a_provider_that_raises_leaves_the_clusters_of_a_fleet_as_they_are",
     "Fleet.add(setups)": FLEET,
+    "Fleet.feed(filter)": MAPS,
+    "Fleet.feed(map)": MAPS,
     "FleetInformer(find)": OWN,
     "FleetInformer(members)": OWN,
     "FleetInformer(names)": OWN,
@@ -910,3 +917,23 @@ def test_failures_of_metrics_are_on_the_status_page() -> None:
         return msgspec.json.encode(status_of(Controller("test", reconcile)))
 
     assert b'"metrics_failures":0' in asyncio.run(shown())
+
+
+@each_kind
+async def test_a_group_of_a_fair_queue_that_raises_refuses_that_key_alone(kind: str) -> None:
+    def group_of(key: str) -> str:
+        if key == "bad":
+            raise foreign(kind)
+        return key
+
+    queue: FairQueue[str] = FairQueue(group_of)
+    queue.add("a")
+    with pytest.raises(BaseException) as caught:
+        queue.add("bad")
+    assert type(caught.value) is type(foreign(kind))
+    queue.add("b")
+    assert len(queue) == 2
+    assert [queue.get_nowait(), queue.get_nowait()] == ["a", "b"]
+    queue.done("a")
+    queue.done("b")
+    assert queue.idle

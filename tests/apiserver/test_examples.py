@@ -92,7 +92,8 @@ async def test_each_says_what_it_takes(program: str) -> None:
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
-    assert b"--kubeconfig" in output
+    # A fleet takes a directory of kubeconfigs.
+    assert (b"--directory" if program == "fleet_labels.py" else b"--kubeconfig") in output
 
 
 # The shop operator

@@ -14,6 +14,7 @@ from kinformer.controller.status import ControllerState
 from kinformer.metrics import NoMetrics
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import PODS
+from kinformer.workqueue import FairQueue
 from kinformer.workqueue.rate_limiters import ItemExponential
 from tests.failures import each_kind, foreign
 from tests.sources import FakeSource, pod, settled
@@ -338,8 +339,11 @@ async def test_a_failed_controller_says_so_in_its_status() -> None:
 
 
 @each_kind
-async def test_the_function_that_holds_keys_back_may_raise_anything(kind: str) -> None:
-    queue: WorkQueue[str] = WorkQueue()
+@pytest.mark.parametrize("make", [WorkQueue, lambda: FairQueue(str)], ids=["WorkQueue", "FairQueue"])
+async def test_the_function_that_holds_keys_back_may_raise_anything(
+    make: Callable[[], WorkQueue[str]], kind: str
+) -> None:
+    queue = make()
 
     def must_wait(key: str) -> bool:
         raise foreign(kind)
