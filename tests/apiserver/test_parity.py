@@ -15,7 +15,7 @@ import pytest
 
 from kinformer.testing import ApiServer
 from tests.apiserver.parity.__main__ import embedded, real
-from tests.apiserver.parity.exchange import compared, read_record
+from tests.apiserver.parity.exchange import compared, normalised, read_record
 from tests.apiserver.parity.requests import JSON, MERGE, NAMESPACE, STRATEGIC, collection, kinds
 from tests.apiserver.parity.seeds import seed
 from tests.apiserver.parity.sequences import all_requests
@@ -80,6 +80,11 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 def test_the_record_has_an_answer_to_each_request() -> None:
     assert read_record().keys() == {request.title for request in all_requests()}
+
+
+def test_the_record_holds_on_any_day() -> None:
+    ages = ["7s", "5m2s", "329d", "1y12d"]
+    assert normalised({"cells": [*ages, "", "d", "pod/p"]}) == {"cells": ["<age>"] * len(ages) + ["", "d", "pod/p"]}
 
 
 @pytest.mark.real

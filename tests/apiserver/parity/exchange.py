@@ -33,7 +33,8 @@ _IN_TEXTS: Final = (
     (re.compile(r"\b10\.\d+\.\d+\.\d+\b(?!/)"), "<ip>"),
     (re.compile(r'(\\+"resourceVersion\\+":\\+")\d+'), r"\1<version>"),
 )
-_AGE: Final = re.compile(r"[0-9]+s")
+# Of a run today and of a record of last year: the age of an object with a fixed time grows.
+_AGE: Final = re.compile(r"(?=.)([0-9]+y)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?")
 _RANDOM: Final = {"resourceVersion", "continue", "clusterIP", "token", "nodePort", "remainingItemCount"}
 _CONTROLLERS: Final = {"kube-apiserver", "api-priority-and-fairness-config-consumer-v1"}
 _CONTROLLED: Final = {"APIService", "CustomResourceDefinition", "FlowSchema"}
