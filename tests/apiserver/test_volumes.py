@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import sys
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,11 @@ from kinformer.testing import ApiServer
 from tests.paths import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
 VOLUMES = volumes.Volume.resource
+_HANDLED = "kopf.zalando.org/last-handled-configuration"
 
 
 async def until(look: Callable[[], Any], wanted: Any) -> None:
@@ -51,7 +53,7 @@ def definition() -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def on_kopf(server: ApiServer, folder: Path) -> AsyncIterator[None]:
+async def on_kopf(server: ApiServer, folder: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     kubeconfig = folder / "kubeconfig"
     server.write_kubeconfig(kubeconfig)
     process = await asyncio.create_subprocess_exec(
@@ -59,8 +61,16 @@ async def on_kopf(server: ApiServer, folder: Path) -> AsyncIterator[None]:
         env={"KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(ROOT), "HOME": str(folder)},
         stderr=asyncio.subprocess.DEVNULL,
     )
+
+    def is_handled() -> bool:
+        (volume,) = (one for one in server.list("example.com/v1", "Volume") if one["metadata"]["name"] == "a")
+        handled = json.loads(volume["metadata"].get("annotations", {}).get(_HANDLED, "{}"))
+        labels = handled.get("metadata", {}).get("labels")
+        return (handled.get("spec"), labels) == (volume["spec"], volume["metadata"]["labels"])
+
     try:
-        yield
+        # A change that comes before kopf has noted the one before is none of its updates.
+        yield lambda: until(is_handled, wanted=True)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -68,24 +78,26 @@ async def on_kopf(server: ApiServer, folder: Path) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def on_kinformer(server: ApiServer, folder: Path) -> AsyncIterator[None]:
+async def on_kinformer(server: ApiServer, folder: Path) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     async with Client(ClusterConfig.for_server(server.url)) as client, volumes.manager(client):
-        yield
+        yield lambda: asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("running", [pytest.param(on_kopf, marks=pytest.mark.peer), on_kinformer])
 async def test_a_claim_has_the_size_and_labels_of_its_volume_and_goes_with_it(running: Any, tmp_path: Path) -> None:
     async with ApiServer(controllers=["garbage-collector"]) as server:
         server.create(definition())
-        async with Client(ClusterConfig.for_server(server.url)) as user, running(server, tmp_path):
+        async with Client(ClusterConfig.for_server(server.url)) as user, running(server, tmp_path) as settled:
             metadata = {"name": "a", "namespace": "default", "labels": {"app": "web", "tier": "front"}}
             await user.create(VOLUMES, {"metadata": metadata, "spec": {"size": "1Gi"}})
             await user.create(VOLUMES, {"metadata": {"name": "empty", "namespace": "default"}, "spec": {}})
             await until(lambda: seen(server), {"a": ("1Gi", {"app": "web", "tier": "front"})})
+            await settled()
             bound = {"phase": "Bound", "capacity": {"storage": "1Gi"}}
             await user.patch_status(CLAIMS, "a", {"status": bound}, namespace="default")
             await user.patch(VOLUMES, "a", {"spec": {"size": "2Gi"}}, namespace="default")
             await until(lambda: seen(server), {"a": ("2Gi", {"app": "web", "tier": "front"})})
+            await settled()
             await user.patch(VOLUMES, "a", {"metadata": {"labels": {"tier": "back"}}}, namespace="default")
             await until(lambda: seen(server), {"a": ("2Gi", {"app": "web", "tier": "back"})})
             await user.delete(VOLUMES, "a", namespace="default")
