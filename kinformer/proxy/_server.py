@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiohttp import web
 
-from kinformer._hosts import is_allowed
 from kinformer._own_loop import OwnLoop
 from kinformer._tasks import shielded
 from kinformer.cache.storage import checked_storage
@@ -19,6 +18,7 @@ from kinformer.proxy._bodies import Refusal, list_pieces
 from kinformer.proxy._caches import Caches, CacheSettings, CachesOfResources, CachesOnDemand, Question, Served
 from kinformer.proxy._downstream import OpenWatch, written
 from kinformer.proxy._forward import Forwarder
+from kinformer.proxy._guard import answered, check_host
 from kinformer.proxy._listen import BACKLOG, LoopbackAddress, UnixAddress, listen_address
 from kinformer.proxy._process_lock import close_in_children
 from kinformer.proxy._selection import asked_form
@@ -226,28 +226,22 @@ class CacheProxy:
             served.fanout.end()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        return await answered(self._read(request))
+
+    async def _read(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._check(request)
+        if request.path == STATUS_PATH and request.method in {"GET", "HEAD"}:
+            return self._status()
+        found = await self._find(request)
+        if found is None:
+            assert self._forwarder is not None
+            return await self._forwarder.answer(request)
+        served, options = found
+        self._caches.taken(served)
         try:
-            self._check(request)
-            if request.path == STATUS_PATH and request.method in {"GET", "HEAD"}:
-                return self._status()
-            found = await self._find(request)
-            if found is None:
-                assert self._forwarder is not None
-                return await self._forwarder.answer(request)
-            served, options = found
-            self._caches.taken(served)
-            try:
-                return await (self._watch if options.watch else self._list)(request, served, options)
-            finally:
-                self._caches.left(served)
-        except Refusal as refusal:
-            headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
-            return web.Response(
-                status=refusal.code, body=refusal.body, content_type="application/json", headers=headers
-            )
-        except ConnectionError:
-            # The reader has gone.
-            return web.Response(status=499)
+            return await (self._watch if options.watch else self._list)(request, served, options)
+        finally:
+            self._caches.left(served)
 
     def _check(self, request: web.BaseRequest) -> None:
         """Check that the request is meant for this server, and its token.
@@ -258,9 +252,7 @@ class CacheProxy:
         address = self.address
         if isinstance(address, UnixAddress):
             return
-        named = request.headers.getall("Host", [""])
-        if len(named) != 1 or not is_allowed(named[0], (), listening_on=address.host):
-            raise Refusal(403, "Forbidden", "this server is reached by loopback names and addresses only")
+        check_host(request, address.host)
         given = request.headers.getall("Authorization", [""])
         expected = f"Bearer {address.token}".encode()
         if len(given) != 1 or not hmac.compare_digest(given[0].encode("utf-8", "surrogateescape"), expected):

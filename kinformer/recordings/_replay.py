@@ -12,13 +12,14 @@ import msgspec
 import yaml
 from aiohttp import web
 
-from kinformer._hosts import is_allowed, is_loopback
+from kinformer._hosts import is_loopback
 from kinformer._own_loop import OwnLoop
 from kinformer._tasks import BackgroundTask, shielded
 from kinformer.errors import AlreadyStartedError, NotStartedError, RecordingError
 from kinformer.objects import ObjectKey
 from kinformer.proxy._bodies import Refusal, list_pieces, too_large
 from kinformer.proxy._downstream import Fanout, OpenWatch, written
+from kinformer.proxy._guard import answered, check_host
 from kinformer.recordings._documents import AGGREGATED, Documents
 from kinformer.recordings._format import Item, Recording
 from kinformer.recordings._pages import Pages
@@ -280,26 +281,12 @@ class Replay:
     # The requests
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        try:
-            self._check(request)
-            return await self._read(request)
-        except Refusal as refusal:
-            headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
-            return web.Response(
-                status=refusal.code, body=refusal.body, content_type="application/json", headers=headers
-            )
-        except ConnectionError:
-            # The client has gone.
-            return web.Response(status=499)
-
-    def _check(self, request: web.BaseRequest) -> None:
-        named = request.headers.getall("Host", [""])
-        if len(named) != 1 or not is_allowed(named[0], (), listening_on=self._host):
-            raise Refusal(403, "Forbidden", "this server is reached by loopback names and addresses only")
-        if "Origin" in request.headers:
-            raise Refusal(403, "Forbidden", "this server answers no web pages")
+        return await answered(self._read(request))
 
     async def _read(self, request: web.BaseRequest) -> web.StreamResponse:
+        check_host(request, self._host)
+        if "Origin" in request.headers:
+            raise Refusal(403, "Forbidden", "this server answers no web pages")
         path = request.path.rstrip("/") or "/"
         if path == "/kinformer/replay":
             return await self._state(request)
