@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import itertools
 import logging
 import socket
@@ -21,6 +20,7 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from benchmarks.at_rest import RestMeter
 from benchmarks.progress import is_quick, step
 from benchmarks.table import Row, plain
 from kinformer import ClusterConfig, Controller, Fleet, ObjectKey
@@ -115,25 +115,15 @@ class Seen:
 
 async def idle(urls: list[str], seconds: float) -> tuple[float, float, float]:
     """The part of a core, CPU milliseconds and kilobytes, each per cluster."""
-    import psutil
-
-    process = psutil.Process()
 
     async def with_clusters(count: int) -> tuple[float, float, float]:
         named = {f"c{number}": ClusterConfig.for_server(url, "fleet") for number, url in enumerate(urls[:count])}
-        gc.collect()
-        before, began = process.memory_info().rss, time.process_time()
+        meter = RestMeter()
         async with Fleet(named).add(Seen()) as fleet:
             await fleet.settled(timeout=120)
-            joined = time.process_time() - began
-            await asyncio.sleep(SETTLE)
-            gc.collect()
-            held = process.memory_info().rss - before
-            clock, began = time.perf_counter(), time.process_time()
-            await asyncio.sleep(seconds)
-            part = (time.process_time() - began) / (time.perf_counter() - clock)
+            measured = await meter.measure(settle=SETTLE, seconds=seconds)
             assert len(fleet.clusters) == count
-        return part, joined, held
+        return measured
 
     # The first join imports modules, which is not the cost of a cluster.
     await with_clusters(1)

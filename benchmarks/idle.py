@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import itertools
 import logging
 import re
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.at_rest import RestMeter
 from benchmarks.progress import is_quick, step
 from benchmarks.table import Row, plain
 from kinformer import Client, ClusterConfig, Resource, SharedInformerFactory
@@ -85,9 +84,6 @@ def _serving(every: float) -> Iterator[str]:
 
 async def cost(url: str, seconds: float) -> tuple[float, float, float]:
     """The part of a core, and per informer CPU milliseconds and kilobytes to start."""
-    import psutil
-
-    process = psutil.Process()
     async with Client(ClusterConfig.for_server(url)) as client:
         # What the first connection and the first import cost is not the hundredth informer's.
         warm = SharedInformerFactory(client)
@@ -96,17 +92,10 @@ async def cost(url: str, seconds: float) -> tuple[float, float, float]:
             await warm.wait_for_cache_sync(timeout=20)
         factory = SharedInformerFactory(client)
         informers = [factory.informer(_resource(number)) for number in range(INFORMERS)]
-        gc.collect()
-        before, began = process.memory_info().rss, time.process_time()
+        meter = RestMeter()
         async with factory:
             await factory.wait_for_cache_sync(timeout=60)
-            started = time.process_time() - began
-            await asyncio.sleep(SETTLE)
-            gc.collect()
-            held = process.memory_info().rss - before
-            clock, began = time.perf_counter(), time.process_time()
-            await asyncio.sleep(seconds)
-            part = (time.process_time() - began) / (time.perf_counter() - clock)
+            part, started, held = await meter.measure(settle=SETTLE, seconds=seconds)
             assert all(informer.is_live for informer in informers)
     return part, started / INFORMERS * 1e3, held / INFORMERS / 1e3
 
