@@ -5,7 +5,7 @@ objects a second. The same objects are watched by one informer whose scope names
 by one of the whole cluster. CPU time and memory are of the watching process alone, one process for each; requests are
 those until all have synced.
 
-Then 1,000 changes of the scope of one informer, one after another, under 500 events a second: each swaps 10 of 100
+Then 500 changes of the scope of one informer, one after another, under 500 events a second: each swaps 10 of 100
 namespaces. Its loop is held for as long as the CPU time between two turns of another task. Its bias: no TLS, small
 objects.
 """
@@ -144,7 +144,7 @@ def _apart(*run: object) -> dict[str, float]:
 
 def main() -> list[Row]:
     logging.disable(logging.WARNING)
-    seconds, number = (5.0, 50) if is_quick() else (15.0, 1000)
+    seconds, number = (5.0, 50) if is_quick() else (10.0, 500)
     found = {}
     for place, form in enumerate(FORMS):
         step(place, 4, form)

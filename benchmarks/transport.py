@@ -59,7 +59,8 @@ def _cost(client: str, way: tuple[str, bool, str], plain_url: str, tls_url: str,
     kind, tls, settings = way
     url, trusted = (tls_url, authority) if tls else (plain_url, None)
     if kind == "event":
-        return run(client, url, FEW, EVENTS // (3 if is_quick() else 1), authority=trusted)["event"]
+        # All objects: the updates are of all, and the first one of an object that was not listed is an addition.
+        return run(client, url, OBJECTS, EVENTS // (3 if is_quick() else 1), authority=trusted)["event"]
     streams = kind == "sync"
     found = [
         run(client, url, objects, 0, streams=streams, settings=settings, authority=trusted)["sync"]
