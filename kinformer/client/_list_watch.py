@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 from kinformer._declared_paths import DeclaredPaths
 from kinformer._own_writes.feed import WriteFeed
 from kinformer.client._decoding.lists import ListCutter, decode_page
-from kinformer.client._decoding.watches import Decoder, WatchDecoder, WatchStream
+from kinformer.client._decoding.watches import WatchDecoder
 from kinformer.client._http.errors import too_large
 from kinformer.client._http.limits import LIST_OBJECT_LIMIT
 from kinformer.client._shard_filter import ShardFilter
+from kinformer.client._watch_stream import Decoder, WatchStream
 from kinformer.errors import NotStartedError, ProtocolError, StoppedError
 from kinformer.labels import FieldSelector, LabelSelector
 from kinformer.objects import KubeObject
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from kinformer._own_writes.feed import Write
-    from kinformer.client._decoding.watches import TakeBatch
     from kinformer.client._http.transport import Transport
     from kinformer.client._shard_filter import Sharding
+    from kinformer.client._watch_stream import TakeBatch
     from kinformer.errors import KinformerError
     from kinformer.listwatch import ListPage, WatchBatch
     from kinformer.objects import ObjectKey

@@ -388,7 +388,7 @@ async def test_an_informer_lists_when_the_head_of_its_watch_does_not_come(monkey
 async def test_an_event_that_does_not_end_is_given_up_and_silence_after_a_whole_one_is_not(
     how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kinformer.client._decoding.watches.EVENT_WITHIN", 0.4)
+    monkeypatch.setattr("kinformer.client._watch_stream.EVENT_WITHIN", 0.4)
 
     async def respond(sent: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(CHUNKED)

@@ -1,7 +1,7 @@
 """From the bytes of a watch to batches of events.
 
-`WatchDecoder` is pure: bytes in, batches out, the same events however the bytes are cut. `WatchStream` reads the socket
-for it.
+`WatchDecoder` is pure: bytes in, batches out, the same events however the bytes are cut.
+`kinformer.client._watch_stream` reads the socket for it.
 
 An event is a line, `{"type":"MODIFIED","object":{...}}`. The API server writes it in exactly this spelling, and so the
 object is sliced out of the line and only its head is decoded; any other spelling takes a slower way. That this slice is
@@ -10,18 +10,16 @@ the object, and nothing but the object, shows in its decoding as one JSON value.
 
 from __future__ import annotations
 
-import asyncio
 import re
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from kinformer._any_json import decode_any
 from kinformer._declared_paths import DeclaredPaths
 from kinformer._heads import SMALL, label_sets
-from kinformer._time_slice import TimeSlice
 from kinformer.client._http.errors import NOT_JSON, is_status
-from kinformer.client._http.limits import EVENT_LIMIT, EVENT_WITHIN
+from kinformer.client._http.limits import EVENT_LIMIT
 from kinformer.client._http.response_parser import Pieces, whole
 from kinformer.errors import (
     DecodeError,
@@ -29,24 +27,19 @@ from kinformer.errors import (
     MalformedStreamError,
     ProtocolError,
     StreamBrokenError,
-    TransportTimeoutError,
     api_error,
 )
 from kinformer.listwatch import Delta, DeltaType, WatchBatch
 from kinformer.objects import KubeObject, ObjectKey, decode_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from kinformer.client._http.response_parser import Buffer
-    from kinformer.client._http.watch_body import WatchBody
     from kinformer.errors import ObjectError
     from kinformer.resources import Resource
 
-__all__ = ["Decoder", "TakeBatch", "WatchDecoder", "WatchStream"]
-
-TakeBatch: TypeAlias = "Callable[[WatchBatch, bool], None]"
-"""Takes a batch, and whether the loop passes it, outside of all tasks."""
+__all__ = ["WatchDecoder", "readable_key"]
 
 _TYPES: Final = {"MODIFIED": DeltaType.UPDATED, "ADDED": DeltaType.ADDED, "DELETED": DeltaType.DELETED}
 
@@ -503,145 +496,6 @@ class WatchDecoder:
     def _wrong_kind(self, kind: str) -> ProtocolError:
         wanted = "PartialObjectMetadata" if self._metadata_only else self._resource.kind
         return ProtocolError(f"cannot {self._doing}: the server sends {kind} where {wanted} was asked for")
-
-
-class Decoder(Protocol):
-    """The part of a decoder that a `WatchStream` uses."""
-
-    @property
-    def ended(self) -> bool:
-        """True if an ERROR event has ended the stream."""
-        ...
-
-    @property
-    def behind(self) -> bool:
-        """True if `go_on` has more to give before anything else is fed."""
-        ...
-
-    @property
-    def incomplete(self) -> bool:
-        """True if an event has begun and not ended."""
-        ...
-
-    def begin(self, data: Pieces | bytes) -> list[WatchBatch]:
-        """Take the bytes of one read, and give the completed batches, as many as one turn of the loop should take."""
-        ...
-
-    def go_on(self) -> list[WatchBatch]:
-        """Give more of what the last read completed."""
-        ...
-
-    def close(self) -> list[WatchBatch]:
-        """Take the end of the stream."""
-        ...
-
-
-class WatchStream:
-    """The batches of an open watch, as an asynchronous iterator.
-
-    Nothing is awaited per event. When cancelled in `__anext__`, no read bytes are lost: the next call goes on.
-    """
-
-    __slots__ = ("_body", "_decoder", "_eof", "_incomplete_since", "_ready", "_take_batch")
-
-    def __init__(self, body: WatchBody, decoder: Decoder) -> None:
-        self._body = body
-        self._decoder = decoder
-        self._ready: list[WatchBatch] = []  # in reverse
-        self._eof = False
-        self._incomplete_since: float | None = None
-        self._take_batch: TakeBatch | None = None
-
-    def __aiter__(self) -> WatchStream:
-        return self
-
-    async def __anext__(self) -> WatchBatch:
-        if not await self._fill():
-            raise StopAsyncIteration
-        return self._ready.pop()
-
-    async def deliver(self, take: TakeBatch) -> KinformerError | None:
-        """Pass each batch to a function as it comes, until the stream ends; return the error that ended it, if any.
-
-        Batches of a few events are passed by the loop itself, while the caller waits. All others are passed by the
-        caller's task, in time slices. Cancelling this loses no event.
-
-        Args:
-            take: called with a batch, and true if the loop calls it.
-
-        Raises:
-            TransportError: the stream broke.
-            Exception: an exception of `take`.
-        """
-        time_slice = TimeSlice()
-        self._take_batch = take
-        while await self._fill(self._push):
-            await time_slice.begin()
-            batch = self._ready.pop()
-            take(batch, False)
-            if batch.error is not None:
-                return batch.error
-        return None
-
-    async def _fill(self, push: Callable[[Pieces], bool] | None = None) -> bool:
-        """Read until at least one batch is ready; return false at the end of the stream."""
-        while not self._ready:
-            if self._eof or self._decoder.ended:
-                return False
-            if self._decoder.behind:
-                await asyncio.sleep(0)
-                self._ready = self._decoder.go_on()[::-1]
-            elif not await self._read(push):
-                self._eof = True
-                self._ready = self._decoder.close()[::-1]
-        return True
-
-    async def _read(self, push: Callable[[Pieces], bool] | None) -> bool:
-        patience = self._patience()
-        try:
-            return await self._body.read(self._take, push, patience)
-        except TransportTimeoutError as error:
-            if patience is None or not error.answered:
-                raise
-            raise _unended() from error
-
-    def _patience(self) -> float | None:
-        """Return the seconds that the rest of an event may still take; `None` if none has begun.
-
-        Raises:
-            ProtocolError: that time is over.
-        """
-        if not self._decoder.incomplete:
-            self._incomplete_since = None
-            return None
-        now = asyncio.get_running_loop().time()
-        if self._incomplete_since is None:
-            self._incomplete_since = now
-        left = self._incomplete_since + EVENT_WITHIN - now
-        if left <= 0:
-            raise _unended()
-        return left
-
-    def _take(self, pieces: Pieces) -> None:
-        self._ready = self._decoder.begin(pieces)[::-1] + self._ready
-
-    def _push(self, pieces: Pieces) -> bool:
-        """Pass on the batches in some pieces; return whether something is left for `deliver`."""
-        take, decoder = self._take_batch, self._decoder
-        assert take is not None
-        was_incomplete = self._incomplete_since is not None
-        batches = decoder.begin(pieces)
-        for place, batch in enumerate(batches):
-            if batch.error is not None:
-                self._ready = batches[place:][::-1]
-                break
-            take(batch, True)
-        return bool(self._ready) or decoder.behind or decoder.ended or decoder.incomplete or was_incomplete
-
-
-def _unended() -> ProtocolError:
-    # The cache is listed then: another watch would meet the same event.
-    return ProtocolError(f"an event of a watch has not ended {EVENT_WITHIN:g} s after it began")
 
 
 def readable_key(metadata: Any) -> str | None:
