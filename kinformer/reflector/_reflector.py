@@ -11,13 +11,11 @@ import logging
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Final
 
-from kinformer._log_limit import LimitedLog
 from kinformer._survivable import is_survivable
 from kinformer._time_slice import TimeSlice, give_way
 from kinformer.errors import (
     ExpiredError,
     KinformerError,
-    ObjectError,
     ProtocolError,
     StreamBrokenError,
     TransportTimeoutError,
@@ -26,6 +24,7 @@ from kinformer.errors import (
 )
 from kinformer.metrics import NO_METRICS
 from kinformer.objects import version_number
+from kinformer.reflector._failure_reports import FailureReports
 from kinformer.reflector._ingest import Intake
 from kinformer.reflector._state_machine import (
     BLIND_SECONDS,
@@ -112,11 +111,11 @@ class Reflector:
         self._source = source
         self._fifo = fifo
         self._name = name or source.resource.full_name
-        self._limited = LimitedLog(_log, f"{self._name}: objects left out")
         self._machine = machine or ReflectorMachine()
         self._status = status or StatusRecord()
-        self._intake = Intake(fifo, transform=transform, trim=trim, cached=cached, left_out=self._left_out, pack=pack)
-        self._on_error = on_error
+        self._reports = FailureReports(self._name, self._status, metrics, on_error)
+        left_out = self._reports.left_out
+        self._intake = Intake(fifo, transform=transform, trim=trim, cached=cached, left_out=left_out, pack=pack)
         self._give_up_after = give_up_after
         self._on_give_up = on_give_up
         self._stream_deadline = stream_deadline
@@ -157,13 +156,12 @@ class Reflector:
             step = machine.next_step()
             if isinstance(step, WaitStep) and self._gives_up(clock() + step.seconds):
                 return
-            scope = asyncio.timeout(None)
+            self._scope = asyncio.timeout(None)  # no local variable: after a cancellation it would be part of a cycle
             try:
-                async with scope:
-                    self._scope = scope
+                async with self._scope:
                     await self._carry_out(step)
             except TimeoutError:
-                if not scope.expired():
+                if not self._scope.expired():
                     raise
                 # `relist` or `reconnect` ended the step; the machine has the next one.
             finally:
@@ -302,8 +300,10 @@ class Reflector:
                     await self._intake.report(page.failures)
                     status.listed = len(kept)
                     del page  # frees megabytes before the next page arrives
-        except BaseException as error:  # noqa: BLE001 - a last line of defence
+        except BaseException as error:
             failure = self._as_failure(error, "list")
+            if failure is None:
+                raise
             machine.list_failed(failure, pages=pages)
             self._failed(failure, "list")
             return
@@ -338,8 +338,11 @@ class Reflector:
                     began = clock()
                     failure = await self._follow(batches, began)
             why = failure
-        except BaseException as error:  # noqa: BLE001 - a last line of defence
-            why = failure = self._as_failure(error, "watch" if ended else "streaming list")
+        except BaseException as error:
+            failure = self._as_failure(error, "watch" if ended else "streaming list")
+            if failure is None:
+                raise
+            why = failure
         finally:
             self._closed(why, opened=opened)
         if ended:
@@ -396,8 +399,11 @@ class Reflector:
                 self._opened(asked, began)
                 failure = await self._follow(batches, began)
             why = failure
-        except BaseException as error:  # noqa: BLE001 - a last line of defence
-            why = failure = self._as_failure(error, "watch")
+        except BaseException as error:
+            failure = self._as_failure(error, "watch")
+            if failure is None:
+                raise
+            why = failure
         finally:
             self._closed(why, opened=opened)
         if isinstance(failure, TransportTimeoutError) and not failure.answered:
@@ -423,14 +429,22 @@ class Reflector:
             msg = f"the server has not answered the watch of {self._name} after {OPENING_DEADLINE:g} s"
             raise TransportTimeoutError(msg) from None
 
-    def _as_failure(self, error: BaseException, doing: str) -> KinformerError:
-        """Return an error of the server or the source as a failure, or raise it if it must end this task."""
-        if isinstance(error, KinformerError) and not isinstance(error, WrongLoopError):
-            return error
+    def _as_failure(self, error: BaseException, doing: str) -> KinformerError | None:
+        """Return an error of the server or the source as a failure; `None` if it must end this task.
+
+        The failure and its causes have no traceback: it would keep the frames of the step, with their buffers, as long
+        as the status has the failure.
+        """
         if isinstance(error, WrongLoopError):
-            raise error  # a source that was opened in another loop never lists: the informer fails at once
+            return None  # a source that was opened in another loop never lists: the informer fails at once
+        if isinstance(error, KinformerError):
+            cause: BaseException | None = error
+            while cause is not None and cause.__traceback__ is not None:
+                cause.__traceback__ = None
+                cause = cause.__cause__ or cause.__context__
+            return error
         if not is_survivable(error):
-            raise error
+            return None
         _log.error("%s: unexpected %s in a %s", self._name, type(error).__name__, doing, exc_info=error)
         failure = UnexpectedError(f"the {doing} of {self._name} failed with an unexpected {type(error).__name__}")
         failure.__cause__ = error
@@ -581,11 +595,6 @@ class Reflector:
             status.failing_since = None
             self._no_success_since = None
 
-    def _left_out(self, error: ObjectError) -> None:
-        self._status.left_out += 1
-        self._limited.log(logging.WARNING, "%s: left out: %s", self._name, error)
-        self._report(error)
-
     def _failed(self, error: KinformerError, doing: str) -> None:
         status, failures = self._status, self._machine.failures
         status.failures = failures
@@ -598,13 +607,7 @@ class Reflector:
         # An expired version is normal after a quiet hour or a restart of the API server.
         level = logging.INFO if isinstance(error, ExpiredError) else logging.WARNING
         _log.log(level, "%s: %s failed (%d in a row): %s", self._name, doing, failures, error)
-        self._report(error)
-
-    def _report(self, error: KinformerError) -> None:
-        self._status.failed(error, asyncio.get_running_loop().time())
-        self._metrics.failed(self._name, error)
-        if self._on_error is not None:
-            self._on_error(error)
+        self._reports.failed(error)
 
 
 class _HungError(TransportTimeoutError):

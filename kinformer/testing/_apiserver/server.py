@@ -615,8 +615,8 @@ class ApiServer:
     def list(self, api_version: str, kind: str, namespace: str | None = None) -> list[dict[str, Any]]:
         """The objects of a kind, of all namespaces or of one, as copies."""
         found, _ = self._kind(api_version, kind, "")
-        objects = self._store.listed(found.storage)
-        return [_copied(stored.manifest) for key, stored in objects if namespace in {None, key[0]}]
+        objects = self._store.listed(found.storage, namespace or "")
+        return [_copied(stored.manifest) for _, stored in objects]
 
 
 def _copied(manifest: dict[str, Any]) -> dict[str, Any]:

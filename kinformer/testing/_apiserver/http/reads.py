@@ -58,7 +58,7 @@ class Lists:
     def __init__(self, store: Store, faults: Faults) -> None:
         self._store = store
         self._faults = faults
-        self._snapshots: OrderedDict[tuple[Storage, int], list[tuple[Key, Stored]]] = OrderedDict()
+        self._snapshots: OrderedDict[tuple[Storage, int, str], list[tuple[Key, Stored]]] = OrderedDict()
 
     def page(self, target: Target, options: ListOptions) -> tuple[list[Stored], dict[str, Any]]:
         """The objects of one page, and the list's metadata.
@@ -86,7 +86,7 @@ class Lists:
         items: list[Stored] = []
         last = ""
         more = 0
-        for key, stored in self._sorted(kind, revision):
+        for key, stored in self._sorted(kind, revision, scope.namespace):
             if scope.namespace and key[0] != scope.namespace:
                 continue
             place = _place(key, scope.namespace)
@@ -123,13 +123,16 @@ class Lists:
             raise status.continue_expired(_token(-1, start))
         return revision, start
 
-    def _sorted(self, kind: ResourceType, revision: int) -> list[tuple[Key, Stored]]:
-        name = (kind.storage, revision)
+    def _sorted(self, kind: ResourceType, revision: int, namespace: str) -> list[tuple[Key, Stored]]:
+        """Return the objects at a revision, in order: at least those of the namespace."""
+        name = (kind.storage, revision, namespace)
         found = self._snapshots.get(name)
         if found is None:
-            current = revision == self._store.revision
-            objects = self._store.all(kind.storage) if current else self._store.at(kind.storage, revision)
-            found = self._snapshots[name] = in_order(objects)
+            if revision == self._store.revision:
+                found = self._store.listed(kind.storage, namespace)
+            else:
+                found = in_order(self._store.at(kind.storage, revision))
+            self._snapshots[name] = found
             while len(self._snapshots) > 8:
                 self._snapshots.popitem(last=False)
         else:

@@ -196,7 +196,7 @@ class OpenWatch:
         if self._options.send_initial_events and not self._faults.streaming_lists:
             raise status.streaming_lists_forbidden()
         if self._options.send_initial_events or self._start == 0:
-            for key, stored in store.listed(storage):
+            for key, stored in store.listed(storage, self._scope.namespace):
                 if self._selects(key[0], stored):
                     self._event("ADDED", stored)
             self._sent = store.revision
@@ -208,7 +208,7 @@ class OpenWatch:
         else:
             for change in store.since(storage, self._start):
                 self._changed(change)
-        return store.listen(storage, self._changed)
+        return store.listen(storage, self._changed, self._scope.namespace)
 
     def _changed(self, change: Change) -> None:
         if change.revision <= self._start:

@@ -230,8 +230,8 @@ class Writes:
         scope = selection_of(target, ListOptions.parse(query))
         chosen = [
             (key, stored)
-            for key, stored in registry.store.listed(kind.storage)
-            if scope.namespace in {"", key[0]} and (scope.selects is None or scope.selects(stored.manifest))
+            for key, stored in registry.store.listed(kind.storage, scope.namespace)
+            if scope.selects is None or scope.selects(stored.manifest)
         ]
         if admission is not None:
             # All questions come before the first deletion, as the request is carried out anew after each.

@@ -84,7 +84,7 @@ def _rules(store: Store, user: User, namespace: str) -> Iterator[tuple[dict[str,
     """The rules that bindings give to a user, each with the reason for it."""
     bindings = [stored.manifest for _, stored in store.listed((_GROUP, "clusterrolebindings"))]
     if namespace:
-        bindings += [s.manifest for key, s in store.listed((_GROUP, "rolebindings")) if key[0] == namespace]
+        bindings += [s.manifest for _, s in store.listed((_GROUP, "rolebindings"), namespace)]
     for binding in bindings:
         subject = next((s for s in binding.get("subjects") or () if _is(user, s, namespace)), None)
         if subject is None:

@@ -6,6 +6,7 @@ and watches of many clients send the same bytes, which are encoded once.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -90,16 +91,28 @@ class Store:
         self._limit = history
         self._objects: dict[Storage, dict[Key, Stored]] = {}
         self._history: list[Change] = []
-        self._listeners: dict[Storage, set[Callable[[Change], None]]] = {}
+        self._order: dict[Storage, list[str]] = {}  # the paths of the present objects, sorted at the first list
+        self._listeners: dict[tuple[Storage, str], set[Callable[[Change], None]]] = {}  # "": of all namespaces
         self._listeners_to_all: list[Callable[[Change], None]] = []
 
     def get(self, storage: Storage, key: Key) -> Stored | None:
         """Return one object; `None` if it does not exist."""
         return self._objects.get(storage, {}).get(key)
 
-    def listed(self, storage: Storage) -> list[tuple[Key, Stored]]:
-        """Return all present objects of a resource, in the order of lists."""
-        return in_order(self.all(storage))
+    def listed(self, storage: Storage, namespace: str = "") -> list[tuple[Key, Stored]]:
+        """Return the present objects of a resource, of a namespace or of all, in the order of lists."""
+        objects = self.all(storage)
+        paths = self._order.get(storage)
+        if paths is None:
+            paths = self._order[storage] = sorted(map("/".join, objects))
+        if namespace:
+            # "0" is the character after "/".
+            paths = paths[bisect_left(paths, f"{namespace}/") : bisect_left(paths, f"{namespace}0")]
+        found = []
+        for path in paths:
+            of, _, name = path.partition("/")
+            found.append(((of, name), objects[of, name]))
+        return found
 
     def all(self, storage: Storage) -> dict[Key, Stored]:
         """Return all present objects of a resource; the caller must not change the dict."""
@@ -145,9 +158,9 @@ class Store:
             self.compacted = revision
             self.watchable_from = max(self.watchable_from, revision)
 
-    def listen(self, storage: Storage, listener: Callable[[Change], None]) -> Callable[[], None]:
-        """Call `listener` with each change of a resource; return a function that ends this."""
-        listeners = self._listeners.setdefault(storage, set())
+    def listen(self, storage: Storage, listener: Callable[[Change], None], namespace: str = "") -> Callable[[], None]:
+        """Call `listener` with each change of a resource, in a namespace or in all; return what ends this."""
+        listeners = self._listeners.setdefault((storage, namespace), set())
         listeners.add(listener)
         return lambda: listeners.discard(listener)
 
@@ -170,17 +183,23 @@ class Store:
         manifest["metadata"]["resourceVersion"] = str(self.revision)
         stored = Stored(manifest, encode(manifest, custom=custom), self.revision)
         objects = self._objects.setdefault(storage, {})
+        paths = self._order.get(storage)
         if kind == "DELETED":
             del objects[key]
+            if paths is not None:
+                del paths[bisect_left(paths, "/".join(key))]
         else:
             objects[key] = stored
+            if paths is not None and kind == "ADDED":
+                insort(paths, "/".join(key))
         change = Change(self.revision, kind, storage, key, stored, old)
         self._history.append(change)
         if len(self._history) > 2 * self._limit:
             # Cut only at twice the limit, so that cutting costs little per write.
             self.compact(self.revision - self._limit)
-        for listener in tuple(self._listeners.get(storage, ())):
-            listener(change)
+        for namespace in ("", key[0]) if key[0] else ("",):
+            for listener in tuple(self._listeners.get((storage, namespace), ())):
+                listener(change)
         for listener in self._listeners_to_all:
             listener(change)
         return stored

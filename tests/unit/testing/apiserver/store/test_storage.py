@@ -7,12 +7,14 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kinformer.testing import ApiServer, Refusal
 from kinformer.testing._apiserver.http.reads import Lists
 from kinformer.testing._apiserver.http.requests import ListOptions, Target
 from kinformer.testing._apiserver.store.catalog import Catalog, ResourceType
-from kinformer.testing._apiserver.store.storage import Change, Key, Store, encode
+from kinformer.testing._apiserver.store.storage import Change, Key, Store, encode, in_order
 
 PODS = ("", "pods")
 MAPS = ("", "configmaps")
@@ -348,3 +350,37 @@ def test_an_update_from_an_old_version_is_409_and_leaves_everything_as_it_is() -
     assert (refused.value.code, refused.value.details) == (409, {"name": "c", "kind": "configmaps"})
     assert server.get("v1", "ConfigMap", "c") == second
     assert server.resource_version == revision
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["put", "remove", "list"]), st.sampled_from(["a", "a-b", "a0"]), st.sampled_from("xyz")
+        ),
+        max_size=40,
+    )
+)
+def test_a_list_of_a_namespace_is_its_part_of_the_whole_list_whatever_was_written_before(
+    steps: list[tuple[str, str, str]],
+) -> None:
+    store = Store(history=10)
+    for do, namespace, name in steps:
+        key = (namespace, name)
+        if do == "put":
+            put(store, MAPS, name, namespace=namespace)
+        elif do == "remove" and store.get(MAPS, key):
+            store.remove(MAPS, key, manifest(*key), custom=False)
+        else:
+            store.listed(MAPS)
+    whole = in_order(store.all(MAPS))
+    assert store.listed(MAPS) == whole
+    for namespace in ("a", "a-b", "a0", "b"):
+        assert store.listed(MAPS, namespace) == [item for item in whole if item[0][0] == namespace]
+
+
+def test_a_listener_of_a_namespace_gets_its_changes_alone() -> None:
+    store, seen = Store(history=10), list[Key]()
+    store.listen(MAPS, lambda change: seen.append(change.key), "a")
+    for namespace in ("a", "b", "a"):
+        put(store, MAPS, "x", namespace=namespace)
+    assert seen == [("a", "x"), ("a", "x")]
