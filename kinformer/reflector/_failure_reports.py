@@ -1,4 +1,4 @@
-"""What a reflector reports: failures that a retry overcomes, and objects that are left out."""
+"""Reports of a reflector: failures that a retry overcomes, and objects that are left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What has ended is freed at once: as cyclic garbage it waits for a full collection, which holds the loop."""
+"""Ended parts and watches are freed at once: cyclic garbage waits for a collection, which holds the loop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kinformer import Client, ClusterConfig, Namespaces, SharedInformerFactory
-from kinformer.client._decoding.watches import WatchStream
+from kinformer.client._watch_stream import WatchStream
 from kinformer.reflector._reflector import Reflector
 from kinformer.resources import CONFIGMAPS
 from kinformer.testing import ApiServer, build
