@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from kinformer.labels import FieldSelector, LabelSelector
@@ -32,11 +32,14 @@ class NamespaceRule:
         name: the only namespace; "" for any.
         globs: patterns that the name must match, as in `fnmatch`: "team-*".
         labels: labels that the Namespace object must have.
+        widen_at: number of namespaces from which on one watch of the whole cluster may take the place of theirs; 0 for
+            never.
     """
 
     name: str = ""
     globs: tuple[str, ...] = ()
     labels: LabelSelector = ALL_LABELS
+    widen_at: int = 0
 
     @property
     def is_live(self) -> bool:
@@ -57,12 +60,13 @@ class NamespaceRule:
             return None
         name = self.name or other.name
         globs = tuple(sorted({*self.globs, *other.globs}))
+        widen_at = max(self.widen_at, other.widen_at)
         if name:
             # The name decides about each pattern now, so that nothing needs to be followed.
             if not all(fnmatch.fnmatchcase(name, glob) for glob in globs):
                 return None
             globs = ()
-        return NamespaceRule(name, globs, _both_labels(self.labels, other.labels))
+        return NamespaceRule(name, globs, _both_labels(self.labels, other.labels), widen_at)
 
     def is_within(self, other: NamespaceRule) -> bool:
         """Return whether the other rule covers all namespaces of this one, as far as the rules show."""
@@ -130,11 +134,13 @@ class ScopePart:
         namespace: the namespace; "" for all.
         labels: the label selector.
         fields: the field selector.
+        widen_at: see `NamespaceRule`; it does not count when parts are compared.
     """
 
     namespace: str = ""
     labels: LabelSelector = ALL_LABELS
     fields: FieldSelector = ALL_FIELDS
+    widen_at: int = field(default=0, compare=False)
 
     def is_within(self, other: ScopePart) -> bool:
         """Return whether the other part covers all objects of this one, as far as the selectors show."""
@@ -163,11 +169,11 @@ def parts_of(terms: Iterable[ScopeTerm], namespaces: Mapping[str, Mapping[str, s
     for term in terms:
         rule = term.namespaces
         if not rule.is_live:
-            found[ScopePart(rule.name, term.labels, term.fields)] = None
+            found[ScopePart(rule.name, term.labels, term.fields, rule.widen_at)] = None
         else:
             for name, labels in (namespaces or {}).items():
                 if rule.matches(name, labels):
-                    found[ScopePart(name, term.labels, term.fields)] = None
+                    found[ScopePart(name, term.labels, term.fields, rule.widen_at)] = None
     by_namespace: dict[str, list[ScopePart]] = {}
     for part in found:
         by_namespace.setdefault(part.namespace, []).append(part)
@@ -209,7 +215,9 @@ def simplified(terms: Iterable[ScopeTerm]) -> tuple[ScopeTerm, ...]:
 
 def _spelled(term: ScopeTerm) -> tuple[str, ...]:
     rule = term.namespaces
-    return (rule.name, " ".join(rule.globs), str(rule.labels), str(term.labels), str(term.fields))
+    # Of two terms that differ in `widen_at` alone, the one with the lower number stays: 0 allows nothing.
+    widen_at = f"{rule.widen_at:09}"
+    return (rule.name, " ".join(rule.globs), str(rule.labels), str(term.labels), str(term.fields), widen_at)
 
 
 def _both_labels(one: LabelSelector, other: LabelSelector) -> LabelSelector:

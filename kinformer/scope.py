@@ -224,7 +224,9 @@ class Scope:
         return "; ".join(parts)
 
 
-def Namespaces(*names: str, glob: str = "", labels: SelectorInput = None) -> Scope:  # noqa: N802 - reads as a value
+def Namespaces(  # noqa: N802 - reads as a value
+    *names: str, glob: str = "", labels: SelectorInput = None, widen_at: int = 0
+) -> Scope:
     """Return the scope of some namespaces. All given conditions must hold; of the names, one.
 
         Namespaces("team-a", "team-b")
@@ -238,9 +240,13 @@ def Namespaces(*names: str, glob: str = "", labels: SelectorInput = None) -> Sco
         names: names of namespaces.
         glob: a pattern of names, as in `fnmatch`; case counts.
         labels: labels of the Namespace objects.
+        widen_at: from so many namespaces with the same selectors on, one watch of the whole cluster takes the place of
+            their watches, if the server allows it; 0 for never. Each namespace still has its own list, and objects of
+            other namespaces do not get into the cache. Below half of the number, each namespace has its own watch
+            again. If several sides of `|` give a number, the largest counts.
 
     Raises:
-        ValueError: nothing is given, or a name cannot be one.
+        ValueError: nothing is given, a name cannot be one, or `widen_at` is 1 or negative.
         SelectorError: the label selector does not parse.
 
     Examples:
@@ -251,7 +257,10 @@ def Namespaces(*names: str, glob: str = "", labels: SelectorInput = None) -> Sco
             "Namespaces() names nothing: give names, glob= or labels=; Scope() is all namespaces, Scope.nothing() none"
         )
         raise ValueError(msg)
-    rule = NamespaceRule("", (glob,) if glob else (), LabelSelector.parse(labels))
+    if type(widen_at) is not int or widen_at < 0 or widen_at == 1:
+        msg = f"widen_at={widen_at!r}: give the number of namespaces, 2 or more, or 0 for never"
+        raise ValueError(msg)
+    rule = NamespaceRule("", (glob,) if glob else (), LabelSelector.parse(labels), widen_at)
     found = [NamespaceRule(name).meets(rule) for name in _checked_names(names)] if names else [rule]
     return Scope(terms=tuple(ScopeTerm(one) for one in found if one is not None))
 

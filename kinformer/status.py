@@ -84,6 +84,7 @@ class ScopeStatus:
         failures: number of failures in a row; 0 after a success.
         last_error: the last error, also if later attempts succeeded; `None` if there was none.
         retry_at: while waiting, time of the next attempt.
+        shares_watch: true while its events come from one watch of all namespaces; see `Namespaces(widen_at=…)`.
     """
 
     scope: str
@@ -95,6 +96,7 @@ class ScopeStatus:
     failures: int
     last_error: BaseException | None
     retry_at: float | None
+    shares_watch: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

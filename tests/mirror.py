@@ -52,6 +52,8 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "cache/membership.py": ("tests/properties/test_scopes.py",),
     "cache/part_queue.py": ("tests/properties/test_scopes.py", "tests/wire/test_scopes.py"),
     "informer/_scope_reflector.py": ("tests/properties/test_scopes.py", "tests/wire/test_scopes.py"),
+    "informer/_sharing_source.py": ("tests/unit/informer/test_shared_watch.py", "tests/properties/test_scopes.py"),
+    "informer/_widening.py": ("tests/unit/informer/test_shared_watch.py", "tests/properties/test_scopes.py"),
     "informer/_scoped_source.py": ("tests/properties/test_scopes.py", "tests/wire/test_scopes.py"),
     "informer/_namespace_labels.py": ("tests/wire/test_scopes.py",),
     "informer/_uses.py": ("tests/wire/test_uses.py",),

@@ -162,6 +162,24 @@ MUTANTS = (
         "False",
     ),
     Mutant(
+        "a part takes its events from a shared watch that lacks some of them",
+        "informer/_shared_watch.py::Subscription.has_since",
+        "self.floor is not None and self.floor <= version and self._shared.may_serve",
+        "self.floor is not None and self._shared.may_serve",
+    ),
+    Mutant(
+        "a shared watch claims to have kept what came before it began",
+        "informer/_shared_watch.py::SharedWatch.subscribe",
+        "found.begin(self.position)",
+        "found.begin(0)",
+    ),
+    Mutant(
+        "one watch of all namespaces takes the place of any number",
+        "informer/_widening.py::Widening.plan",
+        "key not in self._watches and len(found) < max(limits[part.scope] for part in found)",
+        "False",
+    ),
+    Mutant(
         "what leaves a scope is told as a deletion",
         "cache/_process_deltas.py::_apply",
         "Deleted(known, final_state_known=False, out_of_scope=True)",

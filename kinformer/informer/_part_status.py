@@ -20,7 +20,9 @@ _COUNTS: Final = ("watches", "events", "left_out")
 _COUNTERS: Final = ("lists", "watch_ends", "errors")
 
 
-def part_status(scope: str, record: StatusRecord, now: float, *, objects: int, listed: bool) -> ScopeStatus:
+def part_status(
+    scope: str, record: StatusRecord, now: float, *, objects: int, listed: bool, shares_watch: bool
+) -> ScopeStatus:
     """Return the status of one part."""
     well = record.is_well(now)
     return ScopeStatus(
@@ -33,6 +35,7 @@ def part_status(scope: str, record: StatusRecord, now: float, *, objects: int, l
         failures=0 if well else record.failures,
         last_error=record.last_error,
         retry_at=record.retry_at,
+        shares_watch=shares_watch,
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kinformer._shards import ShardBy
     from kinformer.cache.membership import PartMembers
     from kinformer.errors import KinformerError
-    from kinformer.listwatch import ListerWatcher
+    from kinformer.informer._sharing_source import SharingSource
     from kinformer.reflector._reflector import Reflector
     from kinformer.scope import ScopePart, ShardLike
     from kinformer.status import StatusRecord
@@ -47,7 +47,7 @@ class RunningPart:
 
     scope: ScopePart
     shard: ShardLike | None
-    source: ListerWatcher
+    source: SharingSource
     members: PartMembers
     status: StatusRecord
     folded: StatusRecord

@@ -28,6 +28,7 @@ from kinformer.cache.part_queue import PartQueue, queue_departure
 from kinformer.errors import ForbiddenError, NotFoundError, StoppedError, UnauthorizedError
 from kinformer.informer._part_status import fold, fold_counts, part_status
 from kinformer.informer._scope_part import RunningPart, drop_other_fields, merged_floors, shed_ranges
+from kinformer.informer._widening import Widening
 from kinformer.scope import scope_of_part
 from kinformer.status import InformerState, ScopeStatus, StatusRecord
 
@@ -94,6 +95,7 @@ class ScopeReflector:
         self._on_error = on_error
         self._on_give_up = on_give_up
         self._membership = Membership(fifo.last_known)
+        self._widening = Widening(self._whole_source, source.remove)
         self._parts: dict[PartKey, RunningPart] = {}
         self._shard: ShardLike | None = source.scope.shard  # of the last plan
         self._leaving: list[RunningPart] = []
@@ -101,6 +103,7 @@ class ScopeReflector:
         self._wake = asyncio.Event()
         self._plan_is_stale = True
         self._namespaces_are_planned = False
+        self._planned: frozenset[ScopePart] = frozenset()
         self._is_switching = False  # since a plan, until its parts are merged and those outside of it are gone
         self._unsettled: set[RunningPart] = set()  # of the wanted parts
         self._refused: set[RunningPart] = set()  # parts that the server has refused, and that have never listed
@@ -156,6 +159,7 @@ class ScopeReflector:
                 for part in self._all():
                     if part.task is not None:
                         part.task.cancel()
+                self._widening.close()
         finally:
             if self._stop_listening is not None:
                 await self._stop_listening()
@@ -216,6 +220,7 @@ class ScopeReflector:
 
     def reconnect(self) -> None:
         """End the watch of each part, and open a new one; also cuts short a wait for a retry."""
+        self._widening.reconnect()
         for part in self._parts.values():
             part.reflector.reconnect()
 
@@ -246,7 +251,14 @@ class ScopeReflector:
     def scopes(self, now: float) -> tuple[ScopeStatus, ...]:
         """Return the present status of each part."""
         found = [
-            part_status(str(part.scope), part.status, now, objects=len(part.members.keys), listed=part.has_listed)
+            part_status(
+                str(part.scope),
+                part.status,
+                now,
+                objects=len(part.members.keys),
+                listed=part.has_listed,
+                shares_watch=part.source.shares,
+            )
             for part in self._parts.values()
         ]
         return tuple(sorted(found, key=lambda one: one.scope))
@@ -276,10 +288,21 @@ class ScopeReflector:
             drop_other_fields(parts)
         had = {scope: [part.shard for part in parts] for scope, parts in self._wanted().items()}
         shares = {key: missing_share(scope.shard, had.get(key, ())) for key in wanted}
-        newest = self._membership.newest
+        newest = max(self._membership.newest, self._widening.newest)
         for key in sorted((key for key, (lacks, _) in shares.items() if lacks), key=str):
             self._begin(key, shares[key][1], newest, self._group)
         self._unsettled = {part for part in self._parts.values() if part.wanted and not part.is_settled}
+        self._planned = wanted
+        self._share_watches(self._group)
+
+    def _share_watches(self, group: asyncio.TaskGroup) -> None:
+        for part in self._widening.plan(self._parts.values(), self._planned, group):
+            part.reflector.reconnect()
+
+    def _whole_source(self, part: ScopePart, shard: ShardLike | None) -> ListerWatcher:
+        source = self._source.whole(part, shard)
+        self._source.add(source)
+        return source
 
     def _wanted(self) -> dict[ScopePart, list[RunningPart]]:
         """Return the running parts of each part that the scope needs."""
@@ -327,7 +350,7 @@ class ScopeReflector:
         part = RunningPart(key, shard, source, members, status, StatusRecord(), reflector)
         known = weakref.ref(part)
         self._parts[part.key] = part
-        self._source.add(source)
+        self._source.add(source.own)
         return part
 
     def _merge(self, parts: Sequence[RunningPart], group: asyncio.TaskGroup) -> None:
@@ -409,6 +432,7 @@ class ScopeReflector:
         for parts in self._wanted().values():
             if len(parts) > 1 or not same_shard(parts[0].shard, self._shard):
                 self._merge(parts, self._group)
+        self._share_watches(self._group)
 
     def _is_unsettled(self) -> bool:
         return bool(self._unsettled) or (self._source.scope.is_live and not self._knows_namespaces)
@@ -445,7 +469,8 @@ class ScopeReflector:
         for kept in (self._unsettled, self._refused, self._awaiting):
             kept.discard(part)
         self._covered_is_stale = True
-        self._source.remove(part.source)
+        self._widening.leave(part)
+        self._source.remove(part.source.own)
         self._leaving.append(part)
         task, part.task = part.task, None  # its CancelledError leads to frames that have the part: no cycle
         if task is not None:

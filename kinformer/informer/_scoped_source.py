@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from kinformer._declared_paths import DeclaredPaths, NotesPaths
 from kinformer._own_loop import BoundToLoop
 from kinformer._own_writes.feed import AnnouncesWrites
+from kinformer.informer._sharing_source import SharingSource
 from kinformer.scope import ScopePart
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class ScopedSource:
         self._make = make
         self._share = scope  # the last scope that `part` made sources of
         # What does not depend on the part: the resource, the form of objects, and the client.
-        self._whole = self.part(_WHOLE, scope.shard)
+        self._whole = self.whole(_WHOLE, scope.shard)
         self._parts: set[ListerWatcher] = set()
         self._sharding = ""
         self._foreign_before = 0
@@ -103,8 +104,12 @@ class ScopedSource:
         if isinstance(self._whole, BoundToLoop):
             self._whole.refuse_other_loop()
 
-    def part(self, part: ScopePart, shard: ShardLike | None) -> ListerWatcher:
-        """Return a new source of a part and a share of the objects."""
+    def part(self, part: ScopePart, shard: ShardLike | None) -> SharingSource:
+        """Return a new source of a part and a share of the objects, which may share a watch of all namespaces."""
+        return SharingSource(self.whole(part, shard))
+
+    def whole(self, part: ScopePart, shard: ShardLike | None) -> ListerWatcher:
+        """Return a new source of a part and a share of the objects, which shares nothing."""
         # To make a scope takes time in proportion to its terms, and most parts have the same share.
         if self._share.shard != shard or self._share.terms is not self.scope.terms:
             self._share = self.scope.sharded(shard)

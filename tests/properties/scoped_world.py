@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,6 +14,7 @@ from kinformer.backoff import Backoff
 from kinformer.errors import api_error
 from kinformer.events import Added, Deleted, Updated
 from kinformer.informer import SharedInformer
+from kinformer.informer._scope_reflector import ScopeReflector
 from kinformer.informer._scoped_source import ScopedSource
 from kinformer.informer._shared_informer import core_of
 from kinformer.listwatch import DeltaType
@@ -23,7 +25,7 @@ from tests.properties.world import Change, Source, World, versioned
 from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
     from contextlib import _AsyncGeneratorContextManager
 
     from kinformer.errors import KinformerError
@@ -61,6 +63,11 @@ SCOPES: tuple[Scope, ...] = (
     Namespaces(labels="tenant=x"),
     Namespaces(labels="tenant=x") | Namespaces("n3") & Labels("app=y"),
     Namespaces(glob="n[12]") | Labels("app=y"),
+    # One watch of all namespaces takes the place of two or three.
+    Namespaces("n1", "n2", widen_at=2),
+    Namespaces("n2", "n3", widen_at=2) & Labels("app=x") | Namespaces("n1"),
+    Namespaces("n1", "n2", "n3", widen_at=3),
+    Namespaces(labels="tenant=x", widen_at=2),
 )
 
 
@@ -251,8 +258,8 @@ steps = st.one_of(
     st.tuples(st.just("shard"), st.integers(0, len(SHARDS) - 1)),
     st.tuples(st.just("shard"), st.integers(0, len(SHARDS) - 1)),
     st.tuples(st.just("relabel"), _places, st.sampled_from([{}, {"tenant": "x"}])),
-    st.tuples(st.just("forbid"), _places),
-    st.tuples(st.just("allow"), _places),
+    st.tuples(st.just("forbid"), st.sampled_from(["", *PLACES])),
+    st.tuples(st.just("allow"), st.sampled_from(["", *PLACES])),
     st.tuples(st.just("delay"), st.sampled_from(["", *PLACES]), st.sampled_from([0.0, 0.2, 0.7])),
     st.tuples(st.just("sleep"), st.sampled_from([0.0, 0.005, 0.015, 0.3, 3.0, 31.0])),
     st.tuples(st.just("end"), st.sampled_from(["clean", "410", "500", "broken", "bookmark"])),
@@ -296,6 +303,39 @@ range_schedules = st.tuples(
 """One part whose ranges change while its objects are written, and lists are slow."""
 
 
+_WIDE = [place for place, scope in enumerate(SCOPES) if any(term.namespaces.widen_at for term in scope.terms)]
+
+_wide_steps = st.one_of(
+    st.tuples(st.just("put"), _places, _names, _labels),
+    st.tuples(st.just("put"), _places, _names, _labels),
+    st.tuples(st.just("put"), _places, _names, _labels),
+    st.tuples(st.just("remove"), _places, _names),
+    st.tuples(st.just("remove"), _places, _names),
+    st.tuples(st.just("recreate"), _places, _names, _labels),
+    st.tuples(st.just("scope"), st.sampled_from([*_WIDE, 0, 1, 2])),
+    st.tuples(st.just("scope"), st.sampled_from([*_WIDE, 0, 1, 2])),
+    st.tuples(st.just("relabel"), _places, st.sampled_from([{}, {"tenant": "x"}])),
+    st.tuples(st.just("forbid"), st.just("")),
+    st.tuples(st.just("allow"), st.just("")),
+    st.tuples(st.just("delay"), _places, st.sampled_from([0.0, 0.02, 0.2])),
+    st.tuples(st.just("sleep"), st.sampled_from([0.0, 0.005, 0.015, 0.06, 0.3])),
+    st.tuples(st.just("sleep"), st.sampled_from([0.005, 0.015, 0.06])),
+    st.tuples(st.just("end"), st.sampled_from(["clean", "410", "broken", "bookmark", "bookmark"])),
+    st.tuples(st.just("compact")),
+    st.tuples(st.just("relist")),
+    st.tuples(st.just("widen again")),
+)
+
+wide_schedules = st.tuples(
+    st.lists(_wide_steps, min_size=8, max_size=60).map(
+        lambda steps: [("relabel", "n1", {"tenant": "x"}), ("relabel", "n2", {"tenant": "x"}), ("sleep", 0.3), *steps]
+    ),
+    st.sampled_from(_WIDE),
+    st.booleans(),
+)
+"""Parts that share a watch of all namespaces, leave it and take part again, while some of them are behind."""
+
+
 def run(schedule: tuple[list[Step], int, bool]) -> None:
     """Play a schedule on virtual time; raises AssertionError with the problem."""
     steps, first, streams = schedule
@@ -318,7 +358,12 @@ async def _play(steps: list[Step], scope: Scope, *, streams: bool) -> None:
         world.forbidden.clear()
         world.delays.clear()
         world.slow_lists = 0.0
-        await asyncio.sleep(QUIET)
+        # A refused watch of all namespaces is tried again later than everything else.
+        _widen_again(informer)
+        for _ in range(int(QUIET / 60)):
+            await asyncio.sleep(60)
+            for one in world.sources:
+                one.end("bookmark")
         assert informer.has_synced
         assert all(task.done() for task in switches), "a switch did not end"
         final = informer.scope
@@ -335,11 +380,26 @@ async def _play(steps: list[Step], scope: Scope, *, streams: bool) -> None:
         assert not handler.problems, handler.problems
         assert {part.scope for part in informer.status.scopes} == {str(part) for part in parts}
         watched = [found for found in world.sources if found.watches]
-        assert len(watched) == len(parts), "a watch is left, or missing"
+        assert len(watched) == len(_watches(parts)), "a watch is left, or missing"
     for task in switches:
         if not task.cancelled():
             task.exception()
     await asyncio.gather(*switches, return_exceptions=True)
+
+
+def _widen_again(informer: SharedInformer) -> None:
+    reflector = core_of(informer).reflector
+    assert isinstance(reflector, ScopeReflector)
+    reflector._widening.reconnect()
+
+
+def _watches(parts: Collection[ScopePart]) -> set[object]:
+    """Return a value for each watch that parts need: one for all that may share one."""
+    alike = Counter((part.labels, part.fields) for part in parts if part.widen_at)
+    return {
+        (part.labels, part.fields) if part.widen_at and alike[part.labels, part.fields] >= part.widen_at else part
+        for part in parts
+    }
 
 
 def _scope_of(informer: SharedInformer) -> Scope:
@@ -405,5 +465,7 @@ async def _take(
             world.slow_lists = seconds
         case ("compact",):
             world.compact()
+        case ("widen again",):
+            _widen_again(informer)
         case ("relist",):
             core_of(informer).reflector.relist()

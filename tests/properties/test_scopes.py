@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
 from tests import storages
-from tests.properties.scoped_world import range_schedules, run, schedules
+from tests.properties.scoped_world import range_schedules, run, schedules, wide_schedules
 
 if TYPE_CHECKING:
     from kinformer.cache.storage import Storage
@@ -56,6 +56,27 @@ def test_ranges_may_change_at_any_moment(storage: Storage, monkeypatch: pytest.M
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     @given(range_schedules)
+    def check(schedule: Any) -> None:
+        run(schedule)
+
+    check()
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("storage", ["plain", "compact"])
+def test_parts_may_share_a_watch_of_all_namespaces_at_any_moment(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storages.use(storage, monkeypatch)
+
+    @seed(1 if TOTAL <= 1000 else None)
+    @settings(
+        max_examples=TOTAL // 10,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(wide_schedules)
     def check(schedule: Any) -> None:
         run(schedule)
 
