@@ -47,6 +47,13 @@ def test_importing_loads_nothing_that_is_not_needed_yet(statement: str) -> None:
     assert not {name for name in loaded if name.partition(".")[0] in HEAVY}
 
 
+def test_the_client_and_the_factory_load_no_part_that_only_some_programs_use() -> None:
+    program = "from kinformer import Client, SharedInformerFactory\nimport json, sys\nprint(json.dumps([*sys.modules]))"
+    loaded = in_a_new_process(program)
+    parts = ("kinformer.operators", "kinformer.custom_resources", "difflib")
+    assert [name for name in loaded if name.startswith(parts)] == []
+
+
 def test_the_work_queue_needs_the_standard_library_alone() -> None:
     program = "import json, sys\nbefore = {*sys.modules}\nimport kinformer.workqueue\n"
     program += "print(json.dumps([*{*sys.modules} - before]))"

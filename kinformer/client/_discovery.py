@@ -7,7 +7,6 @@ aggregated API servers, send one document for each group and version.
 from __future__ import annotations
 
 import asyncio
-import difflib
 import logging
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -239,6 +238,9 @@ class Discovery:
         for resource in (*(self._known or ()), *BUILTIN):
             for said in (resource.plural, resource.singular, *resource.short_names):
                 names.setdefault(said, resource.qualified)
+        # Imported here, because only a wrong name needs it.
+        import difflib
+
         alike = dict.fromkeys(names[close] for close in difflib.get_close_matches(word, names, n=5, cutoff=0.7))
         text = f"{self._transport.server} has no resource {name!r}"
         if alike:

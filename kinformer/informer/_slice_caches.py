@@ -20,17 +20,12 @@ if TYPE_CHECKING:
     from kinformer.listwatch import ListerWatcher
     from kinformer.objects import KubeObject, ObjectKey
     from kinformer.operators.shard_group import GroupShare
-    from kinformer.scope import Scope, ShardBy
+    from kinformer.scope import Scope
 
-__all__ = ["InformerSlices", "by_of"]
+__all__ = ["InformerSlices"]
 
 _RETRY: Final = 1.0
 """Seconds until a part that the server refuses is looked at again."""
-
-
-def by_of(share: GroupShare) -> ShardBy:
-    """Return the property of an object that decides whether a share has it."""
-    return share.group.by if share.kind == "object" else share.kind
 
 
 class InformerSlices:
@@ -51,7 +46,7 @@ class InformerSlices:
         self._core.group_share = share
         self._scope = scope
         self._engine = engine_of(share.group)
-        self._by = by_of(share)
+        self._by = share.by
         self._metadata = metadata
         self._wanted: frozenset[int] = frozenset()
         self._listed: dict[int, int] = {}

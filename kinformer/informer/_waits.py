@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from kinformer._survivable import is_survivable
 from kinformer.errors import CacheSyncError, KinformerError, WaitTimeoutError
 from kinformer.informer._waiters import holds
-from kinformer.operators.wait_conditions import Condition
 
 if TYPE_CHECKING:
     from kinformer.cache.indexer import Indexer
@@ -118,7 +117,7 @@ class CacheWaits:
             if isinstance(error, KinformerError):
                 raise
             state = "in the cache, but not as wanted" if where in self._indexer else "not in the cache"
-            why = _reason(wanted, self._indexer.get_by_key(where)) if isinstance(wanted, Condition) else ""
+            why = _reason(wanted, self._indexer.get_by_key(where))
             resource = self._lister.resource.qualified
             msg = f"{resource} {where} is {state} after {timeout} s{why}{self._failures.trouble}"
             raise WaitTimeoutError(msg) from self._record.last_error
@@ -129,8 +128,13 @@ class CacheWaits:
         self._dispatcher.waiters.fail(lambda: self._life_cycle.ended("before the object was as wanted"))
 
 
-def _reason(wanted: Condition, obj: KubeObject | None) -> str:
+def _reason(wanted: Predicate, obj: KubeObject | None) -> str:
     """Return the reason of a condition for the message of a timeout, or nothing if it cannot give one."""
+    # Imported here, because only a timeout needs it.
+    from kinformer.operators.wait_conditions import Condition
+
+    if not isinstance(wanted, Condition):
+        return ""
     try:
         return f": {wanted.why_not(obj)}"
     except BaseException as error:

@@ -21,11 +21,9 @@ from kinformer.informer._by_scope import InformersByScope
 from kinformer.informer._joint_sync import wait_until_synced
 from kinformer.informer._maker import InformerMaker
 from kinformer.informer._namespace_labels import NamespaceLabels
-from kinformer.informer._slice_caches import InformerSlices
 from kinformer.informer._uses import Uses
 from kinformer.informer.settings import InformerSettings, checked_settings, requested, scope_of
 from kinformer.metrics import NO_METRICS
-from kinformer.operators.shard_group import GroupShare, ShardGroup, engine_of
 from kinformer.reflector._state_machine import MIN_WATCH_SECONDS
 from kinformer.resources import NAMESPACES, Resource
 from kinformer.scope import Ranges, Scope, ScopedResource
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
     from kinformer.informer.typed import TypedInformer
     from kinformer.labels import SelectorInput
     from kinformer.metrics import Metrics
+    from kinformer.operators.shard_group import GroupShare, ShardGroup
     from kinformer.reflector._ingest import Transform
     from kinformer.reflector.trim import Trim
     from kinformer.scope import FieldSelectorInput, ShardLike
@@ -351,6 +350,10 @@ class SharedInformerFactory(ApiGroups):
         informer.declare_paths(*paths)
         self._informers.add(covered, informer, transform, share)
         if share is not None:
+            # Imported here, because most programs have no shard group.
+            from kinformer.informer._slice_caches import InformerSlices
+            from kinformer.operators.shard_group import engine_of
+
             engine_of(share.group).add_caches(
                 InformerSlices(informer, covered.scope, share, self._maker.metadata_of(resource))
             )

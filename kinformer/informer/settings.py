@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kinformer._declared_paths import checked_paths
 from kinformer.cache.storage import checked_storage
-from kinformer.custom_resources.definition import resource_of
 from kinformer.errors import UnknownResourceError
-from kinformer.informer._slice_caches import by_of
-from kinformer.operators.shard_group import GroupShare, ShardGroup
 from kinformer.resources import Resource, builtin_resource
-from kinformer.scope import Ranges, Scope, ScopedResource, ScopeSettings, SelectionSettings
+from kinformer.scope import Ranges, Scope, ScopedResource, ScopeSettings, SelectionSettings, Shard
 
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Sequence
 
     from kinformer.cache.storage import Storage
+    from kinformer.operators.shard_group import GroupShare, ShardGroup
     from kinformer.reflector._ingest import Transform
     from kinformer.scope import ShardLike
 
@@ -77,6 +75,9 @@ def requested(
     """Return the requested resource, and the class of its objects."""
     if isinstance(resource, Resource | str):
         return _watchable(resource), into
+    # Imported here, because most programs have no such class.
+    from kinformer.custom_resources.definition import resource_of
+
     return _watchable(resource_of(resource)), into or resource
 
 
@@ -104,7 +105,7 @@ def scope_of(
         label_selector=settings.get("label_selector"),
         field_selector=settings.get("field_selector"),
         metadata_only=settings.get("metadata_only", False),
-        shard=cast("ShardLike | None", shard) if share is None else Ranges(by=by_of(share)),
+        shard=cast("ShardLike | None", shard) if share is None else Ranges(by=share.by),
     )
     return ScopedResource(resource, Scope.of(**given) if scope is None else _with_settings(scope, given)), share
 
@@ -132,6 +133,11 @@ def _group_share(resource: Resource, shard: object) -> GroupShare | None:
     Raises:
         ValueError: the group goes by namespace, and the objects have none.
     """
+    if shard is None or isinstance(shard, Shard | Ranges):
+        return None
+    # Imported here, because most programs have no shard group.
+    from kinformer.operators.shard_group import GroupShare, ShardGroup
+
     share = GroupShare(shard) if isinstance(shard, ShardGroup) else shard
     if not isinstance(share, GroupShare):
         return None

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from types import TracebackType
 
+    from kinformer._shards import ShardBy
+
 
 __all__ = [
     "SLICES",
@@ -362,6 +364,11 @@ class GroupShare:
 
     group: ShardGroup
     kind: Literal["object", "owner", "label"] = "object"
+
+    @property
+    def by(self) -> ShardBy:
+        """The property of an object whose hash puts it into a slice: that of the group, if `kind` is "object"."""
+        return self.group.by if self.kind == "object" else self.kind
 
 
 def _new_identity() -> str:
