@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, is_typeddict
 
 import msgspec
 import msgspec.inspect
@@ -36,10 +36,19 @@ def decoder_of(into: type[T]) -> Callable[[bytes], T]:
             raise TypeError("no class of objects")  # noqa: TRY301 - the same answer as msgspec's own refusals
         return msgspec.json.Decoder(into).decode
     except TypeError as error:
-        msg = (
-            f"type={into!r} cannot be decoded into: it must be a msgspec.Struct, dataclass, TypedDict or pydantic model"
-        )
+        named = f"type={into!r} cannot be decoded into"
+        if _is_class_of_objects(into):
+            # It is of a right kind, so the fault is in a part of it, which msgspec names.
+            msg = f"{named}: {error}"
+        else:
+            msg = f"{named}: it must be a msgspec.Struct, dataclass, TypedDict or pydantic model"
         raise TypeError(msg) from error
+
+
+def _is_class_of_objects(kind: object) -> bool:
+    if not isinstance(kind, type):
+        return False
+    return issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(kind) or is_typeddict(kind)
 
 
 def _is_object(info: msgspec.inspect.Type) -> bool:

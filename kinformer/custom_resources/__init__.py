@@ -22,6 +22,7 @@ from kinformer.custom_resources.definition import (
 from kinformer.custom_resources.markers import (
     Column,
     EmbeddedResource,
+    Format,
     ListType,
     MapType,
     PreserveUnknownFields,
@@ -35,6 +36,7 @@ __all__ = [
     "Conversions",
     "CustomResource",
     "EmbeddedResource",
+    "Format",
     "Incompatibility",
     "ListType",
     "MapType",

@@ -20,7 +20,14 @@ import msgspec
 from kinformer._object_classes import is_pydantic, plain_of
 from kinformer.custom_resources._classes import MISSING, ClassField, description_of, fields_of, has_fields
 from kinformer.custom_resources._patterns import check_pattern
-from kinformer.custom_resources.markers import EmbeddedResource, ListType, MapType, PreserveUnknownFields, Rule
+from kinformer.custom_resources.markers import (
+    EmbeddedResource,
+    Format,
+    ListType,
+    MapType,
+    PreserveUnknownFields,
+    Rule,
+)
 
 __all__ = ["Schema", "rules_in_schema", "schema_of", "without_nulls"]
 
@@ -97,18 +104,20 @@ def without_nulls(value: Any, schema: Schema) -> Any:
     return value
 
 
-def rules_in_schema(rules: Sequence[Rule]) -> list[dict[str, str]]:
+def rules_in_schema(rules: Sequence[Rule]) -> list[dict[str, Any]]:
     """Return rules in the form of `x-kubernetes-validations`."""
     return [
         {
-            name: text
-            for name, text in (
+            name: value
+            for name, value in (
                 ("rule", rule.rule),
                 ("message", rule.message),
+                ("messageExpression", rule.message_expression),
                 ("reason", rule.reason),
                 ("fieldPath", rule.field_path),
+                ("optionalOldSelf", rule.optional_old_self),
             )
-            if text
+            if value
         }
         for rule in rules
     ]
@@ -247,7 +256,7 @@ def _sorted_out(notes: Sequence[Any], at: str) -> tuple[dict[str, Any], list[Any
     constraints: dict[str, Any] = {}
     markers = []
     for note in notes:
-        if isinstance(note, Rule | ListType | MapType | PreserveUnknownFields | EmbeddedResource):
+        if isinstance(note, Rule | Format | ListType | MapType | PreserveUnknownFields | EmbeddedResource):
             markers.append(note)
             continue
         if isinstance(note, str | type):
@@ -316,6 +325,9 @@ def _mark(schema: Schema, marker: Any, at: str) -> None:
     match marker:
         case Rule():
             schema.setdefault("x-kubernetes-validations", []).extend(rules_in_schema([marker]))
+        case Format(name=name):
+            _require(kind in marker.types, f"Format({name!r})", kind, at)
+            schema["format"] = name
         case ListType(type=list_type, keys=keys):
             _require(kind == "array", "ListType", kind, at)
             schema["x-kubernetes-list-type"] = list_type

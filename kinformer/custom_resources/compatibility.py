@@ -146,7 +146,8 @@ def _constraints(old: Schema, new: Schema, path: str) -> Iterator[tuple[str, str
     if (
         "format" in new
         and new["format"] != old.get("format")
-        and (old.get("format"), new["format"]) != ("int32", "int64")
+        # Without a format, a number is of 64 bits.
+        and new["format"] != _WIDEST_FORMATS.get(new.get("type"))
     ):
         yield path, f"the format {new['format']} is new"
     for name in _WHOLE:
@@ -156,6 +157,9 @@ def _constraints(old: Schema, new: Schema, path: str) -> Iterator[tuple[str, str
     for rule in new.get("x-kubernetes-validations", ()):
         if _essence(rule) not in known:
             yield path, f"the rule {rule['rule']!r} is new"
+
+
+_WIDEST_FORMATS: Final = {"integer": "int64", "number": "double"}
 
 
 def _essence(rule: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-__all__ = ["Column", "EmbeddedResource", "ListType", "MapType", "PreserveUnknownFields", "Rule", "Scale"]
+__all__ = ["Column", "EmbeddedResource", "Format", "ListType", "MapType", "PreserveUnknownFields", "Rule", "Scale"]
+
+_FORMATS: Final = {
+    "integer": ("int32", "int64"),
+    "number": ("float", "double"),
+    "string": (
+        *("byte", "date", "date-time", "duration", "uuid", "password"),
+        *("cidr", "email", "hostname", "ipv4", "ipv6", "mac", "uri"),
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +30,17 @@ class Rule:
         message: the text of the refusal; the server shows the rule when it is left out.
         reason: "FieldValueInvalid" (the default), "FieldValueForbidden", "FieldValueRequired" or "FieldValueDuplicate".
         field_path: the field that the refusal names, such as ".spec.replicas"; the value itself by default.
+        message_expression: an expression that makes the text; `message` is used if it fails.
+        optional_old_self: whether a rule with `oldSelf` counts for new objects, too; `oldSelf` is then an optional
+            value, as in "!oldSelf.hasValue() || self == oldSelf.value()".
     """
 
     rule: str
     message: str = ""
     reason: str = ""
     field_path: str = ""
+    message_expression: str = ""
+    optional_old_self: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +86,38 @@ class PreserveUnknownFields:
 @dataclass(frozen=True, slots=True)
 class EmbeddedResource:
     """The field holds a whole Kubernetes object with its apiVersion, kind and metadata; the server checks these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """The format of a value, such as Go's `int32`.
+
+        replicas: Annotated[int, Format("int32")] = 1
+
+    Only the server checks it: decoding an object does not. The formats are those of kube-openapi
+    (pkg/validation/strfmt) which say more than a type.
+
+    Attributes:
+        name: for an int "int32" or "int64" (the default); for a float "float" or "double" (the default); for a str
+            "byte", "cidr", "date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "mac", "password",
+            "uri" or "uuid".
+
+    Raises:
+        ValueError: there is no such format. A format of another type is refused when the class is defined.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if not self.types:
+            known = ", ".join(sorted(name for names in _FORMATS.values() for name in names))
+            msg = f"Format({self.name!r}): the server knows {known}"
+            raise ValueError(msg)
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The JSON types that can have this format."""
+        return tuple(kind for kind, names in _FORMATS.items() if self.name in names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ MODULES: Final = {
 """The modules, and the files in each."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Reads "=", which is an operator in some enums, as a text."""
 
 

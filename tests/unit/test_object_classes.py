@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pydantic
@@ -41,6 +41,14 @@ def test_the_reason_of_a_refusal_names_the_place_and_no_value(kind: Any) -> None
         decoder_of(kind)(b'{"hostName": 123456789}')
     assert "hostName" in reason_of(caught.value)
     assert "123456789" not in reason_of(caught.value)
+
+
+def test_the_part_of_a_class_that_msgspec_cannot_decode_is_named() -> None:
+    class Wrong(msgspec.Struct):
+        one: Annotated[int, msgspec.Meta(ge=0), msgspec.Meta(ge=1)]
+
+    with pytest.raises(TypeError, match="cannot be decoded into: Multiple `Meta` annotations setting `ge` found"):
+        decoder_of(Wrong)
 
 
 def test_only_a_pydantic_model_is_one() -> None:

@@ -12,7 +12,7 @@ import msgspec
 import pydantic
 import pytest
 
-from kinformer.custom_resources import EmbeddedResource, ListType, MapType, PreserveUnknownFields, Rule
+from kinformer.custom_resources import EmbeddedResource, Format, ListType, MapType, PreserveUnknownFields, Rule
 from kinformer.custom_resources._schema import schema_of, without_nulls
 
 Name = NewType("Name", str)
@@ -97,6 +97,15 @@ INT = {"type": "integer", "format": "int64"}
          {"type": "object", "additionalProperties": INT, "maxProperties": 2}),
         (Annotated[int, Rule("self > 0", "too small")],
          INT | {"x-kubernetes-validations": [{"rule": "self > 0", "message": "too small"}]}),
+        (Annotated[int, Rule("self > 0", message_expression="string(self)", optional_old_self=True)],
+         INT
+         | {
+             "x-kubernetes-validations": [
+                 {"rule": "self > 0", "messageExpression": "string(self)", "optionalOldSelf": True}
+             ]
+         }),
+        (Annotated[int, Format("int32"), msgspec.Meta(ge=1)], {"type": "integer", "format": "int32", "minimum": 1}),
+        (Annotated[str, Format("uri")] | None, {"type": "string", "format": "uri", "nullable": True}),
         (Annotated[dict[str, str], MapType("atomic")],
          {"type": "object", "additionalProperties": {"type": "string"}, "x-kubernetes-map-type": "atomic"}),
         (Annotated[dict[str, Any], EmbeddedResource()],
@@ -204,6 +213,13 @@ def test_a_list_has_keys_exactly_if_it_is_a_map() -> None:
         ListType("map")
     with pytest.raises(ValueError, match="a list of type 'map' has keys"):
         ListType("set", keys=("a",))
+
+
+def test_a_format_is_one_that_the_server_knows_and_the_type_can_have() -> None:
+    with pytest.raises(ValueError, match=r"Format\('int8'\): the server knows byte, cidr, date"):
+        Format("int8")
+    with pytest.raises(ValueError, match=r"it: Format\('int32'\) is no constraint of a value of type string"):
+        schema_of(Annotated[str, Format("int32")], at="it")
 
 
 def test_a_null_is_left_out_where_absence_means_the_same() -> None:

@@ -63,9 +63,11 @@ def _compiled(text: str) -> Expression:
 
 def has_rules(schema: Any) -> bool:
     """Report whether a schema, or a part of it, has rules."""
-    if isinstance(schema, dict):
-        return bool(schema.get(_FIELD)) or any(has_rules(below) for below in schema.values())
-    return isinstance(schema, list) and any(has_rules(below) for below in schema)
+    if not isinstance(schema, dict):
+        return False
+    # A field of an object may have the name of a word of schemas.
+    below = [*(schema.get("properties") or {}).values(), schema.get("items"), schema.get("additionalProperties")]
+    return bool(schema.get(_FIELD)) or any(map(has_rules, below))
 
 
 def check_rule_texts(schema: dict[str, Any], path: str) -> Iterator[Cause]:

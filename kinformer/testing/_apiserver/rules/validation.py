@@ -12,6 +12,7 @@ from kinformer.testing._apiserver.rules.fields import check_fields
 from kinformer.testing._apiserver.rules.metadata import check_metadata
 from kinformer.testing._apiserver.rules.names import LABEL_VALUE, LABEL_VALUE_RULE
 from kinformer.testing._apiserver.rules.pod_validation import check_pod_spec
+from kinformer.testing._apiserver.rules.scaled import check_scale
 from kinformer.testing._apiserver.rules.schema_values import check_schema
 from kinformer.testing._apiserver.rules.workload_validation import (
     check_cron_job,
@@ -64,7 +65,7 @@ def validate(
     if kind.definition is not None:
         schema = (kind.definition.get("schema") or {}).get("openAPIV3Schema") or {}
         causes += check_schema(manifest, schema, "")
-        causes += _replicas(kind.definition, manifest)
+        causes += check_scale(kind.definition, manifest)
         if has_rules(schema):
             causes += [NOT_CHECKED] if blocks_rules(causes) else check_rules(manifest, before, schema)
     else:
@@ -73,27 +74,6 @@ def validate(
     if causes:
         # Events of both groups are one kind inside the API server.
         raise invalid(kind.kind, name, causes, "" if kind.storage == _EVENTS else kind.group)
-
-
-_GO_TYPES: Final[dict[type, str]] = {
-    str: "string",
-    bool: "bool",
-    float: "float64",
-    list: "[]interface {}",
-    dict: "map[string]interface {}",
-}
-
-
-def _replicas(definition: dict[str, Any], manifest: dict[str, Any]) -> list[Cause]:
-    """Judge the number that the scale of a custom resource is read from."""
-    path = ((definition.get("subresources") or {}).get("scale") or {}).get("specReplicasPath") or ""
-    value: Any = manifest
-    for step in path.strip(".").split(".") if path else ():
-        value = value.get(step) if isinstance(value, dict) else None
-    if not path or value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return []
-    found = _GO_TYPES.get(type(value), "float64")
-    return [invalid_value(path, 0, f"{path} accessor error: {value} is of the type {found}, expected int64")]
 
 
 def _built_in(

@@ -9,7 +9,7 @@ import pytest
 
 from kinformer.testing import ApiServer
 from kinformer.testing._apiserver.rules.cel import CompileError, EvaluationError, compile_expression, from_json
-from kinformer.testing._apiserver.rules.cel_rules import check_rules
+from kinformer.testing._apiserver.rules.cel_rules import check_rules, has_rules
 from kinformer.testing._apiserver.store.status import Refusal
 from tests.apiserver.cel_verdicts import KEPT, crd, holder
 
@@ -185,3 +185,12 @@ def test_a_crd_with_a_rule_that_cannot_be_evaluated_is_refused(server: ApiServer
     place = "spec.validation.openAPIV3Schema.properties[it].x-kubernetes-validations[0].rule"
     assert place in str(refused.value)
     assert "undeclared reference to 'nosuch'" in str(refused.value)
+
+
+def test_a_field_that_has_the_name_of_the_rules_is_no_rule() -> None:
+    rules = {"x-kubernetes-validations": [{"rule": "true"}]}
+    field = {"type": "object", "properties": {"x-kubernetes-validations": {"type": "array", "items": {}}}}
+    assert not has_rules(field)
+    assert has_rules(field | rules)
+    for place in ({"items": rules}, {"properties": {"a": rules}}, {"additionalProperties": rules}):
+        assert has_rules({"properties": {"a": place}})
