@@ -147,7 +147,7 @@ def _constraints(old: Schema, new: Schema, path: str) -> Iterator[tuple[str, str
         "format" in new
         and new["format"] != old.get("format")
         # Without a format, a number is of 64 bits.
-        and new["format"] != _WIDEST_FORMATS.get(new.get("type"))
+        and new["format"] != _WIDEST_FORMATS.get(str(new.get("type")))
     ):
         yield path, f"the format {new['format']} is new"
     for name in _WHOLE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -36,7 +37,7 @@ _SCALARS: Final[dict[str, Any]] = {"string": str, "boolean": bool, "integer": in
 def classes_of(definition: dict[str, Any]) -> list[type]:
     """Return a class for each version of a definition."""
     spec = definition["spec"]
-    made = []
+    made: list[type] = []
     for version in spec["versions"]:
         schema = version["schema"]["openAPIV3Schema"]
         subresources = version.get("subresources", {})
@@ -145,7 +146,7 @@ def _class_of(schema: dict[str, Any], name: str) -> type:
         below = _type_of(each, f"{name}_{number}")
         if "default" in each:
             default = msgspec.convert(each["default"], below, str_keys=True)
-            fields.append((attribute, below, msgspec.field(default_factory=lambda value=default: copy.deepcopy(value))))
+            fields.append((attribute, below, msgspec.field(default_factory=partial(copy.deepcopy, default))))
         elif key in required:
             fields.append((attribute, below))
         else:

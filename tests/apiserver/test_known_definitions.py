@@ -83,7 +83,7 @@ async def test_definitions_of_well_known_operators_are_taken_and_their_objects_j
             name = definition["metadata"]["name"]
             classes = [] if name in _NOT_IN_PYTHON else classes_of(definition)
             of_classes += bool(classes)
-            decoders = {resource_of(each).version: decoder_of(each) for each in classes}
+            decoders: dict[str, Any] = {resource_of(each).version: decoder_of(each) for each in classes}
             for wanted in [definition, *([definition | {"spec": crd(*classes)["spec"]}] if classes else [])]:
                 for client in (ours, theirs):
                     await install(client, wanted, field_manager="test", allow_incompatible=True, timeout=60)
