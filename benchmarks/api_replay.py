@@ -46,6 +46,7 @@ FIRST_UPDATE: Final = 20_000_000
 _WRITE: Final = 1 << 18  # bytes at a time
 _ACCEPT: Final = re.compile(rb"\r\naccept: ([^\r]*)", re.IGNORECASE)
 _GZIP: Final = re.compile(rb"\r\naccept-encoding: [^\r]*gzip", re.IGNORECASE)
+_UPGRADE: Final = re.compile(rb"\r\nupgrade: websocket\r", re.IGNORECASE)
 _CHECKSUM: Final = re.compile(rb'(checksum/config(?:":"|\x12\x40))[0-9a-f]{64}')
 """The annotation in JSON and in protobuf: it has the same length with a time in it."""
 
@@ -143,6 +144,9 @@ class Replay:
                 if not _PODS.fullmatch(url.path):
                     aggregated = b"APIGroupDiscoveryList" in request
                     writer.write(_plain(*self._other(url.path.rstrip("/"), query, aggregated=aggregated)))
+                elif _UPGRADE.search(request):
+                    # Fabric8 asks for WebSocket first, and then for a watch as the others do.
+                    writer.write(_plain(200, b""))
                 elif query.get("watch", "").lower() in {"1", "true"}:
                     self._watches.add(asyncio.current_task())
                     await self._watch(writer, content, query)

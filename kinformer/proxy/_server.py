@@ -274,7 +274,7 @@ class CacheProxy:
         """Return the cache that answers a request; `None` if none does.
 
         Raises:
-            Refusal: a cache on demand cannot be made.
+            Refusal: a cache on demand cannot be made, or a WebSocket is asked for.
         """
         headers = request.headers
         if request.method != "GET":
@@ -284,7 +284,11 @@ class CacheProxy:
             return None
         path, _, _ = request.raw_path.partition("?")
         form = asked_form(", ".join(headers.getall("Accept", [])))
-        return await self._caches.find(Question(path, form, [*request.query.items()]))
+        found = await self._caches.find(Question(path, form, [*request.query.items()]))
+        if found is not None and "Upgrade" in headers:
+            # Fabric8 asks so first, and after this answer as other clients do.
+            raise Refusal(503, "ServiceUnavailable", "a watch of this server is a chunked answer, not a WebSocket")
+        return found
 
     async def _list(self, request: web.BaseRequest, served: Served, options: ListOptions) -> web.StreamResponse:
         await served.upstream.until(options.version)

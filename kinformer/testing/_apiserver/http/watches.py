@@ -7,10 +7,10 @@ import random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
-from aiohttp import web
 
 from kinformer.testing._apiserver.http.reads import selection_of
 from kinformer.testing._apiserver.http.views import bookmark_bytes, object_bytes
+from kinformer.testing._apiserver.http.watch_streams import refused_handshake, sink_of, wants_websocket
 from kinformer.testing._apiserver.schemas import protobuf
 from kinformer.testing._apiserver.schemas.go_types import Types
 from kinformer.testing._apiserver.store import status
@@ -20,6 +20,8 @@ from kinformer.testing._apiserver.store.storage import Change, Stored, encode
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
+
+    from aiohttp import web
 
     from kinformer.testing._apiserver.http.requests import ListOptions, Target
     from kinformer.testing._apiserver.store.storage import Store
@@ -152,17 +154,17 @@ class OpenWatch:
         loop = asyncio.get_running_loop()
         lasting = self._options.timeout_seconds
         deadline = loop.time() + (lasting or random.uniform(MIN_TIMEOUT, 2 * MIN_TIMEOUT))  # noqa: S311
-        media = f"{protobuf.MEDIA_TYPE};stream=watch" if self._in_protobuf else "application/json"
-        response = web.StreamResponse(headers={"Content-Type": media, "Cache-Control": "no-cache, private"})
-        response.enable_chunked_encoding()
+        sink = sink_of(request, in_protobuf=self._in_protobuf, gone=self.drop)
         try:
-            await response.prepare(request)
+            if wants_websocket(request) and (refused := refused_handshake(request)) is not None:
+                return refused
+            await sink.begin(request)
             bookmark_at = min(loop.time() + self._bookmark_interval, deadline - LAST_BOOKMARK)
             while True:
                 await self._moving.wait()
                 if self._waiting:
                     lines, self._waiting = self._waiting, []
-                    await response.write(b"".join([await self._line(line) for line in lines]))
+                    await sink.send([line for waiting in lines if (line := await self._line(waiting))])
                     continue
                 now = loop.time()
                 if self._ending or now >= deadline:
@@ -180,16 +182,17 @@ class OpenWatch:
                 except TimeoutError:
                     continue
             if self._cut and request.transport is not None:
-                await response.write(b'{"type":"MODIFIED","object":{"metadata":{"na')
+                await sink.send_half()
                 request.transport.close()
             elif not self._dropped:
-                await response.write_eof()
+                await sink.end()
         except ConnectionError:
             # The client has gone, or a fault cut the connection.
             pass
         finally:
             self._stop_listening()
-        return response
+            await sink.close()
+        return sink.answer
 
     def _begin(self) -> Callable[[], None]:
         store, storage = self._store, self._kind.storage
