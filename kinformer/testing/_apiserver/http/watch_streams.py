@@ -29,7 +29,7 @@ class WatchSink(Protocol):
 
     @property
     def answer(self) -> web.StreamResponse:
-        """What the handler returns."""
+        """The answer that the handler returns."""
 
     async def begin(self, request: web.BaseRequest) -> None:
         """Send the head; from then on `close` is due."""
@@ -44,7 +44,7 @@ class WatchSink(Protocol):
         """End the stream cleanly."""
 
     async def close(self) -> None:
-        """Free what the stream holds, however it has ended."""
+        """Free the resources of the stream, however it has ended."""
 
 
 def wants_websocket(request: web.BaseRequest) -> bool:
@@ -65,7 +65,7 @@ def refused_handshake(request: web.BaseRequest) -> web.Response | None:
 
 
 def sink_of(request: web.BaseRequest, *, in_protobuf: bool, gone: Callable[[], None]) -> WatchSink:
-    """Return what sends the events of the watch that a request asks for.
+    """Return the sink for the events of the watch that a request asks for.
 
     Args:
         request: the request.
