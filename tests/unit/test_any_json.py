@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kinformer import KubeObject
-from kinformer._any_json import MAX_DEPTH, decode_any
+from kinformer._any_json import MAX_DEPTH, MAX_DEPTH_IN_MAIN_THREAD, check_depth, decode_any
 from kinformer.errors import DecodeError
 from kinformer.resources import CONFIGMAPS
 
@@ -51,18 +53,54 @@ def in_a_thread(call: Callable[[], Any]) -> Any:
     return outcome[0]
 
 
+IN: dict[str, tuple[int, Callable[[Callable[[], Any]], Any]]] = {
+    "in a thread": (MAX_DEPTH, in_a_thread),
+    "in the main thread": (MAX_DEPTH_IN_MAIN_THREAD, lambda call: call()),
+}
+
+
+@pytest.mark.parametrize("where", IN)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_in_a_thread_nesting_has_our_bound_and_in_the_main_thread_that_of_python(shape: str) -> None:
-    at_most, more = nested(shape, MAX_DEPTH), nested(shape, MAX_DEPTH + 2)
-    assert in_a_thread(lambda: decode_any(at_most)) == json.loads(at_most)
-    with pytest.raises(RecursionError, match="nested more deeply than 256 levels"):
-        in_a_thread(lambda: decode_any(more))
-    assert decode_any(more) == json.loads(more)
+def test_nesting_has_our_bound_on_each_python(shape: str, where: str) -> None:
+    bound, run = IN[where]
+    at_most, more = nested(shape, bound), nested(shape, bound + 2)
+    assert run(lambda: decode_any(at_most)) == json.loads(at_most)
+    assert run(lambda: check_depth(at_most)) is None
+    for read in (decode_any, check_depth):
+        with pytest.raises(RecursionError, match=f"nested more deeply than {bound} levels"):
+            run(functools.partial(read, more))
 
 
-def test_many_brackets_are_not_deep() -> None:
-    text = b"[" + b",".join([b'{"a":["[[[","\\\\",{}]}'] * 5_000) + b"]"
-    assert in_a_thread(lambda: decode_any(text)) == json.loads(text)
+@pytest.mark.parametrize("where", IN)
+def test_many_brackets_are_not_deep(where: str) -> None:
+    text = b"[" + b",".join([b'{"a":["[[[","\\\\","\\\\\\"[",{}]}'] * 5_000) + b"]"
+    _, run = IN[where]
+    assert run(lambda: decode_any(text)) == json.loads(text)
+    assert run(lambda: check_depth(text)) is None
+
+
+@settings(max_examples=60)
+@given(
+    st.recursive(
+        st.text('[]{}"\\a', max_size=6),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('{"\\', max_size=3), inner, max_size=3),
+        max_leaves=6,
+    )
+)
+def test_brackets_in_strings_count_for_nothing(value: Any) -> None:
+    around = MAX_DEPTH - 2
+    text = b'["]",' * around + msgspec.json.encode(value) + b"]" * around
+    if around + depth(value) <= MAX_DEPTH:
+        assert in_a_thread(lambda: decode_any(text)) == json.loads(text)
+    else:
+        with pytest.raises(RecursionError, match="nested more deeply"):
+            in_a_thread(lambda: decode_any(text))
+
+
+def depth(value: Any) -> int:
+    if not isinstance(value, (dict, list)):
+        return 0
+    return 1 + max((depth(inner) for inner in (value.values() if isinstance(value, dict) else value)), default=0)
 
 
 def test_a_text_that_is_no_json_is_refused_as_such() -> None:
@@ -80,12 +118,14 @@ READS: dict[str, Callable[[KubeObject], Any]] = {
 }
 
 
+@pytest.mark.parametrize("where", IN)
 @pytest.mark.parametrize("read", READS)
-def test_an_object_that_is_nested_too_deeply_cannot_be_read_in_a_thread(read: str) -> None:
+def test_an_object_that_is_nested_too_deeply_cannot_be_read(read: str, where: str) -> None:
     raw = b'{"metadata":{"name":"a"},"data":{"k":' + nested("lists", 600) + b"}}"
     obj = KubeObject.from_json(raw, CONFIGMAPS)
-    with pytest.raises((RecursionError, DecodeError), match="nested more deeply than 256"):
-        in_a_thread(lambda: READS[read](obj.view()))
+    bound, run = IN[where]
+    with pytest.raises((RecursionError, DecodeError), match=f"nested more deeply than {bound}"):
+        run(lambda: READS[read](obj.view()))
 
 
 def test_no_object_crashes_a_thread_whose_stack_is_that_of_musl() -> None:
