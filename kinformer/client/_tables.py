@@ -163,7 +163,7 @@ class TableDecoder:
     def __init__(
         self, resource: Resource, *, doing: str, on_columns: Callable[[list[_Column] | None], None] = lambda _: None
     ) -> None:
-        self._inner = WatchDecoder(resource, doing=doing)
+        self._inner = WatchDecoder(resource, doing=doing, other_kinds=("PartialObjectMetadata", "Table"))
         self._on_columns = on_columns
         self._rest = b""
 

@@ -57,7 +57,7 @@ _OPENINGS: Final = {
 }
 # As a number: to look for bytes in bytes costs an exception each time, which the interpreter raises and drops.
 _LINE_FEED: Final = 10
-_PARTIAL: Final = b'{"kind":"PartialObjectMetadata",'
+_PARTIAL: Final = "PartialObjectMetadata"
 
 # A pretty-printed Status on a stream, with no event around it, is refused when it has not ended after so many bytes.
 _DOCUMENT_LIMIT: Final = 64 * 1024
@@ -106,6 +106,7 @@ class WatchDecoder:
         resource: the resource that is watched.
         doing: what this is, for errors ("watch pods in namespace web").
         metadata_only: each object must be a PartialObjectMetadata.
+        other_kinds: kinds that an object or bookmark may have beside that of the resource.
         paths: the declared paths, to which more may be added later.
 
     Attributes:
@@ -121,25 +122,39 @@ class WatchDecoder:
         "_doing",
         "_events",
         "_failures",
+        "_kind",
         "_line",
-        "_metadata_only",
+        "_other_kinds",
         "_paths",
         "_resource",
         "_started",
+        "_usual_openings",
         "_version",
         "behind",
         "ended",
     )
 
     def __init__(
-        self, resource: Resource, *, doing: str, metadata_only: bool = False, paths: DeclaredPaths | None = None
+        self,
+        resource: Resource,
+        *,
+        doing: str,
+        metadata_only: bool = False,
+        other_kinds: tuple[str, ...] = (),
+        paths: DeclaredPaths | None = None,
     ) -> None:
         self.ended = False
         self.behind = False
         self._paths = DeclaredPaths() if paths is None else paths
         self._resource = resource
         self._doing = doing
-        self._metadata_only = metadata_only
+        self._kind = kind = _PARTIAL if metadata_only else resource.kind
+        self._other_kinds = other_kinds
+        # How API servers begin an object: built-in ones as the first, custom ones as the second.
+        self._usual_openings = (
+            b'{"kind":%s,' % msgspec.json.encode(kind),
+            b'{"apiVersion":%s,"kind":%s,' % (msgspec.json.encode(resource.api_version), msgspec.json.encode(kind)),
+        )
         self._line = bytearray()  # that has not ended
         self._behind: tuple[bytes, int, int] | None = None  # for later: text, first line's begin, last's end
         self._backlog = b""  # of bytes that came after those lines
@@ -246,7 +261,7 @@ class WatchDecoder:
             return position
         # This loop runs for each event of each watch: hence the local names, and no call that is not needed.
         openings, opening, resource, decode = _OPENINGS, _OPENING, self._resource, self._paths.decode
-        events, partial, shared_labels = self._events, self._metadata_only, label_sets
+        events, usual, shared_labels = self._events, self._usual_openings, label_sets
         before, add = len(events), events.append
         for start, end in spans[position:] if position else spans:
             known = openings.get(buffer[start : start + opening])
@@ -254,7 +269,7 @@ class WatchDecoder:
                 break
             at, kind = known
             raw = buffer[start + at : end - 2]
-            if partial and not raw.startswith(_PARTIAL):
+            if not raw.startswith(usual):
                 break
             # As `decode_head` does, for an object that needs no further look.
             try:
@@ -316,7 +331,7 @@ class WatchDecoder:
             return
         find, startswith, endswith = data.find, data.startswith, data.endswith
         starts, resource, paths, decode = _STARTS, self._resource, self._paths, decode_object
-        special = self._metadata_only
+        usual = self._usual_openings
         add = self._events.append
         version = ""
         left = _LINES_PER_TURN
@@ -329,19 +344,18 @@ class WatchDecoder:
             known = starts.get(data[position + _KIND_AT]) if end - position > _KIND_AT else None
             if known is not None:
                 start, kind = known
-                if startswith(start, position) and endswith(b"}}", position, end):
-                    at = position + len(start)
+                at = position + len(start)
+                if startswith(start, position) and startswith(usual, at) and endswith(b"}}", position, end):
                     try:
                         thing = decode(data[at : end - 1], resource, paths)
                     except DecodeError:
                         pass  # The slow way finds out whether it is the object or the slice that is wrong.
                     else:
-                        if not special or startswith(_PARTIAL, at):
-                            add(Delta(kind, thing))
-                            version = thing.metadata.resource_version or version
-                            self._started = True
-                            position = end + 1
-                            continue
+                        add(Delta(kind, thing))
+                        version = thing.metadata.resource_version or version
+                        self._started = True
+                        position = end + 1
+                        continue
             if version:
                 self._version = version
                 version = ""
@@ -395,8 +409,7 @@ class WatchDecoder:
     def _take_object(self, kind: DeltaType, raw: bytes) -> None:
         raw = raw.strip()
         try:
-            if self._metadata_only:
-                self._check_partial(raw)
+            self._check_kind(raw)
             thing = decode_object(raw, self._resource, self._paths)
         except DecodeError as error:
             if _kind_of(raw) == "Table":
@@ -415,6 +428,7 @@ class WatchDecoder:
                 raise self._wrong_kind("Table") from None
             self._malformed(f"a bookmark cannot be decoded ({error})")
             return
+        self._check_kind(raw)
         self._version = metadata.resource_version or self._version
         if not metadata.resource_version and not metadata.annotations:
             self._seal()  # so that the reader knows that something has come
@@ -450,9 +464,15 @@ class WatchDecoder:
             raise self._wrong_kind(kind) if kind else self._not_events()
         self._take_error(document)
 
-    def _check_partial(self, raw: bytes) -> None:
+    def _check_kind(self, raw: bytes) -> None:
+        """Refuse an object or bookmark of another kind, as client-go does: its key and version say nothing here.
+
+        An object without a kind is taken, unless metadata was asked for: then it may be a whole one.
+        """
         kind = _kind_of(raw)
-        if kind is not None and kind != "PartialObjectMetadata":
+        if kind is None or kind == self._kind or kind in self._other_kinds:
+            return
+        if kind or self._kind == _PARTIAL:
             raise self._wrong_kind(kind)
 
     def _malformed(self, reason: str) -> None:
@@ -494,8 +514,8 @@ class WatchDecoder:
         )
 
     def _wrong_kind(self, kind: str) -> ProtocolError:
-        wanted = "PartialObjectMetadata" if self._metadata_only else self._resource.kind
-        return ProtocolError(f"cannot {self._doing}: the server sends {kind} where {wanted} was asked for")
+        named = repr(kind[:40])[1:-1] if kind else "an object without a kind"
+        return ProtocolError(f"cannot {self._doing}: the server sends {named} where {self._kind} was asked for")
 
 
 def readable_key(metadata: Any) -> str | None:

@@ -281,6 +281,29 @@ def test_a_table_is_refused(kind: str) -> None:
         decoded(line(kind, table))
 
 
+@pytest.mark.parametrize("type_", ["ADDED", "MODIFIED", "DELETED", "BOOKMARK"])
+@pytest.mark.parametrize("spelling", ["kind first", "apiVersion first", "metadata first", "spaces"])
+def test_an_object_or_bookmark_of_another_kind_takes_the_place_of_none(type_: str, spelling: str) -> None:
+    other = {"kind": "Secret", "apiVersion": "v1", **pod("a", 9)}
+    if spelling == "apiVersion first":
+        other = {"apiVersion": "v1", "kind": "Secret", **pod("a", 9)}
+    elif spelling == "metadata first":
+        other = {**pod("a", 9), "kind": "Secret"}
+    text = json.dumps({"type": type_, "object": other}, separators=None if spelling == "spaces" else (",", ":"))
+    taking = decoder()
+    assert [e.object.name for batch in taking.feed(line("ADDED", pod("a", 1))) for e in batch.events] == ["a"]
+    with pytest.raises(ProtocolError, match="sends Secret where Pod was asked for"):
+        taking.feed(text.encode() + b"\n")
+
+
+@pytest.mark.parametrize("api_version", ["v1", "v1beta1"])
+def test_an_object_without_a_kind_or_of_another_version_is_taken(api_version: str) -> None:
+    kinds: list[dict[str, Any]] = [{}, {"kind": "Pod"}, {"apiVersion": api_version, "kind": "Pod"}, {"kind": ""}]
+    for named in kinds:
+        (batch,) = decoded(line("ADDED", {**named, **pod("a", 1)}))
+        assert [e.object.name for e in batch.events] == ["a"]
+
+
 def test_metadata_only_takes_partial_objects_and_refuses_whole_ones() -> None:
     partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", **pod("a", 1)}
     reordered = {"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", **pod("b", 2)}
