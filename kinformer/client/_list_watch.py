@@ -12,7 +12,7 @@ from kinformer._own_writes.feed import WriteFeed
 from kinformer.client._decoding.lists import ListCutter, decode_page
 from kinformer.client._decoding.watches import WatchDecoder
 from kinformer.client._http.errors import too_large
-from kinformer.client._http.limits import LIST_OBJECT_LIMIT
+from kinformer.client._page_check import PageCheck
 from kinformer.client._shard_filter import ShardFilter
 from kinformer.client._watch_stream import Decoder, WatchStream
 from kinformer.errors import NotStartedError, ProtocolError, StoppedError
@@ -221,7 +221,7 @@ class HttpListerWatcher:
 
         Raises:
             ApiError: the server refused; `ExpiredError` when the continue token is too old.
-            TransportError: a page is incomplete, is no list, has no resource version, repeats the one before, or has a
+            TransportError: a page is incomplete, is no list, has no resource version, repeats an earlier one, or has a
                 part of more than the client's `max_answer_bytes` that cannot be cut into objects.
             ConfigError: no credentials could be obtained.
         """
@@ -236,7 +236,7 @@ class HttpListerWatcher:
         headers = {"Accept": self._accept(whole_list=True)}
         clock = asyncio.get_running_loop().time
         token = ""
-        listed = 0
+        check = PageCheck(doing)
         while True:
             params = [*self._params, ("continue", token)] if token else first
             if limit:
@@ -250,22 +250,17 @@ class HttpListerWatcher:
                     if cutter.held + len(piece) > transport.max_answer_bytes:
                         raise too_large(transport.max_answer_bytes, doing)
                     if (part := await cutter.take(piece)) is not None:
-                        listed += len(part.items)
+                        check.took(part)
                         parts = [self._share_of_page(part)]
                         del part
                         yield parts.pop()
                         if clock() > read_rest_at:
                             cutter.cuts = False
-            page = self._share_of_page(await cutter.finish())
-            if token and page.continue_token == token:
-                msg = f"cannot {doing}: the server gives the same page again and again (its continue token repeats)"
-                raise ProtocolError(msg)
+            page = await cutter.finish()
+            check.took(page)
             token = page.continue_token
-            listed += len(page.items) or 1
-            if listed > LIST_OBJECT_LIMIT:
-                msg = f"cannot {doing}: the list has no end; {LIST_OBJECT_LIMIT:,} objects have come"
-                raise ProtocolError(msg)
-            pages = [page]
+            check.ended(token)
+            pages = [self._share_of_page(page)]
             del page
             # This frame keeps no reference to a page while the consumer works.
             yield pages.pop()
@@ -328,7 +323,7 @@ class HttpListerWatcher:
             late_head=not send_initial_events,
         )
         async with streaming as body:
-            stream = WatchStream(body, self._decoder(doing))
+            stream = WatchStream(body, self._decoder(doing), silence=timeout_seconds + SILENCE_MARGIN)
             yield stream if self._filter is None else _ShardStream(stream, self._filter)
 
     # The form of the objects and their decoders; `_tables` overrides these.

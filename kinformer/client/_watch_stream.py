@@ -62,13 +62,20 @@ class WatchStream:
     """The batches of an open watch, as an asynchronous iterator.
 
     Nothing is awaited per event. When cancelled in `__anext__`, no read bytes are lost: the next call goes on.
+
+    Args:
+        body: the bytes of the watch.
+        decoder: makes batches of them.
+        silence: seconds without an event or bookmark after which the watch is given up, though empty lines come.
     """
 
-    __slots__ = ("_body", "_decoder", "_eof", "_incomplete_since", "_ready", "_take_batch")
+    __slots__ = ("_body", "_decoder", "_empty_since", "_eof", "_incomplete_since", "_ready", "_silence", "_take_batch")
 
-    def __init__(self, body: WatchBody, decoder: Decoder) -> None:
+    def __init__(self, body: WatchBody, decoder: Decoder, *, silence: float) -> None:
         self._body = body
         self._decoder = decoder
+        self._silence = silence
+        self._empty_since: float | None = None  # when the first bytes came that were empty lines, after the last event
         self._ready: list[WatchBatch] = []  # in reverse
         self._eof = False
         self._incomplete_since: float | None = None
@@ -121,21 +128,32 @@ class WatchStream:
     async def _read(self, push: Callable[[Pieces], bool] | None) -> bool:
         patience = self._patience()
         try:
-            return await self._body.read(self._take, push, patience)
+            going_on = await self._body.read(self._take, push, patience)
         except TransportTimeoutError as error:
-            if patience is None or not error.answered:
+            if self._incomplete_since is None or not error.answered:
                 raise
             raise _unended() from error
+        if self._ready or not going_on or self._decoder.behind or self._decoder.incomplete:
+            self._empty_since = None
+        elif self._empty_since is None:
+            self._empty_since = asyncio.get_running_loop().time()
+        return going_on
 
     def _patience(self) -> float | None:
-        """Return the seconds that the rest of an event may still take; `None` if none has begun.
+        """Return the seconds that the rest of an event, or the next one after empty lines, may still take, if any.
 
         Raises:
             ProtocolError: that time is over.
         """
         if not self._decoder.incomplete:
             self._incomplete_since = None
-            return None
+            if self._empty_since is None:
+                return None
+            left = self._empty_since + self._silence - asyncio.get_running_loop().time()
+            if left <= 0:
+                msg = f"a watch has sent nothing but empty lines for {self._silence:g} s"
+                raise ProtocolError(msg)
+            return left
         now = asyncio.get_running_loop().time()
         if self._incomplete_since is None:
             self._incomplete_since = now
@@ -158,6 +176,10 @@ class WatchStream:
                 self._ready = batches[place:][::-1]
                 break
             take(batch, True)
+        if batches:
+            self._empty_since = None
+        elif not decoder.incomplete:
+            return True  # empty lines: `_read` looks at the clock
         return bool(self._ready) or decoder.behind or decoder.ended or decoder.incomplete or was_incomplete
 
 

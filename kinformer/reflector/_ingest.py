@@ -105,9 +105,12 @@ class Intake:
         await time_slice.begin()
         pack = self._pack
         for obj in arrived:
+            twice = kept.get(obj.key)
+            if twice is not None and _version(obj) < _version(twice):
+                continue
             usable = self._usable(obj)
             if usable is None:
-                # If a list has two states of an object, the later one counts, even if it cannot be used.
+                # If a list has two states of an object, the newer one counts, even if it cannot be used.
                 kept.pop(obj.key, None)
             elif pack is None:
                 kept[obj.key] = usable

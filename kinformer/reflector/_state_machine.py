@@ -351,7 +351,10 @@ class ReflectorMachine:
         self._pause(error)
 
     def progressed(self, resource_version: str, *, since_opening: float) -> bool:
-        """Report that events or a bookmark of the watch are queued. A version already received is no progress.
+        """Report that events or a bookmark of the watch are queued.
+
+        A version already received is no progress, nor are events without a version where lists have versions: the
+        watch could not be opened again after them.
 
         Args:
             resource_version: the version that the watch has reached; "" if it names none.
@@ -360,8 +363,10 @@ class ReflectorMachine:
         Returns:
             Whether that is progress.
         """
+        known = self.resource_version
+        if not resource_version and known:
+            return False
         if resource_version:
-            known = self.resource_version
             if len(resource_version) == len(known) and resource_version.isdecimal():
                 # The usual case: numbers of as many digits compare as their texts do.
                 if resource_version <= known:

@@ -421,3 +421,33 @@ async def test_an_event_that_does_not_end_is_given_up_and_silence_after_a_whole_
                     async for batch in batches:
                         take(batch)
             assert names == ["a", "a"]
+
+
+async def test_a_watch_that_sends_only_empty_lines_is_given_up_like_a_silent_one() -> None:
+    async def respond(sent: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(CHUNKED)
+        for number in range(200):
+            writer.write(chunk(EVENT if number == 4 else b"\n"))
+            await asyncio.sleep(0.05)
+
+    names: list[str] = []
+
+    def take(batch: Any, _: bool = False) -> None:
+        names.extend(e.object.name for e in batch.events)
+
+    async with connected(respond) as (_, client):
+        watching = client.list_watch(PODS)
+        for pushed in (False, True):
+            names.clear()
+            silence = 0.5
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr("kinformer.client._list_watch.SILENCE_MARGIN", silence - 1)
+                with pytest.raises((ProtocolError, TransportTimeoutError), match="nothing"):
+                    async with watching.watch(resource_version="5", timeout_seconds=1) as batches:
+                        if pushed:
+                            deliver: Any = batches
+                            await deliver.deliver(take)
+                        else:
+                            async for batch in batches:
+                                take(batch)
+            assert names == ["a"]

@@ -19,7 +19,7 @@ from kinformer._any_json import decode_any
 from kinformer._declared_paths import DeclaredPaths
 from kinformer._heads import SMALL, label_sets
 from kinformer.client._http.errors import NOT_JSON, is_status
-from kinformer.client._http.limits import EVENT_LIMIT
+from kinformer.client._http.limits import EMPTY_LINES_LIMIT, EVENT_LIMIT
 from kinformer.client._http.response_parser import Pieces, whole
 from kinformer.errors import (
     DecodeError,
@@ -120,6 +120,7 @@ class WatchDecoder:
         "_behind",
         "_document",
         "_doing",
+        "_empty_lines",
         "_events",
         "_failures",
         "_kind",
@@ -159,6 +160,7 @@ class WatchDecoder:
         self._behind: tuple[bytes, int, int] | None = None  # for later: text, first line's begin, last's end
         self._backlog = b""  # of bytes that came after those lines
         self._started = False
+        self._empty_lines = 0  # since the last event in another spelling than the usual
         self._document: bytearray | None = None
         self._begin()
 
@@ -287,6 +289,7 @@ class WatchDecoder:
         taken = len(events) - before
         if taken:
             self._started = True
+            self._empty_lines = 0
             self._version = events[-1].object.metadata.resource_version or self._last_version(before)
         return position + taken
 
@@ -354,6 +357,7 @@ class WatchDecoder:
                         add(Delta(kind, thing))
                         version = thing.metadata.resource_version or version
                         self._started = True
+                        self._empty_lines = 0
                         position = end + 1
                         continue
             if version:
@@ -372,7 +376,9 @@ class WatchDecoder:
         """Take a line that is not an ADDED, MODIFIED or DELETED in the usual spelling."""
         line = line.strip()
         if not line:
+            self._take_empty_line()
             return
+        self._empty_lines = 0
         try:
             event = _decode_event(line)
         except NOT_JSON as error:
@@ -405,6 +411,12 @@ class WatchDecoder:
             case other:
                 # Nothing is known of its object now. client-go, too, ends the stream here (watch/decoder.go).
                 self._malformed(f"{other[:40]!r} is no known type of event" if other else "a line is no event")
+
+    def _take_empty_line(self) -> None:
+        self._empty_lines += 1
+        if self._empty_lines > EMPTY_LINES_LIMIT:
+            msg = f"cannot {self._doing}: the server sends empty lines, more than {EMPTY_LINES_LIMIT:,} in a row"
+            raise ProtocolError(msg)
 
     def _take_object(self, kind: DeltaType, raw: bytes) -> None:
         raw = raw.strip()

@@ -7,6 +7,7 @@ from typing import Final
 __all__ = [
     "ANSWER_LIMIT",
     "CHUNK_LINE_LIMIT",
+    "EMPTY_LINES_LIMIT",
     "ERROR_BODY_LIMIT",
     "EVENT_LIMIT",
     "EVENT_WITHIN",
@@ -14,6 +15,7 @@ __all__ = [
     "HEAD_LIMIT",
     "HEAD_WITHIN",
     "LIST_OBJECT_LIMIT",
+    "REPEATED_PAGES_LIMIT",
 ]
 
 HEAD_LIMIT: Final = 64 * 1024
@@ -39,6 +41,9 @@ only the silence has a limit."""
 HEAD_WITHIN: Final = 20.0
 """Seconds until the head of a watch must have come."""
 
+EMPTY_LINES_LIMIT: Final = 1000
+"""Empty lines between two events of a watch. A gateway that keeps a connection alive by one each 15 s sends some 40."""
+
 ERROR_BODY_LIMIT: Final = 1024 * 1024
 """Bytes of a refusal's body that are read. A Status that names 5,000 invalid fields is below 1 MiB. The rest
 of a longer body stays unread, and the connection is closed."""
@@ -53,3 +58,7 @@ object: a single object, a table, a list of another form, and the rest of a page
 
 LIST_OBJECT_LIMIT: Final = 10_000_000
 """Objects of one list, over all its pages. etcd's largest recommended database (8 GiB) holds fewer."""
+
+REPEATED_PAGES_LIMIT: Final = 1000
+"""Pages of a list that are empty, or start with the object that an earlier page started with. An API server sends none;
+one that counts pages by offsets may send some when objects change meanwhile."""

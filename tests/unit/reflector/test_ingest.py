@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from kinformer.cache._informer_indexer import InformerIndexer
 from kinformer.cache._process_deltas import apply_changes
 from kinformer.cache._pushed_fifo import PushedFIFO
@@ -12,6 +14,7 @@ from tests.sources import pod
 
 if TYPE_CHECKING:
     from kinformer.events import Event
+    from kinformer.objects import KubeObject, ObjectKey
 
 
 class Pipeline:
@@ -77,3 +80,10 @@ def test_an_object_that_was_created_anew_between_the_slices_is_not_deleted_by_th
             ("Deleted", "c"),
             ("Added", "c"),
         ]
+
+
+@pytest.mark.parametrize("versions", [(3, 5), (5, 3)])
+async def test_of_two_states_of_an_object_in_one_list_the_newer_one_counts(versions: tuple[int, int]) -> None:
+    kept: dict[ObjectKey, KubeObject] = {}
+    await Pipeline().intake.keep([pod("a", version) for version in versions], kept)
+    assert [obj.resource_version for obj in kept.values()] == ["5"]

@@ -14,7 +14,7 @@ from kinformer.cache._informer_indexer import InformerIndexer
 from kinformer.cache._pushed_fifo import PushedFIFO
 from kinformer.cache.delta_fifo import DeltaType
 from kinformer.errors import ConnectError, DecodeError, StreamBrokenError, TransformError, api_error
-from kinformer.listwatch import WatchBatch
+from kinformer.listwatch import Delta, WatchBatch
 from kinformer.reflector._reflector import Reflector
 from kinformer.reflector._state_machine import ReflectorMachine
 from kinformer.status import InformerState, StatusRecord
@@ -337,7 +337,10 @@ async def test_a_pause_can_be_cancelled() -> None:
     assert now() == pytest.approx(1, abs=0.01)
 
 
-@pytest.mark.parametrize("sends", ["older bookmarks", "bookmarks without a version", "older events", "known events"])
+@pytest.mark.parametrize(
+    "sends",
+    ["older bookmarks", "bookmarks without a version", "older events", "known events", "events without a version"],
+)
 async def test_a_watch_that_sends_nothing_new_for_a_while_gives_way_to_a_list(sends: str) -> None:
     source = FakeSource(pod("a", 10), version=100)
     async with Running(source) as running:
@@ -353,6 +356,8 @@ async def test_a_watch_that_sends_nothing_new_for_a_while_gives_way_to_a_list(se
                     stream.modified(pod("a", 10))
                 case "known events":
                     stream.modified(pod("a", 100))
+                case "events without a version":
+                    stream.put(WatchBatch([Delta(DeltaType.UPDATED, pod("a", 100))], ""))
             await asyncio.sleep(1)
         assert running.status.errors["ProtocolError"] == 1
         assert [when for when, *_ in source.lists][1:] == [pytest.approx(13, abs=1.5)]

@@ -670,13 +670,14 @@ def test_an_older_list_is_refused_unless_it_is_a_quorum_read() -> None:
     assert machine.refuses("98")
 
 
-def test_progress_without_a_version_is_progress_all_the_same() -> None:
-    machine = ReflectorMachine(Backoff(jitter=0))
-    machine.listed("7", pages=1)
-    machine.watch_failed(REFUSED, lasted=0)
-    machine.progressed("", since_opening=2)
-    assert machine.failures == 0
-    assert machine.resource_version == "7"
+def test_events_without_a_version_are_progress_only_where_lists_have_none() -> None:
+    for version, failures in (("", 0), ("7", 1)):
+        machine = ReflectorMachine(Backoff(jitter=0))
+        machine.listed(version, pages=1)
+        machine.watch_failed(REFUSED, lasted=0)
+        assert machine.progressed("", since_opening=2) is (not version)
+        assert machine.failures == failures
+        assert machine.resource_version == version
 
 
 def test_no_wait_is_ever_longer_than_the_maximum_unless_the_server_asks_for_it() -> None:

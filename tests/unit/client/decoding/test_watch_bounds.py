@@ -8,7 +8,7 @@ import time
 import pytest
 
 from kinformer.client._decoding.watches import WatchDecoder
-from kinformer.client._http.limits import EVENT_LIMIT
+from kinformer.client._http.limits import EMPTY_LINES_LIMIT, EVENT_LIMIT
 from kinformer.client._http.response_parser import Pieces
 from kinformer.errors import ProtocolError, ServerError
 from kinformer.resources import PODS
@@ -67,7 +67,7 @@ def test_a_pretty_printed_status_is_understood_however_it_is_cut(size: int) -> N
 
 
 @pytest.mark.parametrize(
-    "line", [b"\n", b'{"type":"ADDED","object":{"metadata":{"name":"a","labels":5}}}\n', event("ADDED", "a", 1)]
+    "line", [b'{"type":"ADDED","object":{"metadata":{"name":"a","labels":5}}}\n', event("ADDED", "a", 1)]
 )
 def test_what_one_turn_takes_of_many_lines_is_bounded_and_nothing_is_lost(line: bytes) -> None:
     all_at_once, in_turns = decoder(), decoder()
@@ -93,3 +93,14 @@ def test_lines_that_come_after_those_that_wait_come_after_them() -> None:
     while taking.behind:
         batches += taking.go_on()
     assert [change.object.name for batch in batches for change in batch.events] == names
+
+
+@pytest.mark.parametrize("empty", [b"\n", b" \r\n"])
+def test_empty_lines_are_passed_over_but_not_without_end(empty: bytes) -> None:
+    taking = decoder()
+    for _ in range(3):
+        assert taking.feed(empty * EMPTY_LINES_LIMIT) == []
+        (batch,) = taking.feed(event("ADDED", "a", 1))
+        assert len(batch.events) == 1
+    with pytest.raises(ProtocolError, match="the server sends empty lines, more than 1,000 in a row"):
+        taking.feed(empty * (EMPTY_LINES_LIMIT + 1))
