@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Final
 
+from kinformer._notebook_table import MOST_ROWS, object_table
 from kinformer._time_slice import TimeSlice
 from kinformer.cache.indexer import NAMESPACE_INDEX
 from kinformer.errors import SwappedArgumentsWarning, UnsyncedReadWarning
@@ -71,6 +72,14 @@ class Lister:
         self._namespace = namespace
         self._synced = synced
         self._warned = False
+
+    def _repr_html_(self) -> str:
+        """The first objects as a table, for Jupyter. It gives no warning before the first list."""
+        objects = next(self._indexer.chunks(None, "", MOST_ROWS), [])
+        count = len(self._indexer)
+        more = f", the first {len(objects)} of them" if count > len(objects) else ""
+        noun = "object" if count == 1 else "objects"
+        return object_table(f"{self.resource.full_name}: {count:,} {noun}{more}", objects)
 
     def __len__(self) -> int:
         self._check_synced()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Literal, Self
 
 from kinformer._own_writes.pending import set_pending_writes
@@ -149,6 +150,10 @@ class SharedInformer:
     def __repr__(self) -> str:
         core = self._core
         return f"<SharedInformer {core.name} {core.record.state} objects={len(core.indexer)}>"
+
+    def _repr_html_(self) -> str:
+        """The state and the first objects as a table, for Jupyter."""
+        return f"<p>{escape(repr(self))}</p>{self.lister._repr_html_()}"
 
     @property
     def name(self) -> str:

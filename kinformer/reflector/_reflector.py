@@ -606,7 +606,9 @@ class Reflector:
         self._last_error = error
         # An expired version is normal after a quiet hour or a restart of the API server.
         level = logging.INFO if isinstance(error, ExpiredError) else logging.WARNING
-        _log.log(level, "%s: %s failed (%d in a row): %s", self._name, doing, failures, error)
+        pause = self._machine.pause
+        next_try = f"in {pause:.3g} s" if pause else "now"
+        _log.log(level, "%s: %s failed (%d in a row): %s; next try %s", self._name, doing, failures, error, next_try)
         self._reports.failed(error)
 
 

@@ -220,6 +220,11 @@ class ReflectorMachine:
         """
         return self._list_failures + self._watch_failures
 
+    @property
+    def pause(self) -> float:
+        """Seconds for which the next step waits; 0 if it is an attempt."""
+        return self._wait.seconds if self._wait is not None else 0.0
+
     def next_step(self) -> Step:
         """Return the next step."""
         if self._wait is not None:

@@ -216,6 +216,15 @@ async def test_a_refused_connection_is_tried_again_with_growing_pauses() -> None
         assert isinstance(running.status.last_error, ConnectError)
 
 
+async def test_the_log_of_a_failure_says_when_the_next_attempt_is(caplog: pytest.LogCaptureFixture) -> None:
+    source = FakeSource(pod("a"))
+    source.list_errors = [ConnectError("refused"), api_error(404, {"reason": "NotFound"})]
+    async with Running(source):
+        await source.watched()
+    said = [record.getMessage() for record in caplog.records if "failed (" in record.getMessage()]
+    assert [message.rpartition("; ")[2] for message in said] == ["next try in 0.8 s", "next try in 30 s"]
+
+
 async def test_watches_refused_for_load_are_repeated_without_a_list_and_as_late_as_the_server_asks() -> None:
     # client-go: TestNoRelistOnTooManyRequests, TestBackoffOnTooManyRequests
     source = FakeSource(version=7)
