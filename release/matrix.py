@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14", "3.14t")
 EXTRAS = "cli,compact,fastapi,opentelemetry,prometheus,starlette,testing,ui"
-TESTS = ("hatchling", "httptools", "httpx", "hypothesis", "looptime", "opentelemetry-sdk", "packaging", "pytest",
+TESTS = ("hatchling", "httptools", "httpx2", "hypothesis", "looptime", "opentelemetry-sdk", "packaging", "pytest",
          "pytest-asyncio", "pytest-timeout", "pytest-xdist", "uvloop")  # fmt: skip
 
 

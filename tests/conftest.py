@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests import storages
 from tests.sources import FakeSource
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from kinformer.cache.storage import Storage
+
+
+# How long an example takes depends on the other work of the machine, so no example has a deadline.
+settings.register_profile("kinformer", deadline=None)
+settings.load_profile("kinformer")
 
 
 @pytest.fixture(params=storages.STORAGES)

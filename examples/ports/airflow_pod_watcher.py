@@ -65,9 +65,13 @@ def outcome_of(event: Event, fatal_reasons: Collection[str] = ()) -> Outcome | N
     if phase == "Failed" or pod.at("status.reason") == "ProviderFailed":
         return _outcome(pod, FAILED, _details(pod))
     if isinstance(event, Deleted):
-        # A pod whose label has changed is deleted for this watch, and has no deletion timestamp.
-        adopted = pod.deletion_timestamp is None and event.final_state_known
-        return _outcome(pod, ADOPTED if adopted else FAILED)
+        if not event.final_state_known:
+            return _outcome(pod, FAILED)
+        if pod.deletion_timestamp is None:
+            # A pod whose label has changed is deleted for this watch, and has no deletion timestamp.
+            return _outcome(pod, ADOPTED)
+        # The executor itself deletes a pod that waits for too long, and knows it.
+        return None if phase == "Pending" else _outcome(pod, FAILED)
     if phase == "Pending" and _waits_for(pod) & set(fatal_reasons):
         return _outcome(pod, FAILED)
     return None

@@ -57,15 +57,15 @@ kinformer get pods,svc --context staging
 kinformer get pods --demo            from an embedded, simulated cluster
 kinformer top 127.0.0.1:8765         the informers of a running program
 kinformer ui --demo --open           informers and their objects in a browser
-kinformer proxy pods --listen unix:/run/app/k8s.sock   one watch for all workers
+kinformer proxy pods --listen unix:/run/k8s.sock   one watch for many programs
 kinformer serve-api --demo           that cluster for kubectl
-kinformer record -A --for 10m out.kin --redact    ten minutes of a cluster, without its names and values
+kinformer record -A --for 10m out.kin --redact   ten minutes of a cluster
 kinformer replay out.kin --speed 10  the same again, for any client
 kinformer crd myapp.api:Website      the CRD of a class, as YAML
 kinformer init my-operator           the project of a new operator
 kinformer run myoperator:manager     an operator
-kinformer manifests myoperator:manager   its Deployment, Roles and all, and a Helm chart
-kinformer bench pods -A --for 60     the cost of watching your cluster; changes nothing
+kinformer manifests myoperator:manager   its Deployment, Roles, Helm chart
+kinformer bench pods -A --for 60     the cost of watching your cluster
 source <(kinformer completion bash)  Tab completes resources and names
 """
 

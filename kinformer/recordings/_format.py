@@ -306,10 +306,12 @@ class Recording:
         """Open a file and read its header.
 
         Raises:
-            RecordingError: it is no recording, or has a newer format.
+            RecordingError: there is no such file, it is no recording, or has a newer format.
             OSError: it cannot be read.
         """
         source = Path(path)
+        if not source.exists():
+            raise RecordingError(f"there is no file {source}; `kinformer record {source}` makes a recording")
         # A pipe would stop the whole program until its other end is opened.
         if not stat.S_ISREG(source.stat().st_mode):
             raise RecordingError(f"{source} is no recording: it is no regular file")

@@ -7,16 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from examples.ports.airflow_pod_watcher import ADOPTED, DONE_LABEL, FAILED, REVOKED_LABEL, Outcome, watch_pods
+from examples.ports.airflow_pod_watcher import (
+    ADOPTED,
+    DONE_LABEL,
+    FAILED,
+    REVOKED_LABEL,
+    Outcome,
+    outcome_of,
+    watch_pods,
+)
 from examples.ports.dask_gateway_informer import Informer
 from examples.ports.kubespawner_reflector import ResourceReflector
-from kinformer import CacheSyncError, ObjectKey
+from kinformer import CacheSyncError, Deleted, KubeObject, ObjectKey
+from kinformer.resources import PODS
 from kinformer.testing import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kinformer import Client, KubeObject
+    from kinformer import Client
     from kinformer.testing import ApiServer
     from kinformer.testing.faults import Faults
 
@@ -119,6 +128,20 @@ def task(name: str, **more: Any) -> dict[str, Any]:
 def waiting(reason: str, message: str = "") -> dict[str, Any]:
     state = {"waiting": {"reason": reason, "message": message}}
     return {"phase": "Pending", "containerStatuses": [{"name": "base", "state": state}]}
+
+
+@pytest.mark.parametrize(
+    ("phase", "final_state_known", "state"),
+    [("Pending", True, "none"), ("Running", True, FAILED), ("Pending", False, FAILED)],
+)
+def test_the_deletion_of_a_pod_that_never_started_is_no_failure_of_its_task(
+    phase: str, final_state_known: bool, state: str
+) -> None:
+    manifest = task("web-0", status={"phase": phase})
+    manifest["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    event = Deleted(KubeObject.from_dict(manifest, PODS), final_state_known=final_state_known)
+    outcome = outcome_of(event)
+    assert (outcome.state if outcome is not None else "none") == state
 
 
 async def test_each_end_of_a_task_is_reported_once(

@@ -140,7 +140,7 @@ def made(kind: Any, form: str) -> Any:
         return msgspec.Meta(**kind.limits) if form != "pydantic" else pydantic.Field(**kind.limits)
     arguments = getattr(kind, "__args__", ())
     if hasattr(kind, "__metadata__"):
-        return Annotated.__class_getitem__((made(kind.__origin__, form), *(made(m, form) for m in kind.__metadata__)))  # type: ignore[attr-defined]
+        return Annotated[(made(kind.__origin__, form), *(made(each, form) for each in kind.__metadata__))]
     if not arguments or getattr(kind, "__origin__", None) is Literal:
         return kind
     inner = tuple(argument if argument is ... else made(argument, form) for argument in arguments)

@@ -159,3 +159,8 @@ def test_a_bomb_is_refused_without_the_memory_that_it_asks_for(tmp_path: Path, m
     path.write_bytes(gzip.compress(b'{"type":"HEADER","format":1}\n' + b" " * 50_000_000, 1))
     with pytest.raises(RecordingError, match="a record of more than 1000000 bytes"):
         read(path)
+
+
+def test_a_file_that_is_not_there_gives_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match=r"there is no file .*nothing\.kin; `kinformer record "):
+        Recording.open(tmp_path / "nothing.kin")
