@@ -42,6 +42,27 @@ async def open_table(page: Page, name: str) -> None:
     await expect(page.locator("#browse-title")).to_contain_text(name)
 
 
+async def test_a_phone_shows_each_informer_by_its_whole_name_without_scrolling_aside(
+    site: Site, context: BrowserContext
+) -> None:
+    page = await context.new_page()
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.goto(site.url)
+    await expect(page.locator("#informers tr")).to_have_count(4)
+    assert await page.locator("main").evaluate("main => main.scrollWidth <= main.clientWidth")
+    names = page.locator("#informers a")
+    assert await names.evaluate_all("names => names.every(one => one.scrollWidth <= one.parentElement.clientWidth)")
+    await page.close()
+
+
+async def test_titles_of_columns_stand_in_one_line_before_the_first_row(page: Page) -> None:
+    await open_table(page, "configmaps")
+    await page.locator("#grid").evaluate("grid => grid.style.removeProperty('--columns')")
+    tops = await page.locator("#grid-head > *").evaluate_all("all => all.map(one => one.getBoundingClientRect().top)")
+    assert len(tops) > 2
+    assert len(set(tops)) == 1
+
+
 async def test_the_overview_shows_each_informer_and_follows_it(api: ApiServer, site: Site, page: Page) -> None:
     assert await page.title() == "kinformer"
     await expect(page.locator("#informers tr")).to_have_count(4)

@@ -15,7 +15,7 @@ from kinformer.cache.indexer import NAMESPACE_INDEX
 from kinformer.cache.lister import Lister
 from kinformer.errors import SwappedArgumentsWarning, UnknownIndexError, UnsyncedReadWarning
 from kinformer.objects import KubeObject, ObjectKey
-from kinformer.resources import NODES, PODS, SECRETS
+from kinformer.resources import NODES, PODS
 from tests import storages
 from tests.sources import pod
 
@@ -240,27 +240,3 @@ def test_the_label_selector_has_two_names_of_which_one_is_given() -> None:
     assert lister.list(label_selector="x=1") == lister.list(selector="x=1") == [pod("a", labels={"x": "1"})]
     with pytest.raises(TypeError, match="selector= and label_selector= are the same parameter"):
         lister.list(selector="x=1", label_selector="x=1")
-
-
-def test_a_notebook_shows_a_bounded_table_of_escaped_heads() -> None:
-    pods = [pod(f"web-{number}", labels={"app": "<b>" + "x" * 200}) for number in range(50)]
-    _, lister = cache_of(*pods)
-    shown = lister._repr_html_()
-    assert "pods.v1: 50 objects, the first 20 of them" in shown
-    assert shown.count("<td>web-") == 20
-    assert "<b>" not in shown
-    assert "x" * 100 not in shown
-
-
-def test_a_notebook_shows_no_data_and_no_annotation_of_a_secret() -> None:
-    manifest = {
-        "metadata": {"name": "db", "namespace": "shop", "annotations": {"last-applied": "aGlkZGVu"}},
-        "data": {"password": "aGlkZGVu"},
-    }
-    indexer = storages.indexer({})
-    secret = KubeObject.from_dict(manifest, SECRETS)
-    indexer.put(secret.key, secret)
-    shown = Lister(indexer, SECRETS, synced=lambda: False)._repr_html_()
-    assert "<td>db</td>" in shown
-    assert "aGlkZGVu" not in shown
-    assert "password" not in shown

@@ -57,7 +57,8 @@ export class Overview {
     say($("tile-rate"), rateText(rateOf(sum)));
     say($("tile-live"), `${totals.live} / ${informers.length}`);
     say($("tile-live-more"), totals.relists ? `${number(totals.relists)} relists so far` : "no relist so far");
-    $("tile-live").dataset.health = totals.live === informers.length ? "live" : "failing";
+    const ill = informers.some((one) => one.health !== "live" && one.health !== "syncing");
+    $("tile-live").dataset.health = ill ? "failing" : totals.live === informers.length ? "live" : "syncing";
     say($("tile-bytes"), bytes(totals.bytes));
     say($("tile-bytes-more"), totals.objects ? `${bytes(Math.round(totals.bytes / totals.objects))} per object` : "");
     draw($("tile-spark"), sum, { span, width: 400, height: 64 });
