@@ -169,9 +169,9 @@ MUTANTS = (
     ),
     Mutant(
         "a shared watch claims to have kept what came before it began",
-        "informer/_shared_watch.py::SharedWatch.subscribe",
-        "found.begin(self.position)",
-        "found.begin(0)",
+        "informer/_shared_watch.py::SharedWatch._begin",
+        "subscription.begin(start)",
+        "subscription.begin(0)",
     ),
     Mutant(
         "one watch of all namespaces takes the place of any number",

@@ -1,9 +1,13 @@
-"""A scope by labels of namespaces, with namespaced Roles only: the labels flip, many write, rights come and go."""
+"""A scope by labels of namespaces, with namespaced Roles only: the labels flip, and many write.
+
+12 namespaces and 4 writers here; `KINFORMER_SCOPE_NAMESPACES=1000 KINFORMER_SCOPE_WRITERS=10` for once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +16,8 @@ from kinformer.errors import KinformerError
 from kinformer.resources import CONFIGMAPS, NAMESPACES
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from kinformer import Event, ObjectKey
     from tests.apiserver.clusters import Cluster
 
@@ -21,8 +27,15 @@ ROLE_BINDINGS = Resource(RBAC, "v1", "rolebindings", "RoleBinding")
 CLUSTER_ROLES = Resource(RBAC, "v1", "clusterroles", "ClusterRole", namespaced=False)
 CLUSTER_ROLE_BINDINGS = Resource(RBAC, "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False)
 
-SPACES = 12
-WRITERS = 4
+SPACES = int(os.environ.get("KINFORMER_SCOPE_NAMESPACES", "12"))
+WRITERS = int(os.environ.get("KINFORMER_SCOPE_WRITERS", "4"))
+FLIPS = max(40, SPACES)
+
+
+async def _for_each(spaces: list[str], make: Callable[[str], Awaitable[Any]]) -> None:
+    """Make something in each namespace, 20 at a time."""
+    for start in range(0, len(spaces), 20):
+        await asyncio.gather(*(make(space) for space in spaces[start : start + 20]))
 
 
 async def _let(client: Client, user: str, name: str, namespace: str | None, resource: str) -> None:
@@ -42,13 +55,11 @@ async def test_a_tenant_by_label_is_right_with_namespaced_roles_only(cluster: Cl
     user, tenant = "scoped", cluster.namespace
     spaces = [f"{tenant}-{number}" for number in range(SPACES)]
     token = await cluster.token_for(user) if cluster.name == "embedded" else None
-    for space in spaces:
-        await client.create(NAMESPACES, {"metadata": {"name": space}})
+    await _for_each(spaces, lambda space: client.create(NAMESPACES, {"metadata": {"name": space}}))
     if token is None:
         # On the real server the certificate is the user's name, and the roles decide.
         await _let(client, "alice", f"see-{tenant}", None, "namespaces")
-        for space in spaces:
-            await _let(client, "alice", "see", space, "configmaps")
+        await _for_each(spaces, lambda space: _let(client, "alice", "see", space, "configmaps"))
     chance = random.Random(7)
     seen: dict[ObjectKey, str] = {}
     problems: list[str] = []
@@ -81,8 +92,9 @@ async def test_a_tenant_by_label_is_right_with_namespaced_roles_only(cluster: Cl
             await asyncio.sleep(0.01)
 
     async def flip() -> None:
-        for _ in range(40):
-            space = chance.choice(spaces)
+        for turn in range(FLIPS):
+            # Each namespace has the label once at least, and some lose it again.
+            space = spaces[turn] if SPACES == FLIPS and turn % 4 else chance.choice(spaces)
             labels[space] = not labels.get(space, False)
             value = tenant if labels[space] else None
             await client.patch(NAMESPACES, space, {"metadata": {"labels": {"tenant": value}}})
@@ -98,7 +110,7 @@ async def test_a_tenant_by_label_is_right_with_namespaced_roles_only(cluster: Cl
         for space in spaces:
             if labels.get(space):
                 expected |= await cluster.truth(CONFIGMAPS, namespace=space)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(60 + SPACES / 10):
             while {str(obj.key): obj.resource_version for obj in informer.lister.list()} != expected:
                 await asyncio.sleep(0.05)
             while {str(key): version for key, version in seen.items()} != expected:
