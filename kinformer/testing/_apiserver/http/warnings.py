@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
+from kinformer.testing._apiserver.rules.formats import unknown_formats
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
     from kinformer.testing._apiserver.store.catalog import ResourceType
 
-__all__ = ["DEPRECATED", "KEPT_PODS", "add_warnings", "begin_warnings", "warn", "warnings_of"]
+__all__ = ["DEPRECATED", "KEPT_PODS", "add_warnings", "begin_warnings", "format_warnings", "warn", "warnings_of"]
 
 _NOTED: Final[ContextVar[list[str]]] = ContextVar("warnings of the request")
 
@@ -58,6 +60,18 @@ def add_warnings(answer: web.StreamResponse) -> None:
     """Add the warnings of the request to its answer, each once."""
     for text in dict.fromkeys(_NOTED.get()):
         answer.headers.add("Warning", f"299 - {_quoted(text)}")
+
+
+def format_warnings(after: Any, before: Any = None) -> Iterator[str]:
+    """Return a warning for each format in the schemas of a CRD that is not known, unless the CRD had it before."""
+    known = set(_unknown_formats(before))
+    return (f"unrecognized format {_quoted(form)}" for form in _unknown_formats(after) if form not in known)
+
+
+def _unknown_formats(definition: Any) -> Iterator[str]:
+    versions = _at(definition, "spec.versions")
+    for version in versions if isinstance(versions, list) else ():
+        yield from unknown_formats(_at(version, "schema.openAPIV3Schema"))
 
 
 def warnings_of(kind: ResourceType, manifest: Any) -> Iterator[str]:

@@ -12,10 +12,10 @@ from kinformer.testing._apiserver.http.duplicate_fields import duplicate_fields
 from kinformer.testing._apiserver.http.pod_subresources import post_to_pod
 from kinformer.testing._apiserver.http.reads import selection_of
 from kinformer.testing._apiserver.http.requests import ListOptions, decode_body, is_true, media_type
-from kinformer.testing._apiserver.http.warnings import KEPT_PODS, warn, warnings_of
+from kinformer.testing._apiserver.http.warnings import KEPT_PODS, format_warnings, warn, warnings_of
 from kinformer.testing._apiserver.rules.bodies import as_object, read_built_in
 from kinformer.testing._apiserver.rules.json_patch import apply_json_patch
-from kinformer.testing._apiserver.rules.life_cycle import JOBS, DeleteOptions
+from kinformer.testing._apiserver.rules.life_cycle import CRDS, JOBS, DeleteOptions
 from kinformer.testing._apiserver.rules.patches import apply_merge_patch, apply_strategic_patch
 from kinformer.testing._apiserver.rules.scale import applied_scale, read_scale, written_scale
 from kinformer.testing._apiserver.rules.webhooks import Admission, UnansweredError
@@ -144,6 +144,7 @@ class Writes:
         if verb == "patch" and write.patched:
             return self._patch(request, target, body, write)
         given = decode_body(body, content_type, target.kind.kind)
+        known = self._registry.store.get(target.kind.storage, (target.namespace, target.name))
         try:
             if verb == "create":
                 return self._create(request, target, given, write)
@@ -157,6 +158,8 @@ class Writes:
             raise
         finally:
             warn(*warnings_of(target.kind, given))
+            if target.kind.storage == CRDS:
+                warn(*format_warnings(given, known and known.manifest))
 
     def _object(
         self, request: web.BaseRequest, target: Target, stored: Stored, *, is_new: bool = False
@@ -208,6 +211,8 @@ class Writes:
             except ReadError as error:
                 raise status.unreadable_patch(wanted, str(error), content) from None
         stored, _ = self._registry.update(kind, target.namespace, target.name, wanted, write)
+        if kind.storage == CRDS:
+            warn(*format_warnings(wanted, current.manifest))
         return self._object(request, target, stored)
 
     def _delete(

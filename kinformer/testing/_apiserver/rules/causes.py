@@ -14,6 +14,9 @@ __all__ = ["duplicate", "forbidden", "invalid_value", "missing", "one_of", "requ
 
 
 def _shown(value: Any) -> str:
+    """A value as Go writes it in JSON."""
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e21 else repr(value)
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 

@@ -15,6 +15,7 @@ from kinformer.testing._apiserver.rules.cel import (
     from_json,
 )
 from kinformer.testing._apiserver.rules.cel.values import Optional
+from kinformer.testing._apiserver.rules.schema_values import MISSING, item_before
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,6 @@ __all__ = ["NOT_CHECKED", "blocks_rules", "check_rule_texts", "check_rules", "ha
 
 _VARIABLES: Final = ("self", "oldSelf")
 _FIELD: Final = "x-kubernetes-validations"
-_MISSING: Final = object()
 _BLOCKING: Final = {
     *("FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany"),
     "FieldValueTypeInvalid",
@@ -115,12 +115,12 @@ def check_rules(new: dict[str, Any], old: dict[str, Any] | None, schema: dict[st
         schema: the schema of its CRD.
     """
     whole = schema | {"properties": _ROOT | (schema.get("properties") or {})}
-    return [*_of_value(new, _MISSING if old is None else old, whole, "")]
+    return [*_of_value(new, MISSING if old is None else old, whole, "")]
 
 
 def _of_value(new: Any, old: Any, schema: dict[str, Any], path: str) -> Iterator[Cause]:
     # What does not change is not judged again (KEP-4008).
-    if new is None or (old is not _MISSING and new == old):
+    if new is None or (old is not MISSING and new == old):
         return
     for rule in schema.get(_FIELD) or ():
         yield from _of_rule(rule, new, old, schema, path)
@@ -132,19 +132,10 @@ def _of_value(new: Any, old: Any, schema: dict[str, Any], path: str) -> Iterator
             if below is not None:
                 is_free = name not in (schema.get("properties") or {})
                 at = f"{path}[{name}]" if is_free else f"{path}.{name}".lstrip(".")
-                yield from _of_value(value, before.get(name, _MISSING), below, at)
+                yield from _of_value(value, before.get(name, MISSING), below, at)
     elif isinstance(new, list) and isinstance(schema.get("items"), dict):
         for index, item in enumerate(new):
-            yield from _of_value(item, _correlated(item, old, schema), schema["items"], f"{path}[{index}]")
-
-
-def _correlated(item: Any, old: Any, schema: dict[str, Any]) -> Any:
-    """The former state of an item: only a list of type map says which it is."""
-    keys = schema.get("x-kubernetes-list-map-keys") or ()
-    if schema.get("x-kubernetes-list-type") != "map" or not isinstance(old, list) or not isinstance(item, dict):
-        return _MISSING
-    wanted = [item.get(key) for key in keys]
-    return next((one for one in old if [one.get(key) for key in keys] == wanted), _MISSING)
+            yield from _of_value(item, item_before(item, old, schema), schema["items"], f"{path}[{index}]")
 
 
 def _of_rule(rule: dict[str, Any], new: Any, old: Any, schema: dict[str, Any], path: str) -> Iterator[Cause]:
@@ -155,7 +146,7 @@ def _of_rule(rule: dict[str, Any], new: Any, old: Any, schema: dict[str, Any], p
         return
     variables = {"self": from_json(new, schema)}
     if "oldSelf" in expression.names:
-        if old is _MISSING and not rule.get("optionalOldSelf"):
+        if old is MISSING and not rule.get("optionalOldSelf"):
             # A rule about a change has nothing to say of a new value.
             return
         variables["oldSelf"] = _old_self(old, schema, optional=bool(rule.get("optionalOldSelf")))
@@ -179,8 +170,8 @@ def _of_rule(rule: dict[str, Any], new: Any, old: Any, schema: dict[str, Any], p
 
 def _old_self(old: Any, schema: dict[str, Any], *, optional: bool) -> Any:
 
-    value = None if old is _MISSING else from_json(old, schema)
-    return Optional(value, is_set=old is not _MISSING) if optional else value
+    value = None if old is MISSING else from_json(old, schema)
+    return Optional(value, is_set=old is not MISSING) if optional else value
 
 
 def _message(rule: dict[str, Any], variables: dict[str, Any]) -> str:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from base64 import b64decode
-from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kinformer.testing._apiserver.rules.causes import duplicate, invalid_value, one_of, too_long, too_many
+from kinformer.testing._apiserver.rules.formats import format_of, has_format
 from kinformer.testing._apiserver.rules.go_patterns import compiled
-from kinformer.testing._apiserver.schemas.scalars import time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from kinformer.testing._apiserver.store.status import Cause
 
-__all__ = ["check_schema"]
+__all__ = ["MISSING", "check_schema", "item_before"]
 
-_CHECKED_FORMATS: Final = {"date-time", "date", "uuid", "ipv4", "ipv6", "byte"}
 _TYPE_NAMES: Final[dict[type, str]] = {
     str: "string",
     int: "integer",
@@ -28,12 +25,20 @@ _TYPE_NAMES: Final[dict[type, str]] = {
     dict: "object",
     list: "array",
 }
+_NUMBER_FORMATS: Final[dict[type, str]] = {int: "int64", float: "float64"}
 _NOT_PLAIN: Final = {"metadata", "kind", "apiVersion"}
 """The fields of each object that are judged elsewhere."""
 
 
+_MOST_WHOLE: Final = 2.0**53 - 1
+"""The largest number with a fraction part that counts as an integer (swag.IsFloat64AJSONInteger)."""
+
 _MOST_FLOAT: Final = 3.4028234663852886e38
 """The largest number of 32 bits (IEEE 754, binary32)."""
+
+
+MISSING: Final[Any] = object()
+"""Stands for a value that was not there before."""
 
 
 class _Verdict(NamedTuple):
@@ -46,46 +51,82 @@ class _Verdict(NamedTuple):
     checks: int
 
 
-def check_schema(value: Any, schema: dict[str, Any], path: str) -> list[Cause]:
+def check_schema(value: Any, schema: dict[str, Any], path: str, before: Any = MISSING) -> list[Cause]:
     """The reasons why a value does not fit an OpenAPI v3 schema (the subset that CRDs have).
 
     Args:
         value: the value.
         schema: its schema.
         path: where the value stands, as `spec.items[0]`; empty for a whole object.
+        before: the value before the change, of an object that changes. A part that has not changed is not refused
+            (KEP-4008).
     """
-    return _judged(value, schema, path).causes
+    return _judged(value, schema, path, before).causes
 
 
-def _judged(value: Any, schema: dict[str, Any], path: str) -> _Verdict:
+def _judged(value: Any, schema: dict[str, Any], path: str, before: Any) -> _Verdict:
+    """Judge a value; one that has not changed has no causes."""
+    verdict = _judged_anew(value, schema, path, before)
+    if (
+        verdict.causes
+        and before is not MISSING
+        and json.dumps(value, sort_keys=True) == json.dumps(before, sort_keys=True)
+    ):
+        return _Verdict([], verdict.checks)
+    return verdict
+
+
+def _in_order(value: Any) -> str:
+    """A value as text, in which a number differs from a bool."""
+    return json.dumps(value, sort_keys=True)
+
+
+def _judged_anew(value: Any, schema: dict[str, Any], path: str, before: Any) -> _Verdict:
     """Judge a value in the order of the API server, on which the order of the causes depends."""
     types = _types(schema)
     causes = _type_causes(value, types, schema, path)
     if value is None:
         return _Verdict(_distinct([*causes, *_options(value, schema, path)]), 0 if causes else 1)
     checks = 1
-    if types or schema.get("format") in _CHECKED_FORMATS:
+    form = format_of(schema)
+    if types or form:
         checks += 1 if causes else 2
-    combined = _combined(value, schema, path)
+    combined = _combined(value, schema, path, before)
     causes += combined.causes
     checks += combined.checks + 1
     if isinstance(value, str):
         causes += [*_text(value, schema, path), *_format(value, schema, path)]
-        checks += 2 if schema.get("format") in _CHECKED_FORMATS else 1
+        checks += 2 if form else 1
     elif isinstance(value, int | float) and not isinstance(value, bool):
         causes += _out_of_bounds(value, schema, path)
         checks += 2
     elif isinstance(value, list):
-        items = _items(value, schema, path)
+        items = _items(value, schema, path, before)
         causes += items.causes
         checks += items.checks + 2
     causes += _options(value, schema, path)
     checks += 1
     if isinstance(value, dict):
-        fields = _fields(value, schema, path)
+        fields = _fields(value, schema, path, before)
         causes += fields.causes
         checks += fields.checks + 1
     return _Verdict(_distinct(causes), checks)
+
+
+def item_before(item: Any, before: Any, schema: dict[str, Any]) -> Any:
+    """The former state of an item of a list, or `MISSING`: only a list of type map says which item it was.
+
+    Args:
+        item: the item.
+        before: the list before.
+        schema: the schema of the list.
+    """
+    keys = schema.get("x-kubernetes-list-map-keys") or ()
+    if schema.get("x-kubernetes-list-type") != "map" or not isinstance(before, list) or not isinstance(item, dict):
+        return MISSING
+    wanted = [item.get(key) for key in keys]
+    same = (one for one in before if isinstance(one, dict) and [one.get(key) for key in keys] == wanted)
+    return next(same, MISSING)
 
 
 def _distinct(causes: list[Cause]) -> list[Cause]:
@@ -100,21 +141,31 @@ def _types(schema: dict[str, Any]) -> tuple[str, ...]:
 
 def _type_causes(value: Any, types: tuple[str, ...], schema: dict[str, Any], path: str) -> list[Cause]:
     found = "null" if value is None else _TYPE_NAMES[type(value)]
-    if not types or found in types or (value is None and schema.get("nullable")):
+    if found in types or (value is None and (not types or schema.get("nullable"))):
         return []
-    is_whole = isinstance(value, float) and value.is_integer()
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) <= _MOST_WHOLE
     if ("number" in types and found == "integer") or ("integer" in types and is_whole):
         return []
-    message = f'Invalid value: "{found}": {path} in body must be of type {",".join(types)}: "{found}"'
+    wanted, form = ",".join(types), format_of(schema)
+    if form and value is not None:
+        if not isinstance(value, str | list):
+            # The API server names the format instead of the type.
+            wanted, found = form, _NUMBER_FORMATS.get(type(value), "")
+        elif schema.get("type") not in {"integer", "number"} and "integer" not in types:
+            # The API server takes a text for any type, and a list for a text.
+            return []
+    elif not types:
+        return []
+    message = f'Invalid value: "{found}": {path} in body must be of type {wanted}: "{found}"'
     return [("FieldValueTypeInvalid", message, path)]
 
 
-def _combined(value: Any, schema: dict[str, Any], path: str) -> _Verdict:
+def _combined(value: Any, schema: dict[str, Any], path: str, before: Any) -> _Verdict:
     """Judge a value by the schemas in anyOf, oneOf, allOf and not."""
     causes: list[Cause] = []
     checks = 1
     if schema.get("anyOf"):
-        verdicts = [_judged(value, below, path) for below in schema["anyOf"]]
+        verdicts = [_judged_anew(value, below, path, before) for below in schema["anyOf"]]
         fits = next((each for each in verdicts if not each.causes), None)
         if fits is None:
             causes.append(_as_a_whole(path, "must validate at least one schema (anyOf)"))
@@ -122,7 +173,7 @@ def _combined(value: Any, schema: dict[str, Any], path: str) -> _Verdict:
         causes += kept.causes
         checks += kept.checks
     if schema.get("oneOf"):
-        verdicts = [_judged(value, below, path) for below in schema["oneOf"]]
+        verdicts = [_judged_anew(value, below, path, before) for below in schema["oneOf"]]
         fitting = [each for each in verdicts if not each.causes]
         if len(fitting) != 1:
             found = f"Found {len(fitting)} valid alternatives" if fitting else "Found none valid"
@@ -132,13 +183,13 @@ def _combined(value: Any, schema: dict[str, Any], path: str) -> _Verdict:
             causes += kept.causes
             checks += kept.checks
     if schema.get("allOf"):
-        verdicts = [_judged(value, below, path) for below in schema["allOf"]]
+        verdicts = [_judged_anew(value, below, path, before) for below in schema["allOf"]]
         causes += [cause for each in verdicts for cause in each.causes]
         checks += sum(each.checks for each in verdicts)
         if any(each.causes for each in verdicts):
             none = ". None validated" if all(each.causes for each in verdicts) else ""
             causes.append(_as_a_whole(path, f"must validate all the schemas (allOf){none}"))
-    if schema.get("not") is not None and not _judged(value, schema["not"], path).causes:
+    if schema.get("not") is not None and not _judged_anew(value, schema["not"], path, before).causes:
         causes.append(_as_a_whole(path, "must not validate the schema (not)"))
     return _Verdict(causes, checks)
 
@@ -169,19 +220,19 @@ def _text(value: str, schema: dict[str, Any], path: str) -> Iterable[Cause]:
 
 
 def _format(value: str, schema: dict[str, Any], path: str) -> Iterable[Cause]:
-    form = schema.get("format")
-    if form in _CHECKED_FORMATS and not _has_format(value, form):
+    form = format_of(schema)
+    if form and schema.get("type") not in {"integer", "number"} and not has_format(value, form):
         shown = json.dumps(value, ensure_ascii=False)
         message = f"Invalid value: {shown}: {path} in body must be of type {form}: {shown}"
         yield ("FieldValueTypeInvalid", message, path)
 
 
-def _items(value: list[Any], schema: dict[str, Any], path: str) -> _Verdict:
+def _items(value: list[Any], schema: dict[str, Any], path: str, before: Any) -> _Verdict:
     causes: list[Cause] = []
     checks = 0
     if isinstance(below := schema.get("items"), dict):
         for index, child in enumerate(value):
-            verdict = _judged(child, below, f"{path}[{index}]")
+            verdict = _judged(child, below, f"{path}[{index}]", item_before(child, before, schema))
             causes += verdict.causes
             checks += verdict.checks
     if len(value) < schema.get("minItems", 0):
@@ -189,10 +240,12 @@ def _items(value: list[Any], schema: dict[str, Any], path: str) -> _Verdict:
         causes.append(invalid_value(path, len(value), f"{path} in body should have at least {least} items"))
     if len(value) > schema.get("maxItems", len(value)):
         causes.append(too_many(path, len(value), schema["maxItems"]))
-    return _Verdict([*causes, *_doubles(value, schema, path)], checks)
+    if not (isinstance(before, list) and _doubles(before, schema, path)):
+        causes += _doubles(value, schema, path)
+    return _Verdict(causes, checks)
 
 
-def _fields(value: dict[str, Any], schema: dict[str, Any], path: str) -> _Verdict:
+def _fields(value: dict[str, Any], schema: dict[str, Any], path: str, before: Any) -> _Verdict:
     causes: list[Cause] = []
     checks = 0
     if len(value) < schema.get("minProperties", 0):
@@ -209,7 +262,8 @@ def _fields(value: dict[str, Any], schema: dict[str, Any], path: str) -> _Verdic
     for name, child in value.items():
         below = properties.get(name, extra)
         if isinstance(below, dict) and not (path == "" and name in _NOT_PLAIN):
-            verdict = _judged(child, below, f"{path}.{name}".lstrip("."))
+            known = before.get(name, MISSING) if isinstance(before, dict) else MISSING
+            verdict = _judged(child, below, f"{path}.{name}".lstrip("."), known)
             causes += verdict.causes
             checks += verdict.checks
     return _Verdict(causes, checks)
@@ -231,27 +285,6 @@ def _doubles(items: list[Any], schema: dict[str, Any], path: str) -> list[Cause]
             causes.append(duplicate(f"{path}[{index}]", one))
         seen.append(one)
     return causes
-
-
-def _has_format(text: str, form: str) -> bool:
-    """Report whether a text has one of the formats that are checked (kube-openapi pkg/validation/strfmt)."""
-    try:
-        match form:
-            case "date-time":
-                time(text)
-            case "date":
-                time(f"{text}T00:00:00Z")
-            case "uuid":
-                return re.fullmatch(r"(?i)[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", text) is not None
-            case "ipv4":
-                IPv4Address(text)
-            case "ipv6":
-                IPv6Address(text)
-            case "byte":
-                b64decode(text, validate=True)
-    except ValueError:
-        return False
-    return True
 
 
 def _matches(text: str, pattern: str | None) -> bool:

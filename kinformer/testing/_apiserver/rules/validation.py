@@ -13,7 +13,7 @@ from kinformer.testing._apiserver.rules.metadata import check_metadata
 from kinformer.testing._apiserver.rules.names import LABEL_VALUE, LABEL_VALUE_RULE
 from kinformer.testing._apiserver.rules.pod_validation import check_pod_spec
 from kinformer.testing._apiserver.rules.scaled import check_scale
-from kinformer.testing._apiserver.rules.schema_values import check_schema
+from kinformer.testing._apiserver.rules.schema_values import MISSING, check_schema
 from kinformer.testing._apiserver.rules.workload_validation import (
     check_cron_job,
     check_disruption_budget,
@@ -64,7 +64,7 @@ def validate(
     causes = check_metadata(kind, metadata)
     if kind.definition is not None:
         schema = (kind.definition.get("schema") or {}).get("openAPIV3Schema") or {}
-        causes += check_schema(manifest, schema, "")
+        causes += check_schema(manifest, schema, "", MISSING if before is None else before)
         causes += check_scale(kind.definition, manifest)
         if has_rules(schema):
             causes += [NOT_CHECKED] if blocks_rules(causes) else check_rules(manifest, before, schema)
