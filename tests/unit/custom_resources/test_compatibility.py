@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kinformer.custom_resources import crd, custom_resource, incompatibilities
-from kinformer.testing._apiserver.rules.custom_resources import pruned
+from kinformer.testing._apiserver.rules.custom_resource_pruning import pruned
 from kinformer.testing._apiserver.rules.schema_values import check_schema
 from tests.unit.custom_resources.generated import FORMS, SPECS, made, root_of, samples
 

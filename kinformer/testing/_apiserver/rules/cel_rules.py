@@ -70,18 +70,16 @@ def has_rules(schema: Any) -> bool:
     return bool(schema.get(_FIELD)) or any(map(has_rules, below))
 
 
-def check_rule_texts(schema: dict[str, Any], path: str) -> Iterator[Cause]:
+def check_rule_texts(schema: dict[str, Any], path: str, within: str = "") -> Iterator[Cause]:
     """Return the causes why the rules of a schema cannot be evaluated.
 
     Args:
         schema: a part of the schema of a CRD.
         path: its path in the CRD.
+        within: the path of the list or map around it whose items have no former state; "" if there is none.
     """
     for index, rule in enumerate(schema.get(_FIELD) or ()):
         at = f"{path}.{_FIELD}[{index}]"
-        if not (rule.get("rule") or "").strip():
-            yield required(f"{at}.rule", "rule is not specified")
-            continue
         shown = {
             "Rule": rule["rule"],
             "Message": rule.get("message", ""),
@@ -99,11 +97,28 @@ def check_rule_texts(schema: dict[str, Any], path: str) -> Iterator[Cause]:
             except CompileError as error:
                 prefix = "messageExpression compilation failed" if field != "rule" else "compilation failed"
                 yield invalid_value(f"{at}.{field}", value, f"{prefix}: {error}")
+        yield from _of_old_self(rule, at, within)
+    in_map = within or ("" if schema.get("x-kubernetes-map-type") in {None, "granular"} else path)
+    in_list = within or ("" if schema.get("x-kubernetes-list-type") == "map" else path)
     for name, below in (schema.get("properties") or {}).items():
-        yield from check_rule_texts(below, f"{path}.properties[{name}]")
-    for field in ("items", "additionalProperties"):
+        yield from check_rule_texts(below, f"{path}.properties[{name}]", in_map)
+    for field, around in (("items", in_list), ("additionalProperties", within)):
         if isinstance(schema.get(field), dict):
-            yield from check_rule_texts(schema[field], f"{path}.{field}")
+            yield from check_rule_texts(schema[field], f"{path}.{field}", around)
+
+
+def _of_old_self(rule: dict[str, Any], at: str, within: str) -> Iterator[Cause]:
+    """Judge whether a rule may, and does, ask for the former state."""
+    try:
+        asks = "oldSelf" in _compiled(rule["rule"]).names
+    except CompileError:
+        return
+    if asks and within:
+        why = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {within}"
+        yield invalid_value(f"{at}.rule", rule["rule"], why)
+    if not asks and rule.get("optionalOldSelf") is not None:
+        why = "may not be set if oldSelf is not used in rule"
+        yield invalid_value(f"{at}.optionalOldSelf", rule["optionalOldSelf"], why)
 
 
 def check_rules(new: dict[str, Any], old: dict[str, Any] | None, schema: dict[str, Any]) -> list[Cause]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.causes import invalid_value
 from kinformer.testing._apiserver.rules.cel_rules import NOT_CHECKED, blocks_rules, check_rules, has_rules
-from kinformer.testing._apiserver.rules.custom_resources import check_definition, copied, pruned
+from kinformer.testing._apiserver.rules.custom_resource_pruning import copied, pruned
+from kinformer.testing._apiserver.rules.custom_resources import check_definition
 from kinformer.testing._apiserver.rules.fields import check_fields
 from kinformer.testing._apiserver.rules.metadata import check_metadata
 from kinformer.testing._apiserver.rules.names import LABEL_VALUE, LABEL_VALUE_RULE

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from kinformer.testing import ApiServer
-from kinformer.testing._apiserver.rules.custom_resources import pruned
+from kinformer.testing._apiserver.rules.custom_resource_pruning import pruned
 from kinformer.testing._apiserver.rules.formats import format_of, has_format
 from kinformer.testing._apiserver.rules.schema_values import check_schema
 from kinformer.testing._apiserver.store.status import invalid
