@@ -279,7 +279,7 @@ def cases() -> dict[str, dict[str, Any]]:
 
 
 async def answers(http: aiohttp.ClientSession) -> dict[str, list[str]]:
-    """Send each CRD, without keeping it; return what is refused of it, in order of the text."""
+    """Send each CRD, without keeping it; return the texts of its refusal in order."""
     found = {}
     for title, body in cases().items():
         async with http.post(f"{CRDS}?dryRun=All", json=body) as response:

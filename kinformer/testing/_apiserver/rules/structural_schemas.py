@@ -223,7 +223,7 @@ def _nested(schema: dict[str, Any], path: str, *, skips_any: bool = False) -> It
 
 
 def _complete(schema: dict[str, Any], path: str) -> Iterator[Cause]:
-    """Judge whether what is restricted at the root is declared there."""
+    """Judge whether the fields that are restricted at the root are declared there."""
     for field, below, at in _below(schema, path):
         if field in {"allOf", "anyOf", "oneOf", "not"}:
             yield from _declared(below, schema, path, at)
