@@ -117,7 +117,9 @@ def _explained(error: BaseException, *, verbose: bool) -> int:
         return EXIT_USAGE
     from kinformer.status import class_of
 
-    if isinstance(error, KinformerError | OSError):
+    if isinstance(error, OSError) and isinstance(error.filename, str | bytes) and error.strerror:
+        print_error(f"{os.fsdecode(error.filename)}: {error.strerror}")
+    elif isinstance(error, KinformerError | OSError):
         print_error(str(error) or class_of(error))
     elif not verbose:
         print_error(f"internal error: {class_of(error)}: {error} (-v shows where)")

@@ -117,3 +117,10 @@ def test_it_starts_without_the_certificates_of_the_system() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout == "0\n"
+
+
+def test_a_file_that_cannot_be_written_is_named_without_a_number_of_an_error(kinformer: Run, tmp_path: Path) -> None:
+    wanted = tmp_path / "nowhere" / "kc"
+    outcome = kinformer("serve-api", "--port", "0", "--write-kubeconfig", str(wanted))
+    assert outcome.code == 1
+    assert outcome.err == f"kinformer: {wanted}: No such file or directory\n"
