@@ -38,11 +38,14 @@ REAL = pytest.mark.real
 SNIPPETS = [
     pytest.param(
         found[1],
+        found[2],
         marks=REAL if "ControlPlane(" in found[1] else (),
         id=f"{page.relative_to(ROOT)}:{page.read_text()[: found.start()].count(chr(10)) + 1}",
     )
     for page in PAGES
-    for found in re.finditer(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    for found in re.finditer(
+        r"^```python\n(.*?)^```(?:\n\nIt prints:\n\n```text\n(.*?)^```)?", page.read_text(), re.MULTILINE | re.DOTALL
+    )
 ]
 
 _FILE = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```', re.MULTILINE | re.DOTALL)
@@ -94,12 +97,17 @@ async def ended(forked: ForkedPrograms, *arguments: str, cwd: Path, **more: str)
     return Ended(process.returncode, out.decode(), err.decode())
 
 
-@pytest.mark.parametrize("code", SNIPPETS)
-async def test_the_snippet_runs(code: str, kubeconfig: Path, tmp_path: Path, forked: ForkedPrograms) -> None:
+@pytest.mark.parametrize(("code", "printed"), SNIPPETS)
+async def test_the_snippet_runs(
+    code: str, printed: str | None, kubeconfig: Path, tmp_path: Path, forked: ForkedPrograms
+) -> None:
     program = tmp_path / "snippet.py"
     program.write_text(code)
     snippet = await ended(forked, str(program), cwd=tmp_path, KUBECONFIG=str(kubeconfig))
     assert snippet.code == 0, snippet.out + snippet.err
+    if printed is not None:
+        # Events of different objects have no order.
+        assert sorted(snippet.out.splitlines()) == sorted(printed.splitlines())
 
 
 def programs_in(directory: Path) -> list[Path]:
