@@ -96,6 +96,7 @@ soak: $(VENV)/.installed-bench $(VENV)/.installed-test
 	KINFORMER_OPERATOR_SCHEDULES=20000 $(BIN)/pytest -q -n auto tests/properties/test_operator.py
 	KINFORMER_WATCH_FAULTS=20000 $(BIN)/pytest -q -n auto tests/properties/test_watch_faults.py
 	KINFORMER_SCOPE_SCHEDULES=10000 $(BIN)/pytest -q -n auto tests/properties/test_scopes.py
+	KINFORMER_BULK_PODS=2000 $(BIN)/pytest -q -n 0 tests/apiserver/test_bulk.py
 	KINFORMER_SHARD_SCHEDULES=10000 $(BIN)/pytest -q -n auto tests/properties/test_shard_schedules.py
 	KINFORMER_HTTP_CASES=100000 $(BIN)/pytest -q -n 0 tests/unit/client/http/test_parser_against_llhttp.py
 

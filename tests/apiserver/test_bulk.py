@@ -1,9 +1,13 @@
-"""Many objects, many writers, several caches: each ends equal to the store."""
+"""Many objects, many writers, several caches: each ends equal to the store.
+
+600 pods and 1,500 writes here; `make soak` has 2,000 and 5,000 (KINFORMER_BULK_PODS), on both servers.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 from typing import TYPE_CHECKING
 
@@ -18,8 +22,10 @@ if TYPE_CHECKING:
     from kinformer import Client
     from tests.apiserver.clusters import Cluster
 
-PODS_AT_FIRST = 2_000
-WRITERS, WRITES_EACH = 20, 250
+PODS_AT_FIRST = int(os.environ.get("KINFORMER_BULK_PODS", "600"))
+"""More than one page of a list."""
+WRITERS = 20
+WRITES_EACH = PODS_AT_FIRST // 8
 
 
 async def make_pods(client: Client, namespace: str, count: int) -> None:
@@ -33,9 +39,7 @@ async def make_pods(client: Client, namespace: str, count: int) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_caches_of_two_thousand_pods_stay_equal_to_the_store_through_five_thousand_writes(
-    cluster: Cluster, client: Client
-) -> None:
+async def test_caches_of_many_pods_stay_equal_to_the_store_while_many_write(cluster: Cluster, client: Client) -> None:
     await make_pods(client, cluster.namespace, PODS_AT_FIRST)
     async with contextlib.AsyncExitStack() as stack:
         factories = []

@@ -31,10 +31,11 @@ from kinformer.operators.owners import is_owned_by
 from kinformer.operators.shard_status import SliceState
 from kinformer.operators.wait_conditions import condition_is, condition_true, deleted, field_equals
 from kinformer.resources import CONFIGMAPS, DEPLOYMENTS, EVENTS, LEASES, NAMESPACES, PODS
+from tests.forked_programs import ForkedPrograms
 from tests.paths import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 
     from kinformer import KubeObject
     from tests.apiserver.clusters import Cluster
@@ -82,18 +83,19 @@ async def running(work: Awaitable[None]) -> AsyncIterator[None]:
         task.cancel()
 
 
+@pytest.fixture(scope="module")
+def forked() -> Iterator[ForkedPrograms]:
+    imports = ("kinformer.client", "kinformer.controller", "kinformer.informer", "kinformer.fleet", "aiohttp.web")
+    with ForkedPrograms(*imports, warnings="error") as programs:
+        yield programs
+
+
 @pytest.mark.parametrize("program", COMMANDS)
-async def test_each_says_what_it_takes(program: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", str(EXAMPLES / program), "--help"),
-        env={"PYTHONPATH": str(EXAMPLES.parent)},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
-    assert process.returncode == 0, output.decode()
+def test_each_says_what_it_takes(program: str, forked: ForkedPrograms) -> None:
+    said = forked.run([str(EXAMPLES / program), "--help"], env={"PYTHONPATH": str(EXAMPLES.parent)})
+    assert (said.code, said.err) == (0, "")
     # A fleet takes a directory of kubeconfigs.
-    assert (b"--directory" if program == "fleet_labels.py" else b"--kubeconfig") in output
+    assert ("--directory" if program == "fleet_labels.py" else "--kubeconfig") in said.out
 
 
 # The shop operator

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from kinformer.client import Client
 from kinformer.config import ClusterConfig
+from kinformer.informer.factory import SharedInformerFactory
 from tests.forked_programs import CAN_FORK, ForkedPrograms
 
 if TYPE_CHECKING:
@@ -92,6 +93,13 @@ async def scripted() -> AsyncIterator[Scripted]:
 async def client(scripted: Scripted) -> AsyncIterator[Client]:
     async with Client(ClusterConfig.for_server(scripted.url)) as client:
         yield client
+
+
+@pytest.fixture
+async def factory(client: Client) -> AsyncIterator[SharedInformerFactory]:
+    """A started factory over the client of the test: that of the module, if it has one."""
+    async with SharedInformerFactory(client) as factory:
+        yield factory
 
 
 @pytest.fixture(scope="session")

@@ -51,12 +51,6 @@ async def client(server: ApiServer) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def factory(client: Client) -> AsyncIterator[SharedInformerFactory]:
-    async with SharedInformerFactory(client) as factory:
-        yield factory
-
-
-@pytest.fixture
 async def cached(client: Client, factory: SharedInformerFactory) -> CachedClient:
     factory.informer(CONFIGMAPS, namespace="shop")
     await factory.wait_for_cache_sync(10)

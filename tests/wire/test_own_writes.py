@@ -43,12 +43,6 @@ async def client(server: ApiServer) -> AsyncIterator[Client]:
         yield client
 
 
-@pytest.fixture
-async def factory(client: Client) -> AsyncIterator[SharedInformerFactory]:
-    async with SharedInformerFactory(client) as factory:
-        yield factory
-
-
 async def silent(server: ApiServer, *informers: SharedInformer) -> None:
     """Wait until these are in sync and watch, then have no watch say anything any more."""
     for informer in informers:

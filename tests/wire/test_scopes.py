@@ -64,12 +64,6 @@ async def client(server: ApiServer) -> AsyncIterator[Client]:
         yield client
 
 
-@pytest.fixture
-async def factory(client: Client) -> AsyncIterator[SharedInformerFactory]:
-    async with SharedInformerFactory(client) as factory:
-        yield factory
-
-
 async def test_several_namespaces_are_one_cache_and_one_stream(
     server: ApiServer, factory: SharedInformerFactory
 ) -> None:

@@ -44,12 +44,6 @@ async def client(server: ApiServer) -> AsyncIterator[Client]:
         yield client
 
 
-@pytest.fixture
-async def factory(client: Client) -> AsyncIterator[SharedInformerFactory]:
-    async with SharedInformerFactory(client) as factory:
-        yield factory
-
-
 async def test_users_of_one_scope_share_an_informer_that_ends_with_the_last_of_them(
     server: ApiServer, factory: SharedInformerFactory
 ) -> None:

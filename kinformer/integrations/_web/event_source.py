@@ -151,12 +151,8 @@ async def event_source(
     write = _Frames(informer.resource, render or _whole, selection)
     yield RETRY
     try:
-        while not (informer.has_synced or ending.due):
-            try:
-                async with ending.or_after(heartbeat):
-                    await informer.synced()
-            except TimeoutError:
-                yield NOT_IN_SYNC
+        while not await ending.or_synced(informer, heartbeat):
+            yield NOT_IN_SYNC
         if ending.due:
             return
         stream = informer.events(delivery="latest", initial=False)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Iterator
     from types import FrameType
 
+    from kinformer.informer import SharedInformer
+
 __all__ = ["MOST_STREAMS", "STALL_SECONDS", "Ending", "OpenStreams", "close_event_streams"]
 
 MOST_STREAMS: Final = 1000
@@ -66,6 +68,21 @@ class Ending:
                 yield
             finally:
                 self._wait = None
+
+    async def or_synced(self, informer: SharedInformer, seconds: float) -> bool:
+        """Wait until the cache of an informer is in sync or the stream is to end; return false after so many seconds.
+
+        Raises:
+            StoppedError: the informer has ended.
+        """
+        if informer.has_synced or self.due:
+            return True
+        try:
+            async with self.or_after(seconds):
+                await informer.synced()
+        except TimeoutError:
+            return self.due
+        return True
 
 
 class OpenStreams:

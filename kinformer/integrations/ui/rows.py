@@ -70,12 +70,8 @@ async def row_source(cache: RowCache, ending: Ending) -> AsyncGenerator[bytes, N
     about = {"columns": titles, "kind": resource.kind, "plural": resource.plural, "namespaced": resource.namespaced}
     yield frame("columns", about)
     try:
-        while not (informer.has_synced or ending.due):
-            try:
-                async with ending.or_after(HEARTBEAT_SECONDS):
-                    await informer.synced()
-            except TimeoutError:
-                yield ALIVE
+        while not await ending.or_synced(informer, HEARTBEAT_SECONDS):
+            yield ALIVE
         if ending.due:
             return
         stream = informer.events(delivery="latest", initial=False)
