@@ -841,9 +841,9 @@ MUTANTS = (
     ),
     Mutant(
         "a member works on without a valid Lease (R1)",
-        "operators/_shard_protocol.py::ShardMember.may_work",
-        "self.is_valid(now) and number in self._owned and number not in self._draining",
-        "number in self._owned and number not in self._draining",
+        "operators/_shard_protocol.py::ShardMember.workable",
+        "not self.is_valid(now)",
+        "False",
     ),
     Mutant(
         "a renewal is believed in from its answer on, not from its sending (R1)",
@@ -896,7 +896,7 @@ MUTANTS = (
     Mutant(
         "the last member rests although another one has joined (R11)",
         "operators/_shard_protocol.py::ShardMember._plan_moves",
-        "self._draining &= {*self.table.handovers}",
+        "self._draining &= self.table.handovers.keys()",
         "",
     ),
     Mutant(

@@ -59,6 +59,7 @@ class ShardPeers:
         self._lease_duration = lease_duration
         self._forget = forget
         self._peers: dict[str, _Peer] = {}
+        self._last_named: tuple[Table, list[Incarnation]] | None = None
 
     def records(self, now: float) -> dict[str, tuple[MemberRecord, float]]:
         """Return the last seen record of each member with a Lease, and the seconds since it changed."""
@@ -152,12 +153,12 @@ class ShardPeers:
 
     def overdue(self, table: Table, now: float) -> Request | None:
         """Return the fence of a member that has not renewed, or a read of one that may have."""
-        named = {incarnation.member for incarnation in _named(table)}
         for name, peer in self._peers.items():
             if peer.unsure:
                 return ReadMember(name, 0)
             if not peer.record.holds:
-                if peer.exists and name not in named and now - peer.changed_at > self._forget:
+                ended = peer.exists and now - peer.changed_at > self._forget
+                if ended and all(incarnation.member != name for incarnation in self._named(table)):
                     return DeleteMember(name, peer.version)
                 continue
             # R3: by our clock, since we saw the last change.
@@ -169,7 +170,7 @@ class ShardPeers:
 
     def note_missing(self, table: Table, now: float) -> None:
         """Count incarnations that the table names and that have no Lease as members that are to run out."""
-        for name, number in sorted(_named(table)):
+        for name, number in self._named(table):
             if name == self._name:
                 continue
             peer = self._peers.get(name)
@@ -178,11 +179,12 @@ class ShardPeers:
                 record = MemberRecord(number=number, table=table.id)
                 self._peers[name] = _Peer(version, record, now, exists=False)
 
-
-def _named(table: Table) -> set[Incarnation]:
-    """Return the incarnations that a table names."""
-    owners = {owner for owner in table.owners if owner is not None}
-    return owners | {handover.to for handover in table.handovers.values()}
+    def _named(self, table: Table) -> list[Incarnation]:
+        """Return the incarnations that a table names, in order."""
+        if self._last_named is None or self._last_named[0] is not table:
+            owners = {owner for owner in table.owners if owner is not None}
+            self._last_named = table, sorted(owners | {handover.to for handover in table.handovers.values()})
+        return self._last_named[1]
 
 
 def _follows_another(record: MemberRecord, table: Table | None) -> bool:

@@ -75,6 +75,8 @@ class TablePlan:
     def intend(self, new_intent: Callable[[], str], *, leaving: bool) -> list[str]:
         """Intend to give the slices that we have above our quota, or all if we leave; return the new intents."""
         me, owners, planned = self._me, self._owners, self._planned()
+        if not leaving and planned.count(me) <= len(owners) // len(self._living):
+            return []
         quota = 0 if leaving else quotas(planned, self._living)[me]
         # Slices that are only to come to us are not ours to give.
         coming = sum(planned[number] == me != owner for number, owner in enumerate(owners))
@@ -116,4 +118,6 @@ class TablePlan:
     def _planned(self) -> list[Incarnation | None]:
         """Return the owners after all hand-overs."""
         handovers = self._handovers
+        if not handovers:
+            return [*self._owners]
         return [handovers[number].to if number in handovers else one for number, one in enumerate(self._owners)]

@@ -151,10 +151,16 @@ class ShardMember:
         """Return the slices that the newest table gives to this incarnation, whether it may work on them or not."""
         return self._owned
 
+    def workable(self, now: float) -> frozenset[int]:
+        """Return the slices on which work may begin."""
+        # R1
+        if not self.is_valid(now):
+            return frozenset()
+        return self._owned - self._draining if self._draining else self._owned
+
     def may_work(self, number: int, now: float) -> bool:
         """Return whether work on a slice may begin."""
-        # R1
-        return self.is_valid(now) and number in self._owned and number not in self._draining
+        return number in self.workable(now)
 
     def may_finish(self, number: int, now: float) -> bool:
         """Return whether work may begin that must precede the end of a slice: for objects that were deleted."""
@@ -436,6 +442,8 @@ class ShardMember:
 
     def _acknowledgements(self) -> dict[int, Acknowledgement]:
         assert self.table is not None
+        if not self.table.handovers:
+            return {}
         me = self.me
         return {
             number: Acknowledgement(self._caches[number].listed, handover.intent)
@@ -564,12 +572,10 @@ class ShardMember:
     def _plan_moves(self, plan: TablePlan, now: float) -> None:
         assert self.table is not None
         # R9, R11: what stopped when there was no other member goes on until the next owner has listed it.
-        self._draining &= {*self.table.handovers}
-        self._drained &= self._draining
+        self._draining &= self.table.handovers.keys()
         late = {intent for intent, at in self._deadlines.items() if now > at}
-        withdrawn = plan.withdraw(late)
-        self._draining -= withdrawn
-        self._drained -= withdrawn
+        self._draining -= plan.withdraw(late)
+        self._drained &= self._draining
         me = self.me
         # R6
         dead = {owner for owner in {*self.table.owners} if owner != me and self.is_dead(owner)}

@@ -427,7 +427,7 @@ class SliceEngine:
             planned = number in self._coming_before
             self._came[number] = "planned" if planned else "first" if unowned else "crash"
         self._owned_before, self._coming_before, self._owners_before = owned, member.coming(), owners
-        workable = frozenset(number for number in owned if number in self._announced and member.may_work(number, now))
+        workable = member.workable(now) & self._announced
         gained = workable - self._workable
         self._workable = workable
         if not gained:

@@ -40,6 +40,8 @@ TIMEOUT = 4.0
 """Seconds after which a client gives a request up."""
 CANCELLED = 1.0
 """Seconds that a reconcile goes on at most after its member lost its Lease."""
+LAST_EFFECT = 65.0
+"""Seconds after which no fault has an effect any more: the longest is 60."""
 RATES = (0.85, 1.15)
 """Rates of the slowest and of the fastest clock."""
 TABLE = ""
@@ -132,12 +134,11 @@ class World:
     # ---- who works on what
 
     def gained(self, member: Member, slices: frozenset[int]) -> None:
-        for number in slices:
-            for other in self.members.values():
-                if other is not member and number in other.works_on():
-                    msg = f"at {self.now:.3f} slice {number} is worked on by {member.name} and {other.name}"
-                    raise TwoOwnersError(msg)
-            self.gaps.append(self.now - self.idle_since[number])
+        for other in self.members.values():
+            for number in slices & other.works_on() if other is not member else ():
+                msg = f"at {self.now:.3f} slice {number} is worked on by {member.name} and {other.name}"
+                raise TwoOwnersError(msg)
+        self.gaps.extend(self.now - self.idle_since[number] for number in slices)
 
     def lost(self, slices: frozenset[int]) -> None:
         for number in slices:
@@ -198,26 +199,34 @@ class Member:
         if not self.runs:
             return frozenset()
         now = self.clock()
-        protocol = self.protocol
-        working = {number for number in protocol.owned() if protocol.may_work(number, now)}
-        if protocol.is_valid(now):
-            working |= protocol.stopping()
-        return frozenset(working)
+        workable = self.protocol.workable(now)
+        if not self.protocol.is_valid(now):
+            return workable
+        stopping = self.protocol.stopping()
+        return workable | stopping if stopping else workable
 
     def works_on(self) -> frozenset[int]:
         """Return the slices on which work is under way or may begin at this moment."""
-        ending = {number for number, until in self._ending.items() if self.world.now < until} if self.runs else set()
-        return self._at_work() | ending
+        return self._and_ending(self._at_work())
+
+    def _and_ending(self, at_work: frozenset[int]) -> frozenset[int]:
+        if not self._ending or not self.runs:
+            return at_work
+        now = self.world.now
+        self._ending = {number: until for number, until in self._ending.items() if now < until}
+        return at_work.union(self._ending)
 
     def _look(self) -> None:
         """Compare the work with that at the last look."""
         at_work = self._at_work()
+        if at_work == self._at_work_before == self._working and not self._ending and not self._given:
+            return
         for number in self._at_work_before - at_work - self._given:
             # The Lease was lost, and the reconciles are cancelled.
             self._ending[number] = self.world.now + self.world.random.choice((0.0, 0.02, 1.0)) * self.world.cancelled
         self._at_work_before = at_work
         self._given -= at_work
-        working = self.works_on()
+        working = self._and_ending(at_work)
         gained, lost = working - self._working, self._working - working
         self._working = working
         if gained:
@@ -358,8 +367,9 @@ class Member:
         for number, cache in self._caches.items():
             if not cache[0] and not cache[1]:
                 continue
-            cache[1] = max(cache[1], told)
-            self.protocol.cached(number, SliceCache(cache[0], cache[1]))
+            if told > cache[1]:
+                cache[1] = told
+                self.protocol.cached(number, SliceCache(cache[0], told))
             if number in working:
                 log = world.deletions[number]
                 while cache[2] < len(log) and log[cache[2]] <= cache[1]:
@@ -391,7 +401,7 @@ def schedule(
         seed: decides everything.
         kinds: the faults.
         troubled: seconds with faults.
-        calm: seconds without faults after them.
+        calm: seconds without faults after them; at most, under all faults, if the group comes to rest before.
         rates: the rates of the slowest and of the fastest clock.
         cancelled: seconds that a reconcile goes on at most after its member lost its Lease.
 
@@ -423,7 +433,16 @@ def schedule(
     world.after(8, delete)
     world.after(10, trouble)
     world.after(troubled, make_reliable)
-    world.run(troubled + calm)
+    end = troubled + calm
+    if kinds is ALL:
+        world.run(troubled + LAST_EFFECT)
+        # A group that has been at rest for 9 s, with nothing under way but renewals, stays so.
+        rests = 0
+        while rests < 3 and world.now < end:
+            world.run(min(world.now + 3, end))
+            rests = 0 if wrong_at_the_end(world) else rests + 1
+    else:
+        world.run(end)
     return world
 
 
