@@ -900,6 +900,12 @@ MUTANTS = (
         "",
     ),
     Mutant(
+        "the last member leaves without a most recent list of the members (R11)",
+        "operators/_shard_protocol.py::ShardMember._decision",
+        "not self._alone",
+        "False",
+    ),
+    Mutant(
         "a slice is given before its work has stopped (R7)",
         "operators/_shard_protocol.py::ShardMember._plan_moves",
         "if number in self._drained:",

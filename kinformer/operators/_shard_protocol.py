@@ -115,6 +115,8 @@ class ShardMember:
         self._table_version = 0
         self._table_read_needed = True
         self._listed_members = False
+        # Whether the members were just listed, and none may be given slices.
+        self._alone = False
         self._work_retry_at = -math.inf
         self._work_busy = False
         # Requests under way whose answers belong to a state that the server has lost.
@@ -478,6 +480,7 @@ class ShardMember:
         self._listed_members = True
         for name, (version, record) in cast("dict[str, tuple[int, MemberRecord]]", answer.value).items():
             self.saw_member(name, version, record, now)
+        self._alone = self.table is not None and not self._living()
 
     # ---- the table
 
@@ -493,6 +496,7 @@ class ShardMember:
                 return WriteTable(0, empty)
             return ReadTable(self._table_version)
         if not self.is_valid(now):
+            self._alone = False
             return None
         if not self._listed_members:
             return ListMembers()
@@ -565,7 +569,11 @@ class ShardMember:
             # R11: the last member stops everything, and leaves it without an owner.
             self._draining |= self._owned
             if self._owned and self._owned <= self._drained:
+                if not self._alone:
+                    # The watch may be late to show a member that has joined.
+                    return ListMembers()
                 plan.abandon(self._owned)
+            self._alone = False
         changed = plan.changed
         return None if changed is None else WriteTable(self._table_version, changed)
 

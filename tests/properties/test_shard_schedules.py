@@ -68,6 +68,12 @@ def test_the_last_member_goes_on_if_another_one_joins_before_it_has_given_all() 
     assert world.unseen() == []
 
 
+def test_the_last_member_goes_on_if_another_one_has_joined_and_its_watch_is_late() -> None:
+    # In this schedule it left the slices without an owner, and the other one took them before it had listed.
+    world = schedule(101538, PLANNED, calm=60)
+    assert world.unseen() == []
+
+
 @pytest.mark.parametrize("first", seeds(10))
 def test_after_a_crash_a_slice_is_idle_for_one_lease_and_a_few_requests(first: int) -> None:
     for seed in range(first, first + BATCH):

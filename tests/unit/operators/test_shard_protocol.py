@@ -373,6 +373,25 @@ def test_the_last_member_goes_on_if_another_one_joins_before_it_has_given_all() 
     assert server.works(two) == {0, 1, 2, 3}
 
 
+def test_the_last_member_asks_for_the_members_before_it_leaves_slices_without_an_owner() -> None:
+    server = Server()
+    one, two = server.member("one"), server.member("two")
+    server.run(3, one)
+    one.leave()
+    # The watches of the first one are late, and show nothing of the second one.
+    server.run(3, two)
+    assert server.owners() == ["one"] * SLICES
+    one.requests(server.now)
+    for number in one.stopping():
+        one.stopped(number)
+    (request,) = [request for request in one.requests(server.now) if not isinstance(request, WriteMember)]
+    assert request == ListMembers()
+    one.answered(request, server.execute(request), server.now)
+    (gift,) = [request for request in one.requests(server.now) if isinstance(request, WriteTable)]
+    assert [owner and owner.member for owner in gift.table.owners] == ["one"] * SLICES
+    assert {handover.to.member for handover in gift.table.handovers.values()} == {"two"}
+
+
 def test_after_the_table_was_deleted_all_stop_for_one_lease() -> None:
     server, one, two = pair()
     del server.objects[TABLE]
