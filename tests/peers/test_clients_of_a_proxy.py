@@ -1,9 +1,11 @@
-"""Other clients work through a proxy as at the API server: kubectl, kopf, and (in `benchmarks`) client-go."""
+"""Other clients work through a proxy as at the API server: kubectl and kopf."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,3 +68,46 @@ async def test_kubectl_cannot_write_or_read_anything_else(kubectl: Kubectl) -> N
         _, error = await process.communicate()
         assert process.returncode != 0
         assert b"Forbidden" in error or b"forbidden" in error, words
+
+
+KOPF = """
+import kopf
+
+@kopf.on.startup()
+def settle(settings, **_):
+    settings.posting.enabled = False
+
+@kopf.on.event("pods")
+def note(type, name, **_):
+    print(type, name, flush=True)
+"""
+
+
+async def test_a_kopf_operator_sees_each_event(server: ApiServer, tmp_path: Path) -> None:
+    (tmp_path / "events.py").write_text(KOPF)
+    async with (
+        Client(ClusterConfig.for_server(server.url)) as client,
+        CacheProxy(client, [PODS], listen="127.0.0.1:0") as proxy,
+    ):
+        await proxy.synced()
+        (tmp_path / "config").write_text(yaml.safe_dump(proxy.kubeconfig()))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "kopf", "run", str(tmp_path / "events.py"), "--all-namespaces"),
+            env=os.environ | {"KUBECONFIG": str(tmp_path / "config")},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(60):
+                assert await process.stdout.readline() == b"None web-0\n"
+                server.patch("v1", "Pod", "web-0", {"metadata": {"labels": {"seen": "yes"}}})
+                assert await process.stdout.readline() == b"MODIFIED web-0\n"
+                server.delete("v1", "Pod", "web-0")
+                while await process.stdout.readline() != b"DELETED web-0\n":
+                    # The deletion is a change at first: the Pod is asked to end.
+                    pass
+        finally:
+            process.terminate()
+            await process.wait()
+        assert [watch.target.kind.plural for watch in server.open_watches].count("pods") == 1
