@@ -240,6 +240,22 @@ def test_a_namespace_that_joins_while_many_events_come_lists_only_itself(monkeyp
     play(WIDE, what)
 
 
+def test_a_namespace_that_is_behind_when_the_shared_watch_begins_loses_no_change() -> None:
+    async def what(observed: Observed) -> None:
+        world = observed.world
+        await observed.informer.synced(60)
+        world.delays["n1"] = 5.0
+        world.put("n1", "late", {})
+        world.put("n1", "later", {})
+        world.put("n2", "a", {})
+        await asyncio.sleep(1)
+        await observed.informer.set_scope(WIDE, timeout=60)
+        await asyncio.sleep(60)
+        assert sorted(observed.events) == ["+n1/late", "+n1/later", "+n2/a"]
+
+    play(Namespaces("n1", "n2", "n3"), what)
+
+
 def test_the_number_must_be_one_of_several_namespaces() -> None:
     for wrong in (1, -2, True, "50"):
         with pytest.raises(ValueError, match="give the number of namespaces, 2 or more"):
