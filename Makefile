@@ -45,15 +45,16 @@ test: $(VENV)/.installed-test
 	$(BIN)/pytest -n auto --dist worksteal
 
 # The same scenarios as in `make test`, on a real control plane: it has to be here (KUBEBUILDER_ASSETS), or Go to build it.
+# `make test-real K8S=1.37` takes another release of those that tests/apiserver/assets can build.
 test-real: $(VENV)/.installed-test apiserver-assets
-	$(BIN)/pytest -m real
+	$(if $(K8S),KUBEBUILDER_ASSETS=$$(tests/apiserver/assets/build --folder $(K8S))) $(BIN)/pytest -m real
 
 # Clients in other languages, of those that are here: kubectl by a long sequence of commands.
 foreign: $(VENV)/.installed-test
 	$(BIN)/python -m tests.foreign
 
 apiserver-assets:
-	@tests/apiserver/assets/build
+	@tests/apiserver/assets/build $(K8S)
 
 check: lint types layers docs test
 

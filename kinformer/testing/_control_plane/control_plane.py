@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import ssl
 import tempfile
@@ -34,6 +35,7 @@ _PATIENCE: Final = 20.0
 """Seconds that an API server is given to end by itself."""
 
 _ATTEMPTS: Final = 3
+_VERSION: Final = re.compile(r"v?\d+\.\d+(\.\d+)?")
 _PORT_TAKEN: Final = b"address already in use"
 
 # A folder in memory: etcd writes each change to its log before it answers.
@@ -74,6 +76,8 @@ class ControlPlane:
         flags: further flags of kube-apiserver, without the dashes; they win over those set here.
         etcd_flags: the same for etcd.
         binaries: the programs, where they are not to be looked for.
+        version: the Kubernetes release that runs, as "1.37", or a version, as "v1.37.2"; see `Binaries.find`. Not
+            together with `binaries`.
         start_timeout: seconds that both servers together may take to become ready.
 
     Attributes:
@@ -81,7 +85,8 @@ class ControlPlane:
         version: the API server's version, as "v1.36.3"; "" before it was ready for the first time.
 
     Raises:
-        ValueError: a name of a user or a group that a token file cannot hold.
+        ValueError: a name of a user or a group that a token file cannot hold; `version` together with `binaries`, or a
+            version that is no number such as "1.37".
     """
 
     def __init__(
@@ -92,13 +97,21 @@ class ControlPlane:
         flags: Mapping[str, str] | None = None,
         etcd_flags: Mapping[str, str] | None = None,
         binaries: Binaries | None = None,
+        version: str = "",
         start_timeout: float = 120.0,
     ) -> None:
+        if version and binaries is not None:
+            msg = f"both binaries= and version={version!r} say which programs run; leave one out"
+            raise ValueError(msg)
+        if version and _VERSION.fullmatch(version) is None:
+            msg = f"version={version!r} is no version of Kubernetes; give one as '1.37' or 'v1.37.2'"
+            raise ValueError(msg)
         self._users = dict(users or {})
         self._gates = dict(feature_gates or {})
         self._flags = dict(flags or {})
         self._etcd_flags = dict(etcd_flags or {})
         self._binaries = binaries
+        self._wanted_version = version
         self._start_timeout = start_timeout
         self._folder: Path | None = None
         self._credentials: Credentials | None = None
@@ -304,7 +317,7 @@ class ControlPlane:
 
     def _prepare(self) -> None:
         """Everything but the servers."""
-        binaries = self._binaries or Binaries.find()
+        binaries = self._binaries or Binaries.find(self._wanted_version)
         self._folder = folder = Path(tempfile.mkdtemp(prefix="kinformer-control-plane-", dir=_roomy_folder()))
         self._guardian = Guardian(folder)
         self._credentials = Credentials(folder, self._users)

@@ -24,6 +24,7 @@ _ADMINS: Final = "system:masters"
 """The group that RBAC lets do everything (kubernetes.io, "Using RBAC", default roles)."""
 
 _KUBEBUILDER: Final = Path("/usr/local/kubebuilder/bin")
+_DEFAULT_RELEASE: Final = "1.36"
 _VARIABLES: Final = {"etcd": "TEST_ASSET_ETCD", "kube-apiserver": "TEST_ASSET_KUBE_APISERVER"}
 
 
@@ -38,17 +39,23 @@ class Binaries(NamedTuple):
     kube_apiserver: Path
 
     @classmethod
-    def find(cls) -> Binaries:
+    def find(cls, version: str = "") -> Binaries:
         """Find the programs where controller-runtime's envtest does, then in the cache of kinformer.
 
         Each by itself: the file that TEST_ASSET_ETCD or TEST_ASSET_KUBE_APISERVER names; in the folder
-        KUBEBUILDER_ASSETS; in /usr/local/kubebuilder/bin; in the newest version in `cache_folder()`. The environment is
-        read at each call.
+        KUBEBUILDER_ASSETS; in /usr/local/kubebuilder/bin; in `cache_folder()`, in the newest version of Kubernetes 1.36
+        (the release of `ApiServer`), or else in the newest version. The environment is read at each call.
+
+        Args:
+            version: a release, as "1.37", or a version, as "v1.37.2". Then only `cache_folder()` is searched, in the
+                newest version that fits: only there the name of the folder says the version.
 
         Raises:
             BinariesNotFoundError: one is nowhere, or is not where a variable says it is; names the places that were
                 looked at and what to do.
         """
+        if version:
+            return cls(_of_version("etcd", version), _of_version("kube-apiserver", version))
         return cls(_find("etcd"), _find("kube-apiserver"))
 
 
@@ -63,8 +70,9 @@ def _find(name: str) -> Path:
         return _executable(Path(named), variable)
     if folder := os.environ.get("KUBEBUILDER_ASSETS"):
         return _executable(Path(folder) / name, "KUBEBUILDER_ASSETS")
-    built = sorted(cache_folder().glob(f"v*/{name}"), key=lambda path: _numbers(path.parent.name), reverse=True)
-    for path in (_KUBEBUILDER / name, *built):
+    built = _built(name)
+    default = [path for path in built if _fits(path, _DEFAULT_RELEASE)]
+    for path in (_KUBEBUILDER / name, *default, *built):
         if _is_executable(path):
             return path
     msg = (
@@ -73,6 +81,31 @@ def _find(name: str) -> Path:
         "KUBEBUILDER_ASSETS to the path it prints), or, in a checkout of kinformer, `make apiserver-assets` builds it"
     )
     raise BinariesNotFoundError(msg)
+
+
+def _of_version(name: str, version: str) -> Path:
+    built = _built(name)
+    for path in built:
+        if _fits(path, version) and _is_executable(path):
+            return path
+    there = ", ".join(path.parent.name for path in built) or "nothing"
+    release = ".".join(str(number) for number in _numbers(version)[:2])
+    msg = (
+        f"found no {name} of Kubernetes {version}: {cache_folder()} has {there}. In a checkout of kinformer, "
+        f"`make apiserver-assets K8S={release}` builds it"
+    )
+    raise BinariesNotFoundError(msg)
+
+
+def _built(name: str) -> list[Path]:
+    """Return the builds of a program in the cache, newest first."""
+    return sorted(cache_folder().glob(f"v*/{name}"), key=lambda path: _numbers(path.parent.name), reverse=True)
+
+
+def _fits(path: Path, version: str) -> bool:
+    """Report whether a build is of a version, or of a release."""
+    wanted = _numbers(version)
+    return bool(wanted) and _numbers(path.parent.name)[: len(wanted)] == wanted
 
 
 def _executable(path: Path, variable: str) -> Path:

@@ -45,6 +45,36 @@ def test_the_newest_version_in_the_cache_is_found_by_number(nowhere: Path) -> No
     assert Binaries.find() == newest
 
 
+def test_a_build_of_a_newer_release_does_not_change_the_release_that_is_found(nowhere: Path) -> None:
+    newer = both(nowhere / "v1.37.2")
+    assert Binaries.find() == newer
+    usual = both(nowhere / "v1.36.3")
+    assert Binaries.find() == usual
+
+
+def test_a_release_or_a_version_can_be_asked_for_whatever_else_there_is(nowhere: Path, tmp_path: Path) -> None:
+    both(tmp_path / "kubebuilder")
+    older, newer, other = (both(nowhere / name) for name in ("v1.37.2", "v1.37.10", "v1.3.7"))
+    assert (Binaries.find("1.37"), Binaries.find("v1.37.2"), Binaries.find("1.3")) == (newer, older, other)
+
+
+async def test_a_release_that_is_not_there_is_named_with_what_is_there_and_what_to_do(nowhere: Path) -> None:
+    both(nowhere / "v1.36.3")
+    with pytest.raises(BinariesNotFoundError, match=r"no etcd of Kubernetes 1.37: .* has v1.36.3.*K8S=1.37"):
+        await ControlPlane(version="1.37").start()
+
+
+@pytest.mark.parametrize("version", ["newest", "1", "1.37.x"])
+def test_a_version_that_is_none_is_refused(version: str) -> None:
+    with pytest.raises(ValueError, match="no version of Kubernetes"):
+        ControlPlane(version=version)
+
+
+def test_programs_and_a_version_contradict_each_other() -> None:
+    with pytest.raises(ValueError, match="leave one out"):
+        ControlPlane(version="1.37", binaries=Binaries(Path("etcd"), Path("kube-apiserver")))
+
+
 def test_kubebuilders_folder_comes_before_the_cache(nowhere: Path, tmp_path: Path) -> None:
     both(nowhere / "v1.36.3")
     assert Binaries.find() != both(tmp_path / "kubebuilder") == Binaries.find()
