@@ -190,6 +190,32 @@ async def test_a_compressed_list_is_taken_and_asked_for(scripted: Scripted, clie
     assert scripted.seen[1].headers["Accept-Encoding"] == "identity"
 
 
+async def test_a_compressed_streaming_list_is_read_flush_by_flush(scripted: Scripted, client: Client) -> None:
+    # Kubernetes 1.37 ends a member of gzip at each flush (WatchListCompression; apiserver endpoints/handlers/watch.go).
+    flushes = [line("ADDED", pod("a")) + line("ADDED", pod("b")), line("BOOKMARK", pod("")), line("DELETED", pod("a"))]
+    received = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Encoding": "gzip"})
+        await response.prepare(request)
+        for flush in flushes:
+            received.clear()
+            await response.write(gzip.compress(flush))
+            # The next flush comes only when this one has been read.
+            await received.wait()
+        return response
+
+    scripted.answer = answer
+    source = client.list_watch(PODS)
+    found = []
+    async with source.watch(resource_version="", timeout_seconds=60, send_initial_events=True) as stream:
+        async for batch in stream:
+            found.append([event.object.name for event in batch.events])
+            received.set()
+    # The bookmark is a batch without events.
+    assert found == [["a", "b"], [], ["a"]]
+
+
 async def test_metadata_only_asks_for_it_by_accept(scripted: Scripted, client: Client) -> None:
     source = client.list_watch(PODS, metadata_only=True)
     partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", **pod("a")}
