@@ -288,13 +288,22 @@ def _place(target: Target) -> str:
     return target.namespace
 
 
+_PATCHES_OF_CUSTOM_RESOURCES: Final = (
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/apply-patch+yaml",
+)
+
+
 def _patched(current: dict[str, Any], body: bytes, content_type: str, target: Target) -> Any:
     media, kind = media_type(content_type), target.kind.kind
     if media == "application/merge-patch+json":
         return apply_merge_patch(current, _patch_of(body, media, kind))
     if media == "application/json-patch+json":
         return apply_json_patch(current, decode_body(body, media, kind))
-    if media == "application/strategic-merge-patch+json" and not target.kind.custom:
+    if media == "application/strategic-merge-patch+json":
+        if target.kind.custom:
+            raise status.unsupported_media_type(*_PATCHES_OF_CUSTOM_RESOURCES)
         return apply_strategic_patch(current, _patch_of(body, media, kind), target.kind.structure)
     raise status.unsupported_media_type()
 

@@ -6,15 +6,14 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from kinformer.testing._apiserver.rules.causes import invalid_value
 from kinformer.testing._apiserver.rules.names import (
     LABEL,
     LABEL_RULE,
-    LABEL_VALUE,
-    LABEL_VALUE_RULE,
-    QUALIFIED,
-    QUALIFIED_RULE,
     SUBDOMAIN,
     SUBDOMAIN_RULE,
+    label_value_faults,
+    qualified_faults,
 )
 
 if TYPE_CHECKING:
@@ -48,17 +47,13 @@ def check_metadata(kind: ResourceType, metadata: dict[str, Any]) -> list[Cause]:
     if generated and len(generated) > 253:
         message = f'Invalid value: "{generated}": must be no more than 253 bytes'
         causes.append(("FieldValueInvalid", message, "metadata.generateName"))
-    causes += [
-        ("FieldValueInvalid", f'Invalid value: "{key}": {QUALIFIED_RULE}', f"metadata.{field}")
-        for field in _STRING_MAPS
-        for key in metadata.get(field) or {}
-        if not re.fullmatch(QUALIFIED, key.rpartition("/")[2])
-    ]
-    causes += [
-        ("FieldValueInvalid", f'Invalid value: "{value}": {LABEL_VALUE_RULE}', "metadata.labels")
-        for value in (metadata.get("labels") or {}).values()
-        if not re.fullmatch(LABEL_VALUE, value) or len(value) > 63
-    ]
+    for field in _STRING_MAPS:
+        for key, value in (metadata.get(field) or {}).items():
+            is_label = field == "labels"
+            # The case of an annotation's key does not matter.
+            faults = [(key, why) for why in qualified_faults(key if is_label else key.lower())]
+            faults += [(value, why) for why in label_value_faults(value)] if is_label else []
+            causes += [invalid_value(f"metadata.{field}", wrong, why) for wrong, why in faults]
     size = sum(len(key.encode()) + len(value.encode()) for key, value in (metadata.get("annotations") or {}).items())
     if size > _MOST_ANNOTATIONS:
         message = f"Too long: may not be more than {_MOST_ANNOTATIONS} bytes"

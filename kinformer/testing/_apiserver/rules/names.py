@@ -65,7 +65,12 @@ def label_value_faults(text: str) -> list[str]:
 def qualified_faults(key: str) -> list[str]:
     """Return why a text is no key of a label."""
     prefix, slash, name = key.rpartition("/")
+    if "/" in prefix:
+        rule = QUALIFIED_RULE.removeprefix("name part ")
+        return [f"a valid label key {rule} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
     faults = []
+    if len(prefix) > 253:
+        faults.append("prefix part must be no more than 253 bytes")
     if slash and not re.fullmatch(SUBDOMAIN, prefix):
         faults.append(f"prefix part {SUBDOMAIN_RULE}" if prefix else "prefix part must be non-empty")
     if not name:

@@ -242,8 +242,17 @@ def method_not_allowed() -> Refusal:
     return Refusal(405, message, "MethodNotAllowed", {})
 
 
-def unsupported_media_type() -> Refusal:
-    """415, as a patch of an unknown type is answered."""
+def unsupported_media_type(*accepted: str) -> Refusal:
+    """415, as a patch of an unknown type is answered.
+
+    Args:
+        accepted: the types that are read, if the one given is known, but not for this resource.
+    """
+    if accepted:
+        message = (
+            f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
+        )
+        return Refusal(415, message, "UnsupportedMediaType")
     return Refusal(415, "415: Unsupported Media Type", "UnsupportedMediaType", {})
 
 
