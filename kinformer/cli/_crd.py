@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from types import ModuleType
 
-__all__ = ["classes_in", "classes_of", "definitions_of", "imported", "print_definitions"]
+__all__ = ["check_form", "classes_in", "classes_of", "definitions_of", "imported", "print_definitions"]
 
 
 async def print_definitions(targets: Sequence[str]) -> int:
@@ -52,12 +52,26 @@ def classes_in(module: ModuleType) -> list[type]:
     return [value for value in vars(module).values() if is_custom_resource(value)]
 
 
+def check_form(target: str) -> None:
+    """Refuse the name of a file where that of a module is wanted.
+
+    Raises:
+        UsageProblem: it is no name of a module.
+    """
+    name = target.partition(":")[0]
+    if name.endswith(".py") or "/" in name or name.startswith("."):
+        module = name.removesuffix(".py").strip("./").replace("/", ".") or "myapp"
+        msg = f"{name!r} names a file, and a module is wanted; write it as in {module}:manager"
+        raise UsageProblem(msg)
+
+
 def imported(target: str) -> tuple[ModuleType, list[str]]:
     """Import the module of "module:name", also one of the current directory; return it and the names.
 
     Raises:
         UsageProblem: there is no such module.
     """
+    check_form(target)
     name, _, rest = target.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:

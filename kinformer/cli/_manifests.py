@@ -37,6 +37,7 @@ async def manifests(
     Raises:
         UsageProblem: an argument does not fit, or the manager cannot be deployed as it is.
     """
+    imported(target)
     name = name or default_name(target)
     for given, option in ((name, "--name"), (namespace or name, "--namespace")):
         if not _NAME.fullmatch(given):

@@ -29,6 +29,8 @@ async def run_manager(target: str, server: ServerChoice, *, install: bool = Fals
     Raises:
         UsageProblem: there is no such function, or it returns no Manager.
     """
+    # Before a server is asked for: a wrong name is the nearer fault.
+    imported(target)
     async with connected(server) as client:
         if install or server.demo:
             await _install(target, client)

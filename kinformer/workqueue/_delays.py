@@ -125,8 +125,11 @@ class Delays(Generic[K]):
             self._timer = asyncio.get_running_loop().call_at(heap[0][0], self._ring)
 
     def _ring(self) -> None:
+        assert self._timer is not None
+        # The loop calls a timer as early as its clock can tell. Such a key is due: a new timer would be called at once
+        # again, without end on a virtual clock that stands still meanwhile.
+        now = max(asyncio.get_running_loop().time(), self._timer.when())
         self._timer = None
-        now = asyncio.get_running_loop().time()
         try:
             for _ in range(_RELEASED_PER_TURN):
                 if not self._heap or self._heap[0][0] > now:

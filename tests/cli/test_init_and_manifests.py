@@ -84,6 +84,9 @@ def test_the_rights_are_those_that_were_recorded_and_those_of_the_leases(project
         (("init", "json"), "there is a module 'json'"),
         (("init", "docs/how-to"), "is not an empty folder"),
         (("manifests", "nothing_of_this_name"), "there is no module"),
+        # There is no cluster either; the name is the nearer fault.
+        (("run", "nothing_of_this_name"), "there is no module"),
+        (("run", "--reload", "my_operator.py"), "names a file, and a module is wanted"),
         (("manifests", "builtins:str"), "returned a str"),
         (("manifests", "json:dumps", "--name", "A_b"), "--name 'A_b'"),
         (("manifests", "json:dumps", "--namespace", "a.b"), "--namespace 'a.b'"),

@@ -42,8 +42,11 @@ def command(target: str, reload: bool, install: bool, verbose: bool, **options: 
 
     async def work() -> int:
         if reload:
+            from kinformer.cli._crd import check_form
             from kinformer.cli._reload import run_with_reload
 
+            # A module may still be written; a name in the form of a file never becomes one.
+            check_form(target)
             return await run_with_reload(sys.argv[1:], given_server(options))
         from kinformer.cli._run import run_manager
 

@@ -71,6 +71,10 @@ def test_a_class_gives_its_own_definition(capsys: pytest.CaptureFixture[str]) ->
         ("json", "has no class with @custom_resource"),
         ("operator_classes:OldWebsite", "exactly one version"),
         (":", "is no module"),
+        ("myapp.py", "'myapp.py' names a file, and a module is wanted; write it as in myapp:manager"),
+        ("./my/app.py", "write it as in my.app:manager"),
+        ("/etc/passwd", "names a file"),
+        ("..", "names a file"),
     ],
 )
 def test_a_target_without_a_class_is_refused_with_the_reason(

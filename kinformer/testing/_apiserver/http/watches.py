@@ -159,14 +159,16 @@ class OpenWatch:
             if wants_websocket(request) and (refused := refused_handshake(request)) is not None:
                 return refused
             await sink.begin(request)
-            bookmark_at = min(loop.time() + self._bookmark_interval, deadline - LAST_BOOKMARK)
+            reached = loop.time()
+            bookmark_at = min(reached + self._bookmark_interval, deadline - LAST_BOOKMARK)
             while True:
                 await self._moving.wait()
                 if self._waiting:
                     lines, self._waiting = self._waiting, []
                     await sink.send([line for waiting in lines if (line := await self._line(waiting))])
                     continue
-                now = loop.time()
+                # A timeout may come as early as the clock of the loop can tell.
+                now = max(loop.time(), reached)
                 if self._ending or now >= deadline:
                     break
                 if self._options.bookmarks and now >= bookmark_at:
@@ -180,6 +182,7 @@ class OpenWatch:
                     async with asyncio.timeout_at(until):
                         await self._wakeup.wait()
                 except TimeoutError:
+                    reached = until
                     continue
             if self._cut and request.transport is not None:
                 await sink.send_half()
