@@ -111,7 +111,7 @@ def manager(client: Client, *, now: Callable[[], dt.datetime] = utc_now) -> Mana
         status = CronJobStatus(sorted(job.name for job in active), last)
         if status != cron.status:
             # Before any Job is deleted: later, only the status knows the last run.
-            await cached.patch_status(CronJob, key, {"status": msgspec.to_builtins(status)})
+            await cached.patch_status(CronJob.resource, key, {"status": msgspec.to_builtins(status)})
         for kind, limit in (
             ("Complete", cron.spec.successful_jobs_history_limit),
             ("Failed", cron.spec.failed_jobs_history_limit),

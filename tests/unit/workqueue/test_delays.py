@@ -21,7 +21,7 @@ def test_a_key_is_due_when_its_timer_is_called_within_the_resolution_of_the_cloc
         def time(self) -> float:
             return 5.0
 
-        def call_at(self, *args: Any, **options: Any) -> asyncio.TimerHandle:
+        def call_at(self, *args: Any, **options: Any) -> asyncio.TimerHandle:  # type: ignore[override]
             self.timers += 1
             if self.timers > 3:
                 self.stop()
