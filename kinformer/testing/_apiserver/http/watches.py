@@ -167,7 +167,7 @@ class OpenWatch:
                     lines, self._waiting = self._waiting, []
                     await sink.send([line for waiting in lines if (line := await self._line(waiting))])
                     continue
-                # A timeout may come as early as the clock of the loop can tell.
+                # A timeout comes early by up to one step of the clock.
                 now = max(loop.time(), reached)
                 if self._ending or now >= deadline:
                     break
