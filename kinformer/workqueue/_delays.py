@@ -126,8 +126,8 @@ class Delays(Generic[K]):
 
     def _ring(self) -> None:
         assert self._timer is not None
-        # The loop calls a timer up to one step of its clock early. Such a key is due: a new timer would be called at once
-        # again, without end on a virtual clock that stands still meanwhile.
+        # The loop calls a timer up to one step of its clock early. Such a key is due: a new timer would be called again
+        # at once, without end on a virtual clock that stands still meanwhile.
         now = max(asyncio.get_running_loop().time(), self._timer.when())
         self._timer = None
         try:
