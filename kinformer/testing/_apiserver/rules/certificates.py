@@ -33,8 +33,8 @@ def with_requester(body: Any, user: User) -> Any:
     if not isinstance(body, dict) or not isinstance(body.get("spec"), dict):
         return body
     given = {name: value for name, value in body["spec"].items() if name not in {"username", "uid", "groups", "extra"}}
-    who = {"username": user.name, "uid": user.uid, "groups": [*user.groups], "extra": dict(user.extra)}
-    return body | {"spec": given | {name: value for name, value in who.items() if value}}
+    requester = {"username": user.name, "uid": user.uid, "groups": [*user.groups], "extra": dict(user.extra)}
+    return body | {"spec": given | {name: value for name, value in requester.items() if value}}
 
 
 def next_request(current: dict[str, Any], wanted: dict[str, Any], subresource: str, now: str) -> dict[str, Any]:

@@ -280,7 +280,7 @@ def _known(review: Review, seen: ResourceType, admission: Admission, store: Stor
 
 def _request_variables(review: Review, seen: ResourceType, admission: Admission) -> dict[str, Any]:
     kind, user = review.kind, admission.user
-    who = {"username": user.name, "uid": user.uid, "groups": [*user.groups], "extra": dict(user.extra)}
+    requester = {"username": user.name, "uid": user.uid, "groups": [*user.groups], "extra": dict(user.extra)}
     request = {
         "kind": {"group": seen.group, "version": seen.version, "kind": seen.kind},
         "resource": {"group": seen.group, "version": seen.version, "resource": seen.plural},
@@ -290,7 +290,7 @@ def _request_variables(review: Review, seen: ResourceType, admission: Admission)
         "requestSubResource": review.subresource,
         "name": review.name,
         "operation": review.operation,
-        "userInfo": {name: value for name, value in who.items() if value},
+        "userInfo": {name: value for name, value in requester.items() if value},
         "dryRun": admission.dry_run,
         "options": admission.options,
     } | ({"namespace": review.namespace} if review.namespace else {})
