@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["llms_txt", "on_post_build", "pages"]
+__all__ = ["llms_txt", "on_post_build", "pages", "without_front_matter"]
 
 
 def pages(nav: Sequence[Any], section: str = "") -> Iterator[tuple[str, str]]:
@@ -38,7 +38,7 @@ def llms_txt(docs: Path, nav: Sequence[Any], title: str, description: str, site_
         if section != current:
             lines += ["", f"## {section or 'Start'}", ""]
             current = section
-        text = (docs / path).read_text()
+        text = without_front_matter((docs / path).read_text())
         heading = text.partition("\n")[0].removeprefix("# ").replace("`", "")
         address = "" if path == "index.md" else path.removesuffix(".md") + "/"
         lines.append(f"- [{heading}]({site_url}{address or './'}): {_first_sentence(text)}".rstrip(": "))
@@ -55,6 +55,11 @@ def on_post_build(config: Any, **_: Any) -> None:
         config["site_url"] or "",
     )
     (Path(config["site_dir"]) / "llms.txt").write_text(text)
+
+
+def without_front_matter(text: str) -> str:
+    """Return the text of a page without the settings of the page, which stand before it between two lines "---"."""
+    return re.sub(r"\A---\n.*?^---\n\s*", "", text, count=1, flags=re.MULTILINE | re.DOTALL)
 
 
 def _first_sentence(text: str) -> str:

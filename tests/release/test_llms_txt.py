@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from release.llms_txt import llms_txt, on_post_build, pages
+from release.llms_txt import llms_txt, on_post_build, pages, without_front_matter
 from tests.paths import ROOT
 
 DOCS = ROOT / "docs"
@@ -26,7 +26,8 @@ def test_each_page_is_listed_with_its_title_and_a_sentence() -> None:
     assert len(listed) == len(list(pages(CONFIG["nav"])))
     for title, address, sentence in listed:
         path = DOCS / "index.md" if address == "./" else DOCS / f"{address.rstrip('/')}.md"
-        assert path.read_text().replace("`", "").startswith(f"# {title}\n")
+        assert without_front_matter(path.read_text()).replace("`", "").startswith(f"# {title}\n")
+        assert title != "---"
         assert "](" not in sentence
         assert sentence or "reference/" in address
     assert text.startswith(
