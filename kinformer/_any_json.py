@@ -29,6 +29,7 @@ _OTHERS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: 1 and -1
 # No value this short is too deep: each level has an opening and a closing bracket.
 _SHORT: Final = 2 * MAX_DEPTH
+_SHORT_IN_MAIN_THREAD: Final = 2 * MAX_DEPTH_IN_MAIN_THREAD
 _get_ident = threading.get_ident
 _MAIN: Final = threading.main_thread().ident
 
@@ -46,8 +47,12 @@ def decode_any(text: bytes | str | msgspec.Raw) -> Any:
         check_depth(text)
         return _decode(text)
     value = _decode(text)
-    if _may_be_deeper(_bytes(text), MAX_DEPTH_IN_MAIN_THREAD) and _is_value_deeper(value, MAX_DEPTH_IN_MAIN_THREAD):
-        raise _too_deep(MAX_DEPTH_IN_MAIN_THREAD)
+    # `_may_be_deeper`, without its calls: each section that a handler reads comes through here.
+    if len(text) > _SHORT_IN_MAIN_THREAD:
+        raw = text if type(text) is bytes else _bytes(text)
+        brackets = len(raw.translate(None, _OTHERS))
+        if brackets > _SHORT_IN_MAIN_THREAD and _is_value_deeper(value, MAX_DEPTH_IN_MAIN_THREAD):
+            raise _too_deep(MAX_DEPTH_IN_MAIN_THREAD)
     return value
 
 
