@@ -337,7 +337,7 @@ MUTANTS = (
     ),
     Mutant(
         "a watch that is never answered is waited for",
-        "reflector/_reflector.py::Reflector._open",
+        "reflector/_attempts.py::open_watch",
         "asyncio.timeout(OPENING_DEADLINE)",
         "asyncio.timeout(None)",
     ),

@@ -18,18 +18,15 @@ from collections import deque
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
-from kinformer._survivable import is_survivable
 from kinformer.errors import (
     ExpiredError,
     ForbiddenError,
     KinformerError,
     ResourceVersionTooLargeError,
-    TransportTimeoutError,
-    UnexpectedError,
 )
 from kinformer.listwatch import WatchBatch
 from kinformer.objects import version_number
-from kinformer.reflector._reflector import OPENING_DEADLINE
+from kinformer.reflector._attempts import as_failure, open_watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -275,8 +272,11 @@ class SharedWatch:
                 except TimeoutError:
                     if self._scope is None or not self._scope.expired():
                         raise
-                except BaseException as error:  # noqa: BLE001 - a last line of defence
-                    self._failed(_as_failure(error, self._name))
+                except BaseException as error:
+                    failure = as_failure(error, self._name, "watch")
+                    if failure is None:
+                        raise
+                    self._failed(failure)
                     continue
                 finally:
                     self._scope = None
@@ -316,15 +316,7 @@ class SharedWatch:
                 resource_version=str(start),
                 timeout_seconds=random.randint(300, 600),  # noqa: S311 - spreads the load of many programs
             )
-            limit = asyncio.timeout(OPENING_DEADLINE)
-            try:
-                async with limit:
-                    batches = await stack.enter_async_context(watch)
-            except TimeoutError:
-                if not limit.expired():
-                    raise
-                msg = f"the server has not answered the watch of {self._name} after {OPENING_DEADLINE:g} s"
-                raise TransportTimeoutError(msg) from None
+            batches = await open_watch(stack, watch, self._name)
             self._begin(start)
             async for batch in batches:
                 self._take(batch)
@@ -415,13 +407,3 @@ class SharedWatch:
 
 def _later(events: Sequence[Delta], version: int) -> list[Delta]:
     return [delta for delta in events if version_number(delta.object.resource_version) > version]
-
-
-def _as_failure(error: BaseException, name: str) -> KinformerError:
-    if isinstance(error, KinformerError):
-        return error
-    if not is_survivable(error):
-        raise error
-    failure = UnexpectedError(f"the watch of {name} failed with an unexpected {type(error).__name__}")
-    failure.__cause__ = error
-    return failure

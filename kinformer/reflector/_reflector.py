@@ -11,7 +11,6 @@ import logging
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Final
 
-from kinformer._survivable import is_survivable
 from kinformer._time_slice import TimeSlice, give_way
 from kinformer.errors import (
     ExpiredError,
@@ -19,11 +18,10 @@ from kinformer.errors import (
     ProtocolError,
     StreamBrokenError,
     TransportTimeoutError,
-    UnexpectedError,
-    WrongLoopError,
 )
 from kinformer.metrics import NO_METRICS
 from kinformer.objects import version_number
+from kinformer.reflector._attempts import as_failure, open_watch
 from kinformer.reflector._failure_reports import FailureReports
 from kinformer.reflector._ingest import Intake
 from kinformer.reflector._state_machine import (
@@ -56,9 +54,6 @@ _log = logging.getLogger(__name__)
 STREAM_DEADLINE: Final = 20.0
 """Seconds that a streaming list may go on without a new object and without its end bookmark."""
 
-OPENING_DEADLINE: Final = 20.0
-"""Seconds that the server may take to answer a watch. After that, a list is due: so the cache is also right behind a
-gateway that holds the answer back until there is an event."""
 
 _NEWEST: Final = 1 << 64
 """A number above every resource version."""
@@ -301,7 +296,7 @@ class Reflector:
                     status.listed = len(kept)
                     del page  # frees megabytes before the next page arrives
         except BaseException as error:
-            failure = self._as_failure(error, "list")
+            failure = as_failure(error, self._name, "list")
             if failure is None:
                 raise
             machine.list_failed(failure, pages=pages)
@@ -339,7 +334,7 @@ class Reflector:
                     failure = await self._follow(batches, began)
             why = failure
         except BaseException as error:
-            failure = self._as_failure(error, "watch" if ended else "streaming list")
+            failure = as_failure(error, self._name, "watch" if ended else "streaming list")
             if failure is None:
                 raise
             why = failure
@@ -400,7 +395,7 @@ class Reflector:
                 failure = await self._follow(batches, began)
             why = failure
         except BaseException as error:
-            failure = self._as_failure(error, "watch")
+            failure = as_failure(error, self._name, "watch")
             if failure is None:
                 raise
             why = failure
@@ -419,36 +414,7 @@ class Reflector:
             timeout_seconds=step.timeout_seconds,
             send_initial_events=isinstance(step, StreamStep),
         )
-        limit = asyncio.timeout(OPENING_DEADLINE)
-        try:
-            async with limit:
-                return await stack.enter_async_context(watch)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            msg = f"the server has not answered the watch of {self._name} after {OPENING_DEADLINE:g} s"
-            raise TransportTimeoutError(msg) from None
-
-    def _as_failure(self, error: BaseException, doing: str) -> KinformerError | None:
-        """Return an error of the server or the source as a failure; `None` if it must end this task.
-
-        The failure and its causes have no traceback: it would keep the frames of the step, with their buffers, as long
-        as the status has the failure.
-        """
-        if isinstance(error, WrongLoopError):
-            return None  # a source that was opened in another loop never lists: the informer fails at once
-        if isinstance(error, KinformerError):
-            cause: BaseException | None = error
-            while cause is not None and cause.__traceback__ is not None:
-                cause.__traceback__ = None
-                cause = cause.__cause__ or cause.__context__
-            return error
-        if not is_survivable(error):
-            return None
-        _log.error("%s: unexpected %s in a %s", self._name, type(error).__name__, doing, exc_info=error)
-        failure = UnexpectedError(f"the {doing} of {self._name} failed with an unexpected {type(error).__name__}")
-        failure.__cause__ = error
-        return failure
+        return await open_watch(stack, watch, self._name)
 
     async def _follow(self, batches: AsyncIterator[WatchBatch], began: float) -> KinformerError | None:
         """Queue the events of a watch since a time, until it ends; return the ERROR event that ended it, if any."""

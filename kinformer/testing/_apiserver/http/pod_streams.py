@@ -142,10 +142,8 @@ def _endpoints(registry: Registry, target: Target, service: dict[str, Any], want
     selector = {"matchLabels": spec.get("selector") or {}}
     pods = [
         key[1]
-        for key, stored in registry.store.listed(("", "pods"))
-        if spec.get("selector")
-        and key[0] == target.namespace
-        and selects_labels(selector, stored.manifest["metadata"].get("labels") or {})
+        for key, stored in registry.store.listed(("", "pods"), target.namespace)
+        if spec.get("selector") and selects_labels(selector, stored.manifest["metadata"].get("labels") or {})
     ]
     port = str(chosen[0].get("targetPort") or chosen[0]["port"])
     if not port.isdecimal() and pods:

@@ -83,8 +83,8 @@ def _take_from_budget(registry: Registry, target: Target, pod: dict[str, Any], *
     labels = pod["metadata"].get("labels") or {}
     budgets = [
         (key, stored.manifest)
-        for key, stored in registry.store.listed(("policy", "poddisruptionbudgets"))
-        if key[0] == target.namespace and _selects(stored.manifest, labels)
+        for key, stored in registry.store.listed(("policy", "poddisruptionbudgets"), target.namespace)
+        if _selects(stored.manifest, labels)
     ]
     if not budgets:
         return

@@ -87,8 +87,6 @@ class Lists:
         last = ""
         more = 0
         for key, stored in self._sorted(kind, revision, scope.namespace):
-            if scope.namespace and key[0] != scope.namespace:
-                continue
             place = _place(key, scope.namespace)
             if place < start or (scope.selects is not None and not scope.selects(stored.manifest)):
                 continue
@@ -124,14 +122,15 @@ class Lists:
         return revision, start
 
     def _sorted(self, kind: ResourceType, revision: int, namespace: str) -> list[tuple[Key, Stored]]:
-        """Return the objects at a revision, in order: at least those of the namespace."""
+        """Return the objects of a namespace, or of all, at a revision, in order."""
         name = (kind.storage, revision, namespace)
         found = self._snapshots.get(name)
         if found is None:
             if revision == self._store.revision:
                 found = self._store.listed(kind.storage, namespace)
             else:
-                found = in_order(self._store.at(kind.storage, revision))
+                then = in_order(self._store.at(kind.storage, revision))
+                found = [item for item in then if namespace in {"", item[0][0]}]
             self._snapshots[name] = found
             while len(self._snapshots) > 8:
                 self._snapshots.popitem(last=False)
