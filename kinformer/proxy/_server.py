@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiohttp import web
 
+from kinformer._local_runner import LocalRunner
 from kinformer._own_loop import OwnLoop
 from kinformer._tasks import shielded
 from kinformer.cache.storage import checked_storage
@@ -165,13 +166,12 @@ class CacheProxy:
             self._caches.start()
             server = web.Server(self._answer, access_log=None, handler_cancellation=True)
             stack.callback(close_in_children(lambda: _sockets_of(server, listening)))
-            runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN)
+            runner = LocalRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.SockSite(runner, listening, ssl_context=self._tls, backlog=_ACCEPTED_AT_ONCE).start()
             # The line above has set the length of the queue, too.
             listening.listen(BACKLOG)
-            stack.push_async_callback(_accept_no_more, listening)
             stack.callback(self._end_watches)
             self._stack = stack.pop_all()
         return self
@@ -320,14 +320,6 @@ def _sockets_of(server: web.Server, listening: socket.socket) -> list[int]:
     transports = [each.transport for each in server.connections]
     sockets = [each.get_extra_info("socket") for each in transports if each is not None]
     return [each.fileno() for each in [listening, *sockets] if each is not None and each.fileno() >= 0]
-
-
-async def _accept_no_more(listening: socket.socket) -> None:
-    """Stop accepting, and let connections that were accepted just now become known, so that they are closed, too."""
-    with contextlib.suppress(NotImplementedError, RuntimeError):
-        asyncio.get_running_loop().remove_reader(listening.fileno())
-    for _ in range(3):
-        await asyncio.sleep(0)
 
 
 _HEADERS: Final = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}

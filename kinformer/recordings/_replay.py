@@ -13,6 +13,7 @@ import yaml
 from aiohttp import web
 
 from kinformer._hosts import is_loopback
+from kinformer._local_runner import LocalRunner
 from kinformer._own_loop import OwnLoop
 from kinformer._tasks import BackgroundTask, shielded
 from kinformer.errors import AlreadyStartedError, NotStartedError, RecordingError
@@ -146,7 +147,7 @@ class Replay:
                 self._fanouts[number] = Fanout(self._playback.caches[number])
             self._documents = Documents(self._served(), self.recording.header.server)
             server = web.Server(self._answer, access_log=None, handler_cancellation=True)
-            runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.5)
+            runner = LocalRunner(server, handle_signals=False, shutdown_timeout=0.5)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, self._host, self._port).start()

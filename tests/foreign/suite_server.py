@@ -16,6 +16,7 @@ import trustme
 import yaml
 from aiohttp import web
 
+from kinformer._local_runner import LocalRunner
 from kinformer.testing import ApiServer
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ async def _web_server() -> AsyncIterator[int]:
     async def answer(request: web.BaseRequest) -> web.Response:
         return web.Response(text="hello", status=200 if request.path in {"/", "/foo.dat"} else 404)
 
-    runner = web.ServerRunner(web.Server(answer))
+    runner = LocalRunner(web.Server(answer))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:

@@ -11,6 +11,7 @@ import msgspec
 import yaml
 from aiohttp import web
 
+from kinformer._local_runner import LocalRunner
 from kinformer._own_loop import OwnLoop
 from kinformer._tasks import BackgroundTask
 from kinformer.testing._apiserver.controllers.names import chosen
@@ -139,7 +140,7 @@ class ApiServer:
             pods=self.pods,
             webhooks=self._webhooks,
         )
-        self._runner: web.ServerRunner | None = None
+        self._runner: LocalRunner | None = None
         self._own_loop = OwnLoop("this API server was started")
         self._server: web.Server | None = None
         self._rbac = rbac
@@ -537,7 +538,7 @@ class ApiServer:
             raise RuntimeError(msg)
         self._own_loop.take()
         self._server = web.Server(self._handler.handle, access_log=None, handler_cancellation=True)
-        runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=0.1)
+        runner = LocalRunner(self._server, handle_signals=False, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, self._host, self._port, ssl_context=self._ssl_context, backlog=1024)
         try:

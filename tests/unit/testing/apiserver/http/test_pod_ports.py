@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp import web
 
+from kinformer._local_runner import LocalRunner
 from kinformer.testing import ApiServer
 from kinformer.testing.build import pod, service
 
@@ -23,7 +24,7 @@ async def listener() -> AsyncIterator[int]:
         body = await request.read()
         return web.Response(text=f"{request.method} {request.path_qs} {body.decode()}", status=207)
 
-    runner = web.ServerRunner(web.Server(answer))
+    runner = LocalRunner(web.Server(answer))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:

@@ -1,0 +1,39 @@
+"""No connection stays open when a server stops, also one that was accepted at that moment."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+from aiohttp import web
+
+from kinformer._local_runner import LocalRunner
+
+
+async def answer(request: web.BaseRequest) -> web.StreamResponse:
+    del request
+    return web.Response()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_connection_that_was_made_some_turns_before_the_stop_is_closed(turns: int) -> None:
+    runner = LocalRunner(web.Server(answer), handle_signals=False, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    address = runner.addresses[0]
+    with socket.create_connection((address[0], address[1])) as connection:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await runner.cleanup()
+        connection.settimeout(0)
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    assert connection.recv(1) == b""
+                except ConnectionResetError:
+                    pass
+                except BlockingIOError:
+                    await asyncio.sleep(0.01)
+                    continue
+                break
