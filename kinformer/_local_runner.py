@@ -20,18 +20,34 @@ class LocalRunner(web.ServerRunner):  # noqa: TID251 - the one place
 
     aiohttp closes the connections that it knows. asyncio fails to make the transport of a connection whose server has
     been closed since it was accepted, and leaves the connection open. So no more are accepted first, and the server is
-    closed when each connection is known.
+    closed when each connection is known. Those that are still in the handshake of TLS after that are cut.
     """
 
     async def cleanup(self) -> None:
         """Stop accepting, and close the server and all connections."""
-        loop = asyncio.get_running_loop()
-        for site in self.sites:
-            server = getattr(site, "_server", None)  # of asyncio; aiohttp reads it for `addresses`
-            for listening in server.sockets if server is not None else ():
+        # Servers of asyncio; aiohttp reads them for `addresses`.
+        servers = [server for site in self.sites if (server := getattr(site, "_server", None)) is not None]
+        for server in servers:
+            for listening in server.sockets:
                 # Other loops than asyncio's own accept by other means.
                 with contextlib.suppress(NotImplementedError, RuntimeError):
-                    loop.remove_reader(listening.fileno())
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
+                    asyncio.get_running_loop().remove_reader(listening.fileno())
+        await _turns()
         await super().cleanup()
+        for server in servers:
+            _cut(server)
+        await _turns()
+
+
+async def _turns() -> None:
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+
+
+def _cut(server: asyncio.Server) -> None:
+    """Cut the connections of a server that are left."""
+    # The same as `Server.abort_clients` of Python 3.13; uvloop has neither.
+    transports = getattr(asyncio.get_running_loop(), "_transports", {})
+    left = [each for each in transports.values() if getattr(each, "_server", None) is server]
+    for transport in left:
+        transport.abort()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 
 import pytest
 from aiohttp import web
@@ -16,11 +17,14 @@ async def answer(request: web.BaseRequest) -> web.StreamResponse:
     return web.Response()
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
 @pytest.mark.parametrize("turns", range(6))
-async def test_a_connection_that_was_made_some_turns_before_the_stop_is_closed(turns: int) -> None:
+async def test_a_connection_that_was_made_some_turns_before_the_stop_is_closed(turns: int, *, tls: bool) -> None:
+    # Over TLS, the client never begins the handshake.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if tls else None
     runner = LocalRunner(web.Server(answer), handle_signals=False, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
     address = runner.addresses[0]
     with socket.create_connection((address[0], address[1])) as connection:
         for _ in range(turns):
