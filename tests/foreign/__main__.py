@@ -16,6 +16,7 @@ from benchmarks.peers.building import MissingError
 from tests.foreign import helm, kubectl, kubectl_more, suites
 from tests.foreign.answers import Commands, show
 from tests.foreign.programs import GO, RUST, Program
+from tests.foreign.proxy_readers import ProxyReaders
 from tests.paths import DATA
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def _succeeding(commands: Commands, *, verbose: bool) -> dict[str, int]:
     return {"succeeded": sum(answer.code == 0 for answer in ours.values())}
 
 
-def _program(program: Program, *, verbose: bool) -> dict[str, int]:
+def _program(program: Program | ProxyReaders, *, verbose: bool) -> dict[str, int]:
     theirs, ours = program.kept(), asyncio.run(program.embedded())
     if verbose:
         for name, reason in ours.items():
@@ -59,6 +60,7 @@ CLIENTS: Final[dict[str, Callable[[bool], dict[str, int]]]] = {
     "helm": lambda verbose: _commands(helm.compared(), verbose=verbose),
     "helm-wait": lambda verbose: _succeeding(helm.on_a_cluster(), verbose=verbose),
     "go": lambda verbose: _program(GO, verbose=verbose),
+    "go-readers": lambda verbose: _program(ProxyReaders(), verbose=verbose),
     "rust": lambda verbose: _program(RUST, verbose=verbose),
     "kr8s": lambda verbose: suites.run("kr8s", verbose=verbose),
 }
@@ -73,7 +75,8 @@ def _record(name: str) -> None:
         case "helm":
             asyncio.run(helm.compared().record())
         case _:
-            asyncio.run({"go": GO, "rust": RUST}[name].record())
+            programs: dict[str, Program | ProxyReaders] = {"go": GO, "go-readers": ProxyReaders(), "rust": RUST}
+            asyncio.run(programs[name].record())
 
 
 def main() -> int:

@@ -23,7 +23,7 @@ from tests.paths import DATA
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["GO", "RUST", "Program", "folder"]
+__all__ = ["GO", "RUST", "Program", "folder", "keep", "kept"]
 
 _SOURCES: Final = Path(__file__).parent / "sources"
 _LONGEST_BUILD: Final = 900.0  # seconds: the first build compiles all libraries
@@ -95,24 +95,28 @@ class Program(NamedTuple):
         async with ApiServer(controllers=["serviceaccount", "root-ca", "disruption"]) as server:
             with tempfile.TemporaryDirectory() as home:
                 server.write_kubeconfig(Path(home) / "config")
-                return await self._run(Path(home) / "config", server.url)
+                return await self.run(Path(home) / "config", server.url)
 
     async def record(self) -> None:
         """Run the checks against a real server, and keep what holds there."""
         async with ControlPlane() as plane, _proxied(plane.kubeconfig_file) as url:
-            found = await self._run(plane.kubeconfig_file, url)
-        known = json.loads(_KEPT.read_text()) if _KEPT.exists() else {}
-        _KEPT.write_text(json.dumps(known | {self.name: found}, indent=1) + "\n")
+            keep(self.name, await self.run(plane.kubeconfig_file, url))
 
     def kept(self) -> dict[str, str]:
         """Return the reason by check on a real server, on which no controller runs."""
-        found: dict[str, str] = json.loads(_KEPT.read_text())[self.name]
-        return found
+        return kept(self.name)
 
-    async def _run(self, kubeconfig: Path, url: str) -> dict[str, str]:
+    async def run(self, kubeconfig: Path, *arguments: str, **environment: str) -> dict[str, str]:
+        """Run the program; return the reason by check, "" if it holds.
+
+        Args:
+            kubeconfig: the file that leads to the server.
+            arguments: its arguments; the first one is the URL of the server.
+            environment: more variables.
+        """
         process = await asyncio.create_subprocess_exec(
-            *(str(self.built()), *([url] if self.takes_url else [])),
-            env=os.environ | {"KUBECONFIG": str(kubeconfig)},
+            *(str(self.built()), *(arguments if self.takes_url else arguments[1:])),
+            env=os.environ | {"KUBECONFIG": str(kubeconfig)} | environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
         )
@@ -126,6 +130,18 @@ class Program(NamedTuple):
         # A reason follows two blanks, as names have colons.
         failed = (line.removeprefix("FAIL ").partition(":  ") for line in lines if line.startswith("FAIL "))
         return held | {name: reason for name, _, reason in failed}
+
+
+def kept(name: str) -> dict[str, str]:
+    """Return the reason by check on a real server."""
+    found: dict[str, str] = json.loads(_KEPT.read_text())[name]
+    return found
+
+
+def keep(name: str, found: dict[str, str]) -> None:
+    """Keep the reason by check on a real server."""
+    known = json.loads(_KEPT.read_text()) if _KEPT.exists() else {}
+    _KEPT.write_text(json.dumps(known | {name: found}, indent=1) + "\n")
 
 
 @contextlib.asynccontextmanager

@@ -1,5 +1,8 @@
 // Checks of a Kubernetes API server by client-go and controller-runtime; the server is that of $KUBECONFIG.
 //
+// With $SERVER_KUBECONFIG, $KUBECONFIG leads to a proxy of that server, and readers of both are compared; with the
+// argument "define", only the custom resource of these readers is defined.
+//
 // Each check prints one line: "ok NAME" or "FAIL NAME:  REASON".
 package main
 
@@ -23,6 +26,21 @@ func main() {
 	base, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
 	if err != nil {
 		panic(err)
+	}
+	if os.Args[len(os.Args)-1] == "define" {
+		if err := defineLamps(base); err != nil {
+			panic(err)
+		}
+		return
+	}
+	if path := os.Getenv("SERVER_KUBECONFIG"); path != "" {
+		server, err := clientcmd.BuildConfigFromFlags("", path)
+		if err != nil {
+			panic(err)
+		}
+		readerChecks(server, base)
+		fmt.Printf("passed %d failed %d\n", passed, failed)
+		return
 	}
 	base.QPS, base.Burst = 1000, 1000
 	for _, form := range []string{"json", "protobuf"} {
