@@ -1,4 +1,4 @@
-"""`kinformer top`: the informers of a running program, live, from its status endpoint."""
+"""`kinformer top`: the informers, controllers and fleets of a running program, live, from its status endpoint."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _SIZE: Final = (118, 24)
 
 
 class Row(NamedTuple):
-    """The text of one informer or controller.
+    """The text of one informer, controller or cluster.
 
     Attributes:
-        cells: the texts, in the order of `TITLES` or `CONTROLLER_TITLES`.
+        cells: the texts, in the order of `TITLES`, `CONTROLLER_TITLES` or `CLUSTER_TITLES`.
         level: "good", "busy" or "bad".
         trouble: the problem, in words; "" if there is none.
     """
@@ -65,11 +65,33 @@ CONTROLLER_TITLES: Final = (
     *("CONTROLLER", "STATE", "QUEUED", "WORKING", "LONGEST", "DELAYED", "RECONCILES/S", "RECONCILES", "ERRORS"),
 )
 _CONTROLLER_NUMBERS: Final = (2, 3, 4, 5, 6, 7, 8)
+CLUSTER_TITLES: Final = (
+    *("CLUSTER", "STATE", "OBJECTS", "INFORMERS", "EVENTS/S", "QUEUED", "WORKING", "RECONCILES/S", "RECONCILES"),
+    "FAILING",
+)
+_CLUSTER_NUMBERS: Final = (2, 3, 4, 5, 6, 7, 8, 9)
 _LEAST_IMPORTANT: Final = (
-    *("STORED", "LISTS", "EVENTS", "WATCHES", "DELAYED", "RECONCILES", "EVENTS/S", "RECONCILES/S", "LONGEST"),
-    *("SILENT", "WAITING", "WORKING", "ERRORS", "QUEUED", "OBJECTS"),
+    *(
+        "INFORMERS",
+        "STORED",
+        "LISTS",
+        "EVENTS",
+        "WATCHES",
+        "DELAYED",
+        "RECONCILES",
+        "EVENTS/S",
+        "RECONCILES/S",
+        "LONGEST",
+    ),
+    *("SILENT", "WAITING", "WORKING", "ERRORS", "FAILING", "QUEUED", "OBJECTS"),
 )
 """The columns in the order in which a narrow terminal loses them."""
+_URGENCY: Final = ("bad", "busy", "good")
+_CLUSTER_LEVELS: Final = {
+    **dict.fromkeys(("invalid", "unreachable", "degraded", "failed"), "bad"),
+    **dict.fromkeys(("connecting", "syncing", "duplicate", "leaving"), "busy"),
+}
+"""How urgent the state of a cluster is; states that are not here are good."""
 _GAP: Final = 2  # between two columns
 _MOST_BYTES: Final = 64 << 20
 _COLORS: Final = {"good": "green", "busy": "yellow", "bad": "red"}
@@ -155,6 +177,7 @@ async def _ask(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
         # Whatever it lacks shows here, and not in the middle of a picture.
         rows_of(data, data, 1.0)
         controllers_of(data, data, 1.0)
+        clusters_of(data, data, 1.0)
         return data
     msg = f"{url} answers with no status of kinformer"
     raise ProtocolError(msg)
@@ -222,6 +245,53 @@ def _controller(controller: dict[str, Any], before: int | None, seconds: float) 
     return Row(tuple(printable(str(cell)) for cell in cells), level, printable(trouble))
 
 
+def clusters_of(now: dict[str, Any], before: dict[str, Any] | None, seconds: float) -> list[Row]:
+    """Return a row for each cluster of each fleet, those in trouble first, and one for a provider that fails."""
+    earlier = {} if before is None else dict(_named(before))
+    rows = [_cluster(name, cluster, earlier.get(name), seconds) for name, cluster in _named(now)]
+    failing = [_provider(fleet) for fleet in now["fleets"] if fleet["provider_error"] or fleet["refused"]]
+    return [*failing, *sorted(rows, key=lambda row: _URGENCY.index(row.level))]
+
+
+def _named(status: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the clusters; if there are several fleets, their names stand before the names of the clusters."""
+    fleets = status["fleets"]
+    return [
+        (cluster["name"] if len(fleets) == 1 else f"{fleet['name']}/{cluster['name']}", cluster)
+        for fleet in fleets
+        for cluster in fleet["clusters"]
+    ]
+
+
+def _cluster(name: str, cluster: dict[str, Any], before: dict[str, Any] | None, seconds: float) -> Row:
+    state = cluster["state"]
+    level, trouble = _CLUSTER_LEVELS.get(state, "good"), ""
+    if state == "duplicate":
+        trouble = f"the same cluster has joined as {cluster['same_as']}"
+    elif level == "bad":
+        trouble = f"{state} for {human_duration(cluster['state_seconds'])}: {cluster['last_error']}"
+        if cluster["retry_in_seconds"] is not None:
+            trouble += f"; next try in {cluster['retry_in_seconds']:.1f} s"
+    elif cluster["failing"]:
+        level, trouble = "bad", f"{cluster['failing']} keys fail"
+    cells = (
+        *(name, state, cluster["objects"], cluster["informers"]),
+        _rate(cluster["events"], None if before is None else before["events"], seconds),
+        *(cluster["queued"], cluster["working"]),
+        _rate(cluster["reconciles"], None if before is None else before["reconciles"], seconds),
+        *(cluster["reconciles"], cluster["failing"]),
+    )
+    return Row(tuple(printable(str(cell)) for cell in cells), level, printable(trouble))
+
+
+def _provider(fleet: dict[str, Any]) -> Row:
+    """Return a row of a provider that fails, or that names clusters which cannot be used."""
+    error, refused = fleet["provider_error"], fleet["refused"]
+    trouble = f"the provider fails: {error}" if error else f"clusters that cannot be used: {', '.join(refused)}"
+    cells = (f"fleet {fleet['name']}", "failing" if error else "refused", *[""] * (len(CLUSTER_TITLES) - 2))
+    return Row(tuple(printable(cell) for cell in cells), "bad", printable(trouble))
+
+
 def _rate(now: int, before: int | None, seconds: float) -> str:
     """Return events per second; 0 after a restart of the program, "" without an earlier answer."""
     return "" if before is None else f"{max(now - before, 0) / seconds:.1f}"
@@ -229,14 +299,31 @@ def _rate(now: int, before: int | None, seconds: float) -> str:
 
 def plain(now: dict[str, Any], before: dict[str, Any] | None, seconds: float) -> str:
     """Return the status as lines of text."""
-    rows = rows_of(now, before, seconds)
-    lines = aligned([TITLES, *(row.cells for row in rows)], numbers=_NUMBERS)
-    controllers = controllers_of(now, before, seconds)
-    if controllers:
-        table = [CONTROLLER_TITLES, *(row.cells for row in controllers)]
-        lines += ["", *aligned(table, numbers=_CONTROLLER_NUMBERS)]
-    lines += [f"! {row.cells[0]}: {row.trouble}" for row in (*rows, *controllers) if row.trouble]
-    return "".join(f"{line}\n" for line in lines)
+    tables = _tables(now, before, seconds)
+    lines: list[str] = []
+    for table in tables:
+        lines += ["", *aligned([table.titles, *(row.cells for row in table.rows)], numbers=table.numbers)]
+    lines += [f"! {row.cells[0]}: {row.trouble}" for table in tables for row in table.rows if row.trouble]
+    return "".join(f"{line}\n" for line in lines[1:])
+
+
+class _Rows(NamedTuple):
+    """One table of the screen."""
+
+    titles: tuple[str, ...]
+    numbers: tuple[int, ...]
+    rows: list[Row]
+
+
+def _tables(now: dict[str, Any], before: dict[str, Any] | None, seconds: float) -> list[_Rows]:
+    """Return the tables that have rows; if none has, that of informers."""
+    informers = _Rows(TITLES, _NUMBERS, rows_of(now, before, seconds))
+    tables = [
+        informers,
+        _Rows(CONTROLLER_TITLES, _CONTROLLER_NUMBERS, controllers_of(now, before, seconds)),
+        _Rows(CLUSTER_TITLES, _CLUSTER_NUMBERS, clusters_of(now, before, seconds)),
+    ]
+    return [table for table in tables if table.rows] or [informers]
 
 
 def _screen(
@@ -245,21 +332,24 @@ def _screen(
     from rich.console import Group
     from rich.text import Text
 
-    rows = rows_of(now, before, seconds)
-    controllers = controllers_of(now, before, seconds)
-    objects = sum(informer["objects"] for informer in now["informers"])
-    bad = sum(row.level == "bad" for row in (*rows, *controllers))
+    tables = _tables(now, before, seconds)
+    rows = [row for table in tables for row in table.rows]
+    clusters = [cluster for _, cluster in _named(now)]
+    objects = sum(each["objects"] for each in (*now["informers"], *clusters))
+    bad = sum(row.level == "bad" for row in rows)
     head = Text.assemble(
         ("kinformer top", "bold"),
         (f"  {printable(url)}   kinformer {printable(str(now.get('kinformer', '?')))}   ", "dim"),
-        f"{len(rows)} informers, {objects:,} objects, ",
+        f"{len(now['informers']) + sum(cluster['informers'] for cluster in clusters)} informers, {objects:,} objects, ",
+        f"{len(clusters)} clusters, " if now["fleets"] else "",
         (f"{bad} in trouble", "red") if bad else ("all well", "green"),
     )
     parts: list[RenderableType] = [head, Text(printable(wrong), style="bold red") if wrong else Text("")]
-    parts.append(_table(TITLES, _NUMBERS, rows, width))
-    if controllers:
-        parts += [Text(""), _table(CONTROLLER_TITLES, _CONTROLLER_NUMBERS, controllers, width)]
-    troubles = [row for row in (*rows, *controllers) if row.trouble]
+    for place, table in enumerate(tables):
+        if place:
+            parts.append(Text(""))
+        parts.append(_table(table.titles, table.numbers, table.rows, width))
+    troubles = [row for row in rows if row.trouble]
     if troubles:
         parts.append(Text(""))
     parts += [Text(f"! {row.cells[0]}: {row.trouble}", style=_COLORS[row.level]) for row in troubles]

@@ -1,6 +1,6 @@
 """Health and status as JSON: a function, an ASGI application, and a server for programs without one.
 
-    status_of(factory, controller)                         the data
+    status_of(factory, controller, fleet)                  the data
     app.mount("/kinformer/status", StatusApp(factory))     in FastAPI, Starlette, or any ASGI server
     async with StatusServer(factory):                      http://127.0.0.1:8765/kinformer/status
         ...
@@ -17,6 +17,7 @@ import msgspec
 
 from kinformer._version import __version__
 from kinformer.controller import Controller
+from kinformer.fleet import Fleet
 from kinformer.informer import SharedInformer
 from kinformer.informer.factory import SharedInformerFactory
 from kinformer.integrations._web.local_server import LocalServer, Page
@@ -25,27 +26,31 @@ from kinformer.status import class_of, health_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, MutableMapping
 
+    from kinformer.fleet import ClusterStatus
+
 __all__ = ["STATUS_PATH", "StatusApp", "StatusServer", "status_of"]
 
 STATUS_PATH: Final = "/kinformer/status"
 DEFAULT_PORT: Final = 8765
 
-Part: TypeAlias = "SharedInformerFactory | SharedInformer | Controller[Any]"
+Part: TypeAlias = "SharedInformerFactory | SharedInformer | Controller[Any] | Fleet"
 _Scope: TypeAlias = "MutableMapping[str, Any]"
 _Message: TypeAlias = "MutableMapping[str, Any]"
 
 
 def status_of(*parts: Part) -> dict[str, Any]:
-    """Return the present state of informers and controllers as plain data for JSON. Times and ages are seconds.
+    """Return the present state of informers, controllers and fleets as plain data for JSON. Times and ages are seconds.
 
     Args:
-        parts: factories (for all their informers), informers and controllers.
+        parts: factories (for all their informers), informers, controllers and fleets. Of each cluster of a fleet, there
+            are the sums of its informers and controllers.
 
     Raises:
         TypeError: something else was given.
     """
     informers: dict[int, SharedInformer] = {}
     controllers: list[Controller[Any]] = []
+    fleets: list[Fleet] = []
     for part in parts:
         match part:
             case SharedInformerFactory():
@@ -54,13 +59,16 @@ def status_of(*parts: Part) -> dict[str, Any]:
                 informers[id(part)] = part
             case Controller():
                 controllers.append(part)
+            case Fleet():
+                fleets.append(part)
             case _:
-                msg = f"{part!r} has no status; give factories, informers and controllers"
+                msg = f"{part!r} has no status; give factories, informers, controllers and fleets"
                 raise TypeError(msg)
     return {
         "kinformer": __version__,
         "informers": [_informer(informer) for informer in informers.values()],
         "controllers": [_controller(controller) for controller in controllers],
+        "fleets": [_fleet(fleet) for fleet in fleets],
     }
 
 
@@ -138,6 +146,40 @@ def _controller(controller: Controller[Any]) -> dict[str, Any]:
         else round(status.taken_at - status.last_error_at, 3),
         "results": dict(status.results),
         "metrics_failures": status.metrics_failures,
+    }
+
+
+def _fleet(fleet: Fleet) -> dict[str, Any]:
+    status = fleet.status
+    error = status.provider_error
+    return {
+        "name": status.name,
+        "answered": status.answered,
+        "settled": status.settled,
+        # The class alone: the text may have the address of a cluster, or a part of a kubeconfig.
+        "provider_error": None if error is None else class_of(error),
+        "refused": [*status.refused],
+        "clusters": [_cluster(cluster, status.taken_at) for cluster in status.clusters.values()],
+    }
+
+
+def _cluster(status: ClusterStatus, now: float) -> dict[str, Any]:
+    controllers = status.controllers.values()
+    return {
+        "name": status.name,
+        "state": str(status.state),
+        "state_seconds": round(now - status.since, 3),
+        "last_error": status.reason or None,
+        "failures": status.failures,
+        "retry_in_seconds": None if status.retry_at is None else round(max(status.retry_at - now, 0.0), 3),
+        "same_as": status.same_as,
+        "objects": status.objects,
+        "informers": len(status.informers),
+        "events": sum(informer.events for informer in status.informers.values()),
+        "queued": sum(sum(controller.depth.values()) for controller in controllers),
+        "working": sum(len(controller.in_progress) for controller in controllers),
+        "failing": sum(len(controller.failing) for controller in controllers),
+        "reconciles": sum(sum(controller.results.values()) for controller in controllers),
     }
 
 

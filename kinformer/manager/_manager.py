@@ -136,7 +136,7 @@ class Manager:
             "/livez": lambda: pages.liveness(self._informers, self._controllers, self._failed_part, hung_after),
             "/readyz": lambda: pages.readiness(self._informers, self._waiting),
             "/metrics": pages.metrics,
-            STATUS_PATH: lambda: pages.status(*self._informers.values(), *self._controllers),
+            STATUS_PATH: lambda: pages.status(*self._informers.values(), *self._controllers, *self._fleets),
         }
         self._app = ManagerApp(self, answers)
         if host:
@@ -441,6 +441,10 @@ class Manager:
     @property
     def _controllers(self) -> list[Controller[Any]]:
         return [part.given for part in self._parts if isinstance(part.given, Controller)]
+
+    @property
+    def _fleets(self) -> list[Fleet]:
+        return [part.given for part in self._parts if isinstance(part.given, Fleet)]
 
     @property
     def _informers(self) -> dict[str, SharedInformer]:

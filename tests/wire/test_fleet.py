@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import socket
 import sys
 import weakref
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
+import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -28,8 +30,10 @@ from kinformer import (
     UnknownClusterError,
     WaitTimeoutError,
 )
+from kinformer.cli._top import plain
 from kinformer.fleet import Cluster, ClusterKey, Clusters, ClusterState
 from kinformer.integrations.prometheus import PrometheusMetrics
+from kinformer.integrations.status_endpoint import status_of
 from kinformer.resources import PODS
 from kinformer.testing import ApiServer
 from kinformer.workqueue import FairQueue
@@ -642,3 +646,37 @@ async def test_the_cache_of_a_cluster_that_left_is_freed(clusters: dict[str, Clu
         await until(lambda: [*fleet.status.clusters] == ["b"])
         gc.collect()
         assert [one() for one in kept] == [None, None]
+
+
+async def test_the_status_and_top_show_each_cluster_and_name_no_address(clusters: dict[str, ClusterConfig]) -> None:
+    wrong = {"away": ClusterConfig.for_server("http://127.0.0.1:1", "hidden-token"), "bad": ConfigError("hidden text")}
+    fleet = Fleet(clusters | wrong, name="shops", backoff=Backoff(initial=30)).add(Reconciles())
+    async with Manager(port=0) as manager:
+        manager.add(fleet)
+        await until(lambda: manager.is_ready and fleet.is_settled)
+        await until(lambda: fleet.status.states[ClusterState.READY] == 3)
+        async with aiohttp.ClientSession() as session, session.get(f"{manager.url}/kinformer/status") as response:
+            text = await response.text()
+    (found,) = json.loads(text)["fleets"]
+    assert (found["name"], found["answered"], found["provider_error"], found["refused"]) == ("shops", True, None, [])
+    states = {cluster["name"]: cluster["state"] for cluster in found["clusters"]}
+    assert states == {"a": "ready", "b": "ready", "c": "ready", "away": "unreachable", "bad": "invalid"}
+    assert {cluster["objects"] for cluster in found["clusters"]} == {0, 1}
+    lines = plain(json.loads(text), None, 1.0).splitlines()
+    assert lines[0].split()[:3] == ["CLUSTER", "STATE", "OBJECTS"]
+    assert {line.split()[0] for line in lines[1:3]} == {"away", "bad"}, "those in trouble come first"
+    assert any(line.startswith("! away: unreachable for ") and "ConnectError; next try in" in line for line in lines)
+    assert "hidden" not in text
+    assert "127.0.0.1" not in text
+
+
+async def test_a_provider_that_fails_is_in_the_status(clusters: dict[str, ClusterConfig]) -> None:
+    switchboard = Switchboard(clusters)
+    async with Fleet(switchboard, backoff=QUICK) as fleet:
+        await fleet.settled(timeout=20)
+        switchboard.set(ValueError("hidden text"))
+        await until(lambda: fleet.status.provider_error is not None)
+        data = status_of(fleet)
+    assert data["fleets"][0]["provider_error"] == "ValueError"
+    assert f"! fleet {fleet.name}: the provider fails: ValueError" in plain(data, None, 1.0)
+    assert "hidden" not in str(data)
