@@ -165,6 +165,11 @@ class Fleet:
         live = sum(member.live is not None for member in self._members.values())
         return f"<Fleet {self.name} clusters={len(self._members) + len(self._invalid)} live={live}>"
 
+    @property
+    def provider(self) -> Provider:
+        """Return the provider, as given; a mapping of clusters is returned as a provider that yields it once."""
+        return self._provider
+
     def add(self, *setups: Callable[[Cluster], object]) -> Self:
         """Add functions that are called with each cluster that joins, before its caches are filled.
 

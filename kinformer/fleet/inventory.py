@@ -77,6 +77,11 @@ class KubeconfigSecrets:
         self._trusted = trusted
         self._known: dict[str, tuple[tuple[str, str], ClusterConfig | ConfigError]] = {}
 
+    @property
+    def reads(self) -> dict[Resource, str]:
+        """Return the resources that are listed and watched, each with its namespace."""
+        return {SECRETS: self._namespace}
+
     async def clusters(self) -> AsyncIterator[Clusters]:
         """Yield the clusters of the Secrets when these have changed.
 
@@ -150,6 +155,12 @@ class ClusterProfiles:
         self._access = access or {}
         self._label_selector = label_selector
         self._known: dict[str, tuple[object, ClusterConfig | ConfigError]] = {}
+
+    @property
+    def reads(self) -> dict[Resource, str]:
+        """Return the resources that are listed and watched, each with its namespace."""
+        read = (CLUSTER_PROFILES, SECRETS) if self._consumer else (CLUSTER_PROFILES,)
+        return dict.fromkeys(read, self._namespace)
 
     async def clusters(self) -> AsyncIterator[Clusters]:
         """Yield the clusters of the profiles when these, or their Secrets, have changed.

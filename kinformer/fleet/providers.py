@@ -40,6 +40,10 @@ class Provider(Protocol):
             async def clusters(self) -> AsyncIterator[Clusters]:
                 async for rows in changes():
                     yield {row.name: ClusterConfig.for_server(row.url, row.token) for row in rows}
+
+    A provider may have an attribute `reads`: the resources that it lists and watches in the cluster of the program,
+    each with its namespace ("" for all of them), such as `{SECRETS: "fleet"}`. `kinformer manifests` makes rights of
+    it.
     """
 
     def clusters(self) -> AsyncIterator[Clusters]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.controller import Controller
+from kinformer.fleet import Fleet
 from kinformer.informer import SharedInformer
 from kinformer.informer.factory import SharedInformerFactory
 from kinformer.manifests._grants import Grant, grants_in, without_covered
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from kinformer.manager import Manager
+    from kinformer.resources import Resource
 
 __all__ = ["OWN_NAMESPACE", "Plan", "UnfitManagerError", "WebhookPlan", "plan_of"]
 
@@ -127,6 +129,11 @@ def plan_of(
     )
     if wide:
         notices.append(f"the ClusterRole grants {', '.join(wide)} on all Secrets of the cluster")
+    if any(isinstance(part, Fleet) for part in manager.parts):
+        notices.append(
+            "the Roles are those of the cluster where the operator runs; the users of the fleet's clusters need rights "
+            "there for what its controllers do"
+        )
     converted = {each["metadata"]["name"]: each for each in (webhooks.definitions if webhooks else ())}
     known = {each["metadata"]["name"]: dict(each) for each in definitions}
     parts = _with_shared(manager.parts)
@@ -220,6 +227,10 @@ def _own_grants(manager: Manager, webhooks: WebhookPlan | None) -> set[Grant]:
                 found |= {Grant(verb, *_LEASES, part.namespace) for verb in verbs}
             case EventRecorder():
                 found |= {Grant(verb, "", "events") for verb in ("create", "patch")}
+            case Fleet():
+                reads: Mapping[Resource, str] = getattr(part.provider, "reads", {})
+                for resource, namespace in reads.items():
+                    found |= {Grant(verb, resource.group, resource.plural, namespace) for verb in ("list", "watch")}
             case WebhookServer() if isinstance(part.certificate, CertificateSecret) and webhooks is not None:
                 found |= _certificate(part.certificate, webhooks)
             case _:

@@ -649,8 +649,11 @@ async def test_the_cache_of_a_cluster_that_left_is_freed(clusters: dict[str, Clu
 
 
 async def test_the_status_and_top_show_each_cluster_and_name_no_address(clusters: dict[str, ClusterConfig]) -> None:
-    wrong = {"away": ClusterConfig.for_server("http://127.0.0.1:1", "hidden-token"), "bad": ConfigError("hidden text")}
-    fleet = Fleet(clusters | wrong, name="shops", backoff=Backoff(initial=30)).add(Reconciles())
+    wrong: Clusters = {
+        "away": ClusterConfig.for_server("http://127.0.0.1:1", "hidden-token"),
+        "bad": ConfigError("hidden text"),
+    }
+    fleet = Fleet({**clusters, **wrong}, name="shops", backoff=Backoff(initial=30)).add(Reconciles())
     async with Manager(port=0) as manager:
         manager.add(fleet)
         await until(lambda: manager.is_ready and fleet.is_settled)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from kinformer import Controller, Manager, SharedInformerFactory
+from kinformer import Controller, Fleet, Manager, SharedInformerFactory
+from kinformer.fleet import ClusterProfiles, Clusters, KubeconfigContexts, KubeconfigSecrets, Provider
 from kinformer.manifests import OWN_NAMESPACE, UnfitManagerError
 from kinformer.manifests._grants import Grant
 from kinformer.operators.shard_group import ShardGroup
+from kinformer.resources import CONFIGMAPS
 from kinformer.webhooks import CertificateSecret, WebhookServer
 from tests.unit.manifests.operators import (
     client,
@@ -20,6 +22,9 @@ from tests.unit.manifests.operators import (
     with_cert_manager,
     with_own_certificate,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 async def test_a_led_operator_has_two_replicas_and_the_rights_of_its_parts() -> None:
@@ -45,6 +50,28 @@ async def test_the_group_of_a_controller_counts_although_it_is_no_part_itself() 
     plan = planned(Manager(host="0.0.0.0").add(Controller("sites", reconcile, shards=group)))
     assert (plan.replicas, plan.shards) == (2, True)
     assert {grant.namespace for grant in plan.grants if grant.resource == "leases"} == {"shards"}
+
+
+async def test_a_fleet_needs_the_rights_of_its_provider() -> None:
+    class FromConfigMaps:
+        reads: ClassVar = {CONFIGMAPS: ""}
+
+        async def clusters(self) -> AsyncIterator[Clusters]:
+            yield {}
+
+    def read_by(provider: Provider) -> set[Grant]:
+        plan = planned(Manager(host="0.0.0.0").add(Fleet(provider)))
+        assert any("rights there" in notice for notice in plan.notices)
+        assert {grant.verb for grant in plan.grants} <= {"list", "watch"}
+        return {grant for grant in plan.grants if grant.verb == "watch"}
+
+    secrets = Grant("watch", "", "secrets", "clusters")
+    profiles = Grant("watch", "multicluster.x-k8s.io", "clusterprofiles", "clusters")
+    assert read_by(KubeconfigSecrets(client(), "clusters")) == {secrets}
+    assert read_by(ClusterProfiles(client(), "clusters", consumer="me")) == {secrets, profiles}
+    assert read_by(ClusterProfiles(client(), "clusters", access={})) == {profiles}
+    assert read_by(FromConfigMaps()) == {Grant("watch", "", "configmaps")}
+    assert read_by(KubeconfigContexts()) == set()
 
 
 async def test_recorded_rights_are_added_and_those_of_the_tests_namespace_are_the_operators() -> None:
