@@ -54,6 +54,12 @@ def test_the_client_and_the_factory_load_no_part_that_only_some_programs_use() -
     assert [name for name in loaded if name.startswith(parts)] == []
 
 
+def test_a_worker_that_reads_from_another_one_loads_no_http_server() -> None:
+    program = "from kinformer.proxy import WorkerCaches\nimport json, sys\nprint(json.dumps([*sys.modules]))"
+    loaded = in_a_new_process(program)
+    assert [name for name in loaded if name.startswith(("aiohttp.web", "kinformer.proxy._server"))] == []
+
+
 def test_the_work_queue_needs_the_standard_library_alone() -> None:
     program = "import json, sys\nbefore = {*sys.modules}\nimport kinformer.workqueue\n"
     program += "print(json.dumps([*{*sys.modules} - before]))"

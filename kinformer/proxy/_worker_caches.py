@@ -21,13 +21,13 @@ from kinformer.config import ClusterConfig
 from kinformer.errors import AlreadyStartedError, MissingDependencyError
 from kinformer.proxy._listen import UnixAddress, is_listened_on
 from kinformer.proxy._process_lock import ProcessLock, Silence, has_locks, private_directory
-from kinformer.proxy._server import CacheProxy
 from kinformer.resources import LEASES
 
 if TYPE_CHECKING:
     from kinformer.cache.storage import Storage
     from kinformer.client import Client
     from kinformer.proxy._process_lock import Beat
+    from kinformer.proxy._server import CacheProxy
     from kinformer.resources import Resource
 
 __all__ = ["WorkerCaches", "workers_can_share"]
@@ -230,6 +230,9 @@ class WorkerCaches:
             return False
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._lock.release)
+            # Imported here: the workers that read need no HTTP server, which is 2 MB of each.
+            from kinformer.proxy._server import CacheProxy
+
             # A client of its own: the other one reads from this proxy.
             upstream = await stack.enter_async_context(self._client.with_config(self._client.config))
             address = UnixAddress(self.path, replaces=True)
