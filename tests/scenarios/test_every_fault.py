@@ -576,7 +576,7 @@ async def test_a_server_that_cannot_be_trusted_is_a_tls_error_until_it_can(tmp_p
                 assert isinstance(informer.status.last_error, TLSError)
                 assert server.url in str(informer.status.last_error)
                 await server.stop()
-                server._ssl_context = contexts[1]
+                server._listener.ssl_context = contexts[1]
                 await server.start()
                 await informer.synced(timeout=PATIENCE)
                 assert len(informer.lister) == 1

@@ -5,27 +5,21 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import msgspec
 import yaml
-from aiohttp import web
 
-from kinformer._local_runner import LocalRunner
-from kinformer._own_loop import OwnLoop
-from kinformer._tasks import BackgroundTask
+from kinformer.testing._apiserver.administrator import Administrator, copied
+from kinformer.testing._apiserver.cluster_contents import ClusterContents
 from kinformer.testing._apiserver.controllers.names import chosen
 from kinformer.testing._apiserver.http.access import Access
 from kinformer.testing._apiserver.http.handler import Handler
-from kinformer.testing._apiserver.http.pod_subresources import bind_pod
 from kinformer.testing._apiserver.http.webhooks import WebhookCaller
-from kinformer.testing._apiserver.rules.contents import clear, read_snapshot, restore, snapshot
-from kinformer.testing._apiserver.rules.life_cycle import DeleteOptions
-from kinformer.testing._apiserver.rules.patches import apply_merge_patch
+from kinformer.testing._apiserver.listener import Listener
+from kinformer.testing._apiserver.own_lease import renew_own_lease
 from kinformer.testing._apiserver.rules.pod_scripts import PodScripts
-from kinformer.testing._apiserver.rules.rbac import BOOTSTRAP
 from kinformer.testing._apiserver.rules.registry import Registry
-from kinformer.testing._apiserver.rules.writing import Write
+from kinformer.testing._apiserver.started_faults import StartedFaults
 from kinformer.testing._apiserver.store.catalog import Catalog
 from kinformer.testing._apiserver.store.storage import Store
 from kinformer.testing.faults import Faults
@@ -38,17 +32,12 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.controllers.loop import ControllerLoop
     from kinformer.testing._apiserver.http.handler import RequestRecord
     from kinformer.testing._apiserver.http.watches import OpenWatch
-    from kinformer.testing._apiserver.store.catalog import ResourceType
     from kinformer.testing._apiserver.store.storage import Storage
 
 __all__ = ["ApiServer"]
 
-_SYSTEM_NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")
-_MOST_FAULTS: Final = 100
-_OURS: Final = Write("kinformer", any_size=True)
 
-
-class ApiServer:
+class ApiServer(Administrator):
     """A Kubernetes API server in this process, for tests and demos.
 
         async with ApiServer() as server:
@@ -119,19 +108,25 @@ class ApiServer:
         control_paths: bool = False,
         system_objects: bool = False,
     ) -> None:
-        self._host = host
-        self._port = port
-        self._ssl_context = ssl_context
+        names = chosen(controllers)
+        runs_pods = "kubelet" in names
         self._clock = clock
         self._store = Store(history=history)
         self._catalog = Catalog()
-        self._registry = Registry(self._store, self._catalog, clock=clock, on_gone=self._end_watches_of)
+        registry = Registry(
+            self._store,
+            self._catalog,
+            clock=clock,
+            on_gone=self._end_watches_of,
+        )
+        super().__init__(registry, ends_pods=runs_pods)
         self._access = Access(tokens, self._store, groups=groups, rbac=rbac)
         self.pods = PodScripts()
         self.faults = Faults(self._store, lambda: self.open_watches, stop=self.stop, start=self.start)
+        self._started_faults = StartedFaults(self.faults)
         self._webhooks = WebhookCaller(self._store, self._catalog)
         self._handler = Handler(
-            self._registry,
+            registry,
             self._access,
             self.faults,
             clock=clock,
@@ -140,49 +135,28 @@ class ApiServer:
             pods=self.pods,
             webhooks=self._webhooks,
         )
-        self._runner: LocalRunner | None = None
-        self._own_loop = OwnLoop("this API server was started")
-        self._server: web.Server | None = None
-        self._rbac = rbac
         if control_paths:
             self._handler.controls = self
-        self._fault_tasks: dict[int, tuple[str, BackgroundTask]] = {}
-        self._faults_started = 0
-        self._add_first_objects()
-        names = chosen(controllers)
-        self._runs_pods = "kubelet" in names
+        self._listener = Listener(self._handler.handle, host=host, port=port, ssl_context=ssl_context)
+        self._contents = ClusterContents(
+            registry,
+            self,
+            rbac=rbac,
+            nodes=nodes if runs_pods else 0,
+            system_objects=system_objects,
+            on_replaced=self._end_watches,
+        )
+        self._contents.add_first()
         self._controllers: ControllerLoop | None = None
         if names:
             # Imported here: a server without controllers pays nothing for them.
             from kinformer.testing._apiserver.controllers.all_controllers import make_loop
 
-            self._controllers = make_loop(names, self._registry, self.pods, clock)
-        self._nodes = nodes if self._runs_pods else 0
-        self._has_system_objects = system_objects
-        self._add_nodes()
-
-    def _add_first_objects(self) -> None:
-        """Store the namespaces and the roles that a new cluster has."""
-        for namespace in _SYSTEM_NAMESPACES:
-            self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-        for manifest in BOOTSTRAP if self._rbac else ():
-            self.create(manifest)
-
-    def _add_nodes(self) -> None:
-        """Store the nodes and the system objects; the controllers are there already."""
-        if self._nodes:
-            from kinformer.testing._apiserver.controllers.all_controllers import node_manifests
-
-            for manifest in node_manifests(self._nodes, self._registry.now()):
-                self.create(manifest)
-        if self._has_system_objects:
-            from kinformer.testing._apiserver.controllers.system_objects import system_objects
-
-            for manifest in system_objects():
-                self.create(manifest)
+            self._controllers = make_loop(names, registry, self.pods, clock)
+        self._contents.add_nodes()
 
     def __repr__(self) -> str:
-        where = self.url if self._runner is not None else "not running"
+        where = self.url if self._listener.listens else "not running"
         return f"<ApiServer {where} revision={self.resource_version}>"
 
     @property
@@ -192,12 +166,7 @@ class ApiServer:
         Raises:
             RuntimeError: it does not listen.
         """
-        if self._runner is None:
-            msg = "the API server is not running; use `async with ApiServer() as server:`"
-            raise RuntimeError(msg)
-        scheme = "http" if self._ssl_context is None else "https"
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"{scheme}://{host}:{self._port}"
+        return self._listener.url
 
     @property
     def resource_version(self) -> int:
@@ -217,7 +186,7 @@ class ApiServer:
     @property
     def connections(self) -> int:
         """The number of connections that are open now."""
-        return 0 if self._server is None else len(self._server.connections)
+        return self._listener.connections
 
     @property
     def webhook_services(self) -> dict[str, str]:
@@ -260,7 +229,7 @@ class ApiServer:
     def kubeconfig(self, token: str = "", ca_file: str = "") -> dict[str, Any]:
         """A kubeconfig for this server, as kubectl takes it."""
         cluster: dict[str, Any] = {"server": self.url} | ({"certificate-authority": ca_file} if ca_file else {})
-        if self._ssl_context is not None and not ca_file:
+        if self._listener.is_secure and not ca_file:
             cluster |= {"insecure-skip-tls-verify": True}
         # Without credentials, kubectl would ask for some.
         user = {"token": token or "anybody"}
@@ -323,7 +292,7 @@ class ApiServer:
                 if labels.items() <= (pod["metadata"].get("labels") or {}).items()
             ]
         found = self._controllers.cluster.pods(namespace, {"matchLabels": dict(labels)})
-        return [_copied(pod) for pod in found]
+        return [copied(pod) for pod in found]
 
     def hold_controllers(self) -> None:
         """Let the controllers do nothing until the server is started again."""
@@ -339,11 +308,11 @@ class ApiServer:
         and a watch from an earlier version gets 410: informers list again. The scripts of pods and denials stay.
         """
         self.stop_faults()
-        self._replace_objects([])
+        self._contents.reset()
 
     def snapshot(self) -> str:
         """Return all objects as documents of YAML, for `restore` and for kubectl."""
-        return snapshot(self._registry)
+        return self._contents.snapshot()
 
     def restore(self, documents: str) -> None:
         """Replace all objects by those in documents of YAML, beside the objects that a new server has.
@@ -354,20 +323,13 @@ class ApiServer:
         Raises:
             Refusal: 400 or 422, a document is no object that the server can have. Nothing has changed then.
         """
-        before = read_snapshot(self._registry, self.snapshot())
-        wanted = read_snapshot(self._registry, documents)
-        try:
-            self._replace_objects(wanted)
-        except BaseException:
-            self._replace_objects(before)
-            raise
+        self._contents.restore(documents)
 
-    def _replace_objects(self, documents: Sequence[dict[str, Any]]) -> None:
-        clear(self._registry)
-        self._add_first_objects()
-        self._add_nodes()
-        restore(self._registry, documents)
-        self._store.compact()
+    def _end_watches_of(self, storage: Storage) -> None:
+        # The registry is there before the handler.
+        self._handler.end_watches_of(storage)
+
+    def _end_watches(self) -> None:
         for watch in self.open_watches:
             watch.end()
 
@@ -381,148 +343,17 @@ class ApiServer:
         Raises:
             ValueError: the text does not parse, or too many faults go on.
         """
-        from kinformer.testing.fault_spec import FaultSpec
-
-        spec = FaultSpec.parse(text)
-        self._fault_tasks = {number: one for number, one in self._fault_tasks.items() if one[1].running}
-        if len(self._fault_tasks) >= _MOST_FAULTS:
-            raise ValueError(f"{_MOST_FAULTS} faults go on already; end them first")
-        self._faults_started += 1
-        task = BackgroundTask(f"kinformer fault {text}")
-        self._fault_tasks[self._faults_started] = (text, task)
-        task.start(spec.run(self.faults))
-        return self._faults_started
+        return self._started_faults.start(text)
 
     @property
     def started_faults(self) -> dict[int, str]:
         """The faults of `start_fault` that go on, by their numbers."""
-        return {number: text for number, (text, task) in self._fault_tasks.items() if task.running}
+        return self._started_faults.running()
 
     def stop_faults(self) -> None:
         """End all faults: those of `start_fault`, and those of `faults`."""
-        for _, task in self._fault_tasks.values():
-            task.cancel()
+        self._started_faults.stop()
         self.faults.clear()
-
-    # Without HTTP
-
-    def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        """Create an object; its namespace is "default" if it names none.
-
-        Raises:
-            Refusal: as the server would refuse a request.
-        """
-        kind, namespace = self._kind_of(manifest)
-        return _copied(self._registry.create(kind, namespace, dict(manifest), _OURS).manifest)
-
-    def update(self, manifest: Mapping[str, Any], *, subresource: str = "") -> dict[str, Any]:
-        """Replace an object; without a `metadata.resourceVersion`, whatever state it is in.
-
-        Raises:
-            Refusal: as the server would refuse a request.
-        """
-        kind, namespace = self._kind_of(manifest)
-        name = manifest["metadata"]["name"]
-        manifest = self._with_version(kind, namespace, name, dict(manifest))
-        stored, _ = self._registry.update(
-            kind, namespace, name, manifest, Write("kinformer", subresource, any_size=True)
-        )
-        return _copied(stored.manifest)
-
-    def patch(
-        self,
-        api_version: str,
-        kind: str,
-        name: str,
-        patch: Mapping[str, Any],
-        *,
-        namespace: str = "default",
-        subresource: str = "",
-    ) -> dict[str, Any]:
-        """Apply a JSON merge patch to an object.
-
-        Raises:
-            Refusal: as the server would refuse a request.
-        """
-        found, place = self._kind(api_version, kind, namespace)
-        current = self._registry.get(found, place, name)
-        merged = apply_merge_patch(current.manifest, dict(patch))
-        stored, _ = self._registry.update(
-            found, place, name, merged, Write("kinformer", subresource, patched=True, any_size=True)
-        )
-        return _copied(stored.manifest)
-
-    def delete(
-        self,
-        api_version: str,
-        kind: str,
-        name: str,
-        namespace: str = "default",
-        *,
-        grace_period_seconds: int | None = None,
-        propagation_policy: str = "",
-    ) -> None:
-        """Delete an object, unless it has finalizers.
-
-        Args:
-            api_version: its `apiVersion`.
-            kind: its kind.
-            name: its name.
-            namespace: its namespace.
-            grace_period_seconds: the seconds that a pod is given to end. By default none, unless a kubelet runs it.
-            propagation_policy: what becomes of the dependents: "Background", "Foreground" or "Orphan"; "" for the
-                default of the resource.
-
-        Raises:
-            Refusal: as the server would refuse a request.
-        """
-        found, place = self._kind(api_version, kind, namespace)
-        grace = grace_period_seconds
-        if grace is None and not self._runs_pods:
-            grace = 0
-        options = DeleteOptions(grace_period_seconds=grace, propagation_policy=propagation_policy)
-        self._registry.delete(found, place, name, options)
-
-    def bind(self, name: str, node: str, namespace: str = "default") -> None:
-        """Give a pod its node, as a scheduler does; nothing else may.
-
-        Raises:
-            Refusal: as the server would refuse a request: 409 when the pod has a node.
-        """
-        pods, place = self._kind("v1", "Pod", namespace)
-        bind_pod(self._registry, pods, place, name, node)
-
-    def get(self, api_version: str, kind: str, name: str, namespace: str = "default") -> dict[str, Any]:
-        """An object, as a copy.
-
-        Raises:
-            Refusal: 404.
-        """
-        found, place = self._kind(api_version, kind, namespace)
-        return _copied(self._registry.get(found, place, name).manifest)
-
-    def _kind(self, api_version: str, kind: str, namespace: str) -> tuple[ResourceType, str]:
-        found = self._catalog.of_kind(api_version, kind)
-        if found is None:
-            msg = f"the server has no kind {kind!r} in {api_version!r}; post its CustomResourceDefinition first"
-            raise ValueError(msg)
-        return found, namespace if found.namespaced else ""
-
-    def _kind_of(self, manifest: Mapping[str, Any]) -> tuple[ResourceType, str]:
-        api_version, kind = manifest.get("apiVersion"), manifest.get("kind")
-        if not isinstance(api_version, str) or not isinstance(kind, str):
-            raise ValueError("the manifest needs its apiVersion and kind")  # noqa: TRY004
-        return self._kind(api_version, kind, (manifest.get("metadata") or {}).get("namespace") or "default")
-
-    def _end_watches_of(self, storage: Storage) -> None:
-        self._handler.end_watches_of(storage)
-
-    def _with_version(self, kind: ResourceType, namespace: str, name: str, manifest: dict[str, Any]) -> dict[str, Any]:
-        if manifest["metadata"].get("resourceVersion"):
-            return manifest
-        current = self._registry.get(kind, namespace, name)
-        version = current.manifest["metadata"]["resourceVersion"]
-        return manifest | {"metadata": manifest["metadata"] | {"resourceVersion": version}}
 
     # Its life
 
@@ -533,21 +364,7 @@ class ApiServer:
             OSError: the port is taken.
             RuntimeError: it listens already.
         """
-        if self._runner is not None:
-            msg = f"the API server is running already, at {self.url}"
-            raise RuntimeError(msg)
-        self._own_loop.take()
-        self._server = web.Server(self._handler.handle, access_log=None, handler_cancellation=True)
-        runner = LocalRunner(self._server, handle_signals=False, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, self._host, self._port, ssl_context=self._ssl_context, backlog=1024)
-        try:
-            await site.start()
-        except OSError:
-            await runner.cleanup()
-            raise
-        self._port = runner.addresses[0][1]
-        self._runner = runner
+        await self._listener.start()
         if self._controllers is not None:
             self._controllers.start()
 
@@ -557,9 +374,7 @@ class ApiServer:
         Raises:
             WrongLoopError: it was started in another event loop.
         """
-        if self._runner is not None:
-            self._own_loop.check()
-        runner, self._runner = self._runner, None
+        runner = self._listener.end()
         if runner is None:
             return
         if self._controllers is not None:
@@ -571,7 +386,6 @@ class ApiServer:
             await asyncio.sleep(0)
         await runner.cleanup()
         await self._webhooks.close()
-        self._server = None
 
     async def restart(self) -> None:
         """Stop, if it runs, and start, as a kube-apiserver does over its etcd.
@@ -584,42 +398,14 @@ class ApiServer:
             OSError: another process has taken the port meanwhile.
         """
         await self.stop()
-        self._renew_own_lease()
+        renew_own_lease(self._registry, self._clock())
         self._store.watchable_from = self._store.revision
         await self.start()
-
-    def _renew_own_lease(self) -> None:
-        """Write the Lease that each kube-apiserver has (pkg/controlplane/apiserver, identity lease)."""
-        kind, namespace = self._kind("coordination.k8s.io/v1", "Lease", "kube-system")
-        name = "apiserver-kinformer"
-        labels = {"apiserver.kubernetes.io/identity": "kube-apiserver"}
-        now = self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        held = {"holderIdentity": f"{name}_{self._store.revision}", "leaseDurationSeconds": 3600, "renewTime": now}
-        lease = {"metadata": {"name": name, "namespace": namespace, "labels": labels}, "spec": held}
-        if self._store.get(kind.storage, (namespace, name)) is None:
-            self._registry.create(kind, namespace, lease, Write("kube-apiserver"))
-        else:
-            current = self._with_version(kind, namespace, name, lease)
-            self._registry.update(kind, namespace, name, current, Write("kube-apiserver"))
 
     async def __aenter__(self) -> Self:
         await self.start()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        for _, task in self._fault_tasks.values():
-            task.cancel()
-            await task.join()
+        await self._started_faults.join()
         await self.stop()
-
-    # Last, because below it the annotation list[...] would mean this method.
-    def list(self, api_version: str, kind: str, namespace: str | None = None) -> list[dict[str, Any]]:
-        """The objects of a kind, of all namespaces or of one, as copies."""
-        found, _ = self._kind(api_version, kind, "")
-        objects = self._store.listed(found.storage, namespace or "")
-        return [_copied(stored.manifest) for _, stored in objects]
-
-
-def _copied(manifest: dict[str, Any]) -> dict[str, Any]:
-    copy: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(manifest))
-    return copy
