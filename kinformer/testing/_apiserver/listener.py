@@ -47,12 +47,12 @@ class Listener:
 
     @property
     def listens(self) -> bool:
-        """Whether it listens now."""
+        """True while it listens."""
         return self._runner is not None
 
     @property
     def is_secure(self) -> bool:
-        """Whether it serves HTTPS."""
+        """True for HTTPS, False for HTTP."""
         return self.ssl_context is not None
 
     @property
