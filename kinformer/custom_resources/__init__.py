@@ -28,6 +28,8 @@ from kinformer.custom_resources.markers import (
     PreserveUnknownFields,
     Rule,
     Scale,
+    at_most_one_of,
+    exactly_one_of,
 )
 from kinformer.custom_resources.metadata import ObjectMeta
 
@@ -44,8 +46,10 @@ __all__ = [
     "PreserveUnknownFields",
     "Rule",
     "Scale",
+    "at_most_one_of",
     "crd",
     "custom_resource",
+    "exactly_one_of",
     "incompatibilities",
     "is_custom_resource",
     "manifest_of",

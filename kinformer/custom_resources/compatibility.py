@@ -48,7 +48,7 @@ def incompatibilities(
 
     These are: another scope or kind; a version that is gone, is not served any more, or is gone while objects are
     stored in it; a field that is gone; a type, an enumeration or a bound that is narrower; a field that is newly
-    required without a default; a new rule, pattern or format; a subresource that is gone.
+    required without a default; a new rule, pattern or format; a subresource or a selectable field that is gone.
 
     Args:
         old: the CRD that is there.
@@ -92,6 +92,10 @@ def _of_version(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> It
         yield Incompatibility(
             name, "the status becomes a subresource: clients that write it with the object do so in vain"
         )
+    selectable = {field["jsonPath"] for field in new.get("selectableFields") or ()}
+    for field in old.get("selectableFields") or ():
+        if field["jsonPath"] not in selectable:
+            yield Incompatibility(name, f"selectors cannot name the field {field['jsonPath']} any more")
     before, after = ((version.get("schema") or {}).get("openAPIV3Schema") or {} for version in (old, new))
     for path, reason in _narrower(before, after, "", root=True):
         yield Incompatibility(f"{name}: {path}" if path else name, reason)

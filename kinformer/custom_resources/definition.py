@@ -25,7 +25,7 @@ from kinformer.custom_resources._schema import rules_in_schema, schema_of, witho
 from kinformer.resources import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from kinformer.custom_resources._schema import Schema
     from kinformer.custom_resources.markers import Column, Rule, Scale
@@ -36,6 +36,7 @@ T = TypeVar("T")
 
 _BOUND: Final = "__kinformer_definition__"
 _TAKEN: Final = ("crd", "resource")
+_MOST_SELECTABLE: Final = 8
 _PLAIN: Final[dict[str, Schema]] = {
     "apiVersion": {"type": "string"},
     "kind": {"type": "string"},
@@ -52,6 +53,7 @@ class _Definition:
     version: dict[str, Any]
     categories: tuple[str, ...]
     schema: Schema
+    metadata: dict[str, Any]
 
 
 class CustomResource:
@@ -84,7 +86,10 @@ def custom_resource(
     status: type | None = None,
     scale: Scale | None = None,
     columns: Sequence[Column] = (),
+    selectable_fields: Sequence[str] = (),
     rules: Sequence[Rule] = (),
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
     served: bool = True,
     storage: bool = True,
     deprecated: str | bool = False,
@@ -107,7 +112,12 @@ def custom_resource(
         status: the class of the status, if the class itself has no field `status`. Either turns on the subresource.
         scale: turns on the subresource `scale`.
         columns: the columns of `kubectl get`, besides the name; the age is then not shown unless it is one of them.
+        selectable_fields: JSON paths of fields that a field selector may name besides the name and the namespace, such
+            as ".spec.tier"; at most 8, each a string, an integer or a boolean (KEP-4358).
         rules: rules about the whole object.
+        labels: labels of the CRD.
+        annotations: annotations of the CRD, such as `api-approved.kubernetes.io`, which groups of Kubernetes need. Of
+            several versions, those of the first class count, as for the categories.
         served: whether the server serves this version.
         storage: whether the server stores objects in this version; exactly one version of a CRD does.
         deprecated: whether the server warns about this version, or the text of the warning.
@@ -149,7 +159,10 @@ def custom_resource(
             made["subresources"] = subresources
         if columns:
             made["additionalPrinterColumns"] = [_column(column) for column in columns]
-        setattr(kind_of_objects, _BOUND, _Definition(resource, made, tuple(categories), schema))
+        if selectable_fields:
+            made["selectableFields"] = _selectable(schema, selectable_fields, kind_of_objects.__name__)
+        metadata = {"labels": dict(labels or {}), "annotations": dict(annotations or {})}
+        setattr(kind_of_objects, _BOUND, _Definition(resource, made, tuple(categories), schema, metadata))
         kind_of_objects.resource = resource  # type: ignore[attr-defined]
         kind_of_objects.crd = classmethod(_crd_of_one)  # type: ignore[attr-defined]
         return kind_of_objects
@@ -215,7 +228,7 @@ def crd(*versions: type) -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": first.qualified},
+        "metadata": {"name": first.qualified} | {name: dict(of) for name, of in definitions[0].metadata.items() if of},
         "spec": {
             "group": first.group,
             "names": spec_names,
@@ -298,6 +311,32 @@ def _subresources(schema: Schema, scale: Scale | None) -> dict[str, Any]:
         if scale.selector:
             found["scale"]["labelSelectorPath"] = scale.selector
     return found
+
+
+def _selectable(schema: Schema, paths: Sequence[str], name: str) -> list[dict[str, str]]:
+    """Return the selectable fields, after the checks of the server.
+
+    apiextensions-apiserver, pkg/apis/apiextensions/validation/validation.go (ValidateCustomResourceSelectableFields).
+    """
+    if len(paths) > _MOST_SELECTABLE:
+        msg = f"{name} has {len(paths)} selectable fields, and the server takes at most {_MOST_SELECTABLE}"
+        raise ValueError(msg)
+    if len(set(paths)) < len(paths):
+        msg = f"{name} has a selectable field twice: {', '.join(paths)}"
+        raise ValueError(msg)
+    for path in paths:
+        found: Schema | None = schema
+        for part in path.split(".")[1:]:
+            found = (found or {}).get("properties", {}).get(part)
+        kind = (found or {}).get("type")
+        if not path.startswith(".") or path.startswith(".metadata") or kind not in {"string", "integer", "boolean"}:
+            reason = f"of type {kind}" if kind else "not there, or not plain"
+            msg = (
+                f"{name}: the selectable field {path!r} is {reason}; give the path of a str, int or bool outside of "
+                'metadata and of lists, such as ".spec.tier"'
+            )
+            raise ValueError(msg)
+    return [{"jsonPath": path} for path in paths]
 
 
 def _column(column: Column) -> dict[str, Any]:

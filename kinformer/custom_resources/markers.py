@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["Column", "EmbeddedResource", "Format", "ListType", "MapType", "PreserveUnknownFields", "Rule", "Scale"]
+__all__ = [
+    "Column",
+    "EmbeddedResource",
+    "Format",
+    "ListType",
+    "MapType",
+    "PreserveUnknownFields",
+    "Rule",
+    "Scale",
+    "at_most_one_of",
+    "exactly_one_of",
+]
+
+# The words of CEL that are escaped as `__name__` in rules: Kubernetes' page on CustomResourceDefinitions.
+_CEL_WORDS: Final = (
+    "true|false|null|in|as|break|const|continue|else|for|function|if|import|let|loop|package|namespace|return|var|void"
+    "|while"
+)
+_CEL_NAME: Final = re.compile(rf"(?!(?:{_CEL_WORDS})$)[a-zA-Z_][a-zA-Z0-9_]*(?<!__)")
 
 _FORMATS: Final = {
     "integer": ("int32", "int64"),
@@ -41,6 +60,46 @@ class Rule:
     field_path: str = ""
     message_expression: str = ""
     optional_old_self: bool = False
+
+
+def exactly_one_of(*fields: str) -> Rule:
+    """Return the rule that one of these fields is set, and no other one of them: a union.
+
+        class Source(msgspec.Struct, omit_defaults=True):
+            git: Git | None = None
+            image: Image | None = None
+
+        source: Annotated[Source, exactly_one_of("git", "image")]
+
+    It is controller-gen's marker `ExactlyOneOf`.
+
+    Args:
+        fields: at least two fields of the class, by their names in JSON; none of them has a default but None.
+
+    Raises:
+        ValueError: there are fewer than two fields, or a name cannot stand in a rule.
+    """
+    return _count_rule(fields, "== 1", "exactly one of")
+
+
+def at_most_one_of(*fields: str) -> Rule:
+    """Return the rule that one of these fields is set, or none; see `exactly_one_of`.
+
+    Raises:
+        ValueError: there are fewer than two fields, or a name cannot stand in a rule.
+    """
+    return _count_rule(fields, "<= 1", "at most one of")
+
+
+def _count_rule(fields: tuple[str, ...], count: str, words: str) -> Rule:
+    if len(set(fields)) < 2 or len(set(fields)) < len(fields):
+        msg = f"{words} {', '.join(fields) or 'nothing'}: give two or more different fields"
+        raise ValueError(msg)
+    if wrong := [field for field in fields if not _CEL_NAME.fullmatch(field)]:
+        msg = f"{words} {', '.join(fields)}: write a Rule, because {wrong[0]!r} needs an escaped name in CEL"
+        raise ValueError(msg)
+    present = ", ".join(f"has(self.{field})" for field in fields)
+    return Rule(f"[{present}].filter(is_set, is_set).size() {count}", f"{words} {', '.join(fields)} must be set")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,14 @@ from kinformer import (
 from kinformer._object_classes import decoder_of
 from kinformer.custom_resources import (
     Column,
+    CustomResource,
     ListType,
     ObjectMeta,
     Rule,
     Scale,
     crd,
     custom_resource,
+    exactly_one_of,
     resource_of,
 )
 from kinformer.resources import CUSTOMRESOURCEDEFINITIONS as CRDS
@@ -250,3 +252,37 @@ async def test_the_status_of_a_new_object_is_dropped_before_it_is_judged(client:
     applied = wanted | {"metadata": {"name": "applied", "namespace": cluster.namespace}}
     for stored in (created, await client.apply(resource, applied, field_manager="m")):
         assert stored.at("status", default=None) is None
+
+
+class Source(msgspec.Struct, omit_defaults=True):
+    git: str | None = None
+    image: str | None = None
+
+
+class BuildSpec(msgspec.Struct):
+    source: Annotated[Source, exactly_one_of("git", "image")]
+    tier: str = "free"
+
+
+async def test_objects_are_selected_by_a_field_of_the_class_and_a_union_has_one_member(
+    cluster: Cluster, client: Client, group: str
+) -> None:
+    @custom_resource(group=group, version="v1", selectable_fields=[".spec.tier"])
+    class Build(CustomResource, msgspec.Struct):
+        metadata: ObjectMeta
+        spec: BuildSpec
+
+    await client.install(Build)
+    for name, tier in (("a", "free"), ("b", "paid")):
+        build = Build(ObjectMeta(name=name), BuildSpec(Source(git="x"), tier))
+        await client.create(Build, build, namespace=cluster.namespace)
+    found = await client.list(Build, namespace=cluster.namespace, field_selector="spec.tier=paid")
+    assert [build.metadata.name for build in found] == ["b"]
+    factory = SharedInformerFactory(client)
+    paid = factory.informer(Build, field_selector="spec.tier=paid")
+    async with factory:
+        await paid.synced(timeout=30)
+        assert [build.metadata.name for build in paid.lister.list()] == ["b"]
+    for source in (Source(), Source("x", "y")):
+        with pytest.raises(InvalidError, match="exactly one of git, image must be set"):
+            await client.create(Build, Build(ObjectMeta(name="c"), BuildSpec(source)), namespace=cluster.namespace)

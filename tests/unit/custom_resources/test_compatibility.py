@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -197,3 +198,18 @@ def test_another_scope_or_kind_is_another_crd() -> None:
     found = reasons(defined({}), new)
     assert "scope: changed from Namespaced to Cluster" in found
     assert "names.kind: changed from Thing to Other" in found
+
+
+def test_a_field_that_selectors_cannot_name_any_more_is_reported() -> None:
+    def definition(*paths: str) -> dict[str, Any]:
+        @custom_resource(group="example.com", version="v1", kind="Gate", selectable_fields=paths)
+        class Gate(msgspec.Struct):
+            spec: dict[str, str]
+            tier: str = ""
+            size: int = 0
+
+        return crd(Gate)
+
+    assert not incompatibilities(definition(".tier"), definition(".size", ".tier"))
+    (found,) = incompatibilities(definition(".tier", ".size"), definition(".tier"))
+    assert str(found) == "v1: selectors cannot name the field .size any more"

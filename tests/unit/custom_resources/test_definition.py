@@ -16,8 +16,10 @@ from kinformer.custom_resources import (
     ObjectMeta,
     Rule,
     Scale,
+    at_most_one_of,
     crd,
     custom_resource,
+    exactly_one_of,
     is_custom_resource,
     manifest_of,
     resource_of,
@@ -177,3 +179,65 @@ def test_wrong_arguments_are_refused() -> None:
         custom_resource(group="example.com", version="v1")(msgspec.defstruct("A", [("crd", int)]))
     with pytest.raises(TypeError, match="leave status=Spec out"):
         custom_resource(group="example.com", version="v1", status=Spec)(msgspec.defstruct("A", [("status", Spec)]))
+
+
+def test_selectable_fields_and_metadata_are_in_the_crd() -> None:
+    annotations = {"api-approved.kubernetes.io": "https://github.com/kubernetes/enhancements/pull/1111"}
+
+    @custom_resource(
+        group="gateways.k8s.io",
+        version="v1",
+        selectable_fields=[".spec.size"],
+        labels={"team": "a"},
+        annotations=annotations,
+    )
+    class Gate(msgspec.Struct):
+        spec: Spec
+
+    made = crd(Gate)
+    assert made["metadata"] == {
+        "name": "gates.gateways.k8s.io",
+        "labels": {"team": "a"},
+        "annotations": annotations,
+    }
+    assert made["spec"]["versions"][0]["selectableFields"] == [{"jsonPath": ".spec.size"}]
+
+
+class Nested(msgspec.Struct):
+    name: str = ""
+    many: list[str] = []
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        [".spec.nothing"],
+        [".spec"],
+        [".spec.many"],
+        ["spec.name"],
+        [".metadata.name"],
+        [".spec.name", ".spec.name"],
+        [".spec.name"] * 9,
+        [""],
+        ["."],
+    ],
+)
+def test_a_field_that_no_selector_can_name_is_refused(paths: list[str]) -> None:
+    class Gate(msgspec.Struct):
+        spec: Nested
+
+    with pytest.raises(ValueError, match="selectable field"):
+        custom_resource(group="example.com", version="v1", selectable_fields=paths)(Gate)
+
+
+def test_of_a_union_the_rule_counts_the_fields_that_are_set() -> None:
+    assert exactly_one_of("git", "image") == Rule(
+        "[has(self.git), has(self.image)].filter(is_set, is_set).size() == 1", "exactly one of git, image must be set"
+    )
+    assert at_most_one_of("a", "b", "c").rule.endswith("<= 1")
+
+
+@pytest.mark.parametrize("fields", [(), ("a",), ("a", "a"), ("a", "in"), ("a", "b-c"), ("a", "__b__")])
+def test_a_union_of_fewer_than_two_fields_or_of_names_that_cel_escapes_is_refused(fields: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="one of"):
+        exactly_one_of(*fields)
