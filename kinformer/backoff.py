@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from kinformer._jitter import JITTER
+
 if TYPE_CHECKING:
+    import random
+
     from kinformer.errors import ApiError
 
 __all__ = ["Backoff", "RetryPolicy"]
@@ -37,7 +40,7 @@ class Backoff:
     factor: float = 2.0
     maximum: float = 30.0
     jitter: float = 0.5
-    rng: random.Random = field(default_factory=random.Random, repr=False, compare=False)
+    rng: random.Random = field(default=JITTER, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not (0 < self.initial <= self.maximum and self.factor >= 1 and 0 <= self.jitter <= 1):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from kinformer._flag import Flag
 from kinformer._own_writes.feed import AnnouncesWrites
 from kinformer._own_writes.pending import Outcome, PendingWrite
 from kinformer.objects import KubeObject, ObjectKey, version_number
@@ -132,7 +133,7 @@ class _Ends:
 
     def __init__(self, count: int) -> None:
         self.left = count
-        self.all = asyncio.Event()
+        self.all = Flag()
 
     def began(self, write: PendingWrite, obj: KubeObject | None) -> None:
         """Do nothing: it listens to writes that are pending already."""

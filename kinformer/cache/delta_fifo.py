@@ -12,13 +12,13 @@ Everything but `pop` and `wait` is synchronous and runs on one event loop, so th
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import msgspec
 
+from kinformer._flag import Flag
 from kinformer._own_loop import OwnLoop
 from kinformer.errors import StoppedError
 from kinformer.listwatch import Delta, DeltaType
@@ -123,7 +123,7 @@ class DeltaFIFO:
         self._populated = False
         self._initial_left = 0
         self._closed = False
-        self._wakeup = asyncio.Event()
+        self._wakeup = Flag()
         self._own_loop = OwnLoop("this DeltaFIFO was first waited for")
 
     def __len__(self) -> int:

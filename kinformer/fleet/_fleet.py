@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, Unpack, cast, overload
 
 from kinformer._callables import check_function
+from kinformer._flag import Flag
 from kinformer._survivable import is_survivable, text_of
 from kinformer._tasks import BackgroundTask
 from kinformer.backoff import Backoff
@@ -155,7 +156,7 @@ class Fleet:
         self._provider_error: BaseException | None = None
         self._answered = False
         self._ending = False
-        self._noted = asyncio.Event()
+        self._noted = Flag()
         self._following = BackgroundTask(f"kinformer fleet {name}")
         self._looking = BackgroundTask(f"kinformer fleet {name} looks at its informers")
         if metrics is not None:

@@ -16,6 +16,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from kinformer._flag import Flag
 from kinformer._survivable import is_survivable
 from kinformer._tasks import BackgroundTask
 from kinformer.controller import Controller
@@ -62,7 +63,7 @@ class Gate:
 
     def __init__(self) -> None:
         self.leadership: Leadership | None = None
-        self._open = asyncio.Event()
+        self._open = Flag()
         self._open.set()
 
     @property
@@ -146,8 +147,8 @@ class Member:
         self._uid = ""
         self._same_as = ""
         # Set when something has happened that ends a wait: new credentials, a controller that has ended.
-        self._woken = asyncio.Event()
-        self._released = asyncio.Event()
+        self._woken = Flag()
+        self._released = Flag()
         self._controllers: dict[str, Controller[Any]] = {}
         self._running: list[BackgroundTask] = []
         self._grace: float | None = None
@@ -298,7 +299,7 @@ class Member:
                 if self._plan.by_uid.get(self._uid) is self:
                     del self._plan.by_uid[self._uid]
                 self._released.set()
-                self._released = asyncio.Event()
+                self._released = Flag()
 
     async def _be_the_only_one(self) -> None:
         """Wait while the cluster has joined by another name."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
+from kinformer._flag import Flag
 from kinformer.informer._mailbox import NoEvent
 from kinformer.informer._pace import Pace
 
@@ -32,7 +32,7 @@ class EventFeed:
 
     def __init__(self, mailbox: Mailbox) -> None:
         self.mailbox = mailbox
-        self.wakeup = asyncio.Event()
+        self.wakeup = Flag()
         self.closed = False
         self.pace = Pace()
 

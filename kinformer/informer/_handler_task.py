@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from kinformer._callables import check_function
+from kinformer._flag import Flag
 from kinformer._survivable import is_survivable
 from kinformer._time_slice import TimeSlice
 from kinformer.errors import StoppedError
@@ -128,10 +129,10 @@ class HandlerTask:
         self._failed = failed
         self._ending = ending
         self._refuse_other_loop = refuse_other_loop
-        self._wakeup = asyncio.Event()
+        self._wakeup = Flag()
         self._has_synced = False
-        self._settled = asyncio.Event()
-        self._ended = asyncio.Event()
+        self._settled = Flag()
+        self._ended = Flag()
         self._parked = False
         self._closing = False
         self._draining = False

@@ -21,6 +21,7 @@ import copy
 import weakref
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from kinformer._flag import Flag
 from kinformer._shards import missing_share, same_shard
 from kinformer._time_slice import TimeSlice
 from kinformer.cache.membership import Membership
@@ -100,7 +101,7 @@ class ScopeReflector:
         self._shard: ShardLike | None = source.scope.shard  # of the last plan
         self._leaving: list[RunningPart] = []
         self._namespaces: FollowsNamespaces | None = None
-        self._wake = asyncio.Event()
+        self._wake = Flag()
         self._plan_is_stale = True
         self._namespaces_are_planned = False
         self._planned: frozenset[ScopePart] = frozenset()

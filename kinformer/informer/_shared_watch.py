@@ -18,6 +18,7 @@ from collections import deque
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
+from kinformer._flag import Flag
 from kinformer.errors import (
     ExpiredError,
     ForbiddenError,
@@ -77,7 +78,7 @@ class Subscription:
         self._shared = shared
         self._queue: deque[WatchBatch] = deque()
         self._size = 0
-        self._ready = asyncio.Event()
+        self._ready = Flag()
         self._error: KinformerError | None = None
         self.version = version
         self.floor: int | None = None
@@ -204,7 +205,7 @@ class SharedWatch:
         self._name = name
         self._state = _State.IDLE
         self._subscriptions: dict[str, Subscription] = {}
-        self._look = asyncio.Event()
+        self._look = Flag()
         self._scope: asyncio.Timeout | None = None
         self._asking: list[asyncio.Future[bool]] = []
         self._failures = 0

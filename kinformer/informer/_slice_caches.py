@@ -6,6 +6,7 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING, Final
 
+from kinformer._flag import Flag
 from kinformer._time_slice import TimeSlice
 from kinformer.errors import StoppedError
 from kinformer.informer._shared_informer import core_of
@@ -51,7 +52,7 @@ class InformerSlices:
         self._wanted: frozenset[int] = frozenset()
         self._listed: dict[int, int] = {}
         self._confirmed: dict[int, int] = {}
-        self._changed = asyncio.Event()
+        self._changed = Flag()
 
     @property
     def ended(self) -> bool:

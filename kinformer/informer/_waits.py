@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from kinformer._flag import Flag
 from kinformer._survivable import is_survivable
 from kinformer.errors import CacheSyncError, KinformerError, WaitTimeoutError
 from kinformer.informer._waiters import holds
@@ -53,7 +54,7 @@ class CacheWaits:
         self._life_cycle = life_cycle
         self._failures = failures
         # Set when the informer syncs, ends or is refused. Each waiter then checks which of them happened.
-        self._changed = asyncio.Event()
+        self._changed = Flag()
 
     def wake(self) -> None:
         """Wake the callers of `synced`: the informer has synced, ended, or been refused."""

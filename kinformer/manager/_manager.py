@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
 
+from kinformer._flag import Flag
 from kinformer._survivable import is_survivable
 from kinformer._tasks import BackgroundTask
 from kinformer.controller import Controller
@@ -120,7 +121,7 @@ class Manager:
         self._parts: list[Part] = []
         self._reached: Stage | None = None
         self._stopping = False
-        self._stop = asyncio.Event()
+        self._stop = Flag()
         self._failure: BaseException | None = None
         self._failed_part = ""
         self._leadership: Leadership | None = None
@@ -130,7 +131,7 @@ class Manager:
         self._cancellations_before = 0
         self._cancelled_body = False
         self._waits_itself = False
-        self._changed = asyncio.Event()
+        self._changed = Flag()
         self._server = None
         answers = {
             "/livez": lambda: pages.liveness(self._informers, self._controllers, self._failed_part, hung_after),

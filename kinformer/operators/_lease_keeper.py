@@ -16,6 +16,7 @@ from kinformer.resources import LEASES
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from kinformer._flag import Flag
     from kinformer.objects import KubeObject
     from kinformer.operators._lease_record import Election
     from kinformer.resources import Resource
@@ -98,7 +99,7 @@ class LeaseKeeper:
         """Return a time of the election as a time of the loop."""
         return moment - seconds_suspended()
 
-    async def watch(self, news: asyncio.Event, pause: Callable[[], float]) -> None:
+    async def watch(self, news: Flag, pause: Callable[[], float]) -> None:
         """Follow the changes of the Lease; set `news` at each."""
 
         def changed(lease: dict[str, Any] | None) -> None:

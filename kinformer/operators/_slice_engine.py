@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
+from kinformer._flag import Flag
 from kinformer._tasks import BackgroundTask, shielded
 from kinformer.errors import KinformerError
 from kinformer.operators._lease_keeper import seconds_suspended
@@ -79,9 +80,9 @@ class SliceEngine:
         self._since = 0.0
         self._left = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._news = asyncio.Event()
-        self._known = asyncio.Event()
-        self._gone = asyncio.Event()
+        self._news = Flag()
+        self._known = Flag()
+        self._gone = Flag()
         self._tasks: asyncio.TaskGroup | None = None
         self._background = BackgroundTask(f"shard group {full_name}")
 

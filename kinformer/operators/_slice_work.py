@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
+
+from kinformer._flag import Flag
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -150,7 +151,7 @@ class SliceChanges:
         self._token = token
         self._poke = poke
         self._queue: deque[SliceChange] = deque()
-        self._news = asyncio.Event()
+        self._news = Flag()
         self._working: set[int] = set()
         self._ending: set[int] = set()
         self._closed = False

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import socket
 import weakref
 from collections import deque
@@ -23,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import anyio
 
+from kinformer._flag import Flag
+from kinformer._jitter import JITTER
 from kinformer._survivable import is_survivable, text_of
 from kinformer._tasks import BackgroundTask
 from kinformer.errors import (
@@ -41,6 +42,7 @@ from kinformer.operators._event_correlator import EventCorrelator, Subject
 from kinformer.resources import EVENTS
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
@@ -143,10 +145,10 @@ class EventRecorder:
         self._drain = drain
         self._correlator = EventCorrelator() if correlator is None else correlator
         self._wall_clock = wall_clock
-        self._rng = random.Random() if rng is None else rng  # noqa: S311 - jitter, no secret
+        self._rng = JITTER if rng is None else rng
         self._queue: deque[EventSeries] = deque()
-        self._something = asyncio.Event()
-        self._nothing = asyncio.Event()
+        self._something = Flag()
+        self._nothing = Flag()
         self._nothing.set()
         self._writer = BackgroundTask(f"event recorder {component}")
         self._entered = False

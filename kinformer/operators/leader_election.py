@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import socket
 import uuid
 from datetime import UTC, datetime
@@ -38,6 +37,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 import anyio
 
 from kinformer._callables import check_function
+from kinformer._flag import Flag
+from kinformer._jitter import JITTER
 from kinformer._survivable import is_survivable, text_of
 from kinformer._tasks import BackgroundTask
 from kinformer.errors import AlreadyStartedError, LeadershipLostError
@@ -46,6 +47,7 @@ from kinformer.operators._lease_record import Election
 from kinformer.operators.leadership import Leadership, Term
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
@@ -148,7 +150,7 @@ class LeaderElector:
         self._release = release
         self._on_loss = on_loss
         self._on_new_leader = on_new_leader
-        self._rng = random.Random() if rng is None else rng  # noqa: S311 - jitter, no secret
+        self._rng = JITTER if rng is None else rng
         self._election = Election(identity, int(lease_duration), renew_deadline)
         self._keeper = LeaseKeeper(
             *(client, name, namespace, self._election),
@@ -158,7 +160,7 @@ class LeaderElector:
             on_answer=self._report_leader,
         )
         self._reported = ""
-        self._news = asyncio.Event()
+        self._news = Flag()
         self._contesting = False
         self._term: Term | None = None
         self._renewal: BackgroundTask | None = None

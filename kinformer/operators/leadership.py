@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
+from kinformer._flag import Flag
 from kinformer._own_loop import OwnLoop
 from kinformer.errors import LeadershipLostError
 
@@ -32,7 +32,7 @@ class Term:
         self.election = election
         self.lease = lease
         self.error: LeadershipLostError | None = None
-        self.over = asyncio.Event()
+        self.over = Flag()
         self.own_loop = OwnLoop(f"the term of {lease} began")
         self.own_loop.take()
         self._now = now

@@ -17,6 +17,7 @@ from kinformer.resources import BUILTIN, Resource
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from kinformer._flag import Flag
     from kinformer.backoff import Backoff
     from kinformer.cache.storage import Storage
     from kinformer.client import Client
@@ -100,8 +101,8 @@ class Served:
         self._task.start(self.upstream.run())
 
     @property
-    def synced(self) -> asyncio.Event:
-        """Event that is set when the first list is there."""
+    def synced(self) -> Flag:
+        """Flag that is set when the first list is there."""
         return self.upstream.synced
 
     async def stop(self) -> None:

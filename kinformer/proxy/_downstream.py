@@ -6,6 +6,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Final
 
+from kinformer._flag import Flag
 from kinformer._time_slice import TimeSlice
 from kinformer.proxy._bodies import bookmark_line, error_line, event_line, too_old
 
@@ -109,7 +110,7 @@ class OpenWatch:
         self._position = 0
         self._bookmarked = options.version
         self._bookmarks = self._cache.bookmarks
-        self._wakeup = asyncio.Event()
+        self._wakeup = Flag()
         self._idle = False
         self._transport: asyncio.Transport | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from kinformer._flag import Flag
 from kinformer.cache._compact.indexer import CompactIndexer
 from kinformer.errors import ApiError
 from kinformer.objects import version_number
@@ -69,8 +70,8 @@ class Upstream:
             pack=None if self._compact is None else self._compact.pack,
             on_error=self._failed,
         )
-        self._progress = asyncio.Event()
-        self.synced = asyncio.Event()
+        self._progress = Flag()
+        self.synced = Flag()
 
     @property
     def state(self) -> str:

@@ -22,10 +22,10 @@ docs/design/0011-watches-that-bring-nothing.md has the reasons and the figures.
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from kinformer._jitter import JITTER
 from kinformer.backoff import Backoff
 from kinformer.errors import (
     ApiError,
@@ -52,6 +52,8 @@ from kinformer.objects import version_number
 from kinformer.status import SHORT_WATCH_SECONDS
 
 if TYPE_CHECKING:
+    import random
+
     from kinformer.errors import KinformerError
 
 __all__ = [
@@ -180,7 +182,7 @@ class ReflectorMachine:
     backoff: Backoff = field(default_factory=Backoff)
     page_size: int = PAGE_SIZE
     watch_seconds: int = MIN_WATCH_SECONDS
-    rng: random.Random = field(default_factory=random.Random)
+    rng: random.Random = JITTER
     streaming: StreamingMemory = field(default_factory=lambda: StreamingMemory("not asked for"))
     resource_version: str = ""
     """The version up to which everything was received; "" before the first list."""

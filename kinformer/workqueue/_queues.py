@@ -31,6 +31,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from kinformer._flag import Flag
 from kinformer._own_loop import OwnLoop
 from kinformer._survivable import is_survivable
 from kinformer.errors import StoppedError
@@ -97,7 +98,7 @@ class WorkQueue(Generic[K]):
         self._times: WorkTimes[K] | None = None if metrics is None else WorkTimes(name, metrics, self._order.depth)
         self._getters: deque[asyncio.Future[None]] = deque()
         self._shutting_down = False
-        self._drained = asyncio.Event()
+        self._drained = Flag()
         self._own_loop = OwnLoop(f"work queue {name}".rstrip() + " was first waited for")
 
     def _new_order(self, oldest_every: int) -> Order[K]:

@@ -7,11 +7,14 @@ The rules and constants are client-go's (util/workqueue/default_rate_limiters.go
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Hashable
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from kinformer._jitter import JITTER
 from kinformer._token_bucket import TokenBucket
+
+if TYPE_CHECKING:
+    import random
 
 __all__ = [
     "Bucket",
@@ -220,7 +223,7 @@ class Jittered(Generic[K_contra]):
             raise ValueError(msg)
         self._limiter = limiter
         self._factor = factor
-        self._rng = random.Random() if rng is None else rng  # noqa: S311 - jitter, no secret
+        self._rng = JITTER if rng is None else rng
 
     def when(self, key: K_contra, now: float) -> float:
         """Count one more failure of the key; return the seconds to wait."""

@@ -36,3 +36,9 @@ def test_the_server_may_ask_for_more_and_never_for_less() -> None:
 def test_figures_out_of_range_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="it needs 0 < initial <= maximum"):
         Backoff(**bad)  # type: ignore[arg-type]
+
+
+def test_policies_share_one_source_of_randomness_that_a_fork_does_not_copy() -> None:
+    assert Backoff().rng is Backoff().rng
+    # Its numbers come from the operating system. The state of another one would be the same in both processes.
+    assert isinstance(Backoff().rng, random.SystemRandom)

@@ -13,6 +13,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from kinformer._flag import Flag
 from kinformer._time_slice import TimeSlice
 from kinformer.cache._compact.dictionary import make_dictionary, require_zstd
 from kinformer.cache._compact.interning import HeadSharing
@@ -121,7 +122,7 @@ class CompactIndexer(InformerIndexer):
         self._ratio = self._ratio_at_first = 0.0
         self._due = False
         self._list_has_come = False
-        self._wakeup = asyncio.Event()
+        self._wakeup = Flag()
         super().__init__(indexers, on_error=on_error)
 
     @property

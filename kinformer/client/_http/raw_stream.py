@@ -12,6 +12,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
+from kinformer._flag import Flag
 from kinformer._tasks import shielded
 from kinformer._time_slice import TimeSlice
 from kinformer.client._http.response_parser import HttpFormatError, Pieces, ResponseParser, whole
@@ -90,7 +91,7 @@ class RawStream(asyncio.BufferedProtocol):
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._received_at = self._loop.time()
-        self._gone = asyncio.Event()
+        self._gone = Flag()
         self._silence = 0.0  # that the timer waits for
         self._timer: asyncio.TimerHandle | None = None  # of the silence; set again when it fires, not at each read
         self._push: Callable[[Pieces], bool] | None = None  # only while the reader waits
