@@ -37,6 +37,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "cli/_bench_view.py": ("tests/cli/test_bench.py",),
     "cli/_completion.py": ("tests/cli/test_completion.py",),
     "cli/_connect.py": ("tests/cli/test_bench.py", "tests/cli/test_get_and_watch.py"),
+    "cli/_object_types/": ("tests/unit/cli/test_object_types.py", "tests/type_checkers/test_types.py"),
     "cli/_simulated/": ("tests/cli/test_demo.py", "tests/cli/test_simulation.py"),
     "cli/_top.py": ("tests/cli/test_top.py",),
     "cli/_ui.py": ("tests/cli/test_ui.py",),

@@ -31,6 +31,7 @@ _COMMANDS: Final = {
     "replay": "Serve a recording to any client.",
     "run": "Run an operator: the Manager that a function makes.",
     "crd": "Print the CustomResourceDefinitions of classes.",
+    "types": "Print Python classes for the objects of resources.",
     "manifests": "Write the manifests of an operator, from its Manager.",
     "init": "Make the project of a new operator.",
     "proxy": "Serve one watch to all processes of this machine.",
@@ -62,6 +63,7 @@ kinformer serve-api --demo           that cluster for kubectl
 kinformer record -A --for 10m out.kin --redact   ten minutes of a cluster
 kinformer replay out.kin --speed 10  the same again, for any client
 kinformer crd myapp.api:Website      the CRD of a class, as YAML
+kinformer types pods > k8s_types.py  classes whose fields editors complete
 kinformer init my-operator           the project of a new operator
 kinformer run myoperator:manager     an operator
 kinformer manifests myoperator:manager   its Deployment, Roles, Helm chart

@@ -363,6 +363,19 @@ class Client(ReadVerbs, WriteVerbs):
         assert self._discovery is not None
         return await self._discovery.version()
 
+    async def openapi(self, api_version: str) -> dict[str, Any]:
+        """Return the OpenAPI v3 document of a group and version, such as "v1" or "apps/v1", as plain data.
+
+        Its `components.schemas` are the schemas of the kinds; those of custom resources are there, too.
+
+        Raises:
+            NotFoundError: the server has no such group and version.
+            ApiError: the server refuses, for example because the user may not read `/openapi/v3`.
+        """
+        self._open()
+        assert self._discovery is not None
+        return await self._discovery.openapi(api_version)
+
     def _route_of(self, resource: Resource) -> Transport:
         through = None if self._route is None else self._route(resource)
         return (through or self)._open()

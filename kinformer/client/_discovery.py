@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -154,6 +154,11 @@ class Discovery:
     async def version(self) -> ServerVersion:
         """As `Client.version`."""
         return await self._document("/version", ServerVersion, "ask for the server's version")
+
+    async def openapi(self, api_version: str) -> dict[str, Any]:
+        """As `Client.openapi`."""
+        place = f"apis/{api_version}" if "/" in api_version else f"api/{api_version}"
+        return await self._document(f"/openapi/v3/{place}", dict[str, Any], f"read the schemas of {api_version}")
 
     async def _ask_again(self, unless_after: float) -> Sequence[Resource]:
         """Return the resources of the server; ask the server unless the cached ones are newer than that time."""

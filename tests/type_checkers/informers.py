@@ -19,6 +19,7 @@ from kinformer import (
     Updated,
 )
 from kinformer.resources import PODS
+from tests.type_checkers import pod_dicts, pod_structs
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -70,6 +71,19 @@ async def use(client: Client) -> None:
             case Deleted(pod):
                 assert_type(pod, Pod)
         assert_type(change.source, KubeObject)
+
+
+async def generated(factory: SharedInformerFactory) -> None:
+    """Classes of `kinformer types`: each field is known to editors."""
+    structs = factory.informer("pods", type=pod_structs.Pod)
+    for pod in structs.lister.list(namespace="default"):
+        assert_type(pod.metadata.name, str)
+        assert_type(pod.spec.node_name, str | None)
+        assert_type([container.image for container in pod.spec.containers], list[str | None])
+    dicts = factory.informer("pods", type=pod_dicts.Pod)
+    for plain in dicts.lister.list(namespace="default"):
+        assert_type(plain["metadata"]["name"], str)
+        assert_type(plain["spec"].get("nodeName"), str | None)
 
 
 def controller_of_keys(controller: Controller) -> Controller:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kinformer.cli._app import run
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,7 +24,7 @@ ROOT = HERE.parent.parent
 Errors = dict[str, set[int]]
 """The lines of each file that a checker refuses."""
 
-FILES = ("informers.py", "wrong.py")
+FILES = ("informers.py", "wrong.py", "pod_structs.py", "pod_dicts.py")
 PATHS = [str(HERE / name) for name in FILES]
 
 
@@ -61,4 +63,14 @@ def test_what_users_write_has_the_types_it_should_and_what_is_wrong_is_refused(c
     wrong = (HERE / "wrong.py").read_text().splitlines()
     expected = {number for number, line in enumerate(wrong, 1) if line.endswith("# error")}
     assert expected
-    assert checker() == {"informers.py": set(), "wrong.py": expected}
+    assert checker() == {name: expected if name == "wrong.py" else set() for name in FILES}
+
+
+@pytest.mark.parametrize("style", ["struct", "typeddict"])
+def test_the_generated_classes_are_those_that_the_command_prints(
+    style: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = "spec.nodeName,spec.containers.image,status.phase"
+    assert run(["types", "pods", "--fields", paths, "--style", style, "--no-docs"]) == 0
+    name = "pod_structs.py" if style == "struct" else "pod_dicts.py"
+    assert capsys.readouterr().out == (HERE / name).read_text()

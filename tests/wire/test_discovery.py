@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from kinformer.client import Client
-from kinformer.errors import ForbiddenError, NotStartedError, ProtocolError, UnknownResourceError
+from kinformer.errors import ForbiddenError, NotFoundError, NotStartedError, ProtocolError, UnknownResourceError
 from kinformer.resources import BUILTIN, DEPLOYMENTS, PODS, Resource
 from tests.paths import DATA
 
@@ -186,6 +186,15 @@ async def test_discovery_that_is_refused_or_is_none_raises(scripted: Scripted, c
         scripted.says(body)
         with pytest.raises(ProtocolError, match="cannot discover the resources of /api"):
             await client.resources()
+
+
+async def test_the_schemas_of_a_group_and_version_are_read_from_the_server(scripted: Scripted, client: Client) -> None:
+    document = {"components": {"schemas": {"com.example.v1.Widget": {"type": "object"}}}}
+    scripted.answer = Cluster({"/openapi/v3/apis/example.com/v1": document, "/openapi/v3/api/v1": {"components": {}}})
+    assert await client.openapi("example.com/v1") == document
+    assert await client.openapi("v1") == {"components": {}}
+    with pytest.raises(NotFoundError):
+        await client.openapi("nowhere.io/v1")
 
 
 async def test_version(scripted: Scripted, client: Client) -> None:

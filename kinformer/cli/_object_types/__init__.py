@@ -1,0 +1,1 @@
+"""`kinformer types`: schemas of kinds, and the Python classes that are written from them."""
