@@ -14,7 +14,7 @@ from kinformer._own_loop import OwnLoop
 from kinformer._survivable import is_survivable
 from kinformer._tasks import BackgroundTask
 from kinformer.errors import AlreadyStartedError
-from kinformer.webhooks._webhooks import MOST_BYTES, timeout_of
+from kinformer.webhooks._webhooks import MOST_BYTES, media_type_of, timeout_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -182,13 +182,13 @@ class WebhookServer:
         from aiohttp import web
 
         if request.method != "POST":
-            return web.json_response({"error": "the API server sends reviews by POST"}, status=405)
+            return web.Response(text="the API server sends reviews by POST", status=405)
         body = bytearray()
         async for part in request.content.iter_any():
             body += part
             if len(body) > MOST_BYTES:
-                return web.json_response({"error": f"a review has at most {MOST_BYTES} bytes"}, status=413)
+                return web.Response(text=f"a review has at most {MOST_BYTES} bytes", status=413)
         status, answer = await self._webhooks.answer(
             request.path, bytes(body), timeout=timeout_of(request.query_string)
         )
-        return web.Response(status=status, body=answer, content_type="application/json")
+        return web.Response(status=status, body=answer, content_type=media_type_of(status))

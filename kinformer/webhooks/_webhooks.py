@@ -18,6 +18,7 @@ from kinformer.custom_resources import Conversions, is_custom_resource, manifest
 from kinformer.errors import ConversionError
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import Resource
+from kinformer.status import class_of
 from kinformer.webhooks._admission import AdmissionRequest, Allow, Answer, Deny, Patch
 from kinformer.webhooks._patches import difference, rebase
 from kinformer.webhooks._reviews import (
@@ -290,7 +291,7 @@ class Webhooks:
             timeout: seconds that the API server waits; 30 if unknown.
 
         Returns:
-            The HTTP status, and the body in JSON: an answer to the review if the status is 200.
+            The HTTP status, and the body: an answer to the review in JSON if the status is 200, otherwise a sentence.
         """
         path = path.rstrip("/")
         hook, conversions = self._hooks.get(path), self._conversions.get(path)
@@ -311,7 +312,8 @@ class Webhooks:
             if not is_survivable(error):
                 raise
             _log.error("the webhook %s failed", path, exc_info=error)
-            return 500, _error("the webhook failed; see its log")
+            # The class alone: the client of the API server reads this, and a text may have anything in it.
+            return 500, _error(f"{path} failed with {class_of(error)}; the log of the operator has the traceback")
         return 404, _error(f"the paths are {', '.join(self.paths)}")
 
     async def _admitted(self, hook: _Hook, asked: Question) -> bytes:
@@ -363,7 +365,7 @@ class Webhooks:
             msg = f"webhooks answer HTTP alone, not {scope['type']}"
             raise RuntimeError(msg)
         status, body = await self._respond(scope, receive)
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        headers = [(b"content-type", media_type_of(status).encode()), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -399,8 +401,16 @@ def timeout_of(query: str) -> float | None:
     return seconds if 0 < seconds < float("inf") else None
 
 
+def media_type_of(status: int) -> str:
+    """Return the media type of an answer. Of errors, the API server shows the text of those which are plain text.
+
+    client-go: rest/request.go (isTextResponse).
+    """
+    return "application/json" if status == 200 else "text/plain"
+
+
 def _error(text: str) -> bytes:
-    return msgspec.json.encode({"error": text})
+    return text.encode()
 
 
 async def _converted(conversions: Conversions, body: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import json
 import ssl
 import uuid
 from typing import TYPE_CHECKING, Any, Final
@@ -178,7 +179,9 @@ class WebhookCaller:
             ):
                 read = await answer.content.read(_MOST_BYTES)
                 if answer.status != 200:
-                    msg = f"failed to call webhook: the server answered with {answer.status} {answer.reason}"
+                    is_text = answer.headers.get("Content-Type", "text/").startswith("text/")
+                    text = read.decode(errors="replace").strip() if is_text else "unknown"
+                    msg = f"failed to call webhook: {_reason_of(answer.status, text)}"
                     raise _NoAnswerError(msg)
                 return msgspec.json.decode(read)
         except TimeoutError:
@@ -215,6 +218,25 @@ class WebhookCaller:
                     raise _NoAnswerError("unable to load root certificates: no certificate in caBundle") from None
             self._trusted[bundle] = context
         return context
+
+
+def _reason_of(code: int, text: str) -> str:
+    """Return the words for an answer that is no review.
+
+    apimachinery: pkg/api/errors/errors.go (NewGenericServerResponse).
+    """
+    return {
+        400: "the server rejected our request for an unknown reason",
+        401: "the server has asked for the client to provide credentials",
+        404: "the server could not find the requested resource",
+        413: f"Request entity too large: {text}",
+        503: "the server is currently unable to handle the request",
+        504: "the server was unable to return a response in the time allotted, but may still be processing the request",
+    }.get(code) or (
+        f"an error on the server ({json.dumps(text)}) has prevented the request from succeeding"
+        if code >= 500
+        else f"the server responded with the status code {code} but did not return more information"
+    )
 
 
 class _NoAnswerError(Exception):
