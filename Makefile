@@ -42,6 +42,7 @@ screenshots: $(VENV)/.installed-test
 	$(BIN)/python -m tests.browser.screenshots
 
 test: $(VENV)/.installed-test
+	$(BIN)/python -m tests.rewritten
 	$(BIN)/pytest -n auto --dist worksteal
 
 # The same scenarios as in `make test`, on a real control plane: it has to be here (KUBEBUILDER_ASSETS), or Go to build it.
