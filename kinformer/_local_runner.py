@@ -4,15 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Final
+import logging
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
-__all__ = ["LocalRunner"]
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["LocalRunner", "local_server"]
+
+_log = logging.getLogger(__name__)
 
 _TURNS: Final = 3
 """Turns of the loop until aiohttp knows a connection: asyncio accepts it in one, makes its transport in the next, and
 calls its protocol in a third."""
+
+
+def _is_of_the_server(record: logging.LogRecord) -> bool:
+    """Return whether a failure is one of the server, not a request that is no HTTP."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+
+
+# aiohttp logs a traceback for each malformed request, with a part of it: so any client could fill the disk, and tokens
+# would be in the log.
+_log.addFilter(_is_of_the_server)
+
+
+def local_server(
+    answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], *, handler_cancellation: bool = False
+) -> web.Server:
+    """Return a server that logs neither requests nor those that are malformed, which get 400.
+
+    Args:
+        answer: answers each request.
+        handler_cancellation: whether an answer is cancelled when its client goes.
+    """
+    return web.Server(answer, access_log=None, logger=_log, handler_cancellation=handler_cancellation)
 
 
 class LocalRunner(web.ServerRunner):  # noqa: TID251 - the one place

@@ -6,6 +6,8 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Final
 
+from aiohttp import HttpVersion11
+
 from kinformer._flag import Flag
 from kinformer._time_slice import TimeSlice
 from kinformer.proxy._bodies import bookmark_line, error_line, event_line, too_old
@@ -113,6 +115,7 @@ class OpenWatch:
         self._wakeup = Flag()
         self._idle = False
         self._transport: asyncio.Transport | None = None
+        self._framed: Callable[[bytes], bytes] = chunk
 
     @property
     def behind(self) -> int:
@@ -129,10 +132,10 @@ class OpenWatch:
             if self._position < self._cache.next and transport.get_write_buffer_size() < _UNSENT_LIMIT:
                 lines = self._next_changes()
                 if lines:
-                    transport.write(chunk(lines))
+                    transport.write(self._framed(lines))
             if self._position == self._cache.next and self._bookmark_came:
                 # As it came: it shows the reader that the API server is alive.
-                transport.write(chunk(self._bookmark()))
+                transport.write(self._framed(self._bookmark()))
             if self._position == self._cache.next:
                 return
         self._wakeup.set()
@@ -154,6 +157,9 @@ class OpenWatch:
         if transport is None:
             return
         self._transport = transport
+        if request.version < HttpVersion11:
+            # The body has no chunks, and ends with the connection.
+            self._framed = bytes
         if position is None:
             await response.write(error_line(too_old(options.version, oldest)))
             return

@@ -178,8 +178,6 @@ class Forwarder:
                 response.headers["Content-Length"] = length
         elif length is not None:
             response.content_length = int(length)
-        else:
-            response.enable_chunked_encoding()
         await response.prepare(request)
         try:
             async for piece in reply.content.iter_any():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiohttp import web
 
-from kinformer._local_runner import LocalRunner
+from kinformer._local_runner import LocalRunner, local_server
 from kinformer._own_loop import OwnLoop
 from kinformer._tasks import shielded
 from kinformer.cache.storage import checked_storage
@@ -164,7 +164,7 @@ class CacheProxy:
                     self._tls, self._trusted = await asyncio.to_thread(own_tls, address.host)
             stack.push_async_callback(self._caches.stop)
             self._caches.start()
-            server = web.Server(self._answer, access_log=None, handler_cancellation=True)
+            server = local_server(self._answer, handler_cancellation=True)
             stack.callback(close_in_children(lambda: _sockets_of(server, listening)))
             runner = LocalRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN)
             await runner.setup()
@@ -295,7 +295,6 @@ class CacheProxy:
         cache = served.upstream.cache
         version, objects = cache.version, cache.selected(options.selection)
         response = web.StreamResponse(headers=_HEADERS)
-        response.enable_chunked_encoding()
         await response.prepare(request)
         for piece in list_pieces(cache.form, objects, version):
             await written(request, response, piece)
@@ -309,7 +308,6 @@ class CacheProxy:
             raise Refusal(429, "TooManyRequests", msg, retry_after=1)
         await served.upstream.until(options.version)
         response = web.StreamResponse(headers=_HEADERS)
-        response.enable_chunked_encoding()
         await OpenWatch(served.fanout, options).serve(request, response)
         await response.write_eof()
         return response

@@ -13,7 +13,7 @@ import yaml
 from aiohttp import web
 
 from kinformer._hosts import is_loopback
-from kinformer._local_runner import LocalRunner
+from kinformer._local_runner import LocalRunner, local_server
 from kinformer._own_loop import OwnLoop
 from kinformer._tasks import BackgroundTask, shielded
 from kinformer.errors import AlreadyStartedError, NotStartedError, RecordingError
@@ -146,7 +146,7 @@ class Replay:
                 self._numbers[resource.group, resource.version, resource.plural] = number
                 self._fanouts[number] = Fanout(self._playback.caches[number])
             self._documents = Documents(self._served(), self.recording.header.server)
-            server = web.Server(self._answer, access_log=None, handler_cancellation=True)
+            server = local_server(self._answer, handler_cancellation=True)
             runner = LocalRunner(server, handle_signals=False, shutdown_timeout=0.5)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
@@ -360,7 +360,6 @@ class Replay:
         options = read_list_options(cache.resource, place, dict(request.query), cache.version)
         await self._until(fanout, options.version)
         response = web.StreamResponse(headers=_JSON)
-        response.enable_chunked_encoding()
         if options.watch:
             if form == "PartialObjectMetadata":
                 raise Refusal(406, "NotAcceptable", "a replay sends watches in application/json, whole or as=Table")

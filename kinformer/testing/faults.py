@@ -272,7 +272,6 @@ class Faults:
         if answer.then == "close":
             return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
         response = web.StreamResponse(status=answer.status, headers=answer.headers)
-        response.enable_chunked_encoding()
         await response.prepare(request)
         await response.write(answer.body)
         if answer.then == "hang":

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from kinformer._local_runner import LocalRunner
+from kinformer._local_runner import LocalRunner, local_server
 from kinformer._own_loop import OwnLoop
 from kinformer._survivable import is_survivable
 from kinformer._tasks import BackgroundTask
@@ -121,7 +121,7 @@ class WebhookServer:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._context = context
         self._use(await self._certificate.load(self._webhooks))
-        runner = LocalRunner(web.Server(self._answer, access_log=None), handle_signals=False, shutdown_timeout=5)
+        runner = LocalRunner(local_server(self._answer), handle_signals=False, shutdown_timeout=5)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self.port, ssl_context=context).start()

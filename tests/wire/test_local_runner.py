@@ -9,7 +9,7 @@ import ssl
 import pytest
 from aiohttp import web
 
-from kinformer._local_runner import LocalRunner
+from kinformer._local_runner import LocalRunner, local_server
 
 
 async def answer(request: web.BaseRequest) -> web.StreamResponse:
@@ -41,3 +41,34 @@ async def test_a_connection_that_was_made_some_turns_before_the_stop_is_closed(t
                     await asyncio.sleep(0.01)
                     continue
                 break
+
+
+async def test_a_malformed_request_gets_400_and_neither_it_nor_its_token_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    runner = LocalRunner(local_server(answer), handle_signals=False, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    address = runner.addresses[0]
+    reader, writer = await asyncio.open_connection(address[0], address[1])
+    writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer secret\x00\r\n\r\n")
+    assert (await reader.readline()).split()[1] == b"400"
+    writer.close()
+    await runner.cleanup()
+    assert caplog.records == []
+
+
+async def test_a_failure_of_the_server_itself_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(request: web.BaseRequest) -> web.StreamResponse:
+        raise RuntimeError(request.path)
+
+    runner = LocalRunner(local_server(fail), handle_signals=False, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    address = runner.addresses[0]
+    reader, writer = await asyncio.open_connection(address[0], address[1])
+    writer.write(b"GET /bad HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert (await reader.readline()).split()[1] == b"500"
+    writer.close()
+    await runner.cleanup()
+    assert [record.levelname for record in caplog.records] == ["ERROR"]

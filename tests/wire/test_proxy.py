@@ -395,6 +395,32 @@ async def test_a_reader_that_goes_leaves_no_watch(server: ApiServer, upstream: C
         await eventually(lambda: proxy.open_watches == 0)
 
 
+async def test_http_1_0_gets_lists_watches_and_passed_on_answers_without_chunks(
+    server: ApiServer, upstream: Client, socket_path: Path
+) -> None:
+    server.create(config_map("a"))
+    async with proxied(upstream, socket_path):
+
+        async def body(target: str) -> bytes:
+            reader, writer = await asyncio.open_unix_connection(socket_path)
+            writer.write(f"GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.0 200"), head
+            assert b"chunked" not in head
+            if "watch" in target:
+                assert json.loads(await reader.readline())["type"] == "ADDED"
+                server.create(config_map("b"))
+            rest = await reader.read()
+            writer.close()
+            return rest
+
+        assert len(json.loads(await body("/api/v1/configmaps"))["items"]) == 1
+        # The change comes by another way than the present objects.
+        changes = await body("/api/v1/configmaps?watch=1&timeoutSeconds=1")
+        assert json.loads(changes)["object"]["metadata"]["name"] == "b"
+        assert json.loads(await body("/api/v1/namespaces/default/configmaps/b"))["kind"] == "ConfigMap"
+
+
 async def test_a_reader_that_does_not_read_is_dropped_and_the_others_go_on(
     server: ApiServer, upstream: Client, socket_path: Path
 ) -> None:

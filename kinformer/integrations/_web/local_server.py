@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from kinformer._hosts import is_allowed
-from kinformer._local_runner import LocalRunner
+from kinformer._local_runner import LocalRunner, local_server
 from kinformer._own_loop import OwnLoop
 from kinformer._survivable import is_survivable
 from kinformer.errors import AlreadyStartedError
@@ -80,7 +80,7 @@ class LocalServer:
             msg = f"it is being served already, at {self.url}"
             raise AlreadyStartedError(msg)
         self._own_loop.take()
-        runner = LocalRunner(web.Server(self._answer, access_log=None), handle_signals=False, shutdown_timeout=0.5)
+        runner = LocalRunner(local_server(self._answer), handle_signals=False, shutdown_timeout=0.5)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self.port).start()

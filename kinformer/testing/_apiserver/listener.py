@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from kinformer._local_runner import LocalRunner
+from kinformer._local_runner import LocalRunner, local_server
 from kinformer._own_loop import OwnLoop
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Listener:
             msg = f"the API server is running already, at {self.url}"
             raise RuntimeError(msg)
         self._own_loop.take()
-        self._server = web.Server(self._handle, access_log=None, handler_cancellation=True)
+        self._server = local_server(self._handle, handler_cancellation=True)
         runner = LocalRunner(self._server, handle_signals=False, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, self._host, self._port, ssl_context=self.ssl_context, backlog=1024)

@@ -87,7 +87,6 @@ class _ChunkedSink:
     def __init__(self, *, in_protobuf: bool) -> None:
         media = f"{protobuf.MEDIA_TYPE};stream=watch" if in_protobuf else "application/json"
         self.answer = web.StreamResponse(headers={"Content-Type": media, "Cache-Control": "no-cache, private"})
-        self.answer.enable_chunked_encoding()
 
     async def begin(self, request: web.BaseRequest) -> None:
         await self.answer.prepare(request)
