@@ -1,4 +1,9 @@
-"""The verbs of a cached client that the server alone can answer: they are passed on to the client as they are."""
+"""The verbs of a cached client that the server alone can answer: they are passed on to the client as they are.
+
+The signatures stand here again, as a type checker and an editor read them: `typing` has no way to give a method the
+parameters of another class's method, without those for classes of custom resources. A cached client names resources,
+in its reads and in its writes.
+"""
 
 from __future__ import annotations
 
