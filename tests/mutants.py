@@ -1071,7 +1071,7 @@ def killed_by(mutant: Mutant) -> str | None:
         target = copy / "kinformer" / mutant.file
         source = target.read_text()
         target.write_text(mutated(mutant, source))
-        for tests in TESTS:
+        for tests in _nearest_first(copy, mutant.file):
             ended, output = _run(copy, tests)
             if ended:
                 failed = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
@@ -1084,6 +1084,20 @@ def killed_by(mutant: Mutant) -> str | None:
                     raise ValueError(f"{test} fails without the mutant {mutant.name!r}, too: mend it first")
                 return test
     return None
+
+
+def _nearest_first(copy: Path, file: str) -> Iterator[str]:
+    """Yield what to run: the tests that mirror a module, then those of the packages around it, then all."""
+    module = Path(file)
+    mirror = Path("tests/unit", *(part.removeprefix("_") for part in module.parent.parts))
+    own = mirror / f"test_{module.stem.removeprefix('_')}.py"
+    if (copy / own).is_file():
+        yield str(own)
+    while mirror != Path("tests/unit"):
+        if (copy / mirror).is_dir():
+            yield str(mirror)
+        mirror = mirror.parent
+    yield from TESTS
 
 
 def _run(copy: Path, tests: str) -> tuple[int, str]:
