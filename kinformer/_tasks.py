@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["BackgroundTask", "ended", "is_survivable", "shielded", "whole"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 def shielded() -> contextlib.AbstractContextManager[object]:
@@ -40,7 +43,8 @@ def shielded() -> contextlib.AbstractContextManager[object]:
 class BackgroundTask:
     """A coroutine that runs in the background, from `start` until it ends or `stop` cancels it.
 
-    A failure is never lost: `stop` raises it, once, and `failure` keeps it.
+    A failure is never lost: `failure` keeps it, `stop` raises it, and it is logged as critical when it happens, unless
+    the owner reports it in an `on_end` of its own.
     """
 
     __slots__ = ("_name", "_task")
@@ -69,16 +73,19 @@ class BackgroundTask:
     def start(self, coroutine: Coroutine[Any, Any, None], *, on_end: Callable[[], None] | None = None) -> None:
         """Start the coroutine in the next turn of the loop.
 
-        `on_end` is called when it has ended, for any reason. A `finally` in the coroutine is not enough: it does not
-        run if the task is cancelled before its first step.
+        `on_end` is called when it has ended, for any reason, and reports a failure. A `finally` in the coroutine is not
+        enough: it does not run if the task is cancelled before its first step.
         """
         if self._task is not None:
             coroutine.close()
             msg = f"background task {self._name!r} has been started already"
             raise RuntimeError(msg)
         self._task = asyncio.get_running_loop().create_task(coroutine, name=self._name)
-        if on_end is not None:
-            self._task.add_done_callback(lambda _: on_end())
+        self._task.add_done_callback(self._log_failure if on_end is None else lambda _: on_end())
+
+    def _log_failure(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            _log.critical("%s has failed by a defect, and has ended", self._name, exc_info=failure)
 
     def cancel(self) -> None:
         """Cancel the coroutine; do not wait for its end."""

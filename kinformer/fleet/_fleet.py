@@ -500,6 +500,8 @@ class Fleet:
 
     def _following_ended(self) -> None:
         if self._following.failure is not None:
+            self._provider_error = self._following.failure
+            self._note()
             message = "fleet %s has failed: it follows its provider no more"
             _log.critical(message, self.name, exc_info=self._following.failure)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from kinformer._tasks import BackgroundTask
@@ -98,7 +99,7 @@ class Served:
 
     def start(self) -> None:
         """Begin to list and watch."""
-        self._task.start(self.upstream.run())
+        self._task.start(self.upstream.run(), on_end=self._ended)
 
     @property
     def synced(self) -> Flag:
@@ -107,7 +108,14 @@ class Served:
 
     async def stop(self) -> None:
         """End the list or watch of the API server."""
-        await self._task.stop()
+        with contextlib.suppress(Exception):  # a defect was logged when it ended the task
+            await self._task.stop()
+
+    def _ended(self) -> None:
+        if self._task.failure is not None:
+            self.upstream.ended_by(self._task.failure)
+            # Their clients list anew, and get the refusal.
+            self.fanout.end()
 
 
 class Caches(Protocol):
@@ -266,6 +274,10 @@ class CachesOnDemand:
         given = dict(question.query)
         scope = _Scope(question.path, given.get("labelSelector", ""), given.get("fieldSelector", ""), question.form)
         served = self._by_scope.get(scope)
+        if served is not None and served.upstream.has_failed and not served.readers:
+            # A new one may work. `_idle` ends the present one otherwise.
+            del self._by_scope[scope]
+            served = None
         if served is None:
             resource = await self._resource(place.whole, place.namespace)
             served = self._by_scope.get(scope) or self._made(scope, resource, place.namespace)

@@ -17,8 +17,8 @@ STATUS_PATH: Final = "/kinformer/status"
 
 
 def is_in_sync(caches: Iterable[Served]) -> bool:
-    """Return whether each cache has its first list."""
-    return all(served.synced.is_set() for served in caches)
+    """Return whether each cache has its first list, and none has failed by a defect."""
+    return all(served.synced.is_set() and not served.upstream.has_failed for served in caches)
 
 
 def status_of_caches(caches: Iterable[Served], now: float) -> list[dict[str, Any]]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from kinformer._flag import Flag
 from kinformer.cache._compact.indexer import CompactIndexer
-from kinformer.errors import ApiError
+from kinformer.errors import ApiError, UnexpectedError
 from kinformer.objects import version_number
 from kinformer.proxy._bodies import Refusal, too_large
 from kinformer.reflector._reflector import Reflector
 from kinformer.reflector._state_machine import ReflectorMachine
-from kinformer.status import StatusRecord
+from kinformer.status import InformerState, StatusRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from kinformer.listwatch import Delta, ListerWatcher
     from kinformer.objects import KubeObject, ObjectKey
     from kinformer.proxy._watch_cache import WatchCache
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["FIRST_LIST", "PATIENCE", "Upstream"]
 
@@ -79,6 +82,20 @@ class Upstream:
         return self._status.state.value
 
     @property
+    def has_failed(self) -> bool:
+        """True if a defect ended the list or watch: the cache will not change any more."""
+        return self._status.state is InformerState.FAILED
+
+    def ended_by(self, defect: BaseException) -> None:
+        """Fail, loudly: a defect ended the list or watch. Requests are refused from now on."""
+        name = self.cache.resource.qualified
+        _log.critical("the cache of %s in a proxy has failed by a defect, and is not served any more", name,
+                      exc_info=defect)  # fmt: skip
+        self.error = UnexpectedError(f"the cache of {name} has failed by a defect of {type(defect).__name__}")
+        self._status.enter(InformerState.FAILED, asyncio.get_running_loop().time())
+        self._progress.set()
+
+    @property
     def last_contact(self) -> float | None:
         """The time of the event loop at which the API server last sent something; `None` before that."""
         return self._status.last_contact
@@ -95,15 +112,19 @@ class Upstream:
 
         Raises:
             Refusal: it has not, after `PATIENCE`, or `FIRST_LIST` while the first list is under way; or the API server
-                has refused the first list for good.
+                has refused the first list for good; or the cache has failed by a defect.
         """
         cache = self.cache
+        if self.has_failed:
+            raise self._refusal()
         if cache.synced and cache.version >= version:
             return
         began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout_at(began + (PATIENCE if self.synced.is_set() else FIRST_LIST)) as limit:
                 while not cache.synced or cache.version < version:
+                    if self.has_failed:
+                        raise self._refusal()
                     if not self.synced.is_set() and isinstance(self.error, ApiError) and self.error.status in _FINAL:
                         raise Refusal(self.error.status, self.error.reason, self.error.message)
                     if self.error is not None:
@@ -116,6 +137,9 @@ class Upstream:
             why = f" ({self.error})" if self.error is not None else ""
             msg = f"the proxy has no list of {cache.resource.qualified} yet{why}"
             raise Refusal(503, "ServiceUnavailable", msg, retry_after=1) from None
+
+    def _refusal(self) -> Refusal:
+        return Refusal(500, "InternalError", str(self.error))
 
     def listed(self) -> None:
         """Note that a whole list is in the cache."""

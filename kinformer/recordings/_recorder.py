@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import msgspec
 
 from kinformer._own_loop import OwnLoop
 from kinformer._tasks import BackgroundTask, shielded
-from kinformer.errors import AlreadyStartedError, ApiError, KinformerError, ObjectError
+from kinformer.errors import AlreadyStartedError, ApiError, KinformerError, ObjectError, UnexpectedError
 from kinformer.listwatch import DeltaType
 from kinformer.objects import version_number
 from kinformer.recordings._format import (
@@ -186,11 +187,11 @@ class Recorder:
                 track = _Track(self, number, resource)
                 reflector = Reflector(source, track, status=StatusRecord(), on_error=track.failed, starts=starts)
                 self._tracks.append(track)
-                stack.push_async_callback(track.task.stop)
-                track.task.start(reflector.run())
+                stack.push_async_callback(_stop, track.task)
+                track.task.start(reflector.run(), on_end=functools.partial(self._ended, track.task))
             flushing = BackgroundTask("kinformer recorder flush")
-            stack.push_async_callback(flushing.stop)
-            flushing.start(self._flush())
+            stack.push_async_callback(_stop, flushing)
+            flushing.start(self._flush(), on_end=functools.partial(self._ended, flushing))
             self._stack = stack.pop_all()
         return self
 
@@ -210,6 +211,16 @@ class Recorder:
         self._flush_now()
         if self._broken is not None and self._broken.done():
             self._broken.result()
+
+    def _ended(self, part: BackgroundTask) -> None:
+        """End the recording, loudly, if a defect ended one of its parts."""
+        assert self._broken is not None
+        if part.failure is not None and not self._broken.done():
+            log.critical("the recorder has failed by a defect, and records no more", exc_info=part.failure)
+            defect = UnexpectedError("a defect has ended the recording; its traceback is in the log")
+            self._broken.set_exception(defect)
+            for track in self._tracks:
+                track.listed.set()
 
     @property
     def unlisted(self) -> list[Resource]:
@@ -283,6 +294,11 @@ class Recorder:
             log.debug("no schemas of custom resources: %s", error)
             return {}
         return crd_schemas(definition.to_dict() for definition in definitions)
+
+
+async def _stop(part: BackgroundTask) -> None:
+    with contextlib.suppress(Exception):  # `run` raises what ended it
+        await part.stop()
 
 
 class _Track:
