@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, NamedTuple
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -20,6 +21,9 @@ __all__ = [
     "read_admission",
     "read_conversion",
 ]
+
+
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 class MalformedReviewError(ValueError):
@@ -141,7 +145,8 @@ def admission_answer(uid: str, answer: Answer, patch: list[dict[str, Any]]) -> b
     if isinstance(answer, Patch) and patch:
         response |= {"patchType": "JSONPatch", "patch": base64.b64encode(msgspec.json.encode(patch)).decode()}
     if answer.warnings:
-        response["warnings"] = [*answer.warnings]
+        # The API server drops a warning with a control character, such as a line break.
+        response["warnings"] = [" ".join(_CONTROLS.sub(" ", text).split()) for text in answer.warnings]
     if answer.audit:
         response["auditAnnotations"] = dict(answer.audit)
     return _review("AdmissionReview", "admission.k8s.io/v1", response)

@@ -214,6 +214,20 @@ async def test_failures_follow_the_policy(hooks: Hooks) -> None:
     )
 
 
+async def test_warnings_of_any_text_arrive_on_one_line_and_long_ones_are_cut(hooks: Hooks) -> None:
+    namespace, warnings = hooks.cluster.namespace, ["grown\r\n\tby 1", "y" * 5000, 'a "ü" \\ b', "grown by 1", ""]
+
+    @hooks.webhooks.validating(CONFIGMAPS, namespace_selector=hooks.here)
+    async def talkative(request: AdmissionRequest[KubeObject]) -> Allow | Deny:
+        return Allow(warnings=warnings)
+
+    await hooks.serve()
+    told: list[str] = []
+    async with Client(hooks.client.config, on_warning=told.append) as client:
+        await client.create(CONFIGMAPS, {"metadata": {"name": "a", "namespace": namespace}})
+    assert told == ["grown by 1", "y" * 256, 'a "ü" \\ b']
+
+
 async def test_a_mutating_webhook_is_called_again_after_later_changes(hooks: Hooks) -> None:
     client, namespace = hooks.client, hooks.cluster.namespace
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["DEPRECATED", "KEPT_PODS", "add_warnings", "begin_warnings", "format_warnings", "warn", "warnings_of"]
 
 _NOTED: Final[ContextVar[list[str]]] = ContextVar("warnings of the request")
+
+_MOST_CHARACTERS: Final = 4096
+_CUT_AT: Final = 256
 
 DEPRECATED: Final = {
     ("", "endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
@@ -57,9 +61,24 @@ def warn(*texts: str) -> None:
 
 
 def add_warnings(answer: web.StreamResponse) -> None:
-    """Add the warnings of the request to its answer, each once."""
-    for text in dict.fromkeys(_NOTED.get()):
-        answer.headers.add("Warning", f"299 - {_quoted(text)}")
+    """Add the warnings of the request to its answer, each once.
+
+    Those with control characters are left out. If all together are too long, each is cut.
+
+    apiserver: pkg/endpoints/filters/warning.go; apimachinery: pkg/util/net/http.go (NewWarningHeader).
+    """
+    texts = [text for text in dict.fromkeys(_NOTED.get()) if text and not _has_controls(text)]
+    if sum(map(len, texts)) > _MOST_CHARACTERS:
+        texts = [text[:_CUT_AT] for text in texts]
+    written = 0
+    for text in texts:
+        if written < _MOST_CHARACTERS:
+            answer.headers.add("Warning", f"299 - {_quoted(text)}")
+            written += len(text)
+
+
+def _has_controls(text: str) -> bool:
+    return any(unicodedata.category(character) == "Cc" for character in text)
 
 
 def format_warnings(after: Any, before: Any = None) -> Iterator[str]:
