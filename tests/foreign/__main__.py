@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.peers.building import MissingError
-from tests.foreign import helm, kubectl, kubectl_more, suites
+from tests.foreign import helm, kubectl, suites
 from tests.foreign.answers import Commands, show
 from tests.foreign.programs import GO, RUST, Program
 from tests.foreign.proxy_readers import ProxyReaders
@@ -23,14 +24,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def _commands(commands: Commands, *, verbose: bool) -> dict[str, int]:
-    theirs, ours = commands.kept(), asyncio.run(commands.embedded())
+def _commands(commands: Commands, *, verbose: bool, **server: Any) -> dict[str, int]:
+    theirs, ours = commands.kept(), asyncio.run(commands.embedded(**server))
     if verbose:
         show(theirs, ours)
     return {
         "codes": sum(answer.code == ours[command].code for command, answer in theirs.items()),
         "texts": sum(answer == ours[command] for command, answer in theirs.items()),
     }
+
+
+def _kubectl(name: str, verbose: bool) -> dict[str, int]:
+    return _commands(kubectl.sequence(name), verbose=verbose, **kubectl.SERVER)
 
 
 def _succeeding(commands: Commands, *, verbose: bool) -> dict[str, int]:
@@ -55,8 +60,7 @@ def _program(program: Program | ProxyReaders, *, verbose: bool) -> dict[str, int
 
 
 CLIENTS: Final[dict[str, Callable[[bool], dict[str, int]]]] = {
-    "kubectl": lambda verbose: _commands(kubectl.sequence(), verbose=verbose),
-    "kubectl-more": lambda verbose: _commands(kubectl_more.sequence(), verbose=verbose),
+    **{name: partial(_kubectl, name) for name in kubectl.SEQUENCES},
     "helm": lambda verbose: _commands(helm.compared(), verbose=verbose),
     "helm-wait": lambda verbose: _succeeding(helm.on_a_cluster(), verbose=verbose),
     "go": lambda verbose: _program(GO, verbose=verbose),
@@ -67,16 +71,13 @@ CLIENTS: Final[dict[str, Callable[[bool], dict[str, int]]]] = {
 
 
 def _record(name: str) -> None:
-    match name:
-        case "kubectl":
-            asyncio.run(kubectl.sequence().record())
-        case "kubectl-more":
-            asyncio.run(kubectl_more.sequence().record())
-        case "helm":
-            asyncio.run(helm.compared().record())
-        case _:
-            programs: dict[str, Program | ProxyReaders] = {"go": GO, "go-readers": ProxyReaders(), "rust": RUST}
-            asyncio.run(programs[name].record())
+    if name in kubectl.SEQUENCES:
+        asyncio.run(kubectl.sequence(name).record())
+    elif name == "helm":
+        asyncio.run(helm.compared().record())
+    else:
+        programs: dict[str, Program | ProxyReaders] = {"go": GO, "go-readers": ProxyReaders(), "rust": RUST}
+        asyncio.run(programs[name].record())
 
 
 def main() -> int:

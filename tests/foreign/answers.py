@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -25,12 +26,14 @@ _RANDOM: Final = (
     (re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "<time>"),
     (re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w+ 20\d\d \d\d:\d\d:\d\d \+0000"), "<time>"),
     (re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun) \w{3} [ \d]\d \d\d:\d\d:\d\d 20\d\d"), "<time>"),
-    (re.compile(r'resourceVersion: "\d+"|"resourceVersion":"\d+"'), "<version>"),
+    (re.compile(r'resourceVersion: "\d+"|"resourceVersion": ?"\d+"|Resource Version: +\d+'), "<version>"),
+    (re.compile(r"(resource version to be 1, was) \d+"), "\\1 <version>"),
+    (re.compile(r"\bgen-[bcdfghjklmnpqrstvwxz2456789]{5}\b"), "<name>"),
     (re.compile(r"\b10\.\d+\.\d+\.\d+\b"), "<ip>"),
     (re.compile(r"https?://127\.0\.0\.1:\d+|127\.0\.0\.1:\d+"), "<server>"),
     (re.compile(r"\b\d+(ms|s)\b"), "<age>"),
     (re.compile(r"/tmp/\S+"), "<file>"),
-    (re.compile(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ \+0000( UTC)?"), "<time>"),
+    (re.compile(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? \+0000( UTC)?"), "<time>"),
     (re.compile(r"\bdebugger-\w{5}\b"), "<name>"),
     (re.compile(r":3\d{4}/(TCP|UDP)"), ":<port>/\\1"),
     (re.compile(r"eyJ[\w.-]+"), "<token>"),
@@ -59,8 +62,7 @@ class Commands(NamedTuple):
     Attributes:
         name: that of the client, or of a part of its commands.
         program: its file.
-        commands: each command with the text of its standard input. An underscore in an argument with a schedule stands
-            for a space.
+        commands: each command, as a shell would split it, with the text of its standard input.
         folder: the folder that they run in; "" for an empty one.
     """
 
@@ -98,8 +100,8 @@ class Commands(NamedTuple):
             path.write_text(json.dumps(kubeconfig))
             environment = os.environ | {"KUBECONFIG": str(path), "HOME": home, "KUBECTL_EXTERNAL_DIFF": "diff -N -U0"}
             for number, (command, given) in enumerate(self.commands):
-                arguments = [word.replace("_", " ") if "schedule" in word else word for word in command.split(" ")]
-                found = await _answer([self.program, *arguments], environment, given, self.folder or home)
+                arguments = [self.program, *shlex.split(command)]
+                found = await _answer(arguments, environment, given, self.folder or home)
                 answers[f"{number}: {command}"] = found
         return answers
 
