@@ -206,6 +206,8 @@ class Handler:
             self._access.authorize(user, "create", target)
         if target.kind.storage in DEPRECATED:
             warn(DEPRECATED[target.kind.storage])
+        if text := self._catalog.deprecation(target.kind):
+            warn(text)
         if verb not in _verbs_of(target):
             raise status.method_not_allowed()
         if is_stream(target):

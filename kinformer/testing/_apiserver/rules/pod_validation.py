@@ -59,6 +59,10 @@ def check_pod_spec(spec: dict[str, Any], path: str) -> list[Cause]:
     for field in ("containers", "initContainers"):
         for index, container in enumerate(spec.get(field) or ()):
             causes += _container(container, f"{path}.{field}[{index}]", volumes, seen)
+    for index, container in enumerate(spec.get("ephemeralContainers") or ()):
+        if (name := container.get("name")) in seen:
+            causes.append(duplicate(f"{path}.ephemeralContainers[{index}].name", name))
+        seen.add(name)
     causes += _scalars(spec, path)
     causes += _node_selector(spec.get("nodeSelector") or {}, f"{path}.nodeSelector")
     for index, toleration in enumerate(spec.get("tolerations") or ()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.causes import duplicate, forbidden, invalid_value, one_of, required
+from kinformer.testing._apiserver.rules.cron_texts import schedule_fault
 from kinformer.testing._apiserver.rules.names import label_faults, port_name_faults
 from kinformer.testing._apiserver.rules.pod_validation import check_pod_spec
 
@@ -141,11 +142,8 @@ def check_cron_job(spec: dict[str, Any]) -> list[Cause]:
     schedule = spec.get("schedule") or ""
     if not schedule:
         causes.append(required("spec.schedule"))
-    elif not schedule.startswith("@"):
-        fields = schedule.split()
-        if len(fields) != 5:
-            why = f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]"
-            causes.append(invalid_value("spec.schedule", schedule, why))
+    elif why := schedule_fault(schedule):
+        causes.append(invalid_value("spec.schedule", schedule, why))
     policy = spec.get("concurrencyPolicy")
     if policy and policy not in _CONCURRENCY:
         causes.append(one_of("spec.concurrencyPolicy", policy, _CONCURRENCY))
@@ -224,4 +222,6 @@ def check_disruption_budget(spec: dict[str, Any]) -> list[Cause]:
     for field, value in (("minAvailable", least), ("maxUnavailable", most)):
         if isinstance(value, int) and value < 0:
             causes.append(invalid_value(f"spec.{field}", value, _NOT_NEGATIVE))
+        if isinstance(value, str) and value[:-1].isdecimal() and value.endswith("%") and int(value[:-1]) > 100:
+            causes.append(invalid_value(f"spec.{field}", value, "must not be greater than 100%"))
     return causes

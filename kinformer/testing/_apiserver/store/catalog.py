@@ -162,6 +162,21 @@ class Catalog:
         """Every resource in every version."""
         return [*self._types.values()]
 
+    def deprecation(self, kind: ResourceType) -> str:
+        """The warning of a deprecated version of a custom resource, or "" (apiextensions-apiserver, crdHandler)."""
+        if kind.definition is None or not kind.definition.get("deprecated"):
+            return ""
+        if text := kind.definition.get("deprecationWarning"):
+            return str(text)
+        order = _version_order(kind.version)
+        newer = sorted(
+            _version_order(one.version)
+            for one in self.versions_of(kind.storage)
+            if one.served and not (one.definition or {}).get("deprecated") and _version_order(one.version) < order
+        )
+        remedy = f"; use {kind.group}/{newer[0][-1]} {kind.kind}" if newer else ""
+        return f"{kind.api_version} {kind.kind} is deprecated{remedy}"
+
     def add_crd(self, crd: dict[str, Any]) -> list[ResourceType]:
         """Serve what a CustomResourceDefinition defines; replaces what an earlier state of it defined.
 

@@ -22,6 +22,7 @@ from kinformer.testing._apiserver.rules.fields.terms import (
     unique,
 )
 from kinformer.testing._apiserver.rules.names import qualified_faults
+from kinformer.testing._apiserver.schemas.scalars import quantity_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,28 @@ _VOLUME_FIELDS: Final = {
     *("capacity", "accessModes", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName", "mountOptions"),
     *("volumeMode", "nodeAffinity", "volumeAttributesClassName"),
 }
+_COMPUTED: Final = {"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"}
+_QUOTAS: Final = _COMPUTED | {
+    *("ephemeral-storage", "requests.storage", "requests.ephemeral-storage", "limits.ephemeral-storage", "pods"),
+    *("resourcequotas", "services", "replicationcontrollers", "secrets", "persistentvolumeclaims", "configmaps"),
+    *("services.nodeports", "services.loadbalancers"),
+}
+"""The resources of quotas that need no domain (pkg/apis/core/helper, standardQuotaResources)."""
+
+_QUOTAS_OF_SCOPES: Final = {
+    "BestEffort": {"pods"},
+    "VolumeAttributesClass": {"persistentvolumeclaims", "requests.storage"},
+    **dict.fromkeys(
+        ("Terminating", "NotTerminating", "NotBestEffort", "PriorityClass", "CrossNamespacePodAffinity"),
+        _COMPUTED | {"pods"},
+    ),
+}
+"""The resources that a scope of a quota applies to (IsResourceQuotaScopeValidForResource)."""
+
+_SYSTEM_CLASSES: Final = ("system-cluster-critical", "system-node-critical")
+_HIGHEST_PRIORITY: Final = 1_000_000_000
+"""The highest value of a class that is not the system's (pkg/apis/scheduling, HighestUserDefinablePriority)."""
+
 _MODES: Final = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 
 
@@ -262,8 +285,37 @@ def _toleration(value: dict[str, Any], path: str) -> Iterator[Cause]:
 
 
 def _quota(value: dict[str, Any], path: str) -> Iterator[Cause]:
-    for name in value.get("hard") or {}:
-        yield from qualified(name, f"{path}.hard[{name}]")
+    hard = value.get("hard") or {}
+    for name in sorted(hard):
+        at = f"{path}.hard[{name}]"
+        yield from qualified(name, at)
+        if "/" not in name and name not in _QUOTAS and "hugepages-" not in name:
+            yield invalid_value(at, name, "must be a standard resource type or fully qualified")
+            yield invalid_value(at, name, "must be a standard resource for quota")
+        if quantity_number(hard[name]) < 0:
+            yield invalid_value(at, str(hard[name]), "must be greater than or equal to 0")
+    scopes = value.get("scopes") or []
+    for scope in scopes:
+        if scope not in _QUOTAS_OF_SCOPES:
+            yield invalid_value(f"{path}.scopes", scopes, "unsupported scope")
+            continue
+        for _ in _QUOTAS.intersection(hard) - _QUOTAS_OF_SCOPES[scope]:
+            yield invalid_value(f"{path}.scopes", scopes, "unsupported scope applied to resource")
+    for one, other in (("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")):
+        if one in scopes and other in scopes:
+            yield invalid_value(f"{path}.scopes", scopes, "conflicting scopes")
+
+
+def _priority_class(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    del path
+    name, number = (value.get("metadata") or {}).get("name") or "", value.get("value") or 0
+    if name in _SYSTEM_CLASSES:
+        return
+    if name.startswith("system-"):
+        why = "priority class names with 'system-' prefix are reserved for system use only. error: "
+        yield forbidden("metadata.name", f"{why}{name} is not a known system priority class")
+    elif number > _HIGHEST_PRIORITY:
+        yield forbidden("value", f"maximum allowed value of a user defined priority is {_HIGHEST_PRIORITY}")
 
 
 RULES: Final[dict[str, tuple[Rule, ...]]] = {
@@ -274,6 +326,7 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "events/v1.Event": (_new_event,),
     "core/v1.LimitRangeSpec": (_limits,),
     "core/v1.ResourceQuotaSpec": (_quota,),
+    "scheduling/v1.PriorityClass": (_priority_class,),
     "storage/v1.StorageClass": (_provisioner("provisioner"), _topology),
     "storage/v1.CSIDriverSpec": (
         on("fsGroupPolicy", among_if_given("File", "None", "ReadWriteOnceWithFSType")),

@@ -10,6 +10,7 @@ import pytest
 
 from kinformer.testing import ApiServer, Refusal
 from kinformer.testing._apiserver.rules.bodies import check_object
+from kinformer.testing._apiserver.rules.pod_validation import check_pod_spec
 from kinformer.testing._apiserver.rules.validation import prune, validate
 from kinformer.testing._apiserver.store.catalog import Catalog, ResourceType
 
@@ -440,3 +441,74 @@ def test_a_definition_that_becomes_invalid_is_refused_and_the_old_one_is_served_
     with pytest.raises(Refusal):
         server.update(definition(scope="Everywhere"))
     assert server.create(widget({}))["spec"] == {"size": 3}
+
+
+def _refusal(api_version: str, kind: str, **fields: Any) -> str:
+    """The words with which a new server refuses an object, or ""."""
+    metadata = {"name": fields.pop("name", "one")}
+    try:
+        ApiServer().create({"apiVersion": api_version, "kind": kind, "metadata": metadata, **fields})
+    except Refusal as refusal:
+        return str(refusal)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ({"hard": {"cpu": "1"}, "scopes": ["BestEffort"]}, "unsupported scope applied to resource"),
+        ({"hard": {"pods": 1}, "scopes": ["Nosuch"]}, 'spec.scopes: Invalid value: ["Nosuch"]: unsupported scope'),
+        ({"hard": {"pods": 1}, "scopes": ["BestEffort", "NotBestEffort"]}, "conflicting scopes"),
+        ({"hard": {"pods": "-1"}}, 'spec.hard[pods]: Invalid value: "-1": must be greater than or equal to 0'),
+        ({"hard": {"nosuch": 1}}, "must be a standard resource for quota"),
+    ],
+)
+def test_a_quota_of_what_its_scope_does_not_count_is_refused(spec: dict[str, Any], why: str) -> None:
+    assert why in _refusal("v1", "ResourceQuota", spec=spec)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"hard": {"pods": 1}, "scopes": ["BestEffort"]},
+        {"hard": {"count/deployments.apps": 2, "requests.nvidia.com/gpu": 1, "requests.hugepages-2Mi": "4Mi"}},
+    ],
+)
+def test_a_quota_that_counts_what_it_can_is_taken(spec: dict[str, Any]) -> None:
+    assert _refusal("v1", "ResourceQuota", spec=spec) == ""
+
+
+def test_the_priorities_of_the_system_are_refused_to_users() -> None:
+    classes = ("scheduling.k8s.io/v1", "PriorityClass")
+    assert "reserved for system use only" in _refusal(*classes, name="system-mine", value=1)
+    assert "maximum allowed value of a user defined priority is 1000000000" in _refusal(*classes, value=2_000_000_000)
+    assert _refusal(*classes, value=1_000_000_000) == ""
+
+
+def test_a_budget_of_more_than_all_pods_is_refused() -> None:
+    spec = {"selector": {}, "maxUnavailable": "150%"}
+    assert "must not be greater than 100%" in _refusal("policy/v1", "PodDisruptionBudget", spec=spec)
+
+
+def test_an_ephemeral_container_has_a_name_of_its_own() -> None:
+    container = {"name": "box", "image": "box:1"}
+    causes = check_pod_spec({"containers": [container], "ephemeralContainers": [container]}, "spec")
+    assert ("FieldValueDuplicate", 'Duplicate value: "box"', "spec.ephemeralContainers[0].name") in causes
+
+
+async def test_answers_about_a_deprecated_version_of_a_custom_resource_have_a_warning() -> None:
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    old = {"name": "v1beta1", "served": True, "storage": False, "deprecated": True, "schema": schema}
+    new = {"name": "v1", "served": True, "storage": True, "schema": schema}
+    names = {"plural": "gears", "singular": "gear", "kind": "Gear"}
+    spec = {"group": "example.com", "scope": "Cluster", "names": names, "versions": [old, new]}
+    api_version, kind = "apiextensions.k8s.io/v1", "CustomResourceDefinition"
+    async with ApiServer() as server, aiohttp.ClientSession(server.url) as http:
+        server.create(
+            {"apiVersion": api_version, "kind": kind, "metadata": {"name": "gears.example.com"}, "spec": spec}
+        )
+        async with http.get("/apis/example.com/v1beta1/gears") as answer:
+            text = "example.com/v1beta1 Gear is deprecated; use example.com/v1 Gear"
+            assert answer.headers["Warning"] == f'299 - "{text}"'
+        async with http.get("/apis/example.com/v1/gears") as answer:
+            assert "Warning" not in answer.headers
