@@ -21,7 +21,6 @@ _INPUT: Final = "|"
 SEQUENCES: Final = tuple(sorted(path.stem for path in _FOLDER.glob("*.txt")))
 """The names of the sequences."""
 
-_ADMIN: Final = "kubernetes-admin"
 SERVER: Final[dict[str, Any]] = {"rbac": True, "system_objects": True}
 """The settings of the embedded server: those of a real one that has no controllers."""
 
@@ -45,5 +44,6 @@ def _read(text: str) -> tuple[tuple[str, str], ...]:
             commands.append((line.removeprefix("$ "), ""))
         elif line.startswith(_INPUT):
             command, given = commands.pop()
-            commands.append((command, f"{given}{line.removeprefix(_INPUT).removeprefix(' ')}\n"))
+            added = line.removeprefix(_INPUT).removeprefix(" ")
+            commands.append((command, f"{given}\n{added}" if given else added))
     return tuple(commands)
