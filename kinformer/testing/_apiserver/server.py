@@ -19,6 +19,7 @@ from kinformer.testing._apiserver.listener import Listener
 from kinformer.testing._apiserver.own_lease import renew_own_lease
 from kinformer.testing._apiserver.rules.pod_scripts import PodScripts
 from kinformer.testing._apiserver.rules.registry import Registry
+from kinformer.testing._apiserver.schemas.archive import DEFAULT_RELEASE, RELEASES
 from kinformer.testing._apiserver.started_faults import StartedFaults
 from kinformer.testing._apiserver.store.catalog import Catalog
 from kinformer.testing._apiserver.store.storage import Store
@@ -83,6 +84,7 @@ class ApiServer(Administrator):
             languages; from this machine only.
         system_objects: whether the objects of a new cluster are there from the start: the Service "kubernetes" of the
             API server, and DNS in `kube-system`, whose pods run if pods do.
+        version: the Kubernetes release that the server is like: "1.36" or "1.37".
 
     Attributes:
         pods: the behaviour of pods, and their answers: `server.pods.logs("web-0", "hello")`,
@@ -107,12 +109,16 @@ class ApiServer(Administrator):
         nodes: int = 1,
         control_paths: bool = False,
         system_objects: bool = False,
+        version: str = DEFAULT_RELEASE,
     ) -> None:
         names = chosen(controllers)
         runs_pods = "kubelet" in names
         self._clock = clock
         self._store = Store(history=history)
-        self._catalog = Catalog()
+        if version not in RELEASES:
+            msg = f"version={version!r} is no release that this server knows; it knows {', '.join(RELEASES)}"
+            raise ValueError(msg)
+        self._catalog = Catalog(version)
         registry = Registry(
             self._store,
             self._catalog,

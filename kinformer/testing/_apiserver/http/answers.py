@@ -11,12 +11,12 @@ from aiohttp import web
 from kinformer.testing._apiserver.http.requests import view_of
 from kinformer.testing._apiserver.http.views import list_bytes, object_bytes
 from kinformer.testing._apiserver.schemas import protobuf
-from kinformer.testing._apiserver.schemas.go_types import Types
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from kinformer.testing._apiserver.schemas.go_types import Types
     from kinformer.testing._apiserver.store.catalog import ResourceType
     from kinformer.testing._apiserver.store.storage import Stored
 
@@ -27,14 +27,14 @@ _GZIP_FROM: Final = 128 * 1024
 """Shorter answers are never compressed (apiserver handlers/responsewriters, defaultGzipThresholdBytes)."""
 
 
-def in_protobuf(answer: web.Response) -> web.Response:
+def in_protobuf(answer: web.Response, types: Types) -> web.Response:
     """Return a JSON answer as protobuf; the answer itself if it is no JSON, or of a kind without protobuf form."""
     body = answer.body
     if answer.content_type != "application/json" or not isinstance(body, bytes):
         return answer
     plain = gzip.decompress(body) if answer.headers.get("Content-Encoding") == "gzip" else body
     value = msgspec.json.decode(plain)
-    encoded = protobuf.encode(value, Types.of()) if isinstance(value, dict) else None
+    encoded = protobuf.encode(value, types) if isinstance(value, dict) else None
     if encoded is None:
         return answer
     dropped = {"Content-Encoding", "Content-Length", "Content-Type"}

@@ -19,13 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["document", "is_document"]
 
 _VERSION: Final = {
-    "major": "1",
-    "minor": "36",
-    "emulationMajor": "1",
-    "emulationMinor": "36",
-    "minCompatibilityMajor": "1",
-    "minCompatibilityMinor": "35",
-    "gitVersion": "v1.36.0+kinformer",
     "gitCommit": "",
     "gitTreeState": "",
     "buildDate": "1970-01-01T00:00:00Z",
@@ -55,11 +48,13 @@ def document(request: web.BaseRequest, path: str, catalog: Catalog) -> web.Respo
         case "/":
             return json_answer({"paths": _paths(catalog)})
         case "/version":
-            return web.Response(body=json.dumps(_VERSION, indent=2), headers={"Content-Type": "application/json"})
+            return web.Response(
+                body=json.dumps(_version(catalog.release), indent=2), headers={"Content-Type": "application/json"}
+            )
         case "/openapi/v2" if openapi.PROTOBUF_V2 in accept:
-            return web.Response(body=openapi.v2_protobuf(), headers={"Content-Type": openapi.PROTOBUF_V2_SENT})
+            return web.Response(body=openapi.v2_protobuf(catalog), headers={"Content-Type": openapi.PROTOBUF_V2_SENT})
         case "/openapi/v2":
-            return raw_json_answer(openapi.v2_json())
+            return raw_json_answer(openapi.v2_json(catalog))
         case "/openapi/v3":
             return json_answer(openapi.v3_index(catalog))
         case "/api" | "/apis" if wants_aggregated(accept):
@@ -78,6 +73,21 @@ def document(request: web.BaseRequest, path: str, catalog: Catalog) -> web.Respo
     if found is None:
         raise status.page_not_found()
     return raw_json_answer(found) if isinstance(found, bytes) else json_answer(found)
+
+
+def _version(release: str) -> dict[str, str]:
+    """What `/version` answers for a release, as "1.36"."""
+    major, minor = release.split(".")
+    return {
+        "major": major,
+        "minor": minor,
+        "emulationMajor": major,
+        "emulationMinor": minor,
+        "minCompatibilityMajor": major,
+        "minCompatibilityMinor": str(int(minor) - 1),
+        "gitVersion": f"v{release}.0+kinformer",
+        **_VERSION,
+    }
 
 
 def _discovery(parts: list[str], catalog: Catalog) -> bytes | dict[str, Any] | None:

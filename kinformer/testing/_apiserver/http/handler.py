@@ -154,7 +154,7 @@ class Handler:
         if not answer.prepared:
             add_warnings(answer)
         if isinstance(answer, web.Response) and wants_protobuf(request.headers.get("Accept", "")):
-            return in_protobuf(answer)
+            return in_protobuf(answer, self._catalog.types)
         return answer
 
     async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -216,7 +216,7 @@ class Handler:
             return await self._read(request, target, verb, query, user.name)
         body = await read_body(request)
         if verb == "create" and Reviews.is_review(target):
-            given = decode_body(body, request.headers.get("Content-Type", ""), target.kind.kind)
+            given = decode_body(body, request.headers.get("Content-Type", ""), target.kind.kind, self._catalog.types)
             return json_answer(self._reviews.answer(target, given, user, manager_of(request), self._clock()), code=201)
         return await self._writes.answer(request, target, verb, body, user)
 

@@ -10,8 +10,6 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
-from kinformer.testing._apiserver.schemas.archive import Archive
-
 if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import Catalog, ResourceType
 
@@ -28,19 +26,19 @@ _STATUS: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
 _REF: Final = "#/components/schemas/"
 
 
-def v2_json() -> bytes:
+def v2_json(catalog: Catalog) -> bytes:
     """Return `/openapi/v2` as JSON."""
-    return Archive.of().read("openapi/v2.json") or b"{}"
+    return catalog.archive.read("openapi/v2.json") or b"{}"
 
 
-def v2_protobuf() -> bytes:
+def v2_protobuf(catalog: Catalog) -> bytes:
     """Return `/openapi/v2` as protobuf: gnostic's `openapi.v2.Document`."""
-    return Archive.of().read("openapi/v2.pb") or b""
+    return catalog.archive.read("openapi/v2.pb") or b""
 
 
 def v3_index(catalog: Catalog) -> dict[str, Any]:
     """Return `/openapi/v3`: where the document of each group version is."""
-    hashes = dict(Archive.of().places)
+    hashes = dict(catalog.archive.places)
     for place in {_place(kind) for kind in catalog.all_types() if kind.custom}:
         document = json.dumps(_custom_document(catalog, place)).encode()
         hashes[place] = f"{zlib.crc32(document):08X}"
@@ -51,7 +49,7 @@ def v3_index(catalog: Catalog) -> dict[str, Any]:
 
 def v3_document(catalog: Catalog, place: str) -> bytes | dict[str, Any] | None:
     """Return the document of a place, as `apis/apps/v1`; `None` where there is none."""
-    return Archive.of().openapi_v3(place) or _custom_document(catalog, place)
+    return catalog.archive.openapi_v3(place) or _custom_document(catalog, place)
 
 
 def _place(kind: ResourceType) -> str:
@@ -63,7 +61,7 @@ def _custom_document(catalog: Catalog, place: str) -> dict[str, Any] | None:
     if not kinds:
         return None
     paths: dict[str, Any] = {}
-    schemas = _meta_schemas()
+    schemas = _meta_schemas(catalog)
     for kind in kinds:
         schemas |= _schemas_of(kind)
         paths |= _paths_of(kind)
@@ -71,9 +69,9 @@ def _custom_document(catalog: Catalog, place: str) -> dict[str, Any] | None:
     return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
 
 
-def _meta_schemas() -> dict[str, Any]:
+def _meta_schemas(catalog: Catalog) -> dict[str, Any]:
     """The schemas of metadata, with the schemas that they refer to."""
-    known = json.loads(Archive.of().openapi_v3("api/v1") or b"{}")["components"]["schemas"]
+    known = json.loads(catalog.archive.openapi_v3("api/v1") or b"{}")["components"]["schemas"]
     found: dict[str, Any] = {}
     wanted = [_OBJECT_META, _LIST_META, _STATUS]
     while wanted:

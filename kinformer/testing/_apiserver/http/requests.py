@@ -12,13 +12,13 @@ import msgspec
 import yaml
 
 from kinformer.testing._apiserver.schemas import protobuf
-from kinformer.testing._apiserver.schemas.go_types import Types
 from kinformer.testing._apiserver.store import status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from kinformer.testing._apiserver.schemas.go_types import Types
     from kinformer.testing._apiserver.store.catalog import Catalog, ResourceType
 
 __all__ = [
@@ -241,8 +241,14 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def decode_body(body: bytes, content_type: str, kind: str) -> Any:
+def decode_body(body: bytes, content_type: str, kind: str, types: Types) -> Any:
     """The body of a write as JSON values.
+
+    Args:
+        body: the bytes.
+        content_type: the value of the header.
+        kind: the kind that is expected, for messages.
+        types: the types of the server's release.
 
     Raises:
         Refusal: 400 for a body that cannot be read, 415 for an unknown type.
@@ -254,7 +260,7 @@ def decode_body(body: bytes, content_type: str, kind: str) -> Any:
         if media in {"", "application/json"} or media.endswith("+json"):
             return msgspec.json.decode(body)
         if media == protobuf.MEDIA_TYPE:
-            return protobuf.decode(body, Types.of())
+            return protobuf.decode(body, types)
     except protobuf.ProtobufError as error:
         msg = f"the object provided is unrecognized (must be of type {kind}): {error} ({_summary(body)})"
         raise status.bad_request(msg) from None

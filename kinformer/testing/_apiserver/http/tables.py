@@ -137,7 +137,7 @@ def to_table(
         msg = f'unrecognized includeObject value: "{include}"'
         raise bad_request(msg)
     if kind.definition is None:
-        columns = Archive.of().columns(kind.api_version, kind.plural) or _usual_columns()
+        columns = Archive.of(kind.release).columns(kind.api_version, kind.plural) or _usual_columns()
         cells = CELLS.get(kind.storage, _usual_cells)
     else:
         printed = kind.definition.get("additionalPrinterColumns") or []

@@ -12,7 +12,6 @@ from kinformer.testing._apiserver.http.reads import selection_of
 from kinformer.testing._apiserver.http.views import bookmark_bytes, object_bytes
 from kinformer.testing._apiserver.http.watch_streams import refused_handshake, sink_of, wants_websocket
 from kinformer.testing._apiserver.schemas import protobuf
-from kinformer.testing._apiserver.schemas.go_types import Types
 from kinformer.testing._apiserver.store import status
 from kinformer.testing._apiserver.store.custom_versions import UnconvertedError
 from kinformer.testing._apiserver.store.storage import Change, Stored, encode
@@ -285,7 +284,7 @@ class OpenWatch:
     def _frame(self, kind: str, body: bytes) -> bytes:
         """One event as it is sent: a line of JSON, or a message of protobuf with its length in front."""
         if self._in_protobuf:
-            encoded = protobuf.encode(msgspec.json.decode(body), Types.of())
+            encoded = protobuf.encode(msgspec.json.decode(body), self._kind.types)
             if encoded is not None:
                 return protobuf.encode_watch_event(kind, encoded)
         return b'{"type":"%s","object":%s}\n' % (kind.encode(), body)

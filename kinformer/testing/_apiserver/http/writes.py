@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.rules.rbac import User
     from kinformer.testing._apiserver.rules.registry import Registry
     from kinformer.testing._apiserver.rules.webhooks import Review
+    from kinformer.testing._apiserver.store.catalog import ResourceType
     from kinformer.testing._apiserver.store.storage import Stored
 
 __all__ = ["APPLY", "Writes", "manager_of"]
@@ -143,7 +144,7 @@ class Writes:
         content_type = request.headers.get("Content-Type", "")
         if verb == "patch" and write.patched:
             return self._patch(request, target, body, write)
-        given = decode_body(body, content_type, target.kind.kind)
+        given = decode_body(body, content_type, target.kind.kind, target.kind.types)
         known = self._registry.store.get(target.kind.storage, (target.namespace, target.name))
         try:
             if verb == "create":
@@ -200,7 +201,7 @@ class Writes:
         before = read_scale(kind, current.manifest) if target.subresource == "scale" else current.manifest
         media, content = request.headers.get("Content-Type", ""), None
         if media_type(media) == "application/merge-patch+json":
-            content = decode_body(body, media, kind.kind)
+            content = decode_body(body, media, kind.kind, kind.types)
         write = replace(write, patch=content)
         wanted = _patched(before, body, request.headers.get("Content-Type", ""), target)
         if target.subresource == "scale":
@@ -219,7 +220,10 @@ class Writes:
         self, request: web.BaseRequest, target: Target, verb: str, body: bytes, admission: Admission | None
     ) -> web.Response:
         registry, kind, query = self._registry, target.kind, request.query
-        given = decode_body(body, request.headers.get("Content-Type", ""), "DeleteOptions") if body.strip() else None
+        given = None
+        if body.strip():
+            types = self._registry.catalog.types
+            given = decode_body(body, request.headers.get("Content-Type", ""), "DeleteOptions", types)
         options = DeleteOptions.read(given, query)
         dry_run = bool(query.get("dryRun"))
         if kind.storage == JOBS and verb == "delete" and not options.propagation_policy:
@@ -298,23 +302,23 @@ _PATCHES_OF_CUSTOM_RESOURCES: Final = (
 def _patched(current: dict[str, Any], body: bytes, content_type: str, target: Target) -> Any:
     media, kind = media_type(content_type), target.kind.kind
     if media == "application/merge-patch+json":
-        return apply_merge_patch(current, _patch_of(body, media, kind))
+        return apply_merge_patch(current, _patch_of(body, media, target.kind))
     if media == "application/json-patch+json":
-        return apply_json_patch(current, decode_body(body, media, kind))
+        return apply_json_patch(current, decode_body(body, media, kind, target.kind.types))
     if media == "application/strategic-merge-patch+json":
         if target.kind.custom:
             raise status.unsupported_media_type(*_PATCHES_OF_CUSTOM_RESOURCES)
-        return apply_strategic_patch(current, _patch_of(body, media, kind), target.kind.structure)
+        return apply_strategic_patch(current, _patch_of(body, media, target.kind), target.kind.structure)
     raise status.unsupported_media_type()
 
 
-def _patch_of(body: bytes, media: str, kind: str) -> dict[str, Any]:
+def _patch_of(body: bytes, media: str, kind: ResourceType) -> dict[str, Any]:
     """The body of a merge patch of an object, which must be an object itself.
 
     Raises:
         Refusal: 400.
     """
-    patch = decode_body(body, media, kind)
+    patch = decode_body(body, media, kind.kind, kind.types)
     if not isinstance(patch, dict):
         found = {list: "array", str: "string", bool: "bool", type(None): "null"}.get(type(patch), "number")
         why = f"json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"

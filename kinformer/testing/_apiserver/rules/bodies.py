@@ -75,7 +75,7 @@ def of_kind(body: Any, kind: str, api_version: str, structure: Structure) -> dic
         Refusal: 400.
     """
     given = as_object(body, kind)
-    _check_kind(given, kind, api_version)
+    _check_kind(given, kind, api_version, Types.of())
     check_types(given, kind, api_version.rpartition("/")[2], structure)
     read: dict[str, Any] = _without_nulls(given)
     return {"kind": kind, "apiVersion": api_version} | read
@@ -101,11 +101,11 @@ def of_type(body: Any, name: str) -> dict[str, Any]:
     return read
 
 
-def _check_kind(given: Mapping[str, Any], kind: str, api_version: str) -> None:
+def _check_kind(given: Mapping[str, Any], kind: str, api_version: str, types: Types) -> None:
     version, name = given.get("apiVersion") or api_version, given.get("kind") or kind
     if not isinstance(version, str) or not isinstance(name, str) or (version, name) == (api_version, kind):
         return
-    expected, known = (Types.of().kind(*one) for one in ((api_version, kind), (version, name)))
+    expected, known = (types.kind(*one) for one in ((api_version, kind), (version, name)))
     if expected is None or (known is not None and name == kind):
         if version != api_version:
             msg = f"the API version in the data ({version}) does not match the expected API version ({api_version})"
@@ -247,7 +247,7 @@ def read_built_in(kind: ResourceType, given: dict[str, Any], unknown: list[str])
     Raises:
         ReadError: a field has another type than that of the kind.
     """
-    struct = Types.of().kind(kind.api_version, kind.kind)
+    struct = kind.types.kind(kind.api_version, kind.kind)
     if struct is None:
         if fault := type_fault(given, kind.structure, kind.kind):
             raise ReadError(fault)
@@ -274,7 +274,7 @@ def check_object(
         Refusal: 400.
     """
     given = as_object(manifest, kind.kind)
-    _check_kind(given, kind.kind, kind.api_version)
+    _check_kind(given, kind.kind, kind.api_version, kind.types)
     structure = kind.structure
     if kind.custom:
         _check_named(kind, given)

@@ -1,4 +1,4 @@
-"""The resources of the server: the built-in ones of a real kube-apiserver 1.36, and those of posted CRDs."""
+"""The resources of the server: the built-in ones of a real kube-apiserver of its release, and those of posted CRDs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from functools import cached_property
 from importlib.resources import files
 from typing import Any, Final
 
+from kinformer.testing._apiserver.schemas.archive import DEFAULT_RELEASE, Archive
+from kinformer.testing._apiserver.schemas.go_types import Types
 from kinformer.testing._apiserver.store.custom_versions import CustomVersions
 from kinformer.testing._apiserver.store.structure import Structure, builtin, of_schema
 
@@ -29,6 +31,7 @@ class ResourceType:
         subresources: by name, the discovery document of each.
         definition: for a custom resource its entry in the CRD's `spec.versions`.
         conversion: the webhook that converts its objects; `None` if none does.
+        release: the Kubernetes release of the server, as "1.36".
     """
 
     group: str
@@ -44,6 +47,7 @@ class ResourceType:
     subresources: dict[str, dict[str, Any]] = field(default_factory=dict, hash=False, compare=False)
     definition: dict[str, Any] | None = field(default=None, hash=False, compare=False)
     conversion: CustomVersions | None = field(default=None, hash=False, compare=False)
+    release: str = DEFAULT_RELEASE
 
     @property
     def storage(self) -> tuple[str, str]:
@@ -58,6 +62,11 @@ class ResourceType:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
+    def types(self) -> Types:
+        """The built-in types of the release."""
+        return Types.of(self.release)
+
+    @property
     def custom(self) -> bool:
         """Report whether a CRD defines it."""
         return self.definition is not None
@@ -66,7 +75,7 @@ class ResourceType:
     def structure(self) -> Structure:
         """The structure of its objects."""
         if self.definition is None:
-            return builtin(self.api_version, self.kind)
+            return builtin(self.api_version, self.kind, self.types)
         return of_schema((self.definition.get("schema") or {}).get("openAPIV3Schema") or {})
 
     @property
@@ -90,7 +99,7 @@ class ResourceType:
         return self.list_kind or f"{self.kind}List"
 
 
-def _from_discovery(group: str, version: str, entry: dict[str, Any]) -> ResourceType:
+def _from_discovery(group: str, version: str, entry: dict[str, Any], release: str) -> ResourceType:
     return ResourceType(
         group=group,
         version=version,
@@ -102,6 +111,7 @@ def _from_discovery(group: str, version: str, entry: dict[str, Any]) -> Resource
         categories=tuple(entry.get("categories", ())),
         verbs=tuple(entry["verbs"]),
         subresources={sub["subresource"]: sub for sub in entry.get("subresources", ())},
+        release=release,
     )
 
 
@@ -115,10 +125,15 @@ def _version_order(version: str) -> tuple[int, int, int, str]:
 
 
 class Catalog:
-    """All resource types, and their discovery documents."""
+    """All resource types, and their discovery documents.
 
-    def __init__(self) -> None:
-        data = json.loads(files("kinformer.testing").joinpath("data/discovery.json").read_text())
+    Args:
+        release: the Kubernetes release, one of `RELEASES`.
+    """
+
+    def __init__(self, release: str = DEFAULT_RELEASE) -> None:
+        self.release = release
+        data = json.loads(files("kinformer.testing").joinpath(f"data/discovery-{release}.json").read_text())
         self._core: list[dict[str, Any]] = data["core"]
         self._groups: list[dict[str, Any]] = data["groups"]
         self._hashes: dict[str, str] = data["storageVersionHashes"]
@@ -128,8 +143,18 @@ class Catalog:
             group = document["metadata"].get("name", "")
             for version in document["versions"]:
                 for entry in version["resources"]:
-                    found = _from_discovery(group, version["version"], entry)
+                    found = _from_discovery(group, version["version"], entry, release)
                     self._types[group, found.version, found.plural] = found
+
+    @property
+    def types(self) -> Types:
+        """The built-in types of the release."""
+        return Types.of(self.release)
+
+    @property
+    def archive(self) -> Archive:
+        """The documents of the release."""
+        return Archive.of(self.release)
 
     def lookup(self, group: str, version: str, plural: str) -> ResourceType | None:
         """The resource of that name."""
@@ -214,6 +239,7 @@ class Catalog:
                 subresources=subresources,
                 definition=version,
                 conversion=conversion,
+                release=self.release,
             )
             if made.served:
                 self._types[made.group, made.version, made.plural] = made

@@ -99,9 +99,15 @@ def builtin_type(key: str) -> Structure:
     return _of_struct(Types.of().struct(key))
 
 
-def builtin(api_version: str, kind: str) -> Structure:
-    """The structure of a built-in kind; `ANY` for a kind that the table does not have."""
-    struct = Types.of().kind(api_version, kind)
+def builtin(api_version: str, kind: str, types: Types | None = None) -> Structure:
+    """The structure of a built-in kind; `ANY` for a kind that the table does not have.
+
+    Args:
+        api_version: such as "apps/v1".
+        kind: the kind.
+        types: the types of the release; by default those of the usual release.
+    """
+    struct = (types or Types.of()).kind(api_version, kind)
     return ANY if struct is None else _of_struct(struct)
 
 

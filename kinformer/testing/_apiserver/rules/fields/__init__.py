@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kinformer.testing._apiserver.rules.causes import one_of
 from kinformer.testing._apiserver.rules.fields import access, cluster, networking, pods, scaling
-from kinformer.testing._apiserver.schemas.go_types import Types
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,7 +70,7 @@ def check_fields(kind: ResourceType, manifest: dict[str, Any], found: Sequence[C
         manifest: the object, as it was sent: fields with defaults may be absent.
         found: the causes that were found before; a value that they refuse is not refused a second time.
     """
-    struct = Types.of().kind(kind.api_version, kind.kind)
+    struct = kind.types.kind(kind.api_version, kind.kind)
     if struct is None:
         return []
     refused = {(reason, path) for reason, _, path in found}
