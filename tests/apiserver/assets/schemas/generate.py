@@ -2,6 +2,8 @@
 
     make apiserver-assets                                     # etcd and kube-apiserver, in the version that go.mod pins
     .venv/bin/python tests/apiserver/assets/schemas/generate.py
+    make apiserver-assets K8S=1.37                            # the same for a release with a go-X.Y.mod of its own
+    .venv/bin/python tests/apiserver/assets/schemas/generate.py 1.37
 
 The Go types come from the program beside this file; list types, enums, defaults, the OpenAPI documents and the columns
 of tables come from a kube-apiserver that is started for it. The same versions give the same bytes.
@@ -17,15 +19,19 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from kinformer.testing import ControlPlane
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
 ASSETS = Path(__file__).parents[1]
 OUT = Path(__file__).parents[4] / "kinformer" / "testing" / "_apiserver" / "schemas"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 PREFIXES = {
     "apis/meta/": "io.k8s.apimachinery.pkg.apis.meta.",
@@ -37,18 +43,26 @@ PREFIXES = {
 }
 
 
-def go_types() -> dict[str, Any]:
-    """Run the Go program."""
+def go_types(release: str) -> dict[str, Any]:
+    """Run the Go program with the modules of a release."""
+    own = ASSETS / f"go-{release}.mod"
     environment = os.environ | {"CGO_ENABLED": "0", "PATH": os.environ["PATH"] + ":/usr/local/go/bin"}
-    command = ["go", "run", "-buildvcs=false", "-trimpath", "./schemas"]
+    command = [
+        "go",
+        "run",
+        f"-modfile={own if own.exists() else ASSETS / 'go.mod'}",
+        "-buildvcs=false",
+        "-trimpath",
+        "./schemas",
+    ]
     done = subprocess.run(command, cwd=ASSETS, env=environment, check=True, stdout=subprocess.PIPE)
     table: dict[str, Any] = json.loads(done.stdout)
     return table
 
 
-async def documents() -> tuple[str, dict[str, bytes]]:
+async def documents(release: str) -> tuple[str, dict[str, bytes]]:
     """Ask a kube-apiserver for its version ("1.36") and its OpenAPI documents, by member of the archive."""
-    async with ControlPlane() as plane:
+    async with ControlPlane(version=release) as plane:
         connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=plane.ca_file))
         headers = {"Authorization": f"Bearer {plane.token}"}
         async with aiohttp.ClientSession(plane.url, headers=headers, connector=connector) as session:
@@ -72,8 +86,22 @@ async def documents() -> tuple[str, dict[str, bytes]]:
                         version = place.removeprefix("/apis/").removeprefix("/api/")
                         columns[f"{version} {resource['name']}"] = table["columnDefinitions"]
             found["columns.json"] = json.dumps(columns, separators=(",", ":"), sort_keys=True).encode()
-            release = json.loads(await get("/version"))
-    return f"{release['major']}.{release['minor']}", found
+            found["discovery.json"] = json.dumps(await _discovery(get), separators=(",", ":")).encode()
+            version = json.loads(await get("/version"))
+    return f"{version['major']}.{version['minor']}", found
+
+
+async def _discovery(get: Callable[..., Awaitable[bytes]]) -> dict[str, Any]:
+    """Return the aggregated documents, and the hashes of storage versions, which only the plain ones have."""
+    core, groups = [json.loads(await get(path, AGGREGATED))["items"] for path in ("/api", "/apis")]
+    hashes = {}
+    for place in _places(json.loads(await get("/apis"))):
+        listed = json.loads(await get(place))
+        group = listed["groupVersion"].rpartition("/")[0]
+        for resource in listed["resources"]:
+            if resource.get("storageVersionHash"):
+                hashes[f"{group}/{resource['name']}"] = resource["storageVersionHash"]
+    return {"core": core, "groups": groups, "storageVersionHashes": hashes}
 
 
 def _places(groups: dict[str, Any]) -> list[str]:
@@ -138,8 +166,9 @@ def write(release: str, members: dict[str, bytes]) -> Path:
 
 def main() -> int:
     """Generate the file, and print where it is."""
-    table = go_types()
-    release, found = asyncio.run(documents())
+    wanted = sys.argv[1] if len(sys.argv) > 1 else "1.36"
+    table = go_types(wanted)
+    release, found = asyncio.run(documents(wanted))
     add_openapi(table, found)
     text = json.dumps(table, separators=(",", ":"), sort_keys=True).encode()
     path = write(release, {"types.json": text} | found)
