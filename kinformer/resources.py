@@ -1,7 +1,8 @@
-"""Resources to list and watch: `Resource`, and a constant for each resource that a Kubernetes 1.36 API server serves.
+"""Resources to list and watch: `Resource`, and a constant for each resource that a Kubernetes 1.37 API server serves.
 
 The constants are named by the plural, as kubectl, RBAC rules and URLs name it: `PODS`, `REPLICASETS`, `LEASES`.
-The table follows the discovery documents of a real kube-apiserver 1.36.
+The table follows the discovery documents of a real kube-apiserver 1.37. Four resources are not served by older servers:
+`CLUSTERTRUSTBUNDLES`, `DEVICETAINTRULES`, `PODCERTIFICATEREQUESTS` and `STORAGEVERSIONMIGRATIONS`.
 """
 
 from __future__ import annotations
@@ -372,6 +373,10 @@ CERTIFICATESIGNINGREQUESTS: Final = Resource(
     namespaced=False,
     short_names=("csr",),
 )
+CLUSTERTRUSTBUNDLES: Final = Resource(
+    "certificates.k8s.io", "v1", "clustertrustbundles", "ClusterTrustBundle", namespaced=False
+)
+PODCERTIFICATEREQUESTS: Final = Resource("certificates.k8s.io", "v1", "podcertificaterequests", "PodCertificateRequest")
 
 # scheduling.k8s.io
 PRIORITYCLASSES: Final = Resource(
@@ -383,9 +388,15 @@ RUNTIMECLASSES: Final = Resource("node.k8s.io", "v1", "runtimeclasses", "Runtime
 
 # resource.k8s.io
 DEVICECLASSES: Final = Resource("resource.k8s.io", "v1", "deviceclasses", "DeviceClass", namespaced=False)
+DEVICETAINTRULES: Final = Resource("resource.k8s.io", "v1", "devicetaintrules", "DeviceTaintRule", namespaced=False)
 RESOURCECLAIMS: Final = Resource("resource.k8s.io", "v1", "resourceclaims", "ResourceClaim")
 RESOURCECLAIMTEMPLATES: Final = Resource("resource.k8s.io", "v1", "resourceclaimtemplates", "ResourceClaimTemplate")
 RESOURCESLICES: Final = Resource("resource.k8s.io", "v1", "resourceslices", "ResourceSlice", namespaced=False)
+
+# storagemigration.k8s.io
+STORAGEVERSIONMIGRATIONS: Final = Resource(
+    "storagemigration.k8s.io", "v1", "storageversionmigrations", "StorageVersionMigration", namespaced=False
+)
 
 # flowcontrol.apiserver.k8s.io
 FLOWSCHEMAS: Final = Resource("flowcontrol.apiserver.k8s.io", "v1", "flowschemas", "FlowSchema", namespaced=False)
@@ -475,12 +486,16 @@ BUILTIN: Final[tuple[Resource, ...]] = (
     VALIDATINGWEBHOOKCONFIGURATIONS,
     APISERVICES,
     CERTIFICATESIGNINGREQUESTS,
+    CLUSTERTRUSTBUNDLES,
+    PODCERTIFICATEREQUESTS,
     PRIORITYCLASSES,
     RUNTIMECLASSES,
     DEVICECLASSES,
+    DEVICETAINTRULES,
     RESOURCECLAIMS,
     RESOURCECLAIMTEMPLATES,
     RESOURCESLICES,
+    STORAGEVERSIONMIGRATIONS,
     FLOWSCHEMAS,
     PRIORITYLEVELCONFIGURATIONS,
     SELFSUBJECTREVIEWS,

@@ -46,6 +46,7 @@ class ServePlan:
         faults: faults to inject, in each server.
         snapshot: a file with objects to begin with.
         tls: serve HTTPS, with certificates for the server and for an administrator.
+        kubernetes: the Kubernetes release that the servers are like, as "1.37"; "" for the default one.
 
     Raises:
         UsageProblem: options that contradict each other.
@@ -61,8 +62,11 @@ class ServePlan:
     faults: Sequence[str] = ()
     snapshot: Path | None = None
     tls: bool = False
+    kubernetes: str = ""
 
     def __post_init__(self) -> None:
+        if self.demo and self.kubernetes:
+            raise UsageProblem("--demo has a server of its own; leave --kubernetes out")
         if self.demo and (self.instances > 1 or self.tls or self.snapshot is not None):
             raise UsageProblem("--demo is one server without TLS; leave --instances, --tls and --load out")
         if self.port and self.port + self.instances > _MOST_PORT + 1:
@@ -157,6 +161,7 @@ async def _running(plan: ServePlan, port: int, certificates: ServerCertificates 
             yield cluster.server
         return
     names = plan.controllers if plan.controllers == "all" else [name for name in plan.controllers.split(",") if name]
+    release = {"version": plan.kubernetes} if plan.kubernetes else {}
     secured = {} if certificates is None else certificates.options()
     try:
         made = ApiServer(
@@ -166,6 +171,7 @@ async def _running(plan: ServePlan, port: int, certificates: ServerCertificates 
             nodes=plan.nodes,
             system_objects=names == "all",
             control_paths=True,
+            **release,
             **secured,
         )
     except ValueError as error:

@@ -181,6 +181,8 @@ class CertificatesV1(_Version):
     """certificates.k8s.io/v1."""
 
     certificatesigningrequests = _Accessor(resources.CERTIFICATESIGNINGREQUESTS)
+    clustertrustbundles = _Accessor(resources.CLUSTERTRUSTBUNDLES)
+    podcertificaterequests = _Accessor(resources.PODCERTIFICATEREQUESTS)
 
 
 class SchedulingV1(_Version):
@@ -199,9 +201,16 @@ class ResourceV1(_Version):
     """resource.k8s.io/v1."""
 
     deviceclasses = _Accessor(resources.DEVICECLASSES)
+    devicetaintrules = _Accessor(resources.DEVICETAINTRULES)
     resourceclaims = _Accessor(resources.RESOURCECLAIMS)
     resourceclaimtemplates = _Accessor(resources.RESOURCECLAIMTEMPLATES)
     resourceslices = _Accessor(resources.RESOURCESLICES)
+
+
+class StoragemigrationV1(_Version):
+    """storagemigration.k8s.io/v1."""
+
+    storageversionmigrations = _Accessor(resources.STORAGEVERSIONMIGRATIONS)
 
 
 class FlowcontrolV1(_Version):
@@ -378,6 +387,15 @@ class ResourceGroup(_Group):
         return ResourceV1(self._informer_for)
 
 
+class StoragemigrationGroup(_Group):
+    """The API group storagemigration.k8s.io."""
+
+    @cached_property
+    def v1(self) -> StoragemigrationV1:
+        """storagemigration.k8s.io/v1."""
+        return StoragemigrationV1(self._informer_for)
+
+
 class FlowcontrolGroup(_Group):
     """The API group flowcontrol.apiserver.k8s.io."""
 
@@ -483,6 +501,11 @@ class ApiGroups(ABC):
     def resource(self) -> ResourceGroup:
         """The API group resource.k8s.io."""
         return ResourceGroup(self._builtin)
+
+    @cached_property
+    def storagemigration(self) -> StoragemigrationGroup:
+        """The API group storagemigration.k8s.io; a server before Kubernetes 1.37 does not have it."""
+        return StoragemigrationGroup(self._builtin)
 
     @cached_property
     def flowcontrol(self) -> FlowcontrolGroup:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from kinformer.recordings._pseudonyms import Pseudonyms
+from kinformer.testing._apiserver.schemas.archive import RELEASES
 from kinformer.testing._apiserver.schemas.go_types import Types
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ class Redaction:
         *,
         key: bytes | None = None,
     ) -> None:
-        self._types = Types.of()
+        # A release that is newer than the default one has fields more.
+        self._types = Types.of(RELEASES[-1])
         self._schemas = schemas or {}
         self._fields, values, self._maps = _vocabulary()
         kept = set(_WORDS) | values
@@ -291,11 +293,15 @@ def _property_names(schema: Any, depth: int = 0) -> set[str]:
 
 @lru_cache(maxsize=1)
 def _words_of_types() -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    types = Types.of()
     fields: set[str] = set()
     values: set[str] = set()
     maps: set[str] = set()
-    waiting = [struct for name in types.kinds() if (struct := types.kind(*name)) is not None]
+    waiting = [
+        struct
+        for types in map(Types.of, RELEASES)
+        for name in types.kinds()
+        if (struct := types.kind(*name)) is not None
+    ]
     seen = set(waiting)
     while waiting:
         struct = waiting.pop()

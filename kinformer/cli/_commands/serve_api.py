@@ -75,6 +75,12 @@ kinformer serve-api --instances 20 --write-kubeconfig /tmp/kc    /tmp/kc-0 to /t
             show_default=True,
             help="The number of nodes, if pods run.",
         ),
+        click.Option(
+            ["--kubernetes"],
+            metavar="VERSION",
+            default="",
+            help="The Kubernetes release that the server is like: 1.36 (the default) or 1.37.",
+        ),
         click.Option(["--demo"], is_flag=True, help="Put a simulated cluster into the server."),
         click.Option(
             ["--fault", "faults"],
@@ -95,6 +101,7 @@ def command(
     controllers: str,
     run_pods: bool,
     nodes: int,
+    kubernetes: str,
     demo: bool,
     faults: tuple[str, ...],
     verbose: bool,
@@ -127,6 +134,7 @@ def command(
             kubeconfig=write_kubeconfig,
             controllers="all" if run_pods else controllers,
             nodes=nodes,
+            kubernetes=kubernetes,
             demo=demo,
             faults=faults,
             snapshot=snapshot,

@@ -7,6 +7,10 @@
     openapi/v2.json         what `/openapi/v2` answers as JSON
     openapi/v2.pb           what `/openapi/v2` answers as protobuf
     openapi/v3/PLACE.json   what `/openapi/v3/PLACE` answers, PLACE being `api/v1` or `apis/GROUP/VERSION`
+    discovery.json          the documents of aggregated discovery, and the hashes of storage versions
+
+The file of the default release is complete. The file of another release has members with the suffix `.delta`: the
+difference from the member of the default release, as `delta.py` reads it.
 """
 
 from __future__ import annotations
@@ -17,7 +21,9 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["DEFAULT_RELEASE", "RELEASES", "Archive"]
+from kinformer.testing._apiserver.schemas.delta import apply_delta
+
+__all__ = ["DEFAULT_RELEASE", "DELTA", "RELEASES", "Archive"]
 
 _FOLDER: Final = Path(__file__).parent
 _PREFIX: Final = "openapi/v3/"
@@ -26,6 +32,10 @@ RELEASES: Final = tuple(sorted(path.stem.removeprefix("kubernetes-") for path in
 """The Kubernetes releases that have a generated file, as "1.36"."""
 
 DEFAULT_RELEASE: Final = "1.36"
+"""The release of a server that is not told another; its file is complete."""
+
+DELTA: Final = ".delta"
+"""The suffix of a member that is the difference from the default release."""
 
 
 class Archive:
@@ -47,17 +57,20 @@ class Archive:
     def read(self, member: str) -> bytes | None:
         """Return the bytes of a member, or `None` if there is no such member."""
         with zipfile.ZipFile(self._path) as archive:
-            try:
+            names = archive.NameToInfo
+            if member in names:
                 return archive.read(member)
-            except KeyError:
+            if member + DELTA not in names:
                 return None
+            difference = archive.read(member + DELTA)
+        return apply_delta(Archive.of().read(member) or b"", difference)
 
     @cached_property
     def places(self) -> dict[str, str]:
         """The places of the OpenAPI v3 documents, as `apis/apps/v1`, each with a hash of its document."""
         with zipfile.ZipFile(self._path) as archive:
             return {
-                info.filename.removeprefix(_PREFIX).removesuffix(".json"): f"{info.CRC:08X}"
+                info.filename.removeprefix(_PREFIX).removesuffix(DELTA).removesuffix(".json"): f"{info.CRC:08X}"
                 for info in archive.infolist()
                 if info.filename.startswith(_PREFIX)
             }

@@ -7,7 +7,6 @@ An optional field is left out when it is empty. The rules are those of sigs.k8s.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -165,7 +164,7 @@ def _base64(text: str) -> str:
     text = text.replace("\n", "").replace("\r", "")
     try:
         return base64.b64encode(base64.b64decode(text, validate=True)).decode()
-    except binascii.Error:
+    except ValueError:
         wrong = re.search(r"[^A-Za-z0-9+/]", text.rstrip("="))
         msg = f"illegal base64 data at input byte {wrong.start() if wrong else len(text) - len(text) % 4}"
         raise ReadError(msg) from None

@@ -6,7 +6,6 @@ import json
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.resources import files
 from typing import Any, Final
 
 from kinformer.testing._apiserver.schemas.archive import DEFAULT_RELEASE, Archive
@@ -133,7 +132,7 @@ class Catalog:
 
     def __init__(self, release: str = DEFAULT_RELEASE) -> None:
         self.release = release
-        data = json.loads(files("kinformer.testing").joinpath(f"data/discovery-{release}.json").read_text())
+        data = json.loads(Archive.of(release).read("discovery.json") or b"{}")
         self._core: list[dict[str, Any]] = data["core"]
         self._groups: list[dict[str, Any]] = data["groups"]
         self._hashes: dict[str, str] = data["storageVersionHashes"]

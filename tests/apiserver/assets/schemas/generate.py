@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from kinformer.testing import ControlPlane
+from kinformer.testing._apiserver.schemas.archive import DEFAULT_RELEASE, DELTA, Archive
+from kinformer.testing._apiserver.schemas.delta import delta_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -154,7 +156,14 @@ def add_openapi(table: dict[str, Any], found: dict[str, bytes]) -> None:
 
 
 def write(release: str, members: dict[str, bytes]) -> Path:
-    """Write the archive, the same bytes for the same members."""
+    """Write the archive, the same bytes for the same members; of another release than the default, the difference."""
+    if release != DEFAULT_RELEASE:
+        complete = Archive.of()
+        members = {
+            name if old is None else name + DELTA: content if old is None else delta_of(old, content)
+            for name, content in members.items()
+            for old in (complete.read(name),)
+        }
     path = OUT / f"kubernetes-{release}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
         for name in sorted(members):
@@ -166,7 +175,7 @@ def write(release: str, members: dict[str, bytes]) -> Path:
 
 def main() -> int:
     """Generate the file, and print where it is."""
-    wanted = sys.argv[1] if len(sys.argv) > 1 else "1.36"
+    wanted = sys.argv[1] if len(sys.argv) > 1 else DEFAULT_RELEASE
     table = go_types(wanted)
     release, found = asyncio.run(documents(wanted))
     add_openapi(table, found)

@@ -71,3 +71,11 @@ def test_an_error_names_the_inlined_structs_on_the_way_to_the_field() -> None:
         Reader().read(pod, {"spec": {"volumes": [{"name": "v", "configMap": {"optional": "x"}}]}})
     field = "ConfigMapVolumeSource.spec.volumes.VolumeSource.configMap.optional"
     assert str(refused.value) == f"json: cannot unmarshal string into Go struct field {field} of type bool"
+
+
+def test_base64_with_a_letter_that_is_no_ascii_is_refused() -> None:
+    secret = TYPES.kind("v1", "Secret")
+    assert secret is not None
+    with pytest.raises(ReadError) as refused:
+        Reader().read(secret, {"data": {"key": "QUJDé==="}})
+    assert str(refused.value) == "illegal base64 data at input byte 4"
