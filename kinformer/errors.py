@@ -530,7 +530,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 _NO_SUCH_PATH: Final = "404 page not found"
 _NO_SUCH_PATH_HINT: Final = (
     "; the server does not serve this resource. If it is a custom one: is its CustomResourceDefinition installed, "
-    "with this version?"
+    "with this version? If it is a built-in one: is the server's Kubernetes old enough, or new enough, to have it?"
 )
 
 

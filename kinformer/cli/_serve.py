@@ -161,7 +161,6 @@ async def _running(plan: ServePlan, port: int, certificates: ServerCertificates 
             yield cluster.server
         return
     names = plan.controllers if plan.controllers == "all" else [name for name in plan.controllers.split(",") if name]
-    release = {"version": plan.kubernetes} if plan.kubernetes else {}
     secured = {} if certificates is None else certificates.options()
     try:
         made = ApiServer(
@@ -171,7 +170,7 @@ async def _running(plan: ServePlan, port: int, certificates: ServerCertificates 
             nodes=plan.nodes,
             system_objects=names == "all",
             control_paths=True,
-            **release,
+            version=plan.kubernetes or None,
             **secured,
         )
     except ValueError as error:

@@ -91,6 +91,10 @@ def test_command_lines_that_make_no_sense_are_refused(tmp_path: Path, kinformer:
     assert (outcome.code, "has no metadata.name" in outcome.err) == (2, True)
     with pytest.raises(UsageProblem, match="one server without TLS"):
         ServePlan(demo=True, instances=2)
+    with pytest.raises(UsageProblem, match="leave --kubernetes out"):
+        ServePlan(demo=True, kubernetes="1.37")
+    outcome = kinformer("serve-api", "--kubernetes", "1.35")
+    assert (outcome.code, "choose one of 1.36, 1.37" in outcome.err) == (2, True)
     with pytest.raises(UsageProblem, match="there are no 20 ports"):
         ServePlan(port=65_530, instances=20)
 

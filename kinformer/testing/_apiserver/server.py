@@ -84,7 +84,8 @@ class ApiServer(Administrator):
             languages; from this machine only.
         system_objects: whether the objects of a new cluster are there from the start: the Service "kubernetes" of the
             API server, and DNS in `kube-system`, whose pods run if pods do.
-        version: the Kubernetes release that the server is like: "1.36" or "1.37".
+        version: the Kubernetes release that the server is like: "1.36" or "1.37"; by default "1.36", the release
+            of the recordings that the server is checked against.
 
     Attributes:
         pods: the behaviour of pods, and their answers: `server.pods.logs("web-0", "hello")`,
@@ -109,16 +110,16 @@ class ApiServer(Administrator):
         nodes: int = 1,
         control_paths: bool = False,
         system_objects: bool = False,
-        version: str = DEFAULT_RELEASE,
+        version: str | None = None,
     ) -> None:
         names = chosen(controllers)
         runs_pods = "kubelet" in names
         self._clock = clock
         self._store = Store(history=history)
-        if version not in RELEASES:
-            msg = f"version={version!r} is no release that this server knows; it knows {', '.join(RELEASES)}"
+        if version is not None and version not in RELEASES:
+            msg = f"there is no embedded API server for Kubernetes {version!r}; choose one of {', '.join(RELEASES)}"
             raise ValueError(msg)
-        self._catalog = Catalog(version)
+        self._catalog = Catalog(version or DEFAULT_RELEASE)
         registry = Registry(
             self._store,
             self._catalog,

@@ -76,7 +76,7 @@ def document(request: web.BaseRequest, path: str, catalog: Catalog) -> web.Respo
 
 
 def _version(release: str) -> dict[str, str]:
-    """What `/version` answers for a release, as "1.36"."""
+    """Return the answer of `/version` for a release, as "1.36"."""
     major, minor = release.split(".")
     return {
         "major": major,

@@ -32,7 +32,7 @@ RELEASES: Final = tuple(sorted(path.stem.removeprefix("kubernetes-") for path in
 """The Kubernetes releases that have a generated file, as "1.36"."""
 
 DEFAULT_RELEASE: Final = "1.36"
-"""The release of a server that is not told another; its file is complete."""
+"""The release of a server for which no other is named; its file is complete."""
 
 DELTA: Final = ".delta"
 """The suffix of a member that is the difference from the default release."""
