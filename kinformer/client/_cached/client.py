@@ -205,6 +205,12 @@ class CachedClient(ForwardedVerbs):
             resource = await self._client.resolve(resource)
         accepted = self._accepted if accept is None else accepted_by(accept)
         age = self._max_age if max_age is None else max_age
+        is_plain = not (label_selector or field_selector or metadata_only or resource_version) and shard is None
+        if is_plain and (namespace is None or type(namespace) is str):
+            found = self._reads.all_at_once(resource, namespace or "", accepted, age)
+            if found is not None:
+                self._counts.from_cache["list"] += 1
+                return found
         question = Scope.of(
             namespace=namespace,
             label_selector=label_selector,

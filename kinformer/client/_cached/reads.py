@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from kinformer._own_writes.pending import pending_writes_of
 from kinformer.client._cached.answers import AnsweredList, Origin, answered
 from kinformer.client._cached.caches import ACCEPTED
-from kinformer.client._cached.containment import NAME, contains, overlaps, selection_of
+from kinformer.client._cached.containment import NAME, Selection, contains, overlaps, selection_of
 from kinformer.client._cached.own_writes import OwnWriteLog, record_of
 from kinformer.errors import StoppedError, WaitTimeoutError
 from kinformer.labels import FieldSelector
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from kinformer.client._cached.answers import AnsweredObject
     from kinformer.client._cached.caches import Cache, Caches, Content, Verbs
-    from kinformer.client._cached.containment import Selection
     from kinformer.client._cached.counts import Counts
     from kinformer.client._cached.own_writes import Unsettled
     from kinformer.objects import ObjectKey
@@ -167,19 +166,28 @@ class CacheReads:
     ) -> AnsweredObject | None:
         """Return one object if a cache has it and may answer at once; `None` says nothing."""
         for follower in self._plans.get((resource, key.namespace), ()):
-            cache = follower.cache
             if (
-                cache.stopped
-                or not follower.is_up_to_date
-                or follower.content not in accepted
-                or not cache.has_synced
-                or (max_age is not None and not cache.is_fresh(max_age))
+                not follower.is_up_to_date
+                or self._why_not(follower, accepted, max_age) is not None
                 or (key in follower.unsettled and not follower.unsettled.shows(key, follower.progress))
             ):
                 continue
-            obj = cache.indexer.get_by_key(key)
+            obj = follower.cache.indexer.get_by_key(key)
             if obj is not None:
                 return answered(obj, follower.current_origin())
+        return None
+
+    def all_at_once(
+        self, resource: Resource, namespace: str, accepted: frozenset[Content], max_age: float | None
+    ) -> AnsweredList | None:
+        """Return all objects of a namespace ("" for all) if a cache may answer at once; `None` says nothing."""
+        for follower in self._plans.get((resource, namespace), ()):
+            if (
+                follower.is_up_to_date
+                and not len(follower.unsettled)
+                and self._why_not(follower, accepted, max_age) is None
+            ):
+                return _listed(follower, Selection(namespace))
         return None
 
     async def one(
@@ -189,10 +197,7 @@ class CacheReads:
         question = question_for(key)
         reasons: dict[str, MissReason] = {}
         self._refresh()
-        if (resource, key.namespace) not in self._plans:
-            where = Scope.of(namespace=key.namespace)
-            able = [follower for follower in self._of(resource) if follower.containing(where) is not None]
-            self._plans[resource, key.namespace] = tuple(able)
+        self._plan(resource, key.namespace)
         for follower in self._of(resource):
             whole = follower.containing(question) is not None
             if not whole and not any(overlaps(scope, question) for scope in follower.scopes):
@@ -224,6 +229,8 @@ class CacheReads:
         """Return a list, or why no cache can answer."""
         reasons: dict[str, MissReason] = {}
         self._refresh()
+        if resource.namespaced or not question.namespace:
+            self._plan(resource, question.namespace or "")
         for follower in self._of(resource):
             scope = follower.containing(question)
             selection = None if scope is None else follower.selection(resource, scope, question)
@@ -270,6 +277,13 @@ class CacheReads:
             self._plans.clear()
             for follower in self._followers.values():
                 follower.refresh()
+
+    def _plan(self, resource: Resource, namespace: str) -> None:
+        """Find the informers that contain a namespace as a whole."""
+        if (resource, namespace) not in self._plans:
+            where = Scope.of(namespace=namespace)
+            able = [follower for follower in self._of(resource) if follower.containing(where) is not None]
+            self._plans[resource, namespace] = tuple(able)
 
     def _of(self, resource: Resource) -> list[_Follower]:
         return [follower for covered, follower in self._followers.items() if covered.resource == resource]
