@@ -127,6 +127,33 @@ async def test_an_informer_whose_scope_can_change_leaves_its_questions_to_the_se
     assert names(await cached.list(CONFIGMAPS, namespace="shop")) == ["a", "b", "c"]
 
 
+async def test_a_list_of_a_namespace_follows_writes_scopes_and_the_end_of_its_informer_each_time(
+    client: Client, factory: SharedInformerFactory
+) -> None:
+    informer = factory.informer(CONFIGMAPS, scope=Namespaces("shop"))
+    await informer.synced(10)
+    cached = client.cached(factory)
+
+    async def listed() -> tuple[list[str], str]:
+        found = await cached.list(CONFIGMAPS, namespace="shop")
+        return names(found), found.origin.source
+
+    for _ in range(3):
+        assert await listed() == (["a", "b", "c"], "cache")
+    await cached.create(CONFIGMAPS, config_map("e"))
+    for _ in range(3):
+        assert await listed() == (["a", "b", "c", "e"], "cache")
+    await informer.set_scope(Namespaces("default"), timeout=60)
+    assert await listed() == (["a", "b", "c", "e"], "server")
+    await informer.set_scope(Namespaces("shop"), timeout=60)
+    for _ in range(2):
+        assert await listed() == (["a", "b", "c", "e"], "cache")
+    await informer.stop()
+    assert await listed() == (["a", "b", "c", "e"], "server")
+    with pytest.raises(CacheMissError):
+        await client.cached(factory, missing="error").list(CONFIGMAPS, namespace="shop")
+
+
 async def test_questions_that_no_cache_can_answer_are_refused_with_the_reason_of_each(
     client: Client, factory: SharedInformerFactory
 ) -> None:
