@@ -119,6 +119,44 @@ async def test_a_tenant_by_label_is_right_with_namespaced_roles_only(cluster: Cl
         assert all(part.has_synced for part in informer.status.scopes)
 
 
+async def test_one_watch_takes_the_place_of_many_where_the_rights_allow_it(cluster: Cluster, client: Client) -> None:
+    spaces = [f"{cluster.namespace}-w{number}" for number in range(3)]
+    await _for_each(spaces, lambda space: client.create(NAMESPACES, {"metadata": {"name": space}}))
+    scope = Namespaces(*spaces, widen_at=3)
+    token = await cluster.token_for("narrow") if cluster.name == "embedded" else None
+    if token is None:
+        await _for_each(spaces, lambda space: _let(client, "alice", "see-narrow", space, "configmaps"))
+    reader = cluster.client(token.value) if token is not None else await _with_certificate(cluster, "alice")
+    async with (
+        reader as limited,
+        SharedInformerFactory(client) as factory,
+        SharedInformerFactory(limited) as narrow_factory,
+    ):
+        wide = factory.informer(CONFIGMAPS, scope=scope)
+        narrow = narrow_factory.informer(CONFIGMAPS, scope=scope)
+        await asyncio.gather(wide.synced(30), narrow.synced(30))
+        turn = 0
+        async with asyncio.timeout(60):
+            # A part goes over with its next event.
+            while not all(part.shares_watch for part in wide.status.scopes):
+                turn += 1
+                for space in spaces:
+                    await client.create(CONFIGMAPS, {"metadata": {"name": f"c-{turn}", "namespace": space}})
+                await asyncio.sleep(0.05)
+        await client.create(CONFIGMAPS, {"metadata": {"name": "later", "namespace": spaces[0]}})
+        await client.delete(CONFIGMAPS, "c-1", namespace=spaces[1])
+        expected: dict[str, str] = {}
+        for space in spaces:
+            expected |= await cluster.truth(CONFIGMAPS, namespace=space)
+        async with asyncio.timeout(60):
+            for informer in (wide, narrow):
+                while {str(obj.key): obj.resource_version for obj in informer.lister.list()} != expected:
+                    await asyncio.sleep(0.02)
+        assert sum(wide.status.lists.values()) == len(spaces)
+        if cluster.name != "embedded":
+            assert not any(part.shares_watch for part in narrow.status.scopes)
+
+
 async def _with_certificate(cluster: Cluster, user: str) -> Client:
     certificate, key = cluster.client_certificate(user)
     path = cluster.kubeconfig({"client-certificate": str(certificate), "client-key": str(key)})
