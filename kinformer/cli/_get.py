@@ -93,11 +93,11 @@ async def _read(client: Client, query: Query, target: Target) -> _Found:
 
 
 def _print_tables(query: Query, found: Sequence[_Found]) -> None:
-    """Print a table for each resource that has objects, with an empty line between two."""
+    """Print a table for each resource that has objects, with an empty line between two if they have titles."""
     several = len(found) > 1
     shown = [one for one in found if one.objects]
     for place, one in enumerate(shown):
-        if place:
+        if place and query.headed:
             write("\n")
         printer = printer_of(query, one.resource, one.source, marked=False, with_kind=several)
         print_all(printer, _ordered(query, [one]))

@@ -89,6 +89,9 @@ class TablePrinter:
         wide: whether to show the columns of lower priority, too.
         color: whether to color the change, and the cells that changed.
         with_kind: whether to put the kind before the names, as kubectl does for several resources: `pod/web-0`.
+        headed: whether to print the titles.
+        label_columns: the keys of labels that get a column each.
+        all_labels: whether to add a column with all labels.
     """
 
     def __init__(
@@ -101,7 +104,13 @@ class TablePrinter:
         wide: bool = False,
         color: bool = False,
         with_kind: bool = False,
+        headed: bool = True,
+        label_columns: Sequence[str] = (),
+        all_labels: bool = False,
     ) -> None:
+        self._headed = headed
+        self._label_columns = label_columns
+        self._all_labels = all_labels
         self._own = columns_of(resource)
         self._with_kind = with_kind
         self._columns = columns
@@ -121,7 +130,8 @@ class TablePrinter:
             rows.append((mark, cells, cells if old is None else self._cells(mark, old, now)))
         if not self._titles:
             self._titles = self._header()
-            rows.insert(0, ("", self._titles, self._titles))
+            if self._headed:
+                rows.insert(0, ("", self._titles, self._titles))
             self._widths = [0] * len(self._titles)
             if self._marked:
                 # Leave room for later changes.
@@ -144,6 +154,8 @@ class TablePrinter:
             *(["EVENT"] if self._marked else []),
             *(["NAMESPACE"] if self._namespaced else []),
             *([title for _, title in shown] if shown else [column.title for column in self._own]),
+            *(printable(key.rpartition("/")[2]).upper() for key in self._label_columns),
+            *(["LABELS"] if self._all_labels else []),
         ]
 
     def _cells(self, mark: Mark, obj: KubeObject, now: datetime) -> list[str]:
@@ -161,6 +173,8 @@ class TablePrinter:
             *([mark or "-"] if self._marked else []),
             *([printable(obj.namespace)] if self._namespaced else []),
             *texts,
+            *(printable(obj.labels.get(key, "")) for key in self._label_columns),
+            *([_all_labels(obj)] if self._all_labels else []),
         ]
 
     def _line(self, mark: Mark, cells: list[str], before: list[str]) -> str:
@@ -173,6 +187,11 @@ class TablePrinter:
         if self._marked:
             padded[0] = _colored(padded[0], _COLORS[mark], on=self._color)
         return "   ".join(padded[: last + 1])
+
+
+def _all_labels(obj: KubeObject) -> str:
+    """Return the labels in order, as kubectl prints them."""
+    return printable(",".join(f"{key}={value}" for key, value in sorted(obj.labels.items()))) or "<none>"
 
 
 def _cell(value: Any) -> str:

@@ -75,6 +75,9 @@ class Query:
         sort_by: a path of kubectl's JSONPath to sort by; "" sorts by namespace and name.
         show_secrets: whether the values of Secrets are shown.
         diff: whether a table shows the differences below each modification.
+        headed: whether a table has titles.
+        label_columns: the keys of labels that get a column in a table.
+        all_labels: whether a table has a column with all labels.
 
     Raises:
         UsageProblem: a template does not parse, or two parts contradict each other.
@@ -87,6 +90,9 @@ class Query:
     sort_by: str = ""
     show_secrets: bool = False
     diff: bool = False
+    headed: bool = True
+    label_columns: tuple[str, ...] = ()
+    all_labels: bool = False
 
     def __post_init__(self) -> None:
         if names := [name for target in self.targets for name in target.names]:
@@ -177,6 +183,9 @@ def printer_of(
         wide=query.form is Form.WIDE,
         color=color,
         with_kind=with_kind,
+        headed=query.headed,
+        label_columns=query.label_columns,
+        all_labels=query.all_labels,
     )
     return DiffPrinter(table, show_secrets=secrets, color=color) if query.diff else table
 

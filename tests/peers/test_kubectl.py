@@ -172,7 +172,17 @@ async def test_kinformer_get_prints_the_cells_that_kubectl_get_prints(kubectl: K
     server.create(build.custom_resource("example.com/v1", "Widget", "a"))
     server.create(build.pod("web-0"))
     server.update(build.pod("web-0", phase="Running"), subresource="status")
-    for arguments in (["pods"], ["pods", "-A", "-o", "wide"], ["deploy", "-o", "wide"], ["nodes"], ["widgets"], ["ns"]):
+    for arguments in (
+        ["pods"],
+        ["pods", "-A", "-o", "wide"],
+        ["deploy", "-o", "wide"],
+        ["nodes"],
+        ["widgets"],
+        ["ns"],
+        ["pods", "--show-labels"],
+        ["ns", "-L", "kubernetes.io/metadata.name,none", "--show-labels"],
+        ["deploy,pods", "--no-headers"],
+    ):
         theirs = await kubectl("get", *arguments)
         ours = await kinformer(kubectl, "get", *arguments)
         assert _without_ages(ours) == _without_ages(theirs)

@@ -118,6 +118,14 @@ FORM: Final = (
         "jsonpath=TEMPLATE.",
         shell_complete=_completed(lambda _, incomplete: complete_form(incomplete)),
     ),
+    click.Option(["--no-headers"], is_flag=True, help="A table without its titles."),
+    click.Option(["--show-labels"], is_flag=True, help="A table with a column of all labels."),
+    click.Option(
+        ["-L", "--label-columns", "label_columns"],
+        metavar="KEYS",
+        multiple=True,
+        help="A table with a column for each of these labels: app,tier; repeatable.",
+    ),
     click.Option(
         ["--show-secrets"], is_flag=True, help="Show the values of Secrets; without it every form hides them."
     ),

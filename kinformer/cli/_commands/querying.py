@@ -35,4 +35,7 @@ def given_query(options: dict[str, Any]) -> Query:
         sort_by=options.get("sort_by", ""),
         show_secrets=options["show_secrets"],
         diff=options.get("diff", False),
+        headed=not options["no_headers"],
+        label_columns=tuple(key for keys in options["label_columns"] for key in keys.split(",") if key),
+        all_labels=options["show_labels"],
     )

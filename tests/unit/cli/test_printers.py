@@ -49,6 +49,27 @@ def test_the_columns_are_the_server_s_and_those_of_less_importance_are_shown_whe
     assert table(marked=False, namespaced=True).lines(rows).splitlines()[1] == "default     web-0   1/1     5s"
 
 
+def labelled(**labels: str) -> KubeObject:
+    metadata = {"name": "web-0", "namespace": "default", "labels": labels}
+    return KubeObject.from_dict({"cells": ["web-0", "1/1", "5s", "n"], "metadata": metadata}, PODS)
+
+
+def test_labels_have_columns_behind_those_of_the_server() -> None:
+    rows = [Change("", labelled(**{"tier": "web", "example.com/app": "shop"}))]
+    printed = table(marked=False, label_columns=["example.com/app", "none"], all_labels=True).lines(rows)
+    assert [line.split() for line in printed.splitlines()] == [
+        ["NAME", "READY", "AGE", "APP", "NONE", "LABELS"],
+        ["web-0", "1/1", "5s", "shop", "example.com/app=shop,tier=web"],
+    ]
+    assert table(marked=False, all_labels=True).lines([Change("", labelled())]).split()[-1] == "<none>"
+
+
+def test_a_table_without_titles_is_aligned_all_the_same() -> None:
+    printer = table(marked=False, headed=False)
+    assert printer.lines([Change("", row("web-0", "1/1", "5s", "n"))]) == "web-0   1/1   5s\n"
+    assert printer.lines([Change("", row("a", "1/1", "5s", "n"))]) == "a       1/1   5s\n"
+
+
 def test_without_the_server_s_columns_they_are_ours() -> None:
     obj = KubeObject.from_dict({"metadata": {"name": "a", "namespace": "default"}, "data": {"x": "1"}}, CONFIGMAPS)
     printed = TablePrinter(CONFIGMAPS, marked=False, namespaced=False).lines([Change("", obj)])
