@@ -32,7 +32,7 @@ HAS_GENERATION: Final = {
     ("apiextensions.k8s.io", "customresourcedefinitions"),
     ("discovery.k8s.io", "endpointslices"),
     ("scheduling.k8s.io", "priorityclasses"),
-    *(("resource.k8s.io", plural) for plural in ("deviceclasses", "resourceslices")),
+    *(("resource.k8s.io", plural) for plural in ("deviceclasses", "devicetaintrules", "resourceslices")),
     *(("flowcontrol.apiserver.k8s.io", plural) for plural in ("flowschemas", "prioritylevelconfigurations")),
     *(
         ("admissionregistration.k8s.io", plural)

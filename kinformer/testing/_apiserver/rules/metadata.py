@@ -27,6 +27,8 @@ _STANDARD_FINALIZERS: Final = {"kubernetes", "orphan", "foregroundDeletion"}
 _FREE_NAMES: Final = {
     ("v1", "events"),
     ("policy/v1", "poddisruptionbudgets"),
+    # Those of a signer have it in front, as "example.com:signer:name".
+    ("certificates.k8s.io/v1", "clustertrustbundles"),
     *(
         ("rbac.authorization.k8s.io/v1", plural)
         for plural in ("clusterroles", "clusterrolebindings", "roles", "rolebindings")

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from kinformer.testing._apiserver.http.cells import core, policies, storage, workloads
+from kinformer.testing._apiserver.http.cells import core, newer, policies, storage, workloads
+from kinformer.testing._apiserver.http.cells.newer import CELLS_OF_1_37
 from kinformer.testing._apiserver.http.cells.rows import CellsOf, Row, age
 
-__all__ = ["CELLS", "Row", "age"]
+__all__ = ["CELLS", "CELLS_OF_1_37", "Row", "age"]
 
-CELLS: Final[dict[tuple[str, str], CellsOf]] = core.CELLS | workloads.CELLS | storage.CELLS | policies.CELLS
+CELLS: Final[dict[tuple[str, str], CellsOf]] = (
+    core.CELLS | workloads.CELLS | storage.CELLS | policies.CELLS | newer.CELLS
+)
 """By group and plural, the function that makes the cells of a row, in the order of the columns."""
