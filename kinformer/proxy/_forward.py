@@ -38,6 +38,9 @@ _AS: Final = "impersonate-"
 
 _DISCOVERY: Final = re.compile(r"/version/?|/openapi/v[23](/[a-z0-9./-]*)?|/api(/v1)?/?|/apis(/[a-z0-9.-]+){0,2}/?")
 
+_DOTS: Final = re.compile(r"/\.{0,2}/|/\.{1,2}$")
+"""Steps of a path that name no segment: `//`, `/./`, `/../`."""
+
 _HOP_BY_HOP: Final = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
      "transfer-encoding", "upgrade", "host", "content-length", "expect"}
@@ -120,6 +123,9 @@ class Forwarder:
         if request.method not in {"GET", "HEAD"} or any(name.lower().startswith(_AS) for name in request.headers):
             return False
         path, _, _ = request.raw_path.partition("?")
+        if _DOTS.search(path) is not None:
+            # A server or a gateway that normalises paths would answer with something else than discovery.
+            return False
         return _DISCOVERY.fullmatch(path) is not None or self._reads(path)
 
     def _headers(self, request: web.BaseRequest) -> multidict.CIMultiDict[str]:

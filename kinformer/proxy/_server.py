@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiohttp import web
 
-from kinformer._local_runner import LocalRunner, local_server
+from kinformer._local_runner import BoundedServer, LocalRunner, local_server
 from kinformer._own_loop import OwnLoop
 from kinformer._tasks import shielded
 from kinformer.cache.storage import checked_storage
@@ -313,7 +313,7 @@ class CacheProxy:
         return response
 
 
-def _sockets_of(server: web.Server, listening: socket.socket) -> list[int]:
+def _sockets_of(server: BoundedServer, listening: socket.socket) -> list[int]:
     """Return the file descriptors of a server: children that keep them would keep its readers waiting."""
     transports = [each.transport for each in server.connections]
     sockets = [each.get_extra_info("socket") for each in transports if each is not None]

@@ -16,7 +16,7 @@ import trustme
 import yaml
 from aiohttp import web
 
-from kinformer._local_runner import LocalRunner
+from kinformer._local_runner import LocalRunner, local_server
 from kinformer.testing import ApiServer
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ async def _web_server() -> AsyncIterator[int]:
     async def answer(request: web.BaseRequest) -> web.Response:
         return web.Response(text="hello", status=200 if request.path in {"/", "/foo.dat"} else 404)
 
-    runner = LocalRunner(web.Server(answer))
+    runner = LocalRunner(local_server(answer))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:

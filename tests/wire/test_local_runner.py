@@ -22,7 +22,7 @@ async def answer(request: web.BaseRequest) -> web.StreamResponse:
 async def test_a_connection_that_was_made_some_turns_before_the_stop_is_closed(turns: int, *, tls: bool) -> None:
     # Over TLS, the client never begins the handshake.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if tls else None
-    runner = LocalRunner(web.Server(answer), handle_signals=False, shutdown_timeout=0.1)
+    runner = LocalRunner(local_server(answer), handle_signals=False, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
     address = runner.addresses[0]
@@ -72,3 +72,35 @@ async def test_a_failure_of_the_server_itself_is_logged(caplog: pytest.LogCaptur
     writer.close()
     await runner.cleanup()
     assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: loc"], ids=["nothing", "half a head"])
+@pytest.mark.parametrize("first", [True, False], ids=["first request", "next request"])
+async def test_a_connection_without_a_complete_request_is_closed_and_one_with_a_slow_answer_is_not(
+    sent: bytes, *, first: bool
+) -> None:
+    end = asyncio.Event()
+
+    async def slow(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/slow":
+            await end.wait()
+        return web.Response(text="done")
+
+    server = local_server(slow, first_request_seconds=0.2, idle_seconds=0.2)
+    runner = LocalRunner(server, handle_signals=False, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    patient, asking = await asyncio.open_connection(host, port)
+    asking.write(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    reader, writer = await asyncio.open_connection(host, port)
+    if not first:
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await reader.readuntil(b"done")
+    writer.write(sent)
+    assert await reader.read() == b""
+    end.set()
+    assert await patient.readuntil(b"done")
+    writer.close()
+    asking.close()
+    await runner.cleanup()

@@ -170,6 +170,19 @@ async def test_writes_and_discovery_go_through(server: ApiServer, upstream: Clie
         assert (await reader.version()).major == "1"
 
 
+@pytest.mark.parametrize(
+    "path", ["/openapi/v3/../../api/v1/secrets", "/openapi/v2//api", "/openapi/v3/.", "/openapi/v3/./x"]
+)
+async def test_a_path_that_a_server_could_read_in_another_way_is_no_discovery(
+    upstream: Client, socket_path: Path, path: str
+) -> None:
+    async with proxied(upstream, socket_path):
+        reader, writer = await asyncio.open_unix_connection(socket_path)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert (await reader.readline()).split()[1] == b"403"
+        writer.close()
+
+
 async def test_everything_else_can_be_refused(server: ApiServer, upstream: Client, socket_path: Path) -> None:
     async with proxied(upstream, socket_path, others="refuse") as (_, reader):
         assert list(await reader.list(CONFIGMAPS)) == []

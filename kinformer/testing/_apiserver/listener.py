@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from kinformer._local_runner import LocalRunner, local_server
+from kinformer._local_runner import BoundedServer, LocalRunner, local_server
 from kinformer._own_loop import OwnLoop
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Listener:
         self._port = port
         self.ssl_context = ssl_context
         self._runner: LocalRunner | None = None
-        self._server: web.Server | None = None
+        self._server: BoundedServer | None = None
         self._own_loop = OwnLoop("this API server was started")
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp import web
 
-from kinformer._local_runner import LocalRunner
+from kinformer._local_runner import LocalRunner, local_server
 from kinformer.testing import ApiServer
 from kinformer.testing.build import pod, service
 
@@ -24,7 +24,7 @@ async def listener() -> AsyncIterator[int]:
         body = await request.read()
         return web.Response(text=f"{request.method} {request.path_qs} {body.decode()}", status=207)
 
-    runner = LocalRunner(web.Server(answer))
+    runner = LocalRunner(local_server(answer))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
