@@ -83,6 +83,11 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "custom_resources/": ("tests/unit/custom_resources", "tests/apiserver/test_custom_resources.py"),
     "client/_typed.py": ("tests/apiserver/test_custom_resources.py",),
     "integrations/": ("tests/integrations",),
+    "integrations/_starlette_responses.py": (
+        "tests/integrations/test_starlette.py",
+        "tests/integrations/test_event_source.py",
+        "tests/integrations/test_bounds.py",
+    ),
     "integrations/_server_thread.py": ("tests/wire/test_pytest_plugin.py", "tests/wire/test_settled.py"),
     "integrations/_web/": (
         "tests/integrations/test_fastapi.py",
@@ -97,7 +102,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "integrations/pytest_fixtures.py": ("tests/wire/test_pytest_plugin.py",),
     "integrations/pytest_plugin.py": ("tests/wire/test_pytest_plugin.py",),
     "integrations/settling.py": ("tests/wire/test_settled.py",),
-    "integrations/starlette.py": ("tests/integrations/test_starlette.py", "tests/integrations/test_event_source.py"),
+    "integrations/starlette.py": ("tests/integrations/test_starlette.py",),
     "integrations/status_endpoint.py": ("tests/wire/test_status_endpoint.py", "tests/cli/test_top.py"),
     "integrations/ui/": ("tests/integrations/test_ui.py", "tests/cli/test_ui.py", "tests/browser/test_page.py"),
     "labels.py": ("tests/unit/cache/test_lister.py", "tests/unit/test_objects_labels.py"),

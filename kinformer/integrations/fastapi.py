@@ -39,22 +39,19 @@ from kinformer.integrations._fastapi_schemas import (
     list_response_schema,
     object_response_schema,
 )
-from kinformer.integrations._web.application import Application, InformerRequest
-from kinformer.integrations.starlette import (
+from kinformer.integrations._starlette_responses import (
     CacheResponse,
     EventStreamResponse,
-    close_event_streams,
     event_response,
     health_response,
     list_response,
     list_response_in_turn,
     object_response,
-    path_of_one,
-    running,
     selector_error,
-    servable,
-    synced,
 )
+from kinformer.integrations._web.application import Application, InformerRequest
+from kinformer.integrations._web.open_streams import close_event_streams
+from kinformer.integrations.starlette import path_of_one, running, servable, synced
 from kinformer.objects import ObjectKey
 from kinformer.resources import Resource
 

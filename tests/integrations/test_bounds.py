@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from kinformer.cache.snapshot import CacheSnapshot
 from kinformer.errors import SelectorError
 from kinformer.informer.event_stream import EventStream
-from kinformer.integrations import fastapi, starlette
+from kinformer.integrations import _starlette_responses, fastapi, starlette
 from kinformer.integrations._web.open_streams import OpenStreams
 from kinformer.integrations._web.selection import LONGEST_SELECTOR, MOST_TERMS, bounded_selector
 from kinformer.integrations.starlette import close_event_streams
@@ -77,7 +77,7 @@ async def test_a_selector_beyond_its_bounds_is_a_bad_request(served: Served, pat
 async def test_a_selector_within_its_bounds_selects_in_a_thread_without_holding_the_loop(
     api: ApiServer, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starlette, "_COMPARISONS_AT_ONCE", 0)
+    monkeypatch.setattr(_starlette_responses, "_COMPARISONS_AT_ONCE", 0)
     api.create(config_map("a"))
     async with watching(served, "/watch/configmaps") as browser:
         while "a" not in {m.data.get("metadata", {}).get("name") for m in await browser.until("synced")}:
@@ -109,7 +109,7 @@ async def test_the_head_of_a_stream_is_a_whole_answer(served: Served, path: str)
 async def test_streams_beyond_their_number_are_refused_until_one_ends(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starlette, "MOST_STREAMS", 2)
+    monkeypatch.setattr(_starlette_responses, "MOST_STREAMS", 2)
     async with watching(served, "/watch/configmaps") as one, watching(served, "/watch/configmaps") as two:
         await one.next()
         await two.next()
@@ -145,7 +145,7 @@ async def test_readers_that_read_nothing_are_cut_off_and_what_waits_for_them_is_
     api: ApiServer, connect: Callable[[], Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count, objects = 8, 1000
-    monkeypatch.setattr(starlette, "STALL_SECONDS", 0.5)
+    monkeypatch.setattr(_starlette_responses, "STALL_SECONDS", 0.5)
     for number in range(objects):
         api.create(config_map(f"m{number}", filler="x" * 4000))
     others = _streams_in_memory()

@@ -21,8 +21,8 @@ from kinformer._log_limit import LimitedLog
 from kinformer._survivable import is_survivable
 from kinformer.errors import StoppedError
 from kinformer.informer.factory import SharedInformerFactory
+from kinformer.integrations._starlette_responses import EventStreamResponse
 from kinformer.integrations._web.sse import ALIVE, HEARTBEAT_SECONDS, RETRY, frame
-from kinformer.integrations.starlette import EventStreamResponse
 from kinformer.integrations.status_endpoint import STATUS_PATH, status_of
 from kinformer.integrations.ui.changes import Changes
 from kinformer.integrations.ui.guard import Guard
