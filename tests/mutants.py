@@ -1,6 +1,6 @@
 """Does the suite notice? Deliberate bugs, each seeded into a copy of the tree, and the tests that must fail for it.
 
-    make mutants            all of them, in a few minutes
+    make mutants            all of them: about three hours at low priority, beside other work
     python tests/mutants.py NAME ...
 
 A mutant that survives is a rule that nothing pins. Exits with 1 if one does.

@@ -95,6 +95,7 @@ class FakeSource:
         objects: what a list answers with, at `version`.
         list_errors: raised by the next lists, one each.
         watch_errors: raised by the next watches when they are opened, one each; `None` lets one through.
+        refusal_delay: virtual seconds before a watch is refused.
         page_size: objects per page, 0 for one page.
         in_parts: one page in parts of `page_size` objects; as for custom resources, its end has the version.
         list_delay: virtual seconds before each page.
@@ -114,6 +115,7 @@ class FakeSource:
         self.page_size = 0
         self.in_parts = False
         self.list_delay = 0.0
+        self.refusal_delay = 0.0
         self.streaming = False
         self.lists: list[tuple[float, str, int]] = []
         self.streams: list[Stream] = []
@@ -168,6 +170,8 @@ class FakeSource:
         if error is not None:
             stream.closed = True
             self.streams.append(stream)
+            if self.refusal_delay:
+                await asyncio.sleep(self.refusal_delay)
             raise error
         self.streams.append(stream)
         self._opened.set()

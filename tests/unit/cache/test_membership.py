@@ -231,6 +231,22 @@ def test_a_new_range_begins_at_the_newest_version_that_any_range_has_reached() -
     assert (union.books.version, union.books.newest) == (5, 9)
 
 
+def test_what_a_part_brings_after_its_merge_does_not_count() -> None:
+    union = Union("n", "n")
+    one, two = union.parts
+    union.books.came_to(two, 9)
+    merged = union.books.add_part("n")
+    halves = Ranges.of_slices({0}, of=2), Ranges.of_slices({1}, of=2)
+    union.books.merge(merged, [one, two], [(halves[0], 5), (halves[1], 9)], Ranges())
+    # Batches of the old watches, which were filtered by the old ranges, still come.
+    for old in (one, two):
+        assert not union.changed(old, state(12))
+        union.books.came_to(old, 12)
+    assert (union.books.version, union.books.newest) == (5, 9)
+    assert union.changed(merged, state(12))
+    assert union.deleted(merged, state(13)), "no old part is awaited"
+
+
 def test_a_departure_is_due_when_its_timer_is_whatever_the_time() -> None:
     rng = random.Random(1)
     for since in [3.02, *(rng.random() * 10 for _ in range(500)), *(rng.random() * 1e6 for _ in range(500))]:

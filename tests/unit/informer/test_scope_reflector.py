@@ -132,3 +132,22 @@ def test_a_namespace_that_left_by_its_label_goes_as_soon_as_the_new_ones_have_li
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(play())
+
+
+def test_the_first_list_of_a_new_part_is_not_older_than_what_the_others_have() -> None:
+    async def play() -> None:
+        world = ScopedWorld()
+        world.put("n1", "one", {})
+        async with informer_of(world, Namespaces("n1")) as informer:
+            world.streams_lists = False
+            await informer.synced(60)
+            world.put("n2", "two", {})
+            world.put("n1", "one", {"app": "x"})
+            await asyncio.sleep(1)
+            # The API server that answers the list lags behind the one that has the watch.
+            world.lag = 2
+            await informer.set_scope(Namespaces("n1", "n2"))
+            assert sorted(str(obj.key) for obj in informer.lister.list()) == ["n1/one", "n2/two"]
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(play())

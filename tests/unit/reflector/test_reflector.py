@@ -225,6 +225,18 @@ async def test_the_log_of_a_failure_says_when_the_next_attempt_is(caplog: pytest
     assert [message.rpartition("; ")[2] for message in said] == ["next try in 0.8 s", "next try in 30 s"]
 
 
+async def test_a_watch_that_is_refused_slowly_is_one_more_failure_in_the_row() -> None:
+    source = FakeSource(version=7)
+    source.watch_errors = [api_error(500), api_error(500)]
+    async with Running(source) as running:
+        await asyncio.sleep(0.5)
+        assert running.machine.failures == 1
+        source.refusal_delay = 6.0
+        await asyncio.sleep(7)
+        assert [round(stream.opened_at, 1) for stream in source.streams] == [0, 0.8]
+        assert running.machine.failures == 2
+
+
 async def test_watches_refused_for_load_are_repeated_without_a_list_and_as_late_as_the_server_asks() -> None:
     # client-go: TestNoRelistOnTooManyRequests, TestBackoffOnTooManyRequests
     source = FakeSource(version=7)

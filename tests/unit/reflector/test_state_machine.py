@@ -711,6 +711,19 @@ def test_short_watches_that_bring_something_later_go_on_without_lists() -> None:
         machine.watch_ended(lasted=9)
 
 
+@pytest.mark.parametrize("lasted", [5.0, 6.0, 11.0, 24.0])
+def test_watches_that_always_fail_after_the_same_time_are_one_row_of_failures(lasted: float) -> None:
+    machine = ReflectorMachine(resource_version="5", _list_reason="")
+    failures = []
+    for _ in range(6):
+        if not steps_of(machine)[-1].startswith("watch"):
+            machine.listed("5", pages=1)
+            assert steps_of(machine)[-1].startswith("watch")
+        machine.watch_failed(BROKEN, lasted=lasted)
+        failures.append(machine.failures)
+    assert failures == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_part_that_goes_on_for_others_lists_no_state_older_than_any_of_them_had() -> None:
     machine = ReflectorMachine(backoff=Backoff(rng=random.Random(1)))
     machine.resume("7", not_older_than="12")
