@@ -151,6 +151,14 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "workqueue/": ("tests/unit/workqueue", "tests/properties/test_controller_schedules.py"),
     "workqueue/_delays.py": ("tests/unit/workqueue/test_queues.py",),
     "workqueue/_metrics.py": ("tests/unit/workqueue/test_queues.py",),
+    "workqueue/_rate_limiting_queue.py": (
+        "tests/unit/workqueue/test_queues.py",
+        "tests/properties/test_controller_schedules.py",
+    ),
+    "workqueue/_work_queue.py": (
+        "tests/unit/workqueue/test_queues.py",
+        "tests/properties/test_controller_schedules.py",
+    ),
 }
 """What a module's own test file leaves to others: by module, or by folder for the modules of it that have no row."""
 

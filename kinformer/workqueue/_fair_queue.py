@@ -8,7 +8,8 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from kinformer.workqueue._priority_order import OLDEST_EVERY, Order, WorkOrder
-from kinformer.workqueue._queues import DEFAULT_PRIORITY, RateLimitingQueue
+from kinformer.workqueue._rate_limiting_queue import RateLimitingQueue
+from kinformer.workqueue._work_queue import DEFAULT_PRIORITY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
