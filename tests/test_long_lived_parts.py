@@ -49,7 +49,7 @@ PARTS: Final = {
     "recordings/_recorder.py": RECORDER,
     "recordings/_replay.py": "its status and `finished` have the failure: a damaged file is no defect",
     "testing/_apiserver/http/watch_streams.py": LOGGED,
-    "testing/_apiserver/server.py": LOGGED,
+    "testing/_apiserver/started_faults.py": LOGGED,
     "webhooks/_server.py": LOGGED,
 }
 
