@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from kinformer import Client, ClusterConfig, Fleet
+from kinformer import Client, ClusterConfig, Fleet, Manager
 from kinformer._tasks import BackgroundTask
 from kinformer.errors import ApiError, UnexpectedError
+from kinformer.manager import _pages as pages
 from kinformer.proxy import CacheProxy, UnixAddress
 from kinformer.recordings import Recorder
 from kinformer.reflector._reflector import Reflector
 from kinformer.resources import CONFIGMAPS
 from kinformer.testing import ApiServer, build
+from kinformer.webhooks import CertificateSecret, Webhooks, WebhookServer
 from tests.paths import ROOT
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ LOGGED: Final = f"{HERE}::test_a_background_task_without_an_owner_that_reports_l
 PROXY: Final = f"{HERE}::test_a_cache_of_a_proxy_that_ends_by_a_defect_has_failed_and_serves_no_old_state"
 RECORDER: Final = f"{HERE}::test_a_recorder_whose_part_ends_by_a_defect_ends_with_an_error"
 FLEET: Final = f"{HERE}::test_a_fleet_that_follows_its_provider_no_more_says_so_in_its_status"
+WEBHOOKS: Final = f"{HERE}::test_a_manager_fails_whose_webhooks_renew_their_certificate_no_more"
 SAID_BY_ITS_CALLER: Final = "a part of a coroutine that waits for it and raises its failure"
 
 PARTS: Final = {
@@ -50,7 +53,7 @@ PARTS: Final = {
     "recordings/_replay.py": "its status and `finished` have the failure: a damaged file is no defect",
     "testing/_apiserver/http/watch_streams.py": LOGGED,
     "testing/_apiserver/started_faults.py": LOGGED,
-    "webhooks/_server.py": LOGGED,
+    "webhooks/_server.py": WEBHOOKS,
 }
 
 
@@ -166,3 +169,21 @@ async def test_a_fleet_that_follows_its_provider_no_more_says_so_in_its_status(
         await asyncio.sleep(0)
         assert isinstance(fleet.status.provider_error, ZeroDivisionError)
     assert [record for record in caplog.records if record.levelno == logging.CRITICAL]
+
+
+async def test_a_manager_fails_whose_webhooks_renew_their_certificate_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(WebhookServer, "_keep_fresh", lambda _: defect())
+    async with ApiServer() as api, Client(ClusterConfig.for_server(api.url)) as client:
+        certificate = CertificateSecret(client, "default", "tls", hosts=["localhost"])
+        server = WebhookServer(Webhooks("shop"), certificate, port=0)
+        manager = Manager(host="").add(server)
+        with pytest.raises(UnexpectedError, match="a defect has ended the renewal of the certificate") as failure:
+            await manager.run()
+        assert isinstance(failure.value.__cause__, ZeroDivisionError)
+        live = pages.liveness({}, [], manager._failed_part)
+        assert live.status == 503
+        assert b"webhooks shop has failed: UnexpectedError" in live.body
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", server.port)

@@ -289,7 +289,7 @@ class Controller(WorkSources[K]):
             depth=self.queue.depth,
             delayed=self.queue.delayed,
             aside=len(workers.before.waits) + len(self.queue.held),
-            in_progress={key: now - began for key, began in workers.in_progress.items()},
+            in_progress=workers.seconds_in_progress(now),
             failing=dict(workers.outcomes.failing),
             last_error=error,
             last_error_key=key,

@@ -18,6 +18,7 @@ from kinformer.controller._before_reconcile import BeforeReconcile
 from kinformer.controller._outcomes import PAUSE_AFTER_BUG, MisuseError, Outcomes
 from kinformer.controller.reconcile import ReconcileContext, Requeue, TerminalError, current_reconcile
 from kinformer.errors import StoppedError
+from kinformer.workqueue._faulty_keys import removed
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -90,6 +91,20 @@ class Workers(Generic[K]):
         self._revoked: set[K] = set()
         self._drops = 0
 
+    def seconds_in_progress(self, now: float) -> dict[K, float]:
+        """Return the keys that are being reconciled, and for how many seconds.
+
+        A key whose `__hash__` or `__eq__` raises by now is left out.
+        """
+        found: dict[K, float] = {}
+        for key, began in self.in_progress.items():
+            try:
+                found[key] = now - began
+            except BaseException as error:
+                if not is_survivable(error):
+                    raise
+        return found
+
     def revoke(self, key: K) -> None:
         """Cancel the reconcile of a key that does not belong to this replica any more; it is no failure of the key."""
         limit = self._limits.get(key)
@@ -152,13 +167,23 @@ class Workers(Generic[K]):
                 if not is_survivable(error):
                     raise
                 # Not of a reconcile: a defect in here or in a user's own queue. The other workers must go on.
+                # A failure of one key, such as of its `__hash__`, does not hold up the next key.
                 _log.error("controller %s: a worker failed, and goes on", self._name, exc_info=error)
-                await asyncio.sleep(PAUSE_AFTER_BUG)
+
+    async def _next_key(self) -> K:
+        """Return the next key of the queue. After a failure of the queue, pause before the error is raised."""
+        try:
+            return await self._queue.get()
+        except StoppedError:
+            raise
+        except Exception:
+            await asyncio.sleep(PAUSE_AFTER_BUG)
+            raise
 
     async def _work_once(self, group: asyncio.TaskGroup) -> bool:
         """Work on one key; return whether more may come."""
         try:
-            key = await self._queue.get()
+            key = await self._next_key()
         except StoppedError:
             if not self.before.waits:
                 return False
@@ -230,8 +255,8 @@ class Workers(Generic[K]):
                 self._ownership.ended_well(key)
         finally:
             current_reconcile.reset(token)
-            del self.in_progress[key]
-            self._limits.pop(key, None)
+            removed(self.in_progress, key)
+            removed(self._limits, key)
             self._revoked.discard(key)
             self._ownership.ended(key)
         outcomes.count(outcome, cause, asyncio.get_running_loop().time() - began)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kinformer.controller import Controller
+from kinformer.errors import UnexpectedError
 from kinformer.fleet import Fleet
 from kinformer.informer import SharedInformer
 from kinformer.informer.factory import SharedInformerFactory
@@ -110,7 +111,7 @@ def part_of(
             stage = Stage.LED if led else Stage.OTHERS
             return Part(name, stage, given, _function(given), may_end=True)
         case WebhookServer():
-            return Part(name, Stage.WEBHOOKS, given, _context(given))
+            return Part(name, Stage.WEBHOOKS, given, _webhooks(given))
         case Fleet():
             return Part(f"fleet {name}", Stage.OTHERS, given, _context(given))
         case contextlib.AbstractAsyncContextManager():
@@ -183,6 +184,24 @@ def _function(call: Callable[[], Awaitable[object]]) -> Callable[[Callable[[], N
     async def run(started: Callable[[], None]) -> None:
         started()
         await call()
+
+    return run
+
+
+def _webhooks(server: WebhookServer) -> Callable[[Callable[[], None]], Awaitable[None]]:
+    async def run(started: Callable[[], None]) -> None:
+        failure: BaseException | None = None
+        try:
+            async with server:
+                started()
+                failure = await server.certificate_ended()
+                if failure is None:
+                    await asyncio.get_running_loop().create_future()
+        except BaseException as error:
+            if error is failure:
+                # The certificate would expire unnoticed.
+                raise UnexpectedError("a defect has ended the renewal of the certificate") from error
+            raise
 
     return run
 

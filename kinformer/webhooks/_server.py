@@ -136,13 +136,24 @@ class WebhookServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Answer the requests that have come, and listen no longer."""
+        """Answer the requests that have come, and listen no longer.
+
+        Raises:
+            BaseException: the defect that has ended the renewal of the certificate, if there is one.
+        """
         if self._runner is not None:
             self._own_loop.check()
-        await self._background.stop()
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+        try:
+            await self._background.stop()
+        finally:
+            runner, self._runner = self._runner, None
+            if runner is not None:
+                await runner.cleanup()
+
+    async def certificate_ended(self) -> BaseException | None:
+        """Wait until the certificate is renewed no more; return the defect, or `None` if the server was stopped."""
+        await self._background.join()
+        return self._background.failure
 
     async def _keep_fresh(self) -> None:
         retry = _FIRST_RETRY

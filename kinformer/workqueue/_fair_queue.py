@@ -7,6 +7,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from kinformer.workqueue._faulty_keys import holds
 from kinformer.workqueue._priority_order import OLDEST_EVERY, Order, WorkOrder
 from kinformer.workqueue._rate_limiting_queue import RateLimitingQueue
 from kinformer.workqueue._work_queue import DEFAULT_PRIORITY
@@ -179,13 +180,16 @@ class FairQueue(RateLimitingQueue[K]):
             self._fair.done(key)
         return kept
 
+    def _dropped(self, key: K) -> None:
+        self._fair.done(key)
+
     def done(self, key: K) -> None:
         """Report that the work on a key has ended; see `WorkQueue.done`.
 
         Raises:
             ValueError: the key is not being processed.
         """
-        if key in self._processing:
+        if holds(self._processing, key):
             self._fair.done(key)
         super().done(key)
         if self._ending:

@@ -114,7 +114,8 @@ class WorkOrder(Generic[K]):
             priority = self._priorities[-1]
             key, _ = self._levels[priority].popitem(last=False)
             del ages[key]
-            self._turns = 0 if key == oldest else self._turns + 1
+            # By identity: the `__eq__` of a key is code of a user, and may raise.
+            self._turns = 0 if key is oldest else self._turns + 1
         if not self._levels[priority]:
             self._drop_level(priority)
         return key, priority

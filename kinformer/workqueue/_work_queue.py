@@ -32,6 +32,7 @@ from kinformer._flag import Flag
 from kinformer._own_loop import OwnLoop
 from kinformer._survivable import is_survivable
 from kinformer.errors import StoppedError
+from kinformer.workqueue._faulty_keys import removed
 from kinformer.workqueue._metrics import WorkTimes
 from kinformer.workqueue._priority_order import OLDEST_EVERY, Order, WorkOrder
 
@@ -261,7 +262,14 @@ class WorkQueue(Generic[K]):
             key, priority = self._order.pop()
             if self._must_wait is not None and self._keep(key, priority):
                 continue
-            self._processing[key] = priority
+            try:
+                self._processing[key] = priority
+            except BaseException as error:
+                if not is_survivable(error):
+                    raise
+                _log.error("%r drops a key, whose __hash__ or __eq__ raises", self, exc_info=error)
+                self._dropped(key)
+                continue
             if self._times is not None:
                 self._times.taken(key)
             if self._shutting_down and not self._order and not self._held:
@@ -271,16 +279,18 @@ class WorkQueue(Generic[K]):
             raise StoppedError("the work queue was shut down and nothing is left in it; the worker should end")
         raise asyncio.QueueEmpty("no key is queued")
 
+    def _dropped(self, key: K) -> None:
+        """Do what else is to do when a key is taken and dropped at once."""
+
     def done(self, key: K) -> None:
         """Report that the work on a key has ended, well or not. A key that was added meanwhile is queued again.
 
         Raises:
             ValueError: the key is not being processed.
         """
-        if key not in self._processing:
+        if not removed(self._processing, key):
             msg = f"{key!r} is not being processed; call done() once for each key that get() returned"
             raise ValueError(msg)
-        del self._processing[key]
         if self._times is not None:
             self._times.finished(key)
         priority = self._again.pop(key, None)

@@ -370,3 +370,48 @@ async def test_a_key_whose_reconcile_raised_comes_again(kind: str) -> None:
         await asyncio.sleep(5)
         assert not controller.status.failing
     assert calls == 2
+
+
+class Key:
+    """A key whose `__hash__` or `__eq__` raises after `fails` names it."""
+
+    def __init__(self) -> None:
+        self.fails = ""
+
+    def __hash__(self) -> int:
+        if self.fails == "hash":
+            raise ZeroDivisionError
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        if self.fails == "eq":
+            raise ZeroDivisionError
+        return self is other
+
+
+@pytest.mark.parametrize("fails", ["hash", "eq"])
+async def test_a_key_whose_hash_or_comparison_raises_later_holds_up_no_other_key(
+    fails: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = Key()
+    good: list[object] = []
+
+    async def reconcile(key: object) -> None:
+        if isinstance(key, Key):
+            key.fails = fails
+            await asyncio.sleep(1)
+            raise ValueError("fails with its key")
+        good.append(key)
+
+    async with Controller("test", reconcile, workers=2) as controller:
+        controller.queue.add(bad)
+        await asyncio.sleep(0.5)
+        assert controller.status.state is ControllerState.RUNNING
+        assert len(controller.status.in_progress) == (fails == "eq")
+        await asyncio.sleep(0.5001)
+        for number in range(10, 15):
+            controller.queue.add(number)
+        await asyncio.sleep(0.001)
+        assert sorted(good, key=str) == [10, 11, 12, 13, 14]
+        assert not controller.status.in_progress
+        assert [record for record in caplog.records if record.levelno >= logging.ERROR]

@@ -1,0 +1,78 @@
+"""A key whose `__hash__` or `__eq__` raises since it was added can be done with, and no other key waits for that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from kinformer.workqueue import FairQueue, WorkQueue
+from kinformer.workqueue._faulty_keys import removed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.looptime
+
+
+class Key:
+    """A key that can be made to fail.
+
+    Attributes:
+        fails: the method that raises from now on.
+    """
+
+    def __init__(self) -> None:
+        self.fails: Literal["", "hash", "eq", "changed hash"] = ""
+
+    def __hash__(self) -> int:
+        if self.fails == "hash":
+            raise ZeroDivisionError
+        return 7 if self.fails == "changed hash" else 1
+
+    def __eq__(self, other: object) -> bool:
+        if self.fails == "eq":
+            raise ZeroDivisionError
+        return self is other
+
+
+def queues() -> list[Callable[[], WorkQueue[object]]]:
+    return [WorkQueue, lambda: FairQueue(lambda key: type(key).__name__, per_group=10)]
+
+
+@pytest.mark.parametrize("fails", ["hash", "eq", "changed hash"])
+@pytest.mark.parametrize("make", queues(), ids=["plain", "fair"])
+async def test_a_key_that_fails_while_a_worker_has_it_is_done_all_the_same(
+    make: Callable[[], WorkQueue[object]], fails: Literal["hash", "eq", "changed hash"]
+) -> None:
+    queue, bad = make(), Key()
+    queue.add(bad)
+    queue.add("good")
+    assert queue.get_nowait() is bad
+    assert queue.get_nowait() == "good"
+    bad.fails = fails
+    queue.done(bad)
+    queue.done("good")
+    assert queue.idle
+
+
+def test_a_key_that_compares_with_an_error_is_taken_without_a_comparison() -> None:
+    queue: WorkQueue[object] = WorkQueue()
+    bad = Key()
+    queue.add(bad)
+    queue.add("a", priority=5)
+    bad.fails = "eq"
+    assert queue.get_nowait() == "a"
+    assert queue.get_nowait() is bad
+    queue.done(bad)
+    queue.done("a")
+    assert queue.idle
+
+
+def test_removed_keeps_the_order_of_the_others() -> None:
+    bad, other = Key(), Key()
+    kept: dict[object, int] = {"a": 1, bad: 2, "b": 3, other: 4, "c": 5}
+    bad.fails = other.fails = "hash"
+    assert removed(kept, bad)
+    assert [*kept.items()] == [("a", 1), ("b", 3), ("c", 5)]
+    assert not removed(kept, bad)
