@@ -704,7 +704,7 @@ MUTANTS = (
     Mutant(
         "a bug ends its worker",
         "controller/_workers.py::Workers._work",
-        "await asyncio.sleep(PAUSE_AFTER_BUG)",
+        "await asyncio.sleep(0)",
         "return",
     ),
     Mutant(

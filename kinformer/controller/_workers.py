@@ -169,6 +169,7 @@ class Workers(Generic[K]):
                 # Not of a reconcile: a defect in here or in a user's own queue. The other workers must go on.
                 # A failure of one key, such as of its `__hash__`, does not hold up the next key.
                 _log.error("controller %s: a worker failed, and goes on", self._name, exc_info=error)
+                await asyncio.sleep(0)
 
     async def _next_key(self) -> K:
         """Return the next key of the queue. After a failure of the queue, pause before the error is raised."""
@@ -176,8 +177,9 @@ class Workers(Generic[K]):
             return await self._queue.get()
         except StoppedError:
             raise
-        except Exception:
-            await asyncio.sleep(PAUSE_AFTER_BUG)
+        except BaseException as error:
+            if is_survivable(error):
+                await asyncio.sleep(PAUSE_AFTER_BUG)
             raise
 
     async def _work_once(self, group: asyncio.TaskGroup) -> bool:
