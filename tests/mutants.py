@@ -613,7 +613,7 @@ MUTANTS = (
     ),
     Mutant(
         "urgent keys let others starve",
-        "workqueue/_priority_order.py::WorkOrder.pop",
+        "workqueue/_priority_order.py::WorkOrder._pop",
         "self._turns + 1 >= self._oldest_every",
         "False",
     ),

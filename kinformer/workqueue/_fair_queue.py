@@ -85,11 +85,18 @@ class _FairOrder(Generic[K]):
         Raises:
             asyncio.QueueEmpty: all groups with waiting keys are full.
         """
-        if not self._next:
-            raise asyncio.QueueEmpty("all groups with waiting keys have as many workers as they may")
-        group, order = self._next.popitem(last=False)
-        found = order.pop()
-        self._length -= 1
+        while True:
+            if not self._next:
+                raise asyncio.QueueEmpty("all groups with waiting keys have as many workers as they may")
+            group, order = self._next.popitem(last=False)
+            before = len(order)
+            try:
+                found = order.pop()
+                break
+            except asyncio.QueueEmpty:
+                continue
+            finally:
+                self._length -= before - len(order)
         self._busy[group] += 1
         if order:
             (self._full if self._busy.get(group, 0) >= self._per_group else self._next)[group] = order

@@ -9,14 +9,20 @@ keys come after it. The bound counts keys, not seconds, so it needs no clock. Ur
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Final, Generic, Protocol, TypeVar
 
+from kinformer._survivable import is_survivable
+
 __all__ = ["OLDEST_EVERY", "Order", "WorkOrder"]
 
 K = TypeVar("K", bound=Hashable)
+
+_log = logging.getLogger("kinformer.workqueue")
 
 OLDEST_EVERY: Final = 8
 
@@ -103,7 +109,22 @@ class WorkOrder(Generic[K]):
             self._enter(key, priority)
 
     def pop(self) -> tuple[K, int]:
-        """Take the next key and its priority; at least one key must wait."""
+        """Take the next key and its priority; at least one key must wait.
+
+        Keys whose `__hash__` or `__eq__` raises are dropped, with an error in the log.
+
+        Raises:
+            asyncio.QueueEmpty: all keys were dropped.
+        """
+        while self._ages:
+            try:
+                return self._pop()
+            except BaseException as error:
+                if not is_survivable(error) or not self._drop_faulty(error):
+                    raise
+        raise asyncio.QueueEmpty("no key is left: those that waited were dropped")
+
+    def _pop(self) -> tuple[K, int]:
         ages = self._ages
         if self._turns + 1 >= self._oldest_every:
             key, priority = ages.popitem(last=False)
@@ -119,6 +140,21 @@ class WorkOrder(Generic[K]):
         if not self._levels[priority]:
             self._drop_level(priority)
         return key, priority
+
+    def _drop_faulty(self, error: BaseException) -> int:
+        """Enter all keys anew, because one of them failed half way; return the number of those that fail again."""
+        # An OrderedDict hashes its keys as it is iterated, a dict does not. Both have the same order.
+        waiting = [*dict.items(self._ages)]
+        self._ages, self._levels, self._priorities = OrderedDict(), {}, []
+        for key, priority in waiting:
+            try:
+                self.push(key, priority)
+            except BaseException as failure:
+                if not is_survivable(failure):
+                    raise
+        dropped = len(waiting) - len(self._ages)
+        _log.error("a work queue drops %d keys, whose __hash__ or __eq__ raises", dropped, exc_info=error)
+        return dropped
 
     def _enter(self, key: K, priority: int) -> None:
         level = self._levels.get(priority)

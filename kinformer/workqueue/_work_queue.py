@@ -259,7 +259,12 @@ class WorkQueue(Generic[K]):
             StoppedError: the queue was shut down and nothing is left in it.
         """
         while self._order:
-            key, priority = self._order.pop()
+            try:
+                key, priority = self._order.pop()
+            except asyncio.QueueEmpty:
+                if self._order:
+                    raise
+                break
             if self._must_wait is not None and self._keep(key, priority):
                 continue
             try:

@@ -1,7 +1,8 @@
-"""A key whose `__hash__` or `__eq__` raises since it was added can be done with, and no other key waits for that."""
+"""A key whose `__hash__` or `__eq__` raises since it was added is dropped, and no other key waits for that."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -38,6 +39,33 @@ class Key:
 
 def queues() -> list[Callable[[], WorkQueue[object]]]:
     return [WorkQueue, lambda: FairQueue(lambda key: type(key).__name__, per_group=10)]
+
+
+@pytest.mark.parametrize("make", queues(), ids=["plain", "fair"])
+@pytest.mark.parametrize("before", [0, 3, 7, 8])
+@pytest.mark.parametrize("after", [0, 20])
+async def test_a_key_whose_hash_raises_while_it_waits_is_dropped(
+    make: Callable[[], WorkQueue[object]], before: int, after: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue, bad = make(), Key()
+    # The eighth key is handed out by age, the others by priority: both ways must work.
+    expected = [f"before {number}" for number in range(before)] + [f"after {number}" for number in range(after)]
+    for key in expected[:before]:
+        queue.add(key)
+    queue.add(bad)
+    for key in expected[before:]:
+        queue.add(key)
+    bad.fails = "hash"
+    taken = []
+    while len(queue):
+        try:
+            taken.append(queue.get_nowait())
+        except asyncio.QueueEmpty:
+            break
+        queue.done(taken[-1])
+    assert taken == expected
+    assert queue.idle
+    assert "whose __hash__ or __eq__ raises" in caplog.text
 
 
 @pytest.mark.parametrize("fails", ["hash", "eq", "changed hash"])
