@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from tests import storages
 from tests.sources import FakeSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from kinformer.cache.storage import Storage
 
@@ -30,6 +31,19 @@ def pytest_xdist_auto_num_workers() -> int:
     With one process per core, two cores were idle for half of the suite: 8:03 minutes, where five processes take 4:47.
     """
     return (os.cpu_count() or 1) + 3
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A command of the command line sets up logging for its process; each test leaves it as it was."""
+    loggers = [logging.getLogger(), logging.getLogger("asyncio")]
+    before = [(logger, logger.level, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        if logger.level != level:
+            logger.setLevel(level)
+        if logger.handlers != handlers:
+            logger.handlers[:] = handlers
 
 
 @pytest.fixture(params=storages.STORAGES)

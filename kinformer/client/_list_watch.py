@@ -308,11 +308,7 @@ class HttpListerWatcher:
             params.append(("resourceVersion", resource_version))
         if send_initial_events:
             params += [("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan")]
-        headers = {
-            "Accept": self._accept(whole_list=False),
-            # A compressor holds events back until its buffer is full.
-            "Accept-Encoding": "identity",
-        }
+        headers = {"Accept": self._accept(whole_list=False)}
         streaming = transport.stream(
             self._path,
             doing=doing,
@@ -321,6 +317,7 @@ class HttpListerWatcher:
             silence=timeout_seconds + SILENCE_MARGIN,
             check=partial(require_json, doing=doing),
             late_head=not send_initial_events,
+            may_be_compressed=send_initial_events,
         )
         async with streaming as body:
             stream = WatchStream(body, self._decoder(doing), silence=timeout_seconds + SILENCE_MARGIN)

@@ -68,6 +68,6 @@ def _endpoint(config: ClusterConfig) -> tuple[object, ...]:
     tls = config.tls
     headers = {name: [*values] for name, values in config.headers.items()}
     return (
-        *(config.server, config.socket, config.proxy, headers, config.compression),
+        *(config.server, config.socket, config.proxy, headers, config.compression, config.compressed_streams),
         *(tls.ca, tls.server_name, tls.verify),
     )

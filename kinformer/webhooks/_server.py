@@ -151,7 +151,13 @@ class WebhookServer:
                 await runner.cleanup()
 
     async def certificate_ended(self) -> BaseException | None:
-        """Wait until the certificate is renewed no more; return the defect, or `None` if the server was stopped."""
+        """Wait until the certificate is renewed no more; return the defect, or `None` if the server was stopped.
+
+        Raises:
+            WrongLoopError: the server was started in another event loop.
+        """
+        if self._runner is not None:
+            self._own_loop.check()
         await self._background.join()
         return self._background.failure
 

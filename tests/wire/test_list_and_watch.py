@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -206,14 +207,39 @@ async def test_a_compressed_streaming_list_is_read_flush_by_flush(scripted: Scri
         return response
 
     scripted.answer = answer
-    source = client.list_watch(PODS)
-    found = []
-    async with source.watch(resource_version="", timeout_seconds=60, send_initial_events=True) as stream:
-        async for batch in stream:
-            found.append([event.object.name for event in batch.events])
-            received.set()
+    config = replace(ClusterConfig.for_server(scripted.url), compressed_streams=True)
+    async with Client(config) as reader:
+        source = reader.list_watch(PODS)
+        found = []
+        async with source.watch(resource_version="", timeout_seconds=60, send_initial_events=True) as stream:
+            async for batch in stream:
+                found.append([event.object.name for event in batch.events])
+                received.set()
     # The bookmark is a batch without events.
     assert found == [["a", "b"], [], ["a"]]
+    assert scripted.seen[0].headers["Accept-Encoding"] == "gzip"
+
+
+@pytest.mark.parametrize(
+    ("lists", "streams", "initial", "asked"),
+    [
+        (True, False, True, "identity"),
+        (False, True, True, "identity"),
+        (True, True, False, "identity"),
+        (True, True, True, "gzip"),
+    ],
+)
+async def test_a_stream_may_come_compressed_only_as_a_list_and_where_the_configuration_says_so(
+    scripted: Scripted, *, lists: bool, streams: bool, initial: bool, asked: str
+) -> None:
+    config = replace(ClusterConfig.for_server(scripted.url), compression=lists, compressed_streams=streams)
+    scripted.streams(line("ADDED", pod("a")))
+    async with (
+        Client(config) as reader,
+        reader.list_watch(PODS).watch(resource_version="", timeout_seconds=60, send_initial_events=initial) as stream,
+    ):
+        assert names([batch async for batch in stream]) == ["a"]
+    assert scripted.seen[0].headers["Accept-Encoding"] == asked
 
 
 async def test_metadata_only_asks_for_it_by_accept(scripted: Scripted, client: Client) -> None:

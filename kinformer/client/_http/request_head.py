@@ -61,6 +61,8 @@ class RequestHeads:
             msg = f"{where}{config.server!r} is no server: {error}"
             raise ConfigError(msg) from error
         self._default_encoding = "gzip" if config.compression else "identity"
+        self.stream_encoding = self._default_encoding if config.compressed_streams else "identity"
+        """The `Accept-Encoding` of a streaming list. A watch has always "identity"."""
         configured = multidict.CIMultiDict[str]()
         spellings: dict[str, str] = {}  # aiohttp keeps one of two names that differ in case only
         for name, values in config.headers.items():

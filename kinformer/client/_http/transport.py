@@ -82,7 +82,7 @@ class Transport:
         self.timeout = timeout
         self.max_answer_bytes = max_answer_bytes
         self._retry = retry or NO_RETRY
-        heads = RequestHeads(config, user_agent=f"{user_agent} {USER_AGENT}".strip())
+        self._heads = heads = RequestHeads(config, user_agent=f"{user_agent} {USER_AGENT}".strip())
         self._session = HttpSession(config, connect_timeout=connect_timeout)
         self._tally = RequestTally(metrics, urlsplit(config.server).netloc.rpartition("@")[2])
         self._exchange = Exchange(config, self._session, heads, self._tally, timeout, warnings or ServerWarnings(None))
@@ -215,6 +215,7 @@ class Transport:
         silence: float,
         check: Callable[[str], object],
         late_head: bool = False,
+        may_be_compressed: bool = False,
     ) -> AsyncIterator[WatchBody]:
         """Send a GET whose response is a stream without a known end. Leaving closes the connection.
 
@@ -227,10 +228,14 @@ class Transport:
             check: called with the media type; raises if that cannot be a watch.
             late_head: whether to return after half a second without the head of a response. Reading then raises the
                 errors of `request`, and the head must still come within the client's `timeout`.
+            may_be_compressed: whether the stream may come compressed, if the configuration allows it. A compressor that
+                is not made for streams holds events back until its buffer is full.
 
         Raises:
             As `request`.
         """
+        encoding = self._heads.stream_encoding if may_be_compressed else "identity"
+        headers = {**headers, "Accept-Encoding": encoding}
         sent = OutgoingRequest(*("GET", path, doing, params, headers), watch=True, late_head=late_head, silence=silence)
         async with self._exchange.answered(sent, NO_RETRY) as response:
             assert isinstance(response, WatchResponse)
