@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from kinformer.testing import ApiServer
-from tests.apiserver.parity.__main__ import embedded, real
+from tests.apiserver.parity.__main__ import OtherReleaseError, embedded, real
 from tests.apiserver.parity.exchange import compared, normalised, read_record
 from tests.apiserver.parity.requests import JSON, MERGE, NAMESPACE, STRATEGIC, collection, kinds
 from tests.apiserver.parity.seeds import seed
@@ -90,5 +90,9 @@ def test_the_record_holds_on_any_day() -> None:
 @pytest.mark.real
 @pytest.mark.timeout(300)
 async def test_a_real_server_answers_as_it_did() -> None:
-    found = compared(read_record(), await real())
+    try:
+        answers = await real()
+    except OtherReleaseError as other:
+        pytest.skip(str(other))
+    found = compared(read_record(), answers)
     assert (found.other_codes, found.other_bodies) == ([], [])

@@ -25,9 +25,24 @@ async def embedded() -> dict[str, Answer]:
         return await ask(http, all_requests())
 
 
+RELEASE = "1.36"
+"""Of the recording, and of `ApiServer` by default."""
+
+
+class OtherReleaseError(Exception):
+    """The real server that is here is of another release than the recording."""
+
+
 async def real() -> dict[str, Answer]:
-    """Return the answers of a real server."""
+    """Return the answers of a real server.
+
+    Raises:
+        OtherReleaseError: it is of another release than the recording.
+    """
     async with ControlPlane() as plane:
+        if not plane.version.startswith(f"v{RELEASE}."):
+            msg = f"the recording is of Kubernetes {RELEASE}, and this server has {plane.version}"
+            raise OtherReleaseError(msg)
         connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=plane.ca_file))
         headers = {"Authorization": f"Bearer {plane.token}"}
         async with aiohttp.ClientSession(plane.url, headers=headers, connector=connector) as http:
