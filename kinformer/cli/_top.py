@@ -71,19 +71,8 @@ CLUSTER_TITLES: Final = (
 )
 _CLUSTER_NUMBERS: Final = (2, 3, 4, 5, 6, 7, 8, 9)
 _LEAST_IMPORTANT: Final = (
-    *(
-        "INFORMERS",
-        "STORED",
-        "LISTS",
-        "EVENTS",
-        "WATCHES",
-        "DELAYED",
-        "RECONCILES",
-        "EVENTS/S",
-        "RECONCILES/S",
-        "LONGEST",
-    ),
-    *("SILENT", "WAITING", "WORKING", "ERRORS", "FAILING", "QUEUED", "OBJECTS"),
+    *("INFORMERS", "STORED", "LISTS", "EVENTS", "WATCHES", "DELAYED", "RECONCILES", "EVENTS/S", "RECONCILES/S"),
+    *("LONGEST", "SILENT", "WAITING", "WORKING", "ERRORS", "FAILING", "QUEUED", "OBJECTS"),
 )
 """The columns in the order in which a narrow terminal loses them."""
 _URGENCY: Final = ("bad", "busy", "good")

@@ -221,25 +221,26 @@ def test_an_object_that_is_deleted_as_its_range_leaves_departs_with_the_range() 
     assert not union.books.holds
 
 
-def test_a_new_range_begins_at_the_newest_version_that_any_range_has_reached() -> None:
+def merged_halves() -> tuple[Union, PartMembers]:
+    """Return the union of two halves of the objects that came to 5 and to 9, and the part that they became."""
     union = Union("n", "n")
     one, two = union.parts
     union.books.came_to(two, 9)
     merged = union.books.add_part("n")
     halves = Ranges.of_slices({0}, of=2), Ranges.of_slices({1}, of=2)
     union.books.merge(merged, [one, two], [(halves[0], 5), (halves[1], 9)], Ranges())
+    return union, merged
+
+
+def test_a_new_range_begins_at_the_newest_version_that_any_range_has_reached() -> None:
+    union, _ = merged_halves()
     assert (union.books.version, union.books.newest) == (5, 9)
 
 
 def test_what_a_part_brings_after_its_merge_does_not_count() -> None:
-    union = Union("n", "n")
-    one, two = union.parts
-    union.books.came_to(two, 9)
-    merged = union.books.add_part("n")
-    halves = Ranges.of_slices({0}, of=2), Ranges.of_slices({1}, of=2)
-    union.books.merge(merged, [one, two], [(halves[0], 5), (halves[1], 9)], Ranges())
+    union, merged = merged_halves()
     # Batches of the old watches, which were filtered by the old ranges, still come.
-    for old in (one, two):
+    for old in union.parts:
         assert not union.changed(old, state(12))
         union.books.came_to(old, 12)
     assert (union.books.version, union.books.newest) == (5, 9)

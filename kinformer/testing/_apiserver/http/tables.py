@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from kinformer.testing._apiserver.http.cells import CELLS, CELLS_OF_1_37, Row, age
+from kinformer.testing._apiserver.http.cells import CELLS, CELLS_OF_RELEASE, Row, age
 from kinformer.testing._apiserver.rules.conversions import as_stored, in_version
 from kinformer.testing._apiserver.schemas.archive import Archive
 from kinformer.testing._apiserver.store.status import bad_request
@@ -138,9 +138,7 @@ def to_table(
         raise bad_request(msg)
     if kind.definition is None:
         columns = Archive.of(kind.release).columns(kind.api_version, kind.plural) or _usual_columns()
-        cells = CELLS.get(kind.storage, _usual_cells)
-        if kind.release != "1.36":
-            cells = CELLS_OF_1_37.get(kind.storage, cells)
+        cells = CELLS_OF_RELEASE.get(kind.release, {}).get(kind.storage) or CELLS.get(kind.storage, _usual_cells)
     else:
         printed = kind.definition.get("additionalPrinterColumns") or []
         columns, cells = _custom_columns(printed), _custom_cells(printed)
