@@ -74,13 +74,14 @@ def in_order(manifest: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def fill_in(kind: ResourceType, manifest: dict[str, Any], *, number: int) -> None:
+def fill_in(kind: ResourceType, manifest: dict[str, Any], *, number: int, now: str) -> None:
     """Fill in the fields that an object leaves out, in place.
 
     Args:
         kind: the kind of the object.
         manifest: the object, a copy of the caller's own.
         number: how many writes there were before, for addresses that differ.
+        now: the time as objects carry it, for fields that say since when something holds.
     """
     if kind.custom:
         return
@@ -94,7 +95,7 @@ def fill_in(kind: ResourceType, manifest: dict[str, Any], *, number: int) -> Non
         case ("apiextensions.k8s.io", "customresourcedefinitions"):
             _definition(manifest)
         case _:
-            _others(kind, manifest)
+            _others(kind, manifest, now)
     for name, value in manifest.items():
         if name != "metadata":
             _complete(value, kind.structure.child(name))
@@ -234,7 +235,7 @@ def _batch(plural: str, manifest: dict[str, Any]) -> None:
     spec.setdefault("podReplacementPolicy", "Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed")
 
 
-def _others(kind: ResourceType, manifest: dict[str, Any]) -> None:  # noqa: C901 - a table of kinds
+def _others(kind: ResourceType, manifest: dict[str, Any], now: str) -> None:  # noqa: C901 - a table of kinds
     spec = manifest.get("spec")
     match kind.storage:
         case ("storage.k8s.io", "storageclasses"):
@@ -285,6 +286,16 @@ def _others(kind: ResourceType, manifest: dict[str, Any]) -> None:  # noqa: C901
             _device_requests(spec)
         case ("resource.k8s.io", "resourceclaimtemplates") if spec is not None:
             _device_requests(spec.get("spec") or {})
+        case ("resource.k8s.io", "devicetaintrules") if spec is not None:
+            spec.setdefault("taint", {}).setdefault("timeAdded", now)
+        case ("resource.k8s.io", "resourceslices") if spec is not None:
+            for device in spec.get("devices") or ():
+                for taint in device.get("taints") or ():
+                    taint.setdefault("timeAdded", now)
+        case ("certificates.k8s.io", "podcertificaterequests") if spec is not None:
+            spec.setdefault("maxExpirationSeconds", 86400)
+        case ("storagemigration.k8s.io", "storageversionmigrations") if spec is not None:
+            spec.setdefault("resource", {}).setdefault("group", "")
         case ("admissionregistration.k8s.io", "validatingadmissionpolicies" | "mutatingadmissionpolicies"):
             _match_resources((spec or {}).get("matchConstraints"))
             if spec is not None:

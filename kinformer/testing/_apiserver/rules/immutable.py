@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from kinformer.testing._apiserver.rules.causes import invalid_value
 from kinformer.testing._apiserver.store.status import Cause, invalid
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ _FIXED: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ("node.k8s.io", "runtimeclasses"): ("handler",),
     ("discovery.k8s.io", "endpointslices"): ("addressType",),
     ("", "secrets"): ("type",),
+    ("certificates.k8s.io", "clustertrustbundles"): ("spec.signerName",),
     ("apiextensions.k8s.io", "customresourcedefinitions"): ("spec.group", "spec.names.plural", "spec.names.kind"),
 }
 """The fields of which a change is refused as "field is immutable"."""
@@ -57,6 +59,11 @@ def validate_change(kind: ResourceType, before: dict[str, Any], after: dict[str,
         Refusal: 422.
     """
     if kind.custom:
+        return
+    if subresource == "status":
+        causes = fixed_state(kind, before, after)
+        if causes:
+            raise invalid(kind.kind, before["metadata"]["name"], causes, kind.group)
         return
     causes = [
         _is_immutable(path, value)
@@ -81,6 +88,8 @@ def validate_change(kind: ResourceType, before: dict[str, Any], after: dict[str,
             )
         case ("scheduling.k8s.io", "priorityclasses") if before.get("value", 0) != after.get("value", 0):
             causes.append(_forbidden("value", "may not be changed in an update."))
+        case ("certificates.k8s.io", "podcertificaterequests") | ("storagemigration.k8s.io", _) if old != new:
+            causes.append(invalid_value("spec", _as_in_go(kind.plural, new), "field is immutable"))
         case ("rbac.authorization.k8s.io", _) if before.get("roleRef") != after.get("roleRef"):
             causes.append(("FieldValueInvalid", f"Invalid value: {_role(after)}: cannot change roleRef", "roleRef"))
         case _:
@@ -88,6 +97,70 @@ def validate_change(kind: ResourceType, before: dict[str, Any], after: dict[str,
     causes += _sealed(kind, before, after)
     if causes:
         raise invalid(kind.kind, before["metadata"]["name"], causes, kind.group)
+
+
+def fixed_state(kind: ResourceType, before: dict[str, Any], after: dict[str, Any]) -> list[Cause]:
+    """Return why the state of an object cannot follow on the one before."""
+    old, new = before.get("status") or {}, after.get("status") or {}
+    match kind.storage:
+        case ("certificates.k8s.io", "podcertificaterequests") if old != new:
+            ends = {"Issued", "Denied", "Failed"}
+            if _true_conditions(old) & ends:
+                return [_wrong_state("immutable after PodCertificateRequest is issued, denied, or failed")]
+            if not _true_conditions(new) & ends:
+                why = 'status is immutable unless transitioning to "Issued", "Denied", or "Failed"'
+                return [_wrong_state(why)]
+            if "Issued" not in _true_conditions(new) and new.keys() - {"conditions"}:
+                why = "non-condition status fields must be empty when denying or failing the PodCertificateRequest"
+                return [_wrong_state(why)]
+        case ("storagemigration.k8s.io", "storageversionmigrations"):
+            return _migration_state(old, new)
+    return []
+
+
+def _wrong_state(why: str) -> Cause:
+    return "FieldValueInvalid", f"Invalid value: {why}", "status"
+
+
+def _true_conditions(state: dict[str, Any]) -> set[str]:
+    return {one["type"] for one in state.get("conditions") or () if one.get("status") == "True"}
+
+
+def _migration_state(old: dict[str, Any], new: dict[str, Any]) -> list[Cause]:
+    """The rules of a migration (pkg/apis/storagemigration/validation, ValidateStorageVersionMigrationStatusUpdate)."""
+    causes = []
+    if old.get("resourceVersion") not in {None, "", new.get("resourceVersion")}:
+        causes.append(_is_immutable("status.resourceVersion", new.get("resourceVersion", "")))
+    order = ("type", "status", "observedGeneration", "lastTransitionTime", "reason", "message")
+    given = [{name: one[name] for name in order if name in one} for one in new.get("conditions") or ()]
+    reasons = []
+    if {"Succeeded", "Failed"} <= _true_conditions(new):
+        reasons.append("Both success and failed conditions cannot be true at the same time")
+    reasons += [
+        f"{word} condition cannot be set to false once it is true"
+        for word, kind in (("Success", "Succeeded"), ("Failed", "Failed"))
+        if kind in _true_conditions(old) - _true_conditions(new)
+    ]
+    return causes + [invalid_value("status.conditions", given, why) for why in reasons]
+
+
+_GO_FIELDS: Final = {
+    "podcertificaterequests": {
+        **{name: name[:1].upper() + name[1:] for name in ("signerName", "podName", "podUID", "serviceAccountName")},
+        **{name: name[:1].upper() + name[1:] for name in ("serviceAccountUID", "nodeName", "nodeUID")},
+        "maxExpirationSeconds": "MaxExpirationSeconds",
+        "pkixPublicKey": "PKIXPublicKey",
+        "proofOfPossession": "ProofOfPossession",
+        "stubPKCS10Request": "StubPKCS10Request",
+        "unverifiedUserAnnotations": "UnverifiedUserAnnotations",
+    },
+    "storageversionmigrations": {"resource": "Resource"},
+}
+"""The fields of a spec as Go prints its internal type, in their order."""
+
+
+def _as_in_go(plural: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {go: spec.get(name) for name, go in _GO_FIELDS[plural].items()}
 
 
 def _is_immutable(path: str, value: Any) -> Cause:

@@ -6,6 +6,8 @@ import re
 from typing import Final
 
 __all__ = [
+    "DNS_1035",
+    "DNS_1035_RULE",
     "LABEL",
     "LABEL_RULE",
     "LABEL_VALUE",
@@ -30,6 +32,12 @@ QUALIFIED: Final = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 QUALIFIED_RULE: Final = (
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
     f"character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{QUALIFIED}')"
+)
+DNS_1035: Final = "[a-z]([-a-z0-9]*[a-z0-9])?"
+DNS_1035_RULE: Final = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
+    "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
+    f"'{DNS_1035}')"
 )
 LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 LABEL_RULE: Final = (

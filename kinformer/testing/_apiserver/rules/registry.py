@@ -182,7 +182,7 @@ class Registry:
         _drop_status(kind, manifest)
         before_defaults = _given_spec(manifest)
         given_status = deepcopy(manifest.get("status"))
-        fill_in(kind, manifest, number=self.store.revision)
+        fill_in(kind, manifest, number=self.store.revision, now=self.now())
         if kind.storage == _VOLUMES:
             manifest["status"]["lastPhaseTransitionTime"] = now
         if not applied:
@@ -222,7 +222,7 @@ class Registry:
         """A copy of an object with its defaults; as it is if it is not valid."""
         filled = deepcopy(manifest)
         try:
-            fill_in(kind, filled, number=self.store.revision)
+            fill_in(kind, filled, number=self.store.revision, now=self.now())
         except (AttributeError, TypeError, KeyError, ValueError):
             return manifest
         return filled
@@ -282,8 +282,7 @@ class Registry:
                 source, manifest = manifest, _checked_again(kind, changed, namespace, write)
         manifest = self._next_state(kind, current.manifest, manifest, write)
         refuse_new_finalizers(kind, name, before, manifest["metadata"])
-        if write.subresource != "status":
-            validate_change(kind, current.manifest, manifest, write.subresource)
+        validate_change(kind, current.manifest, manifest, write.subresource)
         old_managed = before.get("managedFields")
         new = {field: value for field, value in manifest["metadata"].items() if field != "managedFields"}
         manifest["metadata"] = new
@@ -444,7 +443,7 @@ class Registry:
         """An applied object with its defaults, so that an empty value and its default are the same."""
         finished = prune(kind, manifest)
         if not kind.custom and not write.subresource:
-            fill_in(kind, finished, number=self.store.revision)
+            fill_in(kind, finished, number=self.store.revision, now=self.now())
         return finished | ({"status": current["status"]} if "status" in current and not write.subresource else {})
 
     def delete(
@@ -520,7 +519,7 @@ class Registry:
         """Fill in the defaults of an updated object, in place; its status and metadata stay."""
         given = _given_spec(manifest)
         scratch = dict(manifest)
-        fill_in(kind, scratch, number=self.store.revision)
+        fill_in(kind, scratch, number=self.store.revision, now=self.now())
         manifest |= {n: value for n, value in scratch.items() if n not in {"metadata", "status", "spec"}}
         for name in manifest.keys() - scratch.keys():
             del manifest[name]

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.causes import invalid_value, required
+from kinformer.testing._apiserver.rules.names import DNS_1035, DNS_1035_RULE
 from kinformer.testing._apiserver.rules.structural_schemas import check_structure
 
 if TYPE_CHECKING:
@@ -15,12 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check_names", "check_versions"]
 
-_DNS_1035: Final = "[a-z]([-a-z0-9]*[a-z0-9])?"
-_DNS_1035_RULE: Final = (
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
-    "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
-    f"'{_DNS_1035}')"
-)
 _COLUMN_TYPES: Final = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS: Final = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 _APPROVAL: Final = "api-approved.kubernetes.io"
@@ -36,11 +31,11 @@ def check_names(metadata: dict[str, Any], spec: dict[str, Any]) -> Iterator[Caus
         )
         yield required(f"metadata.annotations[{_APPROVAL}]", why)
     for field in ("plural", "singular"):
-        if names.get(field) and not re.fullmatch(_DNS_1035, names[field]):
-            yield invalid_value(f"spec.names.{field}", names[field], _DNS_1035_RULE)
+        if names.get(field) and not re.fullmatch(DNS_1035, names[field]):
+            yield invalid_value(f"spec.names.{field}", names[field], DNS_1035_RULE)
     for field in ("kind", "listKind"):
-        if names.get(field) and not re.fullmatch(_DNS_1035, names[field].lower()):
-            why = f"may have mixed case, but should otherwise match: {_DNS_1035_RULE}"
+        if names.get(field) and not re.fullmatch(DNS_1035, names[field].lower()):
+            why = f"may have mixed case, but should otherwise match: {DNS_1035_RULE}"
             yield invalid_value(f"spec.names.{field}", names[field], why)
 
 
@@ -52,8 +47,8 @@ def check_versions(spec: dict[str, Any]) -> Iterator[Cause]:
     for index, version in enumerate(versions):
         path = f"spec.versions[{index}]"
         name = version.get("name") or ""
-        if name and not re.fullmatch(_DNS_1035, name):
-            yield invalid_value(f"{path}.name", name, _DNS_1035_RULE)
+        if name and not re.fullmatch(DNS_1035, name):
+            yield invalid_value(f"{path}.name", name, DNS_1035_RULE)
         if version.get("deprecationWarning") is not None and not version.get("deprecated"):
             why = "can only be set for deprecated versions"
             yield invalid_value(f"{path}.deprecationWarning", version["deprecationWarning"], why)

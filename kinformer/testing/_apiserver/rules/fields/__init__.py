@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kinformer.testing._apiserver.rules.causes import one_of
-from kinformer.testing._apiserver.rules.fields import access, cluster, networking, pods, scaling
+from kinformer.testing._apiserver.rules.fields import access, cluster, networking, newer, pods, scaling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["check_fields"]
 
 _RULES: Final[dict[str, tuple[Rule, ...]]] = (
-    pods.RULES | cluster.RULES | networking.RULES | scaling.RULES | access.RULES
+    pods.RULES | cluster.RULES | networking.RULES | scaling.RULES | access.RULES | newer.RULES
 )
 _ENUMS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ("core/v1.PodSpec", "restartPolicy"): ("Always", "OnFailure", "Never"),

@@ -21,7 +21,7 @@ from kinformer.testing._apiserver.rules.fields.terms import (
     on,
     subdomain,
 )
-from kinformer.testing._apiserver.rules.names import subdomain_faults
+from kinformer.testing._apiserver.rules.names import DNS_1035, DNS_1035_RULE, subdomain_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,12 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["RULES"]
 
 _RBAC: Final = "rbac.authorization.k8s.io"
-_DNS_1035: Final = "[a-z]([-a-z0-9]*[a-z0-9])?"
-_DNS_1035_RULE: Final = (
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
-    "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
-    f"'{_DNS_1035}')"
-)
 _URL_FORM: Final = "desired format: https://host[/path]"
 
 
@@ -275,8 +269,8 @@ def _api_service(value: dict[str, Any], path: str) -> Iterator[Cause]:
         yield required("spec.group", "only v1 may have an empty group and it better be legacy kube")
     elif group:
         yield from subdomain(group, "spec.group")
-    if not re.fullmatch(_DNS_1035, version):
-        yield invalid_value("spec.version", version, _DNS_1035_RULE)
+    if not re.fullmatch(DNS_1035, version):
+        yield invalid_value("spec.version", version, DNS_1035_RULE)
     for field, most in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
         given = spec.get(field) or 0
         if not 0 < given <= most:
