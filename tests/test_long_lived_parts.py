@@ -16,6 +16,7 @@ import pytest
 from kinformer import Client, ClusterConfig, Fleet, Manager
 from kinformer._tasks import BackgroundTask
 from kinformer.errors import ApiError, UnexpectedError
+from kinformer.fleet._provider_follower import ProviderFollower
 from kinformer.manager import _pages as pages
 from kinformer.proxy import CacheProxy, UnixAddress
 from kinformer.recordings import Recorder
@@ -39,7 +40,8 @@ SAID_BY_ITS_CALLER: Final = "a part of a coroutine that waits for it and raises 
 PARTS: Final = {
     "cli/_record.py": LOGGED,
     "controller/_controller.py": "tests/unit/controller/test_callbacks_that_raise.py",
-    "fleet/_fleet.py": FLEET,
+    "fleet/_fleet.py": LOGGED,
+    "fleet/_provider_follower.py": FLEET,
     "fleet/_member.py": SAID_BY_ITS_CALLER,
     "informer/_life_cycle.py": "tests/unit/informer/test_nothing_ends_an_informer.py",
     "integrations/_web/controllers.py": LOGGED,
@@ -163,7 +165,7 @@ async def test_a_recorder_whose_part_ends_by_a_defect_ends_with_an_error(
 async def test_a_fleet_that_follows_its_provider_no_more_says_so_in_its_status(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Fleet, "_follow", lambda _: defect())
+    monkeypatch.setattr(ProviderFollower, "_follow", lambda _: defect())
     async with Fleet({}) as fleet:
         await asyncio.sleep(0)
         await asyncio.sleep(0)

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, Unpack, cast, over
 
 from kinformer._callables import check_function
 from kinformer._flag import Flag
-from kinformer._survivable import is_survivable, text_of
 from kinformer._tasks import BackgroundTask
 from kinformer.backoff import Backoff
 from kinformer.client import Client
-from kinformer.config import ClusterConfig
 from kinformer.custom_resources.definition import resource_of
-from kinformer.errors import AlreadyStartedError, ConfigError, NotStartedError, UnknownClusterError, WaitTimeoutError
+from kinformer.errors import AlreadyStartedError, NotStartedError, UnknownClusterError, WaitTimeoutError
 from kinformer.fleet._feed import Feed
 from kinformer.fleet._lister import FleetInformer
 from kinformer.fleet._member import Member, Plan
+from kinformer.fleet._provider_follower import ProviderFollower
+from kinformer.fleet._wanted_clusters import WantedClusters
 from kinformer.fleet.providers import FixedClusters, Provider
-from kinformer.fleet.status import ClusterState, ClusterStatus, FleetStatus
+from kinformer.fleet.status import FleetStatus
 from kinformer.informer.factory import SharedInformerFactory
 from kinformer.informer.settings import InformerSettings, checked_settings
 from kinformer.resources import Resource
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from typing import Literal
 
+    from kinformer.config import ClusterConfig
     from kinformer.controller import Controller
     from kinformer.controller._event_mapping import Filter, Keys
     from kinformer.events import T
@@ -50,9 +51,6 @@ _log = logging.getLogger("kinformer.fleet")
 
 _LOOK_EVERY: Final = 5.0
 """Seconds between two looks for informers that have ended by themselves."""
-
-_LONGEST_NAME: Final = 253
-"""Characters in the name of a cluster, as in the name of a Kubernetes object."""
 
 
 class FleetMetrics(Protocol):
@@ -150,21 +148,17 @@ class Fleet:
             changed=self._note,
         )
         self._members: dict[str, Member] = {}
-        self._wanted: dict[str, ClusterConfig] = {}
-        self._invalid: dict[str, tuple[ConfigError, float]] = {}
-        self._refused: dict[str, str] = {}
-        self._provider_error: BaseException | None = None
-        self._answered = False
+        self._wanted = WantedClusters(name)
         self._ending = False
         self._noted = Flag()
-        self._following = BackgroundTask(f"kinformer fleet {name}")
+        self._follower = ProviderFollower(name, self._provider, self._plan.backoff, take=self._take, changed=self._note)
         self._looking = BackgroundTask(f"kinformer fleet {name} looks at its informers")
         if metrics is not None:
             metrics.fleet(name, self)
 
     def __repr__(self) -> str:
         live = sum(member.live is not None for member in self._members.values())
-        return f"<Fleet {self.name} clusters={len(self._members) + len(self._invalid)} live={live}>"
+        return f"<Fleet {self.name} clusters={len(self._members) + len(self._wanted.invalid())} live={live}>"
 
     @property
     def provider(self) -> Provider:
@@ -185,7 +179,7 @@ class Fleet:
             AlreadyStartedError: the fleet has been started.
             TypeError: this is no function.
         """
-        if self._following.running or self._ending:
+        if self._follower.task.running or self._ending:
             raise AlreadyStartedError(
                 "this fleet has been started, and its clusters may have joined; add() before that"
             )
@@ -318,7 +312,7 @@ class Fleet:
                 'queue=FairQueue(attrgetter("cluster"), name=...), from which clusters can be dropped'
             )
             raise TypeError(msg)
-        if self._following.running or self._ending:
+        if self._follower.task.running or self._ending:
             raise AlreadyStartedError(
                 "this fleet has been started, and its clusters may have joined; feed() before that"
             )
@@ -354,14 +348,14 @@ class Fleet:
         """
         now = asyncio.get_running_loop().time()
         clusters = {name: member.status(now) for name, member in self._members.items()}
-        clusters |= {name: _invalid(name, *found) for name, found in self._invalid.items() if name not in clusters}
+        clusters = self._wanted.invalid() | clusters
         return FleetStatus(
             name=self.name,
             taken_at=now,
-            answered=self._answered,
-            provider_error=self._provider_error,
+            answered=self._follower.answered,
+            provider_error=self._follower.error,
             clusters=dict(sorted(clusters.items())),
-            refused=dict(self._refused),
+            refused=dict(self._wanted.refused),
         )
 
     @property
@@ -370,7 +364,7 @@ class Fleet:
 
         This is when a `Manager` with a fleet is ready: a cluster that is away does not keep a replica from being ready.
         """
-        return self._answered and all(member.tried for member in self._members.values())
+        return self._follower.answered and all(member.tried for member in self._members.values())
 
     async def settled(self, timeout: float | None = None) -> None:
         """Wait until the provider has answered, and each cluster has synced, has failed once, or has had 30 seconds.
@@ -380,8 +374,8 @@ class Fleet:
             NotStartedError: the fleet has not been started, or has ended.
             WrongLoopError: it was started in another event loop.
         """
-        self._following.refuse_other_loop()
-        if not self._following.running:
+        self._follower.task.refuse_other_loop()
+        if not self._follower.task.running:
             raise NotStartedError("this fleet does not run; use `async with fleet:`")
         try:
             async with asyncio.timeout(timeout):
@@ -393,9 +387,9 @@ class Fleet:
                             await self._noted.wait()
         except TimeoutError:
             late = [repr(name) for name, member in self._members.items() if not member.tried]
-            what = ", ".join(late[:10]) if self._answered else "the provider, which has named no clusters yet"
+            what = ", ".join(late[:10]) if self._follower.answered else "the provider, which has named no clusters yet"
             msg = f"fleet {self.name!r} is not settled after {timeout} s; it waits for {what}"
-            raise WaitTimeoutError(msg) from self._provider_error
+            raise WaitTimeoutError(msg) from self._follower.error
 
     async def __aenter__(self) -> Self:
         """Begin to follow the provider. Nothing is waited for; see `settled`.
@@ -403,9 +397,9 @@ class Fleet:
         Raises:
             AlreadyStartedError: the fleet runs, or has run.
         """
-        if self._following.running or self._ending:
+        if self._follower.task.running or self._ending:
             raise AlreadyStartedError("this fleet runs, or has run; make a new one")
-        self._following.start(self._follow(), on_end=self._following_ended)
+        self._follower.start()
         self._looking.start(self._look())
         return self
 
@@ -414,12 +408,12 @@ class Fleet:
 
         If cancelled, all of them still end.
         """
-        self._following.refuse_other_loop()
+        self._follower.task.refuse_other_loop()
         self._ending = True
         for member in self._members.values():
             member.end()
         with contextlib.suppress(Exception):  # it was logged when it ended
-            await self._following.stop()
+            await self._follower.task.stop()
         await self._looking.stop()
         while self._members:
             await next(iter(self._members.values())).background.join()
@@ -434,7 +428,7 @@ class Fleet:
         Raises:
             AlreadyStartedError: the fleet has been started.
         """
-        if self._following.running or self._ending:
+        if self._follower.task.running or self._ending:
             raise AlreadyStartedError("this fleet has been started, and its controllers may work already")
         self._plan.gate.close()
 
@@ -447,7 +441,7 @@ class Fleet:
         Raises:
             WrongLoopError: the fleet was started in another event loop.
         """
-        self._following.refuse_other_loop()
+        self._follower.task.refuse_other_loop()
         self._plan.gate.open(leadership)
         try:
             yield
@@ -468,88 +462,21 @@ class Fleet:
     def _note(self) -> None:
         self._noted.set()
 
-    async def _follow(self) -> None:
-        """Take the clusters of the provider, for ever."""
-        failures = 0
-        while True:
-            try:
-                async with contextlib.AsyncExitStack() as stack:
-                    found = _stream_of(self._provider)
-                    if hasattr(found, "aclose"):
-                        await stack.enter_async_context(contextlib.aclosing(found))
-                    async for clusters in found:
-                        self._take(clusters)
-                        failures = 0
-                        # A provider that never waits would leave no turn to others.
-                        await asyncio.sleep(0)
-                if self._answered:
-                    await asyncio.get_running_loop().create_future()
-                raise ConfigError("the provider has ended without having named clusters")  # noqa: TRY301
-            except BaseException as error:
-                if not is_survivable(error):
-                    raise
-                failures += 1
-                self._provider_error = error
-                self._note()
-                delay = self._plan.backoff.delay(failures)
-                is_news = failures == 1 or not isinstance(error, ConfigError)
-                text = "fleet %s: the provider has failed, and is asked again in %.1f s; the clusters stay: %s"
-                _log.log(logging.ERROR if is_news else logging.DEBUG, text, self.name, delay, text_of(error),
-                         exc_info=None if isinstance(error, ConfigError) else error)  # fmt: skip
-                await asyncio.sleep(delay)
-
-    def _following_ended(self) -> None:
-        if self._following.failure is not None:
-            self._provider_error = self._following.failure
-            self._note()
-            message = "fleet %s has failed: it follows its provider no more"
-            _log.critical(message, self.name, exc_info=self._following.failure)
-
     def _take(self, clusters: Clusters) -> None:
         """Take the newest clusters of the provider.
 
         Raises:
             TypeError: this is no mapping.
         """
-        if not isinstance(clusters, Mapping):
-            msg = f"a provider yields mappings from names to configurations, not {type(clusters).__name__}"
-            raise TypeError(msg)
-        now = asyncio.get_running_loop().time()
-        wanted: dict[str, ClusterConfig] = {}
-        invalid: dict[str, tuple[ConfigError, float]] = {}
-        refused: dict[str, str] = {}
-        for name, config in clusters.items():
-            fault = _fault_of(name)
-            if fault:
-                refused[repr(name)[:100]] = fault
-            elif isinstance(config, ClusterConfig):
-                wanted[name] = config
-            else:
-                error: object = config
-                if not isinstance(error, ConfigError):
-                    error = ConfigError(f"a {type(config).__name__} is no ClusterConfig")
-                invalid[name] = (error, self._invalid[name][1] if name in self._invalid else now)
-        for name, (error, _) in invalid.items():
-            if name in self._wanted:
-                # It keeps its last good configuration: a file may be half written.
-                wanted[name] = self._wanted[name]
-                if name in self._members:
-                    self._members[name].reject(error)
-            if name not in self._invalid:
-                _log.warning("fleet %s: cluster %r cannot be used: %s", self.name, name, error)
-        for name in refused.keys() - self._refused.keys():
-            _log.warning("fleet %s: %s is no name of a cluster: %s", self.name, name, refused[name])
-        self._wanted, self._refused = wanted, refused
-        self._invalid = {name: found for name, found in invalid.items() if name not in wanted}
-        self._answered = True
-        self._provider_error = None
+        for name, error in self._wanted.take(clusters, asyncio.get_running_loop().time()).items():
+            if name in self._members:
+                self._members[name].reject(error)
         self._settle()
-        self._note()
 
     def _settle(self) -> None:
         """Let members join and leave, so that they are those that are wanted."""
         for name, member in self._members.items():
-            config = self._wanted.get(name)
+            config = self._wanted.configs.get(name)
             if config is not None and not self._ending and member.fits(config):
                 if not member.leaving:
                     member.rotate(config)
@@ -557,8 +484,8 @@ class Fleet:
                 # One whose address has changed leaves, and joins again when it has ended.
                 member.leave()
         if not self._ending:
-            for name in [name for name in self._wanted if name not in self._members]:
-                member = self._members[name] = Member(name, self._wanted[name], self._plan)
+            for name in [name for name in self._wanted.configs if name not in self._members]:
+                member = self._members[name] = Member(name, self._wanted.configs[name], self._plan)
                 member.start(functools.partial(self._member_ended, name))
 
     def _member_ended(self, name: str) -> None:
@@ -576,45 +503,5 @@ class Fleet:
                 member.look()
 
 
-def _stream_of(provider: Provider) -> Any:
-    """Return the iterator of a provider.
-
-    Raises:
-        ConfigError: its method is no async generator.
-    """
-    found: Any = provider.clusters()
-    if inspect.iscoroutine(found):
-        found.close()
-        raise ConfigError("clusters() of the provider is a coroutine; it must yield, as an async generator does")
-    return found
-
-
 def _client_of(_name: str, config: ClusterConfig) -> Client:
     return Client(config)
-
-
-def _fault_of(name: object) -> str:
-    """Return why this cannot be the name of a cluster; "" if it can."""
-    if not isinstance(name, str):
-        return f"it is a {type(name).__name__}, not a string"
-    if not name or len(name) > _LONGEST_NAME:
-        return f"it has {len(name)} characters; expected 1 to {_LONGEST_NAME}"
-    return "" if name.isprintable() else "it has characters that cannot be printed"
-
-
-def _invalid(name: str, error: ConfigError, since: float) -> ClusterStatus:
-    return ClusterStatus(
-        name=name,
-        server="",
-        state=ClusterState.INVALID,
-        since=since,
-        error=error,
-        failures=0,
-        retry_at=None,
-        uid="",
-        same_as="",
-        tried=True,
-        objects=0,
-        informers={},
-        controllers={},
-    )
