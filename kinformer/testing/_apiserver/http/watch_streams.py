@@ -6,6 +6,7 @@ endpoints/handlers/watch.go, HandleHTTP and HandleWS).
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING, Final, Protocol
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -64,17 +65,19 @@ def refused_handshake(request: web.BaseRequest) -> web.Response | None:
     return None
 
 
-def sink_of(request: web.BaseRequest, *, in_protobuf: bool, gone: Callable[[], None]) -> WatchSink:
+def sink_of(request: web.BaseRequest, *, in_protobuf: bool, compressible: bool, gone: Callable[[], None]) -> WatchSink:
     """Return the sink for the events of the watch that a request asks for.
 
     Args:
         request: the request.
         in_protobuf: whether events are messages of protobuf, with their length in front.
+        compressible: whether the events are compressed if the request takes gzip; never those of a WebSocket.
         gone: called when the client has closed a WebSocket.
     """
     if wants_websocket(request):
         return _WebSocketSink(_protocols(request), in_protobuf=in_protobuf, gone=gone)
-    return _ChunkedSink(in_protobuf=in_protobuf)
+    compressed = compressible and "gzip" in request.headers.get("Accept-Encoding", "")
+    return _ChunkedSink(in_protobuf=in_protobuf, compressed=compressed)
 
 
 def _protocols(request: web.BaseRequest) -> list[str]:
@@ -82,20 +85,31 @@ def _protocols(request: web.BaseRequest) -> list[str]:
 
 
 class _ChunkedSink:
-    """Lines of JSON, or messages of protobuf with their length in front, in the body of the answer."""
+    """Lines of JSON, or messages of protobuf with their length in front, in the body of the answer.
 
-    def __init__(self, *, in_protobuf: bool) -> None:
+    A compressed body is a member of gzip for all events that are sent at once (RFC 1952, section 2.2).
+    """
+
+    def __init__(self, *, in_protobuf: bool, compressed: bool) -> None:
         media = f"{protobuf.MEDIA_TYPE};stream=watch" if in_protobuf else "application/json"
-        self.answer = web.StreamResponse(headers={"Content-Type": media, "Cache-Control": "no-cache, private"})
+        headers = {"Content-Type": media, "Cache-Control": "no-cache, private"}
+        if compressed:
+            headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        self._compressed = compressed
+        self.answer = web.StreamResponse(headers=headers)
 
     async def begin(self, request: web.BaseRequest) -> None:
         await self.answer.prepare(request)
 
     async def send(self, events: Sequence[bytes]) -> None:
-        await self.answer.write(b"".join(events))
+        await self._write(b"".join(events))
 
     async def send_half(self) -> None:
-        await self.answer.write(_HALF)
+        await self._write(_HALF)
+
+    async def _write(self, body: bytes) -> None:
+        if body:
+            await self.answer.write(gzip.compress(body, compresslevel=1) if self._compressed else body)
 
     async def end(self) -> None:
         await self.answer.write_eof()

@@ -35,6 +35,10 @@ LAST_BOOKMARK: Final = 2.0
 """Seconds before its end at which a watch gets its last bookmark (apiserver storage/cacher, cache_watcher.go)."""
 
 
+_UNCOMPRESSED: Final = {"1.36"}
+"""The releases that compress no watch (the feature WatchListCompression began in 1.37)."""
+
+
 class _Unconverted(NamedTuple):
     """An event whose object a webhook must convert."""
 
@@ -153,7 +157,9 @@ class OpenWatch:
         loop = asyncio.get_running_loop()
         lasting = self._options.timeout_seconds
         deadline = loop.time() + (lasting or random.uniform(MIN_TIMEOUT, 2 * MIN_TIMEOUT))  # noqa: S311
-        sink = sink_of(request, in_protobuf=self._in_protobuf, gone=self.drop)
+        # From 1.37 on, streaming lists are compressed (WatchListCompression; endpoints/handlers/watch.go).
+        compressible = self._options.send_initial_events and self._kind.types.release not in _UNCOMPRESSED
+        sink = sink_of(request, in_protobuf=self._in_protobuf, compressible=compressible, gone=self.drop)
         try:
             if wants_websocket(request) and (refused := refused_handshake(request)) is not None:
                 return refused

@@ -165,11 +165,12 @@ class Struct:
 class Types:
     """All types of a Kubernetes release; each struct is made when it is first needed.
 
-    Args:
+    Attributes:
         release: the release, as "1.36".
     """
 
     def __init__(self, release: str = DEFAULT_RELEASE) -> None:
+        self.release = release
         self._archive = Archive.of(release)
         self._structs: dict[str, Struct] = {}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import aiohttp
 import pytest
 
-from kinformer import Client, ClusterConfig, NotFoundError
+from kinformer import Client, ClusterConfig, NotFoundError, SharedInformerFactory
 from kinformer.resources import (
     CLUSTERTRUSTBUNDLES,
     DEVICETAINTRULES,
@@ -58,6 +60,37 @@ async def test_the_documents_are_those_of_the_release() -> None:
         assert (told["major"], told["minor"], told["gitVersion"]) == ("1", version[2:], f"v{version}.0+kinformer")
         assert ("io.k8s.api.certificates.v1.ClusterTrustBundle" in kinds) is (version == "1.37")
     assert groups["1.37"] - groups["1.36"] == {"storagemigration.k8s.io"}
+
+
+@pytest.mark.parametrize(
+    ("version", "query", "coding"),
+    [
+        ("1.37", "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan", "gzip"),
+        ("1.37", "", None),
+        ("1.36", "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan", None),
+    ],
+)
+async def test_streaming_lists_of_1_37_are_compressed_and_nothing_else_that_is_watched(
+    version: str, query: str, coding: str | None
+) -> None:
+    async with ApiServer(version=version) as server, aiohttp.ClientSession(server.url) as session:
+        server.create(pod("a"))
+        path = f"/api/v1/pods?watch=1&allowWatchBookmarks=true&timeoutSeconds=1{query}"
+        async with session.get(path, headers={"Accept-Encoding": "gzip"}) as answer:
+            assert answer.headers.get("Content-Encoding") == coding
+            assert b'"name":"a"' in await answer.content.readline()
+
+
+async def test_an_informer_follows_compressed_streams_of_1_37() -> None:
+    async with ApiServer(version="1.37") as server:
+        config = replace(ClusterConfig.for_server(server.url), compressed_streams=True)
+        server.create(pod("a"))
+        async with Client(config) as client, SharedInformerFactory(client) as factory:
+            informer = factory.informer("pods")
+            await factory.wait_for_cache_sync()
+            server.create(pod("b"))
+            await informer.wait_for("b", lambda found: found is not None, namespace="default")
+            assert sorted(one.name for one in informer.lister.list()) == ["a", "b"]
 
 
 @pytest.mark.parametrize("version", ["", "1.35", "v1.37", "1.37.2"])
