@@ -1,10 +1,11 @@
 """An operator: every Shop (example.com/v1) has one Deployment, and reports the state of it in its status.
 
-    kubectl apply -f examples/shop_crd.yaml
-    python examples/shop_operator.py --namespace default
+    kinformer run examples.shop_operator --install
+    python examples/shop_operator.py --install --namespace default --lease 5
 
-It shows the parts of an operator: a controller that watches its own kind and its owned objects, a finalizer, owner
-references, conditions, Kubernetes Events, and leader election for several replicas of it.
+It shows the parts of an operator: a class that is the CRD and the type of its objects, a controller that watches its
+own kind and its owned objects, a finalizer, owner references, conditions, Kubernetes Events, and leader election for
+several replicas of it.
 
 Why there is never a second Deployment, and never one left behind, also when the process dies at any line, answers get
 lost and caches are old: the name follows from the Shop, so that creating twice is refused; the finalizer is on the Shop
@@ -19,7 +20,9 @@ import asyncio
 import contextlib
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
 
 from kinformer import (
     AlreadyExistsError,
@@ -33,11 +36,11 @@ from kinformer import (
     Manager,
     NotFoundError,
     Requeue,
-    Resource,
     SharedInformerFactory,
     StatusCondition,
     owned_by,
 )
+from kinformer.custom_resources import Column, Conditions, CustomResource, ObjectMeta, custom_resource
 from kinformer.operators.owners import is_owned_by
 from kinformer.operators.status_conditions import write_conditions
 from kinformer.operators.wait_conditions import rolled_out
@@ -48,10 +51,44 @@ if TYPE_CHECKING:
 
     from kinformer import KubeObject, ObjectKey
 
-SHOPS = Resource("example.com", "v1", "shops", "Shop")
 MANAGER = "shop-operator"
 PROBES_PORT = 8080
 MANAGED = "app.kubernetes.io/managed-by"
+
+
+class ShopSpec(msgspec.Struct):
+    """The wanted Deployment.
+
+    Attributes:
+        image: the image of its containers.
+        replicas: the number of its Pods.
+    """
+
+    image: str = "nginx:stable"
+    replicas: Annotated[int, msgspec.Meta(ge=0)] = 1
+
+
+class ShopStatus(msgspec.Struct):
+    """The present state: the condition Ready."""
+
+    conditions: Conditions = []
+
+
+@custom_resource(
+    group="example.com",
+    version="v1",
+    short_names=("sh",),
+    columns=(
+        Column("Replicas", ".spec.replicas", "integer"),
+        Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
+    ),
+)
+class Shop(CustomResource, msgspec.Struct):
+    """A shop with one Deployment."""
+
+    metadata: ObjectMeta
+    spec: ShopSpec = msgspec.field(default_factory=ShopSpec)
+    status: ShopStatus = msgspec.field(default_factory=ShopStatus)
 
 
 class ShopOperator:
@@ -69,11 +106,11 @@ class ShopOperator:
         client: Client,
         factory: SharedInformerFactory,
         *,
-        say: Callable[[KubeObject, str, str], object] = lambda *_: None,
+        say: Callable[[Shop, str, str], object] = lambda *_: None,
         leader: LeaderElector | None = None,
     ) -> None:
         self.client = client
-        self.shops = factory.informer(SHOPS)
+        self.shops = factory.informer(Shop)
         self.deployments = factory.informer(DEPLOYMENTS, label_selector=f"{MANAGED}={MANAGER}")
         self.finalizer = Finalizer(client, "example.com/deployment")
         self.say = say
@@ -91,9 +128,9 @@ class ShopOperator:
             return None
         return await self.finalizer.reconcile(shop, self.apply, self.clean_up)
 
-    async def apply(self, shop: KubeObject) -> Requeue | None:
+    async def apply(self, shop: Shop) -> Requeue | None:
         """The Shop is to be; the finalizer is on it."""
-        found = self.deployments.lister.get(shop.key) or await self.create(shop)
+        found = self.deployments.lister.get(shop.metadata.key) or await self.create(shop)
         if found is None:
             # The cache is behind: this Shop has changed. Its event is on the way.
             return Requeue(after=1)
@@ -101,13 +138,13 @@ class ShopOperator:
             reason = f"Deployment {found.name} is not of this Shop"
             await self.set_ready(shop, ready=False, reason="NameTaken", message=reason)
             return Requeue(after=30)
-        if found.at("metadata.deletionTimestamp"):
+        if found.deletion_timestamp:
             return Requeue(after=5)
-        if differs(found, wanted := deployment_of(shop)):
+        if differs(found, shop):
             self.check()
             try:
                 # Of this very Deployment. Server-side apply would create one if it has gone meanwhile.
-                change = {"metadata": {"uid": found.uid}, "spec": wanted["spec"]}
+                change = {"metadata": {"uid": found.uid}, "spec": deployment_of(shop)["spec"]}
                 found = await self.client.patch(DEPLOYMENTS, found, change, type="strategic", field_manager=MANAGER)
             except NotFoundError:
                 return Requeue(after=1)
@@ -117,30 +154,32 @@ class ShopOperator:
             shop,
             ready=not missing,
             reason="RollingOut" if missing else "RolledOut",
-            message=missing or f"{wanted['spec']['replicas']} replicas are available",
+            message=missing or f"{shop.spec.replicas} replicas are available",
         )
         return None
 
-    async def create(self, shop: KubeObject) -> KubeObject | None:
+    async def create(self, shop: Shop) -> KubeObject | None:
         """Create the Deployment, unless the Shop is no longer what the cache says."""
-        now = await self.look(SHOPS, shop)
-        if now is None or now.uid != shop.uid or now.at("metadata.deletionTimestamp") or not self.finalizer.is_on(now):
+        now = await self.shop_now(shop)
+        if now is None or now.metadata.uid != shop.metadata.uid:
+            return None
+        if now.metadata.deletion_timestamp or not self.finalizer.is_on(now):
             return None
         self.check()
         try:
             made = await self.client.create(DEPLOYMENTS, deployment_of(now), field_manager=MANAGER)
         except AlreadyExistsError:
             # Made by the process before this one, or by another program.
-            return await self.look(DEPLOYMENTS, shop)
+            return await self.deployment_now(shop)
         self.say(shop, "Created", f"Deployment {made.name} is created")
         return made
 
-    async def clean_up(self, shop: KubeObject) -> Requeue | None:
+    async def clean_up(self, shop: Shop) -> Requeue | None:
         """The Shop is to go: `None` lets it, once its Deployment is gone."""
-        found = await self.look(DEPLOYMENTS, shop)
+        found = await self.deployment_now(shop)
         if found is None or not is_owned_by(found, shop):
             return None
-        if not found.at("metadata.deletionTimestamp"):
+        if not found.deletion_timestamp:
             self.check()
             with contextlib.suppress(NotFoundError):
                 await self.client.delete(DEPLOYMENTS, found, uid=found.uid)
@@ -148,14 +187,21 @@ class ShopOperator:
         # The event of its end comes sooner, as a rule.
         return Requeue(after=2)
 
-    async def look(self, resource: Resource, shop: KubeObject) -> KubeObject | None:
-        """Return the server's present object of the Shop's name."""
+    async def shop_now(self, shop: Shop) -> Shop | None:
+        """Return the server's present Shop of this name."""
         try:
-            return await self.client.get(resource, shop.name, namespace=shop.namespace)
+            return await self.client.get(Shop, shop.metadata.name, namespace=shop.metadata.namespace)
         except NotFoundError:
             return None
 
-    async def set_ready(self, shop: KubeObject, *, ready: bool, reason: str, message: str) -> None:
+    async def deployment_now(self, shop: Shop) -> KubeObject | None:
+        """Return the server's present Deployment of the Shop's name."""
+        try:
+            return await self.client.get(DEPLOYMENTS, shop.metadata.name, namespace=shop.metadata.namespace)
+        except NotFoundError:
+            return None
+
+    async def set_ready(self, shop: Shop, *, ready: bool, reason: str, message: str) -> None:
         """Say in the status how it is; without a change, no request is made."""
         self.check()
         await write_conditions(self.client, shop, StatusCondition("Ready", ready, reason, message))
@@ -166,14 +212,14 @@ class ShopOperator:
             raise LeadershipLostError(self.leader.name, "another replica may lead by now")
 
 
-def deployment_of(shop: KubeObject) -> dict[str, Any]:
+def deployment_of(shop: Shop) -> dict[str, Any]:
     """The Deployment that a Shop wants: the fields that are ours, and no others."""
-    labels = {"example.com/shop": shop.uid}
-    container = {"name": "shop", "image": shop.at("spec.image", "nginx:stable")}
+    meta, labels = shop.metadata, {"example.com/shop": shop.metadata.uid}
+    container = {"name": "shop", "image": shop.spec.image}
     manifest = {
-        "metadata": {"name": shop.name, "namespace": shop.namespace, "labels": labels | {MANAGED: MANAGER}},
+        "metadata": {"name": meta.name, "namespace": meta.namespace, "labels": labels | {MANAGED: MANAGER}},
         "spec": {
-            "replicas": shop.at("spec.replicas", 1),
+            "replicas": shop.spec.replicas,
             "selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
         },
@@ -181,34 +227,46 @@ def deployment_of(shop: KubeObject) -> dict[str, Any]:
     return owned_by(manifest, shop)
 
 
-def differs(found: KubeObject, wanted: dict[str, Any]) -> bool:
-    """Return whether a Deployment differs in the wanted fields. Fields that the server or others added do not count."""
-    wanted_image = wanted["spec"]["template"]["spec"]["containers"][0]["image"]
+def differs(found: KubeObject, shop: Shop) -> bool:
+    """Return whether a Deployment differs from its Shop. Fields that the server or others added do not count."""
     image = found.at("spec.template.spec.containers.0.image")
-    return (found.at("spec.replicas"), image) != (wanted["spec"]["replicas"], wanted_image)
+    return (found.at("spec.replicas"), image) != (shop.spec.replicas, shop.spec.image)
 
 
-async def main(arguments: argparse.Namespace) -> None:
+def manager(
+    client: Client,
+    *,
+    namespace: str = "default",
+    only: str | None = None,
+    lease: int = 15,
+    identity: str | None = None,
+    probes: str = "",
+) -> Manager:
+    """Make the operator: it fills the caches, waits until it leads, works until SIGTERM, and gives the lease back."""
+    events = EventRecorder(client, MANAGER)
+    elector = LeaderElector(
+        client,
+        MANAGER,
+        namespace=namespace,
+        identity=identity,
+        lease_duration=lease,
+        renew_deadline=lease * 2 / 3,
+        retry_period=lease * 2 / 15,
+    )
+    factory = SharedInformerFactory(client, namespace=only)
+    operator = ShopOperator(client, factory, say=events.normal, leader=elector)
+    return Manager(host=probes, port=PROBES_PORT).add(factory, events, operator.controller)
+
+
+async def main(kubeconfig: str | None, context: str | None, install: bool, lease: int, **settings: Any) -> None:
     """Run until stopped."""
-    config = await ClusterConfig.load(kubeconfig=arguments.kubeconfig, context=arguments.context)
+    config = await ClusterConfig.load(kubeconfig, context)
     # Below the third of the lease that a leader has after it lost it and before another one leads.
-    async with Client(config, timeout=arguments.lease / 4) as client:
-        events = EventRecorder(client, MANAGER)
-        elector = LeaderElector(
-            client,
-            MANAGER,
-            namespace=arguments.namespace,
-            identity=arguments.identity,
-            lease_duration=arguments.lease,
-            renew_deadline=arguments.lease * 2 / 3,
-            retry_period=arguments.lease * 2 / 15,
-        )
-        factory = SharedInformerFactory(client, namespace=arguments.only)
-        operator = ShopOperator(client, factory, say=events.normal, leader=elector)
-        # Fills the caches, waits until we lead, works until SIGTERM or until we do not lead, and gives the lease back.
-        manager = Manager(host=arguments.probes, port=PROBES_PORT).add(factory, events, operator.controller)
+    async with Client(config, timeout=lease / 4) as client:
+        if install:
+            await client.install(Shop)
         try:
-            await manager.run()
+            await manager(client, lease=lease, **settings).run()
         except LeadershipLostError as error:
             sys.exit(str(error))
 
@@ -218,6 +276,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kubeconfig", help="instead of KUBECONFIG, ~/.kube/config or the pod's service account")
     parser.add_argument("--context", help="of the kubeconfig")
+    parser.add_argument("--install", action="store_true", help="install the CRD first")
     parser.add_argument("--namespace", default="default", help="where the Lease is")
     parser.add_argument("--only", help="look after the Shops of this namespace only")
     parser.add_argument("--lease", type=int, default=15, help="seconds until a replica that has crashed is followed")
@@ -228,4 +287,4 @@ def arguments() -> argparse.Namespace:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
-    asyncio.run(main(arguments()))
+    asyncio.run(main(**vars(arguments())))

@@ -24,7 +24,7 @@ from kinformer import (
     TerminalError,
     owned_by,
 )
-from kinformer.custom_resources import CustomResource, Format, ObjectMeta, custom_resource, manifest_of
+from kinformer.custom_resources import CustomResource, Format, ObjectMeta, custom_resource
 from kinformer.operators.owners import controller_of
 from kinformer.resources import JOBS
 
@@ -193,4 +193,4 @@ def job_of(cron: CronJob, time: dt.datetime) -> dict[str, Any]:
         },
         "spec": template.spec,
     }
-    return owned_by(job, manifest_of(cron))
+    return owned_by(job, cron)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from kinformer import Client, Controller, Manager, ObjectKey, SharedInformerFactory, TerminalError, owned_by
-from kinformer.custom_resources import CustomResource, ObjectMeta, custom_resource, manifest_of
+from kinformer.custom_resources import CustomResource, ObjectMeta, custom_resource
 from kinformer.resources import PERSISTENTVOLUMECLAIMS
 
 
@@ -55,4 +55,4 @@ def claim_of(volume: Volume) -> dict[str, Any]:
         "metadata": {"name": meta.name, "namespace": meta.namespace, "labels": meta.labels},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": volume.spec.size}}},
     }
-    return owned_by(claim, manifest_of(volume))
+    return owned_by(claim, volume)

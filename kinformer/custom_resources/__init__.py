@@ -2,14 +2,15 @@
 
 definition       custom_resource, crd                 compatibility    does a new CRD break stored objects?
 markers          rules, lists, columns                metadata         ObjectMeta
+conversion       Conversions between versions         conditions       Condition, for status.conditions
 _schema          from a type to a structural schema   _classes         the fields of a class
 _patterns        regular expressions that Go can read _install         applies a CRD
-conversion       Conversions between versions
 """
 
 from __future__ import annotations
 
 from kinformer.custom_resources.compatibility import Incompatibility, incompatibilities
+from kinformer.custom_resources.conditions import Condition, Conditions
 from kinformer.custom_resources.conversion import Conversions
 from kinformer.custom_resources.definition import (
     CustomResource,
@@ -35,6 +36,8 @@ from kinformer.custom_resources.metadata import ObjectMeta
 
 __all__ = [
     "Column",
+    "Condition",
+    "Conditions",
     "Conversions",
     "CustomResource",
     "EmbeddedResource",

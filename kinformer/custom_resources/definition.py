@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kinformer.custom_resources._schema import Schema
     from kinformer.custom_resources.markers import Column, Rule, Scale
 
-__all__ = ["CustomResource", "crd", "custom_resource", "is_custom_resource", "manifest_of", "resource_of"]
+__all__ = ["CustomResource", "crd", "custom_resource", "is_custom_resource", "manifest_of", "resource_of", "version_of"]
 
 T = TypeVar("T")
 
@@ -182,6 +182,15 @@ def resource_of(kind: Resource | type) -> Resource:
         TypeError: it is neither.
     """
     return kind if isinstance(kind, Resource) else _definition_of(kind).resource
+
+
+def version_of(kind: type) -> dict[str, Any]:
+    """Return the version of the CRD that a decorated class defines: its schema, columns and subresources; not a copy.
+
+    Raises:
+        TypeError: it is no decorated class.
+    """
+    return _definition_of(kind).version
 
 
 def crd(*versions: type) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from kinformer._object_key import ObjectKey
+
 __all__ = ["ObjectMeta"]
 
 
@@ -40,3 +42,8 @@ class ObjectMeta(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=Tru
     annotations: dict[str, str] = {}
     finalizers: list[str] = []
     owner_references: list[dict[str, Any]] = []
+
+    @property
+    def key(self) -> ObjectKey:
+        """The namespace and name of the object."""
+        return ObjectKey(self.namespace, self.name)

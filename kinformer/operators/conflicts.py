@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from kinformer.backoff import Backoff
 from kinformer.errors import ConflictError, NotFoundError
+from kinformer.operators._class_objects import Obj, as_class_of, as_object
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,8 +48,8 @@ class ReadingClient(Protocol):
 
 async def retry_on_conflict(
     client: ReadingClient,
-    obj: KubeObject,
-    write: Callable[[KubeObject], Awaitable[T]],
+    obj: Obj,
+    write: Callable[[Obj], Awaitable[T]],
     *,
     attempts: int = DEFAULT_ATTEMPTS,
     backoff: Backoff = DEFAULT_BACKOFF,
@@ -60,7 +61,8 @@ async def retry_on_conflict(
 
     Args:
         client: reads the object; `kinformer.Client` does.
-        obj: the object as a cache or the server has it: the first attempt needs no read.
+        obj: the object as a cache or the server has it: the first attempt needs no read. Of a class with
+            `custom_resource`, `write` gets objects of that class.
         write: a coroutine function that takes the current object, decides, and writes with its `resourceVersion`, so
             that the server refuses a write that is based on an older state.
         attempts: maximum number of calls of `write`.
@@ -72,13 +74,15 @@ async def retry_on_conflict(
     Raises:
         ConflictError: the last attempt met a conflict, too.
         ValueError: `attempts` is less than 1.
-        TypeError: `write` returned no awaitable.
+        TypeError: `write` returned no awaitable, or the class of the object does not keep its metadata.
+        DecodeError: the object that was read anew does not fit its class.
         ApiError: the server refused the write or the read.
         TransportError: no complete answer came.
     """
     if attempts < 1:
         msg = f"attempts={attempts}: expected 1 or more"
         raise ValueError(msg)
+    first = as_object(obj)
     current = obj
     failures = 0
     while True:
@@ -95,8 +99,9 @@ async def retry_on_conflict(
         if failures > 1:
             await asyncio.sleep(backoff.delay(failures - 1))
         try:
-            current = await client.get(obj.resource, obj.name, namespace=obj.namespace or None)
+            found = await client.get(first.resource, first.name, namespace=first.namespace or None)
         except NotFoundError:
             return None
-        if current.uid != obj.uid:
+        if found.uid != first.uid:
             return None
+        current = as_class_of(obj, found)

@@ -38,6 +38,7 @@ from kinformer.errors import (
     TooManyRequestsError,
     TransportError,
 )
+from kinformer.operators._class_objects import as_mapping
 from kinformer.operators._event_correlator import EventCorrelator, Subject
 from kinformer.resources import EVENTS
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
+    from kinformer.custom_resources.definition import CustomResource
     from kinformer.objects import KubeObject
     from kinformer.operators._event_correlator import EventSeries, EventType
     from kinformer.resources import Resource
@@ -186,17 +188,18 @@ class EventRecorder:
 
     def normal(
         self,
-        obj: Mapping[str, Any],
+        obj: Mapping[str, Any] | CustomResource,
         reason: str,
         message: str,
         *,
         action: str = "",
-        related: Mapping[str, Any] | None = None,
+        related: Mapping[str, Any] | CustomResource | None = None,
     ) -> None:
         """Record that something happened as it should.
 
         Args:
-            obj: the object it is about, or a manifest with `apiVersion`, `kind` and `metadata`.
+            obj: the object it is about: also an object of a class with `custom_resource`, or a manifest with
+                `apiVersion`, `kind` and `metadata`.
             reason: why, as one CamelCase word for programs, such as "Created".
             message: what happened, for people. All readers of Events can read it: no secrets. At most 1024 characters
                 are kept.
@@ -207,12 +210,12 @@ class EventRecorder:
 
     def warning(
         self,
-        obj: Mapping[str, Any],
+        obj: Mapping[str, Any] | CustomResource,
         reason: str,
         message: str,
         *,
         action: str = "",
-        related: Mapping[str, Any] | None = None,
+        related: Mapping[str, Any] | CustomResource | None = None,
     ) -> None:
         """Record that something went wrong; takes the arguments of `normal`."""
         self._record(obj, "Warning", reason, message, action, related)
@@ -256,12 +259,12 @@ class EventRecorder:
 
     def _record(
         self,
-        obj: Mapping[str, Any],
+        obj: Mapping[str, Any] | CustomResource,
         kind: EventType,
         reason: str,
         message: str,
         action: str,
-        related: Mapping[str, Any] | None,
+        related: Mapping[str, Any] | CustomResource | None,
     ) -> None:
         try:
             if self._closed:
@@ -270,9 +273,9 @@ class EventRecorder:
             if not self._entered and not self._queue:
                 _log.warning(_NOT_ENTERED, self.component)
             series = self._correlator.take(
-                Subject.of(obj),
+                Subject.of(as_mapping(obj)),
                 *(kind, str(reason), str(message), action),
-                related=None if related is None else Subject.of(related),
+                related=None if related is None else Subject.of(as_mapping(related)),
                 now=asyncio.get_running_loop().time(),
                 wall=self._wall_clock(),
             )

@@ -18,11 +18,13 @@ import re
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from kinformer.errors import NotFoundError
+from kinformer.operators._class_objects import Obj, as_class_of, as_object
 from kinformer.operators.conflicts import ReadingClient, retry_on_conflict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from kinformer.custom_resources.definition import CustomResource
     from kinformer.objects import KubeObject
     from kinformer.resources import Resource
 
@@ -99,20 +101,21 @@ class Finalizer:
     def __repr__(self) -> str:
         return f"<Finalizer {self.name}>"
 
-    def is_on(self, obj: KubeObject) -> bool:
+    def is_on(self, obj: KubeObject | CustomResource) -> bool:
         """Return whether the object has it."""
-        return self.name in _finalizers(obj)
+        return self.name in as_object(obj).finalizers
 
     async def reconcile(
         self,
-        obj: KubeObject,
-        apply: Callable[[KubeObject], Awaitable[T]],
-        cleanup: Callable[[KubeObject], Awaitable[T | None]],
+        obj: Obj,
+        apply: Callable[[Obj], Awaitable[T]],
+        cleanup: Callable[[Obj], Awaitable[T | None]],
     ) -> T | None:
         """Apply or clean up, as the state of an object demands.
 
         Args:
-            obj: the object, as the cache or the server has it.
+            obj: the object, as the cache or the server has it. Of a class with `custom_resource`, the functions get
+                objects of that class.
             apply: makes the world as the object wants it. Called with the object that has the finalizer.
             cleanup: undoes it. A result other than `None`, such as a `Requeue`, means that it is not yet done,
                 and the finalizer stays.
@@ -123,6 +126,8 @@ class Finalizer:
         Raises:
             ApiError: the server refused, as when conflicts would not end (`ConflictError`).
             TransportError: no whole answer came.
+            DecodeError: the stored object does not fit its class.
+            TypeError: the class of the object does not keep its metadata.
             Exception: an exception of `apply` or `cleanup`; the finalizer stays.
         """
         if not _is_deleted(obj):
@@ -139,7 +144,7 @@ class Finalizer:
             await self.remove(obj)
         return outcome
 
-    async def add(self, obj: KubeObject) -> KubeObject | None:
+    async def add(self, obj: Obj) -> Obj | None:
         """Add the finalizer, unless it is there or the object is being deleted. No request if it is there.
 
         Returns:
@@ -149,17 +154,18 @@ class Finalizer:
         def added(current: KubeObject) -> list[str] | None:
             if self.is_on(current) or _is_deleted(current):
                 return None
-            return [*_finalizers(current), self.name]
+            return [*current.finalizers, self.name]
 
-        return await self._write(obj, added)
+        stored = await self._write(as_object(obj), added)
+        return None if stored is None else as_class_of(obj, stored)
 
-    async def remove(self, obj: KubeObject) -> None:
+    async def remove(self, obj: KubeObject | CustomResource) -> None:
         """Remove the finalizer; do nothing if it, or the object, is gone already."""
 
         def removed(current: KubeObject) -> list[str] | None:
-            return [name for name in _finalizers(current) if name != self.name] if self.is_on(current) else None
+            return [name for name in current.finalizers if name != self.name] if self.is_on(current) else None
 
-        await self._write(obj, removed)
+        await self._write(as_object(obj), removed)
 
     async def _write(self, obj: KubeObject, wanted: Callable[[KubeObject], list[str] | None]) -> KubeObject | None:
         async def write(current: KubeObject) -> KubeObject | None:
@@ -175,9 +181,5 @@ class Finalizer:
         return await retry_on_conflict(self._client, obj, write)
 
 
-def _finalizers(obj: KubeObject) -> list[str]:
-    return [*obj.finalizers]
-
-
-def _is_deleted(obj: KubeObject) -> bool:
-    return obj.deletion_timestamp is not None
+def _is_deleted(obj: KubeObject | CustomResource) -> bool:
+    return as_object(obj).deletion_timestamp is not None

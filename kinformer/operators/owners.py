@@ -12,11 +12,15 @@ The rules are those of the garbage collector and of controller-runtime (pkg/cont
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kinformer._heads import owner_of
 from kinformer.errors import AlreadyOwnedError
 from kinformer.objects import KubeObject, OwnerReference
+from kinformer.operators._class_objects import as_mapping
+
+if TYPE_CHECKING:
+    from kinformer.custom_resources.definition import CustomResource
 
 __all__ = [
     "AlreadyOwnedError",
@@ -41,26 +45,31 @@ def controller_of(obj: Mapping[str, Any]) -> OwnerReference | None:
     return next((owner for owner in owners_of(obj) if owner.controller), None)
 
 
-def is_owned_by(obj: Mapping[str, Any], owner: Mapping[str, Any], *, controller: bool = False) -> bool:
+def is_owned_by(obj: Mapping[str, Any], owner: Mapping[str, Any] | CustomResource, *, controller: bool = False) -> bool:
     """Return whether this very object (by UID, not by name) is an owner.
 
     Args:
         obj: an object or manifest.
-        owner: an object as the server has it.
+        owner: an object as the server has it, or one of a class with `custom_resource`.
         controller: whether it must be the one that manages the object.
     """
-    uid = owner.uid if isinstance(owner, KubeObject) else _metadata(owner).get("uid")
+    uid = owner.uid if isinstance(owner, KubeObject) else _metadata(as_mapping(owner)).get("uid")
     return any(found.uid == uid and (found.controller or not controller) for found in owners_of(obj))
 
 
 def owned_by(
-    manifest: Mapping[str, Any], owner: Mapping[str, Any], *, controller: bool = True, block_owner_deletion: bool = True
+    manifest: Mapping[str, Any],
+    owner: Mapping[str, Any] | CustomResource,
+    *,
+    controller: bool = True,
+    block_owner_deletion: bool = True,
 ) -> dict[str, Any]:
     """Return a copy of a manifest with an owner. It replaces an existing entry of the owner, also if recreated since.
 
     Args:
         manifest: the object that is to be owned. If it names no namespace, it is taken to be in the owner's.
-        owner: the owner, as the server has it: with a UID, `apiVersion` and `kind`.
+        owner: the owner, as the server has it: with a UID, `apiVersion` and `kind`; or an object of a class with
+            `custom_resource`.
         controller: whether it is to be the one that manages the object.
         block_owner_deletion: whether the owner, when deleted in the foreground, waits until this object is gone. On
             clusters that check it (the admission plugin OwnerReferencesPermissionEnforcement), that needs the right to
@@ -79,6 +88,7 @@ def owned_by(
     """
     made = manifest.to_dict() if isinstance(manifest, KubeObject) else dict(manifest)
     head = dict(_metadata(made))
+    owner = as_mapping(owner)
     reference = _reference(owner, controller=controller, block_owner_deletion=block_owner_deletion)
     what = f"{made.get('kind') or 'the object'} {head.get('name') or head.get('generateName') or ''}".rstrip()
     namespace = _metadata(owner).get("namespace")
@@ -99,11 +109,11 @@ def owned_by(
     return {**made, "metadata": head}
 
 
-def disowned_by(manifest: Mapping[str, Any], owner: Mapping[str, Any]) -> dict[str, Any]:
+def disowned_by(manifest: Mapping[str, Any], owner: Mapping[str, Any] | CustomResource) -> dict[str, Any]:
     """Return a copy of a manifest without this owner (by UID). Without owners, an object outlives them."""
     made = manifest.to_dict() if isinstance(manifest, KubeObject) else dict(manifest)
     head = dict(_metadata(made))
-    uid = _metadata(owner).get("uid")
+    uid = _metadata(as_mapping(owner)).get("uid")
     kept = [entry for entry in head.pop("ownerReferences", None) or () if entry.get("uid") != uid]
     # An empty list and not no list: in a merge patch the latter would change nothing.
     return {**made, "metadata": {**head, "ownerReferences": kept}}

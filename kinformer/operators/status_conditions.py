@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from kinformer.errors import NotFoundError
 from kinformer.objects import KubeObject
+from kinformer.operators._class_objects import Obj, as_class_of, as_mapping, as_object, check_keeps_conditions
 from kinformer.operators.conflicts import ReadingClient, retry_on_conflict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from kinformer.custom_resources.definition import CustomResource
     from kinformer.resources import Resource
 
 __all__ = [
@@ -91,13 +93,13 @@ class ConditionClient(ReadingClient, Protocol):
         ...
 
 
-def find_condition(obj: Mapping[str, Any], type: str) -> dict[str, Any] | None:  # noqa: A002 - the API's own word
+def find_condition(obj: Mapping[str, Any] | CustomResource, type: str) -> dict[str, Any] | None:  # noqa: A002 - the API's own word
     """Return the entry of this type in an object's `status.conditions`, or `None`."""
-    return next((dict(entry) for entry in _conditions(obj) if entry.get("type") == type), None)
+    return next((dict(entry) for entry in _conditions(as_mapping(obj)) if entry.get("type") == type), None)
 
 
 def is_condition(
-    obj: Mapping[str, Any] | None,
+    obj: Mapping[str, Any] | CustomResource | None,
     type: str,  # noqa: A002 - the API's own word
     status: ConditionStatus = "True",
     *,
@@ -106,19 +108,20 @@ def is_condition(
     """Return whether an object has a condition of this type and status; for `wait_for`, too.
 
     Args:
-        obj: an object or manifest; `None` has no conditions.
+        obj: an object, also one of a class with `custom_resource`, or a manifest; `None` has no conditions.
         type: the condition's type.
         status: the status it must have.
         current: whether it must be about the object's present generation, rather than an older one.
     """
-    entry = None if obj is None else find_condition(obj, type)
-    if obj is None or entry is None or entry.get("status") != status:
+    found = None if obj is None else as_mapping(obj)
+    entry = None if found is None else find_condition(found, type)
+    if found is None or entry is None or entry.get("status") != status:
         return False
-    return not current or (entry.get("observedGeneration") or 0) >= _generation(obj)
+    return not current or (entry.get("observedGeneration") or 0) >= _generation(found)
 
 
 def with_conditions(
-    obj: Mapping[str, Any],
+    obj: Mapping[str, Any] | CustomResource,
     *changes: StatusCondition,
     remove: Iterable[str] = (),
     now: datetime | None = None,
@@ -135,6 +138,7 @@ def with_conditions(
         now: the present; from the clock if left out. Kubernetes keeps whole seconds.
     """
     stamp = (datetime.now(UTC) if now is None else now.astimezone(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    obj = as_mapping(obj)
     gone = set(remove)
     entries = [dict(entry) for entry in _conditions(obj) if entry.get("type") not in gone]
     for change in changes:
@@ -151,27 +155,33 @@ def with_conditions(
 
 async def write_conditions(
     client: ConditionClient,
-    obj: KubeObject,
+    obj: Obj,
     *changes: StatusCondition,
     remove: Iterable[str] = (),
     now: datetime | None = None,
-) -> KubeObject | None:
+) -> Obj | None:
     """Write conditions into an object's status, if that changes anything: without a change, no request is made.
 
     The write names the version that was read. After a conflict the object is read anew, so that conditions of
     others are never lost, up to ten times with a growing pause. A generation that is not given is that of `obj`, the
     observed object, also when the object has changed meanwhile. Cancelled, it may or may not have been written.
 
+    `obj` may be an object of a class with `custom_resource` whose status has the field `conditions: Conditions`.
+
     Returns:
-        The object as it is then; `None` when it is gone, or another one has its name.
+        The object as it is then, of the same class; `None` when it is gone, or another one has its name.
 
     Raises:
         ConflictError: another writer changed the object each time.
         ApiError: the server refused. A custom resource needs the subresource `status`.
         TransportError: no whole answer came.
+        TypeError: the class of the object does not keep its metadata or its conditions.
+        DecodeError: the stored object does not fit its class.
     """
+    check_keeps_conditions(obj)
+    first = as_object(obj)
     observed = [
-        StatusCondition(c.type, c.status, c.reason, c.message, _generation(obj) or None)
+        StatusCondition(c.type, c.status, c.reason, c.message, _generation(first) or None)
         if c.observed_generation is None
         else c
         for c in changes
@@ -184,11 +194,14 @@ async def write_conditions(
             return current
         change = {"metadata": {"resourceVersion": current.resource_version}, "status": {"conditions": entries}}
         try:
-            return await client.patch_status(obj.resource, obj.name, change, namespace=obj.namespace or None)
+            return await client.patch_status(
+                current.resource, current.name, change, namespace=current.namespace or None
+            )
         except NotFoundError:
             return None
 
-    return await retry_on_conflict(client, obj, write)
+    stored = await retry_on_conflict(client, first, write)
+    return None if stored is None else as_class_of(obj, stored)
 
 
 def _entry(condition: StatusCondition, obj: Mapping[str, Any]) -> dict[str, Any]:

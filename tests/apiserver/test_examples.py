@@ -114,14 +114,14 @@ async def roll_out(client: Client, deployment: KubeObject) -> None:
 
 
 async def test_a_shop_has_one_deployment_as_long_as_it_lives(cluster: Cluster, client: Client) -> None:
-    await install(client, "shop_crd.yaml")
+    await client.install(shop_operator.Shop)
     where = cluster.namespace
     said: list[str] = []
     factory = SharedInformerFactory(client, namespace=where)
     operator = shop_operator.ShopOperator(client, factory, say=lambda shop, reason, message: said.append(reason))
-    shops, deployments = operator.shops, operator.deployments
+    shops, deployments = operator.shops.informer, operator.deployments
     async with factory, operator.controller:
-        made = await client.create(shop_operator.SHOPS, shop(), namespace=where)
+        made = await client.create(shop_operator.Shop.resource, shop(), namespace=where)
         waiting = await shops.wait_for(made.key, condition_is("Ready", "False"), 20)
         assert waiting is not None
         assert operator.finalizer.is_on(waiting)
@@ -134,7 +134,7 @@ async def test_a_shop_has_one_deployment_as_long_as_it_lives(cluster: Cluster, c
         # Changed by hand, and by its owner.
         await client.patch(DEPLOYMENTS, deployment, {"spec": {"replicas": 7}})
         await deployments.wait_for(made.key, field_equals("spec.replicas", 2), 20)
-        await client.patch(shop_operator.SHOPS, made, {"spec": {"replicas": 3, "image": "shop:2"}})
+        await client.patch(shop_operator.Shop.resource, made, {"spec": {"replicas": 3, "image": "shop:2"}})
         changed = await deployments.wait_for(made.key, field_equals("spec.replicas", 3), 20)
         assert changed is not None
         assert changed.at("spec.template.spec.containers.0.image") == "shop:2"
@@ -142,7 +142,7 @@ async def test_a_shop_has_one_deployment_as_long_as_it_lives(cluster: Cluster, c
         again = await deployments.wait_for(made.key, lambda obj: obj is not None and obj.uid != deployment.uid, 20)
         assert again is not None
 
-        await client.delete(shop_operator.SHOPS, made)
+        await client.delete(shop_operator.Shop.resource, made)
         await shops.wait_for(made.key, deleted(made), 20)
         await deployments.wait_for(made.key, deleted(), 20)
         assert len(await client.list(DEPLOYMENTS, namespace=where)) == 0
@@ -152,7 +152,7 @@ async def test_a_shop_has_one_deployment_as_long_as_it_lives(cluster: Cluster, c
 
 
 async def test_a_deployment_of_somebody_else_is_left_alone_and_said_so(cluster: Cluster, client: Client) -> None:
-    await install(client, "shop_crd.yaml")
+    await client.install(shop_operator.Shop)
     where = cluster.namespace
     template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
     theirs = {"metadata": {"name": "corner"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}}
@@ -160,12 +160,12 @@ async def test_a_deployment_of_somebody_else_is_left_alone_and_said_so(cluster: 
     factory = SharedInformerFactory(client, namespace=where)
     operator = shop_operator.ShopOperator(client, factory)
     async with factory, operator.controller:
-        made = await client.create(shop_operator.SHOPS, shop(), namespace=where)
-        found = await operator.shops.wait_for(made.key, condition_is("Ready", "False"), 20)
+        made = await client.create(shop_operator.Shop.resource, shop(), namespace=where)
+        found = await operator.shops.informer.wait_for(made.key, condition_is("Ready", "False"), 20)
         assert found is not None
         assert found.at("status.conditions.0.reason") == "NameTaken"
-        await client.delete(shop_operator.SHOPS, made)
-        await operator.shops.wait_for(made.key, deleted(made), 20)
+        await client.delete(shop_operator.Shop.resource, made)
+        await operator.shops.informer.wait_for(made.key, deleted(made), 20)
     assert (await client.get(DEPLOYMENTS, kept)).resource_version == kept.resource_version
 
 
@@ -176,7 +176,7 @@ LEASE = 3
 async def test_when_the_leader_is_killed_another_replica_goes_on_within_a_lease(
     cluster: Cluster, client: Client
 ) -> None:
-    await install(client, "shop_crd.yaml")
+    await client.install(shop_operator.Shop)
     where = cluster.namespace
     loop = asyncio.get_running_loop()
     config = str(cluster.kubeconfig())
@@ -201,7 +201,7 @@ async def test_when_the_leader_is_killed_another_replica_goes_on_within_a_lease(
     try:
         await until(holder, NotFoundError)
         two = await start("two")
-        await client.create(shop_operator.SHOPS, shop(), namespace=where)
+        await client.create(shop_operator.Shop.resource, shop(), namespace=where)
         await until(lambda: settled("corner"), NotFoundError)
         assert two.stderr is not None
         async with asyncio.timeout(30):
@@ -214,7 +214,7 @@ async def test_when_the_leader_is_killed_another_replica_goes_on_within_a_lease(
         killed = loop.time()
         await one.wait()
         second = shop() | {"metadata": {"name": "second"}}
-        await client.create(shop_operator.SHOPS, second, namespace=where)
+        await client.create(shop_operator.Shop.resource, second, namespace=where)
 
         async def taken_over() -> bool:
             return await holder() == "two"

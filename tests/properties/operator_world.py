@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
-
-from examples.shop_operator import SHOPS, ShopOperator
+from examples.shop_operator import Shop, ShopOperator
 from kinformer._own_writes.feed import WriteFeed
 from kinformer.backoff import Backoff
 from kinformer.client import _written as answers
+from kinformer.client._typed import typed_as
+from kinformer.custom_resources import resource_of
 from kinformer.errors import (
     ConnectError,
     KinformerError,
@@ -38,7 +38,6 @@ from kinformer.testing import ApiServer, Refusal
 from kinformer.testing._apiserver.rules.life_cycle import DeleteOptions
 from kinformer.testing._apiserver.rules.patches import apply_merge_patch, apply_strategic_patch
 from kinformer.testing._apiserver.rules.writing import Write as StoredWrite
-from tests.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -49,11 +48,7 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import ResourceType
     from kinformer.testing._apiserver.store.storage import Change
 
-CRD: Final[dict[str, Any]] = next(
-    document
-    for document in yaml.safe_load_all((ROOT / "examples" / "shop_crd.yaml").read_text())
-    if document["kind"] == "CustomResourceDefinition"
-)
+SHOPS: Final = Shop.resource
 
 CLIENT_TIMEOUT: Final = 4.0
 """Seconds after which a request is given up, as the example's client has it: below what a lost lease leaves."""
@@ -75,7 +70,7 @@ class Plane:
         self.registry = self.server._registry
         self.store = self.server._store
         self.registry.life_cycle._collect = lambda uid: None  # type: ignore[method-assign]
-        self.server.create(CRD)
+        self.server.create(Shop.crd())
         self.times: dict[int, float] = {}
         self.changed: set[asyncio.Event] = set()
         self.wrongs: list[str] = []
@@ -172,10 +167,12 @@ class Process:
 
     # The verbs, as `Client` has them
 
-    async def get(self, resource: Resource, name: Any, *, namespace: str | None = None) -> KubeObject:
+    async def get(self, resource: Resource | type[Any], name: Any, *, namespace: str | None = None) -> Any:
         name, where = self._target(name, namespace)
-        kind = self.plane.kind(resource)
-        return await self._request("get", resource, lambda: self.plane.registry.get(kind, where, name).manifest)
+        found = resource_of(resource)
+        kind = self.plane.kind(found)
+        answer = await self._request("get", found, lambda: self.plane.registry.get(kind, where, name).manifest)
+        return typed_as(resource, answer)
 
     async def create(
         self, resource: Resource, obj: Mapping[str, Any], *, namespace: str | None = None, field_manager: str = ""

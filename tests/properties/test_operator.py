@@ -18,11 +18,11 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from examples.shop_operator import MANAGER, SHOPS, ShopOperator, deployment_of, differs
+from examples.shop_operator import MANAGER, Shop, ShopOperator, deployment_of, differs
 from kinformer.controller import Requeue
 from kinformer.errors import AlreadyExistsError, NotFoundError
 from kinformer.resources import DEPLOYMENTS
-from tests.properties.operator_world import FAULTS, Stage, owner_of
+from tests.properties.operator_world import FAULTS, SHOPS, Stage, owner_of
 from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
@@ -99,39 +99,39 @@ class Hasty(ShopOperator):
 
     async def reconcile(self, key: ObjectKey) -> Requeue | None:
         shop = self.shops.lister.get(key)
-        if shop is not None and not shop.at("metadata.deletionTimestamp"):
+        if shop is not None and not shop.metadata.deletion_timestamp:
             await self.apply(shop)
         return await super().reconcile(key)
 
-    async def create(self, shop: KubeObject) -> KubeObject | None:
+    async def create(self, shop: Shop) -> KubeObject | None:
         try:
             return await self.client.create(DEPLOYMENTS, deployment_of(shop), field_manager=MANAGER)
         except AlreadyExistsError:
-            return await self.look(DEPLOYMENTS, shop)
+            return await self.deployment_now(shop)
 
 
 class Careless(ShopOperator):
     """Lets the Shop go as soon as the cache has no Deployment of it."""
 
-    async def clean_up(self, shop: KubeObject) -> Requeue | None:
-        found = self.deployments.lister.get(shop.key)
+    async def clean_up(self, shop: Shop) -> Requeue | None:
+        found = self.deployments.lister.get(shop.metadata.key)
         return None if found is None else await super().clean_up(shop)
 
 
 class Credulous(ShopOperator):
     """Creates what the cache wants, without a look at whether the Shop is still there."""
 
-    async def create(self, shop: KubeObject) -> KubeObject | None:
+    async def create(self, shop: Shop) -> KubeObject | None:
         try:
             return await self.client.create(DEPLOYMENTS, deployment_of(shop), field_manager=MANAGER)
         except AlreadyExistsError:
-            return await self.look(DEPLOYMENTS, shop)
+            return await self.deployment_now(shop)
 
 
 class Sluggish(ShopOperator):
     """Takes the finalizer off, and then deletes the Deployment."""
 
-    async def clean_up(self, shop: KubeObject) -> Requeue | None:
+    async def clean_up(self, shop: Shop) -> Requeue | None:
         await self.finalizer.remove(shop)
         return await super().clean_up(shop)
 
@@ -171,26 +171,26 @@ def test_an_operator_with_a_guard_left_out_is_found_out_and_the_example_is_not(o
 class Named(ShopOperator):
     """In the manner of a ReplicaSet's: the names are generated, and what there is, is what the cache has."""
 
-    async def apply(self, shop: KubeObject) -> Requeue | None:
+    async def apply(self, shop: Shop) -> Requeue | None:
         if not self.owned(shop):
             manifest = deployment_of(shop)
             del manifest["metadata"]["name"]
-            manifest["metadata"]["generateName"] = f"{shop.name}-"
+            manifest["metadata"]["generateName"] = f"{shop.metadata.name}-"
             await self.client.create(DEPLOYMENTS, manifest, field_manager=MANAGER)
         for found in self.owned(shop):
-            if differs(found, deployment_of(shop)):
-                await self.client.patch(DEPLOYMENTS, found, {"spec": {"replicas": shop.at("spec.replicas")}})
+            if differs(found, shop):
+                await self.client.patch(DEPLOYMENTS, found, {"spec": {"replicas": shop.spec.replicas}})
         await self.set_ready(shop, ready=True, reason="Made", message="")
         return None
 
-    async def clean_up(self, shop: KubeObject) -> Requeue | None:
+    async def clean_up(self, shop: Shop) -> Requeue | None:
         for found in self.owned(shop):
             with suppress(NotFoundError):
                 await self.client.delete(DEPLOYMENTS, found, uid=found.uid)
         return Requeue(after=1) if self.owned(shop) else None
 
-    def owned(self, shop: KubeObject) -> list[KubeObject]:
-        return [found for found in self.deployments.lister.list() if owner_of(found) == shop.uid]
+    def owned(self, shop: Shop) -> list[KubeObject]:
+        return [found for found in self.deployments.lister.list() if owner_of(found) == shop.metadata.uid]
 
 
 BEHIND: Script = [("sleep", 1.0), ("lag", 0, DEPLOYMENTS, 3.0), ("shop", "a", 1), ("touch shop", "a"), ("sleep", 1.0)]

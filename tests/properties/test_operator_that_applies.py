@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from examples.shop_operator import MANAGER, ShopOperator, deployment_of
+from examples.shop_operator import MANAGER, Shop, ShopOperator, deployment_of
 from kinformer.client import CachedClient
 from kinformer.controller import Requeue
 from kinformer.errors import ConflictError
@@ -21,9 +21,6 @@ from kinformer.resources import DEPLOYMENTS
 from tests.properties.operator_world import Stage
 from tests.properties.test_operator import PARTS, TOTAL, check, schedules
 from tests.virtual_time import VirtualLoop
-
-if TYPE_CHECKING:
-    from kinformer.objects import KubeObject
 
 APPLIED: list[CachedClient] = []
 
@@ -36,8 +33,8 @@ class Applying(ShopOperator):
         self.cached = CachedClient(client, factory)
         APPLIED.append(self.cached)
 
-    async def apply(self, shop: KubeObject) -> Requeue | None:
-        found = self.deployments.lister.get(shop.key) or await self.create(shop)
+    async def apply(self, shop: Shop) -> Requeue | None:
+        found = self.deployments.lister.get(shop.metadata.key) or await self.create(shop)
         if found is None:
             return Requeue(after=1)
         if not is_owned_by(found, shop, controller=True):

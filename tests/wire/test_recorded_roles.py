@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import yaml
 
-from examples.shop_operator import MANAGER, SHOPS, ShopOperator
+from examples.shop_operator import MANAGER, Shop, ShopOperator
 from kinformer import Client, ClusterConfig, EventRecorder, ForbiddenError, LeaderElector, SharedInformerFactory
 from kinformer.resources import CONFIGMAPS, DEPLOYMENTS
 from kinformer.testing import ApiServer
 from kinformer.testing.recorded_roles import Right, rights_of, roles_of
-from tests.paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     Run = Callable[..., pytest.RunResult]
 
 USER: Final = "shop-operator"
-CRD: Final = next(yaml.safe_load_all((ROOT / "examples" / "shop_crd.yaml").read_text()))
 SHOP: Final = {
     "apiVersion": "example.com/v1",
     "kind": "Shop",
@@ -59,13 +57,13 @@ async def life_of_a_shop(server: ApiServer, refusals: Refusals) -> None:
                 async with before:
                     running = group.create_task(operator.controller.run())
                     await until(lambda: bool(server.count("watch", "leases")))
-                await admin.create(SHOPS, SHOP)
+                await admin.create(Shop, SHOP)
                 await until(lambda: bool(server.list("apps/v1", "Deployment")))
                 for replicas in (7, 8):
                     await admin.patch(DEPLOYMENTS, "corner", {"spec": {"replicas": replicas}}, namespace="default")
                     await until(lambda: server.get("apps/v1", "Deployment", "corner")["spec"]["replicas"] == 1)
                 await until(lambda: any(event.get("count", 1) > 1 for event in server.list("v1", "Event")))
-                await admin.delete(SHOPS, "corner", namespace="default")
+                await admin.delete(Shop, "corner", namespace="default")
                 await until(lambda: not server.list("example.com/v1", "Shop"))
                 running.cancel()
 
@@ -84,7 +82,7 @@ async def is_refused(roles: list[dict[str, Any]] | None) -> tuple[bool, set[Righ
     masters = ["system:masters"]
     groups = {"root": masters} | ({USER: masters} if roles is None else {})
     server = ApiServer(tokens=users, groups=groups, rbac=True)
-    server.create(CRD)
+    server.create(Shop.crd())
     for role in roles or ():
         server.create(role)
         reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": role["kind"], "name": role["metadata"]["name"]}
