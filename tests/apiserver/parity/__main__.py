@@ -1,7 +1,7 @@
 """Compares the two servers.
 
-python -m tests.apiserver.parity record            # ask a real kube-apiserver, and keep its answers
-python -m tests.apiserver.parity show [TEXT]       # ask the embedded one, and print what differs; only titles with TEXT
+python -m tests.apiserver.parity record 1.36         # ask a real kube-apiserver, and keep its answers
+python -m tests.apiserver.parity show 1.36 [TEXT]    # print what differs in the embedded one; only titles with TEXT
 """
 
 from __future__ import annotations
@@ -19,39 +19,24 @@ from tests.apiserver.parity.exchange import Answer, ask, compared, differences, 
 from tests.apiserver.parity.sequences import all_requests
 
 
-async def embedded() -> dict[str, Answer]:
+async def embedded(release: str) -> dict[str, Answer]:
     """Return the answers of the embedded server."""
-    async with ApiServer() as server, aiohttp.ClientSession(server.url) as http:
+    async with ApiServer(version=release) as server, aiohttp.ClientSession(server.url) as http:
         return await ask(http, all_requests())
 
 
-RELEASE = "1.36"
-"""Of the recording, and of `ApiServer` by default."""
-
-
-class OtherReleaseError(Exception):
-    """The real server that is here is of another release than the recording."""
-
-
-async def real() -> dict[str, Answer]:
-    """Return the answers of a real server.
-
-    Raises:
-        OtherReleaseError: it is of another release than the recording.
-    """
-    async with ControlPlane() as plane:
-        if not plane.version.startswith(f"v{RELEASE}."):
-            msg = f"the recording is of Kubernetes {RELEASE}, and this server has {plane.version}"
-            raise OtherReleaseError(msg)
+async def real(release: str | None = None) -> tuple[str, dict[str, Answer]]:
+    """Return the release of a real server, and its answers; by default of the one that is installed."""
+    async with ControlPlane(version=release or "") as plane:
         connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=plane.ca_file))
         headers = {"Authorization": f"Bearer {plane.token}"}
         async with aiohttp.ClientSession(plane.url, headers=headers, connector=connector) as http:
-            return await ask(http, all_requests())
+            return plane.version.removeprefix("v").rpartition(".")[0], await ask(http, all_requests())
 
 
-def show(text: str) -> None:
+def show(release: str, text: str) -> None:
     """Print what differs."""
-    theirs, ours = read_record(), asyncio.run(embedded())
+    theirs, ours = read_record(release), asyncio.run(embedded(release))
     result = compared(theirs, ours)
     for title in (*result.other_codes, *result.other_bodies):
         if text not in title:
@@ -73,7 +58,8 @@ def show(text: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "record":
-        write_record(asyncio.run(real()))
+    command, release, *texts = sys.argv[1:]
+    if command == "record":
+        write_record(asyncio.run(real(release))[1], release)
     else:
-        show(sys.argv[2] if len(sys.argv) > 2 else "")
+        show(release, texts[0] if texts else "")

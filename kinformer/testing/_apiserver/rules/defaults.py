@@ -6,13 +6,14 @@ import base64
 import ipaddress
 from typing import TYPE_CHECKING, Any, Final
 
+from kinformer.testing._apiserver.rules.newer_defaults import fill_in_newer, has_newer_generation
 from kinformer.testing._apiserver.rules.pod_defaults import fill_in_pod, fill_in_template
 
 if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import ResourceType
     from kinformer.testing._apiserver.store.structure import Structure
 
-__all__ = ["HAS_GENERATION", "METADATA_ORDER", "establish", "fill_in", "in_order", "select_pods_of_job"]
+__all__ = ["METADATA_ORDER", "establish", "fill_in", "has_generation", "in_order", "select_pods_of_job"]
 
 METADATA_ORDER: Final = (
     *("name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp"),
@@ -21,7 +22,7 @@ METADATA_ORDER: Final = (
 )
 """The order of the fields of ObjectMeta (apimachinery meta/v1/types.go), which is their order on the wire."""
 
-HAS_GENERATION: Final = {
+_HAS_GENERATION: Final = {
     ("", "pods"),
     ("", "replicationcontrollers"),
     ("", "podtemplates"),
@@ -57,6 +58,11 @@ _NODE_INFO: Final = (
     *("machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "containerRuntimeVersion", "kubeletVersion"),
     *("kubeProxyVersion", "operatingSystem", "architecture"),
 )
+
+
+def has_generation(kind: ResourceType) -> bool:
+    """Return whether the objects of a kind count their generations."""
+    return kind.custom or kind.storage in _HAS_GENERATION or has_newer_generation(kind)
 
 
 def in_order(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +101,8 @@ def fill_in(kind: ResourceType, manifest: dict[str, Any], *, number: int, now: s
         case ("apiextensions.k8s.io", "customresourcedefinitions"):
             _definition(manifest)
         case _:
-            _others(kind, manifest, now)
+            _others(kind, manifest)
+    fill_in_newer(kind, manifest, now)
     for name, value in manifest.items():
         if name != "metadata":
             _complete(value, kind.structure.child(name))
@@ -235,7 +242,7 @@ def _batch(plural: str, manifest: dict[str, Any]) -> None:
     spec.setdefault("podReplacementPolicy", "Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed")
 
 
-def _others(kind: ResourceType, manifest: dict[str, Any], now: str) -> None:  # noqa: C901 - a table of kinds
+def _others(kind: ResourceType, manifest: dict[str, Any]) -> None:  # noqa: C901 - a table of kinds
     spec = manifest.get("spec")
     match kind.storage:
         case ("storage.k8s.io", "storageclasses"):
@@ -286,16 +293,6 @@ def _others(kind: ResourceType, manifest: dict[str, Any], now: str) -> None:  # 
             _device_requests(spec)
         case ("resource.k8s.io", "resourceclaimtemplates") if spec is not None:
             _device_requests(spec.get("spec") or {})
-        case ("resource.k8s.io", "devicetaintrules") if spec is not None:
-            spec.setdefault("taint", {}).setdefault("timeAdded", now)
-        case ("resource.k8s.io", "resourceslices") if spec is not None:
-            for device in spec.get("devices") or ():
-                for taint in device.get("taints") or ():
-                    taint.setdefault("timeAdded", now)
-        case ("certificates.k8s.io", "podcertificaterequests") if spec is not None:
-            spec.setdefault("maxExpirationSeconds", 86400)
-        case ("storagemigration.k8s.io", "storageversionmigrations") if spec is not None:
-            spec.setdefault("resource", {}).setdefault("group", "")
         case ("admissionregistration.k8s.io", "validatingadmissionpolicies" | "mutatingadmissionpolicies"):
             _match_resources((spec or {}).get("matchConstraints"))
             if spec is not None:

@@ -12,7 +12,7 @@ from kinformer.testing._apiserver.rules.admission import admit, check_ports, wit
 from kinformer.testing._apiserver.rules.bodies import as_object, check_object, check_types
 from kinformer.testing._apiserver.rules.certificates import CERTIFICATES, next_request, with_requester
 from kinformer.testing._apiserver.rules.conversions import in_stored_version, in_version
-from kinformer.testing._apiserver.rules.defaults import HAS_GENERATION, establish, fill_in, in_order, select_pods_of_job
+from kinformer.testing._apiserver.rules.defaults import establish, fill_in, has_generation, in_order, select_pods_of_job
 from kinformer.testing._apiserver.rules.immutable import validate_change
 from kinformer.testing._apiserver.rules.life_cycle import CRDS, JOBS, NAMESPACES, PODS, DeleteOptions, LifeCycle
 from kinformer.testing._apiserver.rules.managed_fields import record_update, server_side_apply
@@ -177,7 +177,7 @@ class Registry:
             metadata["namespace"] = namespace
         else:
             metadata.pop("namespace", None)
-        if kind.custom or kind.storage in HAS_GENERATION:
+        if has_generation(kind):
             metadata["generation"] = 1
         _drop_status(kind, manifest)
         before_defaults = _given_spec(manifest)
