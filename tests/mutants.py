@@ -965,6 +965,31 @@ MUTANTS = (
         "table.id != known.id or table.generation <= known.generation",
         "table.id != known.id",
     ),
+    Mutant(
+        "a Lease that was edited shows that its incarnation lives (R13)",
+        "operators/_shard_peers.py::_takes_part",
+        "record.holds and record.readable",
+        "record.holds",
+    ),
+    Mutant(
+        "a Lease that was edited is fenced as a lower incarnation than the table names (R13)",
+        "operators/_shard_peers.py::ShardPeers.overdue",
+        "max(peer.record.number, self._highest_named(name, table), 1)",
+        "max(peer.record.number, 1)",
+    ),
+    Mutant(
+        "an edit of a Lease is no change of it, though it may hide a renewal (R13)",
+        "operators/_shard_peers.py::ShardPeers.saw",
+        "self._peers[name] = _Peer(version, record, now, other_table_since=min(since, now) if mismatch else math.inf)",
+        "self._peers[name] = _Peer(version, record, now if record.readable or peer is None else peer.changed_at, "
+        "other_table_since=min(since, now) if mismatch else math.inf)",
+    ),
+    Mutant(
+        "a Lease is read whatever its checksum (R13)",
+        "operators/_shard_leases.py::_content",
+        "lease.annotations[_CHECKSUM] != _checksum(lease.name, text, _spec(lease))",
+        "False",
+    ),
 )
 
 

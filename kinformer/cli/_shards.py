@@ -17,7 +17,7 @@ from kinformer.operators._shard_leases import (
     table_record,
     valid_name,
 )
-from kinformer.operators._shard_records import Incarnation
+from kinformer.operators._shard_records import UNREADABLE_MEMBER, Incarnation
 from kinformer.operators._shard_view import peer_state
 from kinformer.operators._slice_assignment import runs
 from kinformer.operators.shard_status import PeerState
@@ -72,18 +72,17 @@ def report(name: str, leases: Iterable[KubeObject], now: datetime) -> tuple[list
         now: the time.
 
     Raises:
-        MalformedLeaseError: one of them is not a Lease of a group.
+        MalformedLeaseError: the Lease of the table has no table.
     """
     table: Table | None = None
     members: dict[str, tuple[MemberRecord, float, PeerState]] = {}
     for lease in leases:
         member = member_of(name, lease.name)
-        if not member:
+        if member == "":
             table = table_record(lease)
-            continue
-        record, age = member_record(lease), _age(lease, now)
-        lease_duration = float(lease.at("spec.leaseDurationSeconds", _DEFAULT_LEASE))
-        members[member] = record, age, peer_state(record, age, lease_duration)
+        elif member is not None:
+            record, age = _record_of(lease), _age(lease, now)
+            members[member] = record, age, peer_state(record, age, _lease_duration(lease))
     if table is None:
         return [], 0
     have = Counter(table.owners)
@@ -105,6 +104,20 @@ def report(name: str, leases: Iterable[KubeObject], now: datetime) -> tuple[list
         whose = f"; of {', '.join(f'{one.member}#{one.number}' for one in sorted(lost))}" if lost else ""
         lines += ["", f"{unowned} slices have no living owner{whose}"]
     return lines, unowned
+
+
+def _record_of(lease: KubeObject) -> MemberRecord:
+    try:
+        return member_record(lease)
+    except MalformedLeaseError:
+        return UNREADABLE_MEMBER
+
+
+def _lease_duration(lease: KubeObject) -> float:
+    try:
+        return float(lease.at("spec.leaseDurationSeconds", _DEFAULT_LEASE))
+    except (ValueError, TypeError):
+        return _DEFAULT_LEASE
 
 
 def _age(lease: KubeObject, now: datetime) -> float:

@@ -2,16 +2,20 @@
 
 A group `sites` has the Lease `sites` with the table, and a Lease `sites-<name>` for each member. All have the label
 `kinformer.dev/shard-group`. What a Lease has no field for is JSON in one annotation. `kubectl get leases` shows them.
+
+A second annotation has a checksum over everything that is read. So a Lease in which a person or a program has changed
+anything, or which was copied to another name, is no record, and not a wrong one.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import zlib
 from datetime import UTC
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from kinformer.operators._shard_records import Acknowledgement, Handover, Incarnation, MemberRecord, Table
+from kinformer.operators._shard_records import FORMAT, Acknowledgement, Handover, Incarnation, MemberRecord, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +37,7 @@ __all__ = [
 
 GROUP_LABEL: Final = "kinformer.dev/shard-group"
 _ANNOTATION: Final = "kinformer.dev/shards"
-_FORMAT: Final = 1
+_CHECKSUM: Final = "kinformer.dev/shards-checksum"
 _MOST_OWNERS: Final = 255
 """The table has two hex digits for each slice; 00 is no owner."""
 
@@ -42,7 +46,7 @@ _NAME: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class MalformedLeaseError(ValueError):
-    """A Lease of the group cannot be understood."""
+    """A Lease of the group has no record."""
 
 
 def valid_name(name: str) -> bool:
@@ -55,9 +59,12 @@ def selector_of(group: str) -> str:
     return f"{GROUP_LABEL}={group}"
 
 
-def member_of(group: str, lease_name: str) -> str:
-    """Return the name of the member whose Lease this is; "" for the table."""
-    return lease_name.removeprefix(f"{group}-") if lease_name != group else ""
+def member_of(group: str, lease_name: str) -> str | None:
+    """Return the name of the member whose Lease this is; "" for the table, and `None` for a Lease of no group."""
+    if lease_name == group:
+        return ""
+    name = lease_name.removeprefix(f"{group}-")
+    return name if name != lease_name and name else None
 
 
 def member_lease(
@@ -75,7 +82,7 @@ def member_lease(
     """
     ready = {str(number): list(ready) for number, ready in record.ready.items()}
     content = {
-        "v": _FORMAT,
+        "v": FORMAT,
         "table": record.table,
         "leaving": record.leaving,
         "ready": ready,
@@ -99,10 +106,11 @@ def member_record(lease: KubeObject) -> MemberRecord:
     """Return the content of a member's Lease.
 
     Raises:
-        MalformedLeaseError: it is not the Lease of a member.
+        MalformedLeaseError: it has no record of a member.
     """
     content, spec = _content(lease), _spec(lease)
     try:
+        _require_format(content)
         return MemberRecord(
             number=int(spec["leaseTransitions"]),
             holds=bool(spec.get("holderIdentity")),
@@ -124,7 +132,7 @@ def table_lease(group: str, table: Table, *, wall: datetime) -> dict[str, Any]:
     members = sorted(named)[:_MOST_OWNERS]
     place = {member: number for number, member in enumerate(members, 1)}
     content = {
-        "v": _FORMAT,
+        "v": FORMAT,
         "id": table.id,
         "by": table.by,
         "slices": len(table.owners),
@@ -142,10 +150,13 @@ def table_record(lease: KubeObject) -> Table:
     """Return the content of the table.
 
     Raises:
-        MalformedLeaseError: it is not a table.
+        MalformedLeaseError: it has no record of a table.
     """
     content, spec = _content(lease), _spec(lease)
+    if isinstance(content["v"], int) and content["v"] != FORMAT:
+        return Table(id="-", generation=0, by="", owners=(), format=content["v"])
     try:
+        _require_format(content)
         members = [_incarnation(text) for text in content["members"]]
         digits = bytes.fromhex(content["owner"])
         owners = tuple(members[one - 1] if one else None for one in digits)
@@ -171,26 +182,47 @@ def _incarnation(text: str) -> Incarnation:
 
 
 def _lease(group: str, name: str, content: dict[str, Any], spec: dict[str, Any]) -> dict[str, Any]:
+    text = json.dumps(content, separators=(",", ":"))
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {
             "name": name,
             "labels": {GROUP_LABEL: group},
-            "annotations": {_ANNOTATION: json.dumps(content, separators=(",", ":"))},
+            "annotations": {_ANNOTATION: text, _CHECKSUM: _checksum(name, text, spec)},
         },
         "spec": spec,
     }
 
 
+def _checksum(name: str, text: str, spec: Mapping[str, Any]) -> str:
+    """Return a checksum of everything that is read of a Lease."""
+    read = [name, text, spec.get("leaseTransitions"), spec.get("holderIdentity") or ""]
+    return f"{zlib.crc32(json.dumps(read).encode()):08x}"
+
+
 def _content(lease: KubeObject) -> dict[str, Any]:
+    """Return the content of the annotation.
+
+    Raises:
+        MalformedLeaseError: it is missing, or was changed.
+    """
     try:
-        content = json.loads(lease.annotations[_ANNOTATION])
-    except (KeyError, ValueError) as error:
+        text = lease.annotations[_ANNOTATION]
+        if lease.annotations[_CHECKSUM] != _checksum(lease.name, text, _spec(lease)):
+            msg = f"its checksum {_CHECKSUM} is wrong: it was changed by something else than a member"
+            raise ValueError(msg)  # noqa: TRY301 - answered like any other
+        content = json.loads(text)
+        content["v"]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _malformed(lease, error) from error
-    if not isinstance(content, dict) or content.get("v") != _FORMAT:
-        raise _malformed(lease, ValueError(f"the annotation {_ANNOTATION} has another format than {_FORMAT}"))
-    return content
+    return cast("dict[str, Any]", content)
+
+
+def _require_format(content: Mapping[str, Any]) -> None:
+    if content["v"] != FORMAT:
+        msg = f"it has the format {content['v']!r}, and this version of kinformer knows {FORMAT}"
+        raise ValueError(msg)
 
 
 def _spec(lease: KubeObject) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """The other members of a shard group, by their Leases: which of them live, which are dead, and which to fence. Pure.
 
-The rules R2, R3, R5 and R12, which the comments name, are explained in docs/design/0012-shard-groups.md.
+The rules R2, R3, R5, R12 and R13, which the comments name, are explained in docs/design/0012-shard-groups.md.
 """
 
 from __future__ import annotations
@@ -87,6 +87,9 @@ class ShardPeers:
                 peer.unsure = False
             return False
         before = peer.record if peer is not None and peer.exists else None
+        if record is not None and not record.readable and peer is not None:
+            # R13: the incarnations that were dead stay dead, and any other one may live.
+            record = replace(peer.record, holds=True, leaving=False, ready={}, readable=False)
         if record is None:
             if peer is not None:
                 # The process may live. Its record counts until it would have run out.
@@ -138,7 +141,7 @@ class ShardPeers:
         return {
             Incarnation(name, peer.record.number): peer.record.ready
             for name, peer in self._peers.items()
-            if peer.exists and peer.record.holds and not peer.record.leaving and peer.record.table == table.id
+            if peer.exists and _takes_part(peer.record) and not peer.record.leaving and peer.record.table == table.id
         }
 
     def lost_table_is_followed(self, table: Table, now: float) -> bool:
@@ -156,7 +159,12 @@ class ShardPeers:
         for name, peer in self._peers.items():
             if peer.unsure:
                 return ReadMember(name, 0)
+            # R13: a Lease without a record says too little about its incarnation.
+            number = max(peer.record.number, self._highest_named(name, table), 1)
             if not peer.record.holds:
+                if number > peer.record.number and now - peer.changed_at > self._lease_duration:
+                    # R13: it was fenced as a lower one, by a member that knew less.
+                    return WriteMember(name, peer.version, replace(peer.record, number=number), now)
                 ended = peer.exists and now - peer.changed_at > self._forget
                 if ended and all(incarnation.member != name for incarnation in self._named(table)):
                     return DeleteMember(name, peer.version)
@@ -164,7 +172,7 @@ class ShardPeers:
             # R3: by our clock, since we saw the last change.
             since = min(peer.changed_at, peer.other_table_since)
             if now - since > self._lease_duration:
-                fenced = replace(peer.record, holds=False, ready={})
+                fenced = replace(peer.record, number=number, holds=False, ready={}, readable=True)
                 return WriteMember(name, peer.version if peer.exists else 0, fenced, now)
         return None
 
@@ -179,6 +187,10 @@ class ShardPeers:
                 record = MemberRecord(number=number, table=table.id)
                 self._peers[name] = _Peer(version, record, now, exists=False)
 
+    def _highest_named(self, name: str, table: Table) -> int:
+        """Return the number of the newest incarnation of a member that a table names; 0 for none."""
+        return max((number for member, number in self._named(table) if member == name), default=0)
+
     def _named(self, table: Table) -> list[Incarnation]:
         """Return the incarnations that a table names, in order."""
         if self._last_named is None or self._last_named[0] is not table:
@@ -187,10 +199,14 @@ class ShardPeers:
         return self._last_named[1]
 
 
+def _takes_part(record: MemberRecord) -> bool:
+    return record.holds and record.readable
+
+
 def _follows_another(record: MemberRecord, table: Table | None) -> bool:
-    return table is not None and record.holds and record.table != table.id
+    return table is not None and _takes_part(record) and record.table != table.id
 
 
 def _standing(record: MemberRecord | None) -> tuple[int, bool] | None:
     """Return the properties of a member that matter to the quotas; `None` if it takes no part."""
-    return (record.number, record.leaving) if record is not None and record.holds else None
+    return (record.number, record.leaving) if record is not None and _takes_part(record) else None

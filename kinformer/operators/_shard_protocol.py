@@ -5,7 +5,7 @@
 - the answers (`answered`), and what watches bring (`saw_member`, `saw_table`), in any order and however late;
 - the state of the caches (`cached`), and that the work on a slice has ended (`stopped`).
 
-It works on a slice only while `may_work` is true. The rules R1 to R12, which the comments name, are explained in
+It works on a slice only while `may_work` is true. The rules R1 to R13, which the comments name, are explained in
 docs/design/0012-shard-groups.md. All times are seconds on one clock of this member that never goes back. Clocks of
 different members are never compared, but their rates may differ by the ratio of lease_duration to renew_deadline.
 """
@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from kinformer.operators._shard_peers import ShardPeers
 from kinformer.operators._shard_plan import TablePlan
 from kinformer.operators._shard_records import (
+    FORMAT,
+    UNREADABLE_TABLE,
     Acknowledgement,
     Answer,
     DeleteMember,
@@ -234,12 +236,18 @@ class ShardMember:
         # R2
         if version <= self._table_version:
             return
-        if table is None:
+        if table is None or table == UNREADABLE_TABLE:
+            # R12
             self._begin_anew(now)
         else:
             self._take_note(version, table, now)
 
     def _take_note(self, version: int, table: Table, now: float) -> None:
+        if table.format != FORMAT:
+            # R12
+            self.refused = f"the table has the format {table.format}, and this version of kinformer knows {FORMAT}"
+            self._stop_all()
+            return
         if table.by != self._by or len(table.owners) != self._slices:
             # R12
             self.refused = (
@@ -493,7 +501,8 @@ class ShardMember:
                     by=self._by,
                     owners=(None,) * self._slices,
                 )
-                return WriteTable(0, empty)
+                # Version 0, or that of a table that has no record.
+                return WriteTable(self._table_version, empty)
             return ReadTable(self._table_version)
         if not self.is_valid(now):
             self._alone = False
@@ -519,6 +528,11 @@ class ShardMember:
         if answer.version < request.floor:
             # R12: a most recent read that is older than a state seen before, or of nothing.
             self._begin_anew(now)
+        elif answer.value == UNREADABLE_TABLE:
+            # R12
+            if self.table is not None:
+                self._begin_anew(now)
+            self._table_version = answer.version
         elif answer.value is not None and answer.version > self._table_version:
             self._take_note(answer.version, cast("Table", answer.value), now)
 

@@ -6,12 +6,15 @@ A group has a Lease for each member and one for the table. docs/design/0012-shar
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "FORMAT",
+    "UNREADABLE_MEMBER",
+    "UNREADABLE_TABLE",
     "Acknowledgement",
     "Answer",
     "DeleteMember",
@@ -29,6 +32,10 @@ __all__ = [
     "WriteMember",
     "WriteTable",
 ]
+
+
+FORMAT: Final = 1
+"""Version of the format of the records."""
 
 
 class Incarnation(NamedTuple):
@@ -73,6 +80,8 @@ class MemberRecord:
         leaving: whether the member gives all its slices and takes none.
         ready: acknowledgements, by slice.
         renewal: a number that each renewal changes.
+        readable: whether the Lease has a record. Something else than a member may have written it. The other attributes
+            then have what was known before, and it counts as held: its member may still work.
     """
 
     number: int
@@ -81,6 +90,7 @@ class MemberRecord:
     leaving: bool = False
     ready: Mapping[int, Acknowledgement] = field(default_factory=dict)
     renewal: int = 0
+    readable: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +103,7 @@ class Table:
         by: "uid" or "namespace", the property of an object that is hashed.
         owners: the owner of each slice; `None` for a slice without one.
         handovers: intended changes, by slice.
+        format: version of its format. If it is another one than `FORMAT`, the other attributes say nothing.
     """
 
     id: str
@@ -100,6 +111,13 @@ class Table:
     by: str
     owners: tuple[Incarnation | None, ...]
     handovers: Mapping[int, Handover] = field(default_factory=dict)
+    format: int = FORMAT
+
+
+UNREADABLE_MEMBER: Final = MemberRecord(number=0, readable=False)
+"""The content of a member's Lease that has no record. Incarnations have numbers from 1."""
+UNREADABLE_TABLE: Final = Table(id="", generation=0, by="", owners=())
+"""The content of the table if that has no record."""
 
 
 @dataclass(frozen=True, slots=True)

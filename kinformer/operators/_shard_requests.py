@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from kinformer._survivable import is_survivable, text_of
 from kinformer.errors import (
@@ -28,6 +28,8 @@ from kinformer.operators._shard_leases import (
     table_record,
 )
 from kinformer.operators._shard_records import (
+    UNREADABLE_MEMBER,
+    UNREADABLE_TABLE,
     Answer,
     DeleteMember,
     Done,
@@ -57,6 +59,8 @@ _log = logging.getLogger("kinformer.operators.shard_group")
 
 # Failures after which the next attempt may succeed. Others (a closed client, a wrong argument) stay.
 _PASSING: Final = (ApiError, TransportError, ConfigError, TimeoutError)
+
+_RecordT = TypeVar("_RecordT", MemberRecord, Table)
 
 _WATCH_SECONDS: Final = 300
 _PAUSE: Final = 1.0
@@ -128,6 +132,9 @@ class ShardRequests:
         self._timeout = timeout
         self._lease_duration = lease_duration
         self._owner = owner
+        # What has failed, or had no record, and was logged.
+        self._failing: set[str] = set()
+        self._unreadable: set[str] = set()
 
     async def send(self, request: Request) -> Answer:
         """Send a request, and return its answer; a failure that may pass is logged, and is no answer.
@@ -145,7 +152,7 @@ class ShardRequests:
             answer = Refused()
         except LifecycleError:
             raise
-        except (*_PASSING, MalformedLeaseError) as error:
+        except _PASSING as error:
             self._failed(request, error, text_of(error) or "no answer in time")
             return Unanswered()
         except BaseException as error:
@@ -154,15 +161,16 @@ class ShardRequests:
             self._failed(request, error, text_of(error) or type(error).__name__)
             return Unanswered()
         self.last_error = None
+        self._failing.discard(_subject(request))
         return answer
 
     async def _sent(self, request: Request) -> Answer:
         client, namespace = self._client, self._namespace
         match request:
             case ReadTable():
-                return await self._read(self._group, table_record)
+                return await self._read(self._group, self._table_of)
             case ReadMember(member):
-                return await self._read(f"{self._group}-{member}", member_record)
+                return await self._read(f"{self._group}-{member}", self._record_of)
             case ListMembers():
                 version, members, _ = await self._listed()
                 return Done(version, members)
@@ -178,6 +186,25 @@ class ShardRequests:
                 name = f"{self._group}-{member}"
                 await client.delete(LEASES, name, namespace=namespace, resource_version=str(version))
                 return Done()
+
+    def _record_of(self, lease: KubeObject) -> MemberRecord:
+        return self._read_record(lease, member_record, UNREADABLE_MEMBER)
+
+    def _table_of(self, lease: KubeObject) -> Table:
+        return self._read_record(lease, table_record, UNREADABLE_TABLE)
+
+    def _read_record(
+        self, lease: KubeObject, record_of: Callable[[KubeObject], _RecordT], unreadable: _RecordT
+    ) -> _RecordT:
+        try:
+            record = record_of(lease)
+        except MalformedLeaseError as error:
+            level = logging.DEBUG if lease.name in self._unreadable else logging.WARNING
+            _log.log(level, "shard group %s: %s; the group writes it anew", self._group, error)
+            self._unreadable.add(lease.name)
+            return unreadable
+        self._unreadable.discard(lease.name)
+        return record
 
     async def _read(self, name: str, record_of: Callable[[KubeObject], object]) -> Answer:
         try:
@@ -202,10 +229,10 @@ class ShardRequests:
         for lease in found:
             version = version_number(lease.resource_version)
             name = member_of(self._group, lease.name)
-            if not name:
-                table = version, table_record(lease)
-            else:
-                members[name] = version, member_record(lease)
+            if name == "":
+                table = version, self._table_of(lease)
+            elif name is not None:
+                members[name] = version, self._record_of(lease)
         return version_number(found.resource_version), members, table
 
     async def watch(
@@ -236,7 +263,7 @@ class ShardRequests:
             except LifecycleError:
                 # The client is closed; the next request reports that.
                 return
-            except (KinformerError, TimeoutError, MalformedLeaseError) as error:
+            except (KinformerError, TimeoutError) as error:
                 _log.debug("shard group %s: the watch of its leases ended: %s", self._group, error)
             except BaseException as error:
                 # A user's own client. The next list comes all the same.
@@ -259,19 +286,26 @@ class ShardRequests:
                     lease = event.object
                     at, name = version_number(lease.resource_version), member_of(self._group, lease.name)
                     gone = event.type.name == "DELETED"
-                    if name:
+                    if name == "":
+                        saw_table(at, None if gone else self._table_of(lease))
+                    elif name is not None:
                         (known.discard if gone else known.add)(name)
-                        saw_member(name, at, None if gone else member_record(lease))
-                    else:
-                        saw_table(at, None if gone else table_record(lease))
+                        saw_member(name, at, None if gone else self._record_of(lease))
                 if batch.error is not None:
                     raise batch.error
 
     def _failed(self, request: Request, error: BaseException, reason: str) -> None:
-        level = logging.WARNING if self.last_error is None else logging.DEBUG
+        subject = _subject(request)
+        level = logging.DEBUG if subject in self._failing else logging.WARNING
+        self._failing.add(subject)
         text = "shard group %s: %s failed, and is tried again: %s"
         _log.log(level, text, self._group, type(request).__name__, reason)
         self.last_error = error
+
+
+def _subject(request: Request) -> str:
+    """Return the kind of a request and the Lease that it concerns: one warning is enough until it succeeds."""
+    return f"{type(request).__name__} {getattr(request, 'member', '')}"
 
 
 def _wall() -> datetime:

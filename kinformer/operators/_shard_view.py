@@ -19,6 +19,8 @@ def peer_state(record: MemberRecord, age: float, lease_duration: float) -> PeerS
     """Return the state of a member by its Lease, which was seen to change `age` seconds ago."""
     if not record.holds:
         return PeerState.ENDED
+    if not record.readable:
+        return PeerState.UNREADABLE
     if age > lease_duration:
         return PeerState.LATE
     return PeerState.LEAVING if record.leaving else PeerState.LIVING

@@ -43,6 +43,8 @@ class PeerState(enum.StrEnum):
     """It has not renewed its Lease for longer than the lease duration, and is about to lose it."""
     ENDED = "ended"
     """It has given its Lease back, or has lost it."""
+    UNREADABLE = "unreadable"
+    """Something else than a member has changed its Lease. If it lives, it comes back as the next incarnation."""
 
 
 class SliceState(enum.StrEnum):

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from kinformer.operators._shard_protocol import ShardMember, ShardTimes, SliceCache
 from kinformer.operators._shard_records import (
+    UNREADABLE_MEMBER,
+    UNREADABLE_TABLE,
     Answer,
     DeleteMember,
     Done,
@@ -122,7 +124,7 @@ class World:
             case WriteTable(version, table):
                 before = self.objects.get(TABLE)
                 answer = self.store(TABLE, version, table)
-                if isinstance(answer, Done) and before is not None:
+                if isinstance(answer, Done) and before is not None and before[1].owners:
                     pairs = zip(before[1].owners, table.owners, strict=True)
                     self.moves += sum(old != new for old, new in pairs)
                 return answer
@@ -384,6 +386,9 @@ ALL = (
     *("crash", "restart", "freeze", "cut", "hang", "slow", "down", "join", "leave", "join", "leave"),
     *("delete a lease", "delete the table"),
 )
+EDITS = ("edit a lease", "join", "leave")
+ALL_AND_EDITS = (*ALL, "edit a lease", "edit a lease", "edit the table")
+"""An edited Lease has no record any more: its checksum is wrong, whichever field was changed."""
 
 
 def schedule(
@@ -408,7 +413,7 @@ def schedule(
     Raises:
         TwoOwnersError: two members worked on a slice at once.
     """
-    unreliable = kinds is not PLANNED and kinds is not CRASHES
+    unreliable = "crash" in kinds and kinds is not CRASHES
     world = World(seed, unreliable=unreliable, rates=rates, cancelled=cancelled)
     chance = world.random
     for _ in range(chance.randrange(2, 7)):
@@ -434,7 +439,7 @@ def schedule(
     world.after(10, trouble)
     world.after(troubled, make_reliable)
     end = troubled + calm
-    if kinds is ALL:
+    if unreliable:
         world.run(troubled + LAST_EFFECT)
         # A group that has been at rest for 9 s, with nothing under way but renewals, stays so.
         rests = 0
@@ -446,10 +451,26 @@ def schedule(
     return world
 
 
-def strike(world: World, kind: str) -> None:
-    """Let a fault happen."""
+def edited_at_rest(seed: int, kinds: tuple[str, ...]) -> World:
+    """Run a group that is at rest, in which faults happen to one member, shortly after one another."""
+    world = World(seed, unreliable=False)
+    for _ in range(world.random.randrange(2, 7)):
+        world.join()
+    world.run(40)
+    world.gaps.clear()
+    member = world.random.choice([*world.members.values()])
+    for kind in kinds:
+        strike(world, kind, member)
+        world.run(world.now + world.random.choice((0, 0.01, 1, 5)))
+    world.run(world.now + 60)
+    return world
+
+
+def strike(world: World, kind: str, member: Member | None = None) -> None:
+    """Let a fault happen, to a member or to any."""
     chance = world.random
-    member = chance.choice([*world.members.values()]) if world.members else None
+    if member is None and world.members:
+        member = chance.choice([*world.members.values()])
     if member is None or kind == "join":
         if len(world.members) < 9:
             world.join()
@@ -476,6 +497,10 @@ def strike(world: World, kind: str) -> None:
         world.store(member.name, world.objects[member.name][0], None)
     elif kind == "delete the table" and TABLE in world.objects:
         world.store(TABLE, world.objects[TABLE][0], None)
+    elif kind == "edit a lease" and member.name in world.objects:
+        world.store(member.name, world.objects[member.name][0], UNREADABLE_MEMBER)
+    elif kind == "edit the table" and TABLE in world.objects:
+        world.store(TABLE, world.objects[TABLE][0], UNREADABLE_TABLE)
 
 
 def wrong_at_the_end(world: World) -> str:

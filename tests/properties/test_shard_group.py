@@ -179,6 +179,31 @@ async def test_a_member_that_is_cut_off_stops_by_itself_before_others_begin() ->
         await replica.leave()
 
 
+def edit(server: LeaseServer, name: str) -> None:
+    """Change a Lease as a person may: its checksum is wrong then."""
+    lease = server.leases[name].to_dict()
+    server.store(name, {**lease, "spec": {**lease["spec"], "leaseTransitions": 99}}, None)
+
+
+async def test_a_member_whose_lease_was_edited_comes_back_at_once() -> None:
+    server, work = LeaseServer(random.Random(4)), Work()
+    replicas = [Replica(server, work, f"m{number}") for number in range(2)]
+    await until_owned(work, *replicas)
+    work.gaps.clear()
+    for _ in range(2):
+        edit(server, "sites-m0")
+        await asyncio.sleep(0.5)
+        await until_owned(work, *replicas, seconds=12)
+    assert replicas[0].group.status.incarnation == 3
+    assert max(work.gaps) < 2
+    edit(server, "sites")
+    await asyncio.sleep(0.5)
+    assert not work.owners
+    await until_owned(work, *replicas, seconds=25)
+    for replica in replicas:
+        await replica.leave()
+
+
 @pytest.mark.parametrize("seed", range(SCHEDULES))
 async def test_under_faults_a_slice_has_one_owner_and_all_come_to_rest_evenly(seed: int) -> None:
     chance = random.Random(seed)
@@ -188,7 +213,7 @@ async def test_under_faults_a_slice_has_one_owner_and_all_come_to_rest_evenly(se
     await until_owned(work, *replicas)
     server.unreliable = True
     for _ in range(8):
-        kinds = ["cut", "hang", "kill", "leave", "join", "delete a lease", "delete the table"]
+        kinds = ["cut", "hang", "kill", "leave", "join", "delete a lease", "delete the table", "edit a lease"]
         kind = chance.choice(kinds)
         victim = chance.choice(replicas)
         if kind == "join" and len(replicas) < 5:
@@ -200,10 +225,12 @@ async def test_under_faults_a_slice_has_one_owner_and_all_come_to_rest_evenly(se
             victim.line.cut = True
         elif kind == "hang":
             victim.line.hung = True
-        elif kind.startswith("delete"):
+        elif kind.startswith(("delete", "edit")):
             name = "sites" if "table" in kind else f"sites-{victim.name}"
-            if name in server.leases:
+            if name in server.leases and kind.startswith("delete"):
                 server.store(name, None, None)
+            elif name in server.leases:
+                edit(server, name)
         await asyncio.sleep(chance.uniform(0.5, 25))
         for replica in replicas:
             if chance.random() < 0.5:

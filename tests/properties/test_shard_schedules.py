@@ -8,16 +8,31 @@ import pytest
 
 from tests.properties.shard_world import (
     ALL,
+    ALL_AND_EDITS,
     CRASHES,
+    EDITS,
     PLANNED,
+    RATES,
     TIMES,
     TwoOwnersError,
+    edited_at_rest,
     schedule,
     wrong_at_the_end,
 )
 
 SCHEDULES = int(os.environ.get("KINFORMER_SHARD_SCHEDULES", "50"))
 BATCH = 10
+EDITS_AT_REST = (
+    ("edit a lease",),
+    ("edit a lease", "edit a lease", "edit a lease"),
+    ("edit a lease", "crash"),
+    ("crash", "edit a lease"),
+    ("crash", "edit a lease", "join"),
+    ("edit a lease", "join"),
+    ("edit the table",),
+    ("edit the table", "edit a lease"),
+    ("edit the table", "join"),
+)
 
 
 def seeds(share: int) -> list[int]:
@@ -25,7 +40,7 @@ def seeds(share: int) -> list[int]:
     return [*range(0, max(SCHEDULES * share // 100, BATCH), BATCH)]
 
 
-@pytest.mark.parametrize("first", seeds(80))
+@pytest.mark.parametrize("first", seeds(60))
 def test_under_every_fault_a_slice_has_one_owner_and_all_come_to_rest_evenly(first: int) -> None:
     for seed in range(first, first + BATCH):
         # Two owners at once are a `TwoOwnersError`.
@@ -81,3 +96,25 @@ def test_after_a_crash_a_slice_is_idle_for_one_lease_and_a_few_requests(first: i
         assert wrong_at_the_end(world) == "", seed
         # Two members in a row may crash with one slice.
         assert max(world.gaps) < 2 * TIMES.lease_duration / 0.85 + 12, seed
+
+
+@pytest.mark.parametrize("first", seeds(10))
+def test_edited_leases_cause_no_two_owners_and_leave_no_slice_idle(first: int) -> None:
+    for seed in range(first, first + BATCH):
+        world = schedule(seed, EDITS, troubled=70, calm=40)
+        assert wrong_at_the_end(world) == "", seed
+        assert max(world.gaps) < TIMES.lease_duration / RATES[0] + 10, seed
+
+
+@pytest.mark.parametrize("first", seeds(10))
+def test_edited_leases_and_tables_are_survived_among_all_other_faults(first: int) -> None:
+    for seed in range(first, first + BATCH):
+        assert wrong_at_the_end(schedule(seed, ALL_AND_EDITS)) == "", seed
+
+
+@pytest.mark.parametrize("events", EDITS_AT_REST, ids=" then ".join)
+def test_after_an_edit_no_slice_is_idle_for_longer_than_a_lease_and_ten_seconds(events: tuple[str, ...]) -> None:
+    for seed in range(4):
+        world = edited_at_rest(seed, events)
+        assert wrong_at_the_end(world) == "", seed
+        assert max(world.gaps, default=0) < TIMES.lease_duration / RATES[0] + 10, seed

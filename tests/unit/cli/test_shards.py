@@ -46,6 +46,16 @@ def test_each_member_has_a_line_with_its_slices_ranges_and_moves() -> None:
     ]
 
 
+def test_a_lease_that_was_edited_is_shown_as_unreadable_and_one_of_another_group_not_at_all() -> None:
+    edited, stray = member(A, 1).to_dict(), member(B, 1).to_dict()
+    edited["spec"]["leaseTransitions"] = 7
+    stray["metadata"]["name"] = "other-b"
+    leases = [table([A] * 128 + [B] * 128, {}), lease(edited), lease(stray), member(B, 1)]
+    lines, unowned = report("sites", leases, NOW)
+    assert unowned == 128
+    assert [line.split()[:4] for line in lines[3:5]] == [["a", "0", "unreadable", "0"], ["b", "2", "living", "128"]]
+
+
 def test_slices_without_a_living_owner_are_counted_with_their_last_owner() -> None:
     owners = [A] * 200 + [C] * 40 + [None] * 16
     lines, unowned = report("sites", [table(owners, {}), member(A, 1), member(C, 40)], NOW)

@@ -7,6 +7,9 @@ from typing import Any
 
 from kinformer.operators._shard_protocol import ShardMember, ShardTimes, SliceCache
 from kinformer.operators._shard_records import (
+    FORMAT,
+    UNREADABLE_MEMBER,
+    UNREADABLE_TABLE,
     Answer,
     DeleteMember,
     Done,
@@ -458,3 +461,118 @@ def test_the_lease_of_a_crashed_member_is_deleted_in_the_end() -> None:
     server.now += TIMES.forget
     server.run(40, two)
     assert "one" not in server.objects
+
+
+def test_a_member_whose_lease_was_edited_comes_back_as_the_next_incarnation() -> None:
+    # It never writes over the edit as the same one: it may have been fenced before.
+    server, one, two = pair()
+    server.store("one", server.objects["one"][0], UNREADABLE_MEMBER)
+    server.watch(one)
+    assert (one.number, one.owned()) == (0, frozenset())
+    server.run(20, one, two)
+    assert one.number == 2
+    assert len(server.works(one)) == len(server.works(two)) == 2
+
+
+def test_a_member_whose_watch_is_silent_finds_the_edit_by_its_next_renewal() -> None:
+    server, one, _ = pair()
+    server.store("one", server.objects["one"][0], UNREADABLE_MEMBER)
+    server.now += TIMES.renew_period
+    for _ in range(2):
+        for request in one.requests(server.now):
+            one.answered(request, server.execute(request), server.now)
+    assert (one.number, server.works(one)) == (0, set())
+
+
+def test_the_slices_of_a_member_whose_lease_was_edited_stay_its_own_until_it_would_have_run_out() -> None:
+    server, _, two = pair()
+    owners = server.table.owners
+    server.store("one", server.objects["one"][0], UNREADABLE_MEMBER)
+    server.run(TIMES.lease_duration - 1, two)
+    assert server.table.owners == owners
+    server.run(3, two)
+    assert server.works(two) == {0, 1, 2, 3}
+    record = server.objects["one"][1]
+    assert (record.readable, record.holds, record.number) == (True, False, 1)
+
+
+def test_each_edit_of_a_lease_may_hide_a_renewal() -> None:
+    server, _, two = pair()
+    for _ in range(3):
+        server.store("one", server.objects["one"][0], UNREADABLE_MEMBER)
+        server.run(TIMES.lease_duration - 1, two)
+    assert len(server.works(two)) == 2
+
+
+def test_a_member_whose_lease_was_edited_is_given_no_slice() -> None:
+    server, one, two = pair()
+    server.store("one", server.objects["one"][0], UNREADABLE_MEMBER)
+    server.watch(two)
+    three = server.member("three")
+    server.run(TIMES.settle + 5, two, three)
+    assert all(handover.to.member != "one" for handover in server.table.handovers.values())
+    assert len(server.works(two)) + len(server.works(three)) == 2
+    server.run(20, one, two, three)
+    assert sorted(len(server.works(member)) for member in (one, two, three)) == [1, 1, 2]
+
+
+def renamed(table: Table, old: Incarnation, new: Incarnation) -> Table:
+    """The next generation of a table, in which another incarnation owns the slices of one."""
+    owners = tuple(new if owner == old else owner for owner in table.owners)
+    return replace(table, owners=owners, generation=table.generation + 1)
+
+
+def test_a_lease_without_a_record_is_fenced_as_the_newest_incarnation_that_the_table_names() -> None:
+    server, _, two = pair()
+    server.store(TABLE, server.objects[TABLE][0], renamed(server.table, Incarnation("one", 1), Incarnation("one", 7)))
+    server.store("one", server.objects["one"][0], UNREADABLE_MEMBER)
+    newcomer = server.member("newcomer")
+    server.run(TIMES.lease_duration + 5, two, newcomer)
+    assert server.objects["one"][1].number == 7
+    assert len(server.works(two)) + len(server.works(newcomer)) == SLICES
+
+
+def test_a_fence_of_a_lower_incarnation_is_raised_to_the_one_that_the_table_names() -> None:
+    # It was written over an edited Lease, by a member that did not know of the newer incarnation.
+    server, _, two = pair()
+    server.store(TABLE, server.objects[TABLE][0], renamed(server.table, Incarnation("one", 1), Incarnation("one", 7)))
+    version, record = server.objects["one"]
+    server.store("one", version, replace(record, holds=False))
+    server.run(TIMES.lease_duration - 1, two)
+    assert len(server.works(two)) == 2
+    server.run(3, two)
+    assert server.objects["one"][1].number == 7
+    assert server.works(two) == {0, 1, 2, 3}
+
+
+def test_a_table_without_a_record_is_lost_and_written_anew_after_a_lease() -> None:
+    server, one, two = pair()
+    before = server.table
+    server.store(TABLE, server.objects[TABLE][0], UNREADABLE_TABLE)
+    server.watch(one)
+    server.watch(two)
+    assert server.works(one) == server.works(two) == set()
+    server.run(TIMES.lease_duration - 1, one, two)
+    assert server.table == UNREADABLE_TABLE
+    server.run(TIMES.settle + 3, one, two)
+    assert server.table.id not in {before.id, ""}
+    assert len(server.works(one)) + len(server.works(two)) == SLICES
+    assert not one.refused + two.refused
+
+
+def test_a_member_that_joins_writes_a_table_without_a_record_anew() -> None:
+    server = Server()
+    server.store(TABLE, 0, UNREADABLE_TABLE)
+    one = server.member("one")
+    server.run(3, one)
+    assert server.works(one) == {0, 1, 2, 3}
+
+
+def test_a_table_of_another_format_is_not_joined() -> None:
+    server = Server()
+    newer = Table(id="-", generation=0, by="", owners=(), format=FORMAT + 1)
+    server.store(TABLE, 0, newer)
+    one = server.member("one")
+    server.run(3, one)
+    assert "format 2" in one.refused
+    assert server.table == newer
