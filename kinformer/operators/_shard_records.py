@@ -81,7 +81,7 @@ class MemberRecord:
         ready: acknowledgements, by slice.
         renewal: a number that each renewal changes.
         readable: whether the Lease has a record. Something else than a member may have written it. The other attributes
-            then have what was known before, and it counts as held: its member may still work.
+            then have the values known before, and it counts as held: its member may still work.
     """
 
     number: int

@@ -132,7 +132,7 @@ class ShardRequests:
         self._timeout = timeout
         self._lease_duration = lease_duration
         self._owner = owner
-        # What has failed, or had no record, and was logged.
+        # Requests that failed, and Leases without a record, which are in the log.
         self._failing: set[str] = set()
         self._unreadable: set[str] = set()
 
