@@ -22,7 +22,7 @@ def version() -> str:
     """Of client-go, out of go.mod."""
     for line in (MODULE / "go.mod").read_text().splitlines():
         if "k8s.io/client-go " in line:
-            return line.split()[1].replace("v0.", "1.")
+            return line.split()[1].removeprefix("v")
     return "?"
 
 

@@ -3,7 +3,8 @@
     client.patch ──answer──▶ WriteFeed ──▶ OwnWrites ──▶ PendingWrites     the writes that the cache does not show yet
                                                └───────▶ Reflector.observe the answer, ahead of the watch
 
-The answer to a write is the object as it is now. So it goes into the cache at once, as with `SharedInformer.observe`.
+The answer to a write is the object as it is now. So it goes into the cache at once, as with `SharedInformer.observe`:
+in the call that wrote, if the task of the cache waits, else behind the changes that are queued.
 Other writes come by the watch and are waited for: a deletion, a write in another API version, and any write where the
 informer has field selectors. See docs/design/0007-read-your-own-writes.md.
 """

@@ -22,7 +22,8 @@ class PushedFIFO(DeltaFIFO):
 
     Attributes:
         idle: true while the consumer waits, and nothing has woken it.
-        consumer: takes everything that is queued, at once, and returns whether it did. The consumer sets it.
+        consumer: takes everything that is queued, at once, and returns whether it did. The consumer sets it. Its
+            argument says whether handlers may be called, too: only a callback of the loop may do that.
     """
 
     __slots__ = ("consumer", "idle")
@@ -30,12 +31,16 @@ class PushedFIFO(DeltaFIFO):
     def __init__(self, known_objects: KnownObjects | None = None) -> None:
         super().__init__(known_objects)
         self.idle = False
-        self.consumer: Callable[[], bool] | None = None
+        self.consumer: Callable[[bool], bool] | None = None
 
-    def release(self) -> None:
-        """End `held`: let `consumer` take the queued changes if the consumer waits; wake `wait` if it takes none."""
+    def release(self, *, calls_handlers: bool = True) -> None:
+        """End `held`: let `consumer` take the queued changes if the consumer waits; wake `wait` if it takes none.
+
+        Args:
+            calls_handlers: false if a task has the turn, so that handlers get the changes by their own tasks.
+        """
         self.held = False
-        if not self.idle or self.consumer is None or not self.consumer():
+        if not self.idle or self.consumer is None or not self.consumer(calls_handlers):
             self._wake()
 
     async def wait(self) -> None:

@@ -181,7 +181,7 @@ class InformerCore:
         )
         self.waits = CacheWaits(name, record, indexer, self.lister, dispatcher, life_cycle, failures)
         self.relists = Relists(name, reflector, life_cycle, failures)
-        self.written = WrittenObjects(name, source, record, reflector, dispatcher, life_cycle, failures)
+        self.written = WrittenObjects(name, source, record, reflector, dispatcher, life_cycle, failures, self.fifo)
         failures.on_refused = self.waits.wake
 
     @property

@@ -87,6 +87,7 @@ class Dispatcher:
         self._streams: set[weakref.ref[EventFeed]] = set()
         self._group: asyncio.TaskGroup | None = None
         self._broken: BaseException | None = None
+        self._takes_now = False  # a handler that is called at once may bring the answer to a write
         fifo.consumer = self._take_now
 
     @property
@@ -160,25 +161,31 @@ class Dispatcher:
         else:
             self._group.create_task(work, name=name)
 
-    def _take_now(self) -> bool:
-        """Apply the few changes of a batch that the loop itself brings, and call the handlers; return whether it did.
+    def _take_now(self, calls_handlers: bool, /) -> bool:
+        """Apply a few changes at once; return whether it did: those of a small read, or the answer to a write.
 
         The queue calls it only while the cache's task waits, so the order of the changes stays.
+
+        Args:
+            calls_handlers: call handlers at once, too. False in a task, which is in the midst of something of its own.
         """
         fifo = self._fifo
         left = len(fifo)
-        if left > _KEYS_PER_CLOCK or self._broken is not None:
+        if left > _KEYS_PER_CLOCK or self._broken is not None or self._takes_now:
             return False
         events: list[Event] = []
+        self._takes_now = True
         try:
             while left:
                 changes, initial = fifo.take(left)
                 self.deletions += apply_changes(changes, self._indexer, events, initial=initial)
                 left -= len(changes)
-            self._tell(events, at_once=True)
+            self._tell(events, at_once=calls_handlers)
         except BaseException as error:  # noqa: BLE001 - the task of the cache raises it, as if it had been there
             self._broken = error
             return False
+        finally:
+            self._takes_now = False
         return True
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kinformer._own_writes.catch_up import CoversObjects
+    from kinformer.cache._pushed_fifo import PushedFIFO
     from kinformer.informer._dispatcher import Dispatcher
     from kinformer.informer._failure_handling import FailureHandling
     from kinformer.informer._life_cycle import LifeCycle
@@ -36,6 +37,7 @@ class WrittenObjects:
         dispatcher: knows the pending writes and the version of the cache.
         life_cycle: refuses calls unless the informer runs.
         failures: explains why the cache is behind.
+        fifo: the queue of the cache.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class WrittenObjects:
         dispatcher: Dispatcher,
         life_cycle: LifeCycle,
         failures: FailureHandling,
+        fifo: PushedFIFO,
     ) -> None:
         self._name = name
         self._source = source
@@ -55,7 +58,8 @@ class WrittenObjects:
         self._dispatcher = dispatcher
         self._life_cycle = life_cycle
         self._failures = failures
-        self._own_writes = OwnWrites(source, dispatcher.pending_writes, reflector.observe)
+        self._fifo = fifo
+        self._own_writes = OwnWrites(source, dispatcher.pending_writes, self._take)
 
     def begin(self) -> None:
         """Listen to the writes of the source's client, if it announces them."""
@@ -100,4 +104,12 @@ class WrittenObjects:
         self._life_cycle.refuse_unless_running("nothing was observed")
         if not isinstance(obj, KubeObject):
             obj = KubeObject.from_dict(dict(obj), self._source.resource)
-        return bool(self._source.covers(obj)) and self._reflector.observe(self._source.as_listed(obj))
+        return bool(self._source.covers(obj)) and self._take(self._source.as_listed(obj))
+
+    def _take(self, obj: KubeObject) -> bool:
+        """Take an object into the cache, at once if it has no other changes to take first; return whether it is new."""
+        self._fifo.held = True
+        try:
+            return self._reflector.observe(obj)
+        finally:
+            self._fifo.release(calls_handlers=False)

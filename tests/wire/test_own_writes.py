@@ -10,9 +10,11 @@ import pytest
 from kinformer.client import Client
 from kinformer.config import ClusterConfig
 from kinformer.errors import ApiError, WaitTimeoutError
+from kinformer.informer._shared_informer import core_of
 from kinformer.informer.factory import SharedInformerFactory
-from kinformer.objects import ObjectKey
+from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import CONFIGMAPS, DEPLOYMENTS, PODS
+from kinformer.scope import Namespaces, Scope
 from kinformer.testing import ApiServer
 from tests.sources import pending_writes
 
@@ -76,6 +78,45 @@ async def test_what_was_written_is_in_the_cache_ahead_of_the_watch(
         ObjectKey("default", obj["metadata"]["name"]): obj["metadata"]["resourceVersion"]
         for obj in server.list("v1", "ConfigMap")
     }
+
+
+@pytest.mark.parametrize("scope", [None, Namespaces("default") | Namespaces("other")])
+async def test_the_next_line_of_the_program_reads_what_it_wrote(
+    server: ApiServer, client: Client, factory: SharedInformerFactory, scope: Scope | None
+) -> None:
+    maps = factory.informer(CONFIGMAPS) if scope is None else factory.informer(CONFIGMAPS, scope=scope)
+    seen: list[tuple[str, asyncio.Task[Any] | None]] = []
+    maps.add_event_handler(on_update=lambda _, new: seen.append((new.resource_version, asyncio.current_task())))
+    await maps.synced(timeout=60)
+    patched = None
+    for number in range(5):
+        patched = await client.patch(CONFIGMAPS, "a", {"data": {"n": str(number + 1)}}, namespace="default")
+        assert maps.lister.get(A) == patched
+        made = await client.create(CONFIGMAPS, config_map(f"b-{number}"))
+        assert maps.lister.get(made.key) == made
+    # The handler is called once with each state, in order, and never within the call that wrote.
+    async with asyncio.timeout(60):
+        while patched is not None and (not seen or seen[-1][0] != patched.resource_version):
+            await asyncio.sleep(0.001)
+    versions = [int(version) for version, _ in seen]
+    assert versions == sorted(set(versions))
+    assert asyncio.current_task() not in {task for _, task in seen}
+
+
+async def test_an_answer_that_comes_behind_other_changes_is_shown_after_them(
+    server: ApiServer, client: Client, factory: SharedInformerFactory
+) -> None:
+    maps = factory.core.v1.configmaps
+    await silent(server, maps)
+    bulk = [maps.observe(server.create(config_map(f"c-{number}"))) for number in range(2)]
+    assert bulk == [True, True]
+    fifo = core_of(maps).fifo
+    for number in range(100):
+        # Without the call that lets the cache take them: a batch for which it needs its own turn.
+        fifo.update(KubeObject.from_dict(server.create(config_map(f"d-{number}")), CONFIGMAPS))
+    patched = await client.patch(CONFIGMAPS, "a", {"data": {"n": "1"}}, namespace="default")
+    await maps.caught_up(patched)
+    assert maps.lister.get(A) == patched
 
 
 async def test_what_changes_nothing_or_is_only_tried_is_no_write(
