@@ -22,7 +22,8 @@ class Consumer:
         self.at_once: list[str] = []
         self.by_task: list[str] = []
 
-    def take_now(self) -> bool:
+    def take_now(self, calls_handlers: bool, /) -> bool:
+        assert calls_handlers
         if self.takes:
             self.at_once += self.taken()
         return self.takes
