@@ -33,6 +33,8 @@ _FORMS: Final = (
     ("jsonl", "a JSON value per line"),
     ("name", "pod/web-0"),
     ("jsonpath=", "a template: {.metadata.name}"),
+    ("custom-columns=", "columns: NAME:.metadata.name,NODE:.spec.nodeName"),
+    ("custom-columns-file=", "a file with a line of titles and a line of paths"),
 )
 
 

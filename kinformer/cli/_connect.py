@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kinformer.cli._client_imports import Client
+from kinformer.cli._durations import seconds_of
 from kinformer.cli._session import UsageProblem
 from kinformer.config import ClusterConfig
 
@@ -18,6 +19,11 @@ __all__ = ["ServerChoice", "connected", "demo_server", "impersonating"]
 
 
 _DEMO_SEED: Final = 1
+_NO_LIMIT: Final = 365 * 86_400.0
+_CONNECTING: Final = 10.0
+"""Seconds that a connection may take, if a request may take longer: the default of the client."""
+_TIMEOUT: Final = 30.0
+"""Seconds that a request may take, unless the command line says otherwise: the default of the client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class ServerChoice:
     insecure: bool = False
     as_user: str | None = None
     as_groups: tuple[str, ...] = ()
+    request_timeout: str = ""
     demo: bool = False
 
     def __post_init__(self) -> None:
@@ -70,6 +77,21 @@ class ServerChoice:
         if self.as_groups and not self.as_user:
             msg = "--as-group goes with --as: the server impersonates groups only together with a user"
             raise UsageProblem(msg)
+        _ = self.timeout
+
+    @property
+    def timeout(self) -> float:
+        """The seconds that one request may take; 30 by default, and a year for 0, which is no limit for kubectl.
+
+        Raises:
+            UsageProblem: `--request-timeout` does not parse.
+        """
+        if not self.request_timeout:
+            return _TIMEOUT
+        try:
+            return seconds_of(self.request_timeout) or _NO_LIMIT
+        except UsageProblem as error:
+            raise UsageProblem(f"--request-timeout: {error}") from error
 
     @property
     def _socket(self) -> str | None:
@@ -105,8 +127,13 @@ async def connected(choice: ServerChoice) -> AsyncIterator[Client]:
         config = choice.of_server()
     else:
         config = await ClusterConfig.load(choice.kubeconfig, choice.context)
-    async with Client(impersonating(config, choice)) as client:
+    async with _client(config, choice) as client:
         yield client
+
+
+def _client(config: ClusterConfig, choice: ServerChoice) -> Client:
+    timeout = choice.timeout
+    return Client(impersonating(config, choice), timeout=timeout, connect_timeout=min(timeout, _CONNECTING))
 
 
 def impersonating(config: ClusterConfig, choice: ServerChoice) -> ClusterConfig:
@@ -120,7 +147,7 @@ async def _demo_client(choice: ServerChoice) -> AsyncIterator[Client]:
 
     async with demo_server() as url:
         config = ClusterConfig.for_server(url, namespace=SPACES[0])
-        async with Client(impersonating(config, choice)) as client:
+        async with _client(config, choice) as client:
             yield client
 
 

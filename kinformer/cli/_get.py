@@ -69,9 +69,9 @@ async def get(query: Query, server: ServerChoice) -> int:
     if not objects:
         if failures:
             return code
-        if query.form is not Form.JSONPATH:
+        if query.form is not Form.JSONPATH and not query.form.is_custom_table:
             say_nothing_found([one.resource for one in found], found[0].namespace)
-        if query.form not in {Form.JSON, Form.JSONPATH}:
+        if query.form not in {Form.JSON, Form.JSONPATH} and not query.form.is_custom_table:
             return code
     if query.form.is_table:
         _print_tables(query, found)

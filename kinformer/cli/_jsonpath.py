@@ -111,8 +111,12 @@ class JsonPath:
 
     def first(self, value: Any) -> Any:
         """Return the first result of the first expression for a value; `None` if there is none."""
+        return next(iter(self.all(value)), None)
+
+    def all(self, value: Any) -> list[Any]:
+        """Return the results of all expressions for a value, in their order."""
         expressions = (node for node in self._nodes if isinstance(node, _Expression))
-        return next((found for each in expressions for found in _found(each.steps, [value])), None)
+        return [found for each in expressions for found in _found(each.steps, [value])]
 
 
 def _filled(nodes: Sequence[_Node], value: Any, root: Any) -> Iterator[str]:

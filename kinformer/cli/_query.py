@@ -27,6 +27,7 @@ from kinformer.cli._targets import Target, parse_targets
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from kinformer.cli._custom_columns import CustomColumn
     from kinformer.cli._jsonpath import JsonPath
     from kinformer.cli._printers import Printer
     from kinformer.client import Client, HttpListerWatcher
@@ -56,10 +57,30 @@ class Form(enum.StrEnum):
     JSON_LINES = "jsonl"
     NAME = "name"
     JSONPATH = "jsonpath"
+    CUSTOM_COLUMNS = "custom-columns"
+    CUSTOM_COLUMNS_FILE = "custom-columns-file"
+
+    @property
+    def argument(self) -> str:
+        """The name of the argument that the form takes behind `=`; "" if it takes none."""
+        match self:
+            case Form.JSONPATH:
+                return "TEMPLATE"
+            case Form.CUSTOM_COLUMNS:
+                return "COLUMNS"
+            case Form.CUSTOM_COLUMNS_FILE:
+                return "FILE"
+            case _:
+                return ""
+
+    @property
+    def is_custom_table(self) -> bool:
+        """Return whether the form has columns that the user gives."""
+        return self in {Form.CUSTOM_COLUMNS, Form.CUSTOM_COLUMNS_FILE}
 
     @property
     def is_table(self) -> bool:
-        """Return whether the form has columns."""
+        """Return whether the form has the columns of the resource."""
         return self in {Form.TABLE, Form.WIDE}
 
 
@@ -71,7 +92,7 @@ class Query:
         targets: the resources, and the names of objects.
         selection: the namespace and the selectors.
         form: the form to print them in.
-        template: the template of the form jsonpath.
+        template: the argument of the form: a template, columns, or the name of a file.
         sort_by: a path of kubectl's JSONPath to sort by; "" sorts by namespace and name.
         show_secrets: whether the values of Secrets are shown.
         diff: whether a table shows the differences below each modification.
@@ -105,6 +126,8 @@ class Query:
             raise UsageProblem(f"--diff goes with the table; leave -o {self.form} out")
         if self.form is Form.JSONPATH:
             _json_path(self.template)
+        if self.form.is_custom_table:
+            _custom_columns(self)
         if self.sort_by:
             from kinformer.cli._sorting import check_sort_path
 
@@ -174,6 +197,10 @@ def printer_of(
         case Form.JSONPATH:
             as_list = not marked and not query.one_object
             return JsonPathPrinter(_json_path(query.template), as_list=as_list, show_secrets=secrets)
+        case Form.CUSTOM_COLUMNS | Form.CUSTOM_COLUMNS_FILE:
+            from kinformer.cli._custom_columns import CustomColumnsPrinter
+
+            return CustomColumnsPrinter(_custom_columns(query), headed=query.headed, show_secrets=secrets)
     color = wants_color()
     table = TablePrinter(
         resource,
@@ -206,9 +233,15 @@ _ABOUT_DATA: Final = re.compile(r"data\b")
 
 def hint_at_secrets(query: Query, objects: Sequence[KubeObject]) -> None:
     """Report that values of Secrets are hidden, if a template asks for them."""
-    asked = query.form is Form.JSONPATH and _ABOUT_DATA.search(query.template)
+    asked = query.form in {Form.JSONPATH, Form.CUSTOM_COLUMNS} and _ABOUT_DATA.search(query.template)
     if asked and not query.show_secrets and any(map(is_secret, objects)):
         print_error("values of secrets are hidden; --show-secrets shows them")
+
+
+def _custom_columns(query: Query) -> tuple[CustomColumn, ...]:
+    from kinformer.cli._custom_columns import columns_in_file, columns_of_text
+
+    return (columns_of_text if query.form is Form.CUSTOM_COLUMNS else columns_in_file)(query.template)
 
 
 def _json_path(template: str) -> JsonPath:

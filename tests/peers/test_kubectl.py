@@ -164,8 +164,10 @@ async def test_a_crd_is_posted_used_and_deleted(server: ApiServer, kubectl: Kube
     assert server.list("apiextensions.k8s.io/v1", "CustomResourceDefinition") == []
 
 
-async def test_kinformer_get_prints_the_cells_that_kubectl_get_prints(kubectl: Kubectl) -> None:
+async def test_kinformer_get_prints_the_cells_that_kubectl_get_prints(kubectl: Kubectl, tmp_path: Path) -> None:
     server = kubectl.server
+    columns = tmp_path / "columns"
+    columns.write_text("NAME   PHASE\n.metadata.name  {.status.phase}\n")
     server.create(build.deployment("web", replicas=3))
     server.create(build.node("node-1"))
     server.create(CRD)
@@ -182,6 +184,13 @@ async def test_kinformer_get_prints_the_cells_that_kubectl_get_prints(kubectl: K
         ["pods", "--show-labels"],
         ["ns", "-L", "kubernetes.io/metadata.name,none", "--show-labels"],
         ["deploy,pods", "--no-headers"],
+        ["deploy,pods", "-o", "custom-columns=K:.kind,N:metadata.name,NODE:{.spec.nodeName},NONE:.spec.nope"],
+        ["pods", "--no-headers", "-o", "custom-columns=L:.metadata.labels,I:.spec.containers[*].image,C:..name"],
+        ["deploy", "-o", "custom-columns=S:.spec.strategy,T:.spec.template,B:.spec.replicas"],
+        ["jobs", "-o", "custom-columns=N:.metadata.name"],
+        ["nodes,pods", "-o", f"custom-columns-file={columns}"],
+        ["ns", "--sort-by", ".metadata.uid", "-o", "custom-columns=N:.metadata.name"],
+        ["pods", "-A", "--sort-by", ".metadata.name", "--request-timeout", "30s"],
     ):
         theirs = await kubectl("get", *arguments)
         ours = await kinformer(kubectl, "get", *arguments)

@@ -18,6 +18,7 @@ kinformer get pods,svc -n shop               several resources
 kinformer get pod/web-0 deploy/web -o yaml   objects by name
 kinformer get pods --sort-by .status.startTime
 kinformer get pods -o jsonpath='{.items[*].spec.nodeName}'
+kinformer get pods -o custom-columns=NAME:.metadata.name,NODE:.spec.nodeName
 kinformer get secret/db -o jsonpath='{.data.password}' --show-secrets
 kinformer get pods --as alice                what a user may read
 kinformer get pods -w                        as kinformer watch

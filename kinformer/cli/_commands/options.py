@@ -114,8 +114,8 @@ FORM: Final = (
         metavar="FORM",
         default="table",
         show_default=True,
-        help="table (the server's own columns), wide, yaml, json (one List), jsonl (a value per line), name, or "
-        "jsonpath=TEMPLATE.",
+        help="table (the server's own columns), wide, yaml, json (one List), jsonl (a value per line), name, "
+        "jsonpath=TEMPLATE, custom-columns=TITLE:PATH,..., or custom-columns-file=FILE.",
         shell_complete=_completed(lambda _, incomplete: complete_form(incomplete)),
     ),
     click.Option(["--no-headers"], is_flag=True, help="A table without its titles."),
@@ -154,6 +154,12 @@ SERVER: Final = (
     click.Option(["--as", "as_user"], metavar="USER", help="Impersonate a user: alice, system:serviceaccount:NS:NAME."),
     click.Option(
         ["--as-group", "as_groups"], metavar="GROUP", multiple=True, help="Impersonate a group, with --as; repeatable."
+    ),
+    click.Option(
+        ["--request-timeout"],
+        metavar="TIME",
+        default="",
+        help="How long one request may take: 5s, 1m; 0 for no limit. Default: 30s.",
     ),
     click.Option(["--demo"], is_flag=True, help="An embedded server with a simulated cluster."),
 )

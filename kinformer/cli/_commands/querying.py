@@ -24,8 +24,8 @@ def given_query(options: dict[str, Any]) -> Query:
 
     output = options["output"]
     form, equals, template = output.partition("=")
-    if form not in [*Form] or bool(equals) != (form == Form.JSONPATH):
-        forms = ", ".join(f"{known}=TEMPLATE" if known is Form.JSONPATH else known for known in Form)
+    if form not in [*Form] or bool(equals) != bool(Form(form).argument):
+        forms = ", ".join(f"{known}={known.argument}" if known.argument else known for known in Form)
         raise UsageProblem(f"-o {output}: expected {forms}")
     return Query(
         targets=parse_targets(options["words"]),
