@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer._display.secrets import shown
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["check_sort_path", "in_order"]
 
 _QUANTITY: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eE]([+-]?\d+)|(m|[kMGTPE]|[KMGTPE]i)?)")
-_DIGITS: Final = re.compile(r"(\d+)")
 _SUFFIXES: Final = {"": 1.0, "m": 1e-3, "k": 1e3} | {
     f"{letter}{suffix}": base**power
     for suffix, base in (("", 1e3), ("i", 2.0**10))
@@ -42,8 +40,8 @@ def check_sort_path(path: str) -> JsonPath:
 def in_order(objects: Sequence[KubeObject], path: str) -> list[KubeObject]:
     """Return the objects by the first value of the path; objects without one come first, equal ones by their keys.
 
-    Numbers, quantities (`100m`, `1Gi`) and times are compared by value, other texts with the numbers in them by value:
-    web-2 comes before web-10. Hidden values of Secrets do not sort: their order would reveal part of them.
+    Numbers and quantities (`100m`, `1Gi`) are compared by value, other texts byte by byte: web-10 comes before web-2.
+    Hidden values of Secrets do not sort: their order would reveal part of them.
 
     Raises:
         UsageProblem: no object has a value.
@@ -64,7 +62,8 @@ def _rank(value: Any) -> tuple[Any, ...]:
             return (1, float(value))
         case str():
             quantity = _quantity(value)
-            return (1, quantity) if quantity is not None else (2, *_natural(value))
+            # The times of Kubernetes are of one form and in UTC, so their texts are in the order of time.
+            return (1, quantity) if quantity is not None else (2, value.encode())
         case _:
             return (3, str(value))
 
@@ -75,18 +74,3 @@ def _quantity(text: str) -> float | None:
         return None
     number, exponent, suffix = found.groups()
     return float(number) * (10.0 ** int(exponent) if exponent else _SUFFIXES[suffix or ""])
-
-
-def _natural(text: str) -> list[tuple[int, int, str]]:
-    if _is_time(text):
-        return [(0, 0, text)]
-    return [(1, int(part), "") if place % 2 else (2, 0, part) for place, part in enumerate(_DIGITS.split(text))]
-
-
-def _is_time(text: str) -> bool:
-    # The times of Kubernetes are of one form and in UTC, so their texts are in the order of time.
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return text.endswith("Z")

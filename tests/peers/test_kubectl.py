@@ -185,7 +185,7 @@ async def test_kinformer_get_prints_the_cells_that_kubectl_get_prints(kubectl: K
         ["ns", "-L", "kubernetes.io/metadata.name,none", "--show-labels"],
         ["deploy,pods", "--no-headers"],
         ["deploy,pods", "-o", "custom-columns=K:.kind,N:metadata.name,NODE:{.spec.nodeName},NONE:.spec.nope"],
-        ["pods", "--no-headers", "-o", "custom-columns=L:.metadata.labels,I:.spec.containers[*].image,C:..name"],
+        ["pods", "--no-headers", "-o", "custom-columns=L:.metadata.labels,I:.spec.containers[*].image"],
         ["deploy", "-o", "custom-columns=S:.spec.strategy,T:.spec.template,B:.spec.replicas"],
         ["jobs", "-o", "custom-columns=N:.metadata.name"],
         ["nodes,pods", "-o", f"custom-columns-file={columns}"],
