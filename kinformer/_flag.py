@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Flag"]
 
@@ -20,11 +24,12 @@ class Flag:
 
     def __init__(self) -> None:
         self._set = False
-        self._waiters: list[asyncio.Future[None]] | None = None
+        # Nearly always, one task waits: then there is no list, which the collector would visit.
+        self._waiters: asyncio.Future[None] | list[asyncio.Future[None]] | None = None
 
     def __repr__(self) -> str:
         state = "set" if self._set else "unset"
-        return f"<Flag {state}, {len(self._waiters or ())} waiting>"
+        return f"<Flag {state}, {len(self._all_waiters())} waiting>"
 
     def is_set(self) -> bool:
         """Return whether the flag is set."""
@@ -35,10 +40,9 @@ class Flag:
         if self._set:
             return
         self._set = True
-        if self._waiters is not None:
-            for waiter in self._waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
+        for waiter in self._all_waiters():
+            if not waiter.done():
+                waiter.set_result(None)
 
     def clear(self) -> None:
         """Reset the flag. Tasks that wait from now on wait for the next `set`."""
@@ -49,12 +53,24 @@ class Flag:
         if self._set:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._waiters is None:
-            self._waiters = []
-        self._waiters.append(waiter)
+        before = self._waiters
+        if before is None:
+            self._waiters = waiter
+        elif isinstance(before, list):
+            before.append(waiter)
+        else:
+            self._waiters = [before, waiter]
         try:
             await waiter
         finally:
-            self._waiters.remove(waiter)
-            if not self._waiters:
+            waiting = self._waiters
+            if isinstance(waiting, list):
+                waiting.remove(waiter)
+            if waiting is waiter or not waiting:
                 self._waiters = None
+
+    def _all_waiters(self) -> Sequence[asyncio.Future[None]]:
+        waiters = self._waiters
+        if waiters is None:
+            return ()
+        return waiters if isinstance(waiters, list) else (waiters,)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    import logging
+import msgspec
 
 __all__ = ["LINES_PER_SECOND", "LimitedLog"]
 
@@ -14,22 +13,21 @@ LINES_PER_SECOND: Final = 10
 """Lines of one kind and place. A callback that fails for 10,000 events a second would fill the disk else."""
 
 
-class LimitedLog:
+class LimitedLog(msgspec.Struct, gc=False):
     """Logs at most `LINES_PER_SECOND`, by the clock of the running loop. The next line after a gap counts the others.
 
-    Args:
+    An informer has three of them. They lead to nothing but their logger, so the collector need not visit them.
+
+    Attributes:
         logger: where to log.
         what: the kind of the failures, with their place, for the line that counts: "pods: failures of on_error".
     """
 
-    __slots__ = ("_began", "_lines", "_logger", "_unlogged", "_what")
-
-    def __init__(self, logger: logging.Logger, what: str) -> None:
-        self._logger = logger
-        self._what = what
-        self._began = float("-inf")
-        self._lines = 0
-        self._unlogged = 0
+    logger: Any
+    what: str
+    _began: float = float("-inf")
+    _lines: int = 0
+    _unlogged: int = 0
 
     def log(self, level: int, text: str, *values: object, exc_info: BaseException | None = None) -> None:
         """Log a failure, or count it."""
@@ -41,10 +39,10 @@ class LimitedLog:
             self._unlogged += 1
             return
         self._lines += 1
-        self._logger.log(level, text, *values, exc_info=exc_info)
+        self.logger.log(level, text, *values, exc_info=exc_info)
 
     def log_count(self, level: int) -> None:
         """Log how many failures were counted and not logged, if any."""
         if self._unlogged:
-            self._logger.log(level, "%s: %d more were not logged", self._what, self._unlogged)
+            self.logger.log(level, "%s: %d more were not logged", self.what, self._unlogged)
             self._unlogged = 0

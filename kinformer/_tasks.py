@@ -47,10 +47,11 @@ class BackgroundTask:
     the owner reports it in an `on_end` of its own.
     """
 
-    __slots__ = ("_name", "_task")
+    __slots__ = ("_name", "_on_end", "_task")
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._on_end: Callable[[], None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -81,10 +82,13 @@ class BackgroundTask:
             msg = f"background task {self._name!r} has been started already"
             raise RuntimeError(msg)
         self._task = asyncio.get_running_loop().create_task(coroutine, name=self._name)
-        self._task.add_done_callback(self._log_failure if on_end is None else lambda _: on_end())
+        self._on_end = on_end
+        self._task.add_done_callback(self._ended)
 
-    def _log_failure(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (failure := task.exception()) is not None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if self._on_end is not None:
+            self._on_end()
+        elif not task.cancelled() and (failure := task.exception()) is not None:
             _log.critical("%s has failed by a defect, and has ended", self._name, exc_info=failure)
 
     def cancel(self) -> None:

@@ -20,6 +20,8 @@ import weakref
 from collections import deque
 from typing import Final
 
+from kinformer._clock import clock_of
+
 __all__ = ["DEFAULT_SLICE_SECONDS", "TimeSlice", "give_way", "set_time_slice"]
 
 DEFAULT_SLICE_SECONDS: Final = 0.0015
@@ -91,17 +93,18 @@ def _budget_of(loop: asyncio.AbstractEventLoop) -> _Budget:
 class TimeSlice:
     """The part that one task has of the running loop's budget."""
 
-    __slots__ = ("_budget", "_clock", "_loop")
+    __slots__ = ("_budget", "_loop", "clock")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._clock = self._loop.time
+        self.clock = clock_of(self._loop)
+        """The clock of the loop."""
         self._budget = _budget_of(self._loop)
 
     @property
     def over(self) -> bool:
         """True if the budget of this turn is used up; then the task must `begin` again before it goes on."""
-        return self._clock() >= self._budget.until
+        return self.clock() >= self._budget.until
 
     def begin_step(self, now: float) -> bool:
         """Begin a short step in a callback of the loop, which cannot wait; return whether the budget suffices.

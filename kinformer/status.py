@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -23,6 +22,7 @@ __all__ = [
     "ScopeStatus",
     "StatusRecord",
     "class_of",
+    "count",
     "error_name",
     "health_of",
 ]
@@ -201,13 +201,13 @@ class StatusRecord:
     retry_at: float | None = None
     received_version: str = ""
     listed: int = 0
-    lists: Counter[str] = field(default_factory=Counter)
+    lists: dict[str, int] = field(default_factory=dict)
     watches: int = 0
-    watch_ends: Counter[str] = field(default_factory=Counter)
+    watch_ends: dict[str, int] = field(default_factory=dict)
     events: int = 0
     last_event_at: float | None = None
     streaming_off: str = ""
-    errors: Counter[str] = field(default_factory=Counter)
+    errors: dict[str, int] = field(default_factory=dict)
     left_out: int = 0
     handler_failures: int = 0
 
@@ -225,11 +225,11 @@ class StatusRecord:
         """Record an error."""
         self.last_error = error
         self.last_error_at = now
-        self.errors[class_of(error)] += 1
+        count(self.errors, class_of(error))
 
     def watch_ended(self, why: BaseException | str | None) -> None:
         """Record the end of a watch: cleanly (`None`), by an error, or for another reason."""
-        self.watch_ends[class_of(why) if isinstance(why, BaseException) else why or "closed"] += 1
+        count(self.watch_ends, class_of(why) if isinstance(why, BaseException) else why or "closed")
 
     def is_well(self, now: float) -> bool:
         """Return whether a watch is open, and earlier failures no longer count."""
@@ -283,6 +283,12 @@ class StatusRecord:
             scopes=scopes,
             metrics_failures=metrics_failures,
         )
+
+
+def count(counts: dict[str, int], name: str) -> None:
+    """Count one more of a name."""
+    # The collector never visits a plain dict of texts and numbers; it visits each `Counter`.
+    counts[name] = counts.get(name, 0) + 1
 
 
 _HEALTH_AT_THE_END: Final = {

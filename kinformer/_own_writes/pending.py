@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import enum
 import heapq
-import itertools
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -152,9 +151,9 @@ class PendingWrites:
         self._most = most
         self._by_key: dict[ObjectKey, list[PendingWrite]] = {}
         # Heap of the writes that a version decides: (version, tie-break, write). Ended ones are dropped lazily.
-        self._by_version: list[tuple[int, int, PendingWrite]] = []
-        self._order = itertools.count()
-        self._listeners: list[Listener] = []
+        self._by_version: list[tuple[int, int, PendingWrite]] | None = None
+        self._added = 0
+        self._listeners: tuple[Listener, ...] = ()
         self._count = 0
         self._closed = False
 
@@ -174,8 +173,14 @@ class PendingWrites:
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Notify a listener of each write that becomes pending from now on; return the function that stops this."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+        self._listeners += (listener,)
+        return lambda: self._stop_listening(listener)
+
+    def _stop_listening(self, listener: Listener) -> None:
+        left = [*self._listeners]
+        if listener in left:
+            left.remove(listener)
+            self._listeners = tuple(left)
 
     def expect(self, write: Write, *, covered: bool | None) -> PendingWrite | None:
         """Return the pending write for an accepted write; `None` if there is nothing to wait for.
@@ -218,7 +223,10 @@ class PendingWrites:
         self._count += 1
         decisive = write.version or write.after
         if decisive:
-            heapq.heappush(self._by_version, (decisive, next(self._order), write))
+            self._added += 1
+            if self._by_version is None:
+                self._by_version = []
+            heapq.heappush(self._by_version, (decisive, self._added, write))
         if announce:
             of_task = _listener_of_task.get()
             write._begin(obj, [*self._listeners] if of_task is None else [of_task, *self._listeners])
@@ -260,7 +268,7 @@ class PendingWrites:
         if not writes:
             del self._by_key[write.key]
             if not self._by_key:
-                self._by_version.clear()
+                self._by_version = None
         write._end(outcome)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +16,9 @@ __all__ = ["Index", "IndexFunction", "NoValuesError", "checked_values"]
 
 IndexFunction: TypeAlias = Callable[["KubeObject"], Iterable[str]]
 """Returns the index values of an object; an object without values is not in the index."""
+
+
+_NO_KEYS: Final[Iterator[ObjectKey]] = iter(())
 
 
 class Index:
@@ -39,7 +42,7 @@ class Index:
         self.alone: dict[str, tuple[str, ...]] = {}
         # From a dict, the copy takes over the hashes of the keys.
         self.unindexed: dict[ObjectKey, None] = dict.fromkeys(present)
-        self._order: Iterator[ObjectKey] = iter([*self.unindexed])
+        self._order: Iterator[ObjectKey] = iter([*self.unindexed]) if self.unindexed else _NO_KEYS
         self._thread = threading.get_ident()
 
     @property

@@ -36,9 +36,9 @@ class InformerIndexer(Indexer):
         super().__init__(indexers, on_error=on_error)
         self.stored_objects: Mapping[ObjectKey, KubeObject] = self._objects
         """All stored objects themselves, as a live view."""
-        self._parts_of_indexes: list[
-            tuple[str, Index, IndexFunction, dict[str, tuple[str, ...]], dict[ObjectKey, tuple[str, ...]]]
-        ] = []
+        self._parts_of_indexes: tuple[
+            tuple[str, Index, IndexFunction, dict[str, tuple[str, ...]], dict[ObjectKey, tuple[str, ...]]], ...
+        ] = ()
 
     def begin_indexers(self, indexers: Mapping[str, IndexFunction]) -> None:
         """Add indexes; `index_some` indexes the objects that are in the cache already.
@@ -72,9 +72,9 @@ class InformerIndexer(Indexer):
         by_key, keep, indexes = self._objects, self._keep, self._parts_of_indexes
         if len(indexes) != len(self._indexes):
             # Indexes are added, and never replaced.
-            indexes = self._parts_of_indexes = [
+            indexes = self._parts_of_indexes = tuple(
                 (name, index, index.function, index.alone, index.values_by_key) for name, index in self._indexes.items()
-            ]
+            )
         plain = self._keeps_plain
         size = 0
         for before, obj in zip(befores, objects, strict=True):

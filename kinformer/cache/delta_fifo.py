@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Delta", "DeltaFIFO", "DeltaType", "Deltas", "KnownObjects", "Popped", "VersionMark"]
 
 
+_NO_KEYS: Final[Iterator[ObjectKey]] = iter(())
+
 _GONE: Final = frozenset({DeltaType.DELETED, DeltaType.LEFT})
 
 _HELD: Final = 1 << 62
@@ -113,7 +115,7 @@ class DeltaFIFO:
         # Most keys have one change, which is stored without a list: then the garbage collector skips these dicts.
         self._items: dict[ObjectKey, Delta | Deltas | None] = {}
         self._taking: dict[ObjectKey, Delta | Deltas | None] = {}
-        self._next_key: Iterator[ObjectKey] = iter(())
+        self._next_key: Iterator[ObjectKey] = _NO_KEYS
         self.held = False
         self._left = 0  # keys of `_taking` that are still queued
         self._taken = 0  # keys taken since the beginning
@@ -347,7 +349,7 @@ class DeltaFIFO:
             taking[key] = None
         self._left -= len(taken)
         if not self._left:
-            self._taking = {}
+            self._taking, self._next_key = {}, _NO_KEYS
         return taken
 
     async def wait(self) -> None:

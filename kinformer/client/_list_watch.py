@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from kinformer._clock import running_clock
 from kinformer._declared_paths import DeclaredPaths
 from kinformer._own_writes.feed import WriteFeed
 from kinformer.client._decoding.lists import ListCutter, decode_page
@@ -234,7 +234,7 @@ class HttpListerWatcher:
                 # Without it, a version and a limit would mean exactly that version (API concepts, "resourceVersion").
                 first.append(("resourceVersionMatch", "NotOlderThan"))
         headers = {"Accept": self._accept(whole_list=True)}
-        clock = asyncio.get_running_loop().time
+        clock = running_clock()
         token = ""
         check = PageCheck(doing)
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kinformer._declared_paths import NotesPaths, checked_paths
@@ -135,14 +136,19 @@ class InformerCore:
         self.record = record = StatusRecord()
         self._metrics = metrics
         self.failures = failures = FailureHandling(name, record, listeners, metrics)
-        self.life_cycle = life_cycle = LifeCycle(name, record, failures, parts=self._parts, on_end=self._end)
+        self.life_cycle = life_cycle = LifeCycle(
+            name, record, failures, leader=self._reflect, parts=self._parts, on_end=self._end
+        )
         self._on_end = on_end
         self.group_share: GroupShare | None = None
         compact = CompactIndexer(on_error=self._index_failed) if checked_storage(storage) == "compact" else None
         self._compact = compact
         self.indexer = indexer = InformerIndexer(on_error=self._index_failed) if compact is None else compact
-        self.lister = Lister(indexer, source.resource, namespace, synced=lambda: self.dispatcher.has_synced)
         self.fifo = PushedFIFO(indexer)
+        self.dispatcher = dispatcher = Dispatcher(
+            self.fifo, indexer, name=name, on_synced=self._synced, on_listed=self._listed
+        )
+        self.lister = Lister(indexer, source.resource, namespace, synced=dispatcher.is_synced)
         memory = StreamingMemory() if streaming is None else streaming
 
         def make(source: ListerWatcher, fifo: PushedFIFO | PartQueue, **callbacks: Any) -> Reflector:
@@ -176,9 +182,6 @@ class InformerCore:
         else:
             reflector = make(source, self.fifo, **callbacks)
         self.reflector = reflector
-        self.dispatcher = dispatcher = Dispatcher(
-            self.fifo, indexer, name=name, on_synced=self._synced, on_listed=self._listed
-        )
         self.waits = CacheWaits(name, record, indexer, self.lister, dispatcher, life_cycle, failures)
         self.relists = Relists(name, reflector, life_cycle, failures)
         self.written = WrittenObjects(name, source, record, reflector, dispatcher, life_cycle, failures, self.fifo)
@@ -288,7 +291,7 @@ class InformerCore:
             resync=self._resync if resync is None else _checked_resync(resync),
             forget=self._forget,
             failed=self.failures.of_handler,
-            ending=lambda: self.life_cycle.ending,
+            ending=self.life_cycle.is_ending,
             refuse_other_loop=self.life_cycle.refuse_other_loop,
         )
         registration = self._registrations[task] = HandlerRegistration(task)
@@ -314,11 +317,11 @@ class InformerCore:
         """Report an object that cannot be used; everything else goes on."""
         self.failures.of_object(error, self.life_cycle.clock())
 
-    def _parts(self, group: asyncio.TaskGroup) -> dict[str, Coroutine[Any, Any, None]]:
+    def _parts(self, group: asyncio.TaskGroup) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
         # The dispatcher first: it starts the handlers, before the reflector sends it changes.
-        parts = {"cache": self.dispatcher.run(group), "reflector": self._reflect()}
+        parts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {"cache": partial(self.dispatcher.run, group)}
         if self._compact is not None:
-            parts["storage"] = self._compact.upkeep()
+            parts["storage"] = self._compact.upkeep
         return parts
 
     async def _reflect(self) -> None:

@@ -7,6 +7,7 @@ import logging
 import weakref
 from typing import TYPE_CHECKING, Final
 
+from kinformer._clock import running_clock
 from kinformer._own_writes.pending import PendingWrites
 from kinformer._time_slice import TimeSlice
 from kinformer.cache._compact.malloc_trim import give_back_free_memory
@@ -44,6 +45,8 @@ _SETTLING_SECONDS: Final = 1.0
 # wait for long: their memory would be cold when it is read, and the garbage collector would walk over it.
 _SHARED: Final = 16
 
+_NO_STREAMS: Final[frozenset[weakref.ref[EventFeed]]] = frozenset()
+
 
 class Dispatcher:
     """Changes the cache first, then notifies all listeners, in the order of the changes.
@@ -70,8 +73,9 @@ class Dispatcher:
         """Everything up to this version is in the cache. "" before the first list."""
         self.lists = 0
         """Number of lists that are completely in the cache."""
-        self.waiters = Waiters(indexer.get_by_key)
-        self.pending_writes = PendingWrites(indexer.get_by_key, lambda: self.resource_version)
+        look = indexer.get_by_key
+        self.waiters = Waiters(look)
+        self.pending_writes = PendingWrites(look, self._version)
         self.delivered = 0
         """Number of events so far."""
         self.deletions = 0
@@ -84,7 +88,7 @@ class Dispatcher:
         self._on_listed = on_listed
         self._registrations: list[HandlerTask] = []
         # Not a WeakSet, of which each loop over it takes eight calls.
-        self._streams: set[weakref.ref[EventFeed]] = set()
+        self._streams: frozenset[weakref.ref[EventFeed]] = _NO_STREAMS
         self._group: asyncio.TaskGroup | None = None
         self._broken: BaseException | None = None
         self._takes_now = False  # a handler that is called at once may bring the answer to a write
@@ -122,11 +126,15 @@ class Dispatcher:
         if initial:
             self._bring_up_to_date(stream)
         stream.pace = self._pace
-        self._streams.add(weakref.ref(stream, self._streams.discard))
+        self._streams |= {weakref.ref(stream, self._discard)}
 
     def detach(self, stream: EventFeed) -> None:
         """Give an iterator no further event."""
-        self._streams.discard(weakref.ref(stream))
+        self._discard(weakref.ref(stream))
+
+    def _discard(self, stream: weakref.ref[EventFeed]) -> None:
+        # Nearly always empty: then there is no set of its own, which the collector would visit.
+        self._streams = self._streams - {stream} or _NO_STREAMS
 
     async def run(self, group: asyncio.TaskGroup) -> None:
         """Apply the changes of the FIFO until cancelled, in time slices; handlers run in tasks of the group."""
@@ -134,7 +142,7 @@ class Dispatcher:
         for registration in self._registrations:
             self._start(registration, group)
         fifo, indexer = self._fifo, self._indexer
-        clock = asyncio.get_running_loop().time
+        clock = running_clock()
         time_slice = TimeSlice()
         while True:
             await fifo.wait()
@@ -187,6 +195,13 @@ class Dispatcher:
         finally:
             self._takes_now = False
         return True
+
+    def is_synced(self) -> bool:
+        """Return `has_synced`, as a function that others can hold."""
+        return self.has_synced
+
+    def _version(self) -> str:
+        return self.resource_version
 
     def close(self) -> None:
         """Let handlers and iterators end."""
@@ -282,4 +297,4 @@ class Dispatcher:
         return [*self._registrations, *self._present_streams()]
 
     def _present_streams(self) -> list[EventFeed]:
-        return [stream for reference in tuple(self._streams) if (stream := reference()) is not None]
+        return [stream for reference in self._streams if (stream := reference()) is not None]

@@ -42,24 +42,26 @@ class FailureListeners(Generic[I]):
             check_function("on_give_up", on_give_up, "error", "informer")
         self._informer = informer
         self._name = name
-        self._on_error = [] if on_error is None else [on_error]
+        self._on_error: tuple[OnError[I], ...] = () if on_error is None else (on_error,)
         self._on_give_up = on_give_up
         self._limited = LimitedLog(_log, f"{name}: failures of on_error")
 
     def add(self, on_error: OnError[I]) -> Callable[[], None]:
         """Add a function to call with each failure; return a function that removes it."""
         check_function("on_error", on_error, "error", "informer")
-        self._on_error.append(on_error)
+        self._on_error = (*self._on_error, on_error)
 
         def remove() -> None:
-            if on_error in self._on_error:
-                self._on_error.remove(on_error)
+            left = [*self._on_error]
+            if on_error in left:
+                left.remove(on_error)
+                self._on_error = tuple(left)
 
         return remove
 
     def notify(self, error: KinformerError) -> None:
         """Call every error function with a failure."""
-        for on_error in tuple(self._on_error):
+        for on_error in self._on_error:
             try:
                 on_error(error, self._informer)
             except BaseException as raised:  # a user's function; the informer goes on

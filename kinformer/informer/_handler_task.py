@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from kinformer._callables import check_function
+from kinformer._clock import clock_of
 from kinformer._flag import Flag
 from kinformer._survivable import is_survivable
 from kinformer._time_slice import TimeSlice
@@ -142,7 +143,7 @@ class HandlerTask:
         # Of a call of the handler outside of the task, for the task to go on with.
         self._awaited: tuple[Event, Awaitable[object]] | None = None
         self._raised: BaseException | None = None
-        self._companions: list[asyncio.Task[None]] = []
+        self._companions: tuple[asyncio.Task[None], ...] = ()
 
     def __repr__(self) -> str:
         return f"<HandlerTask {self.name}>"
@@ -231,14 +232,15 @@ class HandlerTask:
             self._wake()  # an earlier handler of the same events has changed this one
             return
         loop = task.get_loop()
-        began = loop.time()
+        clock = time_slice.clock
+        began = clock()
         self._parked = False
         asyncio.tasks._enter_task(loop, task)
         try:
             unfinished = self._context.run(self._deliver_some, events, time_slice)
         finally:
             asyncio.tasks._leave_task(loop, task)
-        now = loop.time()
+        now = clock()
         if now - began > _WORTH_NOTING:
             time_slice.end_step(now)
         if self._wakeup.is_set():
@@ -301,7 +303,7 @@ class HandlerTask:
         self._context = contextvars.copy_context()
         self._task = group.create_task(self._run(), name=f"kinformer handler {self.name}", context=self._context)
         # A callback, not a `finally`: a task that is cancelled before its first step never reaches a `finally`.
-        self._task.add_done_callback(lambda _: self._end())
+        self._task.add_done_callback(self._task_ended, context=self._context)
 
     def close(self) -> None:
         """Call the handler no more: the informer has stopped."""
@@ -311,11 +313,14 @@ class HandlerTask:
 
     def end_with(self, companion: asyncio.Task[None]) -> None:
         """Cancel another task when this handler ends."""
-        self._companions.append(companion)
+        self._companions += (companion,)
 
     def _wake(self) -> None:
         self._parked = False
         self._wakeup.set()
+
+    def _task_ended(self, _: asyncio.Task[None]) -> None:
+        self._end()
 
     def _end(self) -> None:
         self._closing = True
@@ -344,7 +349,7 @@ class HandlerTask:
 
     async def _deliver(self) -> None:
         loop = asyncio.get_running_loop()
-        clock = loop.time
+        clock = clock_of(loop)
         self._time_slice = time_slice = TimeSlice()
         pace = self.pace
         take = self._mailbox.take

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from kinformer._clock import clock_of
 from kinformer._own_loop import OwnLoop
 from kinformer._tasks import BackgroundTask
 from kinformer._time_slice import TimeSlice
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from kinformer.informer._failure_handling import FailureHandling
     from kinformer.status import StatusRecord
 
-    Parts: TypeAlias = Callable[[asyncio.TaskGroup], Mapping[str, Coroutine[Any, Any, None]]]
+    # A function, because the task may be cancelled before its first step: then no coroutine was made.
+    Part: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+    Parts: TypeAlias = Callable[[asyncio.TaskGroup], Mapping[str, Part]]
 
 __all__ = ["LifeCycle"]
 
@@ -32,7 +35,8 @@ class LifeCycle:
         name: name of the informer.
         record: status of the informer.
         failures: handles a defect of a part.
-        parts: makes the coroutines of the parts, by name, in a given task group.
+        leader: runs the leading part, which may give up.
+        parts: returns the functions that run the other parts, by name, for a given task group.
         on_end: called when the informer ends, with true if it had been started.
 
     Attributes:
@@ -47,14 +51,16 @@ class LifeCycle:
         record: StatusRecord,
         failures: FailureHandling,
         *,
+        leader: Part,
         parts: Parts,
         on_end: Callable[[bool], None],
     ) -> None:
-        self.clock: Callable[[], float] = lambda: 0.0
+        self.clock: Callable[[], float] = _before_start
         self.ending = False
         self._name = name
         self._record = record
         self._failures = failures
+        self._leader = leader
         self._parts = parts
         self._on_end = on_end
         self._own_loop = OwnLoop(f"informer {name} was started")
@@ -70,6 +76,10 @@ class LifeCycle:
         """The defect that ended the informer; `None` if there was none."""
         return self._background.failure
 
+    def is_ending(self) -> bool:
+        """Return `ending`, as a function that others can hold."""
+        return self.ending
+
     def start(self, begin: Callable[[], None]) -> None:
         """Start the parts in the background of the running loop. `begin` is called first.
 
@@ -79,7 +89,7 @@ class LifeCycle:
         if self._record.state is not InformerState.NEW:
             msg = f"informer {self._name} has been started already; an informer runs once, make a new one"
             raise AlreadyStartedError(msg)
-        self.clock = self._own_loop.take().time
+        self.clock = clock_of(self._own_loop.take())
         self._record.enter(InformerState.LISTING, self.clock())
         begin()
         self._background.start(self._run(), on_end=self._end)
@@ -155,25 +165,61 @@ class LifeCycle:
         await TimeSlice().begin()
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(part, name=f"kinformer {name} {self._name}")
-                    for name, part in self._parts(group).items()
-                ]
-                try:
-                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    self.ending = True
-                if self._record.state is not InformerState.GAVE_UP:
-                    # A part that ends by cancellation, or returns, leaves half of an informer.
-                    ended = ", ".join(task.get_name() for task in tasks if task.done())
-                    msg = f"{ended} ended, though nothing had asked it to"
-                    raise UnexpectedError(msg)
+                for name, part in self._parts(group).items():
+                    what = f"kinformer {name} {self._name}"
+                    group.create_task(self._for_life(part, what), name=what)
+                await self._lead()
         except BaseExceptionGroup as error:
             self._failures.of_informer(error, self.clock())
             raise
+
+    async def _lead(self) -> None:
+        """Run the leading part, in the task of the informer: one task more would be 20 objects for the collector.
+
+        Raises:
+            UnexpectedError: it ended, though nothing had asked it to.
+        """
+        try:
+            await self._leader()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+        finally:
+            self.ending = True
+        if self._record.state is not InformerState.GAVE_UP:
+            raise _ended_alone(f"kinformer reflector {self._name}")
+
+    async def _for_life(self, part: Part, what: str) -> None:
+        """Run another part.
+
+        Raises:
+            UnexpectedError: it ended, though nothing had asked it to.
+        """
+        try:
+            await part()
+        except asyncio.CancelledError:
+            # Where the whole informer ends, the leading part is cancelled in the same turn.
+            await asyncio.sleep(0)
+            if self.ending:
+                raise
+        except BaseException:
+            self.ending = True
+            raise
+        self.ending = True
+        raise _ended_alone(what)
 
     def _end(self) -> None:
         started = self._record.state is not InformerState.NEW
         if not self.stopped:
             self._record.enter(InformerState.STOPPED, self.clock())
         self._on_end(started)
+
+
+def _before_start() -> float:
+    return 0.0
+
+
+def _ended_alone(part: str) -> UnexpectedError:
+    # It leaves half of an informer.
+    return UnexpectedError(f"{part} ended, though nothing had asked it to")

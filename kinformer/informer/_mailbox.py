@@ -46,6 +46,8 @@ class SyncMark(NoEvent):
     __slots__ = ()
 
 
+_NO_OBJECTS: Final[Iterator[KubeObject]] = iter(())
+
 SYNC_MARK: Final = SyncMark()
 
 NOTHING_NOW: Final = NoEvent()
@@ -99,7 +101,7 @@ class QueueMailbox:
 
     def __init__(self) -> None:
         self._waiting: deque[Event | SyncMark] = deque()
-        self._initial: Iterator[KubeObject] = iter(())
+        self._initial: Iterator[KubeObject] = _NO_OBJECTS
         self._initial_left = 0
         self._event_of: EventOf = initial_event
 
@@ -126,7 +128,7 @@ class QueueMailbox:
             obj = next(self._initial)
             self._initial_left -= 1
             if not self._initial_left:
-                self._initial = iter(())
+                self._initial = _NO_OBJECTS
             return self._event_of(obj)
         return self._waiting.popleft() if self._waiting else None
 

@@ -53,7 +53,10 @@ def fold_counts(whole: StatusRecord, record: StatusRecord, folded: StatusRecord)
         setattr(folded, name, new)
     for name in _COUNTERS:
         new, old = getattr(record, name), getattr(folded, name)
-        getattr(whole, name).update(new - old)
+        sums = getattr(whole, name)
+        for label, number in new.items():
+            if number != old.get(label, 0):
+                sums[label] = sums.get(label, 0) + number - old.get(label, 0)
         setattr(folded, name, new.copy())
 
 

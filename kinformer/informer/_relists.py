@@ -36,7 +36,7 @@ class Relists:
         self._reflector = reflector
         self._life_cycle = life_cycle
         self._failures = failures
-        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._waiting: tuple[tuple[int, asyncio.Future[None]], ...] = ()
         self._listed = 0
 
     async def relist(self, timeout: float | None) -> None:
@@ -50,7 +50,7 @@ class Relists:
         self._life_cycle.refuse_unless_running("nothing is listed")
         self._reflector.relist()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((self._reflector.next_list, done))
+        self._waiting += ((self._reflector.next_list, done),)
         try:
             async with asyncio.timeout(timeout):
                 await done
@@ -91,7 +91,7 @@ class Relists:
                 number = await reflector.set_scope(scope)
                 if number > self._listed:
                     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                    self._waiting.append((number, done))
+                    self._waiting += ((number, done),)
                     await done
         except TimeoutError as error:
             msg = f"the cache of {self._name} does not show its new scope after {timeout} s{self._failures.trouble}"
@@ -113,7 +113,7 @@ class Relists:
         for number, done in self._waiting:
             if number <= lists and not done.done():
                 done.set_result(None)
-        self._waiting = [(number, done) for number, done in self._waiting if not done.done()]
+        self._waiting = tuple(wait for wait in self._waiting if not wait[1].done())
 
     def close(self) -> None:
         """Let every wait fail: the informer has ended."""

@@ -21,6 +21,7 @@ import copy
 import weakref
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from kinformer._clock import running_clock
 from kinformer._flag import Flag
 from kinformer._shards import missing_share, same_shard
 from kinformer._time_slice import TimeSlice
@@ -148,7 +149,7 @@ class ScopeReflector:
 
     async def run(self) -> None:
         """Keep the FIFO equal to the union, until cancelled or until the retry budget is used up."""
-        self._clock = asyncio.get_running_loop().time
+        self._clock = running_clock()
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group

@@ -143,9 +143,12 @@ class SharedInformer:
             starts=starts,
             own_writes=own_writes,
             metrics=self._metrics,
-            on_end=lambda: self._metrics.informer_stopped(self),
+            on_end=self._ended,
         )
         set_pending_writes(self, self._core.dispatcher.pending_writes)
+
+    def _ended(self) -> None:
+        self._metrics.informer_stopped(self)
 
     def __repr__(self) -> str:
         core = self._core

@@ -18,6 +18,7 @@ from collections import deque
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
+from kinformer._clock import running_clock
 from kinformer._flag import Flag
 from kinformer.errors import (
     ExpiredError,
@@ -261,7 +262,7 @@ class SharedWatch:
 
     async def run(self) -> None:
         """Watch while there are subscriptions, until cancelled."""
-        clock = asyncio.get_running_loop().time
+        clock = running_clock()
         short = 0
         try:
             while True:
@@ -292,7 +293,7 @@ class SharedWatch:
                 subscription.end()
 
     async def _until_due(self) -> None:
-        clock = asyncio.get_running_loop().time
+        clock = running_clock()
         while not self._is_due(clock()):
             self._look.clear()
             try:

@@ -11,6 +11,7 @@ import logging
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING, Final
 
+from kinformer._clock import running_clock
 from kinformer._time_slice import TimeSlice, give_way
 from kinformer.errors import (
     ExpiredError,
@@ -32,7 +33,7 @@ from kinformer.reflector._state_machine import (
     WaitStep,
     WatchStep,
 )
-from kinformer.status import InformerState, StatusRecord
+from kinformer.status import InformerState, StatusRecord, count
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -143,7 +144,7 @@ class Reflector:
         The one exception is a budget of failure that is used up (`give_up_after`).
         """
         machine, status = self._machine, self._status
-        clock = asyncio.get_running_loop().time
+        clock = running_clock()
         if not self._source.streams_lists:
             machine.streaming.off = machine.streaming.off or "this source does not stream lists"
         while True:
@@ -233,7 +234,7 @@ class Reflector:
 
     async def _carry_out(self, step: StreamStep | ListStep | WatchStep | WaitStep) -> None:
         status = self._status
-        clock = asyncio.get_running_loop().time
+        clock = running_clock()
         match step:
             case WaitStep(seconds, _):
                 status.enter(InformerState.WAITING, clock())
@@ -278,7 +279,7 @@ class Reflector:
 
     async def _list(self, step: ListStep) -> None:
         machine, status = self._machine, self._status
-        clock = asyncio.get_running_loop().time
+        clock = running_clock()
         began = clock()
         kept: dict[ObjectKey, KubeObject] = {}
         pages = 0
@@ -308,7 +309,7 @@ class Reflector:
     async def _stream(self, step: StreamStep) -> None:
         """List by streaming into a separate dict; after the end bookmark the same stream goes on as the watch."""
         machine, status = self._machine, self._status
-        clock = asyncio.get_running_loop().time
+        clock = running_clock()
         status.listed = 0
         opened = ended = False
         asked = began = clock()
@@ -352,7 +353,7 @@ class Reflector:
     ) -> tuple[dict[ObjectKey, KubeObject], str, KinformerError | None]:
         """Return all objects up to the end bookmark, and its version; or the error, if no end bookmark came."""
         status = self._status
-        clock = asyncio.get_running_loop().time
+        clock = running_clock()
         kept: dict[ObjectKey, KubeObject] = {}
         patience = self._stream_deadline
         limit = asyncio.timeout(patience)
@@ -381,7 +382,7 @@ class Reflector:
         return kept, "", StreamBrokenError(f"the server ended the stream before its end bookmark, after {len(kept)}")
 
     async def _watch(self, step: WatchStep) -> None:
-        clock = asyncio.get_running_loop().time
+        clock = running_clock()
         asked = began = clock()
         opened = False
         failure: KinformerError | None = None
@@ -540,7 +541,7 @@ class Reflector:
         self._fifo.mark(version, self._list_number)
         self._no_success_since = None
         self._went_well()
-        status.lists[step.reason] += 1
+        count(status.lists, step.reason)
         self._intake.reached(version or str(_NEWEST))
         seconds = asyncio.get_running_loop().time() - asked
         self._metrics.listed(self._name, objects=len(kept), reason=step.reason, seconds=seconds)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from kinformer._clock import running_clock
 from kinformer.backoff import RetryPolicy
 from kinformer.client._http.authorization import Authorization
 from kinformer.client._http.errors import WIRE_ERRORS, is_lost_connection, redirected, refusal, transport_error
@@ -104,7 +105,7 @@ class Exchange:
     async def answered(self, request: OutgoingRequest, retry: RetryPolicy) -> AsyncIterator[Response]:
         """Send a request, and repeat it as the retry policy says; yield the response of status 2xx, and release it."""
         self._session.check_open()  # before any wait: in another loop, none of them would end
-        clock = asyncio.get_running_loop().time
+        clock = running_clock()
         began = clock()
         deadline = began + self._timeout
         repeated = 0

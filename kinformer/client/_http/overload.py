@@ -7,6 +7,7 @@ import enum
 import math
 from typing import TYPE_CHECKING, Final
 
+from kinformer._clock import running_clock
 from kinformer.errors import ApiError, TooManyRequestsError
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Gate:
             TooManyRequestsError: the gate opens after the deadline; nothing was sent. `retry_after` has the seconds
                 until it opens.
         """
-        clock = asyncio.get_running_loop().time
+        clock = running_clock()
         if clock() >= self._opens_at.get(kind, 0.0):
             return
         self._tally.waits += 1

@@ -90,7 +90,7 @@ class RawStream(asyncio.BufferedProtocol):
         self._ended = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._received_at = self._loop.time()
+        self._received_at = self._time_slice.clock()
         self._gone = Flag()
         self._silence = 0.0  # that the timer waits for
         self._timer: asyncio.TimerHandle | None = None  # of the silence; set again when it fires, not at each read
@@ -204,7 +204,7 @@ class RawStream(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take note of received bytes."""
         assert self._buffer is not None
-        now = self._received_at = self._loop.time()
+        now = self._received_at = self._time_slice.clock()
         self._filled += nbytes
         self._waiting += nbytes
         if not self.parser.status or not _BUFFER_IS_OURS:
@@ -314,7 +314,7 @@ class RawStream(asyncio.BufferedProtocol):
         if self._waiter is None or self._waiting or self.parser.complete:
             return  # the next wait of the reader sets the timer again
         due = self._received_at + silence
-        if due - self._loop.time() > _TIMER_TOLERANCE:
+        if due - self._time_slice.clock() > _TIMER_TOLERANCE:
             self._timer = self._loop.call_at(due, self._check_silence, silence)
             return
         self._error = self._error or TimeoutError(f"nothing came for {silence:g} seconds")
