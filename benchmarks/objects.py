@@ -64,9 +64,11 @@ class Memory:
             chunk = self.raws[start : start + self.page_size]
             # Copies, as a network would bring them.
             await time_slice.begin()  # as a client does before it decodes
-            items = [KubeObject.from_json(bytes(bytearray(raw)), PODS) for raw in chunk]
             more = "more" if start + self.page_size < len(self.raws) else ""
-            yield ListPage(items, str(self.version), more)
+            # Nothing here holds the objects while their page is at work: a client does not, either.
+            yield ListPage(
+                [KubeObject.from_json(bytes(bytearray(raw)), PODS) for raw in chunk], str(self.version), more
+            )
             await asyncio.sleep(0)
 
     @asynccontextmanager
@@ -87,8 +89,14 @@ class Memory:
                 raws = next(batches, None)
                 if raws is None:
                     break
-                events = [Delta(DeltaType.UPDATED, KubeObject.from_json(raw, PODS)) for raw in raws]
-                yield WatchBatch(events, events[-1].object.resource_version)
+                batch = [_batch_of(raws)]
+                del raws
+                yield batch.pop()  # nothing here holds it
+
+
+def _batch_of(raws: list[bytes]) -> WatchBatch:
+    events = [Delta(DeltaType.UPDATED, KubeObject.from_json(raw, PODS)) for raw in raws]
+    return WatchBatch(events, events[-1].object.resource_version)
 
 
 def later(raw: bytes, digit: int) -> bytes:

@@ -108,8 +108,10 @@ class WatchStream:
             await time_slice.begin()
             batch = self._ready.pop()
             take(batch, False)
-            if batch.error is not None:
-                return batch.error
+            error = batch.error
+            del batch  # a quiet watch holds no events, with the sections that were read
+            if error is not None:
+                return error
         return None
 
     async def _fill(self, push: Callable[[Pieces], bool] | None = None) -> bool:

@@ -429,8 +429,10 @@ class Reflector:
         async for batch in batches:
             await time_slice.begin()
             self._take_batch(batch, False)
-            if batch.error is not None:
-                return batch.error
+            error = batch.error
+            del batch  # a quiet watch holds no events, with the sections that were read
+            if error is not None:
+                return error
         return None
 
     def _take_batch(self, batch: WatchBatch, pushed: bool) -> None:
