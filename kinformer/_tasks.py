@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import sys
 from typing import TYPE_CHECKING, TypeVar
@@ -81,9 +82,10 @@ class BackgroundTask:
             coroutine.close()
             msg = f"background task {self._name!r} has been started already"
             raise RuntimeError(msg)
-        self._task = asyncio.get_running_loop().create_task(coroutine, name=self._name)
+        context = contextvars.copy_context()
+        self._task = asyncio.get_running_loop().create_task(coroutine, name=self._name, context=context)
         self._on_end = on_end
-        self._task.add_done_callback(self._ended)
+        self._task.add_done_callback(self._ended, context=context)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if self._on_end is not None:

@@ -18,9 +18,13 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kinformer._clock import clock_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
 
 __all__ = ["DEFAULT_SLICE_SECONDS", "TimeSlice", "give_way", "set_time_slice"]
 
@@ -37,13 +41,24 @@ _REST: Final = 0.001
 class _Budget:
     """The budget of one event loop. It holds no reference to the loop, so that it goes with the loop."""
 
-    __slots__ = ("__weakref__", "fresh", "returned", "scheduled", "seconds", "stepped_at", "until", "waiting")
+    __slots__ = (
+        "__weakref__",
+        "fresh",
+        "returned",
+        "scheduled",
+        "seconds",
+        "stepped_at",
+        "time_slice",
+        "until",
+        "waiting",
+    )
 
     def __init__(self) -> None:
         self.seconds = DEFAULT_SLICE_SECONDS
         self.until = self.stepped_at = float("-inf")
         self.fresh = True  # in this turn no task has begun yet
         self.scheduled = False
+        self.time_slice: TimeSlice | None = None
         self.waiting: deque[asyncio.Future[None]] = deque()
         # Of tasks that were woken in their order, and found that those before them had used up the budget.
         self.returned: deque[asyncio.Future[None]] = deque()
@@ -91,15 +106,32 @@ def _budget_of(loop: asyncio.AbstractEventLoop) -> _Budget:
 
 
 class TimeSlice:
-    """The part that one task has of the running loop's budget."""
+    """The part that each task has of the running loop's budget.
 
-    __slots__ = ("_budget", "_loop", "clock")
+    It has no state of its own, so all tasks of a loop have the same one: an informer would hold four of them.
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.clock = clock_of(self._loop)
-        """The clock of the loop."""
-        self._budget = _budget_of(self._loop)
+    Attributes:
+        clock: the clock of the loop.
+    """
+
+    __slots__ = ("_budget", "clock")
+
+    clock: Callable[[], float]
+    _budget: _Budget
+
+    def __new__(cls) -> Self:
+        """Return the one of the running loop."""
+        loop = asyncio.get_running_loop()
+        budget = _budget_of(loop)
+        found = budget.time_slice
+        if found is None:
+            found = super().__new__(cls)
+            found._budget = budget
+            found.clock = clock_of(loop)
+            if getattr(found.clock, "__self__", None) is not loop:
+                # Otherwise it would hold the loop, which could not go: a loop with a clock of its own.
+                budget.time_slice = found
+        return found  # type: ignore[return-value]
 
     @property
     def over(self) -> bool:
@@ -120,7 +152,7 @@ class TimeSlice:
             return False
         if budget.fresh:
             if now - budget.stepped_at < _REST:
-                return budget.admits(self._loop)
+                return budget.admits(asyncio.get_running_loop())
             budget.until = now + budget.seconds
             budget.stepped_at = now
             return True
@@ -143,16 +175,16 @@ class TimeSlice:
             The end of the slice, in the loop's time: to be compared where `over` would cost too much. It is also past
             after a wait for something else, in which the turn has become another.
         """
-        budget = self._budget
-        if not budget.waiting and not budget.returned and budget.admits(self._loop):
+        budget, loop = self._budget, asyncio.get_running_loop()
+        if not budget.waiting and not budget.returned and budget.admits(loop):
             return budget.until
         queue = budget.waiting
         while True:
-            waiter = self._loop.create_future()
+            waiter = loop.create_future()
             queue.append(waiter)
-            budget.wake_later(self._loop)
+            budget.wake_later(loop)
             await waiter
-            if budget.admits(self._loop):
+            if budget.admits(loop):
                 return budget.until
             queue = budget.returned
 

@@ -45,11 +45,16 @@ class PushedFIFO(DeltaFIFO):
 
     async def wait(self) -> None:
         """Wait as `DeltaFIFO.wait` does."""
-        self.idle = not self._wakeup.is_set()
+        self._own_loop.take_once()
+        wakeup = self._wakeup
+        self.idle = not wakeup.is_set()
         try:
-            await super().wait()
+            # Not `super().wait()`: that would be one more coroutine for as long as the queue is empty.
+            await wakeup.wait()
         finally:
             self.idle = False
+        if not self._closed:
+            wakeup.clear()
 
     def close(self) -> None:
         """Close the queue; see `DeltaFIFO.close`."""

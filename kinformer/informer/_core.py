@@ -324,10 +324,8 @@ class InformerCore:
             parts["storage"] = self._compact.upkeep
         return parts
 
-    async def _reflect(self) -> None:
-        await self.reflector.run()
-        # The reflector returns only when it gives up; otherwise it ends by cancellation.
-        self.life_cycle.give_up()
+    def _reflect(self) -> Coroutine[Any, Any, None]:
+        return self.reflector.run()
 
     def _end(self, started: bool) -> None:
         self.fifo.close()

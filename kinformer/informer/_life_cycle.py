@@ -181,6 +181,8 @@ class LifeCycle:
         """
         try:
             await self._leader()
+            # The reflector returns only when it gives up; otherwise it ends by cancellation.
+            self.give_up()
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -197,7 +199,9 @@ class LifeCycle:
             UnexpectedError: it ended, though nothing had asked it to.
         """
         try:
-            await part()
+            running = part()
+            del part  # it would live as long as the part
+            await running
         except asyncio.CancelledError:
             # Where the whole informer ends, the leading part is cancelled in the same turn.
             await asyncio.sleep(0)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from kinformer.events import Updated
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Pace", "drop_decoded"]
 
 
-class Pace:
+class Pace(msgspec.Struct, gc=False):
     """Shared by the dispatcher of an informer and its listeners.
 
     Attributes:
@@ -26,10 +28,7 @@ class Pace:
             decoded sections of an event when it is done with it.
     """
 
-    __slots__ = ("lagging",)
-
-    def __init__(self) -> None:
-        self.lagging = False
+    lagging: bool = False
 
 
 def drop_decoded(event: Event) -> None:

@@ -15,7 +15,6 @@ import enum
 import logging
 import random
 from collections import deque
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 from kinformer._clock import running_clock
@@ -28,7 +27,7 @@ from kinformer.errors import (
 )
 from kinformer.listwatch import WatchBatch
 from kinformer.objects import version_number
-from kinformer.reflector._attempts import as_failure, open_watch
+from kinformer.reflector._attempts import OpenWatch, as_failure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -313,17 +312,18 @@ class SharedWatch:
 
     async def _watch(self) -> None:
         start = self.position if self.may_serve else max(one.version for one in self._subscriptions.values())
-        async with AsyncExitStack() as stack:
-            watch = self.source.watch(
-                resource_version=str(start),
-                timeout_seconds=random.randint(300, 600),  # noqa: S311 - spreads the load of many programs
-            )
-            batches = await open_watch(stack, watch, self._name)
+        watch = self.source.watch(
+            resource_version=str(start),
+            timeout_seconds=random.randint(300, 600),  # noqa: S311 - spreads the load of many programs
+        )
+        async with OpenWatch(watch, self._name) as batches:
             self._begin(start)
             async for batch in batches:
                 self._take(batch)
-                if batch.error is not None:
-                    raise batch.error
+                error = batch.error
+                del batch  # a quiet watch holds no events
+                if error is not None:
+                    raise error
                 while any(one.is_attached and one.size >= _AHEAD for one in self._subscriptions.values()):
                     self._look.clear()
                     await self._look.wait()

@@ -118,8 +118,10 @@ class SharingSource:
                     is_list = is_list and not batch.initial_events_end
                     if not is_list and self.subscription is not None:
                         self.subscription.came_to(version)
+                    error = batch.error
                     yield batch
-                    if batch.error is not None:
+                    del batch  # a quiet watch holds no events
+                    if error is not None:
                         return
                     if not is_list and self.subscription is not None and self.subscription.serves(version):
                         goes_over = True
@@ -133,6 +135,7 @@ class SharingSource:
                     async for batch in shared:
                         version = max(version, version_number(batch.resource_version or "0"))
                         yield batch
+                        del batch
                 subscription.detach()
             own = await stack.enter_async_context(
                 self.own.watch(resource_version=str(version), timeout_seconds=timeout_seconds)

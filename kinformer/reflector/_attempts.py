@@ -11,11 +11,12 @@ from kinformer.errors import KinformerError, TransportTimeoutError, UnexpectedEr
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from contextlib import AbstractAsyncContextManager, AsyncExitStack
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
 
     from kinformer.listwatch import WatchBatch
 
-__all__ = ["as_failure", "open_watch"]
+__all__ = ["OpenWatch", "as_failure"]
 
 _log = logging.getLogger(__name__)
 
@@ -24,23 +25,42 @@ OPENING_DEADLINE: Final = 20.0
 gateway that holds the answer back until there is an event."""
 
 
-async def open_watch(
-    stack: AsyncExitStack, watch: AbstractAsyncContextManager[AsyncIterator[WatchBatch]], name: str
-) -> AsyncIterator[WatchBatch]:
-    """Open a watch that closes with the stack.
+class OpenWatch:
+    """Opens and closes a watch, for `async with`; the opening has a deadline.
 
-    Raises:
-        TransportTimeoutError: the server has not answered after `OPENING_DEADLINE`.
+    Not an `AsyncExitStack`, which would be five objects for the collector as long as the watch is open.
+
+    Args:
+        watch: the watch.
+        name: the name of the informer, for errors.
     """
-    limit = asyncio.timeout(OPENING_DEADLINE)
-    try:
-        async with limit:
-            return await stack.enter_async_context(watch)
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        msg = f"the server has not answered the watch of {name} after {OPENING_DEADLINE:g} s"
-        raise TransportTimeoutError(msg) from None
+
+    __slots__ = ("_name", "_watch")
+
+    def __init__(self, watch: AbstractAsyncContextManager[AsyncIterator[WatchBatch]], name: str) -> None:
+        self._watch = watch
+        self._name = name
+
+    async def __aenter__(self) -> AsyncIterator[WatchBatch]:
+        """Open the watch.
+
+        Raises:
+            TransportTimeoutError: the server has not answered after `OPENING_DEADLINE`.
+        """
+        limit = asyncio.timeout(OPENING_DEADLINE)
+        try:
+            async with limit:
+                return await self._watch.__aenter__()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            msg = f"the server has not answered the watch of {self._name} after {OPENING_DEADLINE:g} s"
+            raise TransportTimeoutError(msg) from None
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return await self._watch.__aexit__(kind, error, traceback)
 
 
 def as_failure(error: BaseException, name: str, doing: str) -> KinformerError | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
 from kinformer._clock import running_clock
@@ -22,7 +22,7 @@ from kinformer.errors import (
 )
 from kinformer.metrics import NO_METRICS
 from kinformer.objects import version_number
-from kinformer.reflector._attempts import as_failure, open_watch
+from kinformer.reflector._attempts import OpenWatch, as_failure
 from kinformer.reflector._failure_reports import FailureReports
 from kinformer.reflector._ingest import Intake
 from kinformer.reflector._state_machine import (
@@ -155,7 +155,8 @@ class Reflector:
             self._scope = asyncio.timeout(None)  # no local variable: after a cancellation it would be part of a cycle
             try:
                 async with self._scope:
-                    await self._carry_out(step)
+                    # Without one more coroutine around the watch, which lasts.
+                    await (self._watch(step) if isinstance(step, WatchStep) else self._carry_out(step))
             except TimeoutError:
                 if not self._scope.expired():
                     raise
@@ -232,7 +233,7 @@ class Reflector:
             return False
         return True
 
-    async def _carry_out(self, step: StreamStep | ListStep | WatchStep | WaitStep) -> None:
+    async def _carry_out(self, step: StreamStep | ListStep | WaitStep) -> None:
         status = self._status
         clock = running_clock()
         match step:
@@ -263,8 +264,6 @@ class Reflector:
                     await self._stream(step)
                 finally:
                     self._end_turn()
-            case WatchStep():
-                await self._watch(step)
 
     async def _take_turn(self) -> None:
         """Wait until few enough other informers are at their first list."""
@@ -316,8 +315,7 @@ class Reflector:
         failure: KinformerError | None = None
         why: KinformerError | str | None = "interrupted"
         try:
-            async with AsyncExitStack() as stack:
-                batches = await self._open(stack, step)
+            async with self._open(step) as batches:
                 opened = True
                 began = clock()
                 self._opened(asked, began)
@@ -388,8 +386,7 @@ class Reflector:
         failure: KinformerError | None = None
         why: KinformerError | str | None = "interrupted"
         try:
-            async with AsyncExitStack() as stack:
-                batches = await self._open(stack, step)
+            async with self._open(step) as batches:
                 began = clock()
                 opened = True
                 self._opened(asked, began)
@@ -408,14 +405,14 @@ class Reflector:
         now = clock()
         self._watch_over(failure, lasted=now - began if opened else 0.0, opening=(began if opened else now) - asked)
 
-    async def _open(self, stack: AsyncExitStack, step: StreamStep | WatchStep) -> AsyncIterator[WatchBatch]:
-        """Open a watch that closes with the stack."""
+    def _open(self, step: StreamStep | WatchStep) -> OpenWatch:
+        """Return the watch, for `async with`."""
         watch = self._source.watch(
             resource_version=step.resource_version,
             timeout_seconds=step.timeout_seconds,
             send_initial_events=isinstance(step, StreamStep),
         )
-        return await open_watch(stack, watch, self._name)
+        return OpenWatch(watch, self._name)
 
     async def _follow(self, batches: AsyncIterator[WatchBatch], began: float) -> KinformerError | None:
         """Queue the events of a watch since a time, until it ends; return the ERROR event that ended it, if any."""

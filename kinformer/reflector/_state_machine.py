@@ -25,6 +25,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+import msgspec
+
 from kinformer._jitter import JITTER
 from kinformer.backoff import Backoff
 from kinformer.errors import (
@@ -102,8 +104,7 @@ STREAM_ATTEMPTS: Final = 3
 """Number of streaming lists in a row that failed, after which this resource is listed by pages only."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamStep:
+class StreamStep(msgspec.Struct, frozen=True, gc=False):
     """List by streaming now (`sendInitialEvents`, KEP-3157), and go on watching in the same stream.
 
     Attributes:
@@ -117,8 +118,7 @@ class StreamStep:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListStep:
+class ListStep(msgspec.Struct, frozen=True, gc=False):
     """List now.
 
     Attributes:
@@ -133,8 +133,7 @@ class ListStep:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class WatchStep:
+class WatchStep(msgspec.Struct, frozen=True, gc=False):
     """Watch now, from a version on, for a number of seconds."""
 
     resource_version: str
@@ -152,8 +151,7 @@ class WaitStep:
 Step: TypeAlias = StreamStep | ListStep | WatchStep | WaitStep
 
 
-@dataclass(slots=True)
-class StreamingMemory:
+class StreamingMemory(msgspec.Struct, gc=False):
     """The choice to list a resource by streaming or not; shared by all reflectors of that resource and server.
 
     Attributes:
@@ -161,6 +159,9 @@ class StreamingMemory:
     """
 
     off: str = ""
+
+
+_DEFAULT_BACKOFF: Final = Backoff()
 
 
 @dataclass(slots=True)
@@ -179,7 +180,7 @@ class ReflectorMachine:
         streaming: the choice to stream lists; by default they are not streamed.
     """
 
-    backoff: Backoff = field(default_factory=Backoff)
+    backoff: Backoff = _DEFAULT_BACKOFF
     page_size: int = PAGE_SIZE
     watch_seconds: int = MIN_WATCH_SECONDS
     rng: random.Random = JITTER

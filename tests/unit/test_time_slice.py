@@ -215,3 +215,16 @@ def test_a_step_lets_tasks_that_wait_go_first() -> None:
         await waiting
 
     run(main())
+
+
+def test_the_tasks_of_a_loop_share_one_slice_and_the_loop_goes_all_the_same() -> None:
+    async def slices() -> tuple[TimeSlice, TimeSlice]:
+        return TimeSlice(), TimeSlice()
+
+    with asyncio.Runner() as runner:
+        one, other = runner.run(slices())
+        assert one is other
+        loop = weakref.ref(runner.get_loop())
+    del runner
+    gc.collect()
+    assert loop() is None

@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections import Counter
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -73,3 +74,27 @@ async def test_a_watch_that_failed_is_freed_without_a_collection() -> None:
             while informer.status.watches == watches:
                 await asyncio.sleep(0.01)
             await are_alive(1, 1)
+
+
+@pytest.mark.usefixtures("without_the_collector")
+async def test_the_connection_of_a_watch_that_ended_is_freed_without_a_collection() -> None:
+    async with ApiServer() as server, Client(ClusterConfig.for_server(server.url)) as client:
+        port = urlsplit(server.url).port
+
+        def connections() -> int:
+            """Connections to the server, open or closed."""
+            found = [obj for obj in gc.get_objects() if type(obj).__name__ == "_SelectorSocketTransport"]
+            return sum(one.get_extra_info("peername")[1] == port for one in found)
+
+        for name in ("a", "b"):
+            server.create(build.namespace(name))
+        async with SharedInformerFactory(client) as factory:
+            informer = factory.informer(CONFIGMAPS, scope=Namespaces("a", "b"))
+            await informer.synced(timeout=10)
+            before = connections()
+            await informer.set_scope(Namespaces("a"), timeout=10)
+            for _ in range(200):
+                if connections() < before:
+                    break
+                await asyncio.sleep(0.01)
+            assert connections() == before - 1

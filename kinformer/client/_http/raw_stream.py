@@ -82,7 +82,7 @@ class RawStream(asyncio.BufferedProtocol):
         self._buffer: mmap.mmap | None = None
         self._filled = 0  # of the buffer
         self._room = _LEAST_READ  # for the next read
-        self._copied: list[bytes] = []  # earlier bytes, such as those read together with the head
+        self._copied: tuple[bytes, ...] = ()  # earlier bytes, such as those read together with the head
         self._waiting = 0  # bytes in both, in all
         self._transport: asyncio.Transport | None = None
         self._before: asyncio.BaseProtocol | None = None
@@ -209,7 +209,7 @@ class RawStream(asyncio.BufferedProtocol):
         self._waiting += nbytes
         if not self.parser.status or not _BUFFER_IS_OURS:
             try:
-                self._copied.append(self.parser.feed(self._buffer, self._filled).join())
+                self._copied += (self.parser.feed(self._buffer, self._filled).join(),)
             except HttpFormatError as error:
                 self.fail(error)
                 self.abort()
@@ -235,7 +235,9 @@ class RawStream(asyncio.BufferedProtocol):
         self._end_timer()
         if exc is not None and not self.parser.complete:
             self._error = self._error or exc
-        self._transport = None
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            _free(transport)
         if self._before is not None:
             self._before.connection_lost(exc)
         self._gone.set()
@@ -270,14 +272,14 @@ class RawStream(asyncio.BufferedProtocol):
     def _hand_over(self, take: Callable[[Pieces], object]) -> bool:
         """Pass the body received so far to the consumer; return whether there was any."""
         if self.parser.held_back:
-            copied, self._copied = b"".join(self._copied), []
+            copied, self._copied = b"".join(self._copied), ()
             if copied:
                 take(whole(copied))
             take(self.parser.feed(b""))
             return True
         if not self._waiting:
             return False
-        first, self._copied = whole(b"".join(self._copied)), []
+        first, self._copied = whole(b"".join(self._copied)), ()
         try:
             if first.spans:
                 take(first)
@@ -324,3 +326,14 @@ class RawStream(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _free(transport: asyncio.Transport) -> None:
+    """Let a closed transport go at once.
+
+    The transports of asyncio's selector loops hold a method of themselves, with which they read. So each closed one,
+    with its socket, would wait for the collector, which takes long for them: a program that changes its scope closes
+    many watches.
+    """
+    if getattr(transport, "_read_ready_cb", None) is not None:
+        transport._read_ready_cb = None  # type: ignore[attr-defined]

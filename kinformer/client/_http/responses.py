@@ -14,7 +14,7 @@ from kinformer.client._http.raw_stream import RawStream
 from kinformer.client._http.response_parser import Pieces, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from kinformer.client._http.request_tally import SentRequest
     from kinformer.config import Identity
@@ -218,15 +218,16 @@ class WatchResponse(Response):
         """Wait for the head."""
         await self._stream.head()
 
-    async def read(
+    def read(
         self, take: Callable[[Pieces], object], silence: float, push: Callable[[Pieces], bool] | None = None
-    ) -> bool:
+    ) -> Awaitable[bool]:
         """Pass the body received so far to a function, as `RawStream.read`; decompressed, in pieces of 256 KiB.
 
         Compressed bytes are not pushed.
         """
-        if self.decoder() is None:
-            return await self._stream.read(take, silence, push)
+        return self._stream.read(take, silence, push) if self.decoder() is None else self._decompress(take, silence)
+
+    async def _decompress(self, take: Callable[[Pieces], object], silence: float) -> bool:
         self._silence = silence
         if text := await self.read_some():
             take(whole(text))
