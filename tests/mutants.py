@@ -337,7 +337,7 @@ MUTANTS = (
     ),
     Mutant(
         "a watch that is never answered is waited for",
-        "reflector/_attempts.py::open_watch",
+        "reflector/_attempts.py::OpenWatch.__aenter__",
         "asyncio.timeout(OPENING_DEADLINE)",
         "asyncio.timeout(None)",
     ),
