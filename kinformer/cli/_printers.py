@@ -89,6 +89,7 @@ class TablePrinter:
         wide: whether to show the columns of lower priority, too.
         color: whether to color the change, and the cells that changed.
         with_kind: whether to put the kind before the names, as kubectl does for several resources: `pod/web-0`.
+        context_of: returns the context of an object, for a column before all others; `None` for no such column.
         headed: whether to print the titles.
         label_columns: the keys of labels that get a column each.
         all_labels: whether to add a column with all labels.
@@ -104,6 +105,7 @@ class TablePrinter:
         wide: bool = False,
         color: bool = False,
         with_kind: bool = False,
+        context_of: Callable[[KubeObject], str] | None = None,
         headed: bool = True,
         label_columns: Sequence[str] = (),
         all_labels: bool = False,
@@ -113,6 +115,7 @@ class TablePrinter:
         self._all_labels = all_labels
         self._own = columns_of(resource)
         self._with_kind = with_kind
+        self._context_of = context_of
         self._columns = columns
         self._marked = marked
         self._namespaced = namespaced
@@ -151,6 +154,7 @@ class TablePrinter:
     def _header(self) -> list[str]:
         shown = self._shown()
         return [
+            *(["CONTEXT"] if self._context_of else []),
             *(["EVENT"] if self._marked else []),
             *(["NAMESPACE"] if self._namespaced else []),
             *([title for _, title in shown] if shown else [column.title for column in self._own]),
@@ -170,6 +174,7 @@ class TablePrinter:
             titles = [title for _, title in shown] or [column.title for column in self._own]
             texts = [_name(obj) if title == "NAME" else text for title, text in zip(titles, texts, strict=True)]
         return [
+            *([printable(self._context_of(obj))] if self._context_of else []),
             *([mark or "-"] if self._marked else []),
             *([printable(obj.namespace)] if self._namespaced else []),
             *texts,

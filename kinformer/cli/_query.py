@@ -25,7 +25,7 @@ from kinformer.cli._session import UsageProblem, print_error, write
 from kinformer.cli._targets import Target, parse_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from kinformer.cli._custom_columns import CustomColumn
     from kinformer.cli._jsonpath import JsonPath
@@ -173,7 +173,13 @@ def source_of(
 
 
 def printer_of(
-    query: Query, resource: Resource, source: HttpListerWatcher, *, marked: bool, with_kind: bool = False
+    query: Query,
+    resource: Resource,
+    source: HttpListerWatcher,
+    *,
+    marked: bool,
+    with_kind: bool = False,
+    context_of: Callable[[KubeObject], str] | None = None,
 ) -> Printer:
     """Return the printer for the form.
 
@@ -183,6 +189,7 @@ def printer_of(
         source: the source of the objects: it knows the columns of the table.
         marked: whether to name the change of each object.
         with_kind: whether a table names objects as `pod/web-0`.
+        context_of: returns the context of an object, for a table with a column of contexts.
     """
     secrets = query.show_secrets
     match query.form:
@@ -210,6 +217,7 @@ def printer_of(
         wide=query.form is Form.WIDE,
         color=color,
         with_kind=with_kind,
+        context_of=context_of,
         headed=query.headed,
         label_columns=query.label_columns,
         all_labels=query.all_labels,

@@ -34,6 +34,7 @@ __all__ = [
     "SERVER",
     "VERBOSE",
     "WORDS",
+    "completed_contexts",
     "given_server",
     "resources_argument",
     "values_of",
@@ -66,6 +67,17 @@ def _completed(find: Callable[[click.Context, str], _Candidates]) -> Callable[..
         return [CompletionItem(word, help=said or None) for word, said in found]
 
     return complete
+
+
+def _complete_contexts(ctx: click.Context, incomplete: str) -> _Candidates:
+    """Return the contexts after the last comma, each with what is before it."""
+    before, comma, last = incomplete.rpartition(",")
+    named = before.split(",")
+    return [f"{before}{comma}{name}" for name in complete_context(ctx, last) if name not in named]
+
+
+completed_contexts: Final = _completed(_complete_contexts)
+"""Completes names of contexts, separated by commas."""
 
 
 def resources_argument(name: str) -> click.Argument:
