@@ -376,7 +376,9 @@ class Fleet:
         """
         self._follower.task.refuse_other_loop()
         if not self._follower.task.running:
-            raise NotStartedError("this fleet does not run; use `async with fleet:`")
+            raise NotStartedError(
+                "this fleet does not run; use `async with fleet:`, or wait for `manager.ready()` if a Manager starts it"
+            )
         try:
             async with asyncio.timeout(timeout):
                 while not self.is_settled:

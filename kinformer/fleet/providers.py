@@ -68,16 +68,21 @@ class KubeconfigContexts:
     Exec plugins work, as they do for `kubectl`.
 
     Args:
-        *contexts: the contexts to use; all of them by default. One that does not exist shows as invalid.
+        *contexts: the names of the contexts to use; all of them by default. One that does not exist shows as invalid.
         kubeconfig: the file, or several as in PATH; by default KUBECONFIG, else `~/.kube/config`.
         poll: seconds between two looks at the files.
 
     Raises:
         ValueError: `poll` is not more than 0.
+        TypeError: a context is no text. The file is `kubeconfig=`.
     """
 
     def __init__(self, *contexts: str, kubeconfig: str | Path | None = None, poll: float = POLL) -> None:
         _check_poll(poll)
+        for context in contexts:
+            if not isinstance(context, str):
+                msg = f"{context!r} is not the name of a context; a file is KubeconfigContexts(kubeconfig={context!r})"
+                raise TypeError(msg)
         self._contexts = contexts
         self._kubeconfig = kubeconfig
         self._poll = poll
@@ -175,7 +180,9 @@ def _stamp(path: Path) -> object:
 
 def _no_context(name: str, found: Mapping[str, object]) -> ConfigError:
     known = ", ".join(found) or "none"
-    return ConfigError(f"there is no context {name!r}; the contexts there are: {known}")
+    # A name of a context may look like a path, so only a file that is there is taken for a slip.
+    slip = f"; a file is KubeconfigContexts(kubeconfig={name!r})" if Path(name).expanduser().is_file() else ""
+    return ConfigError(f"there is no context {name!r}; the contexts there are: {known}{slip}")
 
 
 async def _read(path: Path) -> ClusterConfig | ConfigError:

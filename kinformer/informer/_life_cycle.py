@@ -129,7 +129,8 @@ class LifeCycle:
             StoppedError: the informer has ended.
         """
         if self._record.state is InformerState.NEW:
-            msg = f"informer {self._name} has not been started: {consequence}; use `async with` or start()"
+            remedy = "use `async with` or start(), or wait for `manager.ready()` if a Manager starts it"
+            msg = f"informer {self._name} has not been started: {consequence}; {remedy}"
             raise NotStartedError(msg)
         self.refuse_if_stopped(consequence)
 

@@ -12,7 +12,6 @@ from kinformer._own_loop import OwnLoop
 from kinformer.cache.storage import checked_storage
 from kinformer.errors import (
     AlreadyStartedError,
-    LifecycleError,
     NotStartedError,
     StoppedError,
 )
@@ -311,8 +310,7 @@ class SharedInformerFactory(ApiGroups):
         settings: InformerSettings,
     ) -> AsyncGenerator[SharedInformer | TypedInformer[Any]]:
         if not self._started:
-            msg = "the factory has not been started: nothing can be used; use `async with factory:` or start()"
-            raise NotStartedError(msg)
+            raise self._not_started("nothing can be used")
         covered, informer, new = self._obtain(resource, settings)
         self._uses.begin(informer, new=new)
         try:
@@ -320,6 +318,10 @@ class SharedInformerFactory(ApiGroups):
             yield informer if into is None else self._informers.typed_view(covered, informer, into)
         finally:
             self._uses.end(informer, grace)
+
+    def _not_started(self, consequence: str) -> NotStartedError:
+        remedy = "use `async with factory:` or start(), or wait for `manager.ready()` if a Manager starts it"
+        return NotStartedError(f"the factory has not been started: {consequence}; {remedy}")
 
     def _obtain(self, resource: Resource, settings: InformerSettings) -> tuple[ScopedResource, SharedInformer, bool]:
         """Return the key of the informer with these settings, the informer, and whether it is new."""
@@ -471,12 +473,11 @@ class SharedInformerFactory(ApiGroups):
         Raises:
             CacheSyncError: not in time, or refused; names each cache that has not synced, and its last error.
             StoppedError: an informer ended before that.
-            LifecycleError: the factory has not been started, so nothing would ever come.
+            NotStartedError: the factory has not been started, so nothing would ever come.
             WrongLoopError: the factory was started in another event loop.
         """
         if not self._started:
-            msg = "the factory has not been started: nothing would ever sync; use `async with factory:` or start()"
-            raise LifecycleError(msg)
+            raise self._not_started("nothing would ever sync")
         self._own_loop.check()
         await wait_until_synced(self._informers.items(), timeout, fail_fast=fail_fast)
 

@@ -16,7 +16,7 @@ from kinformer._flag import Flag
 from kinformer._survivable import is_survivable
 from kinformer._tasks import BackgroundTask
 from kinformer.controller import Controller
-from kinformer.errors import AlreadyStartedError, NotStartedError, UnexpectedError
+from kinformer.errors import AlreadyStartedError, NotStartedError, StoppedError, UnexpectedError, WaitTimeoutError
 from kinformer.fleet import Fleet
 from kinformer.informer import SharedInformer
 from kinformer.informer.factory import SharedInformerFactory
@@ -46,6 +46,8 @@ DEFAULT_PORT: Final = 8080
 _LOOK_EVERY: Final = 1.0
 """Seconds between two looks at the informers."""
 
+_LOOK_FOR_CLUSTERS: Final = 0.25
+"""Seconds between two looks at the clusters of fleets, while a task waits until the manager is ready."""
 
 _LED: Final = (Controller, Fleet)
 """The parts that an elector leads unless they say otherwise."""
@@ -132,6 +134,7 @@ class Manager:
         self._cancelled_body = False
         self._waits_itself = False
         self._changed = Flag()
+        self._noted = Flag()
         self._server = None
         answers = {
             "/livez": lambda: pages.liveness(self._informers, self._controllers, self._failed_part, hung_after),
@@ -187,6 +190,38 @@ class Manager:
     def is_ready(self) -> bool:
         """Return whether all parts have started, except for those that wait for leadership, and none is stopping."""
         return not self._waiting
+
+    async def ready(self, timeout: float | None = None) -> None:
+        """Wait until the manager is ready; return at once if it is. See `is_ready`.
+
+        `async with manager:` starts the parts in the background. So tests and programs wait here before they read from
+        a cache. Cancelling the wait changes nothing.
+
+        Args:
+            timeout: seconds; `None` for no limit.
+
+        Raises:
+            WaitTimeoutError: not in time; names the parts that have not started.
+            NotStartedError: the manager has not been started.
+            StoppedError: the manager stops, or has stopped; the cause is the error of the part that failed, if one did.
+            WrongLoopError: it was started in another event loop.
+        """
+        self._background.refuse_other_loop()
+        if self._body is None:
+            raise NotStartedError("this manager does not run; use `async with manager:` or run()")
+        reason = ""
+        try:
+            async with asyncio.timeout(timeout):
+                while reason := self._waiting:
+                    if self._stopping or self._stop.is_set():
+                        raise StoppedError(f"the manager will not be ready: {reason}") from self._failure
+                    self._noted.clear()
+                    # The clusters of a fleet settle without a note.
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_LOOK_FOR_CLUSTERS):
+                            await self._noted.wait()
+        except TimeoutError:
+            raise WaitTimeoutError(f"the manager is not ready after {timeout:g} s: {reason}") from None
 
     def add(self, *parts: Any, led: bool | None = None) -> Self:
         """Add parts; while the manager runs, they start at once, or when their stage comes.
@@ -268,7 +303,7 @@ class Manager:
     def stop(self) -> None:
         """Have the manager stop, as by SIGTERM; `run` then returns."""
         self._stop.set()
-        self._changed.set()
+        self._note()
 
     async def __aenter__(self) -> Self:
         """Start the HTTP server, and begin to start the parts.
@@ -351,9 +386,14 @@ class Manager:
                 async with asyncio.timeout(_LOOK_EVERY):
                     await self._changed.wait()
 
+    def _note(self) -> None:
+        """Wake the supervisor, and the tasks that wait until the manager is ready."""
+        self._changed.set()
+        self._noted.set()
+
     def _has_started(self, part: Part) -> None:
         part.started.set()
-        self._changed.set()
+        self._note()
 
     def _launch(self, part: Part) -> None:
         if part.task is None and self._group is not None:
@@ -389,7 +429,7 @@ class Manager:
         self._failed_part = f"{name} has failed: {type(error).__name__}"
         if not self._stop.is_set():
             self._stop.set()
-            self._changed.set()
+            self._note()
             if self._body is not None and not (self._waits_itself or self._body.done()):
                 self._cancelled_body = True
                 self._body.cancel(self._failed_part)

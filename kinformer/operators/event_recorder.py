@@ -181,7 +181,8 @@ class EventRecorder:
             WrongLoopError: it was entered in another event loop.
         """
         if not self._entered:
-            msg = f"the event recorder {self.component} writes nothing before `async with recorder:`"
+            remedy = "use `async with recorder:`, or wait for `manager.ready()` if a Manager starts it"
+            msg = f"the event recorder {self.component} writes nothing before it is entered; {remedy}"
             raise NotStartedError(msg)
         self._writer.refuse_other_loop()
         await self._nothing.wait()

@@ -25,6 +25,7 @@ from kinformer import (
     Fleet,
     LeaderElector,
     Manager,
+    NotStartedError,
     ObjectKey,
     SharedInformerFactory,
     UnknownClusterError,
@@ -407,7 +408,10 @@ async def test_a_manager_starts_a_fleet_and_is_ready_although_a_cluster_is_away(
     work = Reconciles()
     fleet = Fleet({**clusters, "away": ClusterConfig.for_server("http://127.0.0.1:1")}, backoff=QUICK).add(work)
     async with Manager(host="").add(fleet) as manager:
-        await until(lambda: manager.is_ready)
+        with pytest.raises(NotStartedError, match=r"wait for `manager\.ready\(\)` if a Manager starts it"):
+            await fleet.settled()
+        await manager.ready(timeout=30)
+        assert fleet.is_settled
         await until(lambda: len(work.seen) == 3)
 
 

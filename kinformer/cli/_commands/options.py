@@ -70,7 +70,7 @@ def _completed(find: Callable[[click.Context, str], _Candidates]) -> Callable[..
 
 
 def _complete_contexts(ctx: click.Context, incomplete: str) -> _Candidates:
-    """Return the contexts after the last comma, each with what is before it."""
+    """Return the contexts that can follow the last comma, each after the text before it."""
     before, comma, last = incomplete.rpartition(",")
     named = before.split(",")
     return [f"{before}{comma}{name}" for name in complete_context(ctx, last) if name not in named]

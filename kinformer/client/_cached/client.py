@@ -339,7 +339,8 @@ class CachedClient(ForwardedVerbs):
         if factory.stopped:
             raise StoppedError("the factory has stopped: no informer can be started for this question")
         if not factory.started:
-            raise NotStartedError("the factory has not been started: no informer can answer; use `async with factory:`")
+            remedy = "use `async with factory:`, or wait for `manager.ready()` if a Manager starts it"
+            raise NotStartedError(f"the factory has not been started: no informer can answer; {remedy}")
         covered = ScopedResource(resource, scope)
         known = factory.informers.get(covered)
         if known is None or known.stopped:

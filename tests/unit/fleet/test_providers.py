@@ -112,6 +112,17 @@ async def test_named_contexts_are_the_only_clusters_and_a_missing_one_is_an_erro
     assert clusters == {"b": "https://b:6443", "c": "there is no context 'c'; the contexts there are: a, b"}
 
 
+async def test_a_file_in_the_place_of_a_context_is_named_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_bytes(contexts("a"))
+    async with following(KubeconfigContexts(str(path), kubeconfig=path)) as found:
+        clusters = await next_of(found)
+    assert clusters[str(path)].endswith(f"the contexts there are: a; a file is KubeconfigContexts(kubeconfig='{path}')")
+    not_text: Any = path
+    with pytest.raises(TypeError, match="a file is KubeconfigContexts\\(kubeconfig=PosixPath"):
+        KubeconfigContexts(not_text)
+
+
 @pytest.mark.parametrize("poll", [0, -1])
 def test_a_pause_of_no_seconds_is_refused(poll: float, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="poll"):

@@ -16,10 +16,13 @@ from kinformer import (
     LeaderElector,
     LeadershipLostError,
     Manager,
+    NotStartedError,
     ObjectKey,
     RateLimitingQueue,
     SharedInformerFactory,
+    StoppedError,
     UnexpectedError,
+    WaitTimeoutError,
 )
 from kinformer.resources import LEASES
 from kinformer.testing import ApiServer
@@ -295,3 +298,97 @@ async def test_an_elector_comes_once_and_before_its_controllers(client: Client) 
         quiet().add(reconcile, led=True)
     with pytest.raises(AlreadyStartedError, match="before the controllers"):
         quiet().add(Controller("c", reconcile)).add(LeaderElector(client, "op3", namespace="default"))
+
+
+# Waiting until it is ready
+
+
+async def test_it_is_ready_when_all_parts_but_the_led_ones_have_started(client: Client) -> None:
+    log: list[str] = []
+    factory = SharedInformerFactory(client)
+    pods = factory.core.v1.pods
+
+    async def work() -> None:
+        await manager.ready()
+        log.append("work")
+
+    async with quiet().add(factory, Context("context", log), work) as manager:
+        with pytest.raises(NotStartedError, match=r"wait for `manager\.ready\(\)` if a Manager starts it"):
+            await factory.wait_for_cache_sync()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(manager.ready(timeout=10))
+        assert manager.is_ready
+        assert pods.lister.get("a", namespace="default") is not None
+        await manager.ready(timeout=0)
+        await asyncio.sleep(0.01)
+        assert log == ["+context", "work"]
+        manager.add(Context("later", log))
+        await manager.ready(timeout=10)
+        assert log[-1] == "+later"
+
+
+@pytest.mark.looptime
+async def test_a_wait_that_ends_early_names_the_parts_that_have_not_started() -> None:
+    class Slow(contextlib.AbstractAsyncContextManager[None]):
+        async def __aenter__(self) -> None:
+            await asyncio.sleep(100)
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+    async with quiet().add(Slow()) as manager:
+        with pytest.raises(WaitTimeoutError, match=r"not ready after 2 s: not started yet: Slow"):
+            await manager.ready(timeout=2)
+        assert asyncio.get_running_loop().time() == pytest.approx(2, abs=0.01)
+        waiting = asyncio.get_running_loop().create_task(manager.ready())
+        await asyncio.sleep(1)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+        await manager.ready()
+        assert asyncio.get_running_loop().time() == pytest.approx(100, abs=0.3)
+
+
+async def test_a_manager_that_does_not_run_or_stops_is_never_ready() -> None:
+    never = asyncio.Event()
+
+    class Stuck(contextlib.AbstractAsyncContextManager[None]):
+        async def __aenter__(self) -> None:
+            await never.wait()
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+    manager = quiet().add(Stuck())
+    with pytest.raises(NotStartedError, match="this manager does not run"):
+        await manager.ready()
+    async with manager:
+        waiting = asyncio.get_running_loop().create_task(manager.ready())
+        await asyncio.sleep(0.01)
+        manager.stop()
+        with pytest.raises(StoppedError, match="will not be ready: the manager is stopping"):
+            await waiting
+    with pytest.raises(StoppedError):
+        await manager.ready()
+
+
+async def test_a_part_that_fails_is_the_cause_for_those_that_wait() -> None:
+    boom = ValueError("boom")
+
+    async def fails() -> None:
+        await asyncio.sleep(0.01)
+        raise boom
+
+    class Stuck(contextlib.AbstractAsyncContextManager[None]):
+        async def __aenter__(self) -> None:
+            await asyncio.sleep(60)
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+    manager = quiet().add(fails, Stuck())
+    running = asyncio.get_running_loop().create_task(manager.run())
+    await until(lambda: manager._body is not None)
+    with pytest.raises(StoppedError, match="will not be ready: fails has failed: ValueError") as stopped:
+        await manager.ready()
+    assert stopped.value.__cause__ is boom
+    with pytest.raises(ValueError, match="boom"):
+        await running
