@@ -12,7 +12,7 @@ from kinformer.proxy._bodies import Refusal
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-__all__ = ["answered", "check_host"]
+__all__ = ["answered", "check_host", "refuse_websocket"]
 
 
 def check_host(request: web.BaseRequest, listening_on: str) -> None:
@@ -24,6 +24,19 @@ def check_host(request: web.BaseRequest, listening_on: str) -> None:
     named = request.headers.getall("Host", [""])
     if len(named) != 1 or not is_allowed(named[0], (), listening_on=listening_on):
         raise Refusal(403, "Forbidden", "this server is reached by loopback names and addresses only")
+
+
+def refuse_websocket(request: web.BaseRequest) -> None:
+    """Refuse a watch by WebSocket, so that the client asks for a chunked answer.
+
+    Fabric8 asks for a WebSocket first. It takes 200 and 503 without an upgrade as "not offered here"
+    (BaseOperation.java of 8.0.0), but repeats the request for minutes after 503.
+
+    Raises:
+        Refusal: a WebSocket is asked for.
+    """
+    if "Upgrade" in request.headers:
+        raise Refusal(200, "ServiceUnavailable", "a watch of this server is a chunked answer, not a WebSocket")
 
 
 async def answered(response: Awaitable[web.StreamResponse]) -> web.StreamResponse:

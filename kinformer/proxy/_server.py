@@ -19,7 +19,7 @@ from kinformer.proxy._bodies import Refusal, list_pieces
 from kinformer.proxy._caches import Caches, CacheSettings, CachesOfResources, CachesOnDemand, Question, Served
 from kinformer.proxy._downstream import OpenWatch, written
 from kinformer.proxy._forward import Forwarder
-from kinformer.proxy._guard import answered, check_host
+from kinformer.proxy._guard import answered, check_host, refuse_websocket
 from kinformer.proxy._listen import BACKLOG, LoopbackAddress, UnixAddress, listen_address
 from kinformer.proxy._process_lock import close_in_children
 from kinformer.proxy._selection import asked_form
@@ -285,9 +285,8 @@ class CacheProxy:
         path, _, _ = request.raw_path.partition("?")
         form = asked_form(", ".join(headers.getall("Accept", [])))
         found = await self._caches.find(Question(path, form, [*request.query.items()]))
-        if found is not None and "Upgrade" in headers:
-            # Fabric8 asks so first, and after this answer as other clients do.
-            raise Refusal(503, "ServiceUnavailable", "a watch of this server is a chunked answer, not a WebSocket")
+        if found is not None:
+            refuse_websocket(request)
         return found
 
     async def _list(self, request: web.BaseRequest, served: Served, options: ListOptions) -> web.StreamResponse:

@@ -21,7 +21,7 @@ from kinformer.errors import AlreadyStartedError, NotStartedError, RecordingErro
 from kinformer.objects import ObjectKey
 from kinformer.proxy._bodies import Refusal, list_pieces, too_large
 from kinformer.proxy._downstream import Fanout, OpenWatch, written
-from kinformer.proxy._guard import answered, check_host
+from kinformer.proxy._guard import answered, check_host, refuse_websocket
 from kinformer.recordings._documents import AGGREGATED, Documents
 from kinformer.recordings._format import Item, Recording
 from kinformer.recordings._pages import Pages
@@ -300,6 +300,7 @@ class Replay:
         accept = ", ".join(request.headers.getall("Accept", []))
         if place is None:
             return self._document(path, accept)
+        refuse_websocket(request)
         number = self._numbers.get((place.group, place.version, place.plural))
         if number is None:
             raise Refusal(404, "NotFound", "the server could not find the requested resource")

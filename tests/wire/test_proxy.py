@@ -617,6 +617,16 @@ async def test_requests_that_could_lead_elsewhere_are_refused(
         assert (code, body["reason"]) == (413, "RequestEntityTooLarge")
 
 
+async def test_a_watch_by_websocket_is_answered_so_that_its_client_asks_for_a_chunked_one(
+    server: ApiServer, upstream: Client, socket_path: Path
+) -> None:
+    async with proxied(upstream, socket_path):
+        asks = b"Host: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        code, body = await asked_raw(socket_path, b"GET /api/v1/configmaps?watch=1 HTTP/1.1\r\n" + asks)
+        # Fabric8 goes on at once after 200; after 503 it repeats the request for minutes.
+        assert (code, body["message"]) == (200, "a watch of this server is a chunked answer, not a WebSocket")
+
+
 async def test_a_server_that_is_gone_is_said_without_its_address(socket_path: Path) -> None:
     async with ApiServer() as server, Client(ClusterConfig.for_server(server.url)) as upstream:
         server.create(config_map("a"))

@@ -412,6 +412,9 @@ async def test_it_answers_loopback_names_only_and_no_web_pages(path: Path) -> No
         # Fabric8 sends the address of the server as the origin of its watches.
         async with session.get(f"{replay.url}/api/v1/configmaps", headers={"Origin": replay.url}) as answer:
             assert answer.status == 200
+        asks = {"Connection": "Upgrade", "Upgrade": "websocket"}
+        async with session.get(f"{replay.url}/api/v1/configmaps?watch=1", headers=asks) as answer:
+            assert "not a WebSocket" in (await answer.json())["message"]
         with pytest.raises(ValueError, match="loopback addresses only"):
             Replay(path, host="0.0.0.0")
         with pytest.raises(ValueError, match="positive"):
