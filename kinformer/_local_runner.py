@@ -34,12 +34,12 @@ same file)."""
 
 
 def _is_of_the_server(record: logging.LogRecord) -> bool:
-    """Return whether a failure is one of the server, not a request that is no HTTP."""
-    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+    """Return whether a failure is one of the server, not a request that is no HTTP, nor a client that has gone."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError | ConnectionResetError)
 
 
-# aiohttp logs a traceback for each malformed request, with a part of it: so any client could fill the disk, and tokens
-# would be in the log.
+# aiohttp logs a traceback for each malformed request, with a part of it, and for each client that goes before its body
+# has come: so any client could fill the disk, and tokens would be in the log.
 _log.addFilter(_is_of_the_server)
 
 

@@ -73,6 +73,28 @@ async def test_a_malformed_request_gets_400_and_neither_it_nor_its_token_is_logg
     assert caplog.records == []
 
 
+async def test_a_client_that_goes_before_its_body_has_come_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    ended = asyncio.Event()
+
+    async def read(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            await request.read()
+        finally:
+            ended.set()
+        return web.Response()
+
+    async with serving(local_server(read)) as runner:
+        _, writer = await connected(runner)
+        writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+        async with asyncio.timeout(5):
+            await ended.wait()
+        await asyncio.sleep(0.01)
+    assert caplog.records == []
+
+
 async def test_a_failure_of_the_server_itself_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def fail(request: web.BaseRequest) -> web.StreamResponse:
         raise RuntimeError(request.path)
