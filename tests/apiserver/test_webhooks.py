@@ -310,7 +310,9 @@ def depots() -> Conversions:
     return conversions
 
 
-async def test_objects_are_converted_for_each_verb(hooks: Hooks) -> None:
+@contextlib.asynccontextmanager
+async def converting(hooks: Hooks) -> AsyncIterator[None]:
+    """Serve the conversion of Depots while the body runs."""
     client, namespace = hooks.client, hooks.cluster.namespace
     conversions = depots()
     hooks.webhooks.convert(conversions)
@@ -325,29 +327,47 @@ async def test_objects_are_converted_for_each_verb(hooks: Hooks) -> None:
         definition = (await client.install(conversions, conversion=at)).to_dict()
         assert definition["spec"]["conversion"]["webhook"]["clientConfig"]["caBundle"]
         await hooks.take_effect()
-        async with SharedInformer(client.list_watch(OldDepot.resource, namespace=namespace)) as informer:
-            await informer.synced(timeout=20)
-            made = await client.create(Depot, Depot(ObjectMeta(name="a"), DepotSpec(["x", "y"])), namespace=namespace)
-            assert made.spec.hosts == ["x", "y"]
-            old = await client.get(OldDepot, "a", namespace=namespace)
-            assert old.spec.host == "x"
-            assert old.metadata.annotations == {"more": "y"}
-            await client.create(OldDepot, OldDepot(ObjectMeta(name="b"), OldDepotSpec("z")), namespace=namespace)
-            assert [each.spec.hosts for each in await client.list(Depot, namespace=namespace)] == [["x", "y"], ["z"]]
-            assert [each.spec.host for each in await client.list(OldDepot, namespace=namespace)] == ["x", "z"]
-            old.spec.host = "w"
-            await client.replace(OldDepot, old)
-            new = await client.get(Depot, "a", namespace=namespace)
-            assert new.spec.hosts == ["w", "y"]
-            assert new.metadata.annotations == {}
-            await client.patch(OldDepot, "b", {"spec": {"host": "v"}}, namespace=namespace)
-            await informer.caught_up(await client.get(OldDepot.resource, "b", namespace=namespace))
-            cached = {each.name: each.at("spec") for each in informer.lister.list()}
-            assert cached == {"a": {"host": "w"}, "b": {"host": "v"}}
-            await client.delete(OldDepot, "a", namespace=namespace)
-            assert [each.spec.hosts for each in await client.list(Depot, namespace=namespace)] == [["v"]]
+        yield
     finally:
         await client.delete(CUSTOMRESOURCEDEFINITIONS, definition["metadata"]["name"])
+
+
+async def test_objects_are_converted_for_each_verb(hooks: Hooks) -> None:
+    client, namespace = hooks.client, hooks.cluster.namespace
+    async with (
+        converting(hooks),
+        SharedInformer(client.list_watch(OldDepot.resource, namespace=namespace)) as informer,
+    ):
+        await informer.synced(timeout=20)
+        made = await client.create(Depot, Depot(ObjectMeta(name="a"), DepotSpec(["x", "y"])), namespace=namespace)
+        assert made.spec.hosts == ["x", "y"]
+        old = await client.get(OldDepot, "a", namespace=namespace)
+        assert old.spec.host == "x"
+        assert old.metadata.annotations == {"more": "y"}
+        await client.create(OldDepot, OldDepot(ObjectMeta(name="b"), OldDepotSpec("z")), namespace=namespace)
+        assert [each.spec.hosts for each in await client.list(Depot, namespace=namespace)] == [["x", "y"], ["z"]]
+        assert [each.spec.host for each in await client.list(OldDepot, namespace=namespace)] == ["x", "z"]
+        old.spec.host = "w"
+        await client.replace(OldDepot, old)
+        new = await client.get(Depot, "a", namespace=namespace)
+        assert new.spec.hosts == ["w", "y"]
+        assert new.metadata.annotations == {}
+        await client.patch(OldDepot, "b", {"spec": {"host": "v"}}, namespace=namespace)
+        await informer.caught_up(await client.get(OldDepot.resource, "b", namespace=namespace))
+        cached = {each.name: each.at("spec") for each in informer.lister.list()}
+        assert cached == {"a": {"host": "w"}, "b": {"host": "v"}}
+        await client.delete(OldDepot, "a", namespace=namespace)
+        assert [each.spec.hosts for each in await client.list(Depot, namespace=namespace)] == [["v"]]
+
+
+async def test_a_list_is_converted_however_long_the_answer_of_the_webhook_is(hooks: Hooks) -> None:
+    client, namespace = hooks.client, hooks.cluster.namespace
+    async with converting(hooks):
+        for number in range(30):
+            one = Depot(ObjectMeta(name=f"d{number:02}"), DepotSpec([f"h{number}" + "x" * 20_000]))
+            await client.create(Depot, one, namespace=namespace)
+        listed = await client.list(OldDepot, namespace=namespace)
+        assert [each.spec.host.rstrip("x") for each in listed] == [f"h{number}" for number in range(30)]
 
 
 async def test_a_new_certificate_refuses_no_request(hooks: Hooks) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import itertools
 import json
 import ssl
 import uuid
@@ -32,6 +33,9 @@ __all__ = ["WebhookCaller"]
 
 _API: Final = "admission.k8s.io/v1"
 _MOST_BYTES: Final = 16 * 1024 * 1024
+_CONVERTED_TOGETHER: Final = 500
+"""Objects of one review of a conversion."""
+
 _CONVERSION_SECONDS: Final = 30
 """apiextensions-apiserver: pkg/apiserver/conversion/webhook_converter.go."""
 _SILENT: Final = {"None", "NoneOnDryRun"}
@@ -99,7 +103,7 @@ class WebhookCaller:
         admission.answered(review, new)
 
     async def convert(self, error: UnconvertedError) -> None:
-        """Ask the webhook of a CRD to convert an object, and with it all others of the resource.
+        """Ask the webhook of a CRD to convert an object, and others of the resource with it, as lists need them.
 
         Raises:
             Refusal: 500, it gave no answer, or converted nothing.
@@ -107,7 +111,8 @@ class WebhookCaller:
         versions, wanted = error.versions, error.api_version
         stored = [each.manifest for each in self._store.all(versions.storage).values()]
         objects = [error.manifest]
-        objects += [each for each in stored if each != error.manifest and versions.lacks(each, wanted)]
+        others = (each for each in stored if each != error.manifest and versions.lacks(each, wanted))
+        objects += itertools.islice(others, _CONVERTED_TOGETHER - 1)
         uid = str(uuid.uuid4())
         request = {"uid": uid, "desiredAPIVersion": wanted, "objects": objects}
         body = {"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1", "request": request}
@@ -177,7 +182,7 @@ class WebhookCaller:
                     allow_redirects=False,
                 ) as answer,
             ):
-                read = await answer.content.read(_MOST_BYTES)
+                read = await _whole(answer, shown)
                 if answer.status != 200:
                     is_text = answer.headers.get("Content-Type", "text/").startswith("text/")
                     text = read.decode(errors="replace").strip() if is_text else "unknown"
@@ -324,6 +329,21 @@ def _converted(response: Any, uid: str, wanted: str, objects: list[dict[str, Any
                 metadata[name] = value
         made.append(after | {"metadata": metadata})
     return made
+
+
+async def _whole(answer: aiohttp.ClientResponse, shown: str) -> bytes:
+    """Return the body of an answer, which comes in several parts if it is long.
+
+    Raises:
+        _NoAnswerError: it is too long.
+    """
+    read = bytearray()
+    async for part in answer.content.iter_any():
+        read += part
+        if len(read) > _MOST_BYTES:
+            msg = f"{shown}: the answer has more than {_MOST_BYTES} bytes"
+            raise _NoAnswerError(msg)
+    return bytes(read)
 
 
 def _denied(name: str, result: Mapping[str, Any]) -> status.Refusal:
