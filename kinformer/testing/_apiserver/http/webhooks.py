@@ -102,17 +102,20 @@ class WebhookCaller:
             new = review.new
         admission.answered(review, new)
 
-    async def convert(self, error: UnconvertedError) -> None:
-        """Ask the webhook of a CRD to convert an object, and others of the resource with it, as lists need them.
+    async def convert(self, error: UnconvertedError, *, alone: bool = False) -> None:
+        """Ask the webhook of a CRD to convert an object.
+
+        Args:
+            error: names the object.
+            alone: whether to convert no other object; otherwise those that follow in a list are converted with it.
 
         Raises:
             Refusal: 500, it gave no answer, or converted nothing.
         """
         versions, wanted = error.versions, error.api_version
-        stored = [each.manifest for each in self._store.all(versions.storage).values()]
         objects = [error.manifest]
-        others = (each for each in stored if each != error.manifest and versions.lacks(each, wanted))
-        objects += itertools.islice(others, _CONVERTED_TOGETHER - 1)
+        if not alone:
+            objects += [each for each in self._following(error) if versions.lacks(each, wanted)]
         uid = str(uuid.uuid4())
         request = {"uid": uid, "desiredAPIVersion": wanted, "objects": objects}
         body = {"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1", "request": request}
@@ -125,6 +128,16 @@ class WebhookCaller:
             raise status.failed(msg) from None
         for before, after in zip(objects, converted, strict=True):
             versions.note(before, after)
+
+    def _following(self, error: UnconvertedError) -> list[dict[str, Any]]:
+        """Return the stored objects that follow an object in a list."""
+        name = (error.manifest["metadata"].get("namespace"), error.manifest["metadata"].get("name"))
+        stored = iter(self._store.all(error.versions.storage).values())
+        for each in stored:
+            metadata = each.manifest["metadata"]
+            if (metadata.get("namespace"), metadata["name"]) == name:
+                return [other.manifest for other in itertools.islice(stored, _CONVERTED_TOGETHER - 1)]
+        return []
 
     async def _mutated(self, hooks: list[Hook], review: Review, admission: Admission) -> dict[str, Any] | None:
         new = review.new

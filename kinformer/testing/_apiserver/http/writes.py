@@ -77,7 +77,7 @@ class Writes:
             try:
                 made = self._carried_out(request, target, verb, body, admission, identity)
             except UnconvertedError as error:
-                await self._webhooks.convert(error)
+                await self._webhooks.convert(error, alone=True)
                 continue
             except UnansweredError as error:
                 if admission is None:
@@ -92,7 +92,7 @@ class Writes:
             await self._webhooks.ask(review, admission)
         except UnconvertedError as error:
             # A webhook wants another version of the object; it is asked when there is one.
-            await self._webhooks.convert(error)
+            await self._webhooks.convert(error, alone=True)
         finally:
             warn(*admission.warnings)
 
