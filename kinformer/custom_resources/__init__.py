@@ -23,6 +23,7 @@ from kinformer.custom_resources.definition import (
 from kinformer.custom_resources.markers import (
     Column,
     EmbeddedResource,
+    FieldCount,
     Format,
     ListType,
     MapType,
@@ -41,6 +42,7 @@ __all__ = [
     "Conversions",
     "CustomResource",
     "EmbeddedResource",
+    "FieldCount",
     "Format",
     "Incompatibility",
     "ListType",

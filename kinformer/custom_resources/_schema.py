@@ -22,6 +22,7 @@ from kinformer.custom_resources._classes import MISSING, ClassField, description
 from kinformer.custom_resources._patterns import check_pattern
 from kinformer.custom_resources.markers import (
     EmbeddedResource,
+    FieldCount,
     Format,
     ListType,
     MapType,
@@ -62,6 +63,7 @@ _REMEDIES: Final = {
 }
 
 
+_MARKERS: Final = (Rule, FieldCount, Format, ListType, MapType, PreserveUnknownFields, EmbeddedResource)
 _WORDS: Final = (
     *("ge", "gt", "le", "lt", "multiple_of"),
     *("min_length", "max_length", "pattern"),
@@ -256,7 +258,7 @@ def _sorted_out(notes: Sequence[Any], at: str) -> tuple[dict[str, Any], list[Any
     constraints: dict[str, Any] = {}
     markers = []
     for note in notes:
-        if isinstance(note, Rule | Format | ListType | MapType | PreserveUnknownFields | EmbeddedResource):
+        if isinstance(note, _MARKERS):
             markers.append(note)
             continue
         if isinstance(note, str | type):
@@ -325,6 +327,10 @@ def _mark(schema: Schema, marker: Any, at: str) -> None:
     match marker:
         case Rule():
             schema.setdefault("x-kubernetes-validations", []).extend(rules_in_schema([marker]))
+        case FieldCount(at_least=least, at_most=most):
+            _require(kind == "object", "FieldCount", kind, at)
+            schema |= {"minProperties": least} if least else {}
+            schema |= {} if most is None else {"maxProperties": most}
         case Format(name=name):
             _require(kind in marker.types, f"Format({name!r})", kind, at)
             schema["format"] = name

@@ -9,6 +9,7 @@ from typing import Final, Literal
 __all__ = [
     "Column",
     "EmbeddedResource",
+    "FieldCount",
     "Format",
     "ListType",
     "MapType",
@@ -145,6 +146,32 @@ class PreserveUnknownFields:
 @dataclass(frozen=True, slots=True)
 class EmbeddedResource:
     """The field holds a whole Kubernetes object with its apiVersion, kind and metadata; the server checks these."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldCount:
+    """The number of fields that an object of a class has (`minProperties`, `maxProperties`).
+
+        target: Annotated[Target, FieldCount(at_least=1, at_most=1)]
+
+    Only the server checks it: decoding an object does not. Fields that the server fills in from defaults count.
+    For a dict, `msgspec.Meta(min_length=..., max_length=...)` is checked by both.
+
+    Attributes:
+        at_least: the least number.
+        at_most: the greatest number; `None` for any.
+
+    Raises:
+        ValueError: a number is negative, or the least one is more than the greatest.
+    """
+
+    at_least: int = 0
+    at_most: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.at_least < 0 or (self.at_most is not None and self.at_most < self.at_least):
+            msg = f"{self}: no object has such a number of fields"
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True)

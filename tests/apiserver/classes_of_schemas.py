@@ -11,6 +11,7 @@ import msgspec
 from kinformer.custom_resources import (
     Column,
     EmbeddedResource,
+    FieldCount,
     Format,
     ListType,
     MapType,
@@ -77,7 +78,7 @@ def classes_of(definition: dict[str, Any]) -> list[type]:
 def comparable(version: dict[str, Any]) -> dict[str, Any]:
     """Return a version of a definition without that which a class says in another way, or does not say.
 
-    A class has no number of properties (a rule says it), nor alternatives of other parts than `int | str`.
+    A class has no alternatives of other parts than `int | str`.
     """
     made = copy.deepcopy(version)
     root = made["schema"]["openAPIV3Schema"]
@@ -103,8 +104,7 @@ def _simplify(schema: dict[str, Any]) -> None:
     for word in ("anyOf", "oneOf", "allOf", "title"):
         schema.pop(word, None)
     if schema.get("type") == "object":
-        if "properties" in schema:
-            schema.pop("maxProperties", None)
+        if not schema.get("minProperties"):
             schema.pop("minProperties", None)
         if not schema.get("properties") and "additionalProperties" not in schema:
             # Neither says which fields there are.
@@ -163,6 +163,8 @@ def _type_of(schema: dict[str, Any], name: str) -> Any:
     if schema.get("type") == "object" and "additionalProperties" in schema:
         both = {"minProperties": "min_length", "maxProperties": "max_length"}
         bounds |= {word: schema[key] for key, word in both.items() if key in schema}
+    elif schema.get("type") == "object" and ("minProperties" in schema or "maxProperties" in schema):
+        notes.append(FieldCount(schema.get("minProperties", 0), schema.get("maxProperties")))
     if schema.get("x-kubernetes-int-or-string"):
         text = Annotated[str, msgspec.Meta(**bounds)] if bounds else str
         made, bounds = int | text, {}

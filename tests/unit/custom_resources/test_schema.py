@@ -12,7 +12,15 @@ import msgspec
 import pydantic
 import pytest
 
-from kinformer.custom_resources import EmbeddedResource, Format, ListType, MapType, PreserveUnknownFields, Rule
+from kinformer.custom_resources import (
+    EmbeddedResource,
+    FieldCount,
+    Format,
+    ListType,
+    MapType,
+    PreserveUnknownFields,
+    Rule,
+)
 from kinformer.custom_resources._schema import schema_of, without_nulls
 
 Name = NewType("Name", str)
@@ -108,6 +116,9 @@ INT = {"type": "integer", "format": "int64"}
         (Annotated[str, Format("uri")] | None, {"type": "string", "format": "uri", "nullable": True}),
         (Annotated[dict[str, str], MapType("atomic")],
          {"type": "object", "additionalProperties": {"type": "string"}, "x-kubernetes-map-type": "atomic"}),
+        (Annotated[Dict, FieldCount(at_least=1, at_most=2)],
+         {"type": "object", "properties": {"a": INT}, "minProperties": 1, "maxProperties": 2}),
+        (Annotated[Dict, FieldCount(at_most=0)], {"type": "object", "properties": {"a": INT}, "maxProperties": 0}),
         (Annotated[dict[str, Any], EmbeddedResource()],
          {"type": "object", "x-kubernetes-embedded-resource": True, "x-kubernetes-preserve-unknown-fields": True}),
         (Dict, {"type": "object", "properties": {"a": INT}}),
@@ -232,3 +243,11 @@ def test_a_null_is_left_out_where_absence_means_the_same() -> None:
     schema = schema_of(Inner)
     plain = {"must": None, "may": None, "has_default": None, "free": {"x": None}}
     assert without_nulls(plain, schema) == {"must": None, "has_default": None, "free": {"x": None}}
+
+
+@pytest.mark.parametrize("numbers", [(-1, None), (2, 1)])
+def test_a_number_of_fields_that_no_object_has_is_refused(numbers: tuple[int, int | None]) -> None:
+    with pytest.raises(ValueError, match="no object has such a number of fields"):
+        FieldCount(*numbers)
+    with pytest.raises(ValueError, match="FieldCount is no constraint of a value of type string"):
+        schema_of(Annotated[str, FieldCount(at_least=1)])
