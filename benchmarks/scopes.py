@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 NAMESPACES: Final = 200
 OBJECTS: Final = 50
 FORMS: Final = ("one", "many", "cluster")
+MOST_OWED: Final = 0.05
+"""Seconds of changes that the server makes up for at most, after it could not run."""
 
 _NAMES: Final = [f"n{number}" for number in range(NAMESPACES)]
 
@@ -47,7 +49,7 @@ def _config_map(namespace: str, name: str, value: str) -> dict[str, Any]:
 
 
 async def serve(rate: float) -> None:
-    """Change so many objects a second, until killed."""
+    """Change so many objects a second, until killed; fewer where the machine is too slow for it."""
     rng = random.Random(1)
     async with ApiServer() as server:
         for namespace in _NAMES:
@@ -56,12 +58,15 @@ async def serve(rate: float) -> None:
                 server.create(_config_map(namespace, f"c{number}", ""))
         print(server.url, flush=True)
         clock = asyncio.get_running_loop().time
-        began, done = clock(), 0
+        before, owed, number = clock(), 0.0, 0
         while True:
-            due = int((clock() - began) * rate)
-            for done in range(done, due):  # noqa: B020 - goes on where it ended
-                server.update(_config_map(rng.choice(_NAMES), f"c{rng.randrange(OBJECTS)}", str(done)))
-            done = due
+            now = clock()
+            # While it makes up for changes, the server answers no request. To make up for all of them would take
+            # longer each time on a busy machine: 10 s and more, as was seen at ten programs for each core.
+            owed, before = min(owed + (now - before) * rate, MOST_OWED * rate), now
+            while owed >= 1:
+                owed, number = owed - 1, number + 1
+                server.update(_config_map(rng.choice(_NAMES), f"c{rng.randrange(OBJECTS)}", str(number)))
             await asyncio.sleep(0.01)
 
 
@@ -114,7 +119,7 @@ async def cost(url: str, form: str, seconds: float) -> dict[str, float]:
 
 
 async def changes(url: str, number: int) -> dict[str, float]:
-    """Milliseconds for which the loop is held while the scope changes, and milliseconds per change."""
+    """Milliseconds for which the loop is held while the scope changes and per change, and events a second meanwhile."""
     rng = random.Random(2)
     async with Client(ClusterConfig.for_server(url)) as client, SharedInformerFactory(client) as factory:
         inside = set(rng.sample(_NAMES, NAMESPACES // 2))
@@ -124,7 +129,7 @@ async def changes(url: str, number: int) -> dict[str, float]:
         gc.collect()
         gc.freeze()
         gaps = Gaps()
-        began = time.perf_counter()
+        before, began = informer.status.events, time.perf_counter()
         async with asyncio.TaskGroup() as group:
             watcher = group.create_task(gaps.run())
             for _ in range(number):
@@ -136,8 +141,10 @@ async def changes(url: str, number: int) -> dict[str, float]:
                 assert gone[0] in inside or not informer.lister.list(namespace=gone[0])
             watcher.cancel()
         spent = time.perf_counter() - began
+        # Half of the namespaces are in the scope.
+        rate = (informer.status.events - before) / spent * 2
         assert {obj.namespace for obj in informer.lister.list()} == inside
-    return {"p99": gaps.p99, "longest": max(gaps.gaps), "change": spent / number * 1e3}
+    return {"p99": gaps.p99, "longest": max(gaps.gaps), "change": spent / number * 1e3, "rate": rate}
 
 
 def _apart(*run: object) -> dict[str, float]:
@@ -173,6 +180,7 @@ def main() -> list[Row]:
         Row(f"{number:,} changes of a scope, loop held, p99", f"{held['p99']:.1f} ms", "≤ 5 ms", held["p99"] <= 5),
         Row("… the longest", f"{held['longest']:.1f} ms", "≤ 25 ms", held["longest"] <= 25),
         Row("… which took, on the clock, each: 10 namespaces go, 10 come", f"{held['change']:.0f} ms"),
+        Row("… at so many changes a second on the server", f"{held['rate']:.0f}"),
     ]
     return rows
 
