@@ -8,8 +8,9 @@ union is one cache, and each object is in it once:
   resource share one history.
 - **Floors.** An object that left the union at a version does not come back by an older event of a part that is behind.
   The floor is dropped when all parts have passed it.
-- **Holds.** An object that one part loses may enter another part by the same change. So its departure waits until the
-  other parts of its namespace have reached that version, or until a time limit of the caller is over.
+- **Holds.** An object that one part loses may enter another part by the same change, or the other part may have it and
+  not know it yet. So its departure waits until the other parts of its namespace have reached that version, or until
+  none of those that are behind has received anything for a time limit of the caller.
 - **Epoch.** A part that is no longer needed is closed: changes that it still brings are dropped.
 - **Ranges.** Parts of different hash ranges are merged into one. It goes on from the lowest of their versions, and each
   range has a floor: the version that its own part had reached. Changes up to that version were received already.
@@ -45,14 +46,17 @@ class Departure(NamedTuple):
     Attributes:
         key: the object.
         version: the version at which it left.
-        last: its state in the deletion event; `None` if only a list showed that it is gone.
-        since: the time at which it left, on the caller's clock.
+        last: its state in the deletion event; `None` if there was no event.
+        since: the time at which it left, or at which a part that is behind last received something; on the caller's
+            clock.
+        out_of_scope: whether it left because its part was closed. Then it may still exist.
     """
 
     key: ObjectKey
     version: int
     last: KubeObject | None
     since: float
+    out_of_scope: bool = False
 
 
 class PartMembers:
@@ -159,7 +163,7 @@ class Membership:
                 return False
             del self._held[key]
         part.keys.add(key)
-        if len(self._parts_near(key)) == 1:
+        if held is None and len(self._parts_near(key)) == 1:
             return True
         known = self._known(key)
         return known is None or version > version_number(known.resource_version)
@@ -204,15 +208,17 @@ class Membership:
         if held is not None:
             del self._held[key]
         part.keys.add(key)
-        if forced or len(self._parts_near(key)) == 1:
+        if forced or (held is None and len(self._parts_near(key)) == 1):
             return True
         known = self._known(key)
         return known is None or version_number(obj.resource_version) > version_number(known.resource_version)
 
-    def came_to(self, part: PartMembers, version: int) -> None:
+    def came_to(self, part: PartMembers, version: int, now: float) -> None:
         """Record that a part has received everything up to a version."""
         if part.closed:
             return
+        if self._held and version > part.version:
+            self._wait_longer(part, version, now)
         self._move(part, version)
         if version >= part.floor:
             part.floor = 0
@@ -222,7 +228,10 @@ class Membership:
             self._forget_floors()
 
     def due(self, now: float, patience: float) -> list[Departure]:
-        """Take the departures that no other part can still undo, or that have waited for `patience` seconds."""
+        """Take the departures that no other part can still undo.
+
+        A part that is behind, and that has received nothing for `patience` seconds, is taken for a quiet one.
+        """
         found = [
             held
             for held in self._held.values()
@@ -245,20 +254,19 @@ class Membership:
         self._near.clear()
         self._forget_floors()
 
-    def leaving(self, part: PartMembers) -> Iterator[ObjectKey | None]:
-        """Yield each object of a closed part that no other part holds, and `None` for each other object.
+    def leaving(self, part: PartMembers, now: float, *, gone: bool = False) -> Iterator[ObjectKey | None]:
+        """Yield each object of a closed part that leaves the union at once, and `None` for each other object.
 
         Each step checks the other parts anew, so the caller may pause between two objects.
+
+        Args:
+            part: the part.
+            now: the time on the caller's clock.
+            gone: whether the namespace of the part is deleted.
         """
         while part.keys:
             key = part.keys.pop()
-            if self._is_member(key):
-                yield None
-                continue
-            if self._parts_near(key):
-                known = self._known(key)
-                self._raise_floor(key, 0 if known is None else version_number(known.resource_version))
-            yield key
+            yield key if self._leaves(key, self._known(key), now, out_of_scope=not gone) else None
 
     def merge(
         self, part: PartMembers, others: Sequence[PartMembers], floors: Sequence[tuple[Ranges, int]], sheds: Ranges
@@ -293,8 +301,8 @@ class Membership:
             self._raise_floor(held.key, held.version)
         return found
 
-    def shed(self, part: PartMembers) -> Iterator[ObjectKey | None]:
-        """Yield each object that left a part with its ranges and that no other part holds, and `None` for each other.
+    def shed(self, part: PartMembers, now: float) -> Iterator[ObjectKey | None]:
+        """Yield each object that left a part with its ranges and leaves the union at once, and `None` for each other.
 
         Each step checks the other parts anew, so the caller may pause between two objects.
         """
@@ -304,11 +312,7 @@ class Membership:
                 yield None
                 continue
             part.keys.discard(key)
-            if self._is_member(key):
-                yield None
-                continue
-            self._raise_floor(key, version_number(known.resource_version))
-            yield key
+            yield key if self._leaves(key, known, now, out_of_scope=True) else None
         part.sheds = Ranges()
 
     def overtake(self) -> list[PartMembers]:
@@ -354,6 +358,23 @@ class Membership:
             self._held[key] = departure
             return False
         return True
+
+    def _leaves(self, key: ObjectKey, known: KubeObject | None, now: float, *, out_of_scope: bool) -> bool:
+        """Return whether an object that left its part without an event leaves the union at once."""
+        if self._is_member(key) or key in self._held:
+            return False
+        version = 0 if known is None else version_number(known.resource_version)
+        if self._is_awaited(key, version):
+            # A part that is behind may have the object, and receives it later.
+            self._held[key] = Departure(key, version, None, now, out_of_scope)
+            return False
+        return True
+
+    def _wait_longer(self, part: PartMembers, version: int, now: float) -> None:
+        """Let departures wait anew for a part that was behind, and still is after it has received something."""
+        for key, held in self._held.items():
+            if version < held.version and held.since < now and part.namespace in {"", key.namespace}:
+                self._held[key] = held._replace(since=now)
 
     def _is_member(self, key: ObjectKey) -> bool:
         return any(self._holds(part, key) for part in self._parts_near(key))

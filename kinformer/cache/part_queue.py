@@ -109,13 +109,15 @@ class PartQueue:
 
     def mark(self, resource_version: str, lists: int) -> None:
         """Record that everything up to a version was queued, and the number of whole lists."""
-        self._membership.came_to(self._members, version_number(resource_version))
+        self._membership.came_to(self._members, version_number(resource_version), self._clock())
         self._came_to(lists)
 
 
 def queue_departure(fifo: PushedFIFO, departure: Departure) -> None:
-    """Queue the deletion of an object that has left its last part."""
-    if departure.last is None:
+    """Queue that an object has left its last part: as a deletion, or as out of scope."""
+    if departure.out_of_scope:
+        fifo.let_go(departure.key)
+    elif departure.last is None:
         fifo.leave_out(departure.key)
     else:
         fifo.delete(departure.last)

@@ -5,7 +5,8 @@
 1. Each new part begins with a list that is not older than the newest version of the others, which go on meanwhile.
 2. When each new part has listed, or was refused, the parts outside of the scope are closed in one step. Changes that
    they received earlier, but that are not applied yet, no longer count.
-3. Objects that no other part holds leave the cache, as `Deleted` with `out_of_scope`.
+3. Objects that no other part holds leave the cache, as `Deleted` with `out_of_scope`. If another part that may have the
+   object is behind, they leave when it is not any more.
 
 So objects that stay are not listed again, and none is missing in between. `cache.membership` has the rules.
 
@@ -49,7 +50,9 @@ if TYPE_CHECKING:
 __all__ = ["MakeReflector", "ScopeReflector"]
 
 PATIENCE: Final = 1.0
-"""Seconds that the departure of an object waits for parts that are behind, in case one of them has the object now."""
+"""Seconds that the departure of an object waits for parts that are behind, in case one of them has the object now.
+
+The time begins anew when one of them receives something and is still behind."""
 
 _REFUSALS: Final = (UnauthorizedError, ForbiddenError, NotFoundError)
 
@@ -411,7 +414,7 @@ class ScopeReflector:
             if shedding is not None:
                 for departure in self._membership.depart(shedding.members.sheds):
                     queue_departure(self._fifo, departure)
-                await self._let_go(shedding, self._membership.shed(shedding.members))
+                await self._let_go(shedding, self._membership.shed(shedding.members, self._clock()))
             elif self._leaving:
                 await self._empty(self._leaving[0])
             elif not self._unsettled:
@@ -420,7 +423,8 @@ class ScopeReflector:
             self._synced = True
             self._mark()
             self._fifo.release_initial()
-        if self._switches:
+        # What left may still wait for a part that is behind.
+        if self._switches and not any(held.out_of_scope for held in self._membership.holds):
             self._relists = max(self._relists, self._lists) + 1
             for done in self._switches:
                 if not done.done():
@@ -480,7 +484,7 @@ class ScopeReflector:
 
     async def _empty(self, part: RunningPart) -> None:
         """Let go of the objects that only this part held."""
-        await self._let_go(part, self._membership.leaving(part.members))
+        await self._let_go(part, self._membership.leaving(part.members, self._clock(), gone=part.gone))
         fold_counts(self._status, part.status, part.folded)
         self._leaving.remove(part)
 

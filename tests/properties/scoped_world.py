@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,23 +15,22 @@ from kinformer.backoff import Backoff
 from kinformer.errors import api_error
 from kinformer.events import Added, Deleted, Updated
 from kinformer.informer import SharedInformer
-from kinformer.informer._scope_reflector import ScopeReflector
+from kinformer.informer._scope_reflector import PATIENCE, ScopeReflector
 from kinformer.informer._scoped_source import ScopedSource
 from kinformer.informer._shared_informer import core_of
-from kinformer.listwatch import DeltaType
+from kinformer.listwatch import DeltaType, WatchBatch
 from kinformer.objects import KubeObject, ObjectKey, version_number
 from kinformer.resources import CONFIGMAPS
 from kinformer.scope import Labels, Namespaces, Ranges, Scope, Shard
-from tests.properties.world import Change, Source, World, versioned
+from tests.properties.world import Change, Source, Watch, World, versioned
 from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
-    from contextlib import _AsyncGeneratorContextManager
 
     from kinformer.errors import KinformerError
     from kinformer.events import Event
-    from kinformer.listwatch import ListPage, WatchBatch
+    from kinformer.listwatch import ListPage
     from kinformer.scope import ScopePart, ShardLike
 
 Step: TypeAlias = tuple[Any, ...]
@@ -84,9 +84,11 @@ class ScopedWorld(World):
         """Namespaces that may have been refused: a part that is refused does not keep the old parts of a scope."""
         self.listeners: list[Callable[[], None]] = []
         self.delays: dict[str, float] = {}
-        """Seconds that lists and events of a part take longer, by its namespace."""
+        """Seconds that lists and events of a part take longer, by its namespace or its labels."""
         self.slow_lists = 0.0
         """Seconds that the answer of each list takes longer, after the objects were read."""
+        self.pushes = False
+        """Whether the loop itself passes on the events of a watch, as it does with those of a socket."""
 
     def put(self, place: str, name: str, labels: dict[str, str]) -> None:
         """Create an object, or change it."""
@@ -147,6 +149,7 @@ class PartSource(Source):
         self.part = part
         self.shard = shard
         self.scoped_world = world
+        self._arrivals: Arrivals | None = None  # of the last watch
 
     def selects(self, obj: KubeObject) -> bool:
         return selects(self.part, self.shard, obj)
@@ -156,28 +159,112 @@ class PartSource(Source):
         async for page in super().list(resource_version=resource_version, limit=limit):
             yield page
             # The objects were read; the answer takes its time.
-        await asyncio.sleep(self.scoped_world.delays.get(self.part.namespace, 0.0) + self.scoped_world.slow_lists)
+        await asyncio.sleep(self.delay + self.scoped_world.slow_lists)
 
-    def watch(
+    @asynccontextmanager
+    async def watch(
         self, *, resource_version: str, timeout_seconds: int, send_initial_events: bool = False
-    ) -> _AsyncGeneratorContextManager[AsyncIterator[WatchBatch]]:
+    ) -> AsyncIterator[AsyncIterator[WatchBatch]]:
         self._check()
-        return super().watch(
+        async with super().watch(
             resource_version=resource_version,
             timeout_seconds=timeout_seconds,
             send_initial_events=send_initial_events,
-        )
+        ) as batches:
+            arrivals = self._arrivals
+            yield batches if arrivals is None else PushedBatches(batches, arrivals)
 
-    async def _batches(self, watch: Any, until: float) -> AsyncGenerator[WatchBatch, None]:
+    def new_watch(self, start: int) -> Watch:
+        if not self.scoped_world.pushes:
+            return super().new_watch(start)
+        self._arrivals = Arrivals(self)
+        return Watch(start, self._arrivals)
+
+    async def _batches(self, watch: Watch, until: float) -> AsyncGenerator[WatchBatch, None]:
         async for batch in super()._batches(watch, until):
-            delay = self.scoped_world.delays.get(self.part.namespace, 0.0)
+            delay = self.delay
             if delay:
                 await asyncio.sleep(delay)
             yield batch
 
+    @property
+    def delay(self) -> float:
+        """Seconds that each list and batch takes longer."""
+        delays = self.scoped_world.delays
+        return delays.get(self.part.namespace, 0.0) + delays.get(str(self.part.labels), 0.0) if delays else 0.0
+
     def _check(self) -> None:
         if self.part.namespace in self.scoped_world.forbidden:
             raise api_error(403)
+
+
+class Arrivals(asyncio.Queue[Any]):
+    """What comes on the connection of a watch, a turn of the loop after it was sent.
+
+    Attributes:
+        push: takes a batch that comes while the task of the reflector waits; `None` if nothing does.
+    """
+
+    def __init__(self, source: PartSource) -> None:
+        super().__init__()
+        self.push: Callable[[WatchBatch], None] | None = None
+        self._source = source
+        self._under_way = 0
+        self._is_read = False
+
+    async def get(self) -> Any:
+        self._is_read = True
+        try:
+            return await super().get()
+        finally:
+            self._is_read = False
+
+    def put_nowait(self, item: Any) -> None:
+        if self.push is None and not self._under_way:
+            super().put_nowait(item)
+        else:
+            self._under_way += 1
+            asyncio.get_running_loop().call_soon(self._arrive, item)
+
+    def _arrive(self, item: Any) -> None:
+        self._under_way -= 1
+        is_pushed = self._is_read and self.empty() and not self._source.delay
+        if self.push is None or not is_pushed or not isinstance(item, WatchBatch) or item.error is not None:
+            super().put_nowait(item)
+            return
+        try:
+            self.push(item)
+        except Exception as error:
+            super().put_nowait(error)
+
+
+class PushedBatches:
+    """The batches of a watch, of which the loop passes on those that come while the task of the reflector waits.
+
+    As with a socket, the loop does so until the task ends: also after it was cancelled.
+    """
+
+    def __init__(self, batches: AsyncIterator[WatchBatch], arrivals: Arrivals) -> None:
+        self._batches = batches
+        self._arrivals = arrivals
+
+    def __aiter__(self) -> AsyncIterator[WatchBatch]:
+        return self
+
+    async def __anext__(self) -> WatchBatch:
+        return await anext(self._batches)
+
+    async def deliver(self, take: Callable[[WatchBatch, bool], None]) -> KinformerError | None:
+        """Pass on each batch, until the watch ends; return the error that ended it, if any."""
+        self._arrivals.push = lambda batch: take(batch, True)
+        try:
+            async for batch in self._batches:
+                take(batch, False)
+                if batch.error is not None:
+                    return batch.error
+            return None
+        finally:
+            self._arrivals.push = None
 
 
 @dataclass(eq=False)
@@ -276,16 +363,63 @@ _STEPS: tuple[tuple[Any, ...], ...] = (
 )
 
 
+_OVERLAPS = [
+    number
+    for number, scope in enumerate(SCOPES)
+    if scope
+    in {
+        Labels("app=x") | Labels("app=y"),
+        Labels("app=x") | Labels("tier=z"),
+        Namespaces("n1") | Labels("app=x"),
+        Namespaces(labels="tenant=x") | Namespaces("n3") & Labels("app=y"),
+        Namespaces(glob="n[12]") | Labels("app=y"),
+    }
+]
+"""Scopes whose parts have objects in common, or that pass an object from one part to another."""
+
+_LATE = ["", "n1", "app=x", "app=y", "tier=z"]
+
+_LATE_STEPS: tuple[tuple[Any, ...], ...] = (
+    # Few objects, whose changes some parts get seconds after the others; no rights that are missing.
+    *[("put", PLACES[:2], NAMES, _LABELS)] * 4,
+    *[("remove", PLACES[:2], NAMES)] * 2,
+    ("recreate", PLACES[:2], NAMES, _LABELS),
+    *[("flash", PLACES[:2], NAMES, _LABELS, [0.0, 0.005, 0.3])] * 3,
+    ("scope", [*_OVERLAPS, 0, 1, 4]),
+    *[("put in the switch", [*_OVERLAPS, 0, 1, 4], range(4), PLACES[:2], NAMES, _LABELS)] * 2,
+    ("delay", _LATE, [0.0, 0.2, 0.45, 2.0]),
+    *[("sleep", [0.0, 0.005, 0.015, 0.3, 1.2])] * 4,
+    ("lag", [0, 1, 3]),
+    ("end", ["clean", "410", "broken", "bookmark"]),
+    ("relabel", PLACES[:2], [{}, {"tenant": "x"}]),
+    ("relist",),
+)
+
+
+def _late_parts(number: int) -> list[str]:
+    return [part.namespace or str(part.labels) for part in SCOPES[number].parts({"n1": {"tenant": "x"}})]
+
+
 def random_schedule(seed: int) -> Schedule:
     """Return the schedule of a seed: most have some six steps, a few have forty.
 
-    Half of the time of these tests was Hypothesis' choice of the steps, so they are chosen here.
+    In every second one, parts of overlapping scopes are seconds behind others. Half of the time of these tests was
+    Hypothesis' choice of the steps, so they are chosen here.
     """
     rng = random.Random(seed)
-    number = min(1 + int(rng.expovariate(1 / 6)), 40)
-    chosen = [rng.choice(_STEPS) for _ in range(number)]
-    steps = [(name, *(rng.choice(choices) for choices in arguments)) for name, *arguments in chosen]
-    return steps, rng.randrange(len(SCOPES)), rng.random() < 0.5
+    if seed % 2:
+        number = 6 + min(int(rng.expovariate(1 / 10)), 34)
+        first, choices_of_steps = rng.choice(_OVERLAPS), _LATE_STEPS
+    else:
+        number = min(1 + int(rng.expovariate(1 / 6)), 40)
+        first, choices_of_steps = rng.randrange(len(SCOPES)), _STEPS
+    chosen = [rng.choice(choices_of_steps) for _ in range(number)]
+    steps: list[Step] = [(name, *(rng.choice(choices) for choices in arguments)) for name, *arguments in chosen]
+    if seed % 2:
+        steps.insert(0, ("delay", rng.choice(_late_parts(first)), rng.choice([0.45, 2.0])))
+    if seed % 4 >= 2:
+        steps.insert(0, ("push",))
+    return steps, first, rng.random() < 0.5
 
 
 def play(seed: int) -> None:
@@ -492,6 +626,8 @@ async def _take(
             world.forbidden.discard(place)
         case "delay", place, seconds:
             world.delays[place] = seconds
+            # A part that receives nothing for so long is taken for a quiet one.
+            handler.strict = handler.strict and seconds < PATIENCE
         case "sleep", seconds:
             await asyncio.sleep(seconds)
         case "end", how:
@@ -507,6 +643,17 @@ async def _take(
                 world.ever_forbidden.update(["", *PLACES])
         case "lag", revisions:
             world.lag = revisions
+        case "flash", place, name, labels, seconds:
+            world.put(place, name, labels)
+            await asyncio.sleep(seconds)
+            world.remove(place, name)
+        case "put in the switch", index, turns, place, name, labels:
+            await _switch(SCOPES[index], informer, handler, switches)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            world.put(place, name, labels)
+        case ("push",):
+            world.pushes = True
         case "slow lists", seconds:
             world.slow_lists = seconds
         case ("compact",):

@@ -213,7 +213,7 @@ class Source:
         start = int(resource_version or 0)
         if send_initial_events and start > world.revision:
             raise too_large()
-        watch = Watch(world.revision if send_initial_events else start)
+        watch = self.new_watch(world.revision if send_initial_events else start)
         if send_initial_events:
             for obj in self.selected(world.objects).values():
                 self._send(watch, DeltaType.ADDED, obj)
@@ -230,6 +230,9 @@ class Source:
             yield self._batches(watch, asyncio.get_running_loop().time() + timeout_seconds)
         finally:
             self.watches.discard(watch)
+
+    def new_watch(self, start: int) -> Watch:
+        return Watch(start)
 
     async def _batches(self, watch: Watch, until: float) -> AsyncGenerator[WatchBatch, None]:
         while True:

@@ -32,7 +32,7 @@ class Union:
         self.books = Membership(self.objects.get, max_floors=max_floors)
         self.parts = [self.books.add_part(namespace) for namespace in namespaces]
         for part in self.parts:
-            self.books.came_to(part, 5)
+            self.books.came_to(part, 5, 0.0)
 
     def changed(self, part: PartMembers, obj: KubeObject) -> bool:
         news = self.books.changed(part, obj)
@@ -66,7 +66,7 @@ def test_an_object_leaves_with_its_last_part() -> None:
     union.changed(one, state(6))
     union.changed(two, state(6))
     assert not union.deleted(one, state(7))
-    union.books.came_to(one, 7)
+    union.books.came_to(one, 7, 0.0)
     assert union.deleted(two, state(7))
 
 
@@ -84,8 +84,8 @@ def test_a_departure_waits_for_a_part_that_is_behind_and_may_have_the_object() -
     assert not union.deleted(one, state(8))
     assert union.due() == []
     assert union.changed(two, state(8)), "the change that took it out of one part brought it into the other"
-    union.books.came_to(two, 9)
-    union.books.came_to(one, 9)
+    union.books.came_to(two, 9, 0.0)
+    union.books.came_to(one, 9, 0.0)
     assert union.due() == []
     assert KEY in union.objects
 
@@ -96,11 +96,11 @@ def test_a_departure_ends(how: str) -> None:
     one, two = union.parts
     union.changed(one, state(6))
     union.deleted(one, state(8))
-    union.books.came_to(one, 8)
+    union.books.came_to(one, 8, 0.0)
     if how == "patience is over":
         union.now = 1.0
     else:
-        union.books.came_to(two, 8)
+        union.books.came_to(two, 8, 0.0)
     assert union.due() == [KEY]
 
 
@@ -109,15 +109,15 @@ def test_what_left_does_not_come_back_by_older_news_of_a_part_that_is_behind() -
     one, two = union.parts
     union.changed(one, state(6))
     union.deleted(one, state(9))
-    union.books.came_to(one, 9)
+    union.books.came_to(one, 9, 0.0)
     union.now = 2.0
     assert union.due() == [KEY]
-    union.books.came_to(one, 20)
+    union.books.came_to(one, 20, 0.0)
     assert union.books.floors == 1
     assert not union.changed(two, state(6))
     assert not union.books.listed(two, state(6), 7, forced=False)
     assert union.changed(two, state(9))
-    union.books.came_to(two, 9)
+    union.books.came_to(two, 9, 0.0)
     assert union.books.floors == 0
 
 
@@ -140,7 +140,7 @@ def test_news_of_a_closed_part_counts_no_more() -> None:
     assert not union.deleted(one, state(7))
     assert not union.books.listed(one, state(7), 8, forced=False)
     assert not union.books.lost(one, KEY, 9, 0.0)
-    union.books.came_to(one, 99)
+    union.books.came_to(one, 99, 0.0)
     assert union.books.version == two.version == 5
 
 
@@ -150,9 +150,58 @@ def test_a_closed_part_lets_go_of_what_no_other_part_holds() -> None:
     for name in ("a", "b"):
         union.changed(one, state(6, name))
     union.changed(two, state(6, "b"))
+    union.books.came_to(two, 6, 0.0)
     union.books.close(one)
-    assert [key for key in union.books.leaving(one) if key is not None] == [KEY]
+    assert [key for key in union.books.leaving(one, 0.0) if key is not None] == [KEY]
+    assert union.due() == []
+
+
+def test_what_left_with_its_part_waits_for_a_part_that_is_behind_and_may_have_it() -> None:
+    union = Union("n", "")
+    one, two = union.parts
+    for name in ("a", "b"):
+        union.changed(one, state(6, name))
+    union.books.close(one)
+    assert [key for key in union.books.leaving(one, 0.0) if key is not None] == []
+    assert all(held.out_of_scope for held in union.books.holds)
+    assert not union.changed(two, state(6, "b")), "the same state is in the union"
+    union.books.came_to(two, 6, 0.1)
+    assert union.due() == [KEY]
+
+
+def test_what_left_with_its_part_does_not_come_back_in_an_older_state() -> None:
+    union = Union("n", "")
+    one, two = union.parts
+    union.changed(one, state(6))
+    union.books.close(one)
+    assert not any(union.books.leaving(one, 0.0))
+    union.now = 1.0
+    assert union.due() == [KEY]
     assert not union.changed(two, state(5)), "older than the state in which it left"
+
+
+def test_a_part_that_is_behind_and_receives_something_has_the_same_time_again() -> None:
+    union = Union("n", "")
+    one, two = union.parts
+    union.changed(one, state(8))
+    union.deleted(one, state(9))
+    union.books.came_to(one, 9, 0.0)
+    union.books.came_to(two, 7, 0.9)
+    union.now = 1.1
+    assert union.due() == []
+    union.now = 1.9
+    assert union.due() == [KEY]
+
+
+def test_a_part_of_another_namespace_lets_no_departure_wait() -> None:
+    union = Union("n", "", "m")
+    one, _, other = union.parts
+    union.changed(one, state(8))
+    union.deleted(one, state(9))
+    union.books.came_to(one, 9, 0.0)
+    union.books.came_to(other, 7, 0.9)
+    union.now = 1.1
+    assert union.due() == [KEY]
 
 
 def test_a_deletion_of_an_earlier_object_of_the_name_is_none() -> None:
@@ -169,7 +218,7 @@ def test_a_part_that_is_behind_does_not_end_what_it_does_not_know_yet() -> None:
     union.changed(one, state(6))
     union.changed(two, state(9))
     assert not union.deleted(two, state(12))
-    union.books.came_to(two, 12)
+    union.books.came_to(two, 12, 0.0)
     assert not union.deleted(one, state(8)), "it may come back to this part, up to the newest known state"
     assert union.changed(one, state(10)), "and it did"
 
@@ -189,13 +238,13 @@ def test_a_part_that_is_behind_too_many_departures_must_list_anew() -> None:
         name = f"a{number}"
         union.changed(one, state(6, name))
         union.deleted(one, state(10 + number, name))
-        union.books.came_to(one, 10 + number)
+        union.books.came_to(one, 10 + number, 0.0)
     union.now = 2.0
     union.due()
     assert union.books.overtake() == [two]
     assert (union.books.floors, two.floor) == (0, 12)
     assert not union.changed(two, state(11, "a2")), "older than the list that is due"
-    union.books.came_to(two, 12)
+    union.books.came_to(two, 12, 0.0)
     assert union.changed(two, state(12, "a2"))
 
 
@@ -203,7 +252,7 @@ def test_the_union_has_come_to_what_all_its_listed_parts_have_come_to() -> None:
     union = Union("n", "m")
     new: Callable[[str], PartMembers] = union.books.add_part
     new("k")
-    union.books.came_to(union.parts[0], 9)
+    union.books.came_to(union.parts[0], 9, 0.0)
     assert (union.books.version, union.books.newest) == (5, 9)
 
 
@@ -225,7 +274,7 @@ def merged_halves() -> tuple[Union, PartMembers]:
     """Return the union of two halves of the objects that came to 5 and to 9, and the part that they became."""
     union = Union("n", "n")
     one, two = union.parts
-    union.books.came_to(two, 9)
+    union.books.came_to(two, 9, 0.0)
     merged = union.books.add_part("n")
     halves = Ranges.of_slices({0}, of=2), Ranges.of_slices({1}, of=2)
     union.books.merge(merged, [one, two], [(halves[0], 5), (halves[1], 9)], Ranges())
@@ -242,7 +291,7 @@ def test_what_a_part_brings_after_its_merge_does_not_count() -> None:
     # Batches of the old watches, which were filtered by the old ranges, still come.
     for old in union.parts:
         assert not union.changed(old, state(12))
-        union.books.came_to(old, 12)
+        union.books.came_to(old, 12, 0.0)
     assert (union.books.version, union.books.newest) == (5, 9)
     assert union.changed(merged, state(12))
     assert union.deleted(merged, state(13)), "no old part is awaited"
@@ -256,7 +305,7 @@ def test_a_departure_is_due_when_its_timer_is_whatever_the_time() -> None:
         union.now = since
         union.changed(one, state(6))
         union.deleted(one, state(8))
-        union.books.came_to(one, 8)
+        union.books.came_to(one, 8, 0.0)
         assert union.due() == [], "the other part may have it"
         # The event loop calls at `since + patience`: 4.02 - 3.02 is less than 1.0 to a computer.
         union.now = since + 1.0
