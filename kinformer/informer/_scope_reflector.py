@@ -423,7 +423,7 @@ class ScopeReflector:
             self._synced = True
             self._mark()
             self._fifo.release_initial()
-        # What left may still wait for a part that is behind.
+        # An object that left may still wait for a part that is behind.
         if self._switches and not any(held.out_of_scope for held in self._membership.holds):
             self._relists = max(self._relists, self._lists) + 1
             for done in self._switches:

@@ -199,7 +199,7 @@ class PartSource(Source):
 
 
 class Arrivals(asyncio.Queue[Any]):
-    """What comes on the connection of a watch, a turn of the loop after it was sent.
+    """The batches that come on the connection of a watch, each a turn of the loop after it was sent.
 
     Attributes:
         push: takes a batch that comes while the task of the reflector waits; `None` if nothing does.
