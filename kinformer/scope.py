@@ -35,6 +35,7 @@ __all__ = [
     "Shard",
     "ShardBy",
     "ShardLike",
+    "checked_scope",
     "ranges_of",
     "scope_of_part",
 ]
@@ -72,6 +73,7 @@ class ScopeSettings(SelectionSettings, total=False):
     shard: ShardLike | None
 
 
+_NAMESPACE_GLOB: Final = re.compile(r"(?:[-a-z0-9*?]|\[!?[-a-z0-9]+\])+")
 _NAMESPACE_NAME: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 """RFC 1123 label, as the API server requires of the name of a namespace."""
 
@@ -211,12 +213,16 @@ class Scope:
 
     def __str__(self) -> str:
         """Return the scope in words, without its namespace if it has only one; "" if it leaves nothing out."""
+        return self._in_words()
+
+    def _in_words(self, most: int | None = None) -> str:
+        """Return the scope in words, with so many letters of its terms at most: "in a or in b or 98 more"."""
         if not self.terms:
             parts = ["nothing"]
         elif self.is_single:
-            parts = [str(selector) for selector in (self.label_selector, self.field_selector) if selector]
+            parts = [_cut(str(selector), most) for selector in (self.label_selector, self.field_selector) if selector]
         else:
-            parts = [" or ".join(str(term) or "everything" for term in self.terms)]
+            parts = [_either([str(term) or "everything" for term in self.terms], most)]
         if self.metadata_only:
             parts.append("metadata only")
         if self.shard is not None:
@@ -246,7 +252,8 @@ def Namespaces(  # noqa: N802 - reads as a value
             again. If several sides of `|` give a number, the largest counts.
 
     Raises:
-        ValueError: nothing is given, a name cannot be one, or `widen_at` is 1 or negative.
+        ValueError: nothing is given, a name cannot be one, no name can match the pattern, or `widen_at` is 1 or
+            negative.
         SelectorError: the label selector does not parse.
 
     Examples:
@@ -260,7 +267,7 @@ def Namespaces(  # noqa: N802 - reads as a value
     if type(widen_at) is not int or widen_at < 0 or widen_at == 1:
         msg = f"widen_at={widen_at!r}: give the number of namespaces, 2 or more, or 0 for never"
         raise ValueError(msg)
-    rule = NamespaceRule("", (glob,) if glob else (), LabelSelector.parse(labels), widen_at)
+    rule = NamespaceRule("", (_checked_glob(glob),) if glob else (), LabelSelector.parse(labels), widen_at)
     found = [NamespaceRule(name).meets(rule) for name in _checked_names(names)] if names else [rule]
     return Scope(terms=tuple(ScopeTerm(one) for one in found if one is not None))
 
@@ -281,6 +288,21 @@ def Fields(selector: FieldSelectorInput) -> Scope:  # noqa: N802 - reads as a va
         SelectorError: the selector does not parse.
     """
     return Scope.of(field_selector=selector)
+
+
+def _cut(text: str, most: int | None) -> str:
+    return text if most is None or len(text) <= most else f"{text[:most]}…"
+
+
+def _either(words: Sequence[str], most: int | None) -> str:
+    kept, letters = [_cut(words[0], most)], len(words[0])
+    for each in words[1:]:
+        letters += len(each)
+        if most is not None and letters > most:
+            break
+        kept.append(each)
+    left = len(words) - len(kept)
+    return " or ".join([*kept, f"{left} more"] if left else kept)
 
 
 def _met(one: ShardLike | None, other: ShardLike | None) -> ShardLike | None:
@@ -309,6 +331,25 @@ def _checked_names(names: Iterable[object]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _checked_glob(glob: object) -> str:
+    if isinstance(glob, str) and _NAMESPACE_GLOB.fullmatch(glob):
+        return glob
+    msg = f"glob={glob!r} matches no name of a namespace: a pattern has a-z, 0-9 and -, with *, ? and [...]"
+    raise ValueError(msg)
+
+
+def checked_scope(given: object) -> Scope:
+    """Return a value that a caller has given as a scope.
+
+    Raises:
+        TypeError: it is not a `Scope`.
+    """
+    if isinstance(given, Scope):
+        return given
+    msg = f"{given!r} is no scope: give a Scope, such as Namespaces('team-a') or Labels('app=db')"
+    raise TypeError(msg)
+
+
 def scope_of_part(part: ScopePart, *, metadata_only: bool, shard: ShardLike | None) -> Scope:
     """Return the scope of the objects that one list and watch covers."""
     term = ScopeTerm(NamespaceRule(part.namespace), part.labels, part.fields)
@@ -316,6 +357,9 @@ def scope_of_part(part: ScopePart, *, metadata_only: bool, shard: ShardLike | No
 
 
 _WHOLE: Final = Scope()
+
+_MOST_LETTERS: Final = 80
+"""Maximum number of letters of the terms of a scope in the name of an informer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +384,10 @@ class ScopedResource:
             raise ValueError(msg)
 
     def __str__(self) -> str:
-        """Return the name of the informer: "pods.v1 in shop (app=web)"."""
+        """Return the name of the informer: "pods.v1 in shop (app=web)".
+
+        A long scope is cut, because names are in logs and metrics.
+        """
         where = f" in {self.scope.namespace}" if self.scope.is_single and self.scope.namespace else ""
-        which = f" ({self.scope})" if str(self.scope) else ""
-        return f"{self.resource.full_name}{where}{which}"
+        words = self.scope._in_words(_MOST_LETTERS)
+        return f"{self.resource.full_name}{where}{f' ({words})' if words else ''}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from kinformer.informer.typed import TypedInformer
@@ -52,6 +53,15 @@ class InformersByScope:
         """Return the informer of a scope that has not stopped, or of a share of a group within the scope."""
         found = self._informers.get(covered) if share is None else self._followers.get((covered, share))
         return None if found is None or found.stopped else found
+
+    def free_name(self, wanted: str) -> str:
+        """Return a name for a new informer that no other has: names are keys in statuses and metrics.
+
+        An informer keeps its name when its scope changes, so that a later informer may want the same one.
+        """
+        taken = {informer.name for informer in (*self._informers.values(), *self.replaced)}
+        numbered = (f"{wanted} #{number}" for number in itertools.count(2))
+        return next(name for name in itertools.chain([wanted], numbered) if name not in taken)
 
     def transform_of(self, informer: SharedInformer) -> Transform | None:
         """Return the transform that an informer was made with."""

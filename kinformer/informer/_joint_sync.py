@@ -45,7 +45,7 @@ async def wait_until_synced(
 
 
 def _not_in_sync(informers: Sequence[tuple[ScopedResource, SharedInformer]], when: str) -> CacheSyncError:
-    late = {str(covered): informer for covered, informer in informers if not informer.has_synced}
+    late = {informer.name: informer for _, informer in informers if not informer.has_synced}
     causes = {name: informer.status.last_error for name, informer in late.items()}
     listed = "; ".join(
         f"{name}: {cause if cause is not None else f'no error, {late[name].status.listed} objects so far'}"

@@ -87,12 +87,16 @@ class InformerMaker:
         self._streaming: dict[Resource, StreamingMemory] = {}
         self._common = common
 
-    def informer(self, covered: ScopedResource, transform: Transform | None, storage: Storage) -> SharedInformer:
+    def informer(
+        self, name: str, covered: ScopedResource, transform: Transform | None, storage: Storage
+    ) -> SharedInformer:
         """Return a new informer of a scope of one term, which never changes."""
         source = self._source(covered.resource, covered.scope, metadata_only=covered.scope.metadata_only)
-        return self._informer_of(source, covered, transform, storage)
+        return self._informer_of(name, source, covered, transform, storage)
 
-    def scoped_informer(self, covered: ScopedResource, transform: Transform | None, storage: Storage) -> SharedInformer:
+    def scoped_informer(
+        self, name: str, covered: ScopedResource, transform: Transform | None, storage: Storage
+    ) -> SharedInformer:
         """Return a new informer of a scope that has several terms or can change."""
 
         def source_of(scope: Scope, part: ScopePart) -> ListerWatcher:
@@ -106,7 +110,7 @@ class InformerMaker:
             )
 
         source = ScopedSource(covered.scope, source_of, self._follow_namespaces)
-        return self._informer_of(source, covered, transform, storage)
+        return self._informer_of(name, source, covered, transform, storage)
 
     def metadata_of(self, resource: Resource) -> Callable[[Scope], ListerWatcher]:
         """Return a function that makes a source of the metadata of objects in a scope of one term."""
@@ -124,6 +128,7 @@ class InformerMaker:
 
     def _informer_of(
         self,
+        name: str,
         source: ListerWatcher | ScopedSource,
         covered: ScopedResource,
         transform: Transform | None,
@@ -131,7 +136,7 @@ class InformerMaker:
     ) -> SharedInformer:
         return SharedInformer(
             source,
-            name=str(covered),
+            name=name,
             namespace="" if isinstance(source, ScopedSource) else covered.scope.namespace,
             transform=transform,
             storage=storage,

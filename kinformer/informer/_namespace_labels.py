@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kinformer.errors import ForbiddenError, NotFoundError, UnauthorizedError
 from kinformer.events import Updated
+from kinformer.informer._shared_informer import core_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -41,6 +42,11 @@ class NamespaceLabels:
     def refusal(self) -> KinformerError | None:
         """The answer of a server that does not let them be listed; `None` if it does."""
         return None if self._informer.has_synced else self._refusal
+
+    @property
+    def last_contact(self) -> float | None:
+        """The time at which the server last sent something of them; `None` if it never has."""
+        return core_of(self._informer).present_record.last_contact
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], Awaitable[None]]:
         """Call a function after each change of names or labels from now on; return the function that stops this."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from kinformer.status import StatusRecord
 
-__all__ = ["fold", "fold_counts", "part_status"]
+__all__ = ["fold", "fold_counts", "fold_nothing", "part_status"]
 
 _LIVING: Final = (InformerState.WAITING, InformerState.LISTING, InformerState.WATCHING)
 """The states of a part, the worst first: the whole is in the worst state of its parts."""
@@ -58,6 +58,20 @@ def fold_counts(whole: StatusRecord, record: StatusRecord, folded: StatusRecord)
             if number != old.get(label, 0):
                 sums[label] = sums.get(label, 0) + number - old.get(label, 0)
         setattr(folded, name, new.copy())
+
+
+def fold_nothing(whole: StatusRecord, now: float, last_contact: float | None) -> None:
+    """Update the record of a whole that has no parts: there is nothing to list, and nothing that can fail.
+
+    Args:
+        whole: the record of the informer.
+        now: the present time.
+        last_contact: the time up to which it is known that there are no parts.
+    """
+    if whole.state in _LIVING:
+        whole.enter(InformerState.WATCHING, now)
+        whole.failures, whole.failing_since, whole.retry_at = 0, None, None
+        whole.listed, whole.received_version, whole.last_contact = 0, "", last_contact
 
 
 def fold(whole: StatusRecord, parts: Sequence[tuple[StatusRecord, StatusRecord]]) -> None:

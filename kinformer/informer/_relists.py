@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kinformer.errors import WaitTimeoutError
 from kinformer.informer._scope_reflector import ScopeReflector
-from kinformer.scope import ScopedResource
+from kinformer.scope import ScopedResource, checked_scope
 
 if TYPE_CHECKING:
     from kinformer.informer._failure_handling import FailureHandling
@@ -72,7 +72,7 @@ class Relists:
         """Cover another scope; see `SharedInformer.set_scope`.
 
         Raises:
-            TypeError: the scope is fixed.
+            TypeError: the scope is fixed, or the value is no scope.
             ValueError: the scope cannot be one of this informer.
             WaitTimeoutError: not in time.
             StoppedError: the informer has ended, or ended before that.
@@ -82,6 +82,7 @@ class Relists:
             msg = f"the scope of {self._name} is fixed: ask for the informer with scope= to change it later"
             raise TypeError(msg)
         self._life_cycle.refuse_if_stopped("its scope was not changed")
+        checked_scope(scope)
         if scope.metadata_only != reflector.scope.metadata_only:
             msg = f"{self._name}: metadata_only cannot change while it runs; make another informer"
             raise ValueError(msg)

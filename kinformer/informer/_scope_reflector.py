@@ -29,14 +29,14 @@ from kinformer._time_slice import TimeSlice
 from kinformer.cache.membership import Membership
 from kinformer.cache.part_queue import PartQueue, queue_departure
 from kinformer.errors import ForbiddenError, NotFoundError, StoppedError, UnauthorizedError
-from kinformer.informer._part_status import fold, fold_counts, part_status
+from kinformer.informer._part_status import fold, fold_counts, fold_nothing, part_status
 from kinformer.informer._scope_part import RunningPart, drop_other_fields, merged_floors, shed_ranges
 from kinformer.informer._widening import Widening
 from kinformer.scope import scope_of_part
 from kinformer.status import InformerState, ScopeStatus, StatusRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from kinformer.cache._pushed_fifo import PushedFIFO
     from kinformer.errors import KinformerError
@@ -236,7 +236,12 @@ class ScopeReflector:
 
     def refresh(self) -> None:
         """Update the record of the whole."""
-        fold(self._status, [(part.status, part.folded) for part in self._all()])
+        parts = self._all()
+        fold(self._status, [(part.status, part.folded) for part in parts])
+        if not parts and self._synced and not self._is_unsettled() and not self.refuses_all:
+            now = self._clock()
+            followed = self._namespaces if self._source.scope.is_live else None
+            fold_nothing(self._status, now, now if followed is None else followed.last_contact)
 
     def covered(self) -> tuple[Scope, ...]:
         """Return the scope of each part whose objects are all in the cache; the same tuple until that changes."""
@@ -268,7 +273,7 @@ class ScopeReflector:
         ]
         return tuple(sorted(found, key=lambda one: one.scope))
 
-    def _all(self) -> Iterable[RunningPart]:
+    def _all(self) -> Sequence[RunningPart]:
         return [*self._parts.values(), *self._leaving]
 
     def _replan(self) -> None:

@@ -38,6 +38,11 @@ class FollowsNamespaces(Protocol):
         """The answer of a server that does not let them be listed; `None` if it does."""
         ...
 
+    @property
+    def last_contact(self) -> float | None:
+        """The time at which the server last sent something of them; `None` if it never has."""
+        ...
+
     def listen(self, listener: Callable[[], None]) -> Callable[[], Awaitable[None]]:
         """Call a function after each change from now on; return the function that stops this."""
         ...

@@ -273,7 +273,7 @@ class SharedInformer:
             timeout: seconds to wait at most; `None` waits for ever.
 
         Raises:
-            TypeError: the informer was not made with `scope=`, or follows a shard group.
+            TypeError: the informer was not made with `scope=`, or follows a shard group; or the value is no scope.
             ValueError: another `metadata_only`, or namespaces for a cluster-scoped resource.
             WaitTimeoutError: not in time; the switch goes on.
             StoppedError: the informer has ended, or ended before that.

@@ -17,6 +17,7 @@ __all__ = ["Uses"]
 @dataclass(slots=True)
 class _Count:
     users: int = 0
+    until: float = 0.0  # the latest time that a use has asked for
     end: asyncio.TimerHandle | None = None
 
 
@@ -43,13 +44,15 @@ class Uses:
                 count.end = None
 
     def end(self, informer: SharedInformer, grace: float) -> None:
-        """Count one use less. After the last use, drop the informer in `grace` seconds."""
+        """Count one use less. After the last use, drop the informer when the grace of each use is over."""
         count = self._counts.get(informer)
         if count is None:
             return
+        loop = asyncio.get_running_loop()
         count.users -= 1
+        count.until = max(count.until, loop.time() + grace)
         if not count.users:
-            count.end = asyncio.get_running_loop().call_later(grace, self._over, informer)
+            count.end = loop.call_at(count.until, self._over, informer)
 
     def keep(self, informer: SharedInformer) -> None:
         """Stop counting an informer: a caller has it without an end of use, so it does not end by disuse."""

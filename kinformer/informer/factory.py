@@ -274,7 +274,7 @@ class SharedInformerFactory(ApiGroups):
         grace: float = GRACE,
         **settings: Unpack[InformerSettings],
     ) -> AbstractAsyncContextManager[Any]:
-        """Use an informer for a limited time. It ends, and its cache is freed, `grace` seconds after its last use.
+        """Use an informer for a limited time. It ends, and its cache is freed, after its last use and a time of grace.
 
             async with factory.use(PODS, scope=Namespaces(tenant), timeout=10) as pods:
                 names = [pod.name for pod in pods.lister.list()]
@@ -286,7 +286,7 @@ class SharedInformerFactory(ApiGroups):
             resource: as for `informer`.
             type: as for `informer`.
             timeout: seconds to wait for the first list at most; `None` waits for ever.
-            grace: seconds from the end of the last use to the end of the informer.
+            grace: seconds for which the informer goes on at least after the end of this use.
             settings: as for `informer`.
 
         Raises:
@@ -348,7 +348,8 @@ class SharedInformerFactory(ApiGroups):
         single, by_ranges = covered.scope.is_single, isinstance(covered.scope.shard, Ranges)
         may_change = settings.get("scope") is not None or not single or by_ranges
         make = self._maker.scoped_informer if may_change else self._maker.informer
-        informer = make(covered, transform, storage or self._storage)
+        name = self._informers.free_name(str(covered))
+        informer = make(name, covered, transform, storage or self._storage)
         informer.declare_paths(*paths)
         self._informers.add(covered, informer, transform, share)
         if share is not None:
@@ -493,7 +494,7 @@ class SharedInformerFactory(ApiGroups):
         informer = self._informers.find(_NAMESPACES)
         new = informer is None
         if informer is None:
-            informer = self._maker.informer(_NAMESPACES, None, self._storage)
+            informer = self._maker.informer(str(_NAMESPACES), _NAMESPACES, None, self._storage)
             self._informers.add(_NAMESPACES, informer)
         if informer.status.state is InformerState.NEW:
             informer.start()

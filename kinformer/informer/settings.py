@@ -9,7 +9,7 @@ from kinformer._declared_paths import checked_paths
 from kinformer.cache.storage import checked_storage
 from kinformer.errors import UnknownResourceError
 from kinformer.resources import Resource, builtin_resource
-from kinformer.scope import Ranges, Scope, ScopedResource, ScopeSettings, SelectionSettings, Shard
+from kinformer.scope import Ranges, Scope, ScopedResource, ScopeSettings, SelectionSettings, Shard, checked_scope
 
 if TYPE_CHECKING:
     import builtins
@@ -107,7 +107,9 @@ def scope_of(
         metadata_only=settings.get("metadata_only", False),
         shard=cast("ShardLike | None", shard) if share is None else Ranges(by=share.by),
     )
-    return ScopedResource(resource, Scope.of(**given) if scope is None else _with_settings(scope, given)), share
+    return ScopedResource(
+        resource, Scope.of(**given) if scope is None else _with_settings(checked_scope(scope), given)
+    ), share
 
 
 def _with_settings(scope: Scope, given: ScopeSettings) -> Scope:

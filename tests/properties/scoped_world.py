@@ -120,6 +120,10 @@ class ScopedWorld(World):
     def refusal(self) -> KinformerError | None:
         return None
 
+    @property
+    def last_contact(self) -> float | None:
+        return None
+
     def listen(self, listener: Callable[[], None]) -> Callable[[], Awaitable[None]]:
         self.listeners.append(listener)
 

@@ -129,6 +129,9 @@ def test_names_with_a_glob_need_no_watch_of_namespaces() -> None:
     [
         (Namespaces, ValueError, "names nothing: give names"),
         (lambda: Namespaces("team-*"), ValueError, "use glob="),
+        (lambda: Namespaces(glob="team-["), ValueError, "a pattern has"),
+        (lambda: Namespaces(glob="Team-*"), ValueError, "a pattern has"),
+        (lambda: Namespaces(glob=5), ValueError, "a pattern has"),  # type: ignore[arg-type]
         (lambda: Namespaces(cast("str", ["a", "b"])), ValueError, r"Namespaces\(\*names\)"),
         (lambda: Namespaces("a", cast("str", None)), ValueError, "None cannot be the name"),
         (lambda: Namespaces(""), ValueError, "cannot be the name"),
@@ -152,6 +155,14 @@ def test_a_scope_says_what_it_is() -> None:
     )
     assert str(ScopedResource(PODS, Scope.nothing())) == "pods.v1 (nothing)"
     assert str(ScopedResource(PODS, Namespaces("a") & Labels("app=db"))) == "pods.v1 in a (app=db)"
+    many = ScopedResource(PODS, Namespaces(*(f"team-{number:03}" for number in range(100))))
+    assert str(many) == (
+        "pods.v1 (in team-000 or in team-001 or in team-002 or in team-003 or in team-004 or in team-005"
+        " or in team-006 or 93 more)"
+    )
+    assert str(many.scope).count(" or ") == 99
+    long = ScopedResource(PODS, Labels(f"app in ({','.join(f'app-{number}' for number in range(100))})"))
+    assert len(str(long)) < 100
     words = str(Namespaces(glob="t-*", labels="tenant=x") | Namespaces("a", labels="tenant=x"))
     assert words == "in namespaces t-* labelled tenant=x or in namespaces a labelled tenant=x"
     assert str(ScopePart()) == "all namespaces"

@@ -209,3 +209,48 @@ async def test_a_switch_that_takes_too_long_goes_on(server: ApiServer, factory: 
     with pytest.raises(WaitTimeoutError, match="does not show its new scope"):
         await informer.set_scope(Namespaces("b"), 0)
     await until(lambda: names(informer) == {"b/x", "b/y"})
+
+
+@pytest.mark.parametrize("live", [False, True])
+async def test_an_informer_of_no_namespace_is_live_and_follows_those_that_come(
+    server: ApiServer, factory: SharedInformerFactory, live: bool
+) -> None:
+    scope = Namespaces(labels="tenant=x") if live else Scope.nothing()
+    informer = factory.informer(CONFIGMAPS, scope=scope)
+    await informer.synced(10)
+    assert (informer.is_live, informer.status.scopes) == (True, ())
+    assert informer.is_fresh(75)
+    if live:
+        server.update(build.namespace("a", labels={"tenant": "x"}))
+    else:
+        await informer.set_scope(Namespaces("a"), 10)
+    await until(lambda: names(informer) == {"a/x", "a/y"})
+    assert informer.status.received_version
+    await informer.set_scope(Scope.nothing(), 10)
+    assert (informer.is_live, names(informer)) == (True, set())
+
+
+async def test_a_failure_of_a_part_that_left_the_scope_is_none_of_the_informer(
+    server: ApiServer, client: Client
+) -> None:
+    server.tokens["token"] = "reader"
+    server.deny("reader", "*", "configmaps", "b")
+    config = ClusterConfig.for_server(server.url, token="token")
+    async with Client(config) as reader, SharedInformerFactory(reader) as factory:
+        informer = factory.informer(CONFIGMAPS, scope=Namespaces("a", "b"))
+        await informer.synced(10)
+        await until(lambda: informer.status.failures)
+        await informer.set_scope(Scope.nothing(), 10)
+        assert (informer.is_live, informer.status.failures, informer.status.retry_at) == (True, 0, None)
+
+
+async def test_a_value_that_is_no_scope_is_refused_before_anything_changes(factory: SharedInformerFactory) -> None:
+    informer = factory.informer(CONFIGMAPS, scope=Namespaces("a"))
+    await informer.synced(10)
+    values: list[Any] = ["a", ["a", "b"], {"app": "x"}, 5]
+    for value in values:
+        with pytest.raises(TypeError, match="is no scope: give a Scope"):
+            await informer.set_scope(value)
+        with pytest.raises(TypeError, match="is no scope: give a Scope"):
+            factory.informer(CONFIGMAPS, scope=value)
+    assert informer.scope == Namespaces("a")

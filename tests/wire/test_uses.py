@@ -91,7 +91,8 @@ async def test_a_user_within_the_grace_finds_the_informer_in_sync(
     async with factory.use(CONFIGMAPS, namespace="a", grace=0) as two:
         assert one is two
         assert sum(two.status.lists.values()) == 1
-    await until(lambda: one.stopped)
+    await asyncio.sleep(0)
+    assert not one.stopped, "the grace of the first use is not over"
 
 
 async def test_an_informer_that_somebody_else_has_lives_on(factory: SharedInformerFactory) -> None:
@@ -179,3 +180,14 @@ async def test_500_informers_that_came_and_went_leave_no_memory_behind(server: A
     assert process.returncode == 0
     after_200, after_500 = json.loads(out)
     assert after_500 <= after_200 * 1.02, (after_200, after_500)
+
+
+async def test_an_informer_has_a_name_of_its_own_whatever_the_others_cover_now(factory: SharedInformerFactory) -> None:
+    first = factory.informer(CONFIGMAPS, scope=Namespaces("a"))
+    await first.synced(10)
+    await first.set_scope(Namespaces("b"), 10)
+    second = factory.informer(CONFIGMAPS, scope=Namespaces("a"))
+    assert first is not second
+    assert (first.name, second.name) == ("configmaps.v1 in a", "configmaps.v1 in a #2")
+    await second.synced(10)
+    assert len({informer.name for informer in factory.informers.values()}) == 2
