@@ -366,7 +366,8 @@ class ControlPlane:
             "service-account-key-file": str(secrets.service_account_key),
             "service-account-signing-key-file": str(secrets.service_account_key),
             "authorization-mode": "RBAC",
-            "service-cluster-ip-range": "10.0.0.0/24",
+            "service-cluster-ip-range": "10.96.0.0/12",
+            "allow-privileged": "true",
             # No controller makes the service account `default`, without which it would admit no pod.
             "disable-admission-plugins": "ServiceAccount",
             "profiling": "false",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 from typing import TYPE_CHECKING, Any, Final
 
+from kinformer.testing._apiserver.rules.fields.services import SERVICE_NETWORK
 from kinformer.testing._apiserver.rules.newer_defaults import fill_in_newer, has_newer_generation
 from kinformer.testing._apiserver.rules.pod_defaults import fill_in_pod, fill_in_template
 
@@ -46,7 +46,6 @@ _HAS_GENERATION: Final = {
 }
 """Built-in resources whose objects count their generations; custom resources all do."""
 
-_SERVICE_NETWORK: Final = ipaddress.ip_network("10.96.0.0/12")
 _FIRST_NODE_PORT: Final = 30_000
 _NODE_PORTS: Final = 2_768
 _ROLLING_UPDATES: Final[dict[str, dict[str, Any]]] = {
@@ -426,11 +425,12 @@ def _service(spec: dict[str, Any], number: int) -> None:
         port.setdefault("protocol", "TCP")
         port["targetPort"] = port.get("targetPort") or port.get("port")
     kind = spec.setdefault("type", "ClusterIP")
-    spec.setdefault("sessionAffinity", "None")
+    if spec.setdefault("sessionAffinity", "None") == "None":
+        spec.pop("sessionAffinityConfig", None)
     if kind == "ExternalName":
         return
     # Address 1 belongs to the API server itself.
-    address = str(_SERVICE_NETWORK[2 + number % (_SERVICE_NETWORK.num_addresses - 3)])
+    address = str(SERVICE_NETWORK[2 + number % (SERVICE_NETWORK.num_addresses - 3)])
     address = spec.setdefault("clusterIP", address)
     spec.setdefault("clusterIPs", [address])
     if address == "None" and not spec.get("selector"):

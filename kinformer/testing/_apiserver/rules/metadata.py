@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.causes import invalid_value
+from kinformer.testing._apiserver.rules.defaults import has_generation
 from kinformer.testing._apiserver.rules.names import (
-    LABEL,
-    LABEL_RULE,
-    SUBDOMAIN,
-    SUBDOMAIN_RULE,
+    label_faults,
     label_value_faults,
     qualified_faults,
+    subdomain_faults,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +34,20 @@ _FREE_NAMES: Final = {
 }
 # Names of these are single DNS labels.
 _LABEL_NAMES: Final = {("v1", "namespaces"), ("v1", "services"), ("apps/v1", "statefulsets")}
+_FREE_FINALIZERS: Final = {
+    ("policy/v1", "poddisruptionbudgets"),
+    ("coordination.k8s.io/v1", "leases"),
+    ("node.k8s.io/v1", "runtimeclasses"),
+    ("apiextensions.k8s.io/v1", "customresourcedefinitions"),
+    ("v1", "events"),
+}
+_FREE_VERSIONS: Final = {"admissionregistration.k8s.io/v1"}
+"""The kinds whose finalizers need no domain."""
+
+_LONGEST_CRON_JOB: Final = 52
+"""Its jobs have 11 further characters (DNS1035LabelMaxLength)."""
+
+_NOT_NEGATIVE: Final = "must be greater than or equal to 0"
 _STRING_MAPS: Final = ("labels", "annotations")
 
 _MOST_ANNOTATIONS: Final = 256 * 1024
@@ -45,10 +57,9 @@ _MOST_ANNOTATIONS: Final = 256 * 1024
 def check_metadata(kind: ResourceType, metadata: dict[str, Any]) -> list[Cause]:
     """The reasons why the metadata of an object is refused."""
     causes = _name(kind, metadata.get("name", ""))
-    generated = metadata.get("generateName", "")
-    if generated and len(generated) > 253:
-        message = f'Invalid value: "{generated}": must be no more than 253 bytes'
-        causes.append(("FieldValueInvalid", message, "metadata.generateName"))
+    causes += _generated_name(kind, metadata.get("generateName") or "")
+    if (metadata.get("generation") or 0) < 0 and not has_generation(kind):
+        causes.append(invalid_value("metadata.generation", metadata["generation"], _NOT_NEGATIVE))
     for field in _STRING_MAPS:
         for key, value in (metadata.get(field) or {}).items():
             is_label = field == "labels"
@@ -60,7 +71,7 @@ def check_metadata(kind: ResourceType, metadata: dict[str, Any]) -> list[Cause]:
     if size > _MOST_ANNOTATIONS:
         message = f"Too long: may not be more than {_MOST_ANNOTATIONS} bytes"
         causes.append(("FieldValueTooLong", message, "metadata.annotations"))
-    return causes + _finalizers(metadata) + _owners(metadata)
+    return causes + _finalizers(kind, metadata) + _owners(metadata)
 
 
 def _name(kind: ResourceType, name: str) -> list[Cause]:
@@ -75,34 +86,63 @@ def _name(kind: ResourceType, name: str) -> list[Cause]:
         if name in {".", ".."}:
             return wrong(f"may not be '{name}'")
         return [cause for part in ("/", "%") if part in name for cause in wrong(f"may not contain '{part}'")]
-    if place in _LABEL_NAMES:
-        if "." in name and re.fullmatch(SUBDOMAIN, name):
-            return wrong("must not contain dots")
-        if not re.fullmatch(LABEL, name):
-            return wrong(LABEL_RULE)
-        return wrong("must be no more than 63 bytes") if len(name) > 63 else []
-    if not re.fullmatch(SUBDOMAIN, name):
-        return wrong(SUBDOMAIN_RULE)
-    return wrong("must be no more than 253 bytes") if len(name) > 253 else []
+    faults = label_faults(name) if place in _LABEL_NAMES else subdomain_faults(name)
+    causes = [cause for fault in faults for cause in wrong(fault)]
+    if place == ("batch/v1", "cronjobs") and len(name) > _LONGEST_CRON_JOB:
+        causes += wrong(f"must be no more than {_LONGEST_CRON_JOB} characters")
+    return causes
 
 
-def _finalizers(metadata: dict[str, Any]) -> list[Cause]:
+def _generated_name(kind: ResourceType, prefix: str) -> list[Cause]:
+    """Judge the beginning of a generated name, which may end with a hyphen."""
+    place = (kind.api_version, kind.plural)
+    if not prefix:
+        return []
+    if place == ("v1", "replicationcontrollers") or kind.storage == (
+        "certificates.k8s.io",
+        "certificatesigningrequests",
+    ):
+        return []
+    if place in _FREE_NAMES:
+        faults = [f"may not contain '{part}'" for part in ("/", "%") if part in prefix]
+    else:
+        masked = f"{prefix[:-1]}a" if prefix.endswith("-") else prefix
+        faults = label_faults(masked) if place in _LABEL_NAMES else subdomain_faults(masked)
+    return [invalid_value("metadata.generateName", prefix, fault) for fault in faults]
+
+
+def _finalizers(kind: ResourceType, metadata: dict[str, Any]) -> list[Cause]:
     why = "name is neither a standard finalizer name nor is it fully qualified"
-    return [
-        ("FieldValueInvalid", f'Invalid value: "{finalizer}": {why}', f"metadata.finalizers[{index}]")
-        for index, finalizer in enumerate(metadata.get("finalizers") or ())
-        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS
-    ]
+    causes: list[Cause] = []
+    finalizers = metadata.get("finalizers") or []
+    for index, finalizer in enumerate(finalizers):
+        causes += [invalid_value("metadata.finalizers", finalizer, fault) for fault in qualified_faults(finalizer)]
+        is_free = (kind.api_version, kind.plural) in _FREE_FINALIZERS or kind.api_version in _FREE_VERSIONS
+        if not is_free and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+            causes.append(invalid_value(f"metadata.finalizers[{index}]", finalizer, why))
+    if {"orphan", "foregroundDeletion"}.issubset(finalizers):
+        both = "finalizer orphan and foregroundDeletion cannot be both set"
+        causes.append(invalid_value("metadata.finalizers", finalizers, both))
+    return causes
 
 
 def _owners(metadata: dict[str, Any]) -> list[Cause]:
     references = metadata.get("ownerReferences") or []
-    causes: list[Cause] = [
-        ("FieldValueInvalid", 'Invalid value: "": must not be empty', f"metadata.ownerReferences.{field}")
-        for reference in references
-        for field in ("apiVersion", "kind", "name", "uid")
-        if not reference.get(field)
-    ]
+    causes: list[Cause] = []
+    for reference in references:
+        version = reference.get("apiVersion") or ""
+        # A version with two slashes has no group that can be read.
+        if version.count("/") > 1 or not version.rpartition("/")[2]:
+            why = "version must not be empty"
+            causes.append(invalid_value("metadata.ownerReferences.apiVersion", version, why))
+        causes += [
+            invalid_value(f"metadata.ownerReferences.{field}", "", "must not be empty")
+            for field in ("kind", "name", "uid")
+            if not reference.get(field)
+        ]
+        if (version, reference.get("kind")) == ("v1", "Event"):
+            why = "/v1, Kind=Event is disallowed from being an owner"
+            causes.append(invalid_value("metadata.ownerReferences", reference, why))
     controllers = [f"{r.get('kind', '')}/{r.get('name', '')}" for r in references if r.get("controller")]
     if len(controllers) > 1:
         shown = json.dumps(references, separators=(",", ":"))

@@ -54,13 +54,15 @@ LABEL_VALUE_RULE: Final = (
 
 def label_faults(text: str) -> list[str]:
     """Return why a text is no DNS label of at most 63 characters."""
-    faults = ["must be no more than 63 bytes"] if len(text) > 63 else []
-    return faults if re.fullmatch(LABEL, text) else [*faults, LABEL_RULE]
+    faults = ["must be no more than 63 characters"] if len(text.encode()) > 63 else []
+    if re.fullmatch(LABEL, text):
+        return faults
+    return [*faults, "must not contain dots" if re.fullmatch(SUBDOMAIN, text) else LABEL_RULE]
 
 
 def subdomain_faults(text: str) -> list[str]:
     """Return why a text is no DNS subdomain of at most 253 characters."""
-    faults = ["must be no more than 253 bytes"] if len(text) > 253 else []
+    faults = ["must be no more than 253 characters"] if len(text.encode()) > 253 else []
     return faults if re.fullmatch(SUBDOMAIN, text) else [*faults, SUBDOMAIN_RULE]
 
 

@@ -5,7 +5,6 @@ The rules see a pod as it was sent: fields with defaults may be absent.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.causes import (
@@ -16,10 +15,10 @@ from kinformer.testing._apiserver.rules.causes import (
     one_of,
     required,
 )
+from kinformer.testing._apiserver.rules.fields.scheduling import resource_name
 from kinformer.testing._apiserver.rules.names import (
-    LABEL_VALUE,
-    LABEL_VALUE_RULE,
     label_faults,
+    label_value_faults,
     port_name_faults,
     qualified_faults,
 )
@@ -40,19 +39,23 @@ _PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
 _HANDLERS: Final = ("exec", "httpGet", "tcpSocket", "grpc")
 _EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _LISTS: Final = ("initContainers", "containers")
-_WHOLE: Final = {"cpu", "memory", "ephemeral-storage"}
 _VARIABLE_RULE: Final = (
     "a valid environment variable name must consist only of printable ASCII characters other than '='"
 )
-_NOT_OF_CONTAINERS: Final = "must be a standard resource for containers"
 _NOT_NEGATIVE: Final = "must be greater than or equal to 0"
 _PORT: Final = "must be between 1 and 65535, inclusive"
 
 
-def check_pod_spec(spec: dict[str, Any], path: str) -> list[Cause]:
-    """Return the causes why the spec of a pod, or of a template, is refused."""
+def check_pod_spec(spec: dict[str, Any], path: str, *, named: bool = True) -> list[Cause]:
+    """Return the causes why the spec of a pod, or of a template, is refused.
+
+    Args:
+        spec: the spec.
+        path: its path.
+        named: whether its pods have the hostname of the spec; those of a StatefulSet get others.
+    """
     volumes = [volume.get("name") for volume in spec.get("volumes") or ()]
-    causes = [*_volumes(spec, path)]
+    causes = [*_volumes(spec, path), *_tokens(spec, path)]
     if not spec.get("containers"):
         causes.append(required(f"{path}.containers"))
     seen: set[str] = set()
@@ -63,20 +66,20 @@ def check_pod_spec(spec: dict[str, Any], path: str) -> list[Cause]:
         if (name := container.get("name")) in seen:
             causes.append(duplicate(f"{path}.ephemeralContainers[{index}].name", name))
         seen.add(name)
-    causes += _scalars(spec, path)
+    causes += _scalars(spec, path, named=named)
     causes += _node_selector(spec.get("nodeSelector") or {}, f"{path}.nodeSelector")
     for index, toleration in enumerate(spec.get("tolerations") or ()):
         causes += _toleration(toleration, f"{path}.tolerations[{index}]")
     return causes
 
 
-def _scalars(spec: dict[str, Any], path: str) -> Iterator[Cause]:
+def _scalars(spec: dict[str, Any], path: str, *, named: bool) -> Iterator[Cause]:
     restart, dns = spec.get("restartPolicy"), spec.get("dnsPolicy")
     if restart and restart not in _RESTARTS:
         yield one_of(f"{path}.restartPolicy", restart, _RESTARTS)
     if dns and dns not in _DNS:
         yield one_of(f"{path}.dnsPolicy", dns, _DNS)
-    for field in ("hostname", "subdomain"):
+    for field in ("hostname", "subdomain") if named else ():
         for fault in label_faults(spec[field]) if spec.get(field) else ():
             yield invalid_value(f"{path}.{field}", spec[field], fault)
     grace = spec.get("terminationGracePeriodSeconds")
@@ -87,6 +90,17 @@ def _scalars(spec: dict[str, Any], path: str) -> Iterator[Cause]:
     if deadline is not None and not 1 <= deadline <= 2**31 - 1:
         why = "must be between 1 and 2147483647, inclusive"
         yield invalid_value(f"{path}.activeDeadlineSeconds", deadline, why)
+
+
+def _tokens(spec: dict[str, Any], path: str) -> Iterator[Cause]:
+    """Judge the tokens in volumes of a pod that names no account."""
+    if path != "spec" or spec.get("serviceAccountName") or spec.get("serviceAccount"):
+        return
+    for index, volume in enumerate(spec.get("volumes") or ()):
+        for number, source in enumerate((volume.get("projected") or {}).get("sources") or ()):
+            if source.get("serviceAccountToken") is not None:
+                at = f"{path}.volumes[{index}].projected.sources[{number}].serviceAccountToken"
+                yield forbidden(at, "must not be specified when serviceAccountName is not set")
 
 
 def _volumes(spec: dict[str, Any], path: str) -> Iterator[Cause]:
@@ -119,7 +133,8 @@ def _container(container: dict[str, Any], path: str, volumes: list[str | None], 
     image = container.get("image") or ""
     if not image:
         yield required(f"{path}.image")
-    elif image != image.strip():
+    elif image != image.strip() and path.startswith("spec.") and "template" not in path:
+        # Templates are older than the rule (validateContainersOnlyForPod).
         yield invalid_value(f"{path}.image", image, "must not have leading or trailing whitespace")
     yield from _ports(container, path)
     yield from _environment(container, path)
@@ -206,9 +221,7 @@ def _resources(resources: dict[str, Any], path: str) -> Iterator[Cause]:
     for field, given in (("limits", limits), ("requests", requests)):
         for name, text in given.items():
             number = quantity_number(text)
-            if "/" not in name and name not in _WHOLE and not name.startswith("hugepages-"):
-                for why in ("must be a standard resource type or fully qualified", _NOT_OF_CONTAINERS):
-                    yield invalid_value(f"{path}.{field}[{name}]", name, why)
+            yield from resource_name(name, f"{path}.{field}[{name}]")
             if number < 0:
                 yield invalid_value(f"{path}.{field}[{name}]", text, _NOT_NEGATIVE)
             elif "/" in name and number != number.to_integral_value():
@@ -224,8 +237,8 @@ def _node_selector(selector: dict[str, str], path: str) -> Iterator[Cause]:
     for key, value in selector.items():
         for fault in qualified_faults(key):
             yield invalid_value(path, key, fault)
-        if not re.fullmatch(LABEL_VALUE, value):
-            yield invalid_value(path, value, LABEL_VALUE_RULE)
+        for fault in label_value_faults(value):
+            yield invalid_value(path, value, fault)
 
 
 def _toleration(toleration: dict[str, Any], path: str) -> Iterator[Cause]:

@@ -111,7 +111,7 @@ class Registry:
         manifest = write.checked(kind, body, namespace)
         metadata = manifest["metadata"]
         version = metadata.get("resourceVersion") or ""
-        if version.isdecimal() and int(version):
+        if version.isdecimal() and int(version) and not write.dry_run:
             raise status.failed("resourceVersion should not be set on objects to be created")
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = metadata["generateName"][:_LONGEST_PREFIX] + (write.suffix or name_suffix())

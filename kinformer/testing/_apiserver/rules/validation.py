@@ -10,6 +10,7 @@ from kinformer.testing._apiserver.rules.cel_rules import NOT_CHECKED, blocks_rul
 from kinformer.testing._apiserver.rules.custom_resource_pruning import copied, pruned
 from kinformer.testing._apiserver.rules.custom_resources import check_definition
 from kinformer.testing._apiserver.rules.fields import check_fields
+from kinformer.testing._apiserver.rules.fields.terms import config_key_faults
 from kinformer.testing._apiserver.rules.metadata import check_metadata
 from kinformer.testing._apiserver.rules.names import LABEL_VALUE, LABEL_VALUE_RULE
 from kinformer.testing._apiserver.rules.pod_validation import check_pod_spec
@@ -32,11 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["prune", "validate"]
 
-_CONFIG_KEY: Final = "[-._a-zA-Z0-9]+"
-_CONFIG_KEY_RULE: Final = (
-    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or "
-    f"'key-name', regex used for validation is '{_CONFIG_KEY}')"
-)
 # Maps of strings that have keys of their own (pkg/apis/core/validation, ValidateConfigMap and ValidateSecret).
 _DATA: Final = {("", "configmaps"): ("data", "binaryData"), ("", "secrets"): ("data", "stringData")}
 _MOST_DATA: Final = 1024 * 1024
@@ -115,11 +111,9 @@ def _data(kind: ResourceType, manifest: dict[str, Any], *, any_size: bool) -> li
     for field in _DATA[kind.storage]:
         values = manifest.get(field) or {}
         size += sum(len(value) * 3 // 4 if field == "binaryData" else len(value.encode()) for value in values.values())
-        causes += [
-            ("FieldValueInvalid", f'Invalid value: "{key}": {_CONFIG_KEY_RULE}', f"{field}[{key}]")
-            for key in values
-            if not re.fullmatch(_CONFIG_KEY, key)
-        ]
+        # The texts of a Secret are data before they are judged.
+        place = "data" if field == "stringData" else field
+        causes += [invalid_value(f"{place}[{key}]", key, fault) for key in values for fault in config_key_faults(key)]
     if kind.plural == "configmaps":
         causes += [
             ("FieldValueInvalid", f'Invalid value: "{key}": duplicate of key present in binaryData', f"data[{key}]")

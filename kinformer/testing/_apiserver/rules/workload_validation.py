@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.causes import duplicate, forbidden, invalid_value, one_of, required
 from kinformer.testing._apiserver.rules.cron_texts import schedule_fault
+from kinformer.testing._apiserver.rules.fields.terms import at_most_all
+from kinformer.testing._apiserver.rules.json_texts import json_fault
 from kinformer.testing._apiserver.rules.names import label_faults, port_name_faults
 from kinformer.testing._apiserver.rules.pod_validation import check_pod_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from kinformer.testing._apiserver.store.status import Cause
 
@@ -29,11 +32,21 @@ _PORT: Final = "must be between 1 and 65535, inclusive"
 _SERVICE_TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
 _CONCURRENCY: Final = ("Allow", "Forbid", "Replace")
+_ACCOUNT: Final = "kubernetes.io/service-account.name"
 _SECRET_KEYS: Final = {
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+}
+
+
+_KINDS: Final = {
+    "deployments": "deployment",
+    # Its refusal has the words of the older kind.
+    "replicasets": "deployment",
+    "statefulsets": "statefulset",
+    "daemonsets": "daemonset",
 }
 
 
@@ -44,8 +57,8 @@ def check_workload(plural: str, spec: dict[str, Any]) -> list[Cause]:
     if replicas is not None and replicas < 0:
         causes.append(invalid_value("spec.replicas", replicas, _NOT_NEGATIVE))
     template = spec.get("template") or {}
-    causes += _selector(spec.get("selector"), template)
-    causes += _always_restarted(template)
+    causes += _selector(spec.get("selector"), template, _KINDS[plural])
+    causes += _always_restarted(template, named=plural != "statefulsets")
     if plural == "deployments":
         causes += _strategy(spec.get("strategy") or {})
     for field in ("minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"):
@@ -57,9 +70,9 @@ def check_workload(plural: str, spec: dict[str, Any]) -> list[Cause]:
     return causes
 
 
-def _always_restarted(template: dict[str, Any]) -> list[Cause]:
+def _always_restarted(template: dict[str, Any], *, named: bool = True) -> list[Cause]:
     """Judge the template of pods that go on for ever."""
-    causes = check_pod_spec(template.get("spec") or {}, "spec.template.spec")
+    causes = check_pod_spec(template.get("spec") or {}, "spec.template.spec", named=named)
     restart = (template.get("spec") or {}).get("restartPolicy")
     if restart not in {None, "", "Always"}:
         causes.append(one_of("spec.template.spec.restartPolicy", restart, ["Always"]))
@@ -80,7 +93,7 @@ def check_replication_controller(spec: dict[str, Any]) -> list[Cause]:
     return causes + _always_restarted(template)
 
 
-def _selector(selector: dict[str, Any] | None, template: dict[str, Any]) -> Iterator[Cause]:
+def _selector(selector: dict[str, Any] | None, template: dict[str, Any], kind: str) -> Iterator[Cause]:
     labels = (template.get("metadata") or {}).get("labels") or {}
     if selector is None:
         yield required("spec.selector")
@@ -88,14 +101,31 @@ def _selector(selector: dict[str, Any] | None, template: dict[str, Any]) -> Iter
         yield _not_selected(labels)
         return
     if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        why = "empty selector is invalid for deployment"
-        yield invalid_value("spec.selector", selector, why)
-    yield from _unselected(selector.get("matchLabels") or {}, labels)
+        yield invalid_value("spec.selector", selector, f"empty selector is invalid for {kind}")
+    yield from _unselected(selector.get("matchLabels") or {}, labels, selector.get("matchExpressions") or ())
 
 
-def _unselected(wanted: dict[str, str], labels: dict[str, str]) -> Iterator[Cause]:
-    if any(labels.get(key) != value for key, value in wanted.items()):
+def _unselected(
+    wanted: dict[str, str], labels: dict[str, str], terms: Sequence[dict[str, Any]] = ()
+) -> Iterator[Cause]:
+    if any(labels.get(key) != value for key, value in wanted.items()) or not all(_fits(term, labels) for term in terms):
         yield _not_selected(labels)
+
+
+def _fits(term: dict[str, Any], labels: dict[str, str]) -> bool:
+    """Report whether labels meet a requirement of a selector; one that is malformed is judged elsewhere."""
+    key, values = term.get("key") or "", term.get("values") or []
+    match term.get("operator"):
+        case "In":
+            return not values or labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case "DoesNotExist":
+            return key not in labels
+        case _:
+            return True
 
 
 def _not_selected(labels: dict[str, str]) -> Cause:
@@ -125,7 +155,10 @@ def check_job(spec: dict[str, Any], path: str = "spec") -> list[Cause]:
         for field in ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished")
         if (spec.get(field) or 0) < 0
     ]
-    pod = (spec.get("template") or {}).get("spec") or {}
+    template = spec.get("template") or {}
+    if path == "spec" and spec.get("manualSelector"):
+        causes += _manual_selector(spec.get("selector"), template)
+    pod = template.get("spec") or {}
     causes += check_pod_spec(pod, f"{path}.template.spec")
     restart = pod.get("restartPolicy")
     at = f"{path}.template.spec.restartPolicy"
@@ -134,6 +167,15 @@ def check_job(spec: dict[str, Any], path: str = "spec") -> list[Cause]:
     elif restart not in {"OnFailure", "Never"}:
         causes.append(one_of(at, restart, ("OnFailure", "Never")))
     return causes
+
+
+def _manual_selector(selector: dict[str, Any] | None, template: dict[str, Any]) -> Iterator[Cause]:
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    if selector is None:
+        yield required("spec.selector")
+        yield _not_selected(labels)
+    else:
+        yield from _unselected(selector.get("matchLabels") or {}, labels, selector.get("matchExpressions") or ())
 
 
 def check_cron_job(spec: dict[str, Any]) -> list[Cause]:
@@ -202,8 +244,25 @@ def _service_port(port: dict[str, Any], path: str, *, named: bool) -> Iterator[C
 
 def check_secret(manifest: dict[str, Any]) -> list[Cause]:
     """Return the causes why a Secret of a type with fixed keys is refused."""
-    data = {**(manifest.get("data") or {}), **(manifest.get("stringData") or {})}
-    return [required(f"data[{key}]") for key in _SECRET_KEYS.get(manifest.get("type") or "", ()) if key not in data]
+    kind, strings = manifest.get("type") or "", manifest.get("stringData") or {}
+    data = {**(manifest.get("data") or {}), **strings}
+    causes = [required(f"data[{key}]") for key in _SECRET_KEYS.get(kind, ()) if key not in data]
+    match kind:
+        case "kubernetes.io/service-account-token":
+            annotations = (manifest.get("metadata") or {}).get("annotations") or {}
+            if not annotations.get(_ACCOUNT):
+                causes.append(required(f"metadata.annotations[{_ACCOUNT}]"))
+        case "kubernetes.io/basic-auth" if not {"username", "password"}.intersection(data):
+            causes += [required("data[username]"), required("data[password]")]
+        case "kubernetes.io/ssh-auth" if data.get("ssh-privatekey") == "":
+            causes.append(required("data[ssh-privatekey]"))
+        case "kubernetes.io/dockercfg" | "kubernetes.io/dockerconfigjson" if not causes:
+            key = _SECRET_KEYS[kind][0]
+            given = strings[key].encode() if key in strings else base64.b64decode(data[key])
+            if why := json_fault(given):
+                # The content of a Secret is never shown.
+                causes.append(invalid_value(f"data[{key}]", "<secret contents redacted>", why))
+    return causes
 
 
 def check_disruption_budget(spec: dict[str, Any]) -> list[Cause]:
@@ -220,8 +279,5 @@ def check_disruption_budget(spec: dict[str, Any]) -> list[Cause]:
         }
         causes.append(invalid_value("spec", go, shown))
     for field, value in (("minAvailable", least), ("maxUnavailable", most)):
-        if isinstance(value, int) and value < 0:
-            causes.append(invalid_value(f"spec.{field}", value, _NOT_NEGATIVE))
-        if isinstance(value, str) and value[:-1].isdecimal() and value.endswith("%") and int(value[:-1]) > 100:
-            causes.append(invalid_value(f"spec.{field}", value, "must not be greater than 100%"))
+        causes += at_most_all(value, f"spec.{field}")
     return causes

@@ -10,7 +10,19 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kinformer.testing._apiserver.rules.causes import one_of
-from kinformer.testing._apiserver.rules.fields import access, cluster, networking, newer, pods, scaling
+from kinformer.testing._apiserver.rules.fields import (
+    access,
+    cluster,
+    containers,
+    networking,
+    newer,
+    pods,
+    scaling,
+    scheduling,
+    services,
+    volumes,
+    workloads,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,8 +34,27 @@ if TYPE_CHECKING:
 
 __all__ = ["check_fields"]
 
-_RULES: Final[dict[str, tuple[Rule, ...]]] = (
-    pods.RULES | cluster.RULES | networking.RULES | scaling.RULES | access.RULES | newer.RULES
+
+def _joined(*tables: dict[str, tuple[Rule, ...]]) -> dict[str, tuple[Rule, ...]]:
+    joined: dict[str, tuple[Rule, ...]] = {}
+    for table in tables:
+        for key, rules in table.items():
+            joined[key] = joined.get(key, ()) + rules
+    return joined
+
+
+_RULES: Final = _joined(
+    volumes.RULES,
+    containers.RULES,
+    pods.RULES,
+    scheduling.RULES,
+    workloads.RULES,
+    cluster.RULES,
+    services.RULES,
+    networking.RULES,
+    scaling.RULES,
+    access.RULES,
+    newer.RULES,
 )
 _ENUMS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ("core/v1.PodSpec", "restartPolicy"): ("Always", "OnFailure", "Never"),
@@ -53,6 +84,7 @@ _JUDGED_BY_RULE: Final = {
     ("core/v1.NodeSelectorRequirement", "operator"),
     ("core/v1.TopologySpreadConstraint", "whenUnsatisfiable"),
     ("core/v1.Lifecycle", "stopSignal"),
+    ("core/v1.PodOS", "name"),
 }
 """The enums that are judged by rules, as their refusals are no mere lists of values; or that are not judged."""
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from kinformer.testing._apiserver.rules.causes import duplicate, invalid_value, one_of, required
+from kinformer.testing._apiserver.rules.causes import duplicate, forbidden, invalid_value, one_of, required
 from kinformer.testing._apiserver.rules.certificates import request_block
 from kinformer.testing._apiserver.rules.fields.terms import (
     among,
@@ -16,12 +16,15 @@ from kinformer.testing._apiserver.rules.fields.terms import (
     between,
     cel_syntax,
     different,
+    each,
     either,
     needed,
     on,
+    path_segment,
+    qualified,
     subdomain,
 )
-from kinformer.testing._apiserver.rules.names import DNS_1035, DNS_1035_RULE, subdomain_faults
+from kinformer.testing._apiserver.rules.names import DNS_1035, DNS_1035_RULE, label_faults, subdomain_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +35,19 @@ if TYPE_CHECKING:
 __all__ = ["RULES"]
 
 _RBAC: Final = "rbac.authorization.k8s.io"
+_LONGEST_LABEL: Final = 63
+_FEWEST_DOTS: Final = 2
+_MOST_QUEUES: Final = 10_000_000
+_SHORTEST_CERTIFICATE: Final = 600
+_OPERATIONS: Final = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
+_VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch")
+_SIGNER: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_USAGES: Final = (
+    *("any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment"),
+    *("decipher only", "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel"),
+    *("ipsec user", "key agreement", "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime"),
+    *("server auth", "signing", "timestamping"),
+)
 _URL_FORM: Final = "desired format: https://host[/path]"
 
 
@@ -56,12 +72,22 @@ def _role_binding(*kinds: str) -> Rule:
         if (role.get("apiGroup") or _RBAC) != _RBAC:
             yield one_of(f"{at}.apiGroup", role["apiGroup"], (_RBAC,))
         yield from among(*kinds)(role.get("kind"), f"{at}.kind")
-        if not role.get("name"):
-            yield required(f"{at}.name")
+        yield from either(needed(), path_segment)(role.get("name"), f"{at}.name")
         for index, subject in enumerate(value.get("subjects") or ()):
-            yield from _subject(subject, f"{below(path, 'subjects')}[{index}]")
+            place = f"{below(path, 'subjects')}[{index}]"
+            yield from _subject(subject, place)
+            is_account = subject.get("kind") == "ServiceAccount"
+            if is_account and not subject.get("namespace") and "Role" not in kinds:
+                yield required(f"{place}.namespace")
 
     return rule
+
+
+def _aggregation(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    rule = value.get("aggregationRule")
+    if rule is not None and not rule.get("clusterRoleSelectors"):
+        why = "at least one clusterRoleSelector required if aggregationRule is non-nil"
+        yield required(f"{below(path, 'aggregationRule')}.clusterRoleSelectors", why)
 
 
 def _subject(value: dict[str, Any], path: str) -> Iterator[Cause]:
@@ -81,14 +107,45 @@ def _subject(value: dict[str, Any], path: str) -> Iterator[Cause]:
             yield one_of(f"{path}.kind", kind, ("ServiceAccount", "User", "Group"))
 
 
+def _dns_1035(value: str, path: str) -> Iterator[Cause]:
+    if len(value) > _LONGEST_LABEL:
+        yield invalid_value(path, value, f"must be no more than {_LONGEST_LABEL} characters")
+    if not re.fullmatch(DNS_1035, value):
+        yield invalid_value(path, value, DNS_1035_RULE)
+
+
+def _full_name(value: Any, path: str) -> Iterator[Cause]:
+    yield from subdomain(value, path)
+    if value and value.count(".") < _FEWEST_DOTS:
+        yield invalid_value(path, value, "should be a domain with at least three segments separated by dots")
+
+
+def _match_conditions(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    seen: set[str] = set()
+    for index, condition in enumerate(value.get("matchConditions") or ()):
+        at, name = f"{path}.matchConditions[{index}]", condition.get("name") or ""
+        expression = (condition.get("expression") or "").strip()
+        yield from either(needed(), cel_syntax)(expression, f"{at}.expression")
+        yield from either(needed(), qualified)(name, f"{at}.name")
+        if name and name in seen:
+            yield duplicate(f"{at}.name", name)
+        seen.add(name)
+
+
 def _webhook(value: dict[str, Any], path: str) -> Iterator[Cause]:
-    yield from either(needed(), subdomain)(value.get("name"), f"{path}.name")
+    yield from either(needed(), _full_name)(value.get("name"), f"{path}.name")
+    yield from _match_conditions(value, path)
     versions = value.get("admissionReviewVersions") or []
     if not versions:
         yield required(f"{path}.admissionReviewVersions", "must specify one of v1, v1beta1")
     for index, version in enumerate(versions):
         if version in versions[:index]:
             yield invalid_value(f"{path}.admissionReviewVersions[{index}]", version, "duplicate version")
+        else:
+            yield from _dns_1035(version, f"{path}.admissionReviewVersions[{index}]")
+    if versions and not {"v1", "v1beta1"}.intersection(versions):
+        why = "must include at least one of v1, v1beta1"
+        yield invalid_value(f"{path}.admissionReviewVersions", versions, why)
     if value.get("sideEffects") is None:
         yield required(f"{path}.sideEffects", "must specify one of None, NoneOnDryRun")
     seconds = value.get("timeoutSeconds")
@@ -132,6 +189,12 @@ def _hook_rule(value: dict[str, Any], path: str) -> Iterator[Cause]:
     for field in ("operations", "apiGroups", "apiVersions", "resources"):
         if not value.get(field):
             yield required(f"{path}.{field}")
+        elif field == "operations":
+            for index, operation in enumerate(value[field]):
+                yield from among(*_OPERATIONS)(operation, f"{path}.{field}[{index}]")
+        elif field != "apiGroups":
+            for index, one in enumerate(value[field]):
+                yield from needed()(one, f"{path}.{field}[{index}]")
 
 
 def _match_constraints(value: dict[str, Any], path: str) -> Iterator[Cause]:
@@ -147,6 +210,110 @@ def _validating_policy(value: dict[str, Any], path: str) -> Iterator[Cause]:
     if not value.get("validations") and not value.get("auditAnnotations"):
         for field in ("validations", "auditAnnotations"):
             yield required(f"{path}.{field}", "validations or auditAnnotations must contain at least one item")
+    yield from _match_conditions(value, path)
+    yield from _parameter_kind(value.get("paramKind"), f"{path}.paramKind")
+    yield from _variables(value, path)
+
+
+def _parameter_kind(value: Any, path: str) -> Iterator[Cause]:
+    if value is None:
+        return
+    version, kind = value.get("apiVersion") or "", value.get("kind") or ""
+    at = f"{path}.apiVersion"
+    if not version:
+        yield required(at)
+    elif version.count("/") > 1:
+        yield invalid_value(at, version, f"unexpected GroupVersion string: {version}")
+    else:
+        group, _, number = version.rpartition("/")
+        yield from subdomain(group or None, at)
+        yield from _dns_1035(number, at)
+    if not kind:
+        yield required(f"{path}.kind")
+    elif not re.fullmatch(DNS_1035, kind.lower()):
+        yield invalid_value(f"{path}.kind", kind, f"may have mixed case, but should otherwise match: {DNS_1035_RULE}")
+
+
+def _variables(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    for index, variable in enumerate(value.get("variables") or ()):
+        at, name = f"{path}.variables[{index}]", variable.get("name") or ""
+        expression = (variable.get("expression") or "").strip()
+        if not name:
+            yield required(f"{at}.name", "name is not specified")
+        elif not re.fullmatch("[_a-zA-Z][_a-zA-Z0-9]*", name):
+            yield invalid_value(f"{at}.name", name, "must be a valid CEL identifier")
+        yield from either(needed("expression is not specified"), cel_syntax)(expression, f"{at}.expression")
+
+
+def _audit(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    spec, policy = value.get("spec") or {}, (value.get("metadata") or {}).get("name") or ""
+    seen: set[str] = set()
+    for index, annotation in enumerate(spec.get("auditAnnotations") or ()):
+        at, key = f"{below(path, 'spec')}.auditAnnotations[{index}]", annotation.get("key") or ""
+        yield from qualified(f"{policy}/{key}", f"{at}.key")
+        if key in seen:
+            yield duplicate(f"{at}.key", key)
+        seen.add(key)
+        expression = (annotation.get("valueExpression") or "").strip()
+        why = "valueExpression is not specified"
+        yield from either(needed(why), cel_syntax)(expression, f"{at}.valueExpression")
+
+
+def _parameters(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    parameters, at = value.get("paramRef"), f"{path}.paramRef"
+    if parameters is None:
+        return
+    name, selector = parameters.get("name") or "", parameters.get("selector")
+    if name and selector is not None:
+        for field in ("name", "selector"):
+            yield forbidden(f"{at}.{field}", "name and selector are mutually exclusive")
+    elif not name and selector is None:
+        yield required(at, "one of name or selector must be specified")
+    yield from path_segment(name, f"{at}.name")
+    action = parameters.get("parameterNotFoundAction")
+    yield from either(needed(), among("Deny", "Allow"))(action, f"{at}.parameterNotFoundAction")
+
+
+def _message(value: Any, path: str) -> Iterator[Cause]:
+    if value and "\n" in value.strip():
+        yield invalid_value(path, value, "must not contain line breaks")
+
+
+def _signing_request(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    if not value.get("request"):
+        yield invalid_value(f"{path}.request", None, "PEM block type must be CERTIFICATE REQUEST")
+    usages = value.get("usages") or []
+    if not usages:
+        yield required(f"{path}.usages")
+    for index, usage in enumerate(usages):
+        if usage not in _USAGES:
+            yield one_of(f"{path}.usages[{index}]", usage, _USAGES)
+        if usage in usages[:index]:
+            yield duplicate(f"{path}.usages[{index}]", usage)
+    yield from _signer(value.get("signerName") or "", f"{path}.signerName")
+    seconds = value.get("expirationSeconds")
+    why = "may not specify a duration less than 600 seconds (10 minutes)"
+    yield from at_least(_SHORTEST_CERTIFICATE, why)(seconds, f"{path}.expirationSeconds")
+
+
+def _signer(name: str, path: str) -> Iterator[Cause]:
+    if not name:
+        yield required(path)
+        return
+    domain, slash, rest = name.partition("/")
+    if not slash or "/" in rest:
+        why = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
+        yield invalid_value(path, name, why)
+        return
+    for part in domain.split("."):
+        for fault in label_faults(part) if "." in domain else ():
+            yield invalid_value(path, domain, f'validating label "{part}": {fault}')
+    if "." not in domain:
+        yield invalid_value(path, domain, "should be a domain with at least two segments separated by dots")
+    if not re.fullmatch(_SIGNER, rest):
+        yield from (
+            invalid_value(path, rest, f'validating label "{rest}": {fault}') for fault in subdomain_faults(rest)
+        )
 
 
 def _mutating_policy(value: dict[str, Any], path: str) -> Iterator[Cause]:
@@ -186,6 +353,27 @@ def _flow_schema(value: dict[str, Any], path: str) -> Iterator[Cause]:
         yield one_of(f"{path}.distinguisherMethod.type", shown, ("ByNamespace", "ByUser"))
 
 
+def _flow_precedence(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    spec, name = value.get("spec") or {}, (value.get("metadata") or {}).get("name")
+    if spec.get("matchingPrecedence") == 1 and name != "exempt":
+        why = "only the schema named 'exempt' may have matchingPrecedence 1"
+        yield invalid_value(f"{below(path, 'spec')}.matchingPrecedence", 1, why)
+
+
+def _flow_namespaces(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    verbs, namespaces = value.get("verbs") or [], value.get("namespaces") or []
+    if any(verb not in _VERBS for verb in verbs) and "*" not in verbs:
+        yield one_of(f"{path}.verbs", verbs, _VERBS)
+    if not namespaces and not value.get("clusterScope"):
+        why = "resource rules that are not cluster scoped must supply at least one namespace"
+        yield required(f"{path}.namespaces", why)
+    for index, namespace in enumerate(namespaces):
+        if namespace != "*":
+            for fault in label_faults(namespace):
+                why = f"each member of this list must be '*' or a DNS-1123 label; {fault}"
+                yield invalid_value(f"{path}.namespaces[{index}]", namespace, why)
+
+
 def _flow_rules(value: dict[str, Any], path: str) -> Iterator[Cause]:
     if not value.get("subjects"):
         yield required(f"{path}.subjects", "subjects must contain at least one value")
@@ -202,6 +390,10 @@ def _flow_subject(value: dict[str, Any], path: str) -> Iterator[Cause]:
         return
     field = kind[:1].lower() + kind[1:]
     given = value.get(field)
+    for other in ("Group", "ServiceAccount", "User"):
+        name = other[:1].lower() + other[1:]
+        if other != kind and value.get(name) is not None:
+            yield forbidden(f"{path}.{name}", f"{name} is forbidden when subject kind is not '{other}'")
     if given is None:
         yield required(f"{path}.{field}", f"{field} is required when subject kind is '{kind}'")
     elif not given.get("name"):
@@ -225,6 +417,10 @@ def _priority_level(value: dict[str, Any], path: str) -> Iterator[Cause]:
         yield one_of(f"{path}.type", kind, ("Exempt", "Limited"))
     elif kind == "Limited" and value.get("limited") is None:
         yield required(f"{path}.limited", "must not be empty when type is Limited")
+    elif kind == "Limited" and value.get("exempt") is not None:
+        yield forbidden(f"{path}.exempt", "must be nil if the type is Limited")
+    elif kind == "Exempt" and value.get("limited") is not None:
+        yield forbidden(f"{path}.limited", "must be nil if the type is not Limited")
 
 
 def _limited(value: dict[str, Any], path: str) -> Iterator[Cause]:
@@ -252,6 +448,8 @@ def _queuing(value: dict[str, Any], path: str) -> Iterator[Cause]:
         yield invalid_value(f"{path}.queueLengthLimit", length, "must be positive")
     if queues <= 0:
         yield invalid_value(f"{path}.queues", queues, "must be positive")
+    if queues > _MOST_QUEUES:
+        yield invalid_value(f"{path}.queues", queues, f"must not be greater than {_MOST_QUEUES}")
     if hand <= 0:
         yield invalid_value(f"{path}.handSize", hand, "must be positive")
     elif hand > queues:
@@ -299,8 +497,11 @@ def _names_twice(value: dict[str, Any], path: str) -> Iterator[Cause]:
 
 _HOOKS: Final[tuple[Rule, ...]] = (_names_twice,)
 
+_ACTION: Final = among("Audit", "Deny", "Warn")
+
 RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "rbac/v1.PolicyRule": (_policy_rule,),
+    "rbac/v1.ClusterRole": (_aggregation,),
     "rbac/v1.RoleBinding": (_role_binding("Role", "ClusterRole"),),
     "rbac/v1.ClusterRoleBinding": (_role_binding("ClusterRole"),),
     "admissionregistration/v1.ValidatingWebhookConfiguration": _HOOKS,
@@ -311,23 +512,30 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "admissionregistration/v1.RuleWithOperations": (_hook_rule,),
     "admissionregistration/v1.NamedRuleWithOperations": (_hook_rule,),
     "admissionregistration/v1.ValidatingAdmissionPolicySpec": (_validating_policy,),
+    "admissionregistration/v1.ValidatingAdmissionPolicy": (_audit,),
     "admissionregistration/v1.Validation": (
+        on("message", _message),
         on("expression", either(needed("expression is not specified"), cel_syntax)),
         on("messageExpression", lambda value, path: cel_syntax(value or None, path)),
         on("reason", among_if_given("Forbidden", "Invalid", "RequestEntityTooLarge")),
     ),
     "admissionregistration/v1.ValidatingAdmissionPolicyBindingSpec": (
         on("policyName", either(needed(), subdomain)),
-        on("validationActions", needed("at least one validation action is required"), different),
+        on("validationActions", needed("at least one validation action is required"), different, each(_ACTION)),
+        _parameters,
     ),
     "admissionregistration/v1.MutatingAdmissionPolicySpec": (_mutating_policy,),
-    "admissionregistration/v1.MutatingAdmissionPolicyBindingSpec": (on("policyName", either(needed(), subdomain)),),
+    "admissionregistration/v1.MutatingAdmissionPolicyBindingSpec": (
+        on("policyName", either(needed(), subdomain)),
+        _parameters,
+    ),
     "admissionregistration/v1.Mutation": (_mutation,),
-    "certificates/v1.CertificateSigningRequestSpec": (on("request", request_block),),
+    "certificates/v1.CertificateSigningRequestSpec": (on("request", request_block), _signing_request),
     "flowcontrol/v1.FlowSchemaSpec": (_flow_schema,),
     "flowcontrol/v1.PolicyRulesWithSubjects": (_flow_rules,),
     "flowcontrol/v1.NonResourcePolicyRule": (_flow_requests("verbs", "nonResourceURLs"),),
-    "flowcontrol/v1.ResourcePolicyRule": (_flow_requests("verbs", "apiGroups", "resources"),),
+    "flowcontrol/v1.ResourcePolicyRule": (_flow_requests("verbs", "apiGroups", "resources"), _flow_namespaces),
+    "flowcontrol/v1.FlowSchema": (_flow_precedence,),
     "flowcontrol/v1.PriorityLevelConfigurationSpec": (_priority_level,),
     "flowcontrol/v1.LimitedPriorityLevelConfiguration": (_limited,),
     "flowcontrol/v1.QueuingConfiguration": (_queuing,),

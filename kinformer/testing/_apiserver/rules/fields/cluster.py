@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.causes import duplicate, forbidden, invalid_value, one_of, required
+from kinformer.testing._apiserver.rules.fields.scheduling import resource_name
 from kinformer.testing._apiserver.rules.fields.terms import (
     always,
     among_if_given,
@@ -22,7 +23,7 @@ from kinformer.testing._apiserver.rules.fields.terms import (
     unique,
 )
 from kinformer.testing._apiserver.rules.names import qualified_faults
-from kinformer.testing._apiserver.schemas.scalars import quantity_number
+from kinformer.testing._apiserver.schemas.scalars import quantity, quantity_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +55,9 @@ _QUOTAS_OF_SCOPES: Final = {
 }
 """The resources that a scope of a quota applies to (IsResourceQuotaScopeValidForResource)."""
 
+_LIMITED: Final = ("Pod", "Container", "PersistentVolumeClaim")
+_STANDARD_FINALIZERS: Final = {"kubernetes", "orphan", "foregroundDeletion"}
+_WHOLE_SCOPES: Final = {"BestEffort", "NotBestEffort", "Terminating", "NotTerminating", "CrossNamespacePodAffinity"}
 _SYSTEM_CLASSES: Final = ("system-cluster-critical", "system-node-critical")
 _HIGHEST_PRIORITY: Final = 1_000_000_000
 """The highest value of a class that is not the system's (pkg/apis/scheduling, HighestUserDefinablePriority)."""
@@ -125,8 +129,14 @@ def _taints(value: dict[str, Any], path: str) -> Iterator[Cause]:
 
 
 def _pod_networks(value: dict[str, Any], path: str) -> Iterator[Cause]:
-    for index, network in enumerate(value.get("podCIDRs") or ([value["podCIDR"]] if value.get("podCIDR") else ())):
+    networks, first = value.get("podCIDRs") or [], value.get("podCIDR")
+    if first and networks and networks[0] != first:
+        # The one field is the first item of the other (Convert_v1_NodeSpec_To_core_NodeSpec).
+        networks = [first]
+    for index, network in enumerate(networks or ([first] if first else ())):
         yield from cidr(network, f"{path}.podCIDRs[{index}]")
+    if len(networks) > 2 or (len(networks) == 2 and (":" in networks[0]) == (":" in networks[1])):
+        yield invalid_value(f"{path}.podCIDRs", networks, "may specify no more than one CIDR for each IP family")
 
 
 def _event_namespace(value: dict[str, Any], path: str, *, regarding: str) -> Iterator[Cause]:
@@ -175,11 +185,67 @@ def _limits(value: dict[str, Any], path: str) -> Iterator[Cause]:
     seen: set[str] = set()
     for index, limit in enumerate(value.get("limits") or ()):
         kind = limit.get("type") or ""
-        at = f"{path}.limits[{index}].type"
-        yield from always(qualified)(kind, at)
+        at = f"{path}.limits[{index}]"
+        found = [*always(qualified)(kind, f"{at}.type")]
+        yield from found
+        if not found and "/" not in kind and kind not in _LIMITED:
+            yield invalid_value(f"{at}.type", kind, "must be a standard limit type or fully qualified")
         if kind in seen:
-            yield duplicate(at, kind)
+            yield duplicate(f"{at}.type", kind)
         seen.add(kind)
+        if kind == "Pod":
+            for field in ("default", "defaultRequest"):
+                if limit.get(field):
+                    yield forbidden(f"{at}.{field}", "may not be specified when `type` is 'Pod'")
+        if kind == "PersistentVolumeClaim" and not any("storage" in (limit.get(one) or {}) for one in ("min", "max")):
+            why = "either minimum or maximum storage value is required, but neither was provided"
+            yield required(f"{at}.limits", why)
+        yield from _bounds(limit, at, kind)
+
+
+def _bounds(limit: dict[str, Any], path: str, kind: str) -> Iterator[Cause]:
+    """Judge the bounds of a limit against each other, resource by resource."""
+    fields = ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"]
+    given: dict[str, dict[str, Any]] = {field: limit.get(field) or {} for field in fields}
+    if kind == "Pod":
+        given |= {"default": {}, "defaultRequest": {}}
+    elif kind == "Container":
+        # What is not given follows from the other bounds (SetDefaults_LimitRangeItem).
+        given["default"] = given["max"] | given["default"]
+        given["defaultRequest"] = given["default"] | given["min"] | (limit.get("defaultRequest") or {})
+    why = "must be a standard resource for containers" if kind in {"Pod", "Container"} else ""
+    for field in fields:
+        for name in sorted(given[field]):
+            yield from resource_name(name, f"{path}.{field}[{name}]", why)
+    for name in sorted({name for bounds in given.values() for name in bounds}):
+        yield from _bounds_of(name, {field: given[field].get(name) for field in fields}, path)
+
+
+def _bounds_of(name: str, given: dict[str, Any], path: str) -> Iterator[Cause]:
+    texts = {field: None if bound is None else quantity(bound) for field, bound in given.items()}
+    numbers = {field: None if bound is None else quantity_number(bound) for field, bound in given.items()}
+    shown = {"min": "min", "max": "max", "default": "default", "defaultRequest": "default request"}
+
+    def above(one: str, other: str, field: str, value: str, limit: str = "") -> Iterator[Cause]:
+        first, second = numbers[one], numbers[other]
+        if first is not None and second is not None and first > second:
+            words = limit or shown[other]
+            why = f"{shown[one]} value {texts[one]} is greater than {words} value {texts[other]}"
+            yield invalid_value(f"{path}.{field}[{name}]", texts[value], why)
+
+    yield from above("min", "max", "min", "min")
+    yield from above("min", "defaultRequest", "defaultRequest", "defaultRequest")
+    yield from above("defaultRequest", "max", "defaultRequest", "defaultRequest")
+    yield from above("defaultRequest", "default", "defaultRequest", "defaultRequest", "default limit")
+    yield from above("min", "default", "default", "min")
+    yield from above("default", "max", "default", "max")
+    ratio, least, most = numbers["maxLimitRequestRatio"], numbers["min"], numbers["max"]
+    at = f"{path}.maxLimitRequestRatio[{name}]"
+    if ratio is not None and ratio < 1:
+        yield invalid_value(at, texts["maxLimitRequestRatio"], f"ratio {texts['maxLimitRequestRatio']} is less than 1")
+    if ratio is not None and least is not None and most is not None and least > 0 and ratio > most / least:
+        why = f"ratio {texts['maxLimitRequestRatio']} is greater than max/min = {most / least:f}"
+        yield invalid_value(at, texts["maxLimitRequestRatio"], why)
 
 
 def _topology(value: dict[str, Any], path: str) -> Iterator[Cause]:
@@ -305,6 +371,86 @@ def _quota(value: dict[str, Any], path: str) -> Iterator[Cause]:
         if one in scopes and other in scopes:
             yield invalid_value(f"{path}.scopes", scopes, "conflicting scopes")
 
+    for requirement in (value.get("scopeSelector") or {}).get("matchExpressions") or ():
+        yield from _scope(requirement, value, f"{path}.scopeSelector.matchExpressions")
+    selected = {one.get("scopeName") for one in (value.get("scopeSelector") or {}).get("matchExpressions") or ()}
+    for one, other in (("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")):
+        if one in selected and other in selected:
+            at = f"{path}.scopeSelector.matchExpressions"
+            yield invalid_value(at, value.get("scopes"), "conflicting scopes")
+
+
+def _scope(requirement: dict[str, Any], spec: dict[str, Any], path: str) -> Iterator[Cause]:
+    name, operator = requirement.get("scopeName") or "", requirement.get("operator") or ""
+    values = requirement.get("values") or []
+    if name not in _QUOTAS_OF_SCOPES:
+        yield invalid_value(f"{path}.scopeName", name, "unsupported scope")
+    shown = [
+        {"ScopeName": one.get("scopeName", ""), "Operator": one.get("operator", ""), "Values": one.get("values")}
+        for one in spec["scopeSelector"]["matchExpressions"]
+    ]
+    for _ in _QUOTAS.intersection(spec.get("hard") or {}) - _QUOTAS_OF_SCOPES.get(name, _QUOTAS):
+        yield invalid_value(path, {"MatchExpressions": shown}, "unsupported scope applied to resource")
+    if name in _WHOLE_SCOPES and operator != "Exists":
+        scopes = [
+            f"ResourceQuotaScope{one}" for one in ("Terminating", "NotTerminating", "BestEffort", "NotBestEffort")
+        ]
+        why = (
+            f"must be 'Exists' when scope is any of {', '.join(scopes)} or ResourceQuotaScopeCrossNamespacePodAffinity"
+        )
+        yield invalid_value(f"{path}.operator", operator, why)
+    if operator in {"In", "NotIn"}:
+        if not values:
+            why = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"
+            yield required(f"{path}.values", why)
+    elif operator in {"Exists", "DoesNotExist"}:
+        if values:
+            why = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"
+            yield invalid_value(f"{path}.values", values, why)
+    else:
+        yield invalid_value(f"{path}.operator", operator, "not a valid selector operator")
+
+
+def _namespace(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    why = "name is neither a standard finalizer name nor is it fully qualified"
+    for finalizer in value.get("finalizers") or ():
+        yield from qualified(finalizer, f"{path}.finalizers")
+        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+            yield invalid_value(f"{path}.finalizers", finalizer, why)
+
+
+def _runtime_class(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    del path
+    for name, amount in sorted(((value.get("overhead") or {}).get("podFixed") or {}).items()):
+        at = f"overhead.limits[{name}]"
+        yield from resource_name(name, at)
+        if quantity_number(amount) < 0:
+            yield invalid_value(at, str(amount), "must be greater than or equal to 0")
+    for key, text in sorted(((value.get("scheduling") or {}).get("nodeSelector") or {}).items()):
+        yield from qualified(key, "scheduling.nodeSelector")
+        yield from label_value(text, "scheduling.nodeSelector")
+
+
+def _parameters(value: Any, path: str) -> Iterator[Cause]:
+    if "" in (value or {}):
+        yield invalid_value(path, "", "field can not be empty.")
+
+
+def _series(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    del path
+    series = value.get("series")
+    if value.get("eventTime") and series is not None:
+        if (series.get("count") or 0) < 2:
+            yield invalid_value("series.count", "", "should be at least 2")
+        if not series.get("lastObservedTime"):
+            yield required("series.lastObservedTime")
+    if value.get("eventTime"):
+        for field, most in (("reportingInstance", 128), ("action", 128), ("reason", 128), ("note", 1024)):
+            if len((value.get(field) or "").encode()) > most:
+                yield invalid_value(
+                    field, "", f"can have at most {most} {'bytes' if field == 'note' else 'characters'}"
+                )
+
 
 def _priority_class(value: dict[str, Any], path: str) -> Iterator[Cause]:
     del path
@@ -322,12 +468,13 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "core/v1.PersistentVolumeClaimSpec": (_claim,),
     "core/v1.PersistentVolumeSpec": (_volume,),
     "core/v1.NodeSpec": (_taints, _pod_networks),
+    "core/v1.NamespaceSpec": (_namespace,),
     "core/v1.Event": (_core_event,),
-    "events/v1.Event": (_new_event,),
+    "events/v1.Event": (_new_event, _series),
     "core/v1.LimitRangeSpec": (_limits,),
     "core/v1.ResourceQuotaSpec": (_quota,),
     "scheduling/v1.PriorityClass": (_priority_class,),
-    "storage/v1.StorageClass": (_provisioner("provisioner"), _topology),
+    "storage/v1.StorageClass": (_provisioner("provisioner"), on("parameters", _parameters), _topology),
     "storage/v1.CSIDriverSpec": (
         on("fsGroupPolicy", among_if_given("File", "None", "ReadWriteOnceWithFSType")),
         on("nodeAllocatableUpdatePeriodSeconds", at_least(10, "must be greater than or equal to 10 seconds")),
@@ -342,7 +489,7 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         _provisioner("driverName"),
         on("parameters", needed("must contain at least one key/value pair")),
     ),
-    "node/v1.RuntimeClass": (on("handler", either(needed(), label)),),
+    "node/v1.RuntimeClass": (on("handler", either(needed(), label)), _runtime_class),
     "node/v1.Scheduling": (_toleration_twice,),
     "coordination/v1.LeaseSpec": (
         on("leaseDurationSeconds", more_than(0)),

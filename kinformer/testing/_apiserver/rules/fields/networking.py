@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Final
 
-from kinformer.testing._apiserver.rules.causes import forbidden, invalid_value, one_of, required
+from kinformer.testing._apiserver.rules.causes import duplicate, forbidden, invalid_value, one_of, required
+from kinformer.testing._apiserver.rules.fields.services import special_address
 from kinformer.testing._apiserver.rules.fields.terms import (
     among,
     among_if_given,
@@ -14,9 +17,11 @@ from kinformer.testing._apiserver.rules.fields.terms import (
     either,
     ip,
     label,
+    label_value,
     needed,
     number,
     on,
+    path_segment,
     port,
     qualified,
     subdomain,
@@ -33,25 +38,13 @@ if TYPE_CHECKING:
 __all__ = ["RULES"]
 
 _TRAFFIC: Final = ("PreferClose", "PreferSameZone", "PreferSameNode")
+_WILDCARD: Final = r"\*\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_WILDCARD_RULE: Final = (
+    "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of "
+    "lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. '*.example.com', "
+    f"regex used for validation is '{_WILDCARD}')"
+)
 _ONE_PER_FAMILY: Final = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"
-
-
-def _service(value: dict[str, Any], path: str) -> Iterator[Cause]:
-    kind = value.get("type") or "ClusterIP"
-    address = value.get("clusterIP")
-    if address and address != "None" and kind != "ExternalName":
-        yield from ip(address, f"{path}.clusterIPs[0]")
-    if value.get("healthCheckNodePort") and not (
-        kind == "LoadBalancer" and value.get("externalTrafficPolicy") == "Local"
-    ):
-        why = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
-        yield invalid_value(f"{path}.healthCheckNodePort", value["healthCheckNodePort"], why)
-    if value.get("loadBalancerClass") is not None and kind != "LoadBalancer":
-        yield forbidden(f"{path}.loadBalancerClass", "may only be used when `type` is 'LoadBalancer'")
-    if kind == "ClusterIP":
-        for index, one in enumerate(value.get("ports") or ()):
-            if one.get("nodePort"):
-                yield forbidden(f"{path}.ports[{index}].nodePort", "may not be used when `type` is 'ClusterIP'")
 
 
 def _endpoint_address(value: dict[str, Any], path: str) -> Iterator[Cause]:
@@ -61,6 +54,7 @@ def _endpoint_address(value: dict[str, Any], path: str) -> Iterator[Cause]:
     if faults:
         # Kubernetes looks at it a second time, for addresses that are of no use, and says it in other words.
         yield invalid_value(f"{path}.ip", given, "must be a valid IP address")
+    yield from special_address(given, f"{path}.ip")
     yield from label(value.get("hostname"), f"{path}.hostname")
     yield from subdomain(value.get("nodeName"), f"{path}.nodeName")
 
@@ -85,14 +79,30 @@ def _ingress(value: dict[str, Any], path: str) -> Iterator[Cause]:
         shown = value.get("rules")
         yield invalid_value(path, shown, "either `defaultBackend` or `rules` must be specified")
     yield from subdomain(value.get("ingressClassName"), f"{path}.ingressClassName")
+    for index, tls in enumerate(value.get("tls") or ()):
+        for number_, host in enumerate(tls.get("hosts") or ()):
+            yield from _host(host, f"{path}.tls[{index}].hosts[{number_}]")
+
+
+def _host(host: str, path: str) -> Iterator[Cause]:
+    if "*" in host:
+        if not re.fullmatch(_WILDCARD, host):
+            yield invalid_value(path, host, _WILDCARD_RULE)
+    else:
+        yield from subdomain(host, path)
 
 
 def _ingress_host(value: dict[str, Any], path: str) -> Iterator[Cause]:
-    host = value.get("host") or ""
-    if host.startswith("*."):
-        yield from subdomain(host[2:], f"{path}.host")
-    elif host:
-        yield from subdomain(host, f"{path}.host")
+    host, at = value.get("host") or "", f"{path}.host"
+    if not host:
+        return
+    try:
+        ip_address(host)
+    except ValueError:
+        pass
+    else:
+        yield invalid_value(at, host, "must be a DNS name, not an IP address")
+    yield from _host(host, at)
 
 
 def _ingress_path(value: dict[str, Any], path: str) -> Iterator[Cause]:
@@ -116,6 +126,8 @@ def _ingress_backend(value: dict[str, Any], path: str) -> Iterator[Cause]:
         yield invalid_value(path, "", "cannot set both resource and service backends")
     elif service is None and resource is None:
         yield invalid_value(path, "", "resource or service backend is required")
+    if resource is not None and service is None:
+        yield from _resource_backend(resource, f"{path}.resource")
     if service is None:
         return
     yield from either(needed(), label)(service.get("name"), f"{path}.service.name")
@@ -132,16 +144,25 @@ def _ingress_backend(value: dict[str, Any], path: str) -> Iterator[Cause]:
         yield required(path, "port name or number is required")
 
 
+def _resource_backend(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    if value.get("apiGroup") is not None:
+        yield from subdomain(value["apiGroup"], f"{path}.apiGroup")
+    for field in ("kind", "name"):
+        yield from either(needed(), path_segment)(value.get(field), f"{path}.{field}")
+
+
 def _class_parameters(value: dict[str, Any], path: str) -> Iterator[Cause]:
     yield from subdomain(value.get("apiGroup"), f"{path}.apiGroup")
-    yield from needed()(value.get("kind"), f"{path}.kind")
-    yield from needed()(value.get("name"), f"{path}.name")
+    yield from either(needed(), path_segment)(value.get("kind"), f"{path}.kind")
+    yield from either(needed(), path_segment)(value.get("name"), f"{path}.name")
     scope = value.get("scope", "Cluster")
     yield from among("Cluster", "Namespace")(scope, f"{path}.scope")
     if scope == "Cluster" and value.get("namespace") is not None:
         yield forbidden(f"{path}.namespace", "`parameters.scope` is set to 'Cluster'")
     elif scope == "Namespace" and not value.get("namespace"):
         yield required(f"{path}.namespace", "`parameters.scope` is set to 'Namespace'")
+    elif scope == "Namespace":
+        yield from label(value["namespace"], f"{path}.namespace")
 
 
 def _policy_port(value: dict[str, Any], path: str) -> Iterator[Cause]:
@@ -168,6 +189,23 @@ def _policy_peer(value: dict[str, Any], path: str) -> Iterator[Cause]:
         yield required(path, "must specify a peer")
     if value.get("ipBlock") is not None and len(value) > 1:
         yield forbidden(path, "may not specify both ipBlock and another peer")
+
+
+def _exceptions(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    """Judge the networks that a network leaves out."""
+    try:
+        whole = ip_network(value.get("cidr") or "", strict=False)
+    except ValueError:
+        return
+    for index, text in enumerate(value.get("except") or ()):
+        at = f"{path}.except[{index}]"
+        if found := [*cidr(text, at)]:
+            yield from found
+            continue
+        part = ip_network(text, strict=False)
+        is_inside = part.version == whole.version and part.network_address in whole
+        if not is_inside or part.prefixlen <= whole.prefixlen:
+            yield invalid_value(at, text, f"must be a strict subset of `cidr` ({value['cidr']})")
 
 
 def _policy_types(value: dict[str, Any], path: str) -> Iterator[Cause]:
@@ -204,6 +242,26 @@ def _parent(value: dict[str, Any], path: str) -> Iterator[Cause]:
         yield from needed()(parent.get(field), f"{at}.{field}")
 
 
+def _slice_address(kind: str, address: str, path: str) -> Iterator[Cause]:
+    if found := [*ip(address, path)]:
+        yield from found
+    elif f"IPv{ip_address(address).version}" != kind:
+        yield invalid_value(path, address, f"must be an {kind} address")
+    else:
+        yield from special_address(address, path)
+
+
+def _hints(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    for field, check in (("forZones", label_value), ("forNodes", subdomain)):
+        seen: set[str] = set()
+        for index, one in enumerate(value.get(field) or ()):
+            at, name = f"{path}.{field}[{index}].name", one.get("name") or ""
+            if name in seen:
+                yield duplicate(at, name)
+            seen.add(name)
+            yield from check(name, at)
+
+
 def _slice(value: dict[str, Any], path: str) -> Iterator[Cause]:
     kind = value.get("addressType")
     yield from needed()(kind, below(path, "addressType"))
@@ -214,14 +272,15 @@ def _slice(value: dict[str, Any], path: str) -> Iterator[Cause]:
             yield required(f"{at}.addresses", "must contain at least 1 address")
         for number_, address in enumerate(addresses):
             if kind in {"IPv4", "IPv6"}:
-                yield from ip(address, f"{at}.addresses[{number_}]")
+                yield from _slice_address(kind, address, f"{at}.addresses[{number_}]")
         yield from label(point.get("hostname"), f"{at}.hostname")
         yield from subdomain(point.get("nodeName"), f"{at}.nodeName")
+        yield from _hints(point.get("hints") or {}, f"{at}.hints")
     yield from unique("name")(value.get("ports"), "ports")
 
 
 RULES: Final[dict[str, tuple[Rule, ...]]] = {
-    "core/v1.ServiceSpec": (_service, on("trafficDistribution", among_if_given(*_TRAFFIC))),
+    "core/v1.ServiceSpec": (on("trafficDistribution", among_if_given(*_TRAFFIC)),),
     "core/v1.ServicePort": (on("appProtocol", qualified),),
     "core/v1.EndpointSubset": (_subset,),
     "core/v1.EndpointAddress": (_endpoint_address,),
@@ -236,7 +295,7 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "networking/v1.NetworkPolicySpec": (_policy_types,),
     "networking/v1.NetworkPolicyPort": (_policy_port,),
     "networking/v1.NetworkPolicyPeer": (_policy_peer,),
-    "networking/v1.IPBlock": (on("cidr", either(needed(), cidr)),),
+    "networking/v1.IPBlock": (on("cidr", either(needed(), cidr)), _exceptions),
     "networking/v1.ServiceCIDRSpec": (_service_networks,),
     "networking/v1.IPAddressSpec": (_parent,),
     "discovery/v1.EndpointSlice": (_slice,),

@@ -97,12 +97,6 @@ def _probes(value: dict[str, Any], path: str) -> Iterator[Cause]:
             yield invalid_value(at, grace, "must not be set for readinessProbes")
 
 
-def _http_port(value: dict[str, Any], path: str) -> Iterator[Cause]:
-    given = value.get("port", 0)
-    if isinstance(given, int):
-        yield from between(1, 65535)(given, f"{path}.port")
-
-
 def _mount(value: dict[str, Any], path: str) -> Iterator[Cause]:
     # Kubernetes leaves the position of the mount out.
     whole = path.rpartition("[")[0]
@@ -212,8 +206,6 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "core/v1.ObjectFieldSelector": (_field_reference,),
     "core/v1.Lifecycle": (_lifecycle,),
     "core/v1.ExecAction": (on("command", needed()),),
-    "core/v1.HTTPGetAction": (_http_port,),
-    "core/v1.TCPSocketAction": (_http_port,),
     "core/v1.VolumeMount": (_mount,),
     "core/v1.SecurityContext": (on("runAsUser", _ID), on("runAsGroup", _ID)),
     "core/v1.PodSecurityContext": (
@@ -243,9 +235,8 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "core/v1.ProjectedVolumeSource": (on("defaultMode", _MODE),),
     "core/v1.PersistentVolumeClaimVolumeSource": (on("claimName", needed()),),
     "core/v1.HostPathVolumeSource": (on("path", needed()),),
-    "core/v1.KeyToPath": (on("key", either(needed(), config_key)), on("path", needed()), on("mode", _MODE)),
+    "core/v1.KeyToPath": (on("key", needed()), on("path", needed()), on("mode", _MODE)),
     "core/v1.NFSVolumeSource": (on("server", needed()), on("path", needed())),
-    "core/v1.CSIVolumeSource": (on("driver", either(needed(), subdomain)),),
     "core/v1.PodReadinessGate": (on("conditionType", always(qualified)),),
     "core/v1.SleepAction": (on("seconds", number(at_least(0))),),
     "apis/meta/v1.LabelSelector": (_match_labels,),

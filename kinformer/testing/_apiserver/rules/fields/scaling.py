@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from kinformer.testing._apiserver.rules.causes import duplicate, invalid_value, one_of, required
+from kinformer.testing._apiserver.rules.causes import duplicate, forbidden, invalid_value, one_of, required
+from kinformer.testing._apiserver.rules.fields.scheduling import resource_name
 from kinformer.testing._apiserver.rules.fields.terms import (
     always,
+    among,
+    among_if_given,
     at_least,
     cel_syntax,
     either,
@@ -15,6 +18,7 @@ from kinformer.testing._apiserver.rules.fields.terms import (
     needed,
     number,
     on,
+    path_segment,
     subdomain,
 )
 from kinformer.testing._apiserver.rules.names import qualified_faults
@@ -36,6 +40,8 @@ _SOURCES: Final = {
     "Resource": "resource",
 }
 _POSITIVE: Final = "must be greater than zero"
+_LONGEST_WINDOW: Final = 3600
+_LONGEST_PERIOD: Final = 1800
 _NODES: Final = ("nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection")
 
 
@@ -57,14 +63,26 @@ def _autoscaler(value: dict[str, Any], path: str) -> Iterator[Cause]:
             yield required(at)
         else:
             yield from (invalid_value(at, given, f"may not contain '{one}'") for one in ("/", "%") if one in given)
-    version = target.get("apiVersion") or ""
-    if "/" not in version and version != "v1":
-        yield invalid_value(f"{path}.scaleTargetRef.apiVersion", version, "apiVersion must specify API group")
+    yield from _version(target.get("apiVersion") or "", f"{path}.scaleTargetRef.apiVersion", with_core=False)
     percent = value.get("targetCPUUtilizationPercentage")
     at = f"{path}.metrics[0].resource.target.averageUtilization"
     yield from more_than(0)(percent, at)
     for index, metric in enumerate(value.get("metrics") or ()):
         yield from _metric(metric, f"{path}.metrics[{index}]")
+
+
+def _version(version: str, path: str, *, with_core: bool) -> Iterator[Cause]:
+    """Judge the API version of an object that is named.
+
+    Args:
+        version: the version.
+        path: its path.
+        with_core: whether it may be of the core group.
+    """
+    if version.count("/") > 1:
+        yield invalid_value(path, version, f"unexpected GroupVersion string: {version}")
+    elif not with_core and not version.rpartition("/")[0] and version != "v1":
+        yield invalid_value(path, version, "apiVersion must specify API group")
 
 
 def _metric(metric: dict[str, Any], path: str) -> Iterator[Cause]:
@@ -89,8 +107,10 @@ def _source(kind: str, source: dict[str, Any], path: str) -> Iterator[Cause]:
     target, at = source.get("target") or {}, f"{path}.target"
     if kind in {"Resource", "ContainerResource"} and not source.get("name"):
         yield required(f"{path}.name", "must specify a resource name")
-    if kind in {"Pods", "Object", "External"} and not (source.get("metric") or {}).get("name"):
-        yield required(f"{path}.metric.name", "must specify a metric name")
+    if kind in {"Pods", "Object", "External"}:
+        name = (source.get("metric") or {}).get("name")
+        yield from either(needed("must specify a metric name"), path_segment)(name, f"{path}.metric.name")
+    yield from _named_source(kind, source, path)
     yield from _target(target, at)
     average, percent, value = (target.get(field) for field in ("averageValue", "averageUtilization", "value"))
     match kind:
@@ -98,6 +118,8 @@ def _source(kind: str, source: dict[str, Any], path: str) -> Iterator[Cause]:
             if average is None and percent is None:
                 why = "must set either a target raw value or a target utilization"
                 yield required(f"{at}.averageUtilization", why)
+            if average is not None and percent is not None:
+                yield forbidden(f"{at}.averageValue", "may not set both a target raw value and a target utilization")
         case "Pods":
             if average is None or quantity_number(average) <= 0:
                 yield required(f"{at}.averageValue", "must specify a positive target averageValue")
@@ -105,6 +127,21 @@ def _source(kind: str, source: dict[str, Any], path: str) -> Iterator[Cause]:
             if value is None and average is None:
                 why = "must set either a target value for metric or a per-pod target"
                 yield required(f"{at}.averageValue", why)
+            if kind == "External" and value is not None and average is not None:
+                yield forbidden(f"{at}.value", "may not set both a target value for metric and a per-pod target")
+
+
+def _named_source(kind: str, source: dict[str, Any], path: str) -> Iterator[Cause]:
+    """Judge the object, or the container, that a metric is of."""
+    if kind == "Object":
+        named = source.get("describedObject") or {}
+        for field in ("kind", "name"):
+            yield from either(needed(), path_segment)(named.get(field), f"{path}.describedObject.{field}")
+        yield from _version(named.get("apiVersion") or "", f"{path}.describedObject.apiVersion", with_core=True)
+    if kind == "ContainerResource":
+        if source.get("name"):
+            yield from resource_name(source["name"], f"{path}.name")
+        yield from either(needed("must specify a container"), label)(source.get("container"), f"{path}.container")
 
 
 def _target(target: dict[str, Any], path: str) -> Iterator[Cause]:
@@ -119,9 +156,28 @@ def _target(target: dict[str, Any], path: str) -> Iterator[Cause]:
     yield from more_than(0)(target.get("averageUtilization"), f"{path}.averageUtilization")
 
 
+def _scaling_rules(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    seconds, at = value.get("stabilizationWindowSeconds"), f"{path}.stabilizationWindowSeconds"
+    yield from at_least(0, "must be greater than or equal to zero")(seconds, at)
+    if seconds is not None and seconds > _LONGEST_WINDOW:
+        yield invalid_value(at, seconds, f"must be less than or equal to {_LONGEST_WINDOW}")
+    yield from among_if_given("Disabled", "Max", "Min")(value.get("selectPolicy"), f"{path}.selectPolicy")
+    # An empty list is none, which gets the default.
+    policies = value.get("policies")
+    if policies is not None and not policies:
+        yield required(f"{path}.policies", "must specify at least one Policy")
+    tolerance = value.get("tolerance")
+    if tolerance is not None and quantity_number(tolerance) < 0:
+        yield invalid_value(f"{path}.tolerance", str(tolerance), "must be greater than or equal to 0")
+
+
 def _scaling_policy(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    yield from among("Percent", "Pods")(value.get("type"), f"{path}.type")
     yield from number(more_than(0, _POSITIVE))(value.get("value"), f"{path}.value")
     yield from number(more_than(0, _POSITIVE))(value.get("periodSeconds"), f"{path}.periodSeconds")
+    if (value.get("periodSeconds") or 0) > _LONGEST_PERIOD:
+        why = f"must be less than or equal to {_LONGEST_PERIOD}"
+        yield invalid_value(f"{path}.periodSeconds", value["periodSeconds"], why)
 
 
 def _requests(value: dict[str, Any], path: str) -> Iterator[Cause]:
@@ -172,6 +228,7 @@ _COUNT: Final = more_than(0, _POSITIVE)
 RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "autoscaling/v1.HorizontalPodAutoscalerSpec": (_autoscaler,),
     "autoscaling/v2.HorizontalPodAutoscalerSpec": (_autoscaler,),
+    "autoscaling/v2.HPAScalingRules": (_scaling_rules,),
     "autoscaling/v2.HPAScalingPolicy": (_scaling_policy,),
     "resource/v1.DeviceClaim": (_requests,),
     "resource/v1.ExactDeviceRequest": (on("deviceClassName", _DEVICE_CLASS), on("count", _COUNT)),

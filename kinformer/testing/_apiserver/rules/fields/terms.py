@@ -23,6 +23,7 @@ __all__ = [
     "always",
     "among",
     "at_least",
+    "at_most_all",
     "between",
     "cel_syntax",
     "cidr",
@@ -39,8 +40,10 @@ __all__ = [
     "more_than",
     "needed",
     "on",
+    "path_segment",
     "port",
     "qualified",
+    "share",
     "subdomain",
     "unique",
 ]
@@ -55,6 +58,10 @@ NOT_NEGATIVE: Final = "must be greater than or equal to 0"
 PORT: Final = "must be between 1 and 65535, inclusive"
 IP: Final = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 CIDR: Final = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+PERCENT_RULE: Final = (
+    "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for "
+    "validation is '[0-9]+%')"
+)
 CONFIG_KEY: Final = "[-._a-zA-Z0-9]+"
 CONFIG_KEY_RULE: Final = (
     "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or "
@@ -130,8 +137,16 @@ def _by_faults(faults_of: Callable[[str], Iterable[str]]) -> Check:
     return check
 
 
-def _matching(pattern: str, why: str) -> Check:
-    return _by_faults(lambda text: () if re.fullmatch(pattern, text) else (why,))
+def config_key_faults(text: str) -> list[str]:
+    """Return why a text is no key of a ConfigMap or a Secret."""
+    faults = ["must be no more than 253 characters"] if len(text) > 253 else []
+    if not re.fullmatch(CONFIG_KEY, text):
+        faults.append(CONFIG_KEY_RULE)
+    if text in {".", ".."}:
+        faults.append(f"must not be '{text}'")
+    elif text.startswith(".."):
+        faults.append("must not start with '..'")
+    return faults
 
 
 def _domain_path_faults(text: str) -> list[str]:
@@ -171,7 +186,7 @@ qualified: Final = _by_faults(qualified_faults)
 label_value: Final = _by_faults(label_value_faults)
 """The value of a label, if it is there."""
 
-config_key: Final = _matching(CONFIG_KEY, CONFIG_KEY_RULE)
+config_key: Final = _by_faults(config_key_faults)
 """A key of a ConfigMap or a Secret, if it is there."""
 
 domain_path: Final = _by_faults(_domain_path_faults)
@@ -210,6 +225,29 @@ def number(check: Check) -> Check:
 def port(value: Any, path: str) -> Iterable[Cause]:
     """A number of a port, if it is there."""
     return between(1, 65535)(value, path)
+
+
+def share(value: Any, path: str) -> Iterator[Cause]:
+    """A count or a percentage, if it is there."""
+    if isinstance(value, str):
+        if not re.fullmatch("[0-9]+%", value):
+            yield invalid_value(path, value, PERCENT_RULE)
+    elif value is not None and value < 0:
+        yield invalid_value(path, value, NOT_NEGATIVE)
+
+
+def at_most_all(value: Any, path: str) -> Iterator[Cause]:
+    """A percentage, if it is there, is at most 100."""
+    if isinstance(value, str) and re.fullmatch("[0-9]+%", value) and int(value[:-1]) > 100:
+        yield invalid_value(path, value, "must not be greater than 100%")
+
+
+def path_segment(value: Any, path: str) -> Iterator[Cause]:
+    """A name, if it is there, that can stand in a path."""
+    if value in {".", ".."}:
+        yield invalid_value(path, value, f"may not be '{value}'")
+    elif value:
+        yield from (invalid_value(path, value, f"may not contain '{part}'") for part in ("/", "%") if part in value)
 
 
 def among(*allowed: str) -> Check:

@@ -95,6 +95,7 @@ def test_what_is_given_is_not_overwritten(server: ApiServer) -> None:
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 0,
         "dnsPolicy": "None",
+        "dnsConfig": {"nameservers": ["10.0.0.1"]},
         "schedulerName": "mine",
         "securityContext": {"runAsUser": 5},
         "enableServiceLinks": False,
