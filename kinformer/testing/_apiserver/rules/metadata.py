@@ -25,6 +25,7 @@ _STANDARD_FINALIZERS: Final = {"kubernetes", "orphan", "foregroundDeletion"}
 _FREE_NAMES: Final = {
     ("v1", "events"),
     ("policy/v1", "poddisruptionbudgets"),
+    ("certificates.k8s.io/v1", "certificatesigningrequests"),
     # Those of a signer have it in front, as "example.com:signer:name".
     ("certificates.k8s.io/v1", "clustertrustbundles"),
     *(

@@ -49,6 +49,10 @@ _ROOT_FIELDS: Final = (
     *("Properties", "ExternalDocs", "Example", "XPreserveUnknownFields", "XValidations"),
 )
 """The fields that may stand at the root of a schema with a status, by their names in Go."""
+
+_POINTERS: Final = {"default", "maxProperties", "minProperties", "not", "$ref"}
+"""The other fields of which an empty value is a value."""
+
 _ROOT_NAMES: Final = {
     "x-kubernetes-preserve-unknown-fields",
     "x-kubernetes-validations",
@@ -85,7 +89,7 @@ def _root_with_status(schema: dict[str, Any], path: str) -> Iterator[Cause]:
     if schema.get("type") not in {None, "", "object"}:
         yield invalid_value(f"{path}.type", schema["type"], f'only "object" is allowed as the type at the root {why}')
     elif any(
-        name not in _ROOT_NAMES and (value is not None if name == "default" else bool(value))
+        name not in _ROOT_NAMES and (value is not None if name in _POINTERS else bool(value))
         for name, value in schema.items()
     ):
         yield invalid_value(path, schema, f"only [{' '.join(_ROOT_FIELDS)}] fields are allowed at the root {why}")

@@ -9,7 +9,12 @@ from kinformer.testing._apiserver.rules.causes import duplicate, forbidden, inva
 from kinformer.testing._apiserver.rules.cron_texts import schedule_fault
 from kinformer.testing._apiserver.rules.fields.terms import at_most_all
 from kinformer.testing._apiserver.rules.json_texts import json_fault
-from kinformer.testing._apiserver.rules.names import label_faults, port_name_faults
+from kinformer.testing._apiserver.rules.names import (
+    label_faults,
+    label_value_faults,
+    port_name_faults,
+    qualified_faults,
+)
 from kinformer.testing._apiserver.rules.pod_validation import check_pod_spec
 
 if TYPE_CHECKING:
@@ -96,13 +101,35 @@ def check_replication_controller(spec: dict[str, Any]) -> list[Cause]:
 def _selector(selector: dict[str, Any] | None, template: dict[str, Any], kind: str) -> Iterator[Cause]:
     labels = (template.get("metadata") or {}).get("labels") or {}
     if selector is None:
-        yield required("spec.selector")
+        if kind != "daemonset":
+            yield required("spec.selector")
         # No selector at all selects nothing.
         yield _not_selected(labels)
+        return
+    if not _is_readable(selector):
+        if kind != "daemonset":
+            yield invalid_value("spec.selector", selector, "" if kind == "statefulset" else "invalid label selector")
         return
     if not selector.get("matchLabels") and not selector.get("matchExpressions"):
         yield invalid_value("spec.selector", selector, f"empty selector is invalid for {kind}")
     yield from _unselected(selector.get("matchLabels") or {}, labels, selector.get("matchExpressions") or ())
+
+
+def _is_readable(selector: dict[str, Any]) -> bool:
+    """Report whether a selector can be applied (LabelSelectorAsSelector)."""
+    for key, value in (selector.get("matchLabels") or {}).items():
+        if qualified_faults(key) or label_value_faults(value):
+            return False
+    for term in selector.get("matchExpressions") or ():
+        values, operator = term.get("values") or [], term.get("operator")
+        needs_values = operator in {"In", "NotIn"}
+        if not needs_values and operator not in {"Exists", "DoesNotExist"}:
+            return False
+        if needs_values != bool(values) or qualified_faults(term.get("key") or ""):
+            return False
+        if any(label_value_faults(value) for value in values):
+            return False
+    return True
 
 
 def _unselected(

@@ -91,6 +91,7 @@ _JUDGED_BY_RULE: Final = {
 _PLACES: Final = {("core/v1.NodeSpec", "taints"): "metadata.taints"}
 """The paths that Kubernetes gives to fields which stand elsewhere."""
 
+_TOO_MANY: Final = "may not specify more than 1 "
 _NOT_JUDGED: Final = {"metadata", "status", "kind", "apiVersion"}
 
 
@@ -106,7 +107,10 @@ def check_fields(kind: ResourceType, manifest: dict[str, Any], found: Sequence[C
     if struct is None:
         return []
     refused = {(reason, path) for reason, _, path in found}
-    return [cause for cause in _of_struct(struct, manifest, "") if (cause[0], cause[2]) not in refused]
+    causes = [cause for cause in _of_struct(struct, manifest, "") if (cause[0], cause[2]) not in refused]
+    # A further member of a union is refused as a whole.
+    whole = tuple(f"{path}." for _, message, path in (*found, *causes) if _TOO_MANY in message)
+    return [cause for cause in causes if not cause[2].startswith(whole)] if whole else causes
 
 
 class _Place(NamedTuple):

@@ -443,7 +443,9 @@ def _limited(value: dict[str, Any], path: str) -> Iterator[Cause]:
 
 
 def _queuing(value: dict[str, Any], path: str) -> Iterator[Cause]:
-    queues, hand, length = value.get("queues", 64), value.get("handSize", 8), value.get("queueLengthLimit", 50)
+    # 0 counts as absent (SetDefaults_QueuingConfiguration).
+    queues, hand = value.get("queues") or 64, value.get("handSize") or 8
+    length = value.get("queueLengthLimit") or 50
     if length <= 0:
         yield invalid_value(f"{path}.queueLengthLimit", length, "must be positive")
     if queues <= 0:

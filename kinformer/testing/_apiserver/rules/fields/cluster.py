@@ -210,7 +210,7 @@ def _bounds(limit: dict[str, Any], path: str, kind: str) -> Iterator[Cause]:
     if kind == "Pod":
         given |= {"default": {}, "defaultRequest": {}}
     elif kind == "Container":
-        # What is not given follows from the other bounds (SetDefaults_LimitRangeItem).
+        # Missing bounds follow from the other bounds (SetDefaults_LimitRangeItem).
         given["default"] = given["max"] | given["default"]
         given["defaultRequest"] = given["default"] | given["min"] | (limit.get("defaultRequest") or {})
     why = "must be a standard resource for containers" if kind in {"Pod", "Container"} else ""

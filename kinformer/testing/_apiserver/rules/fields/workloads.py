@@ -235,7 +235,7 @@ def _success_rule(rule: dict[str, Any], completions: int, path: str) -> Iterator
 
 
 def _indexes(text: str, completions: int) -> tuple[int, str]:
-    """Return how many indexes a text as "0-2,5" names, and what is wrong with it."""
+    """Return how many indexes a text as "0-2,5" names, and the fault of it."""
     total, last = 0, -1
     for interval in text.split(",") if text else ():
         parts = interval.split("-")
