@@ -110,6 +110,7 @@ class ScopeReflector:
         self._namespaces_are_planned = False
         self._planned: frozenset[ScopePart] = frozenset()
         self._is_switching = False  # since a plan, until its parts are merged and those outside of it are gone
+        self._missing: list[PartKey] = []  # parts that the scope needs, and that have not begun
         self._unsettled: set[RunningPart] = set()  # of the wanted parts
         self._refused: set[RunningPart] = set()  # parts that the server has refused, and that have never listed
         self._awaiting: set[RunningPart] = set()  # parts that owe the list of a relist
@@ -144,7 +145,7 @@ class ScopeReflector:
     @property
     def refuses_all(self) -> bool:
         """True if the server refuses every part."""
-        if len(self._refused) < len(self._parts):
+        if self._missing or len(self._refused) < len(self._parts):
             return False
         if self._namespaces is not None and not self._namespaces_are_planned and self._namespaces.labels is None:
             return self._namespaces.refusal is not None
@@ -183,6 +184,7 @@ class ScopeReflector:
             self._wake.clear()
             if self._plan_is_stale or (self._source.scope.is_live and not self._namespaces_are_planned):
                 self._replan()
+            await self._begin_missing()
             await self._settle()
             await self._pause()
             self._queue_due()
@@ -298,12 +300,27 @@ class ScopeReflector:
             drop_other_fields(parts)
         had = {scope: [part.shard for part in parts] for scope, parts in self._wanted().items()}
         shares = {key: missing_share(scope.shard, had.get(key, ())) for key in wanted}
-        newest = max(self._membership.newest, self._widening.newest)
-        for key in sorted((key for key, (lacks, _) in shares.items() if lacks), key=str):
-            self._begin(key, shares[key][1], newest, self._group)
+        # In reverse, because `_begin_missing` takes the last one.
+        lacking = sorted((key for key, (lacks, _) in shares.items() if lacks), key=str, reverse=True)
+        self._missing = [(key, shares[key][1]) for key in lacking]
         self._unsettled = {part for part in self._parts.values() if part.wanted and not part.is_settled}
         self._planned = wanted
-        self._share_watches(self._group)
+        if not self._missing:
+            self._share_watches(self._group)
+
+    async def _begin_missing(self) -> None:
+        """Start the parts that the last plan lacks, in time slices: a thousand of them take 30 ms."""
+        time_slice = TimeSlice()
+        # Another plan may come between two slices, and the other parts go on.
+        while self._missing and self._group is not None:
+            await time_slice.begin()
+            newest = max(self._membership.newest, self._widening.newest)
+            while self._missing and self._group is not None:
+                self._begin(*self._missing.pop(), newest, self._group)
+                if not self._missing:
+                    self._share_watches(self._group)
+                if time_slice.over:
+                    break
 
     def _share_watches(self, group: asyncio.TaskGroup) -> None:
         for part in self._widening.plan(self._parts.values(), self._planned, group):
@@ -324,6 +341,7 @@ class ScopeReflector:
 
     def _begin(self, key: ScopePart, shard: ShardLike | None, newest: int, group: asyncio.TaskGroup) -> None:
         part = self._add(key, shard)
+        self._unsettled.add(part)
         if newest:
             part.reflector.begin_at(str(newest))
         part.task = group.create_task(self._run_part(part), name=f"kinformer part {key}")
@@ -446,7 +464,7 @@ class ScopeReflector:
         self._share_watches(self._group)
 
     def _is_unsettled(self) -> bool:
-        return bool(self._unsettled) or (self._source.scope.is_live and not self._knows_namespaces)
+        return bool(self._missing or self._unsettled) or (self._source.scope.is_live and not self._knows_namespaces)
 
     def _has_settled(self, part: RunningPart) -> bool:
         """Record whether a part has listed or was refused; return whether all parts that the scope needs have."""

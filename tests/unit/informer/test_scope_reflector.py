@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import kinformer
+from kinformer._time_slice import TimeSlice
 from kinformer.informer import SharedInformer
 from kinformer.informer._scoped_source import ScopedSource
 from kinformer.scope import Namespaces, Scope
@@ -148,6 +149,30 @@ def test_the_first_list_of_a_new_part_is_not_older_than_what_the_others_have() -
             world.lag = 2
             await informer.set_scope(Namespaces("n1", "n2"))
             assert sorted(str(obj.key) for obj in informer.lister.list()) == ["n1/one", "n2/two"]
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(play())
+
+
+async def _next_turn(_: TimeSlice) -> float:
+    await asyncio.sleep(0)
+    return 0.0
+
+
+def test_other_tasks_have_their_turn_while_the_parts_of_a_new_scope_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        async with informer_of(ScopedWorld(), Namespaces("n1")) as informer:
+            await informer.synced(60)
+            # As it were if each part took the whole slice.
+            monkeypatch.setattr(TimeSlice, "over", True)
+            monkeypatch.setattr(TimeSlice, "begin", _next_turn)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(informer.set_scope(Namespaces(*names(50))))
+                while (begun := len(informer.status.scopes)) < 50:
+                    await asyncio.sleep(0)
+                    assert len(informer.status.scopes) <= begun + 1
+                monkeypatch.undo()
+            assert len(informer.status.scopes) == 50
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(play())
