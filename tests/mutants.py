@@ -144,6 +144,30 @@ MUTANTS = (
         "",
     ),
     Mutant(
+        "an object that left with its part may still be in one that is behind",
+        "cache/membership.py::Membership._leaves",
+        "self._is_awaited(key, version)",
+        "False",
+    ),
+    Mutant(
+        "a part that is behind does not have more time when it receives something",
+        "cache/membership.py::Membership.came_to",
+        "self._wait_longer(part, version, now)",
+        "pass",
+    ),
+    Mutant(
+        "a part that was behind a closed one brings older states",
+        "cache/membership.py::Membership.close",
+        "other.behind = max(other.behind, highest)",
+        "pass",
+    ),
+    Mutant(
+        "a deletion that is older than the known state never counts",
+        "cache/membership.py::Membership.deleted",
+        "self._held[key] = Departure(key, version_number(known.resource_version), None, now)",
+        "part.keys.add(key)",
+    ),
+    Mutant(
         "an object in two parts is told twice",
         "cache/membership.py::Membership.listed",
         "known is None or version_number(obj.resource_version) > version_number(known.resource_version)",
@@ -158,7 +182,7 @@ MUTANTS = (
     Mutant(
         "the old parts of a scope go before the new ones have listed",
         "informer/_scope_reflector.py::ScopeReflector._is_unsettled",
-        "bool(self._unsettled)",
+        "bool(self._missing or self._unsettled)",
         "False",
     ),
     Mutant(

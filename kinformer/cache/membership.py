@@ -68,12 +68,13 @@ class PartMembers:
         version: the version up to which everything was received; 0 before the first list.
         closed: True after `Membership.close`.
         floor: changes older than this version are dropped, because a list that is not older is due.
+        behind: the highest version of a closed part: up to it, the union may have newer states than this part brings.
         range_floors: changes in a hash range that are not newer than its version are dropped: they were received.
         unusable: objects whose state could not be used while there are range floors: each later change of them counts.
         sheds: hash ranges whose objects are about to leave the part; they do not count as members any more.
     """
 
-    __slots__ = ("closed", "floor", "keys", "namespace", "range_floors", "sheds", "unusable", "version")
+    __slots__ = ("behind", "closed", "floor", "keys", "namespace", "range_floors", "sheds", "unusable", "version")
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
@@ -81,6 +82,7 @@ class PartMembers:
         self.version = 0
         self.closed = False
         self.floor = 0
+        self.behind = 0
         self.range_floors: tuple[tuple[Ranges, int], ...] = ()
         self.unusable: set[ObjectKey] = set()
         self.sheds = Ranges()
@@ -163,7 +165,7 @@ class Membership:
                 return False
             del self._held[key]
         part.keys.add(key)
-        if held is None and len(self._parts_near(key)) == 1:
+        if held is None and version > part.behind and len(self._parts_near(key)) == 1:
             return True
         known = self._known(key)
         return known is None or version > version_number(known.resource_version)
@@ -174,11 +176,13 @@ class Membership:
         if part.closed or key not in part.keys or (part.range_floors and part.has_received(obj)):
             return False
         version = version_number(obj.resource_version)
-        known = self._known(key)
-        if known is not None and version < version_number(known.resource_version) and self._only_here(part, key):
-            # The deletion of an earlier object of that name; the part brings the present object later.
-            return False
         part.keys.discard(key)
+        known = self._known(key)
+        if known is not None and version < version_number(known.resource_version) and not self._is_member(key):
+            # This part is behind the known state. It brings that state later if the answer to a write has brought it
+            # already, and never if another part had brought it and has lost it since.
+            self._held[key] = Departure(key, version_number(known.resource_version), None, now)
+            return False
         return self._departs(part, Departure(key, version, obj, now), come_to=version)
 
     def lost(self, part: PartMembers, key: ObjectKey, version: int, now: float) -> bool:
@@ -208,7 +212,7 @@ class Membership:
         if held is not None:
             del self._held[key]
         part.keys.add(key)
-        if forced or (held is None and len(self._parts_near(key)) == 1):
+        if forced or (held is None and version > part.behind and len(self._parts_near(key)) == 1):
             return True
         known = self._known(key)
         return known is None or version_number(obj.resource_version) > version_number(known.resource_version)
@@ -222,6 +226,8 @@ class Membership:
         self._move(part, version)
         if version >= part.floor:
             part.floor = 0
+        if version >= part.behind:
+            part.behind = 0
         if part.range_floors and version >= part.highest:
             part.range_floors = ()
         if self._floor_order:
@@ -252,6 +258,10 @@ class Membership:
         if not near:
             del self._by_namespace[part.namespace]
         self._near.clear()
+        highest = part.highest
+        for other in self._parts if part.namespace == "" else (*near, *self._by_namespace.get("", ())):
+            if other.version < highest:
+                other.behind = max(other.behind, highest)
         self._forget_floors()
 
     def leaving(self, part: PartMembers, now: float, *, gone: bool = False) -> Iterator[ObjectKey | None]:
@@ -378,9 +388,6 @@ class Membership:
 
     def _is_member(self, key: ObjectKey) -> bool:
         return any(self._holds(part, key) for part in self._parts_near(key))
-
-    def _only_here(self, part: PartMembers, key: ObjectKey) -> bool:
-        return not any(self._holds(other, key) for other in self._parts_near(key) if other is not part)
 
     def _holds(self, part: PartMembers, key: ObjectKey) -> bool:
         if key not in part.keys:

@@ -206,9 +206,39 @@ def test_a_part_of_another_namespace_lets_no_departure_wait() -> None:
 
 def test_a_deletion_of_an_earlier_object_of_the_name_is_none() -> None:
     union = Union("n")
-    union.changed(union.parts[0], state(9))
-    assert not union.deleted(union.parts[0], state(8))
-    assert KEY in union.parts[0].keys
+    (one,) = union.parts
+    union.changed(one, state(9))
+    assert not union.deleted(one, state(8))
+    assert not union.changed(one, state(9)), "it is known from the answer to a write"
+    union.books.came_to(one, 9, 0.0)
+    assert (union.due(), KEY in union.objects) == ([], True)
+
+
+def test_an_object_leaves_that_a_part_which_is_behind_lost_before_another_part_did() -> None:
+    """The first part has the object since 6, and loses it at 8; another one has it since 9, and lost it at 10."""
+    union = Union("n", "")
+    one, two = union.parts
+    union.changed(one, state(6))
+    union.changed(two, state(9))
+    assert not union.deleted(two, state(10)), "the first part still has it"
+    union.books.came_to(two, 10, 0.0)
+    assert not union.deleted(one, state(8)), "it may come back to this part, up to the newest known state"
+    union.books.came_to(one, 9, 0.0)
+    assert union.due() == [KEY]
+
+
+def test_a_part_that_is_alone_and_behind_a_closed_one_brings_no_older_state() -> None:
+    union = Union("n", "")
+    one, two = union.parts
+    union.changed(two, state(6))
+    union.changed(one, state(9))
+    union.books.came_to(one, 9, 0.0)
+    union.books.close(one)
+    assert not any(union.books.leaving(one, 0.0))
+    assert not union.changed(two, state(7))
+    assert not union.books.listed(two, state(8), 8, forced=False)
+    union.books.came_to(two, 9, 0.0)
+    assert union.changed(two, state(10))
 
 
 def test_a_part_that_is_behind_does_not_end_what_it_does_not_know_yet() -> None:
