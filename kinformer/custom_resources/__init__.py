@@ -5,10 +5,12 @@ markers          rules, lists, columns                metadata         ObjectMet
 conversion       Conversions between versions         conditions       Condition, for status.conditions
 _schema          from a type to a structural schema   _classes         the fields of a class
 _patterns        regular expressions that Go can read _install         applies a CRD
+_migration       stores all objects in one version
 """
 
 from __future__ import annotations
 
+from kinformer.custom_resources._migration import migrate_storage
 from kinformer.custom_resources.compatibility import Incompatibility, incompatibilities
 from kinformer.custom_resources.conditions import Condition, Conditions
 from kinformer.custom_resources.conversion import Conversions
@@ -58,5 +60,6 @@ __all__ = [
     "incompatibilities",
     "is_custom_resource",
     "manifest_of",
+    "migrate_storage",
     "resource_of",
 ]

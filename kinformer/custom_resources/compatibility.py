@@ -73,7 +73,10 @@ def incompatibilities(
         version = new_versions.get(name)
         if version is None:
             if name in stored_versions:
-                reason = "the version is gone, and objects may be stored in it (status.storedVersions)"
+                reason = (
+                    "the version is gone, and objects may be stored in it (status.storedVersions): "
+                    "call migrate_storage() first"
+                )
                 found.append(Incompatibility(name, reason))
             elif old_versions[name].get("served"):
                 found.append(Incompatibility(name, "the version is gone, and it was served"))

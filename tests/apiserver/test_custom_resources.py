@@ -31,6 +31,7 @@ from kinformer.custom_resources import (
     crd,
     custom_resource,
     exactly_one_of,
+    migrate_storage,
     resource_of,
 )
 from kinformer.resources import CUSTOMRESOURCEDEFINITIONS as CRDS
@@ -286,3 +287,34 @@ async def test_objects_are_selected_by_a_field_of_the_class_and_a_union_has_one_
     for source in (Source(), Source("x", "y")):
         with pytest.raises(InvalidError, match="exactly one of git, image must be set"):
             await client.create(Build, Build(ObjectMeta(name="c"), BuildSpec(source)), namespace=cluster.namespace)
+
+
+async def test_a_version_can_go_when_no_object_is_stored_in_it_any_more(
+    cluster: Cluster, client: Client, group: str
+) -> None:
+    def box(version: str, *, storage: bool = True) -> Any:
+        kind = msgspec.defstruct("Box", [("metadata", ObjectMeta), ("spec", dict[str, str], {})])
+        return custom_resource(group=group, version=version, storage=storage)(kind)
+
+    old, new = box("v1alpha1"), box("v1")
+    await client.install(old)
+    for number in range(3):
+        await client.create(old, old(ObjectMeta(name=f"b{number}")), namespace=cluster.namespace)
+    both = await client.install(new, box("v1alpha1", storage=False))
+    assert both.at("status.storedVersions") == ["v1alpha1", "v1"]
+    with pytest.raises(
+        IncompatibleSchemaError, match=r"objects may be stored in it .*: call migrate_storage\(\) first"
+    ):
+        await client.install(new)
+    with pytest.raises(InvalidError, match=r"status\.storedVersions\[0\].*must remain in spec\.versions until a"):
+        await client.install(new, allow_incompatible=True)
+    if cluster.name == "real":
+        # Until then the server may store objects in the old version.
+        await asyncio.sleep(2)
+    assert await migrate_storage(client, resource_of(new)) == 3
+    assert await migrate_storage(client, resource_of(new)) == 0
+    only = await client.install(new, allow_incompatible=True)
+    assert only.at("status.storedVersions") == ["v1"]
+    assert [each.metadata.name for each in await client.list(new, namespace=cluster.namespace)] == ["b0", "b1", "b2"]
+    with pytest.raises(NotFoundError):
+        await client.get(old, "b0", namespace=cluster.namespace)

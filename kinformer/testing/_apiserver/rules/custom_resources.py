@@ -5,12 +5,38 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from kinformer.testing._apiserver.rules.causes import invalid_value
 from kinformer.testing._apiserver.rules.structural import check_names, check_versions
 
 if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.status import Cause
 
-__all__ = ["check_definition"]
+__all__ = ["check_definition", "check_stored_versions", "note_stored_version"]
+
+
+def note_stored_version(manifest: dict[str, Any]) -> None:
+    """Add the version in which objects are stored from now on to `status.storedVersions`, in place."""
+    stored = [version["name"] for version in manifest["spec"]["versions"] if version.get("storage")]
+    before = manifest["status"].get("storedVersions") or []
+    manifest["status"] = manifest["status"] | {
+        "storedVersions": [*before, *(name for name in stored if name not in before)]
+    }
+
+
+def check_stored_versions(spec: dict[str, Any], state: dict[str, Any]) -> list[Cause]:
+    """The versions that are gone, and in which objects may be stored."""
+    names = {version.get("name") for version in spec.get("versions") or ()}
+    return [
+        invalid_value(
+            f"status.storedVersions[{index}]",
+            name,
+            f"missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions "
+            f"until a storage migration ensures no data remains persisted in {name} and removes {name} from "
+            "status.storedVersions",
+        )
+        for index, name in enumerate(state.get("storedVersions") or ())
+        if name not in names
+    ]
 
 
 def check_definition(name: str, spec: dict[str, Any], metadata: dict[str, Any]) -> list[Cause]:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.causes import invalid_value
+from kinformer.testing._apiserver.rules.custom_resources import check_stored_versions
 from kinformer.testing._apiserver.store.status import Cause, invalid
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def validate_change(kind: ResourceType, before: dict[str, Any], after: dict[str,
             causes.append(_forbidden("value", "may not be changed in an update."))
         case ("certificates.k8s.io", "podcertificaterequests") | ("storagemigration.k8s.io", _) if old != new:
             causes.append(invalid_value("spec", _as_in_go(kind.plural, new), "field is immutable"))
+        case ("apiextensions.k8s.io", "customresourcedefinitions"):
+            causes += check_stored_versions(new, after.get("status") or {})
         case ("rbac.authorization.k8s.io", _) if before.get("roleRef") != after.get("roleRef"):
             causes.append(("FieldValueInvalid", f"Invalid value: {_role(after)}: cannot change roleRef", "roleRef"))
         case _:

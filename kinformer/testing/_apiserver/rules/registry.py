@@ -12,6 +12,7 @@ from kinformer.testing._apiserver.rules.admission import admit, check_ports, wit
 from kinformer.testing._apiserver.rules.bodies import as_object, check_object, check_types
 from kinformer.testing._apiserver.rules.certificates import CERTIFICATES, next_request, with_requester
 from kinformer.testing._apiserver.rules.conversions import in_stored_version, in_version
+from kinformer.testing._apiserver.rules.custom_resources import note_stored_version
 from kinformer.testing._apiserver.rules.defaults import establish, fill_in, has_generation, in_order, select_pods_of_job
 from kinformer.testing._apiserver.rules.immutable import validate_change
 from kinformer.testing._apiserver.rules.life_cycle import CRDS, JOBS, NAMESPACES, PODS, DeleteOptions, LifeCycle
@@ -513,6 +514,8 @@ class Registry:
         check_ports(self.store, kind, manifest, before["name"])
         if not kind.custom:
             self._fill_in_again(kind, current, manifest)
+        if kind.storage == CRDS:
+            note_stored_version(manifest)
         return in_order(manifest)
 
     def _fill_in_again(self, kind: ResourceType, current: dict[str, Any], manifest: dict[str, Any]) -> None:
