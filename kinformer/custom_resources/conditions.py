@@ -36,7 +36,7 @@ class Condition(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True
         ),
     ]
     status: Literal["True", "False", "Unknown"]
-    observed_generation: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    observed_generation: Annotated[int, msgspec.Meta(ge=0)] | msgspec.UnsetType = msgspec.UNSET
     last_transition_time: datetime
     reason: Annotated[
         str, msgspec.Meta(pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", min_length=1, max_length=1024)

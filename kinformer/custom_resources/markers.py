@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
+
+import msgspec
 
 __all__ = [
     "Column",
@@ -14,6 +16,7 @@ __all__ = [
     "ListType",
     "MapType",
     "PreserveUnknownFields",
+    "Quantity",
     "Rule",
     "Scale",
     "at_most_one_of",
@@ -240,3 +243,14 @@ class Scale:
     spec: str = ".spec.replicas"
     status: str = ".status.replicas"
     selector: str = ""
+
+
+_NUMBER: Final = r"(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
+
+Quantity: TypeAlias = (
+    int | Annotated[str, msgspec.Meta(pattern=rf"^(\+|-)?{_NUMBER}(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?{_NUMBER}))?$")]
+)
+"""The type of a field with an amount of a resource, such as `1500m` or `1Gi` (apimachinery, resource.Quantity).
+
+The schema is the one that controller-gen makes. The value stays as it is written.
+"""

@@ -13,12 +13,14 @@ import pydantic
 import pytest
 
 from kinformer.custom_resources import (
+    Conditions,
     EmbeddedResource,
     FieldCount,
     Format,
     ListType,
     MapType,
     PreserveUnknownFields,
+    Quantity,
     Rule,
 )
 from kinformer.custom_resources._schema import schema_of, without_nulls
@@ -251,3 +253,34 @@ def test_a_number_of_fields_that_no_object_has_is_refused(numbers: tuple[int, in
         FieldCount(*numbers)
     with pytest.raises(ValueError, match="FieldCount is no constraint of a value of type string"):
         schema_of(Annotated[str, FieldCount(at_least=1)])
+
+
+def test_a_condition_and_a_quantity_have_the_schemas_that_controller_gen_makes() -> None:
+    number = r"(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
+    assert schema_of(Quantity) == {
+        "x-kubernetes-int-or-string": True,
+        "pattern": rf"^(\+|-)?{number}(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?{number}))?$",
+    }
+    conditions = schema_of(Conditions)
+    assert (conditions["x-kubernetes-list-type"], conditions["x-kubernetes-list-map-keys"]) == ("map", ["type"])
+    item = conditions["items"]
+    assert item["required"] == ["type", "status", "lastTransitionTime", "reason", "message"]
+    found = {
+        name: {key: value for key, value in field.items() if key != "description"}
+        for name, field in item["properties"].items()
+    }
+    domain = r"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
+    name = r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])"
+    assert found == {
+        "type": {"type": "string", "maxLength": 316, "pattern": f"^{domain}{name}$"},
+        "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
+        "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0},
+        "lastTransitionTime": {"type": "string", "format": "date-time"},
+        "reason": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 1024,
+            "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+        },
+        "message": {"type": "string", "maxLength": 32768},
+    }
