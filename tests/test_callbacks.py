@@ -227,6 +227,7 @@ TESTED: Final[dict[str, str]] = {
     "evict(client)": CALLER,
     "failures_of(metrics)": READ,
     "guarded(metrics)": SINKS,
+    "migrate_storage(client)": CALLER,
     "retry_on_conflict(client)": CALLER,
     "retry_on_conflict(write)": CALLER,
     "where(condition)": FILTERS,
