@@ -24,7 +24,7 @@ from kinformer.errors import StoppedError
 from kinformer.listwatch import Delta, DeltaType
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 
     from kinformer.objects import KubeObject, ObjectKey
 
@@ -248,14 +248,18 @@ class DeltaFIFO:
         *,
         slice_size: int,
         version: int = 0,  # noqa: ARG002 - a whole list is right, of any version
-    ) -> Iterator[None]:
+    ) -> Generator[None, None, int]:
         """Queue a whole list in slices: yield after each `slice_size` keys, so that the caller can let other tasks run.
 
         All deletions are queued before the first object. Keys may be popped between the yields. A change that is queued
         between them comes before what the list says of the same key. So the caller must put the newer object into
         `by_key`, too, also under a key that the list lacks: else its deletion follows. The caller may not remove keys.
         The queue is not synced until the last slice is queued.
+
+        Returns:
+            The number of known objects that the list lacks.
         """
+        lost = 0
         first = not self._populated
         if first:
             # One too many until the last slice, so that a queue emptied between two slices does not count as synced.
@@ -270,7 +274,7 @@ class DeltaFIFO:
         while known:
             key = known.pop()
             if key not in by_key:
-                self._append_lost(key, first=first)
+                lost += self._append_lost(key, first=first)
             if len(known) % slice_size == 0 and (by_key or known):
                 yield
         listed = [*by_key]
@@ -283,6 +287,7 @@ class DeltaFIFO:
             self._initial_left -= 1
         # An empty list queues nothing, but the consumer must wake up to see that the queue is synced.
         self._wake()
+        return lost
 
     def resync(self) -> None:
         """Queue every known object as Sync, except objects with a queued change, which is newer."""
@@ -401,12 +406,15 @@ class DeltaFIFO:
             return None if last.type in _GONE else last.object
         return None if self._known is None else self._known.get_by_key(key)
 
-    def _append_lost(self, key: ObjectKey, *, first: bool) -> None:
+    def _append_lost(self, key: ObjectKey, *, first: bool) -> bool:
+        """Queue the deletion of an object that a list lacks; return whether it was known."""
         last = self.last_known(key)
-        if last is not None:
-            self._append(key, Delta(DeltaType.DELETED, last, final_state_known=False))
-            # This also counts a key that a resync queued: it was not counted then, and it will be popped, too.
-            self._initial_left += first
+        if last is None:
+            return False
+        self._append(key, Delta(DeltaType.DELETED, last, final_state_known=False))
+        # This also counts a key that a resync queued: it was not counted then, and it will be popped, too.
+        self._initial_left += first
+        return True
 
     def _append(self, key: ObjectKey, delta: Delta) -> None:
         queued = self._queued(key)

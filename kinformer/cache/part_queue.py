@@ -11,7 +11,7 @@ from kinformer.listwatch import Delta, DeltaType
 from kinformer.objects import version_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping
 
     from kinformer.cache._pushed_fifo import PushedFIFO
     from kinformer.cache.membership import Departure, Membership, PartMembers
@@ -82,12 +82,15 @@ class PartQueue:
         if self._membership.lost(self._members, key, self._members.version, self._clock()):
             self._fifo.leave_out(key)
 
-    def replacing(self, by_key: Mapping[ObjectKey, KubeObject], *, slice_size: int, version: int = 0) -> Iterator[None]:
+    def replacing(
+        self, by_key: Mapping[ObjectKey, KubeObject], *, slice_size: int, version: int = 0
+    ) -> Generator[None, None, int]:
         """Queue a whole list of the part, in slices; see `DeltaFIFO.replacing`.
 
         The caller may add and replace objects in `by_key` between the slices, and other parts may queue changes.
         """
         membership, members, fifo = self._membership, self._members, self._fifo
+        lost = 0
         forced = version < members.highest
         if forced:
             membership.forget_history()
@@ -96,8 +99,10 @@ class PartQueue:
         known.reverse()
         while known:
             key = known.pop()
-            if key not in by_key and membership.lost(members, key, version, self._clock()):
-                fifo.leave_out(key)
+            if key not in by_key:
+                lost += 1
+                if membership.lost(members, key, version, self._clock()):
+                    fifo.leave_out(key)
             if len(known) % slice_size == 0 and (by_key or known):
                 yield
         listed = [*by_key]
@@ -106,6 +111,7 @@ class PartQueue:
                 fifo.replaced(key, by_key[key])
             if count % slice_size == 0 and count < len(listed):
                 yield
+        return lost
 
     def mark(self, resource_version: str, lists: int) -> None:
         """Record that everything up to a version was queued, and the number of whole lists."""

@@ -16,7 +16,7 @@ from kinformer.reflector._state_machine import ReflectorMachine
 from kinformer.status import InformerState, StatusRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
     from kinformer.backoff import Backoff
     from kinformer.errors import KinformerError
@@ -186,11 +186,13 @@ class _Feed:
         *,
         slice_size: int,
         version: int = 0,
-    ) -> Iterator[None]:
-        """Take a whole list."""
-        if version <= _LARGEST:
-            yield from self._cache.replacing(by_key, version, slice_size=slice_size)
-            self._upstream.listed()
+    ) -> Generator[None, None, int]:
+        """Take a whole list; return the number of known objects that it lacks."""
+        if version > _LARGEST:
+            return 0
+        lost = yield from self._cache.replacing(by_key, version, slice_size=slice_size)
+        self._upstream.listed()
+        return lost
 
     def mark(self, resource_version: str, lists: int) -> None:  # noqa: ARG002 - lists are not counted
         """Take the version that the events or the list have reached."""

@@ -20,7 +20,7 @@ from kinformer.proxy._bodies import at_version, event_line
 from kinformer.resources import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
     from kinformer.cache.storage import Storage
     from kinformer.listwatch import Delta
@@ -197,11 +197,15 @@ class WatchCache:
 
     def replacing(
         self, objects: Mapping[ObjectKey, KubeObject], version: int, *, slice_size: int = 1 << 62
-    ) -> Iterator[None]:
+    ) -> Generator[None, None, int]:
         """Take a whole list, in slices. Watches end at once, unless it shows that no change was missed.
 
         Between the slices the cache is not in sync.
+
+        Returns:
+            The number of known objects that the list lacks.
         """
+        lost = 0
         unchanged = self.synced and objects.keys() == self.objects.keys() and version >= self.version
         if not unchanged or any(
             self.objects[key].resource_version != obj.resource_version for key, obj in objects.items()
@@ -209,6 +213,7 @@ class WatchCache:
             self.synced = False
             self._forget(version)
             gone = [key for key in self.objects if key not in objects]
+            lost = len(gone)
             for at in range(0, len(gone), slice_size):
                 for key in gone[at : at + slice_size]:
                     self.store.delete(key)
@@ -222,6 +227,7 @@ class WatchCache:
             self._forget(version)
         self.version = version
         self.synced = True
+        return lost
 
     def left_out(self, key: ObjectKey) -> None:
         """Drop an object whose present state cannot be decoded. Watches end, as their next event is unknown."""

@@ -14,7 +14,7 @@ from kinformer.listwatch import Delta, DeltaType
 from kinformer.objects import KubeObject, ObjectKey, version_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     from kinformer.errors import ObjectError
     from kinformer.listwatch import WatchBatch
@@ -53,8 +53,10 @@ class DeltaQueue(Protocol):
         """Queue that the present state of an object cannot be used."""
         ...
 
-    def replacing(self, by_key: Mapping[ObjectKey, KubeObject], *, slice_size: int, version: int = 0) -> Iterator[None]:
-        """Queue a whole list in slices."""
+    def replacing(
+        self, by_key: Mapping[ObjectKey, KubeObject], *, slice_size: int, version: int = 0
+    ) -> Generator[None, None, int]:
+        """Queue a whole list in slices; return the number of known objects that it lacks."""
         ...
 
     def mark(self, resource_version: str, lists: int) -> None:
@@ -155,14 +157,16 @@ class Intake:
             if failure.key:
                 fifo.leave_out(ObjectKey.parse(failure.key))
 
-    def queue_list(self, kept: dict[ObjectKey, KubeObject], version: int, *, slice_size: int) -> Iterable[None]:
+    def queue_list(
+        self, kept: dict[ObjectKey, KubeObject], version: int, *, slice_size: int
+    ) -> Generator[None, None, int]:
         """Queue a whole list, in slices; see `DeltaFIFO.replacing`. Observed objects that are newer replace its own."""
         for key, obj in self.observed.items():
             if _version(obj) > version and (key not in kept or _version(kept[key]) < _version(obj)):
                 kept[key] = obj
         self._queueing = kept
         try:
-            yield from self._fifo.replacing(kept, slice_size=slice_size, version=version)
+            return (yield from self._fifo.replacing(kept, slice_size=slice_size, version=version))
         finally:
             self._queueing = None
 

@@ -25,18 +25,12 @@ from kinformer.objects import version_number
 from kinformer.reflector._attempts import OpenWatch, as_failure
 from kinformer.reflector._failure_reports import FailureReports
 from kinformer.reflector._ingest import Intake
-from kinformer.reflector._state_machine import (
-    BLIND_SECONDS,
-    ListStep,
-    ReflectorMachine,
-    StreamStep,
-    WaitStep,
-    WatchStep,
-)
+from kinformer.reflector._state_machine import BLIND_SECONDS, ReflectorMachine
+from kinformer.reflector._steps import ListStep, StreamStep, WaitStep, WatchStep
 from kinformer.status import InformerState, StatusRecord, count
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
     from typing import TypeAlias
 
     from kinformer.listwatch import ListerWatcher, WatchBatch
@@ -531,9 +525,11 @@ class Reflector:
         # A list without a version counts as newer than every observed object. If it is older, then the watch that
         # follows it begins with the object, so nothing is lost.
         number = version_number(version) if version else _NEWEST
-        for _ in self._intake.queue_list(kept, number, slice_size=_QUEUED_PER_SLICE):
-            await give_way()
-        machine.listed(version, pages=pages)
+        missed = machine.checks_silence and await self._is_behind(kept)
+        queueing = self._intake.queue_list(kept, number, slice_size=_QUEUED_PER_SLICE)
+        lost = await self._queue(queueing)
+        seconds = asyncio.get_running_loop().time() - asked
+        deafness = machine.listed(version, pages=pages, seconds=seconds, missed=missed or lost > 0)
         self.lists += 1
         self._list_number += 1
         self._end_turn()
@@ -542,7 +538,9 @@ class Reflector:
         self._went_well()
         count(status.lists, step.reason)
         self._intake.reached(version or str(_NEWEST))
-        seconds = asyncio.get_running_loop().time() - asked
+        if deafness is not None:
+            self._failed(deafness, "watch")
+            self._no_success_since = None  # the list is one
         self._metrics.listed(self._name, objects=len(kept), reason=step.reason, seconds=seconds)
         _log.debug("%s: listed %d objects at version %s (%s)", self._name, len(kept), version, step.reason)
         self._listing = False
@@ -552,6 +550,27 @@ class Reflector:
                 kept.popitem()
             if kept:
                 await give_way()
+
+    async def _is_behind(self, kept: dict[ObjectKey, KubeObject]) -> bool:
+        """Return whether a list has an object that is newer than all that watches have brought."""
+        received = version_number(self._machine.resource_version)
+        time_slice = TimeSlice()
+        await time_slice.begin()
+        for obj in kept.values():
+            if version_number(obj.resource_version) > received:
+                return True
+            if time_slice.over:
+                await time_slice.begin()
+        return False
+
+    async def _queue(self, queueing: Generator[None, None, int]) -> int:
+        """Queue a list slice by slice; return the number of known objects that it lacks."""
+        while True:
+            try:
+                next(queueing)
+            except StopIteration as end:
+                return int(end.value)
+            await give_way()
 
     def _went_well(self) -> None:
         """Record the failures that are left: a list that works does not end the failures of watches."""

@@ -15,6 +15,7 @@ The rules are those of client-go (tools/cache/reflector.go), with these differen
   open for longer than that. So the cache is at most about 30 s old, even if every watch fails.
 - Success resets the backoff. If a version expires under a watch that worked, a list follows at once.
 - Short watches that end cleanly in a row cause a backoff.
+- The silence of watches is checked by lists, see `_silence`.
 - A list older than the received version is refused.
 
 docs/design/0011-watches-that-bring-nothing.md has the reasons and the figures.
@@ -23,7 +24,7 @@ docs/design/0011-watches-that-bring-nothing.md has the reasons and the figures.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -51,23 +52,17 @@ from kinformer.errors import (
     UnsupportedMediaTypeError,
 )
 from kinformer.objects import version_number
+from kinformer.reflector._silence import BACKLOG_SECONDS, CONFIRMED, CUT_SECONDS, Silence
+from kinformer.reflector._steps import ListStep, StreamStep, WaitStep, WatchStep
 from kinformer.status import SHORT_WATCH_SECONDS
 
 if TYPE_CHECKING:
     import random
 
     from kinformer.errors import KinformerError
+    from kinformer.reflector._steps import Step
 
-__all__ = [
-    "MIN_WATCH_SECONDS",
-    "ListStep",
-    "ReflectorMachine",
-    "Step",
-    "StreamStep",
-    "StreamingMemory",
-    "WaitStep",
-    "WatchStep",
-]
+__all__ = ["MIN_WATCH_SECONDS", "ReflectorMachine", "StreamingMemory"]
 
 PAGE_SIZE: Final = 500
 """Objects per page (client-go pager.go, defaultPageSize)."""
@@ -84,17 +79,13 @@ BLIND_SECONDS: Final = 12.0
 LIST_WITHIN_SECONDS: Final = 22.0
 """While lists work, a pause after a failed watch ends at most this many seconds after the last list."""
 
-BACKLOG_SECONDS: Final = 1.0
-"""Events within this many seconds of the opening of a watch are those that were missed before. They do not show that
-the watch works: the silent seconds of earlier watches still count."""
-
 STREAM_WITHIN_SECONDS: Final = 2.0
 """Seconds of silent watches after which an expired version is answered by a list in pages. A streaming list is a watch,
 too, and the server has 20 s to answer it."""
 
-LIVED_SECONDS: Final = 25.0
-"""A watch that was open for this many seconds without an event may be one of a quiet resource that a proxy ended. It
-counts as barren, but neither as a failure nor towards `BLIND_SECONDS`."""
+LIVED_SECONDS: Final = CUT_SECONDS
+"""A watch that was open for this many seconds without an event may be one of a quiet resource that a proxy ended. It is
+no failure, and no barren watch: `Silence` decides what follows."""
 
 MAX_RETRY_AFTER: Final = 50.0
 """The longest `Retry-After` that is obeyed, in seconds. With a list after it, the cache is right within a minute of the
@@ -102,53 +93,6 @@ end of any failure."""
 
 STREAM_ATTEMPTS: Final = 3
 """Number of streaming lists in a row that failed, after which this resource is listed by pages only."""
-
-
-class StreamStep(msgspec.Struct, frozen=True, gc=False):
-    """List by streaming now (`sendInitialEvents`, KEP-3157), and go on watching in the same stream.
-
-    Attributes:
-        resource_version: the state must not be older than this; "" for the newest (as in client-go: never "0").
-        timeout_seconds: when the server should end the stream.
-        reason: why a list is made, as in `ListStep`.
-    """
-
-    resource_version: str
-    timeout_seconds: int
-    reason: str
-
-
-class ListStep(msgspec.Struct, frozen=True, gc=False):
-    """List now.
-
-    Attributes:
-        resource_version: "0" for the first list (any state of the watch cache); then the received version, for a list
-            that is not older; or "" for a quorum read, if the server could not serve that version.
-        limit: objects per page; 0 if a limit would make the server read etcd instead of its cache (as in client-go).
-        reason: why, in a word: "initial", "expired", "failed watches", ...
-    """
-
-    resource_version: str
-    limit: int
-    reason: str
-
-
-class WatchStep(msgspec.Struct, frozen=True, gc=False):
-    """Watch now, from a version on, for a number of seconds."""
-
-    resource_version: str
-    timeout_seconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class WaitStep:
-    """Wait, then get the next step; `error` is the failure that causes the wait."""
-
-    seconds: float
-    error: KinformerError | None
-
-
-Step: TypeAlias = StreamStep | ListStep | WatchStep | WaitStep
 
 
 class StreamingMemory(msgspec.Struct, gc=False):
@@ -212,6 +156,7 @@ class ReflectorMachine:
     _watch_timeout: float = 0.0
     _streams_failed: int = 0
     _by_pages: bool = False
+    _silence: Silence = field(default_factory=Silence)
     _wait: WaitStep | None = None
 
     @property
@@ -224,6 +169,11 @@ class ReflectorMachine:
         return self._list_failures + self._watch_failures
 
     @property
+    def checks_silence(self) -> bool:
+        """True if it matters whether the next list has a change that watches did not bring."""
+        return self._silence.checks
+
+    @property
     def pause(self) -> float:
         """Seconds for which the next step waits; 0 if it is an attempt."""
         return self._wait.seconds if self._wait is not None else 0.0
@@ -233,7 +183,7 @@ class ReflectorMachine:
         if self._wait is not None:
             wait, self._wait = self._wait, None
             return wait
-        timeout = self.rng.randint(self.watch_seconds, 2 * self.watch_seconds)
+        timeout = self._silence.begin(self.rng.randint(self.watch_seconds, 2 * self.watch_seconds))
         self._brought = False
         self._progress_at = 0.0
         self._watch_timeout = timeout
@@ -278,8 +228,20 @@ class ReflectorMachine:
             return False
         return version_number(resource_version) < version_number(self._least_list_version())
 
-    def listed(self, resource_version: str, *, pages: int) -> None:
-        """Report that a list is queued; `pages` is the number of its pages, 0 if it was streamed."""
+    def listed(
+        self, resource_version: str, *, pages: int, seconds: float = 0.0, missed: bool = False
+    ) -> KinformerError | None:
+        """Report that a list is queued.
+
+        Args:
+            resource_version: the version of the list.
+            pages: the number of its pages, 0 if it was streamed.
+            seconds: the time that it took.
+            missed: it has a change that is newer than the received version.
+
+        Returns:
+            The failure, if watches do not bring the changes that lists show; else `None`.
+        """
         if pages > 1 and self._list_version() == "0":
             # The watch cache is off: with it, the server answers "0" in one page. So a limit costs nothing.
             self._paged_always = True
@@ -297,6 +259,9 @@ class ReflectorMachine:
         if not pages:
             self._streams_failed = 0
             self._brought = True  # the stream goes on as a watch, and the whole list is its progress
+        found = self._silence.found
+        self._silence.listed(seconds=seconds, missed=missed)
+        return self._deafness(found)
 
     def list_refused(self, error: KinformerError) -> None:
         """Report that a list was older than the received version; the next one is a quorum read, so never stale."""
@@ -371,6 +336,7 @@ class ReflectorMachine:
         Returns:
             Whether that is progress.
         """
+        self._silence.heard(since_opening)
         known = self.resource_version
         if not resource_version and known:
             return False
@@ -383,14 +349,14 @@ class ReflectorMachine:
                 return False
             self.resource_version = resource_version
         self._brought = True
-        self._watch_failures = 0
         self._list_failures = 0
         self._expirations = 0
         self._barren = 0
         self._progress_at = since_opening
         if since_opening > BACKLOG_SECONDS:
             self._blind = self._silent = 0.0
-        self.well_after = SHORT_WATCH_SECONDS
+        if not self._silence.deaf:
+            self._end_watch_failures()
         # Short watches with progress wait for a short pause that does not grow.
         self._short_watches = min(self._short_watches, 1)
         return True
@@ -403,11 +369,22 @@ class ReflectorMachine:
             opening: seconds from the request to the answer.
 
         Returns:
-            The failure, if several watches in a row ended early and without progress; else `None`.
+            The failure, if several watches in a row ended early and without progress, or changes come only at the end
+            of watches; else `None`.
         """
-        if lasted >= self._watch_timeout - 1:
+        whole = lasted >= self._watch_timeout - 1
+        found = self._silence.found
+        due = self._silence.ended(lasted, opening=opening, whole=whole)
+        error = self._ended(lasted, opening, whole=whole)
+        error = self._deafness(found) or error
+        if due:
+            self._list_now()
+        return error
+
+    def _ended(self, lasted: float, opening: float, *, whole: bool) -> KinformerError | None:
+        if whole:
             # It lasted its full time. Without events, perhaps nothing changed.
-            self._watch_failures = self._short_watches = self._expirations = 0
+            self._lived()
             return None
         self._count_silence(lasted, opening)
         if self._brought:
@@ -419,7 +396,7 @@ class ReflectorMachine:
             self._list_if_due()
             return None
         if lasted >= LIVED_SECONDS:
-            self._watch_failures = self._short_watches = self._expirations = 0
+            self._lived()
             self._list_if_due()
             return None
         self._short_watches += 1
@@ -437,6 +414,14 @@ class ReflectorMachine:
 
     def watch_failed(self, error: KinformerError, *, lasted: float, opening: float = 0.0) -> None:
         """Report that the watch was refused (then it lasted 0 s), sent an ERROR event, or broke."""
+        found = self._silence.found
+        due = self._silence.ended(lasted, opening=opening, whole=False)
+        self._deafness(found)
+        self._failed(error, lasted, opening)
+        if due:
+            self._list_now(error)
+
+    def _failed(self, error: KinformerError, lasted: float, opening: float) -> None:
         is_new_row = lasted >= self.well_after
         self._count_silence(lasted, opening)
         if isinstance(error, MalformedStreamError):
@@ -469,7 +454,7 @@ class ReflectorMachine:
 
     def _count_silence(self, lasted: float, opening: float) -> None:
         """Count the seconds of a watch, of any duration, in which it made no progress."""
-        if not self._brought:
+        if not self._brought and lasted < LIVED_SECONDS:
             self._barren += 1
         if lasted < LIVED_SECONDS:
             self._took = opening + lasted - self._progress_at
@@ -492,7 +477,40 @@ class ReflectorMachine:
         else:
             due = self._barren >= WATCHES_BEFORE_LIST or self._blind >= BLIND_SECONDS
         if due and (self._barren or self._brought):
-            self._list_instead("failed watches")
+            self._list_instead(_FAILED)
+
+    def _lived(self) -> None:
+        self._short_watches = self._expirations = 0
+        if not self._silence.deaf:
+            self._watch_failures = 0
+
+    def _deafness(self, found: int) -> KinformerError | None:
+        """Count the failure that watches are deaf, or its end; return the failure.
+
+        Args:
+            found: `Silence.found` before the last step.
+        """
+        if self._silence.deaf and self._silence.found > found:
+            self._watch_failures += 1
+            self.well_after = max(self.well_after, LIVED_SECONDS + SHORT_WATCH_SECONDS)
+            return ProtocolError(
+                "watches stay silent, or bring changes only at their end, while lists show changes: something between "
+                "here and the API server holds them back, a proxy perhaps; lists take their place meanwhile"
+            )
+        if found >= CONFIRMED and not self._silence.deaf:
+            self._end_watch_failures()
+        return None
+
+    def _end_watch_failures(self) -> None:
+        self._watch_failures = 0
+        self.well_after = SHORT_WATCH_SECONDS
+
+    def _list_now(self, error: KinformerError | None = None) -> None:
+        """List after a silent watch: at once, or after the shortest pause if it failed, or as the server asks."""
+        if self._list_reason in {"", _FAILED}:
+            self._list_instead("silent watches")
+        if not (isinstance(error, ApiError) and error.retry_after is not None):
+            self._wait = None if self._wait is None or error is None else WaitStep(self.backoff.delay(1), error)
 
     def _list_instead(self, reason: str) -> None:
         self._list_reason = reason
@@ -526,6 +544,8 @@ class ReflectorMachine:
             return 0
         return self.page_size if self._list_version() in {"", "0"} or self._paged_always else 0
 
+
+_FAILED: Final = "failed watches"
 
 _NOT_OFFERED: Final = (BadRequestError, InvalidError, MethodNotAllowedError, UnsupportedMediaTypeError)
 

@@ -7,13 +7,15 @@ refusal, with a stream that fails in the middle, with a stream that leaves chang
 2. Whatever the fault was, the cache equals the server within `AFTER_THE_END` seconds of its end; and for as long as the
    cache was older than `LISTS_WORK` seconds, `status` said that something was wrong.
 
-Two faults are not among these, because nothing tells them from a quiet resource: a watch that is open and silent for
-longer than `LIVED_SECONDS` though there are changes, and a server that asks for patience by `Retry-After`.
+Nothing tells an open and silent watch from one of a quiet resource. So both promises wait for the end of the first
+watch of a fault that is silent until the cache is older than `UNNOTICED` seconds. Every later one is noticed. A server
+that asks for patience by `Retry-After` is not among these faults.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -51,6 +53,12 @@ AFTER_THE_END = 60.0
 CHANGE_EVERY = 7.0
 """Seconds between two changes at the server."""
 
+UNNOTICED = 27.0
+"""Seconds that the cache may be old at the end of a silent watch, so that the list after it is still in time."""
+
+SHORT = 20.0
+"""Seconds. The silence of shorter watches never makes the cache older than `LISTS_WORK`, whatever was before them."""
+
 REFUSALS: dict[str, Callable[[], KinformerError]] = {
     "400": lambda: api_error(400),
     "401": lambda: api_error(401),
@@ -74,7 +82,7 @@ ENDS = ["clean", "reset", "error 500", "error 403", "error 410", "malformed", "f
 
 Answer: TypeAlias = tuple[Any, ...]
 """How watches are answered: ("refuse", seconds, how); ("hang",); ("no head",); ("stream", seconds before the head,
-seconds open, what it brings, how it ends); ("work",)."""
+seconds open, what it brings, how it ends); ("work",). A watch is given up 5 s after its `timeoutSeconds`."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,9 @@ class Fault:
     """Seconds until a list is answered, and how it is refused, or ""."""
 
 
+BRINGS = ["nothing", "old bookmark", "old event", "first change only", "old bookmarks", "known events", "held back"]
+"""What a watch brings; "held back" is all, at its end."""
+
 _slow = st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 9.0, 14.0, 19.0])
 _watches = st.one_of(
     st.tuples(st.just("refuse"), _slow, st.sampled_from([*REFUSALS])),
@@ -93,15 +104,15 @@ _watches = st.one_of(
     st.tuples(
         st.just("stream"),
         st.sampled_from([0.0, 0.1, 2.0]),
-        st.sampled_from([0.0, 0.01, 0.5, 0.99, 1.5, 2.0, 5.0, 11.0, 20.0]),
-        st.sampled_from(["nothing", "old bookmark", "old event", "first change only", "old bookmarks", "known events"]),
+        st.sampled_from([0.0, 0.01, 0.5, 0.99, 1.5, 2.0, 5.0, 11.0, 20.0, 24.5, 26.0, 60.0, 290.0]),
+        st.sampled_from(BRINGS),
         st.sampled_from(ENDS),
     ),
     st.just(("work",)),
 )
 _faults = st.builds(
     Fault,
-    st.sampled_from([0.5, 3.0, 20.0, 70.0, 200.0]),
+    st.sampled_from([0.5, 3.0, 20.0, 70.0, 200.0, 700.0]),
     _watches,
     st.one_of(
         st.tuples(st.sampled_from([0.0, 0.0, 1.0]), st.just("")),
@@ -123,6 +134,12 @@ class FaultySource:
     version: int = 10
     changed_at: dict[int, float] = field(default_factory=dict)
     queues: set[asyncio.Queue[WatchBatch | None]] = field(default_factory=set)
+    mended: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the present fault ends: what is open and silent breaks."""
+    noticed: bool = False
+    """True once a silent watch of the present fault has ended."""
+    excused_until: float = 0.0
+    """Until then, a change may be unknown, because nothing tells a silent watch from one of a quiet resource."""
 
     @property
     def resource(self) -> Resource:
@@ -147,6 +164,9 @@ class FaultySource:
     def begin(self, fault: Fault) -> None:
         """Let a fault begin: what is open breaks."""
         self.fault = fault
+        self.mended.set()
+        self.mended = asyncio.Event()
+        self.noticed = False
         if fault.watches != ("work",):
             for queue in self.queues:
                 queue.put_nowait(None)
@@ -177,7 +197,20 @@ class FaultySource:
                 return
             case "stream", head, seconds, brings, end:
                 await asyncio.sleep(head)
-                yield self._bad_stream(int(resource_version or 0), seconds, brings, end)
+                mended, since = self.mended, int(resource_version or 0)
+                given_up = timeout_seconds + 5 < seconds
+                open_for = min(seconds, timeout_seconds + 5)
+                now = asyncio.get_running_loop().time()
+                age = now - self.changed_at.get(since + 1, now) + open_for
+                silent = open_for > SHORT and age > UNNOTICED and brings not in {"old bookmarks", "known events"}
+                if silent and not self.noticed:
+                    self.excused_until = float("inf")
+                try:
+                    yield self._bad_stream(since, open_for, brings, "given up" if given_up else end, mended)
+                finally:
+                    if silent and not self.noticed:
+                        self.noticed = True
+                        self.excused_until = asyncio.get_running_loop().time() + 2.0 + self.fault.lists[0]
                 return
         queue: asyncio.Queue[WatchBatch | None] = asyncio.Queue()
         if send_initial_events:
@@ -214,7 +247,9 @@ class FaultySource:
         raise error
         yield
 
-    async def _bad_stream(self, since: int, seconds: float, brings: str, end: str) -> AsyncGenerator[WatchBatch, None]:
+    async def _bad_stream(
+        self, since: int, seconds: float, brings: str, end: str, mended: asyncio.Event
+    ) -> AsyncGenerator[WatchBatch, None]:
         match brings:
             case "old bookmark":
                 yield WatchBatch((), str(since))
@@ -232,8 +267,14 @@ class FaultySource:
             while asyncio.get_running_loop().time() < until:
                 yield self._batch(since)
                 await asyncio.sleep(3.0)
-        await asyncio.sleep(seconds)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(mended.wait(), seconds)
+        if brings == "held back":
+            for version in range(since + 1, self.version + 1):
+                yield self._batch(version)
         match end:
+            case "given up":
+                raise TransportTimeoutError("silent")
             case "reset":
                 raise StreamBrokenError("reset")
             case "malformed":
@@ -264,6 +305,8 @@ class Observer:
         if self.ended_at is not None:
             if now - self.ended_at > AFTER_THE_END and age > 1:
                 self.problems.append(f"{now:g}: a change of {age:g} s ago is unknown, {now - self.ended_at:g} s after")
+        elif now <= source.excused_until:
+            return
         elif not source.fault.lists[1] and missed and now - max(min(missed), self.lists_work_since) > LISTS_WORK:
             self.problems.append(f"{now:g}: a change of {age:g} s ago is unknown, though lists work")
         if age > LISTS_WORK and health_of(self.informer.status) is Health.LIVE:

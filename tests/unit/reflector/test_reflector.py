@@ -109,8 +109,9 @@ async def test_a_stream_the_server_ended_is_resumed_at_once_from_the_last_versio
     async with Running(source):
         stream = await source.watched()
         stream.added(pod("a", 8))
+        await asyncio.sleep(60)
         stream.bookmark(20)
-        await asyncio.sleep(300)
+        await asyncio.sleep(240)
         stream.end()
         await settled()
         assert source.stream.resource_version == "20"
@@ -251,6 +252,7 @@ async def test_a_broken_stream_is_resumed_not_relisted() -> None:
     source = FakeSource(version=7)
     async with Running(source):
         stream = await source.watched()
+        await asyncio.sleep(10)
         stream.added(pod("a", 8))
         await asyncio.sleep(30)
         stream.fail(StreamBrokenError("reset"))

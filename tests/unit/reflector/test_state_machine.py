@@ -20,14 +20,8 @@ from kinformer.errors import (
     TransportTimeoutError,
     api_error,
 )
-from kinformer.reflector._state_machine import (
-    ListStep,
-    ReflectorMachine,
-    StreamingMemory,
-    StreamStep,
-    WaitStep,
-    WatchStep,
-)
+from kinformer.reflector._state_machine import ReflectorMachine, StreamingMemory
+from kinformer.reflector._steps import ListStep, StreamStep, WaitStep, WatchStep
 
 Outcome = Callable[[ReflectorMachine], object]
 
@@ -67,7 +61,7 @@ def ended(lasted: float = 300, progress: str = "") -> Outcome:
 
     def report(machine: ReflectorMachine) -> None:
         if progress:
-            machine.progressed(progress, since_opening=lasted)
+            machine.progressed(progress, since_opening=lasted * 0.99)
         machine.watch_ended(lasted=lasted)
 
     return report
@@ -85,7 +79,7 @@ def broken(lasted: float) -> Outcome:
 def watch_failed(error: KinformerError, lasted: float = 0.01, progress: str = "") -> Outcome:
     def report(machine: ReflectorMachine) -> None:
         if progress:
-            machine.progressed(progress, since_opening=lasted)
+            machine.progressed(progress, since_opening=lasted * 0.99)
         machine.watch_failed(error, lasted=lasted)
 
     return report
@@ -119,7 +113,12 @@ START = "list 0 limit 500: initial"
 TABLE = [
     Case("the start", [], [START]),
     Case("a list", [listed("7")], [START, "watch 7"]),
-    Case("a stream the server ended after its time", [listed("7"), ended()], [START, "watch 7", "watch 7"]),
+    Case("a stream the server ended after its time", [listed("7"), ended(progress="7")], [START, "watch 7", "watch 7"]),
+    Case(
+        "a stream in which nothing came, that the server ended after its time",
+        [listed("7"), ended(600), listed("7")],
+        [START, "watch 7", "list 7 limit 0: silent watches", "watch 7"],
+    ),
     Case(
         "a stream that moved on, by events or a bookmark",
         [listed("7"), ended(progress="12")],
@@ -142,7 +141,7 @@ TABLE = [
     ),
     Case(
         "a stream that lives after some that did not",
-        [listed("7"), *[ended(0.1)] * 2, ended(600), ended(0.1)],
+        [listed("7"), *[ended(0.1)] * 2, ended(600, "7"), ended(0.1)],
         [
             START,
             "watch 7",
@@ -407,7 +406,8 @@ FAILURES = [
                     "list 7 limit 0: failed watches",
                 ],
             ),
-            ("ended", 60, 3, [START, *["watch 7"] * 3, "list 7 limit 0: failed watches"]),
+            ("ended", 24, 1, [START, "watch 7", "list 7 limit 0: failed watches"]),
+            ("ended", 60, 1, [START, "watch 7", "list 7 limit 0: silent watches"]),
         )
     ),
     Case(
@@ -446,14 +446,10 @@ FAILURES = [
     ),
     Case(
         "streams that break after a while are not failures in a row, but a list makes sure of what they did not bring",
-        [listed("7"), *[watch_failed(BROKEN, 60)] * 3, listed("9")],
+        [listed("7"), *[watch_failed(BROKEN, 60), listed("9")] * 2],
         [
-            START,
-            "watch 7",
-            *(["wait 0.8 StreamBrokenError", "watch 7"] * 2),
-            "wait 0.8 StreamBrokenError",
-            "list 7 limit 0: failed watches",
-            "watch 9",
+            *[START, "watch 7", "wait 0.8 StreamBrokenError", "list 7 limit 0: silent watches"],
+            *["watch 9", "wait 0.8 StreamBrokenError", "list 9 limit 0: silent watches", "watch 9"],
         ],
     ),
     *(
@@ -466,11 +462,8 @@ FAILURES = [
     ),
     Case(
         "a stream that fell silent after it had worked is opened again at once, but only once",
-        [listed("7"), watch_failed(SILENT, 60), watch_failed(SILENT, 60), watch_failed(SILENT, 60)],
-        [
-            *[START, "watch 7", "watch 7", "wait 1.6 TransportTimeoutError", "watch 7"],
-            *["wait 3.2 TransportTimeoutError", "list 7 limit 0: failed watches"],
-        ],
+        [listed("7"), *[watch_failed(SILENT, 5)] * 2],
+        [START, "watch 7", "watch 7", "wait 1.6 TransportTimeoutError", "watch 7"],
     ),
     Case(
         "silence after news is forgiven each time",
