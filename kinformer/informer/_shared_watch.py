@@ -6,6 +6,9 @@ goes from its own watch to the shared one or back, and events of other namespace
 
 The shared watch begins at the newest version that a part has reached. Parts that are behind keep their own watch until
 an event or a bookmark takes them past their floor.
+
+If the shared watch ends after a silence that `Silence` does not believe, each part has a failed watch, and then its own
+watch for a while. So each decides by itself whether it lists.
 """
 
 from __future__ import annotations
@@ -24,10 +27,12 @@ from kinformer.errors import (
     ForbiddenError,
     KinformerError,
     ResourceVersionTooLargeError,
+    StreamBrokenError,
 )
 from kinformer.listwatch import WatchBatch
 from kinformer.objects import version_number
 from kinformer.reflector._attempts import OpenWatch, as_failure
+from kinformer.reflector._silence import Silence
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -211,6 +216,9 @@ class SharedWatch:
         self._failures = 0
         self._pause = _FIRST_PAUSE
         self._retry_at = 0.0
+        self._silence = Silence()
+        self._opened_at: float | None = None  # of the present watch
+        self._whole_at = 0.0  # the time at which the server should end it
 
     @property
     def is_open(self) -> bool:
@@ -267,6 +275,7 @@ class SharedWatch:
             while True:
                 await self._until_due()
                 began = clock()
+                self._opened_at = None
                 try:
                     async with asyncio.timeout(None) as self._scope:
                         await self._watch()
@@ -277,10 +286,13 @@ class SharedWatch:
                     failure = as_failure(error, self._name, "watch")
                     if failure is None:
                         raise
-                    self._failed(failure)
+                    if not self._gave_way_after_silence(failure):
+                        self._failed(failure)
                     continue
                 finally:
                     self._scope = None
+                if self._gave_way_after_silence(None):
+                    continue
                 self._failures = 0
                 short = short + 1 if clock() - began < _SHORT else 0
                 if short:
@@ -312,13 +324,15 @@ class SharedWatch:
 
     async def _watch(self) -> None:
         start = self.position if self.may_serve else max(one.version for one in self._subscriptions.values())
-        watch = self.source.watch(
-            resource_version=str(start),
-            timeout_seconds=random.randint(300, 600),  # noqa: S311 - spreads the load of many programs
-        )
+        clock = running_clock()
+        timeout = self._silence.begin(random.randint(300, 600))  # noqa: S311 - spreads the load of many programs
+        watch = self.source.watch(resource_version=str(start), timeout_seconds=timeout)
         async with OpenWatch(watch, self._name) as batches:
+            opened_at = self._opened_at = clock()
+            self._whole_at = opened_at + timeout - 1
             self._begin(start)
             async for batch in batches:
+                self._silence.heard(clock() - opened_at)
                 self._take(batch)
                 error = batch.error
                 del batch  # a quiet watch holds no events
@@ -367,6 +381,33 @@ class SharedWatch:
                 found.setdefault(namespace, []).append(error)
         return found
 
+    def _gave_way_after_silence(self, error: KinformerError | None) -> bool:
+        """Give each part its own watch if the shared one ended after a silence, or brought events at its end only."""
+        opened_at, self._opened_at = self._opened_at, None
+        if opened_at is None or self._state is not _State.OPEN:
+            return False
+        now = running_clock()()
+        silent = self._silence.ended(now - opened_at, whole=error is None and now >= self._whole_at)
+        if not (silent or self._silence.found) or isinstance(error, ExpiredError | ResourceVersionTooLargeError):
+            return False
+        self._silence = Silence()
+        error = error or StreamBrokenError(f"a watch of {self._name} ended, and brought nothing while it was open")
+        for subscription in self._subscriptions.values():
+            subscription.fail(error)
+        self._give_way(now, error)
+        return True
+
+    def _give_way(self, now: float, error: KinformerError) -> None:
+        """Give each part its own watch, until another attempt."""
+        if self._state is not _State.REFUSED:
+            _log.warning("%s: %d namespaces have a watch each: %s", self._name, len(self._subscriptions), error)
+        self._state, self._failures = _State.REFUSED, 0
+        self._retry_at = now + self._pause
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        for subscription in self._subscriptions.values():
+            subscription.end()
+        self._answer(opened=False)
+
     def _failed(self, error: KinformerError) -> None:
         now = asyncio.get_running_loop().time()
         self._failures += 1
@@ -379,14 +420,7 @@ class SharedWatch:
                 subscription.forget()
                 subscription.fail(error)
         elif isinstance(error, ForbiddenError) or self._failures >= _ATTEMPTS:
-            if self._state is not _State.REFUSED:
-                _log.warning("%s: %d namespaces have a watch each: %s", self._name, len(self._subscriptions), error)
-            self._state, self._failures = _State.REFUSED, 0
-            self._retry_at = now + self._pause
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-            for subscription in self._subscriptions.values():
-                subscription.end()
-            self._answer(opened=False)
+            self._give_way(now, error)
             return
         elif self.may_serve:
             self._state = _State.FAILED

@@ -8,7 +8,8 @@ shows the difference. The rules:
 - After `CUT_SECONDS` of watches in which nothing came, an early end of the last one is answered by a list. A watch that
   lasts for the time that was asked for ends in the normal way. There the limit is `WHOLE_SECONDS`. It doubles with each
   list that brings nothing new.
-- Lists that bring nothing new take at most 1 / `COST` of the time.
+- Lists that bring nothing new take at most 1 / `COST` of the time. The time to the next list doubles with each of them,
+  up to `APART_SECONDS`.
 - If such a list shows a change that no watch brought, watches may be deaf: they are asked for `DOUBTED_SECONDS` only,
   and a list follows each. If this happens twice in a row, that is a failure, which lasts as long as it goes on.
 - Each list without a change doubles the time of the watches, up to the usual one. A watch that works ends the doubt.
@@ -48,7 +49,11 @@ DOUBTED_AT_LEAST: Final = 10.0
 for short watches."""
 
 COST: Final = 50.0
-"""A list that found nothing new is not repeated for so many times the seconds that it took."""
+"""A list that brought nothing new is not repeated for so many times the seconds that it took."""
+
+APART_SECONDS: Final = 180.0
+"""Nor is it repeated for `CUT_SECONDS`, doubled with each list that brought nothing new, up to this. After an hour of
+silence behind a proxy that ends watches each minute, one end in three is answered by a list."""
 
 CONFIRMED: Final = 2
 """Number of changes in a row that watches did not bring, after which watches count as deaf. The first may have happened
@@ -61,14 +66,17 @@ class Silence:
     Call `begin` before each watch, `heard` for whatever comes, `ended` at its end, and `listed` after each list.
     """
 
-    __slots__ = ("_checking", "_heard_at", "_owed", "_rounds", "_silent", "_usual", "_whole", "_whole_limit", "found")
+    __slots__ = ("_apart", "_checking", "_cost", "_heard_at", "_rounds", "_silent", "_since", "_usual", "_whole",
+                 "_whole_limit", "found")  # fmt: skip
 
     def __init__(self) -> None:
         self._heard_at: float | None = None  # the first thing after the backlog, in seconds since the opening
         self._silent = 0.0  # seconds of watches since one that worked, or since the last list
         self._whole = False  # the last watch lasted for the time that was asked for
         self._whole_limit = WHOLE_SECONDS
-        self._owed = 0.0  # seconds that must pass before another list
+        self._since = 0.0  # seconds of watches since the last list that brought nothing new
+        self._cost = 0.0  # another list is made when `_since` is as much: because of the time that the last one took
+        self._apart = 0.0  # and as much as this: because lists bring nothing new
         self.found = 0
         """Number of times in a row that watches did not bring a change in time; watches are doubted if it is not 0."""
         self._rounds = 0  # lists in a row without a change, while watches are doubted
@@ -104,11 +112,11 @@ class Silence:
             opening: seconds from the request to the answer.
             whole: whether it lasted for the time that was asked for.
         """
-        self._owed -= opening + lasted
+        self._since += opening + lasted
         late = self._heard_at is not None and lasted - self._heard_at < LATE_SECONDS
         if self._heard_at is not None and not late:
             self._silent = 0.0
-            self._whole_limit = WHOLE_SECONDS
+            self._believe_little()
             self.found = 0
             return False
         if late and lasted >= (DOUBTED_AT_LEAST if self.found else CUT_SECONDS):
@@ -121,7 +129,8 @@ class Silence:
         if self.found:
             due = self._silent >= DOUBTED_AT_LEAST
         else:
-            due = self._silent >= (self._whole_limit if whole else CUT_SECONDS) and self._owed <= 0
+            limit = self._whole_limit if whole else CUT_SECONDS
+            due = self._silent >= limit and self._since >= max(self._cost, self._apart)
         self._checking = due and lasted > 0
         return self._checking
 
@@ -140,11 +149,18 @@ class Silence:
             self._rounds += 1
             self.found = 1 if DOUBTED_SECONDS << self._rounds < self._usual else 0
         elif checking:
-            self._owed = COST * seconds
+            self._since = 0.0
+            self._cost = COST * seconds
+            self._apart = min(max(2 * self._apart, CUT_SECONDS), APART_SECONDS)
             if self._whole:
                 self._whole_limit = min(2 * self._whole_limit, WHOLE_AT_MOST)
 
     def _find(self) -> None:
         self.found += 1
         self._rounds = 0
+        self._believe_little()
+
+    def _believe_little(self) -> None:
+        """Check the next silence soon."""
         self._whole_limit = WHOLE_SECONDS
+        self._apart = 0.0

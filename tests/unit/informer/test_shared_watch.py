@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kinformer import Added, Deleted, Labels, Namespaces, Updated
+from kinformer.errors import StreamBrokenError
 from kinformer.informer import SharedInformer, _shared_watch
 from kinformer.informer._scoped_source import ScopedSource
+from kinformer.listwatch import WatchBatch
 from tests.properties.scoped_world import PartSource, ScopedWorld
 from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 
     from kinformer.events import Event
     from kinformer.scope import Scope
@@ -167,6 +170,50 @@ def test_a_watch_of_all_namespaces_that_fails_again_and_again_gives_way_to_the_w
         await asyncio.sleep(120)
         assert observed.watched == ["n1", "n2", "n3"]
         assert observed.events == ["+n1/b"]
+
+    play(WIDE, what)
+
+
+@pytest.mark.parametrize("end", ["clean", "broken", "held back"])
+def test_a_watch_of_all_namespaces_that_stays_silent_gives_way_and_each_namespace_lists_at_once(end: str) -> None:
+    async def what(observed: Observed) -> None:
+        await observed.widens()
+        shared = next(one for one in observed.sources if one.watches)
+
+        @asynccontextmanager
+        async def deaf(**_: Any) -> AsyncIterator[AsyncIterator[WatchBatch]]:
+            async def batches() -> AsyncGenerator[WatchBatch, None]:
+                await asyncio.sleep(26)
+                if end == "broken":
+                    raise StreamBrokenError("broken")
+                if end == "held back":
+                    yield WatchBatch((), str(observed.world.revision))
+
+            yield batches()
+
+        shared.watch = deaf  # type: ignore[method-assign, assignment]
+        shared.end("clean")
+        await asyncio.sleep(3)
+        observed.world.put("n1", "b", {})
+        observed.world.put("n2", "b", {})
+        await asyncio.sleep(28)
+        assert sorted(observed.events) == ["+n1/b", "+n2/b"]
+        assert observed.watched == ["n1", "n2", "n3"]
+
+    play(WIDE, what)
+
+
+def test_a_watch_of_all_namespaces_that_brings_something_and_breaks_costs_no_list() -> None:
+    async def what(observed: Observed) -> None:
+        await observed.widens()
+        await asyncio.sleep(30)
+        await observed.bookmarks()
+        await asyncio.sleep(30)
+        lists = sum(observed.informer.status.lists.values())
+        next(one for one in observed.sources if one.watches).end("clean")
+        await asyncio.sleep(10)
+        assert observed.watched == [""]
+        assert sum(observed.informer.status.lists.values()) == lists
 
     play(WIDE, what)
 

@@ -92,8 +92,23 @@ def test_lists_that_bring_nothing_new_take_two_percent_of_the_time() -> None:
     watches.list(seconds=10)  # so the next one comes after 500 s
     assert [watches.watch(60) for _ in range(8)] == ["400 watch"] * 8
     assert watches.watch(60) == "400 list"
-    watches.list(seconds=0.5)
-    assert watches.watch(26) == "400 list"
+
+
+def test_the_time_between_lists_that_bring_nothing_new_doubles_up_to_three_minutes() -> None:
+    watches = Watches()
+    between = []
+    for _ in range(6):
+        count = 1
+        while watches.watch(26) == "400 watch":
+            count += 1
+        between.append(26 * count)
+        watches.list(seconds=0.1)
+    assert between == [26, 26, 52, 104, 182, 182]
+    assert watches.watch(26, 5) == "400 watch"  # it works
+    for _ in range(2):
+        assert watches.watch(26) == "400 list"
+        watches.list()
+    assert watches.watch(26) == "400 watch"
 
 
 def test_where_watches_end_as_asked_the_time_between_lists_doubles_up_to_an_hour() -> None:
@@ -113,7 +128,8 @@ def test_where_watches_end_as_asked_the_time_between_lists_doubles_up_to_an_hour
 def test_cuts_do_not_make_the_time_between_lists_longer_where_watches_end_as_asked() -> None:
     watches = Watches()
     for _ in range(5):
-        assert watches.watch(60) == "400 list"
+        while watches.watch(60) == "400 watch":
+            pass
         watches.list()
     assert watches.watch(400) == "400 list"
 
