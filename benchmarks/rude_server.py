@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import json
 import platform
+import re
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -405,6 +406,14 @@ may be right again some seconds later than a client that never pauses.
     return "\n".join(lines)
 
 
+def with_kept_sections(page: str, before: str) -> str:
+    """Return a new page with the sections of the old one that are not measured here."""
+    kept = re.findall(
+        r"^## (?:An overloaded server|How old the cache).*?(?=^## )", before, flags=re.DOTALL | re.MULTILINE
+    )
+    return page.replace("## How it was measured", "".join(kept) + "## How it was measured")
+
+
 def draw(outcomes: dict[str, Outcome]) -> None:
     """The requests per second of the first scenario, as bars on a logarithmic scale."""
     import matplotlib as mpl
@@ -451,7 +460,7 @@ def main(chosen: list[str]) -> None:
     outcomes = asyncio.run(measure_all(chosen))
     useless = asyncio.run(measure_useless_watches(chosen or CLIENTS))
     if not chosen:
-        REPORT.write_text(report(outcomes, useless))
+        REPORT.write_text(with_kept_sections(report(outcomes, useless), REPORT.read_text()))
         draw(outcomes["close"])
         print(f"wrote {REPORT} and {PICTURE}")
 

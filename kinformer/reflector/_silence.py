@@ -145,10 +145,12 @@ class Silence:
         self._silent = 0.0
         if missed and (checking or self.found):
             self._find()
+        elif not checking:
+            return  # a list for another reason, such as a version that expired, may come right after what was held back
         elif self.found:
             self._rounds += 1
             self.found = 1 if DOUBTED_SECONDS << self._rounds < self._usual else 0
-        elif checking:
+        else:
             self._since = 0.0
             self._cost = COST * seconds
             self._apart = min(max(2 * self._apart, CUT_SECONDS), APART_SECONDS)

@@ -507,8 +507,7 @@ class ReflectorMachine:
 
     def _list_now(self, error: KinformerError | None = None) -> None:
         """List after a silent watch: at once, or after the shortest pause if it failed, or as the server asks."""
-        if self._list_reason in {"", _FAILED}:
-            self._list_instead("silent watches")
+        self._list_instead("silent watches" if self._list_reason in {"", _FAILED} else self._list_reason)
         if not (isinstance(error, ApiError) and error.retry_after is not None):
             self._wait = None if self._wait is None or error is None else WaitStep(self.backoff.delay(1), error)
 

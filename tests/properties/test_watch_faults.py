@@ -106,7 +106,7 @@ def test_a_version_that_expires_slowly_is_answered_by_pages(before: tuple[object
     run(([Fault(3.0, before, lists_work), Fault(70.0, ("refuse", seconds, "410"), lists_work)], True, 0))
 
 
-@pytest.mark.parametrize("end", ["clean", "reset", "error 500"])
+@pytest.mark.parametrize("end", ["clean", "reset", "error 410"])
 @pytest.mark.parametrize("brings", ["nothing", "old bookmark", "first change only", "held back"])
 @pytest.mark.parametrize("seconds", [26.0, 60.0, 290.0, 1000.0])
 def test_a_watch_that_is_silent_for_long_and_then_ends_again_and_again(seconds: float, brings: str, end: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from kinformer.backoff import Backoff
 from kinformer.errors import KinformerError, ProtocolError, StreamBrokenError, api_error
 from kinformer.reflector._silence import Silence
-from kinformer.reflector._state_machine import ReflectorMachine
+from kinformer.reflector._state_machine import ReflectorMachine, StreamingMemory
 from kinformer.reflector._steps import ListStep, WaitStep, WatchStep
 
 if TYPE_CHECKING:
@@ -181,6 +181,14 @@ def test_what_comes_only_at_the_end_of_a_watch_was_held_back() -> None:
     assert watches.silence.deaf
 
 
+def test_a_list_right_after_what_was_held_back_does_not_end_the_doubt() -> None:
+    watches = Watches()
+    for asked in (400, 20, 20):
+        assert watches.watch(60 if asked == 400 else 20, 19.9 if asked == 20 else 59.9) == f"{asked} watch"
+        watches.list()  # the version has expired, for example
+    assert watches.silence.deaf
+
+
 def test_a_short_watch_that_brings_something_at_its_end_is_not_doubted() -> None:
     watches = Watches()
     assert watches.watch(20, 19.9) == "400 watch"
@@ -300,6 +308,16 @@ def test_a_list_after_a_silent_watch_waits_as_long_as_the_server_asks() -> None:
     steps(asked)
     asked.watch_failed(api_error(429, retry_after=9), lasted=30)
     assert steps(asked) == ["wait 9", "list silent watches"]
+
+
+def test_a_version_that_expires_after_a_silence_is_answered_by_pages() -> None:
+    # A streaming list is a watch, and may be as silent.
+    expired = ReflectorMachine(Backoff(jitter=0), rng=random.Random(1), streaming=StreamingMemory())
+    expired.next_step()
+    expired.listed("7", pages=0)
+    expired.next_step()
+    expired.watch_failed(api_error(410, {"reason": "Expired"}), lasted=60)
+    assert steps(expired)[-1] == "list expired"
 
 
 def test_a_list_after_a_silent_watch_waits_for_the_shortest_pause_after_failures() -> None:

@@ -595,22 +595,22 @@ STREAMING = [
     Case("a watch that is forbidden leaves a list", [stream_failed(FORBIDDEN)], [STREAM, START]),
     Case(
         "and the next list is streamed again, if it may be",
-        [stream_failed(FORBIDDEN), listed("7"), watch_failed(EXPIRED, 400)],
+        [stream_failed(FORBIDDEN), listed("7"), watch_failed(EXPIRED, 400, "7")],
         [STREAM, START, "watch 7", "stream 7: expired"],
     ),
     Case(
         "a version that cannot be streamed from is followed by the newest at once",
-        [listed("7", 0), watch_failed(EXPIRED, 400), stream_failed(EXPIRED), listed("9", 0)],
+        [listed("7", 0), watch_failed(EXPIRED, 400, "7"), stream_failed(EXPIRED), listed("9", 0)],
         [STREAM, "watch 7", "stream 7: expired", "stream newest: expired", "watch 9"],
     ),
     Case(
         "a version too large is, too",
-        [listed("7", 0), watch_failed(EXPIRED, 400), stream_failed(TOO_LARGE), listed("9", 0)],
+        [listed("7", 0), watch_failed(EXPIRED, 400, "7"), stream_failed(TOO_LARGE), listed("9", 0)],
         [STREAM, "watch 7", "stream 7: expired", "stream newest: expired", "watch 9"],
     ),
     Case(
         "a stream older than what was seen is refused, and the newest asked for",
-        [listed("70", 0), watch_failed(EXPIRED, 400), list_refused()],
+        [listed("70", 0), watch_failed(EXPIRED, 400, "70"), list_refused()],
         [STREAM, "watch 70", "stream 70: expired", "wait 0.8 ProtocolError", "stream newest: expired"],
     ),
 ]
