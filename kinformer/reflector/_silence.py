@@ -146,7 +146,8 @@ class Silence:
         if missed and (checking or self.found):
             self._find()
         elif not checking:
-            return  # a list for another reason, such as a version that expired, may come right after what was held back
+            # This list has another reason, such as an expired version. It may follow events that were held back.
+            return
         elif self.found:
             self._rounds += 1
             self.found = 1 if DOUBTED_SECONDS << self._rounds < self._usual else 0
