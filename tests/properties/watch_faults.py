@@ -196,8 +196,8 @@ class FaultySource:
                 yield self._headless_stream()
                 return
             case "stream", head, seconds, brings, end:
-                await asyncio.sleep(head)
                 mended, since = self.mended, int(resource_version or 0)
+                await asyncio.sleep(head)
                 given_up = timeout_seconds + 5 < seconds
                 open_for = min(seconds, timeout_seconds + 5)
                 now = asyncio.get_running_loop().time()
