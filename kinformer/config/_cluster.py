@@ -423,7 +423,9 @@ def _checked_server(url: str, where: str) -> str:
     if parts.query or parts.fragment:
         msg = f"{where}the server's URL has a query or a fragment, which an API server's cannot have"
         raise ConfigError(msg)
-    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+    # RFC 6874 spells the zone of an address `[fe80::1%25eth0]`; the resolver takes `fe80::1%eth0`.
+    netloc = re.sub(r"^\[([^]%]*)%25([^]]+)\]", r"[\1%\2]", parts.netloc)
+    return urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", ""))
 
 
 def _check_proxy(url: str, where: str) -> None:

@@ -51,6 +51,9 @@ class Identity:
 
 NO_IDENTITY: Final = Identity()
 
+TOKEN_LIMIT: Final = 1 << 20
+"""Characters of a token: an API server takes as many bytes of all headers (Go's net/http, DefaultMaxHeaderBytes)."""
+
 
 class Credentials(Protocol):
     """A source of identities.
@@ -82,11 +85,15 @@ def bearer(token: str, *, where: str) -> Identity:
     """Return the identity of a bearer token (RFC 6750).
 
     Raises:
-        ConfigError: the token is empty, or has characters that a header cannot carry. The message does not show it.
+        ConfigError: the token is empty, too long, or has characters that a header cannot carry. The message does not
+            show it.
     """
     token = token.strip()
     if not token:
         msg = f"{where}: the token is empty"
+        raise ConfigError(msg)
+    if len(token) > TOKEN_LIMIT:
+        msg = f"{where}: the token has {len(token):,} characters, more than an API server takes"
         raise ConfigError(msg)
     if not (token.isascii() and token.isprintable()) or " " in token:
         msg = f"{where}: the token has spaces, line breaks or other characters that no token has"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import logging
+import os
 import re
 import ssl
+import stat
 import tempfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["TLS", "ClientCertificate", "ContextCache", "Pem"]
 
 log = logging.getLogger(__name__)
+
+FILE_LIMIT: Final = 1 << 24
+"""Bytes that a file of certificates, a key or a token may have; the authorities of a Linux distribution have 220 KB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +53,18 @@ class Pem:
         """Return the content.
 
         Raises:
-            OSError: the file cannot be read.
+            OSError: the file cannot be read, is no regular file, or has more than 16 MiB. A pipe or a device could hold
+                the loop, or be without end.
         """
-        return self.data if self.path is None else self.path.read_bytes()
+        if self.path is None:
+            return self.data
+        with os.fdopen(os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "it is no regular file", str(self.path))
+            content = file.read(FILE_LIMIT + 1)
+        if len(content) > FILE_LIMIT:
+            raise OSError(errno.EFBIG, "it has more than 16 MiB", str(self.path))
+        return content
 
     def __str__(self) -> str:
         return "the data given" if self.path is None else str(self.path)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 import msgspec
 
+from kinformer import resources
 from kinformer._time_slice import give_way
 from kinformer.client._decoding.watches import readable_key
 from kinformer.client._http.errors import NOT_JSON
@@ -445,6 +446,12 @@ async def _scanned(body: bytes, start: int, doing: str) -> tuple[_Envelope, Sequ
         raise ProtocolError(msg) from error
 
 
+_BUILT_IN: Final = frozenset(
+    each.list_kind for each in vars(resources).values() if isinstance(each, resources.Resource)
+)
+"""The kinds of lists of Kubernetes itself. A custom resource may name the kind of its lists as it likes."""
+
+
 def _page(envelope: _Envelope, items: Sequence[KubeObject], failures: Sequence[ObjectError]) -> ListPage:
     about = envelope.metadata or _ListMetadata()
     return ListPage(items, envelope.version, about.continue_ or "", about.remaining_item_count, failures)
@@ -454,6 +461,9 @@ def _check(envelope: _Envelope, resource: Resource, doing: str, metadata_only: b
     wanted = "PartialObjectMetadataList" if metadata_only else resource.list_kind
     if (metadata_only or envelope.kind in {"Table", "Status"}) and envelope.kind != wanted:
         msg = f"cannot {doing}: the server sends {envelope.kind or 'something'} where {wanted} was asked for"
+        raise ProtocolError(msg)
+    if envelope.kind in _BUILT_IN and envelope.kind != wanted:
+        msg = f"cannot {doing}: the answer is a {envelope.kind}, where {wanted} was asked for"
         raise ProtocolError(msg)
     if not envelope.version and envelope.kind != wanted:
         # Some APIs, such as metrics.k8s.io, send lists without a version. Then only the kind identifies the list.

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from kinformer.config import ClusterConfig, _cluster
+from kinformer.config import ClusterConfig, Identity, _cluster
+from kinformer.config._credentials import TokenFile
 from kinformer.config._environment import proxy_for
+from kinformer.config._tls import TLS, Pem
 from kinformer.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SECRET = "hunter2"
@@ -338,6 +341,65 @@ async def test_a_token_file_wins_over_a_token_which_bridges_the_time_until_it_ca
     file.write_text("")
     empty = ClusterConfig.from_dict(kubeconfig(user={"tokenFile": str(file), "token": "static"}))
     assert await header(empty) == "Bearer static"
+
+
+def _sparse(path: Path, size: int) -> None:
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        (lambda path: path.write_bytes(b"x" * ((1 << 20) + 1)), "has 1,048,577 characters, more than an API server"),
+        (lambda path: _sparse(path, 1 << 34), "it has more than 16 MiB"),
+        (os.mkfifo, "it is no regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "it is no regular file"),
+        (lambda path: path.mkdir(), "directory|regular file"),
+        (lambda path: path.write_bytes(bytes(range(256))), "characters that no token has"),
+        (lambda path: path.write_bytes(b"a\nb"), "characters that no token has"),
+        (lambda path: None, "No such file"),
+    ],
+)
+async def test_a_token_file_without_a_token_is_an_error_and_leaves_the_token_in_use(
+    tmp_path: Path, write: Callable[[Path], object], says: str
+) -> None:
+    file = tmp_path / "token"
+    write(file)
+    with pytest.raises(ConfigError, match=f"token file {file}.*({says})"):
+        TokenFile(Pem(path=file)).current()
+    used = TokenFile(Pem(path=file), fallback=Identity("Bearer before"))
+    assert used.current().authorization == "Bearer before"
+    new = tmp_path / "new"
+    new.write_text("after")
+    if file.is_dir():
+        file.rmdir()
+    new.replace(file)
+    assert used.current().authorization == "Bearer after"
+
+
+@pytest.mark.parametrize("name", ["fifo", "device"])
+def test_an_authority_that_is_no_regular_file_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match="cannot be used: it is no regular file"):
+        TLS(ca=Pem(path=path)).context()
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("https://[fe80::1%25eth0]:6443/", "https://[fe80::1%eth0]:6443"),
+        ("https://[fe80::1%eth0]:6443", "https://[fe80::1%eth0]:6443"),
+        ("https://[fe80::1]:6443/a%25b", "https://[fe80::1]:6443/a%25b"),
+    ],
+)
+def test_the_zone_of_an_address_may_be_written_as_in_a_url(url: str, server: str) -> None:
+    # RFC 6874; Go's net/url takes the first form.
+    assert ClusterConfig.for_server(url).server == server
 
 
 @pytest.mark.parametrize(

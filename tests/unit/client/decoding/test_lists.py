@@ -148,6 +148,10 @@ async def test_a_list_may_have_no_version(metadata: dict[str, Any] | None) -> No
         (compact({**core([]), "metadata": {}, "kind": ""}), "has no resource version"),
         (compact({**core([pod("a")]), "metadata": {"resourceVersion": ""}, "kind": "APIGroup"}), "is no PodList"),
         (compact({**core([]), "kind": "Table"}), "sends Table where PodList was asked for"),
+        (
+            compact({**core([pod("a")]), "kind": "SecretList"}),
+            "the answer is a SecretList, where PodList was asked for",
+        ),
         (b"<html></html>", "is no list"),
         (b"[]", "is no list"),
         (b"", "is no list"),
