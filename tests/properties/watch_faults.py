@@ -9,7 +9,7 @@ refusal, with a stream that fails in the middle, with a stream that leaves chang
 
 Nothing tells an open and silent watch from one of a quiet resource. So both promises wait for the end of the first
 watch of a fault that is silent until the cache is older than `UNNOTICED` seconds. Every later one is noticed. A server
-that asks for patience by `Retry-After` is not among these faults.
+that asks for `PATIENCE` by `Retry-After` gets it, so the bound is longer by that.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ AFTER_THE_END = 60.0
 CHANGE_EVERY = 7.0
 """Seconds between two changes at the server."""
 
+PATIENCE = 3.0
+
 UNNOTICED = 27.0
 """Seconds that the cache may be old at the end of a silent watch, so that the list after it is still in time."""
 
@@ -65,7 +67,7 @@ REFUSALS: dict[str, Callable[[], KinformerError]] = {
     "403": lambda: api_error(403),
     "404": lambda: api_error(404),
     "410": lambda: api_error(410, {"reason": "Expired"}),
-    "429": lambda: api_error(429, retry_after=3),
+    "429": lambda: api_error(429, retry_after=PATIENCE),
     "500": lambda: api_error(500),
     "503": lambda: api_error(503, text="<html>"),
     "504": lambda: api_error(504, text="<html>"),
@@ -302,14 +304,15 @@ class Observer:
         seen = 0 if cached is None else int(cached.resource_version)
         missed = [at for version, at in source.changed_at.items() if version > seen]
         age = now - min(missed) if missed else 0.0
+        bound = LISTS_WORK + (PATIENCE if source.fault.watches[-1] == "429" else 0.0)
         if self.ended_at is not None:
             if now - self.ended_at > AFTER_THE_END and age > 1:
                 self.problems.append(f"{now:g}: a change of {age:g} s ago is unknown, {now - self.ended_at:g} s after")
         elif now <= source.excused_until:
             return
-        elif not source.fault.lists[1] and missed and now - max(min(missed), self.lists_work_since) > LISTS_WORK:
+        elif not source.fault.lists[1] and missed and now - max(min(missed), self.lists_work_since) > bound:
             self.problems.append(f"{now:g}: a change of {age:g} s ago is unknown, though lists work")
-        if age > LISTS_WORK and health_of(self.informer.status) is Health.LIVE:
+        if age > bound and health_of(self.informer.status) is Health.LIVE:
             self.problems.append(f"{now:g}: the cache is {age:g} s old, and the status says that all is well")
 
 
