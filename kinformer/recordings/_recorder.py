@@ -36,7 +36,7 @@ from kinformer.resources import CUSTOMRESOURCEDEFINITIONS
 from kinformer.status import StatusRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from kinformer.client import Client
     from kinformer.listwatch import Delta
@@ -327,8 +327,10 @@ class _Track:
     def leave_out(self, key: ObjectKey) -> None:
         """Do nothing: an object that cannot be decoded cannot be replayed."""
 
-    def replacing(self, by_key: Mapping[ObjectKey, KubeObject], *, slice_size: int, version: int = 0) -> Iterator[None]:
-        """Write a whole list."""
+    def replacing(
+        self, by_key: Mapping[ObjectKey, KubeObject], *, slice_size: int, version: int = 0
+    ) -> Generator[None, None, int]:
+        """Write a whole list; return 0, because no objects are kept that a list could lack."""
         for count, obj in enumerate(by_key.values(), 1):
             self._recorder.write(Item(self._number, self._recorder.content(obj)))
             if count % slice_size == 0:
@@ -338,6 +340,7 @@ class _Track:
         self._recorder.write(Listed(self._recorder.now, self._number, str(self._version)))
         self._recorder.failed.pop(self.resource, None)
         self.listed.set()
+        return 0
 
     def mark(self, resource_version: str, lists: int) -> None:  # noqa: ARG002 - lists are not counted
         """Write the version that the watch has reached, if no event has it."""
