@@ -386,7 +386,7 @@ class SharedWatch:
         opened_at, self._opened_at = self._opened_at, None
         if opened_at is None or self._state is not _State.OPEN:
             return False
-        now = running_clock()()
+        now = asyncio.get_running_loop().time()
         silent = self._silence.ended(now - opened_at, whole=error is None and now >= self._whole_at)
         if not (silent or self._silence.found) or isinstance(error, ExpiredError | ResourceVersionTooLargeError):
             return False

@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 __all__ = ["CUT_SECONDS", "Silence"]
 
 CUT_SECONDS: Final = 25.0
@@ -60,28 +62,24 @@ CONFIRMED: Final = 2
 between the end of a watch and the list."""
 
 
-class Silence:
+class Silence(msgspec.Struct, eq=False, gc=False):
     """The silence of the watches of one reflector, and the doubt about it.
 
     Call `begin` before each watch, `heard` for whatever comes, `ended` at its end, and `listed` after each list.
     """
 
-    __slots__ = ("_apart", "_checking", "_cost", "_heard_at", "_rounds", "_silent", "_since", "_usual", "_whole",
-                 "_whole_limit", "found")  # fmt: skip
-
-    def __init__(self) -> None:
-        self._heard_at: float | None = None  # the first thing after the backlog, in seconds since the opening
-        self._silent = 0.0  # seconds of watches since one that worked, or since the last list
-        self._whole = False  # the last watch lasted for the time that was asked for
-        self._whole_limit = WHOLE_SECONDS
-        self._since = 0.0  # seconds of watches since the last list that brought nothing new
-        self._cost = 0.0  # another list is made when `_since` is as much: because of the time that the last one took
-        self._apart = 0.0  # and as much as this: because lists bring nothing new
-        self.found = 0
-        """Number of times in a row that watches did not bring a change in time; watches are doubted if it is not 0."""
-        self._rounds = 0  # lists in a row without a change, while watches are doubted
-        self._usual = 0  # the usual seconds of the present watch
-        self._checking = False  # the next list checks a silence
+    found: int = 0
+    """Number of times in a row that watches did not bring a change in time; watches are doubted if it is not 0."""
+    _heard_at: float | None = None  # the first thing after the backlog, in seconds since the opening
+    _silent: float = 0.0  # seconds of watches since one that worked, or since the last list
+    _whole: bool = False  # the last watch lasted for the time that was asked for
+    _whole_limit: float = WHOLE_SECONDS
+    _since: float = 0.0  # seconds of watches since the last list that brought nothing new
+    _cost: float = 0.0  # another list is made when `_since` is as much: because of the time that the last one took
+    _apart: float = 0.0  # and as much as this: because lists bring nothing new
+    _rounds: int = 0  # lists in a row without a change, while watches are doubted
+    _usual: int = 0  # the usual seconds of the present watch
+    _checking: bool = False  # the next list checks a silence
 
     @property
     def deaf(self) -> bool:
