@@ -430,7 +430,8 @@ class ReflectorMachine:
             self._expirations = 1 if lasted >= LIVED_SECONDS else self._expirations + 1
             self._list_reason = "expired"
             # A streaming list is a watch, too. Now it could take too long.
-            self._by_pages = self._expirations > 1 or self._silent >= STREAM_WITHIN_SECONDS
+            fails = self._expirations > 1 or self._watch_failures >= WATCHES_BEFORE_LIST
+            self._by_pages = fails or self._silent >= STREAM_WITHIN_SECONDS
             if self._expirations > 1:
                 self._watch_failures += 1
                 self._pause(error)

@@ -111,3 +111,14 @@ def test_a_version_that_expires_slowly_is_answered_by_pages(before: tuple[object
 @pytest.mark.parametrize("seconds", [26.0, 60.0, 290.0, 1000.0])
 def test_a_watch_that_is_silent_for_long_and_then_ends_again_and_again(seconds: float, brings: str, end: str) -> None:
     run(([Fault(1500.0, ("stream", 0.0, seconds, brings, end), (0.0, ""))], False, 1))
+
+
+def test_a_stream_is_not_tried_after_a_version_that_expires_while_watches_fail() -> None:
+    lists_work = (0.0, "")
+    hang, expired = Fault(700.0, ("hang",), lists_work), Fault(3.0, ("refuse", 0.01, "410"), lists_work)
+    run(([hang, expired, Fault(70.0, ("hang",), lists_work)], True, 237))
+
+
+def test_a_silent_watch_that_begins_as_another_one_is_cut() -> None:
+    silent = ("stream", 0.0, 60.0, "nothing", "clean")
+    run(([Fault(0.5, silent, (0.0, "")), Fault(70.0, silent, (0.0, ""))], False, 0))

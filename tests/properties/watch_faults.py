@@ -210,9 +210,9 @@ class FaultySource:
                 try:
                     yield self._bad_stream(since, open_for, brings, "given up" if given_up else end, mended)
                 finally:
-                    if silent and not self.noticed:
-                        self.noticed = True
+                    if silent and self.excused_until == float("inf"):
                         self.excused_until = asyncio.get_running_loop().time() + 2.0 + self.fault.lists[0]
+                        self.noticed = self.noticed or mended is self.mended
                 return
         queue: asyncio.Queue[WatchBatch | None] = asyncio.Queue()
         if send_initial_events:

@@ -191,7 +191,7 @@ def test_a_watch_of_all_namespaces_that_stays_silent_gives_way_and_each_namespac
 
             yield batches()
 
-        shared.watch = deaf  # type: ignore[method-assign, assignment]
+        shared.watch = deaf  # type: ignore[method-assign]
         shared.end("clean")
         await asyncio.sleep(3)
         observed.world.put("n1", "b", {})
