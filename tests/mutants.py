@@ -1219,7 +1219,8 @@ def killed_by(mutant: Mutant) -> str | None:
         for tests in _nearest_first(copy, mutant.file):
             ended, output = _run(copy, tests)
             if ended:
-                failed = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
+                # Lines of the summary, not of a captured log.
+                failed = [line for line in output.splitlines() if line.startswith(("FAILED tests", "ERROR tests"))]
                 if not failed:
                     # It hung, and pytest-timeout ended the process.
                     return output.strip()[-300:] or f"pytest ended with {ended}"

@@ -7,16 +7,20 @@ seconds. The reconcile may have wrapped it; so its causes and the members of exc
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from kinformer._survivable import is_survivable
 from kinformer.errors import MAX_RETRY_AFTER, ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Patience", "retry_after_of"]
+
+_log = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 
@@ -77,9 +81,19 @@ class Patience(Generic[K]):
         return True
 
     def close(self) -> None:
-        """Release all keys."""
+        """Release all keys. A key whose `__hash__` or `__eq__` raises by now is dropped, and holds up no other."""
+        timers = [*self._timers.values()]
         for key in [*self._until]:
-            self._release(key)
+            try:
+                self._release(key)
+            except BaseException as error:
+                if not is_survivable(error):
+                    raise
+                _log.exception("a key that waits is dropped: its __hash__ or __eq__ raised %s", type(error).__name__)
+        for timer in timers:
+            timer.cancel()
+        self._until.clear()
+        self._timers.clear()
 
     def _release(self, key: K) -> None:
         if self._forget(key):

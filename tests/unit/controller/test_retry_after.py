@@ -167,3 +167,35 @@ async def test_patience_releases_a_key_once_and_forgets_it() -> None:
     assert not patience.must_wait("web")
     assert not patience.must_wait("never asked")
     assert len(patience) == 0
+
+
+@pytest.mark.parametrize("raises", ["__hash__", "__eq__"])
+async def test_a_waiting_key_that_raises_by_now_holds_up_no_other_at_the_end(
+    raises: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Key:
+        broken = False
+
+        def __hash__(self) -> int:
+            if self.broken and raises == "__hash__":
+                raise ZeroDivisionError
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            if self.broken and raises == "__eq__":
+                raise ZeroDivisionError
+            return self is other
+
+    released: list[object] = []
+    patience: Patience[object] = Patience(released.append)
+    bad, other = Key(), Key()
+    for key in (bad, other, "far"):
+        patience.postpone(key, 100)
+        assert patience.must_wait(key)
+    bad.broken = True
+    patience.close()
+    assert "far" in released
+    assert "its __hash__ or __eq__ raised ZeroDivisionError" in caplog.text
+    assert len(patience) == 0
+    await asyncio.sleep(200)
+    assert len(released) == len(set(map(id, released)))
