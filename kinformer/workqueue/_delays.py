@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
+
+from kinformer._survivable import is_survivable
+from kinformer.workqueue._faulty_keys import removed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Delays"]
+
+_log = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 
@@ -105,11 +111,27 @@ class Delays(Generic[K]):
         waiting = sorted(self._entries.items(), key=lambda item: item[1])
         self.clear()
         for key, entry in waiting:
-            self._release(key, entry.priority)
+            try:
+                self._release(key, entry.priority)
+            except BaseException as error:
+                if not is_survivable(error):
+                    raise
+                self._drop(key, error)
 
     def _is_present(self, item: tuple[float, int, K]) -> bool:
-        entry = self._entries.get(item[2])
+        try:
+            entry = self._entries.get(item[2])
+        except BaseException as error:
+            if not is_survivable(error):
+                raise
+            self._drop(item[2], error)
+            return False
         return entry is not None and entry.number == item[1]
+
+    def _drop(self, key: K, error: BaseException) -> None:
+        """Drop a key whose `__hash__` or `__eq__` raises, so that it holds up no other."""
+        removed(self._entries, key)
+        _log.error("a key that was to come later is dropped: its __hash__ or __eq__ raises", exc_info=error)
 
     def _set_timer(self) -> None:
         """Set the one timer to the earliest due time of the heap."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from kinformer.workqueue import FairQueue, WorkQueue
+from kinformer.workqueue._delays import Delays
 from kinformer.workqueue._faulty_keys import removed
 
 if TYPE_CHECKING:
@@ -104,3 +105,36 @@ def test_removed_keeps_the_order_of_the_others() -> None:
     assert removed(kept, bad)
     assert [*kept.items()] == [("a", 1), ("b", 3), ("c", 5)]
     assert not removed(kept, bad)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_key_whose_hash_raises_while_it_is_delayed_is_dropped_and_the_others_come_in_time(number: int) -> None:
+    released: list[object] = []
+    delays: Delays[object] = Delays(lambda key, _: released.append(key))
+    bad = [Key() for _ in range(number)]
+    for key in (*bad, "a", "b"):
+        delays.put(key, asyncio.get_running_loop().time() + (20 if key == "b" else 10), 0)
+    for key in bad:
+        key.fails = "hash"
+    delays.put("c", asyncio.get_running_loop().time() + 5, 0)
+    await asyncio.sleep(11)
+    assert released == ["c", "a"]
+    assert delays.keys() == ["b"]
+    await asyncio.sleep(10)
+    assert released == ["c", "a", "b"]
+
+
+async def test_a_key_whose_hash_raises_when_all_delayed_keys_are_released_holds_up_no_other() -> None:
+    released: list[object] = []
+
+    def release(key: object, _: int) -> None:
+        hash(key)
+        released.append(key)
+
+    delays: Delays[object] = Delays(release)
+    bad = Key()
+    for key in ("a", bad, "b"):
+        delays.put(key, asyncio.get_running_loop().time() + 10, 0)
+    bad.fails = "hash"
+    delays.release_all()
+    assert released == ["a", "b"]
