@@ -89,7 +89,7 @@ class Patience(Generic[K]):
             except BaseException as error:
                 if not is_survivable(error):
                     raise
-                _log.exception("a key that waits is dropped: its __hash__ or __eq__ raised %s", type(error).__name__)
+                _log.exception("a key that waits for a server is dropped: its __hash__ or __eq__ raises")
         for timer in timers:
             timer.cancel()
         self._until.clear()

@@ -195,7 +195,7 @@ async def test_a_waiting_key_that_raises_by_now_holds_up_no_other_at_the_end(
     bad.broken = True
     patience.close()
     assert "far" in [key for key in released if isinstance(key, str)]
-    assert ("its __hash__ or __eq__ raised ZeroDivisionError" in caplog.text) == (raises == "__hash__")
+    assert ("its __hash__ or __eq__ raises" in caplog.text) == (raises == "__hash__")
     assert len(patience) == 0
     await asyncio.sleep(200)
     assert len(released) == len(set(map(id, released)))
