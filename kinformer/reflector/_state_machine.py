@@ -420,6 +420,8 @@ class ReflectorMachine:
         self._failed(error, lasted, opening)
         if due:
             self._list_now(error)
+        elif self._silence.found > found:
+            self._pause_little(error)  # what was held back would come later by each longer pause
 
     def _failed(self, error: KinformerError, lasted: float, opening: float) -> None:
         is_new_row = lasted >= self.well_after
@@ -509,6 +511,9 @@ class ReflectorMachine:
     def _list_now(self, error: KinformerError | None = None) -> None:
         """List after a silent watch: at once, or after the shortest pause if it failed, or as the server asks."""
         self._list_instead("silent watches" if self._list_reason in {"", _FAILED} else self._list_reason)
+        self._pause_little(error)
+
+    def _pause_little(self, error: KinformerError | None) -> None:
         if not (isinstance(error, ApiError) and error.retry_after is not None):
             self._wait = None if self._wait is None or error is None else WaitStep(self.backoff.delay(1), error)
 

@@ -122,3 +122,7 @@ def test_a_stream_is_not_tried_after_a_version_that_expires_while_watches_fail()
 def test_a_silent_watch_that_begins_as_another_one_is_cut() -> None:
     silent = ("stream", 0.0, 60.0, "nothing", "clean")
     run(([Fault(0.5, silent, (0.0, "")), Fault(70.0, silent, (0.0, ""))], False, 0))
+
+
+def test_changes_that_are_held_back_until_a_watch_is_given_up_do_not_wait_for_long_pauses() -> None:
+    run(([Fault(200.0, ("stream", 2.0, 26.0, "held back", "clean"), (0.0, ""))], False, 0))

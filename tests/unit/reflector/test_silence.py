@@ -81,9 +81,12 @@ def test_silent_watches_add_up_until_one_works_or_a_list_is_made() -> None:
 
 def test_a_refused_watch_after_silent_ones_is_not_answered_by_a_list_for_their_silence() -> None:
     watches = Watches()
-    watches.list(seconds=10)
-    watches.watch(24)
-    assert watches.watch(0, opening=19) == "400 watch"
+    watches.watch(60)
+    watches.list(seconds=2)  # so the next one comes after 100 s
+    assert watches.watch(60) == "400 watch"
+    assert watches.watch(0, opening=50) == "400 watch"
+    assert not watches.silence.checks
+    assert watches.watch(0.1) == "400 list"
 
 
 def test_lists_that_bring_nothing_new_take_two_percent_of_the_time() -> None:
@@ -287,6 +290,19 @@ def test_watches_that_hold_changes_back_are_a_failure_without_lists() -> None:
         assert isinstance(error, ProtocolError if version != "8" else type(None))
         assert steps(deaf) == ["watch 20"]
     assert deaf.failures == 2
+
+
+def test_watches_that_hold_changes_back_and_break_are_opened_again_after_the_shortest_pause() -> None:
+    deaf = machine()
+    steps(deaf)
+    for version in range(8, 18):
+        deaf.progressed(str(version), since_opening=25)
+        reset(deaf, 25)
+        pause, step = steps(deaf)
+        assert pause == "wait 0.8"
+        if step == "list failed watches":
+            deaf.listed(str(version), pages=1)
+            steps(deaf)
 
 
 def test_deaf_watches_that_end_at_once_are_slowed_down() -> None:
