@@ -119,6 +119,7 @@ class Membership:
         self._floors: dict[ObjectKey, int] = {}
         self._floor_order: deque[tuple[int, ObjectKey]] = deque()
         self._held: dict[ObjectKey, Departure] = {}
+        self._closed_at = 0  # the newest version of the closed parts
 
     @property
     def version(self) -> int:
@@ -127,8 +128,8 @@ class Membership:
 
     @property
     def newest(self) -> int:
-        """The newest version that a part has reached."""
-        return max((part.highest for part in self._parts), default=0)
+        """The newest version that a part has reached, also one that is closed now."""
+        return max(self._closed_at, *(part.highest for part in self._parts), 0)
 
     @property
     def holds(self) -> Collection[Departure]:
@@ -259,6 +260,7 @@ class Membership:
             del self._by_namespace[part.namespace]
         self._near.clear()
         highest = part.highest
+        self._closed_at = max(self._closed_at, highest)
         for other in self._parts if part.namespace == "" else (*near, *self._by_namespace.get("", ())):
             if other.version < highest:
                 other.behind = max(other.behind, highest)
@@ -342,6 +344,9 @@ class Membership:
 
     def forget_history(self) -> None:
         """Drop all floors: the cluster was restored from a backup, so versions may be lower than before."""
+        self._closed_at = 0
+        for part in self._parts:
+            part.behind = 0
         self._floors.clear()
         self._floor_order.clear()
 
@@ -355,7 +360,7 @@ class Membership:
 
     def _departs(self, part: PartMembers, departure: Departure, *, come_to: int) -> bool:
         key, near = departure.key, self._parts_near(departure.key)
-        if len(near) == 1:
+        if len(near) == 1 and departure.version >= part.behind:
             return True
         if self._is_member(key):
             return False
@@ -415,7 +420,8 @@ class Membership:
 
     def _forget_floors(self) -> None:
         if not self._parts:
-            self.forget_history()
+            self._floors.clear()
+            self._floor_order.clear()
         passed = 0 if self._unlisted else self._lowest.version
         order = self._floor_order
         while order and order[0][0] <= passed:

@@ -237,6 +237,8 @@ def test_a_part_that_is_alone_and_behind_a_closed_one_brings_no_older_state() ->
     assert not any(union.books.leaving(one, 0.0))
     assert not union.changed(two, state(7))
     assert not union.books.listed(two, state(8), 8, forced=False)
+    assert not union.books.lost(two, KEY, 8, 0.0), "the list is older than the cached state"
+    assert not union.changed(two, state(9))
     union.books.came_to(two, 9, 0.0)
     assert union.changed(two, state(10))
 
@@ -284,6 +286,15 @@ def test_the_union_has_come_to_what_all_its_listed_parts_have_come_to() -> None:
     new("k")
     union.books.came_to(union.parts[0], 9, 0.0)
     assert (union.books.version, union.books.newest) == (5, 9)
+
+
+def test_a_new_part_lists_no_state_older_than_that_of_a_closed_part() -> None:
+    union = Union("n")
+    union.books.came_to(union.parts[0], 9, 0.0)
+    union.books.close(union.parts[0])
+    assert union.books.newest == 9
+    union.books.forget_history()
+    assert union.books.newest == 0, "after a restore of the cluster its versions say nothing"
 
 
 def test_an_object_that_is_deleted_as_its_range_leaves_departs_with_the_range() -> None:
