@@ -18,7 +18,7 @@ import msgspec
 
 from benchmarks.replay import recorded_lines, recorded_list
 
-__all__ = ["NAMESPACES", "NODES", "event", "pod", "pods", "update"]
+__all__ = ["NAMESPACES", "NODES", "event", "pod", "pods", "uid", "update"]
 
 NAMESPACES: Final = 20
 NODES: Final = 500
@@ -36,6 +36,11 @@ _TIME: Final = re.compile(rb'"(?:creationTimestamp|time)":"([^"]+)"')
 
 def _hex(text: str) -> str:
     return hashlib.blake2b(text.encode()).hexdigest()
+
+
+def uid(number: int) -> str:
+    """The uid of one pod."""
+    return _uid(_hex(f"pod {number}"))
 
 
 def _uid(digits: str) -> str:

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import hmac
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiohttp import web
 
 from kinformer._local_runner import BoundedServer, LocalRunner, local_server
 from kinformer._own_loop import OwnLoop
-from kinformer._tasks import shielded
+from kinformer._tasks import BackgroundTask, shielded
 from kinformer.cache.storage import checked_storage
 from kinformer.errors import AlreadyStartedError
 from kinformer.proxy._bodies import Refusal, list_pieces
@@ -20,6 +21,7 @@ from kinformer.proxy._caches import Caches, CacheSettings, CachesOfResources, Ca
 from kinformer.proxy._downstream import OpenWatch, written
 from kinformer.proxy._forward import Forwarder
 from kinformer.proxy._guard import answered, check_host, refuse_websocket
+from kinformer.proxy._kept_socket import keep_socket
 from kinformer.proxy._listen import BACKLOG, LoopbackAddress, UnixAddress, listen_address
 from kinformer.proxy._process_lock import close_in_children
 from kinformer.proxy._selection import asked_form
@@ -165,13 +167,18 @@ class CacheProxy:
             stack.push_async_callback(self._caches.stop)
             self._caches.start()
             server = local_server(self._answer, handler_cancellation=True)
-            stack.callback(close_in_children(lambda: _sockets_of(server, listening)))
+            sockets = [listening]
+            stack.callback(close_in_children(lambda: _sockets_of(server, sockets)))
             runner = LocalRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.SockSite(runner, listening, ssl_context=self._tls, backlog=_ACCEPTED_AT_ONCE).start()
             # The line above has set the length of the queue, too.
             listening.listen(BACKLOG)
+            if isinstance(self.address, UnixAddress) and not self.address.replaces:
+                upkeep = BackgroundTask(f"the socket of a proxy at {self.address}")
+                upkeep.start(keep_socket(self.address, partial(self._listen_again, runner, sockets)))
+                stack.push_async_callback(upkeep.stop)
             stack.callback(self._end_watches)
             self._stack = stack.pop_all()
         return self
@@ -220,6 +227,12 @@ class CacheProxy:
         listening.close()
         if isinstance(self.address, UnixAddress):
             self.address.remove()
+
+    async def _listen_again(self, runner: LocalRunner, sockets: list[socket.socket]) -> None:
+        listening = self.address.open()
+        await web.SockSite(runner, listening, backlog=_ACCEPTED_AT_ONCE).start()
+        listening.listen(BACKLOG)
+        sockets.append(listening)
 
     def _end_watches(self) -> None:
         for served in self._caches.served:
@@ -312,11 +325,11 @@ class CacheProxy:
         return response
 
 
-def _sockets_of(server: BoundedServer, listening: socket.socket) -> list[int]:
+def _sockets_of(server: BoundedServer, listening: Sequence[socket.socket]) -> list[int]:
     """Return the file descriptors of a server: children that keep them would keep its readers waiting."""
     transports = [each.transport for each in server.connections]
     sockets = [each.get_extra_info("socket") for each in transports if each is not None]
-    return [each.fileno() for each in [listening, *sockets] if each is not None and each.fileno() >= 0]
+    return [each.fileno() for each in [*listening, *sockets] if each is not None and each.fileno() >= 0]
 
 
 _HEADERS: Final = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}

@@ -19,6 +19,7 @@ from kinformer._version import __version__
 from kinformer.cache._compact.dictionary import require_zstd
 from kinformer.config import ClusterConfig
 from kinformer.errors import AlreadyStartedError, MissingDependencyError
+from kinformer.proxy._kept_socket import inode_of
 from kinformer.proxy._listen import UnixAddress, is_listened_on
 from kinformer.proxy._process_lock import ProcessLock, Silence, has_locks, private_directory
 from kinformer.resources import LEASES
@@ -178,7 +179,7 @@ class WorkerCaches:
         now = asyncio.get_running_loop().time()
         if now - self._beaten < _BEAT_EVERY:
             return
-        if self._lock.beat() and _inode(self.path) == self._served_at:
+        if self._lock.beat() and inode_of(self.path) == self._served_at:
             self._beaten = now
             return
         text = "this worker serves the caches at %s no longer: another one does, or its lock or socket was removed"
@@ -246,7 +247,7 @@ class WorkerCaches:
                 known=self._known.get,
             )
             self._proxy = await stack.enter_async_context(proxy)
-            self._served_at = _inode(self.path)
+            self._served_at = inode_of(self.path)
             stack.callback(self._no_longer)
             self._serving = stack.pop_all()
         _log.info("this worker serves the caches at %s", self.path)
@@ -262,18 +263,11 @@ class WorkerCaches:
             return
         clock = asyncio.get_running_loop().time
         give_up = clock() + _HAND_OVER_WITHIN
-        mine = _inode(self.path)
+        mine = inode_of(self.path)
         lock.release()
-        while proxy.open_watches and _inode(self.path) == mine and clock() < give_up:  # noqa: ASYNC110 - of other processes
+        while proxy.open_watches and inode_of(self.path) == mine and clock() < give_up:  # noqa: ASYNC110 - of other processes
             await asyncio.sleep(_LOOK_EVERY / 5)
         await self._serving.aclose()
-
-
-def _inode(path: Path) -> int:
-    try:
-        return path.lstat().st_ino
-    except OSError:
-        return 0
 
 
 def _storage() -> Storage:

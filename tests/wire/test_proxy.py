@@ -29,7 +29,16 @@ from kinformer import (
 from kinformer.cli._proxy import may_open
 from kinformer.config._credentials import Identity, StaticCredentials
 from kinformer.errors import AlreadyStartedError
-from kinformer.proxy import CacheProxy, LoopbackAddress, UnixAddress, _downstream, _server, _upstream, listen_address
+from kinformer.proxy import (
+    CacheProxy,
+    LoopbackAddress,
+    UnixAddress,
+    _downstream,
+    _kept_socket,
+    _server,
+    _upstream,
+    listen_address,
+)
 from kinformer.proxy._listen import is_listened_on
 from kinformer.resources import CONFIGMAPS, PODS, SECRETS
 from kinformer.testing import ApiServer
@@ -101,6 +110,43 @@ async def test_many_readers_are_one_watch_upstream(server: ApiServer, upstream: 
             assert server.count("list", "configmaps") + server.count("watch", "configmaps") <= 2
             for each in informers:
                 assert each.lister.get("b", "default") == server.get("v1", "ConfigMap", "b")
+
+
+async def test_a_socket_that_is_removed_is_made_anew_and_goes_with_the_proxy(
+    upstream: Client, socket_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_kept_socket, "LOOK_EVERY", 0.01)
+    async with proxied(upstream, socket_path):
+        for _ in range(2):
+            socket_path.unlink()  # noqa: ASYNC240 - a quick one
+            await eventually(socket_path.exists)
+            assert (mode_of(socket_path), files_beside(socket_path)) == (0o600, ["s"])
+            async with Client(ClusterConfig.for_socket(socket_path)) as late:
+                await late.list(CONFIGMAPS)
+        assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+    assert files_beside(socket_path) == []
+
+
+async def test_a_socket_that_cannot_be_made_anew_or_is_another_ones_is_an_error_that_is_logged_once(
+    upstream: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_kept_socket, "LOOK_EVERY", 0.005)
+    directory = tmp_path / "d"
+    directory.mkdir()
+    async with proxied(upstream, directory / "s"):
+        (directory / "s").unlink()
+        directory.rmdir()
+        await eventually(lambda: caplog.records)
+        await asyncio.sleep(0.05)
+        assert [("cannot be made anew" in record.getMessage()) for record in caplog.records] == [True]
+        directory.mkdir()
+        await eventually((directory / "s").exists)
+        with socket.socket(socket.AF_UNIX) as foreign:
+            foreign.bind(str(directory / "t"))
+            (directory / "t").replace(directory / "s")
+            await eventually(lambda: "replaced" in caplog.records[-1].getMessage())
+            await asyncio.sleep(0.05)
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING", "ERROR"]
 
 
 async def test_each_reader_has_its_selection(server: ApiServer, upstream: Client, socket_path: Path) -> None:
