@@ -121,7 +121,7 @@ class WatchStream:
                 return False
             if self._decoder.behind:
                 await asyncio.sleep(0)
-                self._ready = self._decoder.go_on()[::-1]
+                self._ready = self._ended(self._decoder.go_on())[::-1]
             elif not await self._read(push):
                 self._eof = True
                 self._ready = self._decoder.close()[::-1]
@@ -165,14 +165,20 @@ class WatchStream:
         return left
 
     def _take(self, pieces: Pieces) -> None:
-        self._ready = self._decoder.begin(pieces)[::-1] + self._ready
+        self._ready = self._ended(self._decoder.begin(pieces))[::-1] + self._ready
+
+    def _ended(self, batches: list[WatchBatch]) -> list[WatchBatch]:
+        """Take note of events that have ended: one that is incomplete now has begun after them."""
+        if batches:
+            self._incomplete_since = None
+        return batches
 
     def _push(self, pieces: Pieces) -> bool:
         """Pass on the batches in some pieces; return whether something is left for `deliver`."""
         take, decoder = self._take_batch, self._decoder
         assert take is not None
         was_incomplete = self._incomplete_since is not None
-        batches = decoder.begin(pieces)
+        batches = self._ended(decoder.begin(pieces))
         for place, batch in enumerate(batches):
             if batch.error is not None:
                 self._ready = batches[place:][::-1]
