@@ -36,7 +36,7 @@ async def keep_socket(address: UnixAddress, listen: Callable[[], Awaitable[None]
 
     Args:
         address: the address that this process listens on now.
-        listen: listens on it once more; what it raises is logged, and tried again.
+        listen: listens on it once more; an OSError is logged, and it is called again later.
     """
     mine, said = inode_of(address.path), ""
     while True:

@@ -44,6 +44,9 @@ _BEGIN_WITHIN: Final = 5.0
 _HAND_OVER_WITHIN: Final = 2.0
 """Seconds that a serving process waits at its end until another one serves its readers."""
 
+_PAUSE: Final = 1.0
+"""Seconds after a failure until the next attempt."""
+
 _BEAT_EVERY: Final = 0.5
 """Seconds between two beats of the serving process."""
 
@@ -161,6 +164,7 @@ class WorkerCaches:
             await asyncio.sleep(_LOOK_EVERY)
 
     async def _keep(self) -> None:
+        logged = ""
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             try:
@@ -169,9 +173,14 @@ class WorkerCaches:
                 if not is_survivable(error):
                     raise
                 unexpected = None if isinstance(error, OSError) else error
+                # A disk may be full for hours: once is enough.
+                level = logging.DEBUG if text_of(error) == logged else logging.ERROR
                 text = "this worker cannot serve the caches at %s, or take them over: %s"
-                _log.error(text, self.path, text_of(error), exc_info=unexpected)
-                await asyncio.sleep(1.0)
+                _log.log(level, text, self.path, text_of(error), exc_info=unexpected)
+                logged = text_of(error)
+                await asyncio.sleep(_PAUSE)
+            else:
+                logged = ""
 
     async def _serve_on(self) -> None:
         """Beat; serve no longer if another process does, or if the lock or the socket was removed."""

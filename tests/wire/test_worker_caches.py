@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -16,12 +17,13 @@ import pytest
 from kinformer import ApiError, Client, ClusterConfig, ForbiddenError, NotFoundError, SharedInformerFactory
 from kinformer.custom_resources import CustomResource, ObjectMeta, crd, custom_resource, resource_of
 from kinformer.errors import AlreadyStartedError
-from kinformer.proxy import WorkerCaches, _caches, _worker_caches
+from kinformer.proxy import UnixAddress, WorkerCaches, _caches, _worker_caches
 from kinformer.proxy._process_lock import Beat, ProcessLock, Silence, private_directory
 from kinformer.resources import CONFIGMAPS, LEASES, PODS, Resource
 from kinformer.testing import ApiServer
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
@@ -353,3 +355,27 @@ async def test_a_directory_that_cannot_be_made_is_named_with_a_remedy(tmp_path: 
     async with Client(ClusterConfig.for_server(server.url)) as client:
         with pytest.raises(OSError, match="name a shorter one"):
             await WorkerCaches(client, tmp_path / ("a" * 100)).__aenter__()
+
+
+async def test_a_worker_that_cannot_take_over_logs_that_once_and_serves_when_it_can(
+    server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_worker_caches, "_PAUSE", 0.005)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    attempts: list[object] = []
+
+    def fails(address: UnixAddress) -> socket.socket:
+        attempts.append(address)
+        raise full
+
+    async with worker(server, tmp_path / "d") as one, worker(server, tmp_path / "d") as two:
+        caplog.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(UnixAddress, "open", fails)
+            # As a disk that is full: the lock is free, and no socket can be made.
+            await one.caches.__aexit__()
+            await eventually(lambda: len(attempts) > 5)
+        await eventually(lambda: two.caches.serves)
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert len(errors) == 1
+    assert "No space left on device" in errors[0]
