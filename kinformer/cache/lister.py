@@ -73,6 +73,10 @@ class Lister:
         self._synced = synced
         self._warned = False
 
+    def __repr__(self) -> str:
+        where = f" namespace={self._namespace}" if self._namespace else ""
+        return f"<{type(self).__name__} {self.resource.full_name}{where} objects={len(self._indexer)}>"
+
     def _repr_html_(self) -> str:
         """The first objects as a table, for Jupyter. It gives no warning before the first list."""
         objects = next(self._indexer.chunks(None, "", MOST_ROWS), [])

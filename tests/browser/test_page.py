@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.async_api import expect
 
-from kinformer.testing import build
+from kinformer.testing import ApiServer, build
 from tests.browser.conftest import showing
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Locator, Page
 
-    from kinformer.testing import ApiServer
     from tests.browser.conftest import Complaints, Site
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
@@ -190,6 +189,34 @@ async def test_what_is_stored_in_a_cluster_is_text_and_never_markup(api: ApiServ
     await expect(page.locator(".plus")).to_contain_text(evil)
     assert await page.title() != "owned"
     assert await page.locator("img[src=x]").count() == 0
+
+
+async def test_a_deployment_leads_to_its_pods_and_to_its_events(context: BrowserContext) -> None:
+    async with (
+        ApiServer(controllers="all", nodes=1) as api,
+        showing(api, "deployments", "replicasets", "pods", "events") as site,
+    ):
+        api.create(build.deployment("web", replicas=2))
+        page = await context.new_page()
+        await page.goto(f"{site.url}#/deployments.v1.apps/default/web")
+        await page.get_by_role("tab", name="YAML").focus()
+        await page.keyboard.press("ArrowRight")
+        related = page.get_by_role("tabpanel", name="Related")
+        await expect(related.locator("a")).to_have_count(3)
+        await expect(related.locator("li", has_text="Pod").first).to_contain_text("Running")
+        await expect(related.locator(".events")).to_contain_text("ScalingReplicaSet")
+        await expect(page.get_by_role("tab", name="Related")).to_contain_text("3")
+        await related.locator("a", has_text="Pod").first.click()
+        await expect(page.locator("#browse-title")).to_contain_text("pods")
+        await page.locator("#grid").focus()
+        await page.keyboard.press("y")
+        await expect(page.get_by_role("tabpanel", name="YAML")).to_be_visible()
+        await page.keyboard.press("r")
+        owners = related.locator("ul").first
+        await expect(owners.locator("li")).to_have_count(2)
+        await owners.locator("a", has_text="Deployment").click()
+        await expect(page.locator("#detail-name")).to_have_text("web")
+        await page.close()
 
 
 async def test_what_secrets_hold_is_not_on_the_page(api: ApiServer, page: Page) -> None:

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fastapi import FastAPI
 
-from kinformer import Client, SharedInformer, SharedInformerFactory
+from kinformer import Client, Controller, SharedInformer, SharedInformerFactory
+from kinformer._display.columns import columns_of
 from kinformer.integrations.fastapi import Informers
 from kinformer.integrations.starlette import close_event_streams
 from kinformer.integrations.ui import Column, Dashboard
 from kinformer.integrations.ui.changes import Changes
 from kinformer.integrations.ui.presentation import as_yaml, difference
+from kinformer.integrations.ui.related import Relations
 from kinformer.integrations.ui.rows import RowCache
-from kinformer.objects import KubeObject
-from kinformer.resources import SECRETS
+from kinformer.objects import KubeObject, ObjectKey
+from kinformer.resources import PODS, SECRETS
+from kinformer.testing import build
 from tests.failures import each_kind, foreign
 from tests.integrations.conftest import Served, config_map, serving, watching
 from tests.sources import FakeSource, pod
@@ -105,6 +108,138 @@ async def test_other_hosts_can_be_allowed(connect: Callable[[], Client]) -> None
                 assert response.status == status
 
 
+async def related(served: Served, informer: str, name: str, namespace: str = "default") -> dict[str, Any]:
+    """Return what the page shows as related to an object, as soon as it has an owner, an owned object or an Event."""
+    query = f"informer={informer}&namespace={namespace}&name={name}"
+    async with watching(served, f"/informers/api/object?{query}") as browser:
+        while True:
+            found: dict[str, Any] = (await browser.until("related"))[-1].data
+            if found["owners"] or found["owned"] or found["events"]:
+                return found
+
+
+def names(rows: list[dict[str, Any]]) -> list[tuple[int, str, str]]:
+    return [(row["depth"], row["kind"], row["name"]) for row in rows]
+
+
+async def test_an_object_has_its_owners_its_owned_objects_and_its_events(
+    api: ApiServer, connect: Callable[[], Client]
+) -> None:
+    informers = Informers(client=connect)
+    for resource in ("deployments", "replicasets", "pods", "events", "nodes"):
+        informers.informer(resource)
+    informers.informer("pods", namespace="default")  # the same pods in a second cache
+    app = FastAPI(lifespan=informers.lifespan)
+    app.mount("/informers", Dashboard(informers))
+    web = api.create(build.deployment("web", replicas=1))
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": web["metadata"]["uid"]}
+    metadata = {"name": "web-1", "namespace": "default", "ownerReferences": [reference]}
+    template = web["spec"]["template"]
+    spec = {"replicas": 1, "selector": web["spec"]["selector"], "template": template}
+    replicas = api.create({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": spec})
+    pods = [api.create(build.pod(f"web-1-{number}", owner=replicas)) for number in range(2)]
+    # Its owner had the same name, and another UID.
+    api.create(build.pod("other", metadata={"ownerReferences": [reference | {"uid": "another"}]}))
+    for number, (about, reason) in enumerate([(web, "Scaled"), (pods[0], "Pulled"), (web, "Warned")]):
+        about = {"kind": about["kind"], "name": about["metadata"]["name"], "uid": about["metadata"]["uid"]}
+        about["namespace"] = "default"
+        api.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Event",
+                "metadata": {"name": f"event-{number}", "namespace": "default"},
+                "involvedObject": about,
+                "reason": reason,
+                "message": f"number {number}",
+                "type": "Warning" if reason == "Warned" else "Normal",
+                "count": number + 1,
+                "lastTimestamp": f"2026-01-0{number + 1}T00:00:00Z",
+            }
+        )
+    async with serving(app) as served:
+        found = await related(served, "deployments.v1.apps", "web")
+        assert found["owners"] == []
+        assert names(found["owned"]) == [
+            (0, "ReplicaSet", "web-1"),
+            (1, "Pod", "web-1-0"),
+            (1, "Pod", "web-1-1"),
+        ]
+        assert [row["state"] for row in found["owned"]] == ["0 ready", "Pending", "Pending"]
+        assert found["owned"][0]["informer"] == "replicasets.v1.apps"
+        assert [(event["type"], event["reason"], event["message"], event["count"]) for event in found["events"]] == [
+            ("Warning", "Warned", "number 2", 3),
+            ("Normal", "Scaled", "number 0", 1),
+        ]
+        found = await related(served, "pods.v1", "web-1-0")
+        assert names(found["owners"]) == [(0, "ReplicaSet", "web-1"), (1, "Deployment", "web")]
+        assert [event["reason"] for event in found["events"]] == ["Pulled"]
+        close_event_streams()
+
+
+def owned(name: str, *owners: str) -> KubeObject:
+    """A pod that is owned by others, by a cyclic reference perhaps; the UID of each is uid-default-NAME."""
+    references = [{"apiVersion": "v1", "kind": "Pod", "name": owner, "uid": f"uid-default-{owner}"} for owner in owners]
+    manifest = pod(name).to_dict()
+    manifest["metadata"]["ownerReferences"] = references
+    return KubeObject.from_dict(manifest, PODS)
+
+
+async def test_a_circle_of_owners_has_an_end_and_an_owner_in_no_cache_has_no_link() -> None:
+    async with SharedInformer(FakeSource(owned("a", "b", "gone"), owned("b", "a"), owned("c", "c"))) as pods:
+        await pods.synced(timeout=60)
+        relations = Relations(lambda: {"pods": pods}, columns_of)
+        found = await relations.of(pods.lister.get("a", namespace="default") or pod("a"))
+        assert names(found["owners"]) == [(0, "Pod", "b"), (0, "Pod", "gone")]
+        assert [row["informer"] for row in found["owners"]] == ["pods", None]
+        assert names(found["owned"]) == [(0, "Pod", "b")]
+        assert found["events"] is None
+        found = await relations.of(pods.lister.get("c", namespace="default") or pod("c"))
+        assert (found["owners"], found["owned"]) == ([], [])
+
+
+async def test_of_many_owned_objects_the_first_are_shown_and_the_others_counted() -> None:
+    objects = [owned(f"p-{number:03}", "a") for number in range(230)]
+    async with SharedInformer(FakeSource(pod("a"), *objects)) as pods:
+        await pods.synced(timeout=60)
+        found = await Relations(lambda: {"pods": pods}, columns_of).of(pods.lister.get("a", "default") or pod("a"))
+        assert (len(found["owned"]), found["more"]) == (200, 30)
+        assert found["owned"][0]["name"] == "p-000"
+
+
+async def test_controllers_are_shown_with_the_class_of_their_last_error(
+    api: ApiServer, connect: Callable[[], Client]
+) -> None:
+    def failing(client: Client, factory: SharedInformerFactory) -> Controller[ObjectKey]:
+        del client
+
+        async def reconcile(key: ObjectKey) -> None:
+            raise ValueError(PASSWORD)
+
+        return Controller("broken", reconcile).watches(factory.informer("configmaps"))
+
+    api.create(config_map("a"))
+    informers = Informers(client=connect, controllers=[failing])
+    app = FastAPI(lifespan=informers.lifespan)
+    app.mount("/informers", Dashboard(informers))
+    async with serving(app) as served, watching(served, "/informers/api/overview") as browser:
+        while True:
+            (*_, message) = await browser.until("informers")
+            if any(one["failing"] for one in message.data["controllers"]):
+                break
+        (shown,) = message.data["controllers"]
+        assert (shown["name"], shown["state"], shown["last_error"]) == ("broken", "running", "ValueError")
+        assert PASSWORD not in json.dumps(message.data)
+        async with served.http.get(f"{served.url}/informers/kinformer/status") as answer:
+            assert [one["name"] for one in (await answer.json())["controllers"]] == ["broken"]
+        close_event_streams()
+
+
+async def test_something_else_than_controllers_is_refused(connect: Callable[[], Client]) -> None:
+    async with connect() as client, SharedInformerFactory(client) as factory:
+        with pytest.raises(TypeError, match="expected an iterable of Controllers"):
+            Dashboard(factory, controllers=["broken"])  # type: ignore[list-item]
+
+
 async def test_what_secrets_hold_is_in_no_answer(api: ApiServer, served: Served) -> None:
     api.create(SECRET)
     said = b""
@@ -121,8 +256,11 @@ async def test_what_secrets_hold_is_in_no_answer(api: ApiServer, served: Served)
         changed = json.loads(json.dumps(SECRET))
         changed["data"]["more"] = ENCODED
         api.update(changed)
-        while not (shown := (await browser.next()).data)["changes"] or "more" not in shown["yaml"]:
-            pass
+        shown: dict[str, Any] = {"changes": []}
+        while not shown["changes"] or "more" not in shown["yaml"]:
+            message = await browser.next()
+            said += json.dumps(message.data).encode()
+            shown = message.data if message.event == "object" else shown
         assert f"password: <{len(PASSWORD)} bytes, not shown>" in shown["yaml"]
         assert ["+", f"  more: <{len(PASSWORD)} bytes, not shown>"] in shown["changes"][0]["difference"]
         said += json.dumps(shown).encode()

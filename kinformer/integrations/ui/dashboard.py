@@ -19,20 +19,22 @@ from kinformer._display.columns import columns_of
 from kinformer._hosts import LOOPBACK
 from kinformer._log_limit import LimitedLog
 from kinformer._survivable import is_survivable
+from kinformer.controller import Controller
 from kinformer.errors import StoppedError
 from kinformer.informer.factory import SharedInformerFactory
 from kinformer.integrations._starlette_responses import EventStreamResponse
-from kinformer.integrations._web.sse import ALIVE, HEARTBEAT_SECONDS, RETRY, frame
+from kinformer.integrations._web.sse import ALIVE, RETRY, frame
 from kinformer.integrations.status_endpoint import STATUS_PATH, status_of
 from kinformer.integrations.ui.changes import Changes
 from kinformer.integrations.ui.guard import Guard
 from kinformer.integrations.ui.presentation import as_yaml
+from kinformer.integrations.ui.related import Relations
 from kinformer.integrations.ui.rows import RowCache, row_source
 from kinformer.integrations.ui.stats import INTERVAL, Stats
 from kinformer.objects import ObjectKey
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+    from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
@@ -51,6 +53,8 @@ _log = logging.getLogger(__name__)
 
 _STATIC: Final = Path(__file__).parent / "static"
 _SETTLE: Final = 0.25
+_RELATED_SECONDS: Final = 2.0
+"""How often owners, owned objects and Events of an open object are looked for."""
 
 
 class Dashboard:
@@ -59,7 +63,8 @@ class Dashboard:
     Rates and changes begin when the page is first opened, or `watch` is called.
 
     Args:
-        of: a factory, or the `Informers` of a FastAPI or Starlette application.
+        of: a factory, or the `Informers` of a FastAPI or Starlette application, whose controllers are shown, too.
+        controllers: controllers to show beside the informers.
         title: the heading of the page, such as the name of the cluster.
         columns: the columns of a resource's table; by default kubectl's.
         describe: what happened according to an event, in a few words, without the values of a Secret; by default as in
@@ -72,12 +77,18 @@ class Dashboard:
         self,
         of: SharedInformerFactory | Application,
         *,
+        controllers: Iterable[Controller[Any]] = (),
         title: str = "",
         columns: Callable[[Resource], Sequence[Column]] = columns_of,
         describe: Callable[[Event], str] | None = describe_change,
         hosts: Collection[str] | None = LOOPBACK,
     ) -> None:
         self._of = of
+        self._controllers = tuple(controllers)
+        for controller in self._controllers:
+            if not isinstance(controller, Controller):
+                msg = f"controllers={controller!r}: expected an iterable of Controllers"
+                raise TypeError(msg)
         self._title = title
         self._columns = columns
         self._describe = describe
@@ -86,6 +97,7 @@ class Dashboard:
         self._failed = LimitedLog(_log, "the page: failures of describe")
         self._listening: dict[str, SharedInformer] = {}
         self._rows: dict[str, RowCache] = {}
+        self._relations = Relations(lambda: self.informers, self._columns_of)
         routes = [
             Route("/", self._page),
             Route("/api/overview", self._overview),
@@ -108,6 +120,12 @@ class Dashboard:
     def informers(self) -> dict[str, SharedInformer]:
         """The informers that the page shows, by name."""
         return {informer.name: informer for informer in self._factory.informers.values()}
+
+    @property
+    def controllers(self) -> tuple[Controller[Any], ...]:
+        """The controllers that the page shows."""
+        of = self._of
+        return self._controllers if isinstance(of, SharedInformerFactory) else (*self._controllers, *of.controllers)
 
     async def watch(self) -> None:
         """Take the figures once a second, also while no page is open; until cancelled."""
@@ -134,7 +152,7 @@ class Dashboard:
     async def _status(self, request: Request) -> Response:
         """Answer `kinformer top`."""
         del request
-        body = msgspec.json.encode(status_of(*self.informers.values()))
+        body = msgspec.json.encode(status_of(*self.informers.values(), *self.controllers))
         return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
 
     async def _overview(self, request: Request) -> Response:
@@ -172,7 +190,11 @@ class Dashboard:
         yield RETRY
         yield frame("about", {"title": self._title})
         while not ending.due:
-            yield frame("informers", self._stats.report(self._look()) | {"recent": self._recent()})
+            controllers = status_of(*self.controllers)["controllers"]
+            yield frame(
+                "informers",
+                self._stats.report(self._look()) | {"recent": self._recent(), "controllers": controllers},
+            )
             with contextlib.suppress(TimeoutError):
                 async with ending.or_after(INTERVAL):
                     await asyncio.get_running_loop().create_future()
@@ -213,17 +235,21 @@ class Dashboard:
             stream = informer.events(delivery="latest", initial=False)
         except StoppedError:
             return
+        related: dict[str, Any] | None = None
         async with stream:
             # Changes from before the stream was open; later ones come by it.
             yield frame("object", self._shown(informer, key))
             while not ending.due:
+                obj = informer.indexer.get_by_key(key)
+                found = related if obj is None else await self._relations.of(obj)
+                yield ALIVE if found == related else frame("related", found)
+                related = found
                 try:
-                    async with ending.or_after(HEARTBEAT_SECONDS):
+                    async with ending.or_after(_RELATED_SECONDS):
                         event = await anext(stream)
                 except StopAsyncIteration:
                     return
                 except TimeoutError:
-                    yield ALIVE
                     continue
                 if not any(event.key == key for event in [event, *stream.take_waiting()]):
                     continue

@@ -1,4 +1,4 @@
-// One object: what changed of late, and what it is.
+// One object: its latest changes, its YAML, and the objects and Events that belong to it.
 
 import { duration, element, say } from "./text.js";
 import { Stream } from "./stream.js";
@@ -47,6 +47,25 @@ function diffLine(sign, line, before, after) {
   return row;
 }
 
+const DEEP = 18; // pixels of a level
+
+function relatedRow({ kind, namespace, name, depth, informer, state }) {
+  const text = [element("span", { class: "of" }, kind), element("b", {}, name)];
+  const to = informer && `#/${[informer, namespace, name].map(encodeURIComponent).join("/")}`;
+  const row = element("li", {},
+    to ? element("a", { href: to }, ...text) : element("span", { title: "It is in no cache of this page." }, ...text),
+    element("span", { class: "what" }, state));
+  row.style.paddingLeft = `${18 + depth * DEEP}px`;
+  return row;
+}
+
+function eventRow({ type, reason, message, count, at }) {
+  const when = element("time", at ? { datetime: at, "data-at": Date.parse(at) / 1000 } : {});
+  return element("li", {},
+    element("span", { class: `kind ${type === "Warning" ? "deleted" : ""}` }, reason || type),
+    element("span", { class: "what" }, message, count > 1 ? element("span", { class: "scope" }, ` ${count}×`) : ""), when);
+}
+
 export class Detail {
   constructor(onClose) {
     this.panel = $("detail");
@@ -59,12 +78,13 @@ export class Detail {
       say($("detail-copy"), "Copied");
       setTimeout(() => say($("detail-copy"), "Copy YAML"), 1200);
     });
-    this.tabs = ["changes", "yaml"];
+    this.tabs = ["changes", "yaml", "related"];
     for (const tab of this.tabs) {
       $(`tab-${tab}`).addEventListener("click", () => this.show(tab));
       $(`tab-${tab}`).addEventListener("keydown", (event) => {
         if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
-        const other = this.tabs[(this.tabs.indexOf(tab) + 1) % 2];
+        const step = event.key === "ArrowRight" ? 1 : this.tabs.length - 1;
+        const other = this.tabs[(this.tabs.indexOf(tab) + step) % this.tabs.length];
         this.show(other);
         $(`tab-${other}`).focus();
       });
@@ -83,8 +103,13 @@ export class Detail {
     say($("detail-kind"), namespace);
     $("pane-changes").replaceChildren();
     $("pane-yaml").replaceChildren();
+    $("pane-related").replaceChildren();
+    $("related-count").hidden = true;
     const query = new URLSearchParams({ informer, namespace, name });
-    this.stream = new Stream(`api/object?${query}`, { object: (object) => this.#show(object) });
+    this.stream = new Stream(`api/object?${query}`, {
+      object: (object) => this.#show(object),
+      related: (found) => this.#related(found),
+    });
   }
 
   close() {
@@ -156,9 +181,29 @@ export class Detail {
     this.#ages();
   }
 
+  #related({ owners, owned, more, events }) {
+    // A link that has the focus keeps it.
+    const focus = $("pane-related").contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    const count = owners.length + owned.length + more;
+    say($("related-count"), String(count));
+    $("related-count").hidden = !count;
+    const list = (title, rows, none) => [element("h3", {}, title),
+      rows.length ? element("ul", { class: "related" }, ...rows.map(relatedRow)) : element("p", { class: "note" }, none)];
+    const rest = more ? [element("p", { class: "note" }, `and ${more} more`)] : [];
+    $("pane-related").replaceChildren(
+      ...list("Owners", owners, "It has no owner."),
+      ...list("Owned objects", owned, "No object in these caches has it as owner."), ...rest,
+      element("h3", {}, "Events"), events === null
+        ? element("p", { class: "note" }, "Events are not in these caches: add the resource “events”.")
+        : events.length ? element("ul", { class: "events" }, ...events.map(eventRow))
+          : element("p", { class: "note" }, "There are none."));
+    if (focus) [...$("pane-related").querySelectorAll("a")].find((link) => link.getAttribute("href") === focus)?.focus();
+    this.#ages();
+  }
+
   #ages() {
     if (this.panel.hidden) return;
-    for (const when of $("pane-changes").querySelectorAll("time")) {
+    for (const when of this.panel.querySelectorAll("time")) {
       const seconds = Date.now() / 1000 - Number(when.dataset.at);
       say(when, seconds < 1.5 ? "now" : `${duration(seconds)} ago`);
     }

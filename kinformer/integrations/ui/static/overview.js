@@ -34,7 +34,8 @@ export class Overview {
     this.body.addEventListener("keydown", (event) => this.#key(event));
   }
 
-  show({ informers, recent, historySeconds: span }) {
+  show({ informers, recent, controllers, historySeconds: span }) {
+    this.#controllers(controllers);
     const totals = { objects: 0, bytes: 0, live: 0, relists: 0, events: 0 };
     const sum = new Array(Math.max(0, ...informers.map((one) => one.rates.length))).fill(0);
     const seen = new Set();
@@ -109,6 +110,33 @@ export class Overview {
     say(cells.error.firstChild, !one.error ? "none" : past ? `${one.errorKind} · ${ago}` : one.error);
     cells.error.classList.toggle("none", !one.error);
     cells.error.title = one.error ?? "";
+  }
+
+  #controllers(controllers) {
+    $("controllers").hidden = !controllers.length;
+    const body = $("controllers").querySelector("tbody");
+    while (body.children.length > controllers.length) body.lastChild.remove();
+    controllers.forEach((one, place) => {
+      if (!body.children[place]) {
+        body.append(element("tr", {}, element("th", { scope: "row" }, element("span", { class: "dot", "aria-hidden": "true" }), element("span")),
+          element("td", { class: "state" }), ...Array.from({ length: 4 }, () => element("td", { class: "num" })),
+          element("td", { class: "error" }, element("span"))));
+      }
+      const row = body.children[place], [name, state, queued, working, failing, done, error] = row.children;
+      row.dataset.health = one.state === "failed" ? "failing" : one.failing ? "syncing" : "live";
+      say(name.lastChild, one.name);
+      say(state, one.state);
+      say(queued, number(one.queued + one.delayed));
+      queued.title = `${number(one.queued)} wait for a worker, ${number(one.delayed)} for their time`;
+      say(working, `${number(one.working)} / ${number(one.workers)}`);
+      say(failing, number(one.failing));
+      say(done, number(Object.values(one.results).reduce((sum, count) => sum + count, 0)));
+      done.title = Object.entries(one.results).map(([result, count]) => `${result}: ${number(count)}`).join(", ");
+      const ago = one.last_error_seconds === null ? "" : ` · ${duration(one.last_error_seconds)} ago`;
+      say(error.firstChild, one.last_error ? `${one.last_error}${ago}` : "none");
+      error.classList.toggle("none", !one.last_error);
+      error.classList.toggle("past", Boolean(one.last_error) && !one.failing);
+    });
   }
 
   #recent(changes) {

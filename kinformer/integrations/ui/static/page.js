@@ -154,6 +154,7 @@ document.addEventListener("keydown", (event) => {
   else if (/^Arrow(Up|Down)$/.test(event.key) && event.target === document.body) {
     if (current) table.firstInView(); else overview.focus();
   }
+  else if (!$("detail").hidden && { c: 1, y: 1, r: 1 }[event.key]) detail.show({ c: "changes", y: "yaml", r: "related" }[event.key]);
   else if (event.key === "?") $("help").showModal();
   else if (event.key === "t") turnTheme();
   else if (event.key === "0") go();
