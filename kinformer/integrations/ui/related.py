@@ -35,7 +35,7 @@ _OF_STATE: Final = ("STATUS", "READY")
 
 
 class _Place(NamedTuple):
-    """Where an object is: in the cache of an informer."""
+    """An object in the cache of an informer."""
 
     informer: str
     obj: KubeObject
