@@ -57,6 +57,13 @@ _IN_HEAD: Final = {
 
 
 _decode_sections = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class _MetadataOnly(msgspec.Struct, gc=False):
+    metadata: dict[str, msgspec.Raw]
+
+
+_decode_metadata = msgspec.json.Decoder(_MetadataOnly).decode
 _encode = msgspec.json.Encoder().encode
 # An object that begins with both, as in a watch.
 _NAMED: Final = re.compile(
@@ -272,6 +279,21 @@ class KubeObject(_Base, eq=False, gc=False):
                 return found
         return _decode_sections(self.raw)
 
+    def _metadata_fields(self) -> dict[str, msgspec.Raw] | None:
+        """The fields of the metadata, found in one pass: not first their place, and then the fields.
+
+        `None` where a pass over all sections has been made, or has to tell what is there.
+        """
+        if type(self._sections) is _AllSections:
+            return None
+        text = self._before_spec()
+        if text is None:
+            return None
+        try:
+            return _decode_metadata(text).metadata
+        except msgspec.DecodeError:
+            return None
+
     def _found_places(self) -> Places:
         """Look for the places of the sections, where the pass over the head has not noted them."""
         places = self.places = find_places(self.raw)
@@ -317,6 +339,8 @@ class KubeObject(_Base, eq=False, gc=False):
                 value = getattr(self._found_places(), field)
             if value is ABSENT:
                 raise KeyError(field)
+        elif field == "metadata" and (fields := self._metadata_fields()) is not None:
+            value = sections[field] = LazyDict(fields)
         else:
             sections = self._all_sections()
             value = sections[field]
