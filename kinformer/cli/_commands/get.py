@@ -55,6 +55,8 @@ kinformer get pods --demo                    from a simulated cluster
 )
 def command(watched: bool, contexts: str, verbose: bool, **options: Any) -> int:
     """Print the objects of resources once, or objects by name."""
+    # Here, and not in `work`: the collector is off until `run_command`, and the client is 300 modules.
+    from kinformer.cli._get import get
     from kinformer.cli._session import UsageProblem, run_command
 
     async def work() -> int:
@@ -70,8 +72,6 @@ def command(watched: bool, contexts: str, verbose: bool, **options: Any) -> int:
             from kinformer.cli._watch import watch
 
             return await watch(query, server)
-        from kinformer.cli._get import get
-
         return await get(query, server)
 
     return run_command(work, verbose=verbose)

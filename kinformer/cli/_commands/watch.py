@@ -40,11 +40,11 @@ def command(verbose: bool, **options: Any) -> int:
     Objects that existed before the start are marked with "-", changes with ADDED, MODIFIED or DELETED. In a terminal,
     changed cells are highlighted. After a broken connection, the watch resumes where it was.
     """
+    # Here, and not in `work`: the collector is off until `run_command`, and the client is 300 modules.
     from kinformer.cli._session import run_command
+    from kinformer.cli._watch import watch
 
     async def work() -> int:
-        from kinformer.cli._watch import watch
-
         return await watch(given_query(options), given_server(options))
 
     return run_command(work, verbose=verbose)
