@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from benchmarks.generator import pod, pods
+from kinformer._flag import Flag
 from kinformer._time_slice import TimeSlice
 from kinformer.listwatch import Delta, DeltaType, ListPage, WatchBatch
 from kinformer.objects import KubeObject
@@ -26,8 +27,10 @@ class Memory:
         self.raws = tuple(raws)
         self.version = 2_000_000
         self.page_size = 500
-        self._batches: asyncio.Queue[Iterable[list[bytes]]] = asyncio.Queue()
-        self.watched = asyncio.Event()
+        # Few objects for the collector, as the client's own source is: an `asyncio.Queue` is six.
+        self._batches: list[Iterable[list[bytes]]] = []
+        self._sent = Flag()
+        self.watched = Flag()
 
     @property
     def resource(self) -> Resource:
@@ -50,11 +53,12 @@ class Memory:
 
     def send(self, raws: list[bytes]) -> None:
         """Send updates in one batch, decoded when it is taken, as a client does."""
-        self._batches.put_nowait([raws])
+        self.send_burst([raws])
 
     def send_burst(self, batches: Iterable[list[bytes]]) -> None:
         """Send batches without a pause between them, each made when it is taken: what waits, waits in the network."""
-        self._batches.put_nowait(batches)
+        self._batches.append(batches)
+        self._sent.set()
 
     async def list(self, *, resource_version: str = "", limit: int = 0) -> AsyncGenerator[ListPage, None]:
         """In pages of 500, each decoded as it is asked for."""
@@ -83,7 +87,10 @@ class Memory:
     async def _each(self) -> AsyncGenerator[WatchBatch, None]:
         while True:
             time_slice = TimeSlice()
-            batches = iter(await self._batches.get())
+            while not self._batches:
+                self._sent.clear()
+                await self._sent.wait()
+            batches = iter(self._batches.pop(0))
             while True:
                 await time_slice.begin()  # as a client does before it decodes
                 raws = next(batches, None)

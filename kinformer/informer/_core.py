@@ -136,9 +136,7 @@ class InformerCore:
         self.record = record = StatusRecord()
         self._metrics = metrics
         self.failures = failures = FailureHandling(name, record, listeners, metrics)
-        self.life_cycle = life_cycle = LifeCycle(
-            name, record, failures, leader=self._reflect, parts=self._parts, on_end=self._end
-        )
+        self.life_cycle = life_cycle = LifeCycle(name, record, failures, self)
         self._on_end = on_end
         self.group_share: GroupShare | None = None
         compact = CompactIndexer(on_error=self._index_failed) if checked_storage(storage) == "compact" else None
@@ -289,10 +287,7 @@ class InformerCore:
             handler,
             mailbox,
             resync=self._resync if resync is None else _checked_resync(resync),
-            forget=self._forget,
-            failed=self.failures.of_handler,
-            ending=self.life_cycle.is_ending,
-            refuse_other_loop=self.life_cycle.refuse_other_loop,
+            owner=self,
         )
         registration = self._registrations[task] = HandlerRegistration(task)
         self.dispatcher.register(task)
@@ -317,17 +312,20 @@ class InformerCore:
         """Report an object that cannot be used; everything else goes on."""
         self.failures.of_object(error, self.life_cycle.clock())
 
-    def _parts(self, group: asyncio.TaskGroup) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
+    def other_parts(self, group: asyncio.TaskGroup) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
+        """Return the functions that run the parts beside the reflector."""
         # The dispatcher first: it starts the handlers, before the reflector sends it changes.
         parts: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {"cache": partial(self.dispatcher.run, group)}
         if self._compact is not None:
             parts["storage"] = self._compact.upkeep
         return parts
 
-    def _reflect(self) -> Coroutine[Any, Any, None]:
+    def lead(self) -> Coroutine[Any, Any, None]:
+        """Run the reflector."""
         return self.reflector.run()
 
-    def _end(self, started: bool) -> None:
+    def has_ended(self, started: bool) -> None:
+        """Close everything, and report the end."""
         self.fifo.close()
         if started:
             self._on_end()
@@ -344,7 +342,21 @@ class InformerCore:
             self._compact.list_has_come()
         self.relists.listed(lists)
 
-    def _forget(self, task: HandlerTask) -> None:
+    @property
+    def is_ending(self) -> bool:
+        """True once the informer ends."""
+        return self.life_cycle.ending
+
+    def refuse_other_loop(self) -> None:
+        """Raise an error if the caller runs in another event loop than the informer."""
+        self.life_cycle.refuse_other_loop()
+
+    def handler_failed(self, name: str, error: BaseException) -> None:
+        """Count that a handler raised."""
+        self.failures.of_handler(name, error)
+
+    def forget(self, task: HandlerTask) -> None:
+        """Give a removed handler no further event."""
         self.dispatcher.forget(task)
         self._registrations.pop(task, None)
 

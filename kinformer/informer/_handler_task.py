@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import inspect
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from kinformer._callables import check_function
 from kinformer._clock import clock_of
@@ -80,6 +80,27 @@ def name_of(*parts: Callable[..., object] | None) -> str:
     return f"{getattr(first, '__qualname__', type(first).__qualname__)}"
 
 
+class HasHandlers(Protocol):
+    """The informer of some handlers. One object, where four callbacks would be four for the collector."""
+
+    @property
+    def is_ending(self) -> bool:
+        """True once the informer ends."""
+        ...
+
+    def forget(self, task: HandlerTask) -> None:
+        """Take note that a handler is removed."""
+        ...
+
+    def handler_failed(self, name: str, error: BaseException) -> None:
+        """Take note that a handler raised."""
+        ...
+
+    def refuse_other_loop(self) -> None:
+        """Raise an error if the caller runs in another event loop than the informer."""
+        ...
+
+
 class HandlerTask:
     """Calls one handler with one event at a time, in order.
 
@@ -91,10 +112,7 @@ class HandlerTask:
         handler: function to call.
         mailbox: buffer of the events that wait.
         resync: seconds between resyncs, 0 for none.
-        forget: called with this task when the handler is removed.
-        failed: called with the name and the exception when the handler raises.
-        ending: returns true once the informer ends.
-        refuse_other_loop: raises if the caller runs in another event loop than the informer.
+        owner: the informer, which is notified.
     """
 
     def __init__(
@@ -104,10 +122,7 @@ class HandlerTask:
         mailbox: Mailbox,
         *,
         resync: float,
-        forget: Callable[[HandlerTask], None],
-        failed: Callable[[str, BaseException], None],
-        ending: Callable[[], bool] = lambda: False,
-        refuse_other_loop: Callable[[], None] = lambda: None,
+        owner: HasHandlers,
     ) -> None:
         self.name = name
         self.resync = resync
@@ -126,10 +141,7 @@ class HandlerTask:
         self._logged_at = float("-inf")
         self._unlogged = 0
         self._mailbox = mailbox
-        self._forget = forget
-        self._failed = failed
-        self._ending = ending
-        self._refuse_other_loop = refuse_other_loop
+        self._owner = owner
         self._wakeup = Flag()
         self._has_synced = False
         self._settled = Flag()
@@ -175,7 +187,7 @@ class HandlerTask:
             StoppedError: the handler was removed, or the informer stopped, before that.
             WrongLoopError: the informer runs in another event loop.
         """
-        self._refuse_other_loop()
+        self._owner.refuse_other_loop()
         await self._settled.wait()
         if not self._has_synced:
             msg = f"handler {self.name} was removed before it had seen the initial list"
@@ -190,8 +202,8 @@ class HandlerTask:
         Raises:
             WrongLoopError: the informer runs in another event loop.
         """
-        self._refuse_other_loop()
-        self._forget(self)
+        self._owner.refuse_other_loop()
+        self._owner.forget(self)
         self._closing = True
         for companion in self._companions:
             companion.cancel()
@@ -339,10 +351,10 @@ class HandlerTask:
                 return await self._deliver()
             except asyncio.CancelledError as error:
                 # Where the whole loop ends, the informer is cancelled in the same turn.
-                if not self._ending() and not self._closing:
+                if not self._owner.is_ending and not self._closing:
                     self._take_back_cancellations()
                     await asyncio.sleep(0)
-                if self._ending() or self._closing:
+                if self._owner.is_ending or self._closing:
                     raise
                 _log.error("handler %s left its task cancelled; its next events are delivered all the same", self.name)
                 self._count(error)
@@ -404,7 +416,7 @@ class HandlerTask:
         a library's time limit that cancels the task and does not take that back.
         """
         if isinstance(error, asyncio.CancelledError):
-            if self._ending() or self._closing:
+            if self._owner.is_ending or self._closing:
                 return False
             self._take_back_cancellations()
             return True
@@ -414,7 +426,7 @@ class HandlerTask:
 
     def _take_back_cancellations(self) -> None:
         task = asyncio.current_task()
-        if self._ending() or self._closing:
+        if self._owner.is_ending or self._closing:
             return
         while task is not None and task.cancelling():
             task.uncancel()
@@ -422,12 +434,12 @@ class HandlerTask:
     def _count(self, error: BaseException) -> None:
         self.failures += 1
         self.last_failure = error
-        self._failed(self.name, error)
+        self._owner.handler_failed(self.name, error)
 
     def _report(self, event: Event, error: BaseException) -> None:
         self.failures += 1
         self.last_failure = error
-        self._failed(self.name, error)
+        self._owner.handler_failed(self.name, error)
         now = asyncio.get_running_loop().time()
         if now - self._logged_at < _SECONDS_BETWEEN_LOGS:
             # A handler that fails for each of 10,000 events a second would fill the disk with one traceback.

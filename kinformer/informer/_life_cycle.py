@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from kinformer._clock import clock_of
 from kinformer._own_loop import OwnLoop
@@ -21,11 +21,26 @@ if TYPE_CHECKING:
 
     # A function, because the task may be cancelled before its first step: then no coroutine was made.
     Part: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
-    Parts: TypeAlias = Callable[[asyncio.TaskGroup], Mapping[str, Part]]
 
-__all__ = ["LifeCycle"]
+__all__ = ["HasParts", "LifeCycle"]
 
 _ENDED: Final = frozenset({InformerState.STOPPED, InformerState.FAILED, InformerState.GAVE_UP})
+
+
+class HasParts(Protocol):
+    """The owner of the parts of one informer. One object, where three callbacks would be three for the collector."""
+
+    def lead(self) -> Coroutine[Any, Any, None]:
+        """Run the leading part, which may give up."""
+        ...
+
+    def other_parts(self, group: asyncio.TaskGroup) -> Mapping[str, Part]:
+        """Return the functions that run the other parts in a task group, by name."""
+        ...
+
+    def has_ended(self, started: bool) -> None:
+        """Take note that the informer has ended, and whether it had been started."""
+        ...
 
 
 class LifeCycle:
@@ -35,9 +50,7 @@ class LifeCycle:
         name: name of the informer.
         record: status of the informer.
         failures: handles a defect of a part.
-        leader: runs the leading part, which may give up.
-        parts: returns the functions that run the other parts, by name, for a given task group.
-        on_end: called when the informer ends, with true if it had been started.
+        owner: has the parts.
 
     Attributes:
         clock: clock of the loop that the informer runs in; always 0 before `start`.
@@ -50,19 +63,14 @@ class LifeCycle:
         name: str,
         record: StatusRecord,
         failures: FailureHandling,
-        *,
-        leader: Part,
-        parts: Parts,
-        on_end: Callable[[bool], None],
+        owner: HasParts,
     ) -> None:
         self.clock: Callable[[], float] = _before_start
         self.ending = False
         self._name = name
         self._record = record
         self._failures = failures
-        self._leader = leader
-        self._parts = parts
-        self._on_end = on_end
+        self._owner = owner
         self._own_loop = OwnLoop(f"informer {name} was started")
         self._background = BackgroundTask(f"kinformer informer {name}")
 
@@ -75,10 +83,6 @@ class LifeCycle:
     def failure(self) -> BaseException | None:
         """The defect that ended the informer; `None` if there was none."""
         return self._background.failure
-
-    def is_ending(self) -> bool:
-        """Return `ending`, as a function that others can hold."""
-        return self.ending
 
     def start(self, begin: Callable[[], None]) -> None:
         """Start the parts in the background of the running loop. `begin` is called first.
@@ -166,7 +170,7 @@ class LifeCycle:
         await TimeSlice().begin()
         try:
             async with asyncio.TaskGroup() as group:
-                for name, part in self._parts(group).items():
+                for name, part in self._owner.other_parts(group).items():
                     what = f"kinformer {name} {self._name}"
                     group.create_task(self._for_life(part, what), name=what)
                 await self._lead()
@@ -181,7 +185,7 @@ class LifeCycle:
             UnexpectedError: it ended, though nothing had asked it to.
         """
         try:
-            await self._leader()
+            await self._owner.lead()
             # The reflector returns only when it gives up; otherwise it ends by cancellation.
             self.give_up()
         except asyncio.CancelledError:
@@ -218,7 +222,7 @@ class LifeCycle:
         started = self._record.state is not InformerState.NEW
         if not self.stopped:
             self._record.enter(InformerState.STOPPED, self.clock())
-        self._on_end(started)
+        self._owner.has_ended(started)
 
 
 def _before_start() -> float:
