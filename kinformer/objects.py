@@ -282,7 +282,7 @@ class KubeObject(_Base, eq=False, gc=False):
     def _metadata_fields(self) -> dict[str, msgspec.Raw] | None:
         """The fields of the metadata, found in one pass: not first their place, and then the fields.
 
-        `None` where a pass over all sections has been made, or has to tell what is there.
+        `None` where a pass over all sections has been made, or is needed.
         """
         if type(self._sections) is _AllSections:
             return None
