@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 from collections import Counter
@@ -15,7 +16,7 @@ from tests import storages
 from tests.sources import FakeSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from kinformer.cache.storage import Storage
 
@@ -64,6 +65,21 @@ def pytest_configure() -> None:
     It asks the policy for "the" loop before a test that has none; the policy would make one, which nobody closes.
     """
     asyncio.set_event_loop(None)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector away from the imported modules and the collected tests, of which nothing is garbage.
+
+    A worker collects 11,000 tests: with the collector at work, that takes a third more CPU time. Later collections,
+    those of the tests among them, walk only over the objects of the tests.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

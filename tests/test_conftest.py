@@ -1,6 +1,8 @@
-"""The end of a test run says what did not run."""
+"""The set-up that all tests share."""
 
 from __future__ import annotations
+
+import gc
 
 import pytest
 
@@ -28,3 +30,8 @@ def test_the_tests_of_the_real_control_plane_are_named_when_they_are_left_out() 
     (line,) = not_run([], "not real")
     assert "make test-real" in line
     assert not_run([], "real") == []
+
+
+def test_no_collection_walks_over_what_was_there_before_the_first_test() -> None:
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 50_000

@@ -9,16 +9,18 @@ import asyncio
 import functools
 import gzip
 import json
-import sys
+import os
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from tests.forked_programs import ForkedPrograms
 from tests.wire.raw_server import CHUNKED, LIST, REFUSE_STREAM, RawServer, answer, chunk, event, is_watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 CLIENT = r"""
 import asyncio, gc, json, logging, sys, time
@@ -163,9 +165,22 @@ ATTACKS = {
 }
 
 
+@pytest.fixture(scope="module")
+def forked_clients() -> Iterator[ForkedPrograms]:
+    with ForkedPrograms("kinformer.client", "kinformer.informer.factory", "anyio._backends._asyncio") as programs:
+        yield programs
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("client") / "client.py"
+    path.write_text(CLIENT)
+    return path
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 async def test_a_hostile_answer_takes_bounded_memory_holds_the_loop_for_a_moment_and_is_a_clear_error(
-    name: str,
+    name: str, program: Path, forked_clients: ForkedPrograms
 ) -> None:
     case = ATTACKS[name]
     if "gzip" in name:
@@ -179,18 +194,10 @@ async def test_a_hostile_answer_takes_bounded_memory_holds_the_loop_for_a_moment
         return case.respond(head, writer) if is_watch(head) is case.watch else answer()
 
     async with RawServer(respond) as server:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", CLIENT, server.url, "50", case.error, stdout=-1, stderr=-1
-        )
-        try:
-            async with asyncio.timeout(100):
-                out, err = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-    assert process.returncode == 0, err.decode()[-2000:]
-    seen, cost = map(json.loads, out.splitlines())
+        arguments = [str(program), server.url, "50", case.error]
+        ended = await asyncio.to_thread(forked_clients.run, arguments, env=os.environ, timeout=100)
+    assert ended.code == 0, ended.err[-2000:]
+    seen, cost = map(json.loads, ended.out.splitlines())
     assert set(seen["errors"]) & set(case.error.split("|")), seen
     assert seen["state"] != "failed", seen
     assert max(map(len, seen["texts"])) < 500
