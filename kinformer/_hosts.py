@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
 __all__ = ["LOOPBACK", "is_allowed", "is_loopback", "name_in"]
 
@@ -42,18 +42,20 @@ def is_loopback(name: str) -> bool:
         return False
 
 
-def is_allowed(host: str, hosts: Collection[str] | None, *, listening_on: str = "127.0.0.1") -> bool:
-    """Return whether a request with this `Host` is answered.
+def is_allowed(given: Sequence[str], hosts: Collection[str] | None, *, listening_on: str = "127.0.0.1") -> bool:
+    """Return whether a request with these `Host` headers is answered.
 
     Args:
-        host: the header; "" for none.
+        given: each `Host` header of the request. A request with several is never allowed (RFC 9112, 3.2).
         hosts: names that are allowed besides loopback; `None` for any.
         listening_on: the address that the server listens on. If it is not a loopback address, the server is meant to be
             reached over the network, and any address is allowed.
     """
+    if len(given) > 1:
+        return False
     if hosts is None:
         return True
-    name = name_in(host)
+    name = name_in("".join(given))
     if is_loopback(name) or name in LOOPBACK or name in {one.lower() for one in hosts}:
         return True
     if is_loopback(listening_on) or listening_on in LOOPBACK:

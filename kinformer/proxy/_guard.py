@@ -21,8 +21,7 @@ def check_host(request: web.BaseRequest, listening_on: str) -> None:
     Raises:
         Refusal: it does not.
     """
-    named = request.headers.getall("Host", [""])
-    if len(named) != 1 or not is_allowed(named[0], (), listening_on=listening_on):
+    if not is_allowed(request.headers.getall("Host", []), (), listening_on=listening_on):
         raise Refusal(403, "Forbidden", "this server is reached by loopback names and addresses only")
 
 

@@ -36,21 +36,27 @@ OURS = ["127.0.0.1", "127.0.0.1:8765", "127.8.9.10", "localhost", "LOCALHOST:1",
 
 @pytest.mark.parametrize("host", FOREIGN)
 def test_a_foreign_host_is_not_allowed(host: str) -> None:
-    assert not is_allowed(host, ())
-    assert not is_allowed(host, (), listening_on="0.0.0.0")
-    assert is_allowed(host, None)
+    assert not is_allowed([host], ())
+    assert not is_allowed([host], (), listening_on="0.0.0.0")
+    assert is_allowed([host], None)
 
 
 @pytest.mark.parametrize("host", OURS)
 def test_loopback_is_allowed(host: str) -> None:
-    assert is_allowed(host, ())
+    assert is_allowed([host], ())
+
+
+@pytest.mark.parametrize("hosts", [None, (), {"status.svc"}])
+def test_several_hosts_are_never_allowed_and_none_is_no_loopback_name(hosts: set[str] | None) -> None:
+    assert not is_allowed(["localhost", "localhost"], hosts)
+    assert is_allowed([], hosts) is (hosts is None)
 
 
 def test_names_are_allowed_when_named_and_addresses_when_listening_on_the_network() -> None:
-    assert is_allowed("status.svc:8765", {"Status.svc"})
-    assert not is_allowed("10.1.2.3", ())
-    assert is_allowed("10.1.2.3:8765", (), listening_on="0.0.0.0")
-    assert not is_allowed("other.svc", (), listening_on="0.0.0.0")
+    assert is_allowed(["status.svc:8765"], {"Status.svc"})
+    assert not is_allowed(["10.1.2.3"], ())
+    assert is_allowed(["10.1.2.3:8765"], (), listening_on="0.0.0.0")
+    assert not is_allowed(["other.svc"], (), listening_on="0.0.0.0")
     assert name_in("[2001:db8::1]:80") == "2001:db8::1"
 
 

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from kinformer._own_writes.feed import Write
 from kinformer.backoff import Backoff
 from kinformer.errors import StoppedError
-from kinformer.events import Added, Deleted, Updated
+from kinformer.events import Deleted
 from kinformer.informer import SharedInformer
 from kinformer.informer._shared_informer import core_of
 from kinformer.listwatch import DeltaType
 from kinformer.objects import version_number
 from kinformer.resources import CONFIGMAPS
+from tests.properties.oracle import History, check
 from tests.properties.world import ERRORS, NAMES, Source, World, versioned
 from tests.virtual_time import VirtualLoop
 
@@ -80,9 +81,8 @@ class Listener:
     source: Source
     delivery: Delivery
     manner: str
-    told: dict[ObjectKey, KubeObject] = field(default_factory=dict)
+    history: History = field(default_factory=History)
     removed: bool = False
-    problems: list[str] = field(default_factory=list)
     registration: HandlerRegistration | None = None
 
     async def slow(self, event: Event) -> None:
@@ -94,37 +94,13 @@ class Listener:
         raise ZeroDivisionError
 
     def plain(self, event: Event) -> None:
-        problem = self._problem(event)
-        if problem:
-            self.problems.append(f"{problem}: {event}")
-
-    def _problem(self, event: Event) -> str:
-        if self.removed:
-            return "told after its removal"
-        known = self.told.get(event.key)
-        match event:
-            case Added(obj):
-                self.told[event.key] = obj
-                if known is not None:
-                    return "added twice"
-            case Updated(old, new):
-                self.told[event.key] = new
-                if known != old:
-                    return "old is not what was told last"
-                if old.uid != new.uid:
-                    return "an update from one object to another"
-                if version_number(new.resource_version) <= version_number(old.resource_version):
-                    return "not newer than what it was"
-            case Deleted(obj, final_state_known):
-                self.told.pop(event.key, None)
-                if known is None:
-                    return "the end of what was never told"
-                if final_state_known and not self._was_deleted(obj):
-                    return "a final state that never was"
-                return ""
-        if event.obj.resource_version not in self._versions(event.key):
-            return "a state that never was"
-        return ""
+        self.history.expect(not self.removed, event, "got after its removal")
+        self.history.take(event)
+        if not isinstance(event, Deleted):
+            found = event.obj.resource_version in self._versions(event.key)
+            self.history.expect(found, event, "a state that never was")
+        elif event.final_state_known:
+            self.history.expect(self._was_deleted(event.obj), event, "a final state that never was")
 
     def _versions(self, key: ObjectKey) -> set[str]:
         return {change.new.resource_version for change in self.world.history if change.new.key == key}
@@ -276,23 +252,17 @@ class Stage:
             there = source.selected(self.world.objects)
             wanted = {key: obj for key, obj in there.items() if not (self.transforming and is_bad(obj, "transform"))}
             cached = dict(informer.snapshot())
-            assert versions(cached) == versions(wanted), informer
+            listeners = [listener for listener in self.listeners if listener.source is source]
+            check(informer, wanted, [listener.history for listener in listeners if not listener.removed])
+            for listener in listeners:
+                assert listener.history.problems == []
             if not self.transforming:
                 assert cached == wanted
             assert informer.is_live
             for app in ("x", "y", "z"):
                 by_scan = {key for key, obj in cached.items() if app in indexed(obj)}
                 assert {obj.key for obj in informer.lister.by_index("app", app)} == by_scan
-            for listener in self.listeners:
-                if listener.source is source:
-                    assert listener.problems == [], listener.problems
-                    if not listener.removed:
-                        assert versions(listener.told) == versions(cached), listener
             assert informer.status.failures == 0
-
-
-def versions(objects: dict[ObjectKey, KubeObject]) -> dict[ObjectKey, str]:
-    return {key: obj.resource_version for key, obj in objects.items()}
 
 
 def is_bad(obj: KubeObject, what: str) -> bool:

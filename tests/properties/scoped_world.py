@@ -19,9 +19,10 @@ from kinformer.informer._scope_reflector import PATIENCE, ScopeReflector
 from kinformer.informer._scoped_source import ScopedSource
 from kinformer.informer._shared_informer import core_of
 from kinformer.listwatch import DeltaType, WatchBatch
-from kinformer.objects import KubeObject, ObjectKey, version_number
+from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import CONFIGMAPS
 from kinformer.scope import Labels, Namespaces, Ranges, Scope, Shard
+from tests.properties.oracle import History, check
 from tests.properties.world import Change, Source, Watch, World, versioned
 from tests.virtual_time import VirtualLoop
 
@@ -277,46 +278,20 @@ class CheckedHandler:
 
     world: ScopedWorld
     informer: SharedInformer | None = None
-    objects: dict[ObjectKey, KubeObject] = field(default_factory=dict)
-    highest: dict[ObjectKey, int] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    history: History = field(default_factory=History)
     counts: list[int] = field(default_factory=lambda: [0, 0, 0])
     strict: bool = True
     switched_at: float = -1.0
     """Time of the last change of the scope; an event of the same moment may be of the scope before."""
 
     def __call__(self, event: Event) -> None:
-        key, now = event.key, asyncio.get_running_loop().time()
-        before = self.objects.get(key)
-        match event:
-            case Added(obj):
-                self.counts[0] += 1
-                self._expect(before is None, f"{now:g}: {key} was added twice")
-                self.objects[key] = obj
-                # An object that was gone does not come back in a state older than its last one.
-                self._expect(
-                    version_number(obj.resource_version) >= self.highest.get(key, 0),
-                    f"{now:g}: {key} came back at {obj.resource_version}, after {self.highest.get(key)}",
-                )
-            case Updated(old, obj):
-                self.counts[1] += 1
-                self._expect(
-                    before is not None and before.resource_version == old.resource_version,
-                    f"{now:g}: {key} was updated from a state that the handler did not get",
-                )
-                self._expect(
-                    version_number(obj.resource_version) > version_number(old.resource_version),
-                    f"{now:g}: {key} came twice, or went back: {old.resource_version} {obj.resource_version}",
-                )
-                self.objects[key] = obj
-            case Deleted(obj, out_of_scope=left):
-                self.counts[2] += 1
-                self._expect(before is not None, f"{now:g}: {key} was deleted, though it was not there")
-                self.objects.pop(key, None)
-                self._check_deletion(key, obj, left=left)
-        self.highest[key] = max(self.highest.get(key, 0), version_number(event.obj.resource_version))
+        self.counts[(Added, Updated, Deleted).index(type(event))] += 1
+        self.history.take(event)
+        if isinstance(event, Deleted):
+            self._check_deletion(event)
 
-    def _check_deletion(self, key: ObjectKey, obj: KubeObject, *, left: bool) -> None:
+    def _check_deletion(self, event: Deleted) -> None:
+        key, obj = event.key, event.obj
         now = asyncio.get_running_loop().time()
         lives = self.world.objects.get(key)
         if lives is None or lives.uid != obj.uid or not self.strict or self.informer is None or now == self.switched_at:
@@ -327,13 +302,7 @@ class CheckedHandler:
         inside = [part for part in parts if selects(part, scope.shard, lives)]
         reachable = [part for part in inside if part.namespace not in self.world.ever_forbidden]
         same = lives.resource_version == obj.resource_version
-        self._expect(
-            not (reachable and same), f"{now:g}: {key} was reported as gone (out_of_scope={left}), and is in the scope"
-        )
-
-    def _expect(self, right: bool, problem: str) -> None:
-        if not right:
-            self.problems.append(problem)
+        self.history.expect(not (reachable and same), event, f"{now:g}: reported as gone, and is in the scope")
 
 
 _places = st.sampled_from(PLACES)
@@ -554,14 +523,9 @@ async def _play(steps: list[Step], scope: Scope, *, streams: bool) -> None:
         assert final is not None
         parts = final.parts(world.labels)
         expected = {
-            key: obj.resource_version
-            for key, obj in world.objects.items()
-            if any(selects(part, final.shard, obj) for part in parts)
+            key: obj for key, obj in world.objects.items() if any(selects(part, final.shard, obj) for part in parts)
         }
-        cached = {obj.key: obj.resource_version for obj in informer.lister.list()}
-        assert cached == expected
-        assert {key: obj.resource_version for key, obj in handler.objects.items()} == expected
-        assert not handler.problems, handler.problems
+        check(informer, expected, [handler.history])
         assert {part.scope for part in informer.status.scopes} == {str(part) for part in parts}
         watched = [found for found in world.sources if found.watches]
         assert len(watched) == len(_watches(parts)), "a watch is left, or missing"

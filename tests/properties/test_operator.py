@@ -15,7 +15,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from examples.shop_operator import MANAGER, Shop, ShopOperator, deployment_of, differs
@@ -23,6 +22,7 @@ from kinformer.controller import Requeue
 from kinformer.errors import AlreadyExistsError, NotFoundError
 from kinformer.resources import DEPLOYMENTS
 from tests.properties.operator_world import FAULTS, SHOPS, Stage, owner_of
+from tests.properties.oracle import every
 from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
@@ -71,18 +71,7 @@ def play(schedule: tuple[int, list[tuple[Any, ...]]], **options: Any) -> None:
 
 
 def check(examples: int, start: int, wanted: st.SearchStrategy[Any], **options: Any) -> None:
-    @seed(start if TOTAL <= 1000 else None)
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
-    @given(wanted)
-    def every(schedule: tuple[int, list[tuple[Any, ...]]]) -> None:
-        play(schedule, **options)
-
-    every()
+    every(wanted, lambda schedule: play(schedule, **options), examples=examples, start=start if TOTAL <= 1000 else None)
 
 
 @pytest.mark.timeout(3600)

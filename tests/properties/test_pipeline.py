@@ -11,9 +11,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
 
 from tests import storages
+from tests.properties.oracle import every
 from tests.properties.schedules import run, schedules
 
 if TYPE_CHECKING:
@@ -31,18 +31,7 @@ def test_every_schedule_ends_with_each_cache_equal_to_the_server_and_legal_histo
 ) -> None:
     storages.use(storage, monkeypatch)
 
-    @seed(part if TOTAL <= 2000 else None)
-    @settings(
-        max_examples=TOTAL // PARTS,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
-    @given(schedules)
-    def check(schedule: Any) -> None:
-        run(schedule)
-
-    check()
+    every(schedules, run, examples=TOTAL // PARTS, start=part if TOTAL <= 2000 else None)
 
 
 NAMED: dict[str, tuple[list[tuple[Any, ...]], bool, int, bool]] = {

@@ -11,12 +11,12 @@ from __future__ import annotations
 import logging
 import os
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
 
 from tests import storages
+from tests.properties.oracle import every
 from tests.properties.scoped_world import play, range_schedules, run, wide_schedules
 
 if TYPE_CHECKING:
@@ -52,18 +52,7 @@ def test_every_schedule_ends_with_the_union_in_the_cache_and_legal_histories(
 def test_ranges_may_change_at_any_moment(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     storages.use(storage, monkeypatch)
 
-    @seed(1 if TOTAL <= 1000 else None)
-    @settings(
-        max_examples=OTHERS,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
-    @given(range_schedules)
-    def check(schedule: Any) -> None:
-        run(schedule)
-
-    check()
+    every(range_schedules, run, examples=OTHERS, start=1 if TOTAL <= 1000 else None)
 
 
 @pytest.mark.timeout(3600)
@@ -73,15 +62,4 @@ def test_parts_may_share_a_watch_of_all_namespaces_at_any_moment(
 ) -> None:
     storages.use(storage, monkeypatch)
 
-    @seed(1 if TOTAL <= 1000 else None)
-    @settings(
-        max_examples=OTHERS,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
-    @given(wide_schedules)
-    def check(schedule: Any) -> None:
-        run(schedule)
-
-    check()
+    every(wide_schedules, run, examples=OTHERS, start=1 if TOTAL <= 1000 else None)

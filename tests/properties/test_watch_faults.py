@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
 
+from tests.properties.oracle import every
 from tests.properties.watch_faults import Fault, run, schedules
 
 TOTAL = int(os.environ.get("KINFORMER_WATCH_FAULTS", "200"))
@@ -21,18 +20,7 @@ PARTS = 2
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_any_change_is_in_the_cache_in_time_and_the_status_says_when_it_is_not(part: int) -> None:
-    @seed(part if TOTAL <= 2000 else None)
-    @settings(
-        max_examples=TOTAL // PARTS,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
-    @given(schedules)
-    def check(schedule: Any) -> None:
-        run(schedule)
-
-    check()
+    every(schedules, run, examples=TOTAL // PARTS, start=part if TOTAL <= 2000 else None)
 
 
 SLOW = (0.0, 2.0, 10.0, 19.0)

@@ -105,8 +105,8 @@ class LocalServer:
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         from aiohttp import web
 
-        named = request.headers.getall("Host", [""])
-        if len(named) != 1 or not is_allowed(named[0], self._hosts, listening_on=self._host):
+        named = request.headers.getall("Host", [])
+        if not is_allowed(named, self._hosts, listening_on=self._host):
             refusal = f"this server is not {', '.join(named)!r}; name that host in {self._owner}(hosts=...)"
             return web.json_response({"error": refusal}, status=403)
         page = self._pages.get(request.path.rstrip("/"))

@@ -49,9 +49,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        if sum(name == b"host" for name, _ in scope["headers"]) > 1:
-            headers["host"] = "several hosts"
-        why = self._refusal(scope["method"], headers)
+        named = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        why = self._refusal(scope["method"], named, headers)
         if why:
             await PlainTextResponse(f"{why}\n", status_code=403)(scope, receive, send)
             return
@@ -66,11 +65,11 @@ class Guard:
 
         await self._app(scope, receive, with_headers)
 
-    def _refusal(self, method: str, headers: dict[str, str]) -> str:
+    def _refusal(self, method: str, named: list[str], headers: dict[str, str]) -> str:
         if method not in {"GET", "HEAD"}:
             return "this page only answers questions (GET)"
-        host = headers.get("host", "")
-        if not is_allowed(host, self._hosts):
+        host = ", ".join(named)
+        if not is_allowed(named, self._hosts):
             return f"this page is not {host!r}; open it by its address, or name that host when you start it (hosts=)"
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
