@@ -141,13 +141,10 @@ WITHOUT_INDEX: Final = {"names", "owns", "generation", "labels", "annotations", 
 async def ours(name: str, measured: Measurement) -> None:
     """Measure one handler, in this process."""
     done, listed = asyncio.Event(), asyncio.Event()
-    left = measured.objects
     handle = HANDLERS[name][1]
 
     def added(_: object) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
+        if measured.is_last_added():
             listed.set()
 
     def updated(old: Any, new: Any) -> None:

@@ -311,12 +311,9 @@ async def ours(name: str, measured: Measurement) -> None:
     """Measure kinformer, in this process."""
     shape = SHAPES[name]
     done, listed = asyncio.Event(), asyncio.Event()
-    left = measured.objects
 
     def added(_: object) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
+        if measured.is_last_added():
             listed.set()
 
     def updated(_: KubeObject, new: KubeObject) -> None:

@@ -50,14 +50,11 @@ async def kinformer(measured: Measurement, storage: Storage = "plain") -> None:
     from kinformer import Client, ClusterConfig, KubeObject, SharedInformerFactory
 
     done = asyncio.Event()
-    left = measured.objects
     listed = asyncio.Event()
 
     def added(pod: KubeObject) -> None:
-        nonlocal left
         assert pod["status"]["phase"] if measured.reads else pod.name
-        left -= 1
-        if left == 0:
+        if measured.is_last_added():
             listed.set()
 
     def updated(old: KubeObject, new: KubeObject) -> None:
@@ -158,7 +155,6 @@ def kubernetes_informer(measured: Measurement) -> None:
     core = client.CoreV1Api(client.ApiClient(client.Configuration(host=measured.url)))
     listed, done = threading.Event(), threading.Event()
     nodes: dict[str, set[str]] = defaultdict(set)
-    left = measured.objects
 
     def read(pod: Any) -> str:
         if not measured.reads:
@@ -167,10 +163,8 @@ def kubernetes_informer(measured: Measurement) -> None:
         return str(pod.status.phase)
 
     def added(pod: Any) -> None:
-        nonlocal left
         assert read(pod)
-        left -= 1
-        if left == 0:
+        if measured.is_last_added():
             listed.set()
 
     def updated(pod: Any) -> None:

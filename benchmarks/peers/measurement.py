@@ -42,6 +42,7 @@ class Measurement:
     events: int
     reads: bool
     seen: int = 0
+    added: int = 0
     found: dict[str, float] = field(default_factory=dict)
     _began: float = 0.0
 
@@ -54,6 +55,11 @@ class Measurement:
         """Everything is imported, and nothing has been asked for."""
         gc.collect()
         self._began = time.process_time()
+
+    def is_last_added(self) -> bool:
+        """Take an object of the first list; return whether it was the last."""
+        self.added += 1
+        return self.added == self.objects
 
     def listed(self) -> bool:
         """Note that the handler got the whole first list; return whether the measurement ends here."""
