@@ -80,6 +80,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "informer/_mailbox.py": ("tests/properties/test_mailbox_machine.py", "tests/unit/informer/test_dispatcher.py"),
     "informer/_typed_mailbox.py": ("tests/unit/informer/test_typed.py",),
     "informer/_api_groups.py": ("tests/unit/informer/test_factory.py", "tests/wire/test_discovery.py"),
+    "informer/_api_versions.py": ("tests/unit/informer/test_factory.py", "tests/wire/test_discovery.py"),
     "custom_resources/": ("tests/unit/custom_resources", "tests/apiserver/test_custom_resources.py"),
     "client/_typed.py": ("tests/apiserver/test_custom_resources.py",),
     "integrations/": ("tests/integrations",),

@@ -19,7 +19,7 @@ from kinformer.errors import (
     UnknownResourceError,
     api_error,
 )
-from kinformer.informer._api_groups import AppsV1, CoreV1
+from kinformer.informer._api_versions import AppsV1, CoreV1
 from kinformer.informer.factory import SharedInformerFactory
 from kinformer.resources import DEPLOYMENTS, NODES, PODS, Resource
 from kinformer.status import InformerState
