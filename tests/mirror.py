@@ -150,14 +150,14 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "testing/recorded_roles.py": ("tests/wire/test_recorded_roles.py",),
     "testing/faults.py": ("tests/scenarios/test_every_fault.py", "tests/unit/testing/test_fault_spec.py"),
     "workqueue/": ("tests/unit/workqueue", "tests/properties/test_controller_schedules.py"),
-    "workqueue/_delays.py": ("tests/unit/workqueue/test_queues.py",),
-    "workqueue/_metrics.py": ("tests/unit/workqueue/test_queues.py",),
+    "workqueue/_delays.py": ("tests/unit/workqueue/test_rate_limiting_queue.py",),
     "workqueue/_rate_limiting_queue.py": (
-        "tests/unit/workqueue/test_queues.py",
+        "tests/unit/workqueue/test_queue_machine.py",
         "tests/properties/test_controller_schedules.py",
     ),
     "workqueue/_work_queue.py": (
-        "tests/unit/workqueue/test_queues.py",
+        "tests/unit/workqueue/test_queue_priorities.py",
+        "tests/unit/workqueue/test_queue_machine.py",
         "tests/properties/test_controller_schedules.py",
     ),
 }

@@ -1,4 +1,4 @@
-"""The times of delayed keys; test_queues.py has the rest of their rules."""
+"""The times of delayed keys; test_rate_limiting_queue.py has the rest of their rules."""
 
 from __future__ import annotations
 
