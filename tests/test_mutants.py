@@ -7,10 +7,9 @@ import pytest
 from tests.mutants import MUTANTS, ROOT, Mutant, mutated
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_the_mutant_says_something(mutant: Mutant) -> None:
-    source = (ROOT / "kinformer" / mutant.file).read_text()
-    assert mutated(mutant, source) != source
+def test_each_mutant_says_something() -> None:
+    sources = {mutant.name: (ROOT / "kinformer" / mutant.file).read_text() for mutant in MUTANTS}
+    assert [mutant.name for mutant in MUTANTS if mutated(mutant, sources[mutant.name]) == sources[mutant.name]] == []
 
 
 SOURCE = """
