@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from kinformer.testing._apiserver.controllers.actions import (
-    Again,
     Create,
     Delete,
     Record,
@@ -18,11 +16,9 @@ from kinformer.testing._apiserver.controllers.actions import (
 )
 from kinformer.testing._apiserver.controllers.cluster import PODS, controller_of
 from kinformer.testing._apiserver.controllers.conditions import (
-    condition_of,
     nonzero,
-    with_condition,
-    without_condition,
 )
+from kinformer.testing._apiserver.controllers.deployment_status import NO_LIMIT, RolloutStatus, is_complete
 from kinformer.testing._apiserver.controllers.hashes import safe_hash
 from kinformer.testing._apiserver.controllers.loop import Controller
 from kinformer.testing._apiserver.controllers.pods import (
@@ -30,7 +26,6 @@ from kinformer.testing._apiserver.controllers.pods import (
     concerned_owners,
     is_deleting,
     is_finished,
-    moment,
     reference_to,
 )
 from kinformer.testing._apiserver.controllers.replicasets import REPLICASETS
@@ -62,7 +57,6 @@ _NOT_COPIED: Final = frozenset({
     *("kubectl.kubernetes.io/last-applied-configuration", "deprecated.deployment.rollback.to"),
 })  # fmt: skip
 _LONGEST_HISTORY: Final = 2000
-_NO_DEADLINE: Final = 2**31 - 1
 _LONGEST_NAME: Final = 253
 
 
@@ -134,32 +128,28 @@ class _Sync:
     ) -> None:
         self._deployment = deployment
         self._spec: dict[str, Any] = deployment["spec"]
-        self._now = now
-        self._stamp = stamp
         self._names_taken = names_taken
         self._wanted: int = self._spec["replicas"]
         self._surge, self._unavailable = surge_and_unavailable(self._spec)
         sets = sorted(sets, key=lambda one: (one["metadata"].get("creationTimestamp", ""), one["metadata"]["name"]))
         self._new = next((one for one in sets if _same_template(one, deployment)), None)
         self._old = [one for one in sets if one is not self._new]
-        self._status: dict[str, Any] = dict(deployment.get("status") or {})
-        self._conditions: list[Manifest] = list(self._status.get("conditions") or ())
-        self._revision = ""
+        self._rollout = RolloutStatus(deployment, now, stamp)
         self._out: list[Action] = []
 
     def actions(self, *, pods_left: bool, failure: str) -> list[Action]:
         """Return the actions of this look."""
         if is_deleting(self._deployment):
-            self._report(self._counted())
+            self._report(self._rollout.counted(self._new, self._old))
             return self._out
-        self._note_pause()
+        self._rollout.note_pause()
         scaling = self._is_scaling()
         if self._spec.get("paused") or scaling:
             self._update_new_set()
             self._scale_in_proportion()
             if self._spec.get("paused"):
                 self._forget_old_sets()
-            self._report(self._counted())
+            self._report(self._rollout.counted(self._new, self._old))
             return self._out
         recreates = self._spec["strategy"]["type"] == "Recreate"
         if recreates and any(one["spec"]["replicas"] for one in self._old):
@@ -171,7 +161,9 @@ class _Sync:
             self._update_new_set()
             self._create_new_set(failure)
             self._roll()
-        self._report_progress(failure)
+        status = self._rollout.progressed(self._new, self._old, failure)
+        self._report(status)
+        self._out.extend(self._rollout.next_looks(status))
         return self._out
 
     # The new ReplicaSet
@@ -199,25 +191,25 @@ class _Sync:
             self._new = self._new | {"metadata": metadata, "spec": spec}
             self._out.append(Update(self._new))
         self._set_revision(annotations[_REVISION])
-        if condition_of({"conditions": self._conditions}, "Progressing") is None and self._has_deadline:
+        if self._rollout.progressing is None and self._rollout.has_deadline:
             message = f'Found new replica set "{self._new["metadata"]["name"]}"'
-            self._progress("True", "FoundNewReplicaSet", message)
+            self._rollout.note("True", "FoundNewReplicaSet", message)
 
     def _create_new_set(self, failure: str) -> None:
         if self._new is not None:
             return
         if failure:
-            self._progress("False", "ReplicaSetCreateError", f"Failed to create new replica set: {failure}")
+            self._rollout.note("False", "ReplicaSetCreateError", f"Failed to create new replica set: {failure}")
         deployment, spec = self._deployment, self._spec
         template = dict(spec["template"])
-        collisions = self._status.get("collisionCount", 0)
+        collisions = self._rollout.collisions or 0
         while True:
             word = safe_hash(template, collisions)
             name = f"{deployment['metadata']['name'][: _LONGEST_NAME - 1 - len(word)]}-{word}"
             if name not in self._names_taken:
                 break
             collisions += 1
-            self._status["collisionCount"] = collisions
+            self._rollout.collisions = collisions
         given = template.get("metadata") or {}
         labels = dict(given.get("labels") or {}) | {_HASH: word}
         template["metadata"] = dict(given) | {"labels": labels}
@@ -248,8 +240,8 @@ class _Sync:
             message = f"Scaled up replica set {name} from 0 to {size}"
             self._out.append(Record(deployment, "ScalingReplicaSet", message))
         self._set_revision(revision)
-        if self._has_deadline:
-            self._progress("True", "NewReplicaSetCreated", f'Created new replica set "{name}"')
+        if self._rollout.has_deadline:
+            self._rollout.note("True", "NewReplicaSetCreated", f'Created new replica set "{name}"')
         self._new = manifest
 
     def _copy_annotations(self, annotations: dict[str, str]) -> None:
@@ -282,7 +274,7 @@ class _Sync:
         for one in [self._new, *self._old]:
             if one["metadata"]["name"] in sizes and "uid" in one["metadata"]:
                 self._resize(one, sizes[one["metadata"]["name"]])
-        if not sizes and _is_complete(self._deployment, self._deployment.get("status") or {}):
+        if not sizes and is_complete(self._deployment, self._deployment.get("status") or {}):
             self._forget_old_sets()
 
     def _scale_in_proportion(self) -> None:
@@ -293,7 +285,7 @@ class _Sync:
             self._wanted,
             self._surge,
             rolling=self._spec["strategy"]["type"] == "RollingUpdate",
-            total_before=self._status.get("replicas", 0),
+            total_before=(self._deployment.get("status") or {}).get("replicas", 0),
             most=_MOST,
             desired=_DESIRED,
         )
@@ -325,7 +317,7 @@ class _Sync:
     def _forget_old_sets(self) -> None:
         """Delete the oldest ReplicaSets beyond the history that is kept."""
         limit = self._spec.get("revisionHistoryLimit")
-        if limit is None or limit == _NO_DEADLINE:
+        if limit is None or limit == NO_LIMIT:
             return
         alive = sorted((one for one in self._old if not is_deleting(one)), key=_revision_of)
         for one in alive[: max(0, len(alive) - limit)]:
@@ -334,134 +326,9 @@ class _Sync:
             if not status.get("replicas") and not one["spec"]["replicas"] and seen:
                 self._out.append(Delete(REPLICASETS, one, policy="Background"))
 
-    # The status
-
-    @property
-    def _has_deadline(self) -> bool:
-        return self._spec.get("progressDeadlineSeconds") not in {None, _NO_DEADLINE}
-
-    def _note_pause(self) -> None:
-        if not self._has_deadline:
-            return
-        progressing = condition_of({"conditions": self._conditions}, "Progressing")
-        reason = None if progressing is None else progressing.get("reason")
-        if reason == "ProgressDeadlineExceeded":
-            return
-        if self._spec.get("paused") and reason != "DeploymentPaused":
-            self._progress("Unknown", "DeploymentPaused", "Deployment is paused")
-        elif not self._spec.get("paused") and reason == "DeploymentPaused":
-            self._progress("Unknown", "DeploymentResumed", "Deployment is resumed")
-
-    def _progress(self, state: str, reason: str, message: str, *, renew: bool = False) -> None:
-        old = condition_of({"conditions": self._conditions}, "Progressing")
-        if old is not None and old["status"] == state and old.get("reason") == reason and not renew:
-            return
-        new = {
-            "type": "Progressing",
-            "status": state,
-            "lastUpdateTime": self._stamp,
-            "lastTransitionTime": self._stamp,
-            "reason": reason,
-            "message": message,
-        }
-        if old is not None and old["status"] == state:
-            new["lastTransitionTime"] = old["lastTransitionTime"]
-        self._conditions = [*without_condition(self._conditions, "Progressing"), new]
-
-    def _counted(self) -> dict[str, Any]:
-        """The status with its counts, and the condition of availability."""
-        everyone = [*self._old, *([self._new] if self._new else [])]
-        states = [one.get("status") or {} for one in everyone]
-        available = sum(state.get("availableReplicas", 0) for state in states)
-        total = sum(one["spec"]["replicas"] for one in everyone)
-        new = {} if self._new is None else self._new.get("status") or {}
-        enough = available >= self._wanted - self._unavailable
-        condition = {
-            "type": "Available",
-            "status": "True" if enough else "False",
-            "lastUpdateTime": self._stamp,
-            "lastTransitionTime": self._stamp,
-            "reason": "MinimumReplicasAvailable" if enough else "MinimumReplicasUnavailable",
-            "message": f"Deployment {'has' if enough else 'does not have'} minimum availability.",
-        }
-        before = condition_of({"conditions": self._conditions}, "Available")
-        if before is None:
-            self._conditions = [*self._conditions, condition]
-        elif before["status"] != condition["status"]:
-            self._conditions = [*without_condition(self._conditions, "Available"), condition]
-        status = nonzero(
-            observedGeneration=self._deployment["metadata"].get("generation", 0),
-            replicas=sum(state.get("replicas", 0) for state in states),
-            updatedReplicas=new.get("replicas", 0),
-            readyReplicas=sum(state.get("readyReplicas", 0) for state in states),
-            availableReplicas=available,
-            unavailableReplicas=max(0, total - available),
-        )
-        status["terminatingReplicas"] = sum(state.get("terminatingReplicas", 0) for state in states)
-        return status | nonzero(conditions=self._conditions, collisionCount=self._status.get("collisionCount"))
-
     def _report(self, status: dict[str, Any]) -> None:
         if status != (self._deployment.get("status") or {}):
             self._out.append(SetStatus(self._deployment | {"status": status}))
-
-    def _report_progress(self, failure: str) -> None:
-        """Report the status during a rollout: whether it goes on, is over, or takes too long."""
-        before = self._deployment.get("status") or {}
-        status = self._counted()
-        if not self._has_deadline:
-            self._conditions = without_condition(self._conditions, "Progressing")
-        old = condition_of({"conditions": self._conditions}, "Progressing")
-        was_over = (
-            status.get("replicas", 0) == status.get("updatedReplicas", 0)
-            and old is not None
-            and old.get("reason") == "NewReplicaSetAvailable"
-        )
-        if self._has_deadline and not was_over and not failure:
-            self._judge(before, status, old)
-        self._conditions = self._with_failure()
-        status = {name: value for name, value in status.items() if name != "conditions"}
-        status |= nonzero(conditions=self._conditions)
-        self._report(status)
-        self._look_again(status)
-
-    def _judge(self, before: Manifest, status: Manifest, old: Manifest | None) -> None:
-        metadata = self._deployment["metadata"]
-        subject = f'Deployment "{metadata["name"]}"'
-        if self._new is not None:
-            subject = f'ReplicaSet "{self._new["metadata"]["name"]}"'
-        if _is_complete(self._deployment, status):
-            self._progress("True", "NewReplicaSetAvailable", f"{subject} has successfully progressed.")
-        elif _has_progressed(before, status):
-            self._progress("True", "ReplicaSetUpdated", f"{subject} is progressing.", renew=True)
-        elif old is not None and old.get("reason") != "NewReplicaSetAvailable":
-            late = moment(old["lastUpdateTime"]) + timedelta(seconds=self._spec["progressDeadlineSeconds"]) < self._now
-            if late or old.get("reason") == "ProgressDeadlineExceeded":
-                self._progress("False", "ProgressDeadlineExceeded", f"{subject} has timed out progressing.")
-
-    def _with_failure(self) -> list[Manifest]:
-        everyone = [*([self._new] if self._new else []), *self._old]
-        for one in everyone:
-            found = condition_of(one.get("status") or {}, "ReplicaFailure")
-            if found is not None:
-                failure = {
-                    "type": "ReplicaFailure",
-                    "status": found["status"],
-                    "lastUpdateTime": found["lastTransitionTime"],
-                    "lastTransitionTime": found["lastTransitionTime"],
-                    "reason": found.get("reason", ""),
-                    "message": found.get("message", ""),
-                }
-                return with_condition(self._conditions, failure)
-        return without_condition(self._conditions, "ReplicaFailure")
-
-    def _look_again(self, status: Manifest) -> None:
-        """Look again when the rollout has taken too long."""
-        old = condition_of(status, "Progressing")
-        if not self._has_deadline or old is None or old.get("reason") == "ProgressDeadlineExceeded":
-            return
-        if not _is_complete(self._deployment, status):
-            due = moment(old["lastUpdateTime"]) + timedelta(seconds=self._spec["progressDeadlineSeconds"])
-            self._out.append(Again(max((due - self._now).total_seconds(), 0.0) + 1))
 
 
 def _same_template(replicas: Manifest, deployment: Manifest) -> bool:
@@ -487,20 +354,3 @@ def _longer_history(history: str, revision: str) -> str:
     while len(",".join(revisions)) > _LONGEST_HISTORY:
         del revisions[0]
     return ",".join(revisions)
-
-
-def _is_complete(deployment: Manifest, status: Manifest) -> bool:
-    wanted = deployment["spec"]["replicas"]
-    counts = ("updatedReplicas", "replicas", "availableReplicas")
-    seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    return all(status.get(name, 0) == wanted for name in counts) and seen
-
-
-def _has_progressed(before: Manifest, after: Manifest) -> bool:
-    def old_ones(status: Manifest) -> int:
-        count: int = status.get("replicas", 0) - status.get("updatedReplicas", 0)
-        return count
-
-    return old_ones(after) < old_ones(before) or any(
-        after.get(name, 0) > before.get(name, 0) for name in ("updatedReplicas", "readyReplicas", "availableReplicas")
-    )
