@@ -26,7 +26,7 @@ class SharingSource:
 
     Attributes:
         subscription: the share of a watch of all namespaces; `None` without one.
-        has_plain_watch: whether a watch is open that never goes over to a subscription.
+        has_plain_watch: whether a watch is open, or being opened, that never goes over to a subscription.
     """
 
     def __init__(self, own: ListerWatcher) -> None:
@@ -74,12 +74,12 @@ class SharingSource:
                 timeout_seconds=timeout_seconds,
                 send_initial_events=send_initial_events,
             )
-            async with own as batches:
-                self.has_plain_watch = True
-                try:
+            self.has_plain_watch = True  # while it is being opened, too: it would never go over
+            try:
+                async with own as batches:
                     yield batches
-                finally:
-                    self.has_plain_watch = False
+            finally:
+                self.has_plain_watch = False
             return
         async with AsyncExitStack() as stack:
             first = None

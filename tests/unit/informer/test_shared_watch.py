@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kinformer import Added, Deleted, Labels, Namespaces, Updated
+from kinformer._time_slice import TimeSlice
 from kinformer.errors import StreamBrokenError
 from kinformer.informer import SharedInformer, _shared_watch
 from kinformer.informer._scoped_source import ScopedSource
@@ -91,6 +92,18 @@ def test_one_watch_takes_the_place_of_those_of_many_namespaces_and_each_keeps_it
         assert [(one.scope, one.shares_watch) for one in scopes] == [(f"in n{number}", True) for number in (1, 2, 3)]
 
     play(WIDE, what)
+
+
+async def _next_turn(_: TimeSlice) -> float:
+    await asyncio.sleep(0)
+    return 0.0
+
+
+def test_parts_whose_watches_are_being_opened_when_sharing_begins_take_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As it were if the start of each part took a whole time slice.
+    monkeypatch.setattr(TimeSlice, "over", True)
+    monkeypatch.setattr(TimeSlice, "begin", _next_turn)
+    play(WIDE, Observed.widens)
 
 
 def test_objects_of_other_namespaces_never_get_into_the_cache() -> None:
