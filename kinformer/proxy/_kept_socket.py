@@ -29,16 +29,17 @@ def inode_of(path: Path) -> int:
         return 0
 
 
-async def keep_socket(address: UnixAddress, listen: Callable[[], Awaitable[None]]) -> None:
+async def keep_socket(address: UnixAddress, mine: int, listen: Callable[[], Awaitable[int]]) -> None:
     """Look at the file of a socket until cancelled. Make it anew when it is removed; log it when it is replaced.
 
     Without its file a socket has no new connections, and nothing shows why: those that are open go on.
 
     Args:
         address: the address that this process listens on now.
-        listen: listens on it once more; an OSError is logged, and it is called again later.
+        mine: the inode of its socket.
+        listen: listens on it once more, and returns the new inode; an OSError is logged, and it is called again later.
     """
-    mine, said = inode_of(address.path), ""
+    said = ""
     while True:
         await asyncio.sleep(LOOK_EVERY)
         now = inode_of(address.path)
@@ -49,11 +50,11 @@ async def keep_socket(address: UnixAddress, listen: Callable[[], Awaitable[None]
             said = _say(said, text, address.path)
         else:
             try:
-                await listen()
+                mine = await listen()
             except OSError as error:
                 said = _say(said, "the socket was removed, and cannot be made anew: %s", error)
                 continue
-            mine, said = inode_of(address.path), ""
+            said = ""
             _log.warning("%s was removed, and is made anew", address.path)
 
 

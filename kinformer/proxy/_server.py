@@ -21,7 +21,7 @@ from kinformer.proxy._caches import Caches, CacheSettings, CachesOfResources, Ca
 from kinformer.proxy._downstream import OpenWatch, written
 from kinformer.proxy._forward import Forwarder
 from kinformer.proxy._guard import answered, check_host, refuse_websocket
-from kinformer.proxy._kept_socket import keep_socket
+from kinformer.proxy._kept_socket import inode_of, keep_socket
 from kinformer.proxy._listen import BACKLOG, LoopbackAddress, UnixAddress, listen_address
 from kinformer.proxy._process_lock import close_in_children
 from kinformer.proxy._selection import asked_form
@@ -177,7 +177,9 @@ class CacheProxy:
             listening.listen(BACKLOG)
             if isinstance(self.address, UnixAddress) and not self.address.replaces:
                 upkeep = BackgroundTask(f"the socket of a proxy at {self.address}")
-                upkeep.start(keep_socket(self.address, partial(self._listen_again, runner, sockets)))
+                upkeep.start(
+                    keep_socket(self.address, inode_of(self.address.path), partial(self._listen_again, runner, sockets))
+                )
                 stack.push_async_callback(upkeep.stop)
             stack.callback(self._end_watches)
             self._stack = stack.pop_all()
@@ -228,11 +230,14 @@ class CacheProxy:
         if isinstance(self.address, UnixAddress):
             self.address.remove()
 
-    async def _listen_again(self, runner: LocalRunner, sockets: list[socket.socket]) -> None:
+    async def _listen_again(self, runner: LocalRunner, sockets: list[socket.socket]) -> int:
+        assert isinstance(self.address, UnixAddress)
         listening = self.address.open()
+        inode = inode_of(self.address.path)
         await web.SockSite(runner, listening, backlog=_ACCEPTED_AT_ONCE).start()
         listening.listen(BACKLOG)
         sockets.append(listening)
+        return inode
 
     def _end_watches(self) -> None:
         for served in self._caches.served:
