@@ -421,7 +421,7 @@ class ReflectorMachine:
         if due:
             self._list_now(error)
         elif self._silence.found > found:
-            self._pause_little(error)  # what was held back would come later by each longer pause
+            self._pause_little(error)  # each longer pause would delay the events that are held back
 
     def _failed(self, error: KinformerError, lasted: float, opening: float) -> None:
         is_new_row = lasted >= self.well_after
