@@ -233,6 +233,7 @@ CALLS: dict[str, Callable[[World], Awaitable[object]]] = {
     "LeaderElector.__aexit__": lambda w: w.elector.__aexit__(*LEAVE),
     "LeaderElector.run": lambda w: w.another.run(w._never),
     "Leadership.lost": lambda w: w.leadership.lost(),
+    "Manager.ready": lambda w: w.manager.ready(1),
     "Manager.__aexit__": lambda w: w.manager.__aexit__(*LEAVE),
     "EventRecorder.__aexit__": lambda w: w.recorder.__aexit__(*LEAVE),
     "Finalizer.add": lambda w: w.finalizer.add(w.obj),
