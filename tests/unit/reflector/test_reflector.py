@@ -395,3 +395,21 @@ async def test_bookmarks_of_the_version_that_is_known_are_those_of_a_quiet_resou
             stream.bookmark(100)
             await asyncio.sleep(60)
         assert (len(source.lists), running.errors) == (1, [])
+
+
+@pytest.mark.parametrize("change", ["changed", "deleted", "nothing"])
+async def test_what_a_silent_watch_did_not_bring_and_a_list_shows_makes_watches_short(change: str) -> None:
+    source = FakeSource(pod("a", 7), pod("b", 7), version=7)
+    async with Running(source):
+        stream = await source.watched()
+        await asyncio.sleep(30)
+        source.version = 9
+        source.objects = {
+            "changed": [pod("a", 7), pod("b", 9)],
+            "deleted": [pod("a", 7)],
+            "nothing": [pod("a", 7), pod("b", 7)],
+        }[change]
+        stream.fail(StreamBrokenError("reset"))
+        await asyncio.sleep(3)
+        assert len(source.lists) == 2
+        assert (source.stream.timeout_seconds == 20) == (change != "nothing")

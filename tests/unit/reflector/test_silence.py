@@ -206,7 +206,7 @@ def test_each_list_without_a_change_doubles_the_time_of_doubted_watches_up_to_th
     for seconds in (20, 40, 80, 160, 320):
         assert watches.watch(seconds) == f"{seconds} list"
         watches.list()
-    assert watches.watch(25) == "400 list"
+    assert watches.watch(15) == "400 watch"  # no list after ten seconds
 
 
 def test_a_change_after_lists_without_one_makes_watches_short_again() -> None:
