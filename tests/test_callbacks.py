@@ -183,6 +183,8 @@ TESTED: Final[dict[str, str]] = {
     "RateLimitingQueue(limiter)": CONTROLLER,
     "RateLimitingQueue(metrics)": CONTROLLER,
     "RateLimitingQueue.hold_back(must_wait)": HOLDS,
+    "Relations(columns)": OWN,
+    "Relations(informers)": OWN,
     "Settled(server)": A_TEST_SERVER,
     "ShardGroup(client)": f"{HERE}::test_a_client_that_raises_ends_no_shard_group",
     "ShardGroup(metrics)": AT_CREATION,

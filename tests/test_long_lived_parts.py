@@ -50,6 +50,7 @@ PARTS: Final = {
     "operators/event_recorder.py": "tests/unit/operators/test_operators_whose_callbacks_raise.py",
     "operators/leader_election.py": LOGGED,
     "proxy/_caches.py": PROXY,
+    "proxy/_server.py": LOGGED,
     "proxy/_worker_caches.py": LOGGED,
     "recordings/_recorder.py": RECORDER,
     "recordings/_replay.py": "its status and `finished` have the failure: a damaged file is no defect",

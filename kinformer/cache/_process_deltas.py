@@ -106,6 +106,9 @@ def _apply(delta: Delta, indexer: InformerIndexer, events: list[Event], initial:
             indexer.put(key, obj)
             events.append(Updated(known, obj))
             return 0
+        if kind is not _REPLACED and version_number(new.resource_version) < version_number(old.resource_version):
+            # An earlier object of that name; the present one came by `observe`, ahead of the watch.
+            return 0
         # Another object of the same name: the deletion of the first one fell into a gap of the watch.
         indexer.delete(key)
         events.append(Deleted(known, final_state_known=False))

@@ -252,10 +252,13 @@ def configured(case: Case, port: int, proxy: int, folder: Path) -> ClusterConfig
 
 def respond(head: bytes, writer: asyncio.StreamWriter) -> bytes | None:
     if not is_watch(head):
-        listed = (
-            LIST if b"PartialObjectMetadataList" not in head else LIST.replace(b"PodList", b"PartialObjectMetadataList")
-        )
-        return answer(listed)
+        kinds = {
+            b"PartialObjectMetadataList": b"PartialObjectMetadataList",
+            b"/nodes": b"NodeList",
+            b"/widgets": b"WidgetList",
+        }
+        kind = next((kind for sign, kind in kinds.items() if sign in head), b"PodList")
+        return answer(LIST.replace(b"PodList", kind))
     writer.write(CHUNKED + b"0\r\n\r\n")
     return None
 

@@ -266,6 +266,16 @@ async def test_an_observed_object_is_in_the_cache_ahead_of_the_watch_and_told_on
         assert it.seen == [Updated(pod("a", 3), pod("a", 11))]
 
 
+async def test_earlier_objects_of_the_name_of_an_observed_one_are_not_told_any_more() -> None:
+    async with Synced() as it:
+        assert it.informer.observe(pod("a", 13, uid="second"))
+        it.source.stream.added(pod("a", 11, uid="first"))
+        it.source.stream.deleted(pod("a", 12, uid="first"))
+        it.source.stream.added(pod("a", 13, uid="second"))
+        await settled()
+        assert it.seen == [Added(pod("a", 13, uid="second"))]
+
+
 async def test_an_observed_object_may_be_a_manifest() -> None:
     async with Synced() as it:
         assert it.informer.observe(pod("new", 11).to_dict())

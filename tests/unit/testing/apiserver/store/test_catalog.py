@@ -251,6 +251,8 @@ async def test_a_version_that_is_taken_away_is_404_and_the_objects_stay(
 ) -> None:
     server.create(definition("v1", "v2"))
     server.create(widget("v1"))
+    server.update(definition("v2", "v1"))
+    server.update(definition("v2", "v1") | {"status": {"storedVersions": ["v2"]}}, subresource="status")
     server.update(definition("v2"))
     async with http.get("/apis/x.io/v1/widgets") as response:
         assert response.status == 404
