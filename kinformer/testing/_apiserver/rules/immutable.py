@@ -37,7 +37,10 @@ _VOLUME_CHANGES: Final = {
 
 _FIXED: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     **{("apps", plural): ("spec.selector",) for plural in ("deployments", "replicasets", "daemonsets")},
-    ("batch", "jobs"): ("spec.completions", "spec.selector", "spec.template", "spec.completionMode"),
+    ("batch", "jobs"): (
+        *("spec.completions", "spec.selector", "spec.template", "spec.completionMode", "spec.podFailurePolicy"),
+        *("spec.backoffLimitPerIndex", "spec.managedBy", "spec.successPolicy"),
+    ),
     ("networking.k8s.io", "ingressclasses"): ("spec.controller",),
     ("storage.k8s.io", "storageclasses"): ("provisioner", "parameters", "reclaimPolicy", "volumeBindingMode"),
     ("scheduling.k8s.io", "priorityclasses"): ("preemptionPolicy",),
@@ -79,9 +82,6 @@ def validate_change(kind: ResourceType, before: dict[str, Any], after: dict[str,
             causes.append(_forbidden("spec", _STATEFULSET_RULE))
         case ("", "persistentvolumeclaims") if _fixed_in_claim(old, before) != _fixed_in_claim(new, before):
             causes.append(_forbidden("spec", _CLAIM_RULE))
-        case ("", "persistentvolumes") if _except(old, _VOLUME_CHANGES) != _except(new, _VOLUME_CHANGES):
-            what = "spec.persistentvolumesource"
-            causes.append(_forbidden(what, f"{what} is immutable after creation"))
         case ("", "services") if old.get("clusterIP") and new.get("clusterIP") not in {None, old["clusterIP"]}:
             shown = json.dumps([new["clusterIP"]])
             causes.append(
@@ -93,10 +93,14 @@ def validate_change(kind: ResourceType, before: dict[str, Any], after: dict[str,
             causes.append(invalid_value("spec", _as_in_go(kind.plural, new), "field is immutable"))
         case ("apiextensions.k8s.io", "customresourcedefinitions"):
             causes += check_stored_versions(new, after.get("status") or {})
-        case ("rbac.authorization.k8s.io", _) if before.get("roleRef") != after.get("roleRef"):
+        case ("rbac.authorization.k8s.io", _) if _role(before) != _role(after):
             causes.append(("FieldValueInvalid", f"Invalid value: {_role(after)}: cannot change roleRef", "roleRef"))
         case _:
             pass
+    if kind.storage == ("", "persistentvolumes"):
+        causes += _of_volume(old, new)
+    elif kind.storage == ("", "services") and _is_balanced(old) and _is_balanced(new):
+        causes += _of_balancer(old, new)
     causes += _sealed(kind, before, after)
     if causes:
         raise invalid(kind.kind, before["metadata"]["name"], causes, kind.group)
@@ -193,6 +197,35 @@ def _except(spec: dict[str, Any], names: set[str]) -> dict[str, Any]:
     return {name: value for name, value in spec.items() if name not in names}
 
 
+def _of_volume(old: dict[str, Any], new: dict[str, Any]) -> list[Cause]:
+    causes: list[Cause] = []
+    if _except(old, _VOLUME_CHANGES) != _except(new, _VOLUME_CHANGES):
+        what = "spec.persistentvolumesource"
+        causes.append(_forbidden(what, f"{what} is immutable after creation"))
+    if (old.get("volumeMode") or "Filesystem") != (mode := new.get("volumeMode") or "Filesystem"):
+        causes.append(("FieldValueInvalid", f'Invalid value: "{mode}": field is immutable', "volumeMode"))
+    if old.get("nodeAffinity") is not None and old["nodeAffinity"] != new.get("nodeAffinity"):
+        shown = json.dumps(new.get("nodeAffinity"), separators=(",", ":"))
+        why = "field is immutable, except for updating from beta label to GA"
+        causes.append(("FieldValueInvalid", f"Invalid value: {shown}: {why}", "nodeAffinity"))
+    return causes
+
+
+def _is_balanced(spec: dict[str, Any]) -> bool:
+    return spec.get("type") == "LoadBalancer"
+
+
+def _of_balancer(old: dict[str, Any], new: dict[str, Any]) -> list[Cause]:
+    causes: list[Cause] = []
+    if old.get("loadBalancerClass") != (given := new.get("loadBalancerClass")):
+        why = "may not change once set"
+        causes.append(("FieldValueInvalid", f"Invalid value: {json.dumps(given)}: {why}", "spec.loadBalancerClass"))
+    ports = old.get("healthCheckNodePort"), new.get("healthCheckNodePort")
+    if all(spec.get("externalTrafficPolicy") == "Local" for spec in (old, new)) and all(ports) and ports[0] != ports[1]:
+        causes.append(_forbidden("spec.healthCheckNodePort", "field is immutable"))
+    return causes
+
+
 def _of_pod(old: dict[str, Any], new: dict[str, Any]) -> list[Cause]:
     for field in ("containers", "initContainers"):
         if len(old.get(field) or ()) != len(new.get(field) or ()):
@@ -212,14 +245,20 @@ def _fixed_in_pod(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fixed_in_claim(spec: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    # A claim is bound by the name of its volume, once.
+    free = set() if _at(before, "spec.volumeName") else {"volumeName"}
     if _at(before, "status.phase") == "Bound":
-        return _except(spec, {"resources", "volumeAttributesClassName", "volumeName"})
-    return _except(spec, {"volumeName"})
+        free |= {"resources", "volumeAttributesClassName"}
+    return _except(spec, free)
 
 
 def _role(manifest: dict[str, Any]) -> str:
     role = manifest.get("roleRef") or {}
-    shown = {"APIGroup": role.get("apiGroup", ""), "Kind": role.get("kind", ""), "Name": role.get("name", "")}
+    shown = {
+        "APIGroup": role.get("apiGroup") or "rbac.authorization.k8s.io",
+        "Kind": role.get("kind", ""),
+        "Name": role.get("name", ""),
+    }
     return json.dumps(shown, separators=(",", ":"))
 
 

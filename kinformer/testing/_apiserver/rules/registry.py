@@ -18,6 +18,7 @@ from kinformer.testing._apiserver.rules.immutable import validate_change
 from kinformer.testing._apiserver.rules.life_cycle import CRDS, JOBS, NAMESPACES, PODS, DeleteOptions, LifeCycle
 from kinformer.testing._apiserver.rules.managed_fields import record_update, server_side_apply
 from kinformer.testing._apiserver.rules.preconditions import check_identity, check_size, refuse_new_finalizers
+from kinformer.testing._apiserver.rules.status_validation import validate_status
 from kinformer.testing._apiserver.rules.subresources import changed_part
 from kinformer.testing._apiserver.rules.validation import prune, validate
 from kinformer.testing._apiserver.rules.writing import (
@@ -499,6 +500,8 @@ class Registry:
             if kind.storage == CERTIFICATES:
                 state = next_request(current, state, subresource, write.now or self.now())
             validate(kind, state, before=current)
+            if subresource == "status":
+                validate_status(kind, current, state)
             return state
         manifest = prune(kind, wanted)
         manifest["metadata"] = changed_metadata(manifest["metadata"], before)

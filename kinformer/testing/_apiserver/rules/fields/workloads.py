@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.rules.fields.terms import Check, Rule
     from kinformer.testing._apiserver.store.status import Cause
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "count_indexes"]
 
 _ACTIONS: Final = ("Count", "FailIndex", "FailJob", "Ignore")
 _STATES: Final = ("False", "True", "Unknown")
@@ -219,7 +219,7 @@ def _success_rule(rule: dict[str, Any], completions: int, path: str) -> Iterator
         yield required(path, "at least one of succeededCount or succeededIndexes must be specified")
     total = 0
     if indexes is not None:
-        total, why = _indexes(indexes, completions)
+        total, why = count_indexes(indexes, completions)
         if why:
             yield invalid_value(f"{path}.succeededIndexes", indexes, f"error parsing succeededIndexes: {why}")
     if count is None:
@@ -234,7 +234,7 @@ def _success_rule(rule: dict[str, Any], completions: int, path: str) -> Iterator
         yield invalid_value(at, count, why)
 
 
-def _indexes(text: str, completions: int) -> tuple[int, str]:
+def count_indexes(text: str, completions: int) -> tuple[int, str]:
     """Return how many indexes a text as "0-2,5" names, and the fault of it."""
     total, last = 0, -1
     for interval in text.split(",") if text else ():
