@@ -356,7 +356,7 @@ async def test_the_other_verbs_are_the_clients(server: ApiServer, cached: Cached
     await cached.patch(CONFIGMAPS, "new", {"data": {"n": "2"}}, namespace="shop")
     assert (await cached.get(CONFIGMAPS, "new", namespace="shop"))["data"] == {"n": "2"}
     space = await cached.get(NAMESPACES, "shop")
-    await cached.replace_status(NAMESPACES, space.to_dict() | {"status": {"phase": "Terminating"}})
+    await cached.replace_status(NAMESPACES, space.to_dict() | {"status": {"phase": "Active"}})
     await cached.patch_status(NAMESPACES, "shop", {"status": {"phase": "Active"}})
     await cached.delete(CONFIGMAPS, "new", namespace="shop")
     with pytest.raises(NotFoundError):
