@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.causes import invalid_value
@@ -64,11 +65,14 @@ def validate_change(kind: ResourceType, before: dict[str, Any], after: dict[str,
     """
     if kind.custom:
         return
-    if subresource == "status":
-        causes = fixed_state(kind, before, after)
-        if causes:
-            raise invalid(kind.kind, before["metadata"]["name"], causes, kind.group)
-        return
+    changes = _changes_of_state if subresource == "status" else partial(_changes, subresource=subresource)
+    causes = changes(kind, before, after)
+    if causes:
+        raise invalid(kind.kind, before["metadata"]["name"], causes, kind.group)
+
+
+def _changes(kind: ResourceType, before: dict[str, Any], after: dict[str, Any], *, subresource: str) -> list[Cause]:
+    """Return why an object cannot follow on the one before."""
     causes = [
         _is_immutable(path, value)
         for path in _FIXED.get(kind.storage, ())
@@ -101,12 +105,10 @@ def validate_change(kind: ResourceType, before: dict[str, Any], after: dict[str,
         causes += _of_volume(old, new)
     elif kind.storage == ("", "services") and _is_balanced(old) and _is_balanced(new):
         causes += _of_balancer(old, new)
-    causes += _sealed(kind, before, after)
-    if causes:
-        raise invalid(kind.kind, before["metadata"]["name"], causes, kind.group)
+    return causes + _sealed(kind, before, after)
 
 
-def fixed_state(kind: ResourceType, before: dict[str, Any], after: dict[str, Any]) -> list[Cause]:
+def _changes_of_state(kind: ResourceType, before: dict[str, Any], after: dict[str, Any]) -> list[Cause]:
     """Return why the state of an object cannot follow on the one before."""
     old, new = before.get("status") or {}, after.get("status") or {}
     match kind.storage:
