@@ -52,6 +52,10 @@ class History:
                 self.expect(known is not None, event, "the end of an object that the handler never got")
         self._highest[event.key] = max(highest, version)
 
+    def forget(self, key: ObjectKey) -> None:
+        """Allow that the object comes back in a state that is older than those before."""
+        self._highest.pop(key, None)
+
     def expect(self, right: bool, event: Event, problem: str) -> None:
         """Note a problem with an event, unless all is right."""
         if not right:

@@ -101,6 +101,9 @@ class Listener:
             self.history.expect(found, event, "a state that never was")
         elif event.final_state_known:
             self.history.expect(self._was_deleted(event.obj), event, "a final state that never was")
+        elif event.obj.name in self.world.ever_undecodable:
+            # A state that cannot be decoded has no version. It takes away an observed object that is newer, too.
+            self.history.forget(event.key)
 
     def _versions(self, key: ObjectKey) -> set[str]:
         return {change.new.resource_version for change in self.world.history if change.new.key == key}
@@ -187,6 +190,7 @@ class Stage:
                 world.repeat = times
             case "undecodable", name:
                 world.undecodable.add(name)
+                world.ever_undecodable.add(name)
                 self.left_out = True
                 if any(obj.name == name for obj in world.objects.values()):
                     world.write(name)

@@ -64,6 +64,7 @@ class World:
         objects: what there is now.
         history: every change ever; what is up to `compacted` can no longer be watched from.
         undecodable: names of objects that arrive as bytes nobody can decode.
+        ever_undecodable: the names that have ever been among them.
     """
 
     revision: int = 10
@@ -78,6 +79,7 @@ class World:
     objects: dict[ObjectKey, KubeObject] = field(default_factory=dict)
     history: list[Change] = field(default_factory=list)
     undecodable: set[str] = field(default_factory=set)
+    ever_undecodable: set[str] = field(default_factory=set)
     list_errors: list[str] = field(default_factory=list)
     watch_errors: list[str] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
