@@ -22,6 +22,7 @@ import yaml
 
 from kinformer.testing import ControlPlane
 from kinformer.testing._apiserver.schemas.go_types import Types
+from tests.apiserver.body_changes import GONE, changed
 from tests.paths import DATA
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ KEPT: Final = DATA / "invalid-bodies-1.36.json.xz"
 _MOST: Final = 40
 """The cases of one object."""
 
-_GONE: Final = object()
 _LONG: Final = "a" * 300
 _TEXTS: Final = (
     "",
@@ -116,12 +116,12 @@ def _of_object(whole: dict[str, Any]) -> Iterator[Case]:
     # One of each class is enough: the same field in another item of a list is the same class.
     by_class: dict[str, tuple[tuple[Any, ...], Any]] = {}
     for where, value in sorted(changes, key=lambda change: _rank(of, *change)):
-        kind = "gone" if value is _GONE else type(value).__name__
+        kind = "gone" if value is GONE else type(value).__name__
         by_class.setdefault(f"{re.sub('[0-9]+', '', _shown(where))} {kind} {value == ''}", (where, value))
     chosen = sorted(by_class.values(), key=lambda change: _rank(of, *change))
     for where, value in chosen[:_MOST]:
-        shown = "gone" if value is _GONE else json.dumps(value)
-        yield Case(f"{of}: {_shown(where)} {shown}", of, path, _changed(body, where, value))
+        shown = "gone" if value is GONE else json.dumps(value)
+        yield Case(f"{of}: {_shown(where)} {shown}", of, path, changed(body, where, value))
 
 
 def _shown(where: tuple[Any, ...]) -> str:
@@ -129,19 +129,7 @@ def _shown(where: tuple[Any, ...]) -> str:
 
 
 def _rank(of: str, where: tuple[Any, ...], value: Any) -> str:
-    return hashlib.sha256(f"{of} {where} {'' if value is _GONE else value!r}".encode()).hexdigest()
-
-
-def _changed(body: dict[str, Any], where: tuple[Any, ...], value: Any) -> dict[str, Any]:
-    made = deepcopy(body)
-    parent: Any = made
-    for step in where[:-1]:
-        parent = parent[step]
-    if value is _GONE:
-        del parent[where[-1]]
-    else:
-        parent[where[-1]] = value
-    return made
+    return hashlib.sha256(f"{of} {where} {'' if value is GONE else value!r}".encode()).hexdigest()
 
 
 Change = tuple[tuple[Any, ...], Any]
@@ -152,7 +140,7 @@ def _changes(struct: Struct, value: dict[str, Any], at: tuple[Any, ...]) -> Iter
         if at or name not in _UNTOUCHED:
             where = (*at, name)
             if name in value:
-                yield where, _GONE
+                yield where, GONE
             yield from _of_field(field, value, where)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kinformer.testing._apiserver.schemas.go_types import Types
 from kinformer.testing._apiserver.store.catalog import Catalog
+from tests.apiserver.body_changes import GONE, changed
 from tests.apiserver.parity.seeds import SEEDS, seed
 
 if TYPE_CHECKING:
@@ -143,26 +144,11 @@ def _mutated(kind: ResourceType) -> Iterator[Request]:
         if left[what]:
             left[what] -= 1
             title = f"{kind.api_version} {kind.plural}: {'.'.join(map(str, where))} {what}"
-            yield Request(title, "POST", path, _changed(whole, where, value))
+            yield Request(title, "POST", path, changed(whole, where, value))
 
 
 def _rank(kind: ResourceType, what: str, where: tuple[Any, ...]) -> str:
     return hashlib.sha256(f"{kind.api_version}/{kind.plural} {what} {where}".encode()).hexdigest()
-
-
-_GONE: Final = object()
-
-
-def _changed(whole: dict[str, Any], where: tuple[Any, ...], value: Any) -> dict[str, Any]:
-    made = deepcopy(whole)
-    parent: Any = made
-    for step in where[:-1]:
-        parent = parent[step]
-    if value is _GONE:
-        del parent[where[-1]]
-    else:
-        parent[where[-1]] = value
-    return made
 
 
 def _mutations(
@@ -202,7 +188,7 @@ def _of_field(
         yield "odd", where, "Bad Value!"
     if where[-1] not in value:
         return
-    yield "removed", where, _GONE
+    yield "removed", where, GONE
     yield "null", where, None
     if isinstance(given, str):
         yield "emptied", where, ""

@@ -22,6 +22,7 @@ from kinformer.testing._apiserver.rules.fields.terms import (
     on,
     path_segment,
     qualified,
+    signer_name,
     subdomain,
 )
 from kinformer.testing._apiserver.rules.names import DNS_1035, DNS_1035_RULE, label_faults, subdomain_faults
@@ -41,7 +42,6 @@ _MOST_QUEUES: Final = 10_000_000
 _SHORTEST_CERTIFICATE: Final = 600
 _OPERATIONS: Final = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 _VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch")
-_SIGNER: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _USAGES: Final = (
     *("any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment"),
     *("decipher only", "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel"),
@@ -290,30 +290,10 @@ def _signing_request(value: dict[str, Any], path: str) -> Iterator[Cause]:
             yield one_of(f"{path}.usages[{index}]", usage, _USAGES)
         if usage in usages[:index]:
             yield duplicate(f"{path}.usages[{index}]", usage)
-    yield from _signer(value.get("signerName") or "", f"{path}.signerName")
+    yield from signer_name(value.get("signerName"), f"{path}.signerName")
     seconds = value.get("expirationSeconds")
     why = "may not specify a duration less than 600 seconds (10 minutes)"
     yield from at_least(_SHORTEST_CERTIFICATE, why)(seconds, f"{path}.expirationSeconds")
-
-
-def _signer(name: str, path: str) -> Iterator[Cause]:
-    if not name:
-        yield required(path)
-        return
-    domain, slash, rest = name.partition("/")
-    if not slash or "/" in rest:
-        why = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
-        yield invalid_value(path, name, why)
-        return
-    for part in domain.split("."):
-        for fault in label_faults(part) if "." in domain else ():
-            yield invalid_value(path, domain, f'validating label "{part}": {fault}')
-    if "." not in domain:
-        yield invalid_value(path, domain, "should be a domain with at least two segments separated by dots")
-    if not re.fullmatch(_SIGNER, rest):
-        yield from (
-            invalid_value(path, rest, f'validating label "{rest}": {fault}') for fault in subdomain_faults(rest)
-        )
 
 
 def _mutating_policy(value: dict[str, Any], path: str) -> Iterator[Cause]:

@@ -21,13 +21,12 @@ from kinformer.testing._apiserver.rules.fields.terms import (
     needed,
     on,
     qualified,
+    signer_name,
     subdomain,
 )
 from kinformer.testing._apiserver.rules.names import (
     DNS_1035,
     DNS_1035_RULE,
-    LABEL,
-    LABEL_RULE,
     qualified_faults,
     subdomain_faults,
 )
@@ -63,31 +62,6 @@ _REASON_RULE: Final = (
 
 _PEM: Final = re.compile(rb"-----BEGIN ([^-\r\n]*)-----\s*\n(.*?)-----END \1-----", re.DOTALL)
 _OMITTED: Final = "<value omitted>"
-
-
-def signer_name(value: Any, path: str) -> Iterator[Cause]:
-    """Judge the name of a signer: a domain, and a path of one segment (ValidateSignerName)."""
-    if not value:
-        yield required(path)
-        return
-    domain, slash, name = str(value).partition("/")
-    if not slash or "/" in name:
-        why = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
-        yield invalid_value(path, value, why)
-        return
-    if len(domain) > 253:
-        yield too_long(path, 253)
-    labels = domain.split(".")
-    bad = next((label for label in labels if len(label) > 63 or not re.fullmatch(LABEL, label)), None)
-    if bad is not None:
-        why = "must be no more than 63 characters" if len(bad) > 63 else LABEL_RULE
-        yield invalid_value(path, domain, f'validating label "{bad}": {why}')
-    if len(labels) < 2:
-        yield invalid_value(path, domain, "should be a domain with at least two segments separated by dots")
-    for part in name.split("."):
-        if faults := subdomain_faults(part):
-            yield from (invalid_value(path, name, f'validating label "{part}": {why}') for why in faults)
-            break
 
 
 def _bundle_name(value: dict[str, Any], path: str) -> Iterator[Cause]:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address, ip_network
 from typing import Any, Final, TypeAlias
 
-from kinformer.testing._apiserver.rules.causes import duplicate, forbidden, invalid_value, one_of, required
+from kinformer.testing._apiserver.rules.causes import duplicate, forbidden, invalid_value, one_of, required, too_long
 from kinformer.testing._apiserver.rules.cel.parsing import CompileError, parse
 from kinformer.testing._apiserver.rules.names import (
+    LABEL,
+    LABEL_RULE,
     label_faults,
     label_value_faults,
     qualified_faults,
@@ -44,6 +46,7 @@ __all__ = [
     "port",
     "qualified",
     "share",
+    "signer_name",
     "subdomain",
     "unique",
 ]
@@ -314,3 +317,28 @@ def first_of(fields: tuple[str, ...], *, none: Cause | None, many: Callable[[str
 def forbid(path: str, why: str) -> Cause:
     """A field that must not be set here."""
     return forbidden(path, why)
+
+
+def signer_name(value: Any, path: str) -> Iterator[Cause]:
+    """Judge the name of a signer: a domain, and a path of one segment (ValidateSignerName)."""
+    if not value:
+        yield required(path)
+        return
+    domain, slash, name = str(value).partition("/")
+    if not slash or "/" in name:
+        why = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
+        yield invalid_value(path, value, why)
+        return
+    if len(domain) > 253:
+        yield too_long(path, 253)
+    labels = domain.split(".")
+    bad = next((one for one in labels if len(one) > 63 or not re.fullmatch(LABEL, one)), None)
+    if bad is not None:
+        why = "must be no more than 63 characters" if len(bad) > 63 else LABEL_RULE
+        yield invalid_value(path, domain, f'validating label "{bad}": {why}')
+    if len(labels) < 2:
+        yield invalid_value(path, domain, "should be a domain with at least two segments separated by dots")
+    for part in name.split("."):
+        if faults := subdomain_faults(part):
+            yield from (invalid_value(path, name, f'validating label "{part}": {why}') for why in faults)
+            break
