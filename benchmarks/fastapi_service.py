@@ -131,7 +131,7 @@ class Connection(asyncio.Protocol):
             if end < 0:
                 return
             head = self._head[:end].lower()
-            if not head.startswith(b"http/1.1 200"):
+            if not head.startswith((b"http/1.1 200", b"http/1.1 201")):
                 self._load.failures += 1
             at = head.index(b"content-length: ") + 16
             length = int(head[at:].split(b"\r", 1)[0])
@@ -170,12 +170,16 @@ class Load:
         for _ in range(CONNECTIONS):
             await loop.create_connection(lambda: Connection(self), "127.0.0.1", self._port)
 
+    def next_request(self) -> bytes:
+        """Return the request to send next: one of them at random."""
+        return self._random.choice(self._requests)
+
     def free(self, connection: Connection) -> None:
         """A connection has nothing to do."""
         if self._closed_loop:
-            connection.ask(self._random.choice(self._requests), time.perf_counter())
+            connection.ask(self.next_request(), time.perf_counter())
         elif self._waiting:
-            connection.ask(self._random.choice(self._requests), self._waiting.popleft())
+            connection.ask(self.next_request(), self._waiting.popleft())
         else:
             self._free.append(connection)
 
@@ -193,7 +197,7 @@ class Load:
                 due = began + sent / rate
                 sent += 1
                 if self._free:
-                    self._free.popleft().ask(self._random.choice(self._requests), due)
+                    self._free.popleft().ask(self.next_request(), due)
                 else:
                     self._waiting.append(due)
             await asyncio.sleep(0.0005)
