@@ -166,6 +166,14 @@ class Metadata(msgspec.Struct, gc=False, rename="camel", eq=False):
         if self._finalizers is not None:
             self._finalizers = self.finalizers
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return the decoded fields that the object has; no annotations, as those of a Secret may have its data."""
+        fields = ((name, getattr(self, name)) for name in _DECODED)
+        return [(name, value) for name, value in fields if value not in (None, "", ())]
+
+    def __repr__(self) -> str:
+        return f"Metadata({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
     def __eq__(self, other: object) -> bool:
         """Compare the decoded fields; the annotations are only a place."""
         if not isinstance(other, Metadata):

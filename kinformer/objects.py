@@ -392,6 +392,10 @@ class KubeObject(_Base, eq=False, gc=False):
     def __repr__(self) -> str:
         return f"<{self.resource.kind} {self.key} resourceVersion={self.resource_version or '?'}>"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return what `repr` shows. A Struct would give rich all of its fields, and so the data of a Secret."""
+        return [("kind", self.resource.kind), ("key", str(self.key)), ("resource_version", self.resource_version)]
+
     def __reduce__(self) -> tuple[Any, ...]:
         return (KubeObject.from_json, (self.raw, self.resource))
 

@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
@@ -91,6 +92,20 @@ def test_every_module_says_what_it_offers() -> None:
         if not hasattr(module, offered)
     ]
     assert absent == [], "__all__ names these, which are not there"
+
+
+def test_a_struct_whose_repr_is_its_own_shows_rich_no_more_than_that() -> None:
+    """Otherwise rich, and its tracebacks with local variables, would print each field, so the data of a Secret."""
+    for module in MODULES:
+        importlib.import_module(module)
+    structs, found = [msgspec.Struct], []
+    while structs:
+        struct = structs.pop()
+        structs += struct.__subclasses__()
+        own = struct.__repr__ is not msgspec.Struct.__repr__
+        if own and struct.__rich_repr__ is msgspec.Struct.__rich_repr__ and struct.__module__.startswith("kinformer"):
+            found.append(struct)
+    assert found == []
 
 
 def test_the_exceptions_of_the_import_contracts_name_modules_that_exist() -> None:

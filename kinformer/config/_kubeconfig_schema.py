@@ -38,6 +38,9 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
+
 
 class NamedExtension(_Part, frozen=True):
     """An entry of `extensions`."""

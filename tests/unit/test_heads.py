@@ -191,6 +191,21 @@ def test_annotations_are_compared_by_their_meaning() -> None:
     assert pod({}).has_annotations_of(pod({"annotations": {}}))
 
 
+def test_a_head_prints_the_decoded_fields_that_the_object_has_and_no_annotation() -> None:
+    kubectls_copy = {"kubectl.kubernetes.io/last-applied-configuration": '{"data": {"password": "aHVudGVyMg=="}}'}
+    head = pod(
+        {"namespace": "shop", "labels": {"app": "web"}, "ownerReferences": [OWNER], "annotations": kubectls_copy}
+    )
+    text = repr(head.metadata)
+    assert text == (
+        "Metadata(name='a', namespace='shop', labels={'app': 'web'}, owner_references=(OwnerReference("
+        "api_version='apps/v1', kind='ReplicaSet', name='web', uid='7', controller=True, block_owner_deletion=False),))"
+    )
+    assert repr(pod({}).metadata) == "Metadata(name='a')"
+    # rich, and so IPython's pretty printer, asks for this one
+    assert dict(head.metadata.__rich_repr__()).keys() == {"name", "namespace", "labels", "owner_references"}
+
+
 def test_a_view_survives_pickling() -> None:
     obj = pod({"annotations": {"a": "b"}}, spec={"nodeName": "n1"})
     copied = pickle.loads(pickle.dumps(obj))

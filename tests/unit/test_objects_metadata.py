@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from rich.pretty import pretty_repr
 
+from kinformer.events import Added
 from kinformer.objects import KubeObject
-from kinformer.resources import PODS
+from kinformer.resources import PODS, SECRETS
 
 HEAD = '"metadata":{"name":"a","namespace":"n","resourceVersion":"1","managedFields":[{"fieldsV1":{"f:spec":{}}}]}'
 OTHER = '"metadata":{"name":"b","namespace":"n","resourceVersion":"2"}'
@@ -42,3 +44,12 @@ def test_the_metadata_are_those_that_json_says(form: str, before: str) -> None:
     assert obj["metadata"] == wanted["metadata"]
     assert obj["metadata"] is obj["metadata"]
     assert dict(obj) == {"kind": "Pod", "apiVersion": "v1"} | wanted
+
+
+def test_neither_repr_nor_rich_shows_the_data_of_a_secret() -> None:
+    raw = b'{"metadata":{"name":"a","namespace":"n","annotations":{"x":"hunter2"}},"data":{"x":"hunter2"}}'
+    secret = KubeObject.from_json(raw, SECRETS)
+    assert secret["data"] == {"x": "hunter2"}  # decoded, so that the object holds it in both forms
+    for shown in (secret, secret.metadata, Added(secret), [secret]):
+        assert "hunter2" not in repr(shown) + pretty_repr(shown)
+    assert pretty_repr(secret) == "KubeObject(kind='Secret', key='n/a', resource_version='')"
