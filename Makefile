@@ -85,7 +85,7 @@ guard: $(VENV)/.installed-test
 
 # Does the suite notice deliberate bugs?
 mutants: $(VENV)/.installed-test
-	$(BIN)/python tests/mutants.py
+	$(BIN)/python -m tests.mutants
 
 # Ten real minutes under random faults, and 110,000 random schedules.
 soak: $(VENV)/.installed-bench $(VENV)/.installed-test

@@ -127,6 +127,15 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "objects.py": ("tests/unit/test_objects_at.py", "tests/unit/test_objects_labels.py"),
     "operators/_event_correlator.py": ("tests/unit/operators/test_event_recorder.py",),
     "operators/_lease_watch.py": ("tests/unit/operators/test_leader_election.py", "tests/wire/test_leader_election.py"),
+    "operators/_shard_peers.py": (
+        "tests/unit/operators/test_shard_protocol.py",
+        "tests/properties/test_shard_schedules.py",
+    ),
+    "operators/_shard_plan.py": (
+        "tests/unit/operators/test_shard_protocol.py",
+        "tests/properties/test_shard_schedules.py",
+    ),
+    "operators/_shard_protocol.py": ("tests/properties/test_shard_schedules.py",),
     "operators/": ("tests/unit/operators", "tests/wire/test_what_operators_write.py"),
     "reflector/": ("tests/unit/reflector", "tests/scenarios/test_every_fault.py"),
     "resources.py": ("tests/unit/informer/test_factory.py", "tests/apiserver/test_same_answers.py"),

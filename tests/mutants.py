@@ -1,7 +1,7 @@
 """Does the suite notice? Deliberate bugs, each seeded into a copy of the tree, and the tests that must fail for it.
 
     make mutants            all of them: about three hours at low priority, beside other work
-    python tests/mutants.py NAME ...
+    python -m tests.mutants NAME ...
 
 A mutant that survives is a rule that nothing pins. Exits with 1 if one does.
 """
@@ -19,10 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from tests.mirror import places_of
+from tests.paths import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ROOT = Path(__file__).resolve().parent.parent
 TESTS = ("tests/unit", "tests/properties", "tests/scenarios")
 
 
@@ -424,6 +426,30 @@ MUTANTS = (
         "reflector/_silence.py::Silence.listed",
         "missed and (checking or self.found)",
         "missed",
+    ),
+    Mutant(
+        "a watch after failures has as much time as any",
+        "reflector/_state_machine.py::ReflectorMachine.on_trial",
+        "self._blind > TRIAL_AFTER",
+        "False",
+    ),
+    Mutant(
+        "what was missed passes a trial",
+        "reflector/_state_machine.py::ReflectorMachine.progressed",
+        "if since_opening > BACKLOG_SECONDS:",
+        "if True:",
+    ),
+    Mutant(
+        "a list after a trial does not look for what the watch did not bring",
+        "reflector/_silence.py::Silence.ended",
+        "if trial:",
+        "if False:",
+    ),
+    Mutant(
+        "a watch that passed its trial is closed all the same",
+        "reflector/_reflector.py::Reflector._take_batch",
+        "self._passed()",
+        "",
     ),
     Mutant(
         "deaf watches are well as soon as the backlog comes",
@@ -1233,12 +1259,9 @@ def killed_by(mutant: Mutant) -> str | None:
 
 
 def _nearest_first(copy: Path, file: str) -> Iterator[str]:
-    """Yield what to run: the tests that mirror a module, then those of the packages around it, then all."""
-    module = Path(file)
-    mirror = Path("tests/unit", *(part.removeprefix("_") for part in module.parent.parts))
-    own = mirror / f"test_{module.stem.removeprefix('_')}.py"
-    if (copy / own).is_file():
-        yield str(own)
+    """Yield what to run: the tests of a module, then those of the packages around it, then all."""
+    yield from (place.relative_to(ROOT).as_posix() for place in places_of(ROOT / "kinformer" / file))
+    mirror = Path("tests/unit", *(part.removeprefix("_") for part in Path(file).parent.parts))
     while mirror != Path("tests/unit"):
         if (copy / mirror).is_dir():
             yield str(mirror)

@@ -146,7 +146,12 @@ class Reflector:
             step = machine.next_step()
             if isinstance(step, WaitStep) and self._gives_up(clock() + step.seconds):
                 return
-            self._scope = asyncio.timeout(None)  # no local variable: after a cancellation it would be part of a cycle
+            trial = step.trial if isinstance(step, WatchStep) else None
+            self._on_trial = trial is not None
+            until = None if trial is None else clock() + trial
+            self._scope = asyncio.timeout_at(
+                until
+            )  # no local variable: after a cancellation it would be part of a cycle
             try:
                 async with self._scope:
                     # Without one more coroutine around the watch, which lasts.
@@ -154,7 +159,7 @@ class Reflector:
             except TimeoutError:
                 if not self._scope.expired():
                     raise
-                # `relist` or `reconnect` ended the step; the machine has the next one.
+                # A trial, `relist` or `reconnect` ended the step; the machine has the next one.
             finally:
                 self._scope = None
             if self._relist_reason:
@@ -214,6 +219,7 @@ class Reflector:
         return self._intake.observe(obj)
 
     def _interrupt(self) -> None:
+        self._on_trial = False
         if self._scope is not None and not self._scope.expired():
             self._scope.reschedule(asyncio.get_running_loop().time())
 
@@ -389,6 +395,11 @@ class Reflector:
         except BaseException as error:
             failure = as_failure(error, self._name, "watch")
             if failure is None:
+                if self._on_trial and self._scope is not None and self._scope.expired():
+                    why = "nothing new came, as with the watches before"
+                    now = clock()
+                    lasted, opening = (now - began, began - asked) if opened else (0.0, now - asked)
+                    self._machine.trial_ended(lasted=lasted, opening=opening)
                 raise
             why = failure
         finally:
@@ -444,6 +455,8 @@ class Reflector:
             if events or batch.resource_version:
                 if machine.progressed(batch.resource_version, since_opening=now - self._follows_since):
                     self._repeats_since = None
+                    if self._on_trial and not machine.on_trial:
+                        self._passed()
                 elif batch.resource_version != machine.resource_version or events:
                     # A bookmark of the received version is what a quiet resource has; anything else is old.
                     self._repeats(now)
@@ -458,6 +471,12 @@ class Reflector:
         finally:
             if pushed:
                 fifo.release()
+
+    def _passed(self) -> None:
+        """Let a watch that was on trial go on."""
+        self._on_trial = False
+        if self._scope is not None and not self._scope.expired():
+            self._scope.reschedule(None)
 
     def _repeats(self, now: float) -> None:
         """Take note that a watch has sent something, and nothing new.

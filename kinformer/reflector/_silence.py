@@ -8,6 +8,7 @@ shows the difference. The rules:
 - After `CUT_SECONDS` of watches in which nothing came, an early end of the last one is answered by a list. A watch that
   lasts for the time that was asked for ends in the normal way. There the limit is `WHOLE_SECONDS`. It doubles with each
   list that brings nothing new.
+- A list that follows a watch on trial checks its silence, too.
 - Lists that bring nothing new take at most 1 / `COST` of the time. The time to the next list doubles with each of them,
   up to `APART_SECONDS`.
 - If such a list shows a change that no watch brought, watches may be deaf: they are asked for `DOUBTED_SECONDS` only,
@@ -102,13 +103,14 @@ class Silence(msgspec.Struct, eq=False, gc=False):
         if self._heard_at is None and since_opening > BACKLOG_SECONDS:
             self._heard_at = since_opening
 
-    def ended(self, lasted: float, *, opening: float = 0.0, whole: bool) -> bool:
+    def ended(self, lasted: float, *, opening: float = 0.0, whole: bool, trial: bool = False) -> bool:
         """Record the end of a watch; return whether a list must follow.
 
         Args:
             lasted: seconds from the answer to the end; 0 if it was refused.
             opening: seconds from the request to the answer.
             whole: whether it lasted for the time that was asked for.
+            trial: whether it was on trial, and a list follows in any case.
         """
         self._since += opening + lasted
         late = self._heard_at is not None and lasted - self._heard_at < LATE_SECONDS
@@ -124,7 +126,9 @@ class Silence(msgspec.Struct, eq=False, gc=False):
             return False
         self._silent += lasted
         self._whole = whole
-        if self.found:
+        if trial:
+            due = True
+        elif self.found:
             due = self._silent >= DOUBTED_AT_LEAST
         else:
             limit = self._whole_limit if whole else CUT_SECONDS

@@ -13,6 +13,8 @@ The rules are those of client-go (tools/cache/reflector.go), with these differen
   without progress is barren. After `WATCHES_BEFORE_LIST` barren watches, or `BLIND_SECONDS` of them, the next step is a
   list. While lists work, the next list begins at most `LIST_WITHIN_SECONDS` after the last one, unless a watch stays
   open for longer than that. So the cache is at most about 30 s old, even if every watch fails.
+- A watch after some seconds without progress is on trial: a list takes its place unless it makes progress in its middle
+  before the cache is `PROVEN_WITHIN` seconds old.
 - Success resets the backoff. If a version expires under a watch that worked, a list follows at once.
 - Short watches that end cleanly in a row cause a backoff.
 - The silence of watches is checked by lists, see `_silence`.
@@ -79,6 +81,13 @@ BLIND_SECONDS: Final = 12.0
 LIST_WITHIN_SECONDS: Final = 22.0
 """While lists work, a pause after a failed watch ends at most this many seconds after the last list."""
 
+TRIAL_AFTER: Final = 6.0
+"""Seconds without progress after which the next watch is on trial. A watch that is not may take 22 s to fail, and the
+list after it comes within 30 s all the same."""
+
+PROVEN_WITHIN: Final = 28.0
+"""Seconds without progress after which a watch on trial ends, and a list begins."""
+
 STREAM_WITHIN_SECONDS: Final = 2.0
 """Seconds of silent watches after which an expired version is answered by a list in pages. A streaming list is a watch,
 too, and the server has 20 s to answer it."""
@@ -113,8 +122,9 @@ class ReflectorMachine:
     """Given the outcome of each step, returns the next step.
 
     Call `next_step`, carry the step out, and report its outcome with exactly one of `listed`, `list_failed`,
-    `list_refused`, `stream_failed`, `watch_ended` and `watch_failed` (none for a `WaitStep`); report `progressed` as a
-    watch goes on. Report a stream that has reached its end bookmark with `listed`; it is a watch from then on.
+    `list_refused`, `stream_failed`, `watch_ended`, `watch_failed` and `trial_ended` (none for a `WaitStep`); report
+    `progressed` as a watch goes on. Report a stream that has reached its end bookmark with `listed`; it is a watch from
+    then on.
 
     Args:
         backoff: the pauses before retries.
@@ -174,6 +184,11 @@ class ReflectorMachine:
         return self._silence.checks
 
     @property
+    def on_trial(self) -> bool:
+        """True if a watch is on trial: those before it made no progress for some seconds, and neither did it yet."""
+        return self._blind > TRIAL_AFTER
+
+    @property
     def pause(self) -> float:
         """Seconds for which the next step waits; 0 if it is an attempt."""
         return self._wait.seconds if self._wait is not None else 0.0
@@ -188,7 +203,8 @@ class ReflectorMachine:
         self._progress_at = 0.0
         self._watch_timeout = timeout
         if not self._list_reason:
-            return WatchStep(self.resource_version, timeout)
+            trial = max(PROVEN_WITHIN - self._blind, TRIAL_AFTER) if self.on_trial else None
+            return WatchStep(self.resource_version, timeout, trial)
         if self.streaming.off or self._by_pages:
             return ListStep(self._list_version(), self._list_limit(), self._list_reason)
         return StreamStep("" if self._quorum else self._least_list_version(), timeout, self._list_reason)
@@ -360,6 +376,18 @@ class ReflectorMachine:
         # Short watches with progress wait for a short pause that does not grow.
         self._short_watches = min(self._short_watches, 1)
         return True
+
+    def trial_ended(self, *, lasted: float, opening: float) -> None:
+        """Report that a watch on trial made no progress in time, and was closed. That is no failure of the watch.
+
+        Args:
+            lasted: seconds from the answer to the end; 0 if there was no answer.
+            opening: seconds from the request to the answer, or to the end.
+        """
+        found = self._silence.found
+        self._silence.ended(lasted, opening=opening, whole=False, trial=True)
+        self._deafness(found)
+        self._list_instead(_FAILED)
 
     def watch_ended(self, *, lasted: float, opening: float = 0.0) -> KinformerError | None:
         """Report that the server ended the stream cleanly.

@@ -43,10 +43,17 @@ class ListStep(msgspec.Struct, frozen=True, gc=False):
 
 
 class WatchStep(msgspec.Struct, frozen=True, gc=False):
-    """Watch now, from a version on, for a number of seconds."""
+    """Watch now, from a version on, for a number of seconds.
+
+    Attributes:
+        resource_version: the received version.
+        timeout_seconds: when the server should end the watch.
+        trial: seconds within which the watch must make progress, because those before it failed; `None` for no limit.
+    """
 
     resource_version: str
     timeout_seconds: int
+    trial: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,3 +114,18 @@ def test_a_silent_watch_that_begins_as_another_one_is_cut() -> None:
 
 def test_changes_that_are_held_back_until_a_watch_is_given_up_do_not_wait_for_long_pauses() -> None:
     run(([Fault(200.0, ("stream", 2.0, 26.0, "held back", "clean"), (0.0, ""))], False, 0))
+
+
+@pytest.mark.parametrize("last", [("hang",), ("no head",), ("stream", 2.0, 20.0, "nothing", "reset")])
+@pytest.mark.parametrize("first", ["no connection", "500", "429"])
+@pytest.mark.parametrize("seconds", [0.0, 5.0, 9.0])
+def test_a_watch_that_fails_late_after_others_that_failed_otherwise(
+    seconds: float, first: str, last: tuple[object, ...]
+) -> None:
+    for length in (6.0, 12.0, 20.0):
+        run(([Fault(length, ("refuse", seconds, first), (1.0, "")), Fault(70.0, last, (1.0, ""))], False, 668))
+
+
+def test_a_watch_that_was_silent_for_long_after_failures_is_doubted() -> None:
+    first = Fault(3.0, ("stream", 0.0, 0.5, "nothing", "error 403"), (5.0, "400"))
+    run(([first, Fault(200.0, ("stream", 0.1, 60.0, "first change only", "reset"), (1.0, ""))], True, 578))

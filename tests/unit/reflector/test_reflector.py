@@ -413,3 +413,25 @@ async def test_what_a_silent_watch_did_not_bring_and_a_list_shows_makes_watches_
         await asyncio.sleep(3)
         assert len(source.lists) == 2
         assert (source.stream.timeout_seconds == 20) == (change != "nothing")
+
+
+@pytest.mark.parametrize("pushes", [False, True])
+@pytest.mark.parametrize("then", ["silence", "an event", "a relist"])
+async def test_a_watch_on_trial_gives_way_to_a_list_unless_it_works(then: str, pushes: bool) -> None:
+    source = FakeSource(pod("a"), version=7)
+    source.pushes = pushes
+    source.watch_errors, source.refusal_delay = [None, ConnectError("refused")], 9.0
+    async with Running(source) as running:
+        (await source.watched()).fail(StreamBrokenError("reset"))
+        await asyncio.sleep(15)
+        stream = await source.watched()
+        await asyncio.sleep(5)
+        if then == "an event":
+            stream.added(pod("b", 8))
+        elif then == "a relist":
+            running.reflector.relist()
+        await asyncio.sleep(60)
+        lists = [round(time) for time, _, _ in source.lists[1:]]
+        assert lists == {"silence": [28], "an event": [], "a relist": [20]}[then]
+        assert source.open_streams == 1
+        assert len(running.errors) == 2  # the end of a trial is none

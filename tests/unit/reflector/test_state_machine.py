@@ -732,3 +732,43 @@ def test_a_part_that_goes_on_for_others_lists_no_state_older_than_any_of_them_ha
     assert step.resource_version == "12"
     assert machine.refuses("11")
     assert not machine.refuses("12")
+
+
+@pytest.mark.parametrize(("seconds", "trial"), [(0.0, None), (5.0, None), (9.0, 18.2), (10.0, 17.2)])
+@pytest.mark.parametrize("error", [SERVER_ERROR, ConnectError("refused")])
+def test_a_watch_after_some_seconds_without_progress_is_on_trial_for_the_rest_of_28(
+    error: KinformerError, seconds: float, trial: float | None
+) -> None:
+    machine = ReflectorMachine(Backoff(jitter=0), rng=random.Random(1))
+    machine.next_step()
+    machine.listed("7", pages=1)
+    machine.next_step()
+    machine.watch_failed(error, lasted=0, opening=seconds)
+    assert isinstance(machine.next_step(), WaitStep)
+    step = machine.next_step()
+    assert isinstance(step, WatchStep)
+    assert step.trial == (None if trial is None else pytest.approx(trial))
+    machine.progressed("8", since_opening=0.1)  # what was missed shows nothing
+    assert machine.on_trial == (trial is not None)
+    machine.progressed("9", since_opening=2.0)
+    assert not machine.on_trial
+
+
+@pytest.mark.parametrize(("missed", "timeout"), [(True, 20), (False, None)])
+def test_a_trial_ends_in_a_list_which_shows_whether_the_watch_was_deaf(missed: bool, timeout: int | None) -> None:
+    machine = ReflectorMachine(Backoff(jitter=0), rng=random.Random(1), streaming=StreamingMemory())
+    machine.next_step()
+    machine.listed("7", pages=0)
+    machine.watch_failed(SERVER_ERROR, lasted=0, opening=9)
+    machine.next_step()
+    machine.next_step()
+    failures, well_after = machine.failures, machine.well_after
+    machine.trial_ended(lasted=18, opening=0.2)
+    assert (machine.failures, machine.well_after) == (failures, well_after)
+    assert machine.checks_silence
+    assert isinstance(machine.next_step(), ListStep)  # and no stream, which is a watch, too
+    machine.listed("8", pages=1, missed=missed)
+    step = machine.next_step()
+    assert isinstance(step, WatchStep)
+    assert step.trial is None
+    assert (step.timeout_seconds == timeout) is missed
