@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import platform
 import re
 import sys
@@ -348,6 +349,11 @@ def useless_watches(found: dict[str, dict[str, float | None]]) -> str:
     for client, times in found.items():
         cells = (_seconds(times[form], "never") for form in USELESS_WATCHES)
         lines.append(f"| {CLIENTS[client][0]} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "The watches of before are cut at the same moment, so a client that lists anew after each end of a watch has",
+        "the change at once, also where its next watch is never answered.",
+    ]
     return "\n".join([*lines, ""])
 
 
@@ -395,10 +401,11 @@ The server misbehaves for {RUDE_SECONDS:g} seconds and writes four times a secon
         f"""## How it was measured
 
 {datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {packages}.
-One run of each; times vary by tenths of a second between runs, the requests of a client that does not wait vary with
-the machine. The server is kinformer's own `testing.ApiServer`. The clients are used as their documentation has it
-(`benchmarks/rude_clients.py`); where a stream ends by an exception, the user is taken to list and watch again after
-one second. kinformer's watches last 5 to 10 seconds (`watch_seconds=5`; by default 300 to 600), which
+One run of each. Times vary by tenths of a second between runs, and by seconds where a client waits for a pause of
+random length. The requests of a client that does not wait vary with the machine: here {os.cpu_count()} processors, and
+a load of {os.getloadavg()[2]:.0f}. The server is kinformer's own `testing.ApiServer`. The clients are used as their
+documentation has it (`benchmarks/rude_clients.py`); where a stream ends by an exception, the user is taken to list and
+watch again after one second. kinformer's watches last 5 to 10 seconds (`watch_seconds=5`; by default 300 to 600), which
 bounds how long a half-open connection can go unnoticed; its pauses between tries grow to 30 seconds, which is why it
 may be right again some seconds later than a client that never pauses.
 """
