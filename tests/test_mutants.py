@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mutants import MUTANTS, ROOT, Mutant, mutated
+from tests.mutants import MUTANTS, Mutant, mutated
+from tests.paths import ROOT
 
 
 def test_each_mutant_says_something() -> None:
