@@ -51,3 +51,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return the virtual seconds since the start."""
         return self._never_waits.now
+
+    def take(self, seconds: float) -> None:
+        """Let time pass within a step, as if it computed for so long."""
+        self._never_waits.now += seconds

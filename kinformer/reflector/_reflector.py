@@ -138,7 +138,7 @@ class Reflector:
         The one exception is a budget of failure that is used up (`give_up_after`).
         """
         machine, status = self._machine, self._status
-        clock = running_clock()
+        clock, time_slice = running_clock(), TimeSlice()
         if not self._source.streams_lists:
             machine.streaming.off = machine.streaming.off or "this source does not stream lists"
         while True:
@@ -154,6 +154,9 @@ class Reflector:
             )  # no local variable: after a cancellation it would be part of a cycle
             try:
                 async with self._scope:
+                    if not isinstance(step, WaitStep):
+                        # To send a request takes 0.5 ms, and many reflectors may begin or reconnect at once.
+                        await time_slice.begin()
                     # Without one more coroutine around the watch, which lasts.
                     await (self._watch(step) if isinstance(step, WatchStep) else self._carry_out(step))
             except TimeoutError:
