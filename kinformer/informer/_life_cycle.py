@@ -75,6 +75,11 @@ class LifeCycle:
         self._background = BackgroundTask(f"kinformer informer {name}")
 
     @property
+    def started(self) -> bool:
+        """True from `start` on, also before its parts have had their first turn."""
+        return self._record.state is not InformerState.NEW
+
+    @property
     def stopped(self) -> bool:
         """True if the informer has ended: it was stopped, it gave up, or it failed by a defect of its own."""
         return self._record.state in _ENDED

@@ -89,7 +89,7 @@ class Relists:
         ScopedResource(resource, scope)
         try:
             async with asyncio.timeout(timeout):
-                number = await reflector.set_scope(scope)
+                number = await reflector.set_scope(scope, started=self._life_cycle.started)
                 if number > self._listed:
                     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                     self._waiting += ((number, done),)
@@ -118,6 +118,8 @@ class Relists:
 
     def close(self) -> None:
         """Let every wait fail: the informer has ended."""
+        if isinstance(self._reflector, ScopeReflector):
+            self._reflector.close()
         for _, done in self._waiting:
             if not done.done():
                 done.set_exception(self._life_cycle.ended("before it had listed again"))

@@ -169,10 +169,14 @@ class ScopeReflector:
         finally:
             if self._stop_listening is not None:
                 await self._stop_listening()
-            for done in self._switches:
-                if not done.done():
-                    done.set_exception(_ended())
-                    done.exception()  # its caller may have been cancelled, and does not ask for it then
+            self.close()
+
+    def close(self) -> None:
+        """Let every switch fail that is under way: it has ended, or is not going to run."""
+        for done in self._switches:
+            if not done.done():
+                done.set_exception(_ended())
+                done.exception()  # its caller may have been cancelled, and does not ask for it then
 
     async def _follow_scope(self) -> None:
         """Start and end parts as the scope needs them, until the retry budget is used up."""
@@ -193,10 +197,14 @@ class ScopeReflector:
         self._plan_is_stale = True
         self._wake.set()
 
-    async def set_scope(self, scope: Scope) -> int:
+    async def set_scope(self, scope: Scope, *, started: bool) -> int:
         """Cover another scope; return when all of its parts have listed or were refused, and the others are gone.
 
         If cancelled, the switch goes on.
+
+        Args:
+            scope: the scope.
+            started: whether `run` has begun, or is about to.
 
         Returns:
             The number of lists in the version mark that is queued after all of that; 0 before the start.
@@ -207,7 +215,7 @@ class ScopeReflector:
         if self._has_begun and self._group is None:
             raise _ended()
         self._source.scope = scope
-        if self._group is None:
+        if not started:
             return 0
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._switches.append(done)

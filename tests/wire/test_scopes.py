@@ -230,6 +230,23 @@ async def test_an_informer_of_no_namespace_is_live_and_follows_those_that_come(
     assert (informer.is_live, names(informer)) == (True, set())
 
 
+async def test_a_scope_that_is_set_before_the_first_turn_of_a_started_informer_is_waited_for(
+    factory: SharedInformerFactory,
+) -> None:
+    informer = factory.informer(CONFIGMAPS, scope=Scope.nothing())
+    await informer.set_scope(Namespaces("a"), 10)
+    assert (informer.has_synced, names(informer)) == (True, {"a/x", "a/y"})
+
+
+async def test_a_scope_that_is_set_before_the_first_turn_fails_with_the_informer(
+    factory: SharedInformerFactory,
+) -> None:
+    informer = factory.informer(CONFIGMAPS, scope=Scope.nothing())
+    # Its parts are cancelled before they have begun.
+    setting = asyncio.gather(informer.set_scope(Namespaces("a"), 10), informer.stop(), return_exceptions=True)
+    assert [type(found) for found in await setting] == [StoppedError, type(None)]
+
+
 async def test_a_failure_of_a_part_that_left_the_scope_is_none_of_the_informer(
     server: ApiServer, client: Client
 ) -> None:
