@@ -17,7 +17,8 @@ threads may read the cache.
 """
 
 import builtins
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any, Final, Unpack, overload
 
 from kinformer._extras import from_extra
@@ -31,8 +32,10 @@ from kinformer.cache.lister import Lister
 from kinformer.custom_resources import resource_of
 from kinformer.events import T
 from kinformer.informer import SharedInformer
-from kinformer.informer.settings import InformerSettings
+from kinformer.informer.factory import GRACE
+from kinformer.informer.settings import InformerSettings, checked_settings, requested
 from kinformer.informer.typed import TypedInformer, TypedLister
+from kinformer.integrations._fastapi_on_demand import used_by_request
 from kinformer.integrations._fastapi_schemas import (
     Health,
     Status,
@@ -54,6 +57,7 @@ from kinformer.integrations._web.open_streams import close_event_streams
 from kinformer.integrations.starlette import path_of_one, running, servable, synced
 from kinformer.objects import ObjectKey
 from kinformer.resources import Resource
+from kinformer.scope import Scope
 
 __all__ = [
     "CacheResponse",
@@ -83,6 +87,8 @@ _FieldSelector = Annotated[
 ]
 _Limit = Annotated[int, Query(ge=0, description="How many at most, sorted; 0 for all.")]
 _Continue = Annotated[str, Query(alias="continue", description="metadata.continue of the page before.")]
+
+_SELECTING: Final = ("scope", "namespace", "label_selector", "field_selector")
 
 _UNAVAILABLE: Final[dict[int | str, dict[str, Any]]] = {
     503: {"description": "The cache is not in sync yet.", "model": Status}
@@ -197,6 +203,96 @@ class Informers(Application):
             return self.found(request)
 
         return informer
+
+    @overload
+    def use(
+        self,
+        resource: Resource | str,
+        scope_of: Callable[..., Scope | Awaitable[Scope]],
+        *,
+        type: None = None,
+        timeout: float = 10.0,
+        grace: float = GRACE,
+        **settings: Unpack[InformerSettings],
+    ) -> Callable[..., AsyncGenerator[Lister]]: ...
+
+    @overload
+    def use(
+        self,
+        resource: Resource | str,
+        scope_of: Callable[..., Scope | Awaitable[Scope]],
+        *,
+        type: builtins.type[T],
+        timeout: float = 10.0,
+        grace: float = GRACE,
+        **settings: Unpack[InformerSettings],
+    ) -> Callable[..., AsyncGenerator[TypedLister[T]]]: ...
+
+    @overload
+    def use(
+        self,
+        resource: builtins.type[T],
+        scope_of: Callable[..., Scope | Awaitable[Scope]],
+        *,
+        type: None = None,
+        timeout: float = 10.0,
+        grace: float = GRACE,
+        **settings: Unpack[InformerSettings],
+    ) -> Callable[..., AsyncGenerator[TypedLister[T]]]: ...
+
+    def use(
+        self,
+        resource: Resource | str | builtins.type[Any],
+        scope_of: Callable[..., Scope | Awaitable[Scope]],
+        *,
+        type: builtins.type[Any] | None = None,  # noqa: A002 - as for `SharedInformerFactory.informer`
+        timeout: float = 10.0,
+        grace: float = GRACE,
+        **settings: Unpack[InformerSettings],
+    ) -> Callable[..., AsyncGenerator[Any]]:
+        """Return a dependency that reads the objects of one request's scope: `SharedInformerFactory.use`.
+
+            def of_tenant(tenant: str) -> Scope:
+                return Namespaces(tenant)
+
+            Pods = Annotated[Lister, Depends(informers.use("pods", of_tenant))]
+
+        All requests of one scope share one informer, which ends some time after the last one. A `ValueError` of
+        `scope_of`, as `Namespaces` raises it for a malformed name, is answered with 400 and its message. If the cache
+        has not synced within the timeout, the answer is 503.
+
+        A caller that can name scopes can have informers started. So `scope_of` is the place to check the caller's
+        rights.
+
+        Args:
+            resource: a `Resource`, the name of a built-in one, or a class of custom resources.
+            scope_of: a dependency of FastAPI, which takes parameters of the request and returns the scope. Like each of
+                them, a plain function is run in a thread.
+            type: a class of yours, for a `TypedLister`.
+            timeout: seconds to wait for the first list at most.
+            grace: seconds for which the informer goes on at least after the request.
+            settings: those of `lister`, except `scope` and selectors.
+
+        Raises:
+            UnknownResourceError: no built-in resource of that name.
+            ValueError: a negative grace, an unknown storage.
+            TypeError: an unknown setting; or a setting that selects, which belongs into the scope.
+        """
+        selecting = [name for name in _SELECTING if name in settings]
+        if selecting:
+            msg = f"use() has the scope of the request: put {', '.join(selecting)} into it"
+            raise TypeError(msg)
+        if grace < 0:
+            msg = f"grace={grace!r} makes no sense: give the seconds from the last use to the end of the informer"
+            raise ValueError(msg)
+        found, into = requested(resource, type)
+        checked_settings(found, settings)
+
+        def use(wanted: Scope) -> AbstractAsyncContextManager[Any]:
+            begin: Callable[..., AbstractAsyncContextManager[Any]] = self.factory.use
+            return begin(found, type=into, timeout=timeout, grace=grace, scope=wanted, **settings)
+
+        return used_by_request(found.plural, scope_of, use)
 
     def health(self, *, max_age: float | None = None) -> APIRouter:
         """A router with `/healthz` (are the informers at work?) and `/readyz` (are the caches in sync?).

@@ -17,8 +17,11 @@ from kinformer import (
     Backoff,
     Client,
     ConnectError,
+    Labels,
     Lister,
+    Namespaces,
     Resource,
+    Scope,
     SharedInformer,
     SharedInformerFactory,
     UnknownResourceError,
@@ -27,7 +30,7 @@ from kinformer.cache.storage import Storage
 from kinformer.custom_resources import CustomResource, ObjectMeta, custom_resource
 from kinformer.integrations.fastapi import Informers, list_response
 from kinformer.resources import CONFIGMAPS, EVENTS, SECRETS
-from kinformer.testing import ApiServer
+from kinformer.testing import ApiServer, build
 from tests import storages
 from tests.integrations.conftest import config_map, serving
 
@@ -109,6 +112,74 @@ async def test_one_set_of_informers_is_for_one_application(connect: Callable[[],
         with pytest.raises(AlreadyStartedError):
             async with informers.lifespan(None):
                 pass
+
+
+async def test_a_request_uses_an_informer_of_its_tenant_which_ends_after_the_last_one(
+    api: ApiServer, connect: Callable[[], Client]
+) -> None:
+    for tenant in ("team-a", "team-b"):
+        api.create(build.namespace(tenant))
+        api.create(config_map("x", tenant))
+
+    def of_tenant(tenant: str) -> Scope:
+        return Namespaces(tenant)
+
+    informers = Informers(client=connect)
+    app = FastAPI(lifespan=informers.lifespan)
+
+    @app.get("/{tenant}/maps")
+    async def keys(maps: Annotated[Lister, Depends(informers.use(CONFIGMAPS, of_tenant, grace=0))]) -> list[str]:
+        assert len(informers.factory.informers) == 1
+        return [str(obj.key) for obj in maps.list()]
+
+    async with serving(app) as served:
+        for tenant in ("team-a", "team-b"):
+            assert await served.json(f"/{tenant}/maps") == [f"{tenant}/x"]
+            async with asyncio.timeout(60):
+                while informers.factory.informers:
+                    await asyncio.sleep(0.01)
+        status, _, body = await served.get("/Team_B/maps")
+        assert (status, b"Team_B" in body) == (400, True)
+
+
+async def test_a_request_that_has_no_scope_or_no_cache_is_refused_with_the_reason(
+    connect: Callable[[], Client],
+) -> None:
+    async def of_request(request: Request, labels: str = "") -> Scope:
+        if request.path_params["tenant"] == "stranger":
+            raise HTTPException(403, "not yours")
+        return Namespaces(request.path_params["tenant"]) & Labels(labels)
+
+    informers = Informers(client=connect)
+    app = FastAPI(lifespan=informers.lifespan)
+
+    @app.get("/{tenant}/maps")
+    async def maps(_: Annotated[Lister, Depends(informers.use(CONFIGMAPS, of_request, timeout=0))]) -> None: ...
+
+    async with serving(app) as served:
+        for path, status, reason in (
+            ("stranger/maps", 403, "not yours"),
+            ("a/maps?labels=b!!", 400, "b!!"),
+            ("a/maps", 503, "not in sync yet"),
+        ):
+            answered, _, body = await served.get(f"/{path}")
+            assert (answered, reason in json.loads(body)["detail"]) == (status, True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"namespace": "a"}, TypeError, "put namespace into it"),
+        ({"grace": -1}, ValueError, "grace=-1"),
+        ({"storage": "tight"}, ValueError, "tight"),
+        ({"colour": "red"}, TypeError, "colour"),
+    ],
+)
+def test_what_no_request_could_use_is_refused_where_it_is_written(
+    settings: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        Informers().use("pods", Scope.nothing, **settings)
 
 
 def test_what_cannot_be_watched_is_told_where_it_is_written() -> None:
