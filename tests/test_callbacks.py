@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import pytest
+from fastapi.dependencies.utils import get_dependant
 
 from kinformer import (
     Client,
@@ -42,6 +43,7 @@ from kinformer.filters import where
 from kinformer.integrations._web.application import Application
 from kinformer.integrations._web.controllers import ControllerRun
 from kinformer.integrations._web.local_server import LocalServer, Page
+from kinformer.integrations.fastapi import Informers
 from kinformer.integrations.opentelemetry import Tracing
 from kinformer.integrations.starlette import EventStreamResponse
 from kinformer.integrations.ui import Dashboard
@@ -164,6 +166,7 @@ TESTED: Final[dict[str, str]] = {
     "Informers(make)": WEB,
     "Informers.around(lifespan)": WEB,
     "Informers.around(return)": WEB,
+    "Informers.use(scope_of)": CALLER,
     "Jittered(limiter)": CONTROLLER,
     "LeaderElector(client)": f"{_OPERATORS}::test_a_renewal_that_raises_ends_the_term_and_cancels_the_body",
     "LeaderElector(on_new_leader)": f"{_OPERATORS}::test_a_listener_for_new_leaders_that_raises_ends_nothing",
@@ -436,6 +439,16 @@ def _calls(kind: str) -> dict[str, Callable[[], Any]]:
         await asyncio.sleep(0)
         raise foreign(kind)
 
+    async def scope_of() -> Any:
+        await asyncio.sleep(0)
+        raise foreign(kind)
+
+    async def of_a_request() -> Any:
+        # FastAPI calls the dependency with which that of `use` begins.
+        first = get_dependant(path="/", call=Informers().use(PODS, scope_of)).dependencies[0].call
+        assert first is not None
+        return await first()
+
     client: Any = _Raises(kind)
     held = pod("a", 1)
     deleted = held.to_dict()
@@ -448,6 +461,7 @@ def _calls(kind: str) -> dict[str, Callable[[], Any]]:
         "Finalizer.reconcile(apply)": lambda: there.reconcile(held, raises, raises),
         "Finalizer.reconcile(cleanup)": lambda: there.reconcile(going, raises, raises),
         "Finalizer(client)": lambda: Finalizer(client, "example.com/f").reconcile(held, raises, raises),
+        "Informers.use(scope_of)": of_a_request,
         "evict(client)": lambda: evict(client, held),
         "write_conditions(client)": lambda: write_conditions(client, held, condition),
     }
