@@ -11,15 +11,19 @@ from kinformer.testing._apiserver.rules.cel import (
     CompileError,
     EvaluationError,
     Expression,
+    check_types,
     compile_expression,
     from_json,
 )
+from kinformer.testing._apiserver.rules.cel.declarations import type_of_schema
+from kinformer.testing._apiserver.rules.cel.signatures import BOOL, STRING, optional_of
 from kinformer.testing._apiserver.rules.cel.values import Optional
 from kinformer.testing._apiserver.rules.schema_values import MISSING, item_before
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kinformer.testing._apiserver.rules.cel.signatures import Type
     from kinformer.testing._apiserver.store.status import Cause
 
 __all__ = ["NOT_CHECKED", "blocks_rules", "check_rule_texts", "check_rules", "has_rules"]
@@ -70,14 +74,16 @@ def has_rules(schema: Any) -> bool:
     return bool(schema.get(_FIELD)) or any(map(has_rules, below))
 
 
-def check_rule_texts(schema: dict[str, Any], path: str, within: str = "") -> Iterator[Cause]:
+def check_rule_texts(schema: dict[str, Any], path: str, within: str = "", *, is_whole: bool = True) -> Iterator[Cause]:
     """Return the causes why the rules of a schema cannot be evaluated.
 
     Args:
         schema: a part of the schema of a CRD.
         path: its path in the CRD.
         within: the path of the list or map around it whose items have no former state; "" if there is none.
+        is_whole: whether it is the schema of whole objects.
     """
+    own = type_of_schema(schema, is_whole=is_whole) if schema.get(_FIELD) else None
     for index, rule in enumerate(schema.get(_FIELD) or ()):
         at = f"{path}.{_FIELD}[{index}]"
         shown = {
@@ -92,19 +98,34 @@ def check_rule_texts(schema: dict[str, Any], path: str, within: str = "") -> Ite
             text = rule.get(field)
             if not text:
                 continue
-            try:
-                _compiled(text)
-            except CompileError as error:
-                prefix = "messageExpression compilation failed" if field != "rule" else "compilation failed"
-                yield invalid_value(f"{at}.{field}", value, f"{prefix}: {error}")
+            if why := _fault_of(text, field, own, rule):
+                yield invalid_value(f"{at}.{field}", value, why)
         yield from _of_old_self(rule, at, within)
     in_map = within or ("" if schema.get("x-kubernetes-map-type") in {None, "granular"} else path)
     in_list = within or ("" if schema.get("x-kubernetes-list-type") == "map" else path)
     for name, below in (schema.get("properties") or {}).items():
-        yield from check_rule_texts(below, f"{path}.properties[{name}]", in_map)
+        yield from check_rule_texts(below, f"{path}.properties[{name}]", in_map, is_whole=False)
     for field, around in (("items", in_list), ("additionalProperties", within)):
         if isinstance(schema.get(field), dict):
-            yield from check_rule_texts(schema[field], f"{path}.{field}", around)
+            yield from check_rule_texts(schema[field], f"{path}.{field}", around, is_whole=False)
+
+
+def _fault_of(text: str, field: str, own: Type | None, rule: dict[str, Any]) -> str:
+    """Why an expression of a rule is refused; "" if it is not."""
+    prefix = "compilation failed" if field == "rule" else "messageExpression compilation failed"
+    known = {} if own is None else dict.fromkeys(_VARIABLES, own)
+    if own is not None and rule.get("optionalOldSelf"):
+        known["oldSelf"] = optional_of(own)
+    try:
+        found = check_types(text, known)
+        _compiled(text)
+    except CompileError as error:
+        return f"{prefix}: {error}"
+    if field == "rule" and found != BOOL:
+        return "cel expression must evaluate to a bool"
+    if field != "rule" and found != STRING:
+        return "messageExpression must evaluate to a string"
+    return ""
 
 
 def _of_old_self(rule: dict[str, Any], at: str, within: str) -> Iterator[Cause]:

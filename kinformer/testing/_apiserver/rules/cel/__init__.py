@@ -1,13 +1,21 @@
-"""The Common Expression Language (CEL), as CustomResourceDefinitions use it in `x-kubernetes-validations`.
+"""The Common Expression Language (CEL), as CustomResourceDefinitions and policies of admission use it.
 
-The language is evaluated without a type checker: an expression that has the wrong types fails when it is evaluated, and
-not when its CRD is posted. A function that is not known here is refused when the CRD is posted.
+The types of an expression are checked when it is posted. A function that is not known here is refused then.
 """
 
 from __future__ import annotations
 
+from kinformer.testing._apiserver.rules.cel.checking import check_types, shown_type
 from kinformer.testing._apiserver.rules.cel.evaluating import Expression, compile_expression
 from kinformer.testing._apiserver.rules.cel.parsing import CompileError
 from kinformer.testing._apiserver.rules.cel.values import EvaluationError, from_json
 
-__all__ = ["CompileError", "EvaluationError", "Expression", "compile_expression", "from_json"]
+__all__ = [
+    "CompileError",
+    "EvaluationError",
+    "Expression",
+    "check_types",
+    "compile_expression",
+    "from_json",
+    "shown_type",
+]

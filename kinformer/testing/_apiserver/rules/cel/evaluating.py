@@ -15,13 +15,15 @@ from kinformer.testing._apiserver.rules.cel.parsing import (
     ListOf,
     Literal,
     MapOf,
+    Message,
     Name,
     Node,
+    located,
     parse,
 )
 from kinformer.testing._apiserver.rules.cel.values import EvaluationError, Named, Optional, Unordered, equal, whole
 
-__all__ = ["Expression", "compile_expression"]
+__all__ = ["MACROS", "NAMESPACES", "Expression", "compile_expression"]
 
 _Variables: TypeAlias = dict[str, Any]
 _Code: TypeAlias = Callable[[_Variables], Any]
@@ -29,7 +31,8 @@ _Code: TypeAlias = Callable[[_Variables], Any]
 _TYPES: Final = {
     name: Named(name) for name in ("bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type")
 }
-_NAMESPACES: Final = {"sets", "optional", "ip", "format"}
+NAMESPACES: Final = {"sets", "optional", "ip", "format", "jsonpatch"}
+"""The first parts of the names of functions."""
 _NUMBERS: Final = (int, float)
 
 
@@ -86,10 +89,7 @@ class _Compiler:
         self._text = text
 
     def _fail(self, node: Node, why: str) -> CompileError:
-        before = self._text[: node.at]
-        line, column = before.count("\n") + 1, node.at - (before.rfind("\n") + 1)
-        shown = self._text.splitlines()[line - 1]
-        return CompileError(f"ERROR: <input>:{line}:{column + 1}: {why}\n | {shown}\n | {'.' * column}^")
+        return CompileError(located(self._text, node.at, why))
 
     def code(self, node: Node, known: frozenset[str]) -> _Code:
         match node:
@@ -118,6 +118,11 @@ class _Compiler:
             case MapOf(entries=entries):
                 pairs = [(self.code(key, known), self.code(value, known)) for key, value in entries]
                 return lambda variables: {key(variables): value(variables) for key, value in pairs}
+            case Message(type=name, fields=fields):
+                if name.partition(".")[0] not in known:
+                    raise self._fail(node, f"undeclared reference to '{name}' (in container '')")
+                values = [(field.name, self.code(field.value, known), field.optional) for field in fields]
+                return lambda variables: _made(variables, values)
             case Call():
                 return self._call(node, known)
         raise self._fail(node, "unsupported expression")
@@ -135,11 +140,11 @@ class _Compiler:
             if function is None:
                 raise self._fail(node, f"undeclared reference to '{name}' (in container '')")
             return self._applied(function, arguments, known)
-        if isinstance(node.of, Name) and node.of.name in _NAMESPACES and node.of.name not in known:
+        if isinstance(node.of, Name) and node.of.name in NAMESPACES and node.of.name not in known:
             function = FUNCTIONS.get(f"{node.of.name}.{name}")
             if function is not None:
                 return self._applied(function, arguments, known)
-        if name in _MACROS and arguments and isinstance(arguments[0], Name):
+        if name in MACROS and arguments and isinstance(arguments[0], Name):
             return self._macro(node, known)
         method = METHODS.get(name)
         if method is None:
@@ -173,7 +178,7 @@ class _Compiler:
         inner = known | set(names)
         codes = [self.code(one, inner) for one in arguments]
         self.read -= set(names) - known
-        macro = _MACROS[node.name]
+        macro = MACROS[node.name]
 
         def run(variables: _Variables) -> Any:
             return macro(_bound(items(variables), names, variables), *codes)
@@ -227,7 +232,7 @@ def _exists_one(bound: list[tuple[Any, _Variables]], test: _Code) -> bool:
     return sum(test(variables) is True for _, variables in bound) == 1
 
 
-_MACROS: Final[dict[str, Callable[..., Any]]] = {
+MACROS: Final[dict[str, Callable[..., Any]]] = {
     "all": lambda bound, test: not _decided(bound, test, decision=False),
     "exists": lambda bound, test: _decided(bound, test, decision=True),
     "exists_one": _exists_one,
@@ -239,7 +244,20 @@ _MACROS: Final[dict[str, Callable[..., Any]]] = {
     "optMap": _opt_map,
     "optFlatMap": lambda bound, code: code(bound[0][1]) if bound else Optional(),
 }
+"""The comprehensions, by name."""
 _WITH_TWO: Final = {"transformList", "transformMap"}
+
+
+def _made(variables: _Variables, fields: list[tuple[str, _Code, bool]]) -> dict[str, Any]:
+    """The value of a message: a map of its fields, without those that are missing."""
+    made = {}
+    for name, code, is_optional in fields:
+        value = code(variables)
+        if not is_optional:
+            made[name] = value
+        elif value.is_set:
+            made[name] = value.value
+    return made
 
 
 def _mapping(value: Any) -> dict[Any, Any]:

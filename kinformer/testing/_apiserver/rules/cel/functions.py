@@ -392,6 +392,7 @@ FUNCTIONS: Final[dict[str, _Function]] = {
     "format.dns1123Subdomain": lambda: Format(subdomain_faults),
     "format.qualifiedName": lambda: Format(qualified_faults),
     "format.labelValue": lambda: Format(label_value_faults),
+    "jsonpatch.escapeKey": lambda text: _wanted(text, str).replace("~", "~0").replace("/", "~1"),
     "optional.of": lambda value: Optional(value, is_set=True),
     "optional.none": Optional,
     "optional.ofNonZeroValue": lambda value: Optional(value, is_set=True) if value else Optional(),

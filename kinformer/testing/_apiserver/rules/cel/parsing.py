@@ -6,7 +6,21 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, NoReturn
 
-__all__ = ["Call", "CompileError", "Field", "Index", "ListOf", "Literal", "MapOf", "Name", "Node", "parse"]
+__all__ = [
+    "Call",
+    "CompileError",
+    "Field",
+    "Index",
+    "ListOf",
+    "Literal",
+    "MapOf",
+    "Message",
+    "MessageField",
+    "Name",
+    "Node",
+    "located",
+    "parse",
+]
 
 
 class CompileError(Exception):
@@ -79,6 +93,30 @@ class MapOf(Node):
     entries: tuple[tuple[Node, Node], ...]
 
 
+class MessageField(NamedTuple):
+    """A field of a message.
+
+    Attributes:
+        at: the place of its colon in the text, from 0.
+        name: its name.
+        value: its value.
+        optional: whether the value is one that may be missing.
+    """
+
+    at: int
+    name: str
+    value: Node
+    optional: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Message(Node):
+    """A value of a named type, as `Object.spec{replicas: 1}`."""
+
+    type: str
+    fields: tuple[MessageField, ...]
+
+
 class _Token(NamedTuple):
     kind: str
     text: str
@@ -130,6 +168,24 @@ def parse(text: str) -> Node:
     return node
 
 
+_WIDE_DOT: Final = "\uff0e"
+_WIDE_MARK: Final = "\uff3e"
+"""The signs below a letter of several bytes."""
+
+
+def located(text: str, at: int, why: str) -> str:
+    """Return a fault with its place in the text, as cel-go shows it."""
+    if not text:
+        return f"ERROR: <input>:1:0: {why}"
+    before = text[:at]
+    line, column = before.count("\n") + 1, at - (before.rfind("\n") + 1)
+    lines = text.split("\n")
+    shown = lines[line - 1].replace("\t", " ")
+    dots = "".join("." if sign.isascii() else _WIDE_DOT for sign in shown[:column])
+    mark = "^" if shown[column : column + 1].isascii() else _WIDE_MARK
+    return f"ERROR: <input>:{line}:{column + 1}: {why}\n | {shown}\n | {dots}{mark}"
+
+
 def _unescaped(content: str, prefix: str) -> str:
     if "r" in prefix.lower():
         return content
@@ -143,6 +199,17 @@ def _unescaped(content: str, prefix: str) -> str:
         return chr(int(code, 8)) if code.isdigit() else match[0]
 
     return _ESCAPE.sub(one, content)
+
+
+def _dotted(node: Node) -> str:
+    """The name that a node is, as `Object.spec`; "" if it is none."""
+    match node:
+        case Name(name=name):
+            return name
+        case Field(of=of, name=name, optional=False):
+            before = _dotted(of)
+            return f"{before}.{name}" if before else ""
+    return ""
 
 
 class _Parser:
@@ -177,12 +244,7 @@ class _Parser:
             at = match.end()
 
     def _fail(self, at: int, why: str) -> NoReturn:
-        before = self._text[:at]
-        line, column = before.count("\n") + 1, at - (before.rfind("\n") + 1)
-        shown = self._text.splitlines()[line - 1] if self._text else ""
-        place = f"{line}:{column + 1}" if self._text else "1:0"
-        msg = f"ERROR: <input>:{place}: {why}" + (f"\n | {shown}\n | {'.' * column}^" if self._text else "")
-        raise CompileError(msg)
+        raise CompileError(located(self._text, at, why))
 
     def _peek(self) -> _Token:
         if self._next < len(self._tokens):
@@ -242,8 +304,7 @@ class _Parser:
         node = self._primary()
         while (token := self._accept(".", ".?", "[", "[?", *self._braces(node))) is not None:
             if token.text == "{":
-                entries = self._map(token.at).entries
-                node = Call(token.at, "{}", tuple(value for _, value in entries), node)
+                node = Message(token.at, _dotted(node), self._message_fields())
                 continue
             if token.text in {"[", "[?"}:
                 key = self.expression()
@@ -253,8 +314,8 @@ class _Parser:
             name = self._take()
             if name.kind != "name":
                 self._fail(name.at, f"Syntax error: no viable alternative at input '.{name.text}'")
-            if self._accept("(") is not None:
-                node = Call(token.at, name.text, self._items(")"), node)
+            if (bracket := self._accept("(")) is not None:
+                node = Call(bracket.at, name.text, self._items(")"), node)
             else:
                 node = Field(token.at, node, name.text, token.text == ".?")
         return node
@@ -262,7 +323,23 @@ class _Parser:
     @staticmethod
     def _braces(node: Node) -> tuple[str, ...]:
         """The sign that makes a message of a type: it stands only after a name."""
-        return ("{",) if isinstance(node, Name | Field) else ()
+        return ("{",) if _dotted(node) else ()
+
+    def _message_fields(self) -> tuple[MessageField, ...]:
+        fields: list[MessageField] = []
+        while self._accept("}") is None:
+            optional = self._accept("?") is not None
+            name = self._take()
+            if name.kind != "name":
+                expected = "{'}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}"
+                self._fail(name.at, f"Syntax error: mismatched input '{name.text}' expecting {expected}")
+            colon = self._peek().at
+            self._expect(":")
+            fields.append(MessageField(colon, name.text, self.expression(), optional))
+            if self._accept(",") is None:
+                self._expect("}")
+                break
+        return tuple(fields)
 
     def _items(self, end: str) -> tuple[Node, ...]:
         items: list[Node] = []
@@ -278,8 +355,8 @@ class _Parser:
         if token.kind == "literal":
             return Literal(token.at, self._values[token.at])
         if token.kind == "name":
-            if self._accept("(") is not None:
-                return Call(token.at, token.text, self._items(")"))
+            if (bracket := self._accept("(")) is not None:
+                return Call(bracket.at, token.text, self._items(")"))
             return Name(token.at, token.text)
         if token.text == "(":
             node = self.expression()

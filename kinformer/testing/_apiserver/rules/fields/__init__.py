@@ -17,6 +17,7 @@ from kinformer.testing._apiserver.rules.fields import (
     networking,
     newer,
     pods,
+    policies,
     scaling,
     scheduling,
     services,
@@ -54,6 +55,7 @@ _RULES: Final = _joined(
     networking.RULES,
     scaling.RULES,
     access.RULES,
+    policies.RULES,
     newer.RULES,
 )
 _ENUMS: Final[dict[tuple[str, str], tuple[str, ...]]] = {

@@ -8,20 +8,16 @@ from urllib.parse import urlsplit
 
 from kinformer.testing._apiserver.rules.causes import duplicate, forbidden, invalid_value, one_of, required
 from kinformer.testing._apiserver.rules.certificates import request_block
+from kinformer.testing._apiserver.rules.fields.policies import dns_1035, match_conditions
 from kinformer.testing._apiserver.rules.fields.terms import (
     among,
-    among_if_given,
     at_least,
     below,
     between,
-    cel_syntax,
-    different,
-    each,
     either,
     needed,
     on,
     path_segment,
-    qualified,
     signer_name,
     subdomain,
 )
@@ -36,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["RULES"]
 
 _RBAC: Final = "rbac.authorization.k8s.io"
-_LONGEST_LABEL: Final = 63
 _FEWEST_DOTS: Final = 2
 _MOST_QUEUES: Final = 10_000_000
 _SHORTEST_CERTIFICATE: Final = 600
@@ -107,34 +102,15 @@ def _subject(value: dict[str, Any], path: str) -> Iterator[Cause]:
             yield one_of(f"{path}.kind", kind, ("ServiceAccount", "User", "Group"))
 
 
-def _dns_1035(value: str, path: str) -> Iterator[Cause]:
-    if len(value) > _LONGEST_LABEL:
-        yield invalid_value(path, value, f"must be no more than {_LONGEST_LABEL} characters")
-    if not re.fullmatch(DNS_1035, value):
-        yield invalid_value(path, value, DNS_1035_RULE)
-
-
 def _full_name(value: Any, path: str) -> Iterator[Cause]:
     yield from subdomain(value, path)
     if value and value.count(".") < _FEWEST_DOTS:
         yield invalid_value(path, value, "should be a domain with at least three segments separated by dots")
 
 
-def _match_conditions(value: dict[str, Any], path: str) -> Iterator[Cause]:
-    seen: set[str] = set()
-    for index, condition in enumerate(value.get("matchConditions") or ()):
-        at, name = f"{path}.matchConditions[{index}]", condition.get("name") or ""
-        expression = (condition.get("expression") or "").strip()
-        yield from either(needed(), cel_syntax)(expression, f"{at}.expression")
-        yield from either(needed(), qualified)(name, f"{at}.name")
-        if name and name in seen:
-            yield duplicate(f"{at}.name", name)
-        seen.add(name)
-
-
 def _webhook(value: dict[str, Any], path: str) -> Iterator[Cause]:
     yield from either(needed(), _full_name)(value.get("name"), f"{path}.name")
-    yield from _match_conditions(value, path)
+    yield from match_conditions(value, path)
     versions = value.get("admissionReviewVersions") or []
     if not versions:
         yield required(f"{path}.admissionReviewVersions", "must specify one of v1, v1beta1")
@@ -142,7 +118,7 @@ def _webhook(value: dict[str, Any], path: str) -> Iterator[Cause]:
         if version in versions[:index]:
             yield invalid_value(f"{path}.admissionReviewVersions[{index}]", version, "duplicate version")
         else:
-            yield from _dns_1035(version, f"{path}.admissionReviewVersions[{index}]")
+            yield from dns_1035(version, f"{path}.admissionReviewVersions[{index}]")
     if versions and not {"v1", "v1beta1"}.intersection(versions):
         why = "must include at least one of v1, v1beta1"
         yield invalid_value(f"{path}.admissionReviewVersions", versions, why)
@@ -197,88 +173,6 @@ def _hook_rule(value: dict[str, Any], path: str) -> Iterator[Cause]:
                 yield from needed()(one, f"{path}.{field}[{index}]")
 
 
-def _match_constraints(value: dict[str, Any], path: str) -> Iterator[Cause]:
-    constraints = value.get("matchConstraints")
-    if constraints is None:
-        yield required(f"{path}.matchConstraints")
-    elif not constraints.get("resourceRules"):
-        yield required(f"{path}.matchConstraints.resourceRules")
-
-
-def _validating_policy(value: dict[str, Any], path: str) -> Iterator[Cause]:
-    yield from _match_constraints(value, path)
-    if not value.get("validations") and not value.get("auditAnnotations"):
-        for field in ("validations", "auditAnnotations"):
-            yield required(f"{path}.{field}", "validations or auditAnnotations must contain at least one item")
-    yield from _match_conditions(value, path)
-    yield from _parameter_kind(value.get("paramKind"), f"{path}.paramKind")
-    yield from _variables(value, path)
-
-
-def _parameter_kind(value: Any, path: str) -> Iterator[Cause]:
-    if value is None:
-        return
-    version, kind = value.get("apiVersion") or "", value.get("kind") or ""
-    at = f"{path}.apiVersion"
-    if not version:
-        yield required(at)
-    elif version.count("/") > 1:
-        yield invalid_value(at, version, f"unexpected GroupVersion string: {version}")
-    else:
-        group, _, number = version.rpartition("/")
-        yield from subdomain(group or None, at)
-        yield from _dns_1035(number, at)
-    if not kind:
-        yield required(f"{path}.kind")
-    elif not re.fullmatch(DNS_1035, kind.lower()):
-        yield invalid_value(f"{path}.kind", kind, f"may have mixed case, but should otherwise match: {DNS_1035_RULE}")
-
-
-def _variables(value: dict[str, Any], path: str) -> Iterator[Cause]:
-    for index, variable in enumerate(value.get("variables") or ()):
-        at, name = f"{path}.variables[{index}]", variable.get("name") or ""
-        expression = (variable.get("expression") or "").strip()
-        if not name:
-            yield required(f"{at}.name", "name is not specified")
-        elif not re.fullmatch("[_a-zA-Z][_a-zA-Z0-9]*", name):
-            yield invalid_value(f"{at}.name", name, "must be a valid CEL identifier")
-        yield from either(needed("expression is not specified"), cel_syntax)(expression, f"{at}.expression")
-
-
-def _audit(value: dict[str, Any], path: str) -> Iterator[Cause]:
-    spec, policy = value.get("spec") or {}, (value.get("metadata") or {}).get("name") or ""
-    seen: set[str] = set()
-    for index, annotation in enumerate(spec.get("auditAnnotations") or ()):
-        at, key = f"{below(path, 'spec')}.auditAnnotations[{index}]", annotation.get("key") or ""
-        yield from qualified(f"{policy}/{key}", f"{at}.key")
-        if key in seen:
-            yield duplicate(f"{at}.key", key)
-        seen.add(key)
-        expression = (annotation.get("valueExpression") or "").strip()
-        why = "valueExpression is not specified"
-        yield from either(needed(why), cel_syntax)(expression, f"{at}.valueExpression")
-
-
-def _parameters(value: dict[str, Any], path: str) -> Iterator[Cause]:
-    parameters, at = value.get("paramRef"), f"{path}.paramRef"
-    if parameters is None:
-        return
-    name, selector = parameters.get("name") or "", parameters.get("selector")
-    if name and selector is not None:
-        for field in ("name", "selector"):
-            yield forbidden(f"{at}.{field}", "name and selector are mutually exclusive")
-    elif not name and selector is None:
-        yield required(at, "one of name or selector must be specified")
-    yield from path_segment(name, f"{at}.name")
-    action = parameters.get("parameterNotFoundAction")
-    yield from either(needed(), among("Deny", "Allow"))(action, f"{at}.parameterNotFoundAction")
-
-
-def _message(value: Any, path: str) -> Iterator[Cause]:
-    if value and "\n" in value.strip():
-        yield invalid_value(path, value, "must not contain line breaks")
-
-
 def _signing_request(value: dict[str, Any], path: str) -> Iterator[Cause]:
     if not value.get("request"):
         yield invalid_value(f"{path}.request", None, "PEM block type must be CERTIFICATE REQUEST")
@@ -294,29 +188,6 @@ def _signing_request(value: dict[str, Any], path: str) -> Iterator[Cause]:
     seconds = value.get("expirationSeconds")
     why = "may not specify a duration less than 600 seconds (10 minutes)"
     yield from at_least(_SHORTEST_CERTIFICATE, why)(seconds, f"{path}.expirationSeconds")
-
-
-def _mutating_policy(value: dict[str, Any], path: str) -> Iterator[Cause]:
-    yield from _match_constraints(value, path)
-    if not value.get("mutations"):
-        yield required(f"{path}.mutations", "mutations must contain at least one item")
-    if not value.get("reinvocationPolicy"):
-        yield required(f"{path}.reinvocationPolicy")
-
-
-def _mutation(value: dict[str, Any], path: str) -> Iterator[Cause]:
-    kind = value.get("patchType")
-    if not kind:
-        yield required(f"{path}.patchType")
-    for name, field in (("ApplyConfiguration", "applyConfiguration"), ("JSONPatch", "jsonPatch")):
-        if kind != name:
-            continue
-        if value.get(field) is None:
-            yield required(f"{path}.{field}", f"must be specified when patchType is {name}")
-        elif not value[field].get("expression"):
-            yield required(f"{path}.{field}.expression")
-        else:
-            yield from cel_syntax(value[field]["expression"], f"{path}.{field}.expression")
 
 
 def _flow_schema(value: dict[str, Any], path: str) -> Iterator[Cause]:
@@ -479,8 +350,6 @@ def _names_twice(value: dict[str, Any], path: str) -> Iterator[Cause]:
 
 _HOOKS: Final[tuple[Rule, ...]] = (_names_twice,)
 
-_ACTION: Final = among("Audit", "Deny", "Warn")
-
 RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "rbac/v1.PolicyRule": (_policy_rule,),
     "rbac/v1.ClusterRole": (_aggregation,),
@@ -493,25 +362,6 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "admissionregistration/v1.ServiceReference": (_webhook_service,),
     "admissionregistration/v1.RuleWithOperations": (_hook_rule,),
     "admissionregistration/v1.NamedRuleWithOperations": (_hook_rule,),
-    "admissionregistration/v1.ValidatingAdmissionPolicySpec": (_validating_policy,),
-    "admissionregistration/v1.ValidatingAdmissionPolicy": (_audit,),
-    "admissionregistration/v1.Validation": (
-        on("message", _message),
-        on("expression", either(needed("expression is not specified"), cel_syntax)),
-        on("messageExpression", lambda value, path: cel_syntax(value or None, path)),
-        on("reason", among_if_given("Forbidden", "Invalid", "RequestEntityTooLarge")),
-    ),
-    "admissionregistration/v1.ValidatingAdmissionPolicyBindingSpec": (
-        on("policyName", either(needed(), subdomain)),
-        on("validationActions", needed("at least one validation action is required"), different, each(_ACTION)),
-        _parameters,
-    ),
-    "admissionregistration/v1.MutatingAdmissionPolicySpec": (_mutating_policy,),
-    "admissionregistration/v1.MutatingAdmissionPolicyBindingSpec": (
-        on("policyName", either(needed(), subdomain)),
-        _parameters,
-    ),
-    "admissionregistration/v1.Mutation": (_mutation,),
     "certificates/v1.CertificateSigningRequestSpec": (on("request", request_block), _signing_request),
     "flowcontrol/v1.FlowSchemaSpec": (_flow_schema,),
     "flowcontrol/v1.PolicyRulesWithSubjects": (_flow_rules,),
