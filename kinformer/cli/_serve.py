@@ -41,7 +41,7 @@ class ServePlan:
         instances: the number of servers, which share nothing.
         kubeconfig: the file to write; with several servers, each has a number behind its name.
         demo: put a simulated cluster into the server.
-        controllers: names of controllers, with commas; "all" for all.
+        controllers: names of controllers, with commas; "all" for all, "none" for a server that leaves all to them.
         nodes: the number of nodes.
         faults: faults to inject, in each server.
         snapshot: a file with objects to begin with.
@@ -160,7 +160,8 @@ async def _running(plan: ServePlan, port: int, certificates: ServerCertificates 
         async with simulated_cluster(simulation, host=plan.host, port=port, control_paths=True) as cluster:
             yield cluster.server
         return
-    names = plan.controllers if plan.controllers == "all" else [name for name in plan.controllers.split(",") if name]
+    whole = plan.controllers in {"all", "none"}
+    names = plan.controllers if whole else [name for name in plan.controllers.split(",") if name]
     secured = {} if certificates is None else certificates.options()
     try:
         made = ApiServer(

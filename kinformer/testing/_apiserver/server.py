@@ -78,7 +78,9 @@ class ApiServer(Administrator):
             is not denied.
         groups: the groups of users by name, beside `system:authenticated`; a user in `system:masters` may do all.
         controllers: the controllers that run: "all", or names of `CONTROLLERS`. They run while the server listens, and
-            go by its clock.
+            go by its clock. With "none", nothing follows on a deletion, as on a kube-apiserver without a controller
+            manager: a deleted namespace stays Terminating, with its content; dependents stay without their owner; an
+            object that is deleted in the foreground, or whose dependents are orphaned, keeps that finalizer.
         nodes: the number of nodes that the cluster has from the start, if the controller "kubelet" runs.
         control_paths: answer `/kinformer/faults`, `/kinformer/reset` and `/kinformer/snapshot`, for tests in other
             languages; from this machine only.
@@ -155,6 +157,8 @@ class ApiServer(Administrator):
         )
         self._contents.add_first()
         self._controllers: ControllerLoop | None = None
+        if controllers == "none":
+            registry.life_cycle.leave_consequences()
         if names:
             # Imported here: a server without controllers pays nothing for them.
             from kinformer.testing._apiserver.controllers.all_controllers import make_loop

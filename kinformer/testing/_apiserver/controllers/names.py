@@ -34,13 +34,15 @@ CONTROLLERS: Final = (
 
 
 def chosen(controllers: str | Collection[str]) -> frozenset[str]:
-    """Return the names of the controllers that are asked for: "all", one name, or several.
+    """Return the names of the controllers that are asked for: "all", "none", one name, or several.
 
     Raises:
         ValueError: there is no controller of a name.
     """
     if controllers == "all":
         return frozenset(CONTROLLERS)
+    if controllers == "none":
+        return frozenset()
     names = frozenset([controllers] if isinstance(controllers, str) else controllers)
     if unknown := sorted(names - {*CONTROLLERS}):
         msg = f'no controller is called {unknown[0]!r}; there are {", ".join(CONTROLLERS)}, and "all" for all of them'

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.causes import invalid_value
 from kinformer.testing._apiserver.rules.custom_resources import check_stored_versions
+from kinformer.testing._apiserver.rules.workload_validation import check_selector_of_update
 from kinformer.testing._apiserver.store.status import Cause, invalid
 
 if TYPE_CHECKING:
@@ -78,10 +79,9 @@ def _changes(kind: ResourceType, before: dict[str, Any], after: dict[str, Any], 
         for path in _FIXED.get(kind.storage, ())
         if (value := _at(after, path)) != _at(before, path) and not _is_free(kind, before, path)
     ]
+    causes += _of_own_rules(kind, before, after, subresource)
     old, new = before.get("spec") or {}, after.get("spec") or {}
     match kind.storage:
-        case ("", "pods") if not subresource:
-            causes += _of_pod(old, new)
         case ("apps", "statefulsets") if _except(old, _STATEFULSET_CHANGES) != _except(new, _STATEFULSET_CHANGES):
             causes.append(_forbidden("spec", _STATEFULSET_RULE))
         case ("", "persistentvolumeclaims") if _fixed_in_claim(old, before) != _fixed_in_claim(new, before):
@@ -106,6 +106,23 @@ def _changes(kind: ResourceType, before: dict[str, Any], after: dict[str, Any], 
     elif kind.storage == ("", "services") and _is_balanced(old) and _is_balanced(new):
         causes += _of_balancer(old, new)
     return causes + _sealed(kind, before, after)
+
+
+def _of_own_rules(kind: ResourceType, before: dict[str, Any], after: dict[str, Any], subresource: str) -> list[Cause]:
+    """Return the causes of the kinds whose rules for a change are their own."""
+    old, new = before.get("spec") or {}, after.get("spec") or {}
+    match kind.storage:
+        case ("", "pods") if not subresource:
+            return _of_pod(old, new)
+        case ("", "nodes"):
+            return _of_node(old, new)
+        case ("", "events") if kind.group:
+            return _of_event(before, after)
+        case ("", "resourcequotas") if (old.get("scopes") or []) != (new.get("scopes") or []):
+            return [invalid_value("spec.scopes", new.get("scopes"), "field is immutable")]
+        case ("batch", "jobs"):
+            return check_selector_of_update(before, after)
+    return []
 
 
 def _changes_of_state(kind: ResourceType, before: dict[str, Any], after: dict[str, Any]) -> list[Cause]:
@@ -232,7 +249,68 @@ def _of_pod(old: dict[str, Any], new: dict[str, Any]) -> list[Cause]:
     for field in ("containers", "initContainers"):
         if len(old.get(field) or ()) != len(new.get(field) or ()):
             return [_forbidden(f"spec.{field}", "pod updates may not add or remove containers")]
-    return [_forbidden("spec", _POD_RULE)] if _fixed_in_pod(old) != _fixed_in_pod(new) else []
+    causes = []
+    seconds, left = old.get("activeDeadlineSeconds"), new.get("activeDeadlineSeconds")
+    if seconds is not None and left is None:
+        why = "must not update from a positive integer to nil value"
+        causes.append(invalid_value("spec.activeDeadlineSeconds", None, why))
+    elif seconds is not None and left > seconds:
+        causes.append(invalid_value("spec.activeDeadlineSeconds", left, "must be less than or equal to previous value"))
+    kept = [_except(one, {"tolerationSeconds"}) for one in new.get("tolerations") or ()]
+    if any(_except(one, {"tolerationSeconds"}) not in kept for one in old.get("tolerations") or ()):
+        why = "existing toleration can not be modified except its tolerationSeconds"
+        causes.append(_forbidden("spec.tolerations", why))
+    return causes + ([_forbidden("spec", _POD_RULE)] if _fixed_in_pod(old) != _fixed_in_pod(new) else [])
+
+
+def _of_node(old: dict[str, Any], new: dict[str, Any]) -> list[Cause]:
+    """The rules of a node (pkg/apis/core/validation, ValidateNodeUpdate)."""
+    causes = []
+    only_once = 'node updates may not change {} except from "" to valid'
+    if old.get("podCIDRs") and old["podCIDRs"] != new.get("podCIDRs"):
+        causes.append(_forbidden("spec.podCIDRs", only_once.format("podCIDR")))
+    if old.get("providerID") and old["providerID"] != new.get("providerID"):
+        causes.append(_forbidden("spec.providerID", only_once.format("providerID")))
+    if (old.get("externalID") or "") != (new.get("externalID") or ""):
+        causes.append(_forbidden("spec.externalID", "may not be updated"))
+    return causes
+
+
+_OF_EVENT: Final = {
+    "regarding": "involvedObject",
+    "reason": "reason",
+    "note": "message",
+    "deprecatedSource": "source",
+    "deprecatedFirstTimestamp": "firstTimestamp",
+    "deprecatedLastTimestamp": "lastTimestamp",
+    "deprecatedCount": "count",
+    "type": "type",
+    "eventTime": "eventTime",
+    "action": "action",
+    "related": "related",
+    "reportingController": "reportingController",
+    "reportingInstance": "reportingInstance",
+}
+"""The fields of an Event of events.k8s.io that stay, and their names in a refusal; its series may change."""
+
+_REFERENCE: Final = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+_TEXTS_OF_EVENT: Final = {"reason", "message", "type", "action", "reportingController", "reportingInstance"}
+
+
+def _of_event(before: dict[str, Any], after: dict[str, Any]) -> list[Cause]:
+    """The rules of an Event (pkg/apis/core/validation/events.go, ValidateEventUpdate)."""
+    causes = []
+    for field, shown in _OF_EVENT.items():
+        value = after.get(field)
+        if (before.get(field) or None) == (value or None):
+            continue
+        if field in {"regarding", "related"} and value is not None:
+            names = {"uid": "UID", "apiVersion": "APIVersion"}
+            value = {names.get(name) or name[0].upper() + name[1:]: value.get(name) or "" for name in _REFERENCE}
+        elif value is None and shown in _TEXTS_OF_EVENT:
+            value = ""
+        causes.append(invalid_value(shown, value, "field is immutable"))
+    return causes
 
 
 def _fixed_in_pod(spec: dict[str, Any]) -> dict[str, Any]:

@@ -143,6 +143,7 @@ class LifeCycle:
     Attributes:
         collects: the dependents of a deleted object go with it at once; otherwise a garbage collector sees to them.
         empties: the content of a deleted namespace goes with it at once; otherwise a controller sees to it.
+        protects: the finalizers that protect volumes stay; otherwise they go as soon as the volume is deleted.
     """
 
     def __init__(
@@ -155,11 +156,17 @@ class LifeCycle:
     ) -> None:
         self.collects = True
         self.empties = True
+        self.protects = False
         self.store = store
         self.catalog = catalog
         self._clock = clock
         self._on_gone = on_gone
         self._owned: dict[str, set[tuple[Storage, Key]]] = {}
+
+    def leave_consequences(self) -> None:
+        """Leave all that follows on a deletion to controllers, though none runs."""
+        self.collects = self.empties = False
+        self.protects = True
 
     def get(self, kind: ResourceType, namespace: str, name: str) -> Stored:
         """One object as it is stored.
@@ -208,7 +215,8 @@ class LifeCycle:
             if last is given and last is not current:
                 last = self.put(kind, (namespace, name), in_order(last)).manifest
             # A pod that is given no time is marked all the same, and goes with the next revision.
-            if set(last["metadata"].get("finalizers") or ()) == {PROTECTION.get(kind.storage)}:
+            left = set(last["metadata"].get("finalizers") or ())
+            if not self.protects and left == {PROTECTION.get(kind.storage)}:
                 # The controllers that wait for the users of a volume are not here; their finalizer goes at once.
                 self.remove(kind, (namespace, name), last)
                 return last

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import ResourceType
     from kinformer.testing._apiserver.store.status import Cause
 
-__all__ = ["check_metadata"]
+__all__ = ["check_metadata", "check_prefix_again"]
 
 _STANDARD_FINALIZERS: Final = {"kubernetes", "orphan", "foregroundDeletion"}
 # Names of these are path segments, not DNS names.
@@ -110,6 +110,28 @@ def _generated_name(kind: ResourceType, prefix: str) -> list[Cause]:
         masked = f"{prefix[:-1]}a" if prefix.endswith("-") else prefix
         faults = label_faults(masked) if place in _LABEL_NAMES else subdomain_faults(masked)
     return [invalid_value("metadata.generateName", prefix, fault) for fault in faults]
+
+
+_PREFIXES_NOT_JUDGED: Final = {
+    ("", "services"),
+    *(("apps", plural) for plural in ("deployments", "replicasets", "statefulsets", "daemonsets")),
+    *(("", plural) for plural in ("replicationcontrollers", "resourcequotas", "events", "podtemplates")),
+    ("batch", "cronjobs"),
+    ("networking.k8s.io", "networkpolicies"),
+    ("autoscaling", "horizontalpodautoscalers"),
+    ("scheduling.k8s.io", "priorityclasses"),
+    ("certificates.k8s.io", "certificatesigningrequests"),
+    *(
+        ("rbac.authorization.k8s.io", plural)
+        for plural in ("clusterroles", "clusterrolebindings", "roles", "rolebindings")
+    ),
+}
+"""The built-in resources whose update judges only what may change of the metadata, and so no `generateName`."""
+
+
+def check_prefix_again(kind: ResourceType, prefix: str) -> list[Cause]:
+    """The reasons why an update is refused for the beginning of a generated name."""
+    return [] if kind.custom or kind.storage in _PREFIXES_NOT_JUDGED else _generated_name(kind, prefix)
 
 
 def _finalizers(kind: ResourceType, metadata: dict[str, Any]) -> list[Cause]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from kinformer.testing._apiserver.rules.causes import invalid_value
 from kinformer.testing._apiserver.rules.life_cycle import CRDS
 from kinformer.testing._apiserver.store import status
 from kinformer.testing._apiserver.store.storage import encode
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.rules.writing import Write
     from kinformer.testing._apiserver.store.catalog import ResourceType
 
-__all__ = ["check_identity", "check_size", "refuse_new_finalizers"]
+__all__ = ["check_identity", "check_name", "check_size", "refuse_deletion_by_write", "refuse_new_finalizers"]
 
 _MOST_BYTES: Final = 1_572_864
 """Bytes of an object in etcd (etcd --max-request-bytes)."""
@@ -93,6 +94,33 @@ def check_identity(
             "metadata.resourceVersion",
         )
         raise status.invalid(kind.plural, name, [cause], kind.group)
+
+
+def check_name(name: str, body: dict[str, Any], write: Write) -> None:
+    """Refuse an update whose body does not name its object (apiserver pkg/endpoints/handlers/update.go, checkName).
+
+    Raises:
+        Refusal: 400.
+    """
+    metadata = body.get("metadata")
+    if not write.patched and not write.any_size and not (isinstance(metadata, dict) and metadata.get("name")):
+        msg = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        raise status.bad_request(msg)
+
+
+def refuse_deletion_by_write(kind: ResourceType, name: str, before: dict[str, Any], given: dict[str, Any]) -> None:
+    """Refuse a write that sets the time or the grace period of a deletion (ValidateObjectMetaAccessorUpdate).
+
+    Raises:
+        Refusal: 422.
+    """
+    causes = [
+        invalid_value(f"metadata.{field}", given[field], "field is immutable")
+        for field in ("deletionTimestamp", "deletionGracePeriodSeconds")
+        if given.get(field) is not None and given[field] != before.get(field)
+    ]
+    if causes:
+        raise status.invalid(kind.kind, name, causes, kind.group)
 
 
 def refuse_new_finalizers(kind: ResourceType, name: str, before: dict[str, Any], after: dict[str, Any]) -> None:

@@ -17,10 +17,18 @@ from kinformer.testing._apiserver.rules.defaults import establish, fill_in, has_
 from kinformer.testing._apiserver.rules.immutable import validate_change
 from kinformer.testing._apiserver.rules.life_cycle import CRDS, JOBS, NAMESPACES, PODS, DeleteOptions, LifeCycle
 from kinformer.testing._apiserver.rules.managed_fields import record_update, server_side_apply
-from kinformer.testing._apiserver.rules.preconditions import check_identity, check_size, refuse_new_finalizers
+from kinformer.testing._apiserver.rules.metadata import check_prefix_again
+from kinformer.testing._apiserver.rules.preconditions import (
+    check_identity,
+    check_name,
+    check_size,
+    refuse_deletion_by_write,
+    refuse_new_finalizers,
+)
 from kinformer.testing._apiserver.rules.status_validation import validate_status
 from kinformer.testing._apiserver.rules.subresources import changed_part
 from kinformer.testing._apiserver.rules.validation import prune, validate
+from kinformer.testing._apiserver.rules.workload_validation import check_generated_selector
 from kinformer.testing._apiserver.rules.writing import (
     PLAIN_WRITE,
     SUFFIX_LENGTH,
@@ -203,7 +211,9 @@ class Registry:
         if managed:
             metadata["managedFields"] = managed
         if kind.storage == JOBS:
+            given_selector = _selector_of(manifest)
             select_pods_of_job(manifest)
+            check_generated_selector(manifest, given_selector)
         if write.admission is not None:
             key = (namespace if kind.namespaced else "", metadata["name"])
             write.admission.validated("CREATE", kind, key, None, in_order(manifest))
@@ -258,9 +268,10 @@ class Registry:
         if absent and kind.storage in _CREATED_BY_UPDATE and not write.patched and not write.subresource:
             given = as_object(body, kind.kind)
             check_types(given, kind.kind, kind.version, kind.structure)
-            given = given | {"metadata": {"name": name} | (given.get("metadata") or {})}
+            check_name(name, given, write)
             return self.create(kind, namespace, given, write), True
         manifest = write.checked(kind, body, namespace)
+        check_name(name, manifest, write)
         return self._replace(kind, namespace, name, manifest, write), False
 
     def _replace(
@@ -277,12 +288,16 @@ class Registry:
         before = current.manifest["metadata"]
         given = manifest["metadata"].get("managedFields")
         check_identity(kind, name, manifest["metadata"], before, write, applied=applied)
+        wanted = manifest["metadata"]
         source: dict[str, Any] | None = None
         if write.admission is not None:
             changed = write.admission.mutated("UPDATE", kind, (namespace, name), current.manifest, manifest)
             if changed is not None and changed != manifest:
                 source, manifest = manifest, _checked_again(kind, changed, namespace, write)
         manifest = self._next_state(kind, current.manifest, manifest, write)
+        refuse_deletion_by_write(kind, name, before, wanted)
+        if wanted.get("generateName") and (faults := check_prefix_again(kind, wanted["generateName"])):
+            raise status.invalid(kind.kind, name, faults, kind.group)
         refuse_new_finalizers(kind, name, before, manifest["metadata"])
         validate_change(kind, current.manifest, manifest, write.subresource)
         old_managed = before.get("managedFields")
@@ -553,6 +568,10 @@ class Registry:
                 }
             ]
             raise status.Refusal(403, message, "Forbidden", details)
+
+
+def _selector_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    return (manifest.get("spec") or {}).get("selector") or {}
 
 
 def _checked_again(kind: ResourceType, changed: dict[str, Any], namespace: str, write: Write) -> dict[str, Any]:

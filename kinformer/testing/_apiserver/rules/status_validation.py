@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
-from kinformer.testing._apiserver.rules.causes import invalid_value, required
+from kinformer.testing._apiserver.rules.causes import forbidden, invalid_value, one_of, required
+from kinformer.testing._apiserver.rules.fields.cluster import quota_resource
 from kinformer.testing._apiserver.rules.fields.terms import NOT_NEGATIVE, ip, subdomain
 from kinformer.testing._apiserver.rules.fields.workloads import count_indexes
+from kinformer.testing._apiserver.rules.names import qualified_faults
 from kinformer.testing._apiserver.schemas.scalars import quantity_number
 from kinformer.testing._apiserver.store.status import Cause, invalid
 
@@ -33,6 +36,25 @@ _COUNTS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ("policy", "poddisruptionbudgets"): (*("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"),),
 }
 """The counts of a status, which are never negative."""
+
+_STATES: Final = "allocatedResourceStatuses"
+_RESIZES: Final = (
+    *("ControllerResizeInProgress", "ControllerResizeInfeasible"),
+    *("NodeResizeInProgress", "NodeResizeInfeasible", "NodeResizePending"),
+)
+"""The states of a claim that grows."""
+
+_FEATURE: Final = r"[A-Z][A-Za-z0-9]*(/[A-Za-z0-9]+)*"
+_FEATURE_RULE: Final = (
+    'invalid feature name "{}": must start with an UpperCamelCase segment, with subsequent segments separated by '
+    "'/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes"
+)
+_CONDITIONS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
+    ("certificates.k8s.io", "certificatesigningrequests"): ("type", "status"),
+    ("flowcontrol.apiserver.k8s.io", "flowschemas"): ("type",),
+    ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"): ("type",),
+}
+"""The fields that each condition of a status must have."""
 
 _PARTS: Final = ("fullyLabeledReplicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
 """The counts that are parts of all replicas."""
@@ -70,7 +92,7 @@ def _causes(kind: ResourceType, before: dict[str, Any], after: dict[str, Any]) -
                 yield invalid_value(path.format(name), str(amount), NOT_NEGATIVE)
     match kind.storage:
         case ("", "pods"):
-            yield from _pod(status, old)
+            yield from _pod(after.get("spec") or {}, status, old)
         case ("", "namespaces"):
             yield from _namespace(after, status.get("phase") or "")
         case ("apps", "deployments" | "replicasets" | "statefulsets") | ("", "replicationcontrollers"):
@@ -80,6 +102,28 @@ def _causes(kind: ResourceType, before: dict[str, Any], after: dict[str, Any]) -
                 yield invalid_value("status.collisionCount", shown, "cannot be decremented")
         case ("batch", "jobs"):
             yield from _job(after.get("spec") or {}, status, old)
+        case _:
+            yield from _of_few_rules(kind, status)
+
+
+def _of_few_rules(kind: ResourceType, status: dict[str, Any]) -> Iterator[Cause]:
+    """Judge the status of the kinds that have a rule or two."""
+    match kind.storage:
+        case ("", "resourcequotas"):
+            for field in ("hard", "used"):
+                for name in sorted(status.get(field) or {}):
+                    yield from quota_resource(name, f"status.{field}[{name}]")
+        case ("", "persistentvolumeclaims"):
+            yield from _claim(status)
+        case ("", "nodes"):
+            for index, name in enumerate(status.get("declaredFeatures") or ()):
+                if not re.fullmatch(_FEATURE, name):
+                    yield invalid_value(f"status.declaredFeatures[{index}]", name, _FEATURE_RULE.format(name))
+        case place if place in _CONDITIONS:
+            for index, one in enumerate(status.get("conditions") or ()):
+                for field in _CONDITIONS[place]:
+                    if not one.get(field):
+                        yield required(f"status.conditions[{index}].{field}")
 
 
 def _replicas(status: dict[str, Any], ready: str) -> Iterator[Cause]:
@@ -92,11 +136,28 @@ def _replicas(status: dict[str, Any], ready: str) -> Iterator[Cause]:
         yield invalid_value("status.availableReplicas", available, f"cannot be greater than {ready}")
 
 
-def _pod(status: dict[str, Any], old: dict[str, Any]) -> Iterator[Cause]:
+def _pod(spec: dict[str, Any], status: dict[str, Any], old: dict[str, Any]) -> Iterator[Cause]:
     if (status.get("observedGeneration") or 0) < 0:
         yield invalid_value("status.observedGeneration", status["observedGeneration"], "must be a non-negative integer")
-    if status.get("nominatedNodeName"):
-        yield from subdomain(status["nominatedNodeName"], "status.nominatedNodeName")
+    for index, condition in enumerate(status.get("conditions") or ()):
+        for fault in qualified_faults(condition.get("type") or ""):
+            yield invalid_value(f"status.conditions[{index}].Type", condition.get("type") or "", fault)
+    if name := status.get("nominatedNodeName"):
+        faults = [*subdomain(name, "status.nominatedNodeName")]
+        yield from faults
+        if not faults and name != old.get("nominatedNodeName") and spec.get("nodeName"):
+            yield forbidden("status.nominatedNodeName", "may not be set on pods that are already bound to a node")
+    claims = {one.get("name") for one in spec.get("resourceClaims") or ()}
+    for index, claim in enumerate(status.get("resourceClaimStatuses") or ()):
+        if (given := claim.get("name") or "") not in claims:
+            why = "must match the name of an entry in `spec.resourceClaims`"
+            yield invalid_value(f"status.resourceClaimStatuses[{index}].name", given, why)
+    if (extended := status.get("extendedResourceClaimStatus")) is not None:
+        at = "status.extendedResourceClaimStatus"
+        if not extended.get("requestMappings"):
+            yield required(f"{at}.requestMappings", "at least one request mapping is required")
+        if not extended.get("resourceClaimName"):
+            yield required(f"{at}.resourceClaimName")
     first = [{"ip": status["podIP"]}] if status.get("podIP") else []
     for index, address in enumerate(status.get("podIPs") or first):
         yield from ip(address.get("ip") or "", f"status.podIPs[{index}]")
@@ -104,6 +165,24 @@ def _pod(status: dict[str, Any], old: dict[str, Any]) -> Iterator[Cause]:
         yield from ip(address.get("ip") or "", f"status.hostIPs[{index}]")
     if old.get("qosClass") and status.get("qosClass") not in {None, old["qosClass"]}:
         yield invalid_value("status.qosClass", status["qosClass"], "field is immutable")
+
+
+def _claim(status: dict[str, Any]) -> Iterator[Cause]:
+    for name, amount in sorted((status.get("capacity") or {}).items()):
+        if quantity_number(amount) < 0:
+            yield _bare(f"status.capacity[{name}]", f"{amount}: must be a valid resource quantity")
+    states = status.get("allocatedResourceStatuses") or {}
+    for field, names in (("allocatedResources", status.get("allocatedResources") or {}), (_STATES, states)):
+        path = f"status.{field}"
+        for name in sorted(names):
+            faults = qualified_faults(name)
+            yield from (invalid_value(path, name, fault) for fault in faults)
+            if not faults and "/" not in name and name != "storage":
+                yield one_of(path, name, ("storage",))
+            elif field != _STATES and quantity_number(names[name]) < 0:
+                yield _bare(f"{path}[{name}]", f"{names[name]}: must be a valid resource quantity")
+            if field == _STATES and names[name] not in _RESIZES:
+                yield one_of(path, name, _RESIZES)
 
 
 def _namespace(after: dict[str, Any], phase: str) -> Iterator[Cause]:

@@ -151,7 +151,7 @@ def _selectable(fields: list[dict[str, Any]], schema: dict[str, Any], path: str)
             continue
         if not place.startswith((".", "[")):
             yield invalid_value(at, place, f"is an invalid path: expected [ or . but got: {place}")
-        elif re.fullmatch(r"(\.[A-Za-z0-9_-]+)+", place) and not _has_field(schema, place):
+        elif place.startswith("..") or (re.fullmatch(r"(\.[A-Za-z0-9_-]+)+", place) and not _has_field(schema, place)):
             yield invalid_value(at, place, "is an invalid path: does not refer to a valid field")
         if place in seen:
             yield duplicate(at, place)

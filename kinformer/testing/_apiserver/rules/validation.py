@@ -126,6 +126,10 @@ def _data(kind: ResourceType, manifest: dict[str, Any], *, any_size: bool) -> li
     return causes
 
 
+_NOT_OMITTED: Final = {"policies"}
+"""The lists of which an empty one is refused, while a missing one gets the default."""
+
+
 def prune(kind: ResourceType, manifest: dict[str, Any], unknown: list[str] | None = None) -> dict[str, Any]:
     """A manifest as it is read before it is judged: a copy that shares nothing with the given one.
 
@@ -149,7 +153,8 @@ def _read(value: Any, structure: Structure) -> Any:
         for name, child in value.items():
             below = structure.child(name)
             is_left_out = child == ({} if below.shape == "map" else []) and below.shape in {"map", "list"}
-            if child is None or (is_left_out and structure.shape == "struct" and name not in structure.always):
+            is_omitted = structure.shape == "struct" and name not in structure.always and name not in _NOT_OMITTED
+            if child is None or (is_left_out and is_omitted):
                 continue
             # In a schema, null is a value.
             kept[name] = copied(child) if below.keeps_nulls else _read(child, below)

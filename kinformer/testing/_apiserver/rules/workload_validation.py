@@ -16,6 +16,7 @@ from kinformer.testing._apiserver.rules.names import (
     qualified_faults,
 )
 from kinformer.testing._apiserver.rules.pod_validation import check_pod_spec
+from kinformer.testing._apiserver.store.status import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 __all__ = [
     "check_cron_job",
     "check_disruption_budget",
+    "check_generated_selector",
     "check_job",
     "check_replication_controller",
     "check_secret",
+    "check_selector_of_update",
     "check_service",
     "check_workload",
 ]
@@ -308,3 +311,36 @@ def check_disruption_budget(spec: dict[str, Any]) -> list[Cause]:
     for field, value in (("minAvailable", least), ("maxUnavailable", most)):
         causes += at_most_all(value, f"spec.{field}")
     return causes
+
+
+def check_generated_selector(job: dict[str, Any], given: dict[str, Any]) -> None:
+    """Refuse a new job that brings a selector and does not say so (pkg/apis/batch/validation).
+
+    Args:
+        job: the job, with the selector that the server made for it.
+        given: the selector that it came with.
+
+    Raises:
+        Refusal: 422.
+    """
+    made = job["spec"].get("selector")
+    if job["spec"].get("manualSelector") or not given or given == made:
+        return
+    both = given | {"matchLabels": (given.get("matchLabels") or {}) | made["matchLabels"]}
+    cause = invalid_value("spec.selector", both, "`selector` not auto-generated")
+    raise invalid("Job", job["metadata"]["name"], [cause], "batch")
+
+
+def check_selector_of_update(before: dict[str, Any], after: dict[str, Any]) -> list[Cause]:
+    """The reasons why a job cannot give up the selector that it was created with."""
+    spec = after["spec"]
+    if not before["spec"].get("manualSelector") or spec.get("manualSelector"):
+        return []
+    labels = (spec["template"].get("metadata") or {}).get("labels") or {}
+    wanted = {"controller-uid": before["metadata"]["uid"], "job-name": before["metadata"]["name"]}
+    causes = [
+        required(f"spec.template.metadata.labels[{label}]", f"must be '{value}'")
+        for label, value in wanted.items()
+        if labels.get(label) != value
+    ]
+    return [*causes, invalid_value("spec.selector", spec.get("selector"), "`selector` not auto-generated")]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.rules.fields.terms import Rule
     from kinformer.testing._apiserver.store.status import Cause
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "quota_resource"]
 
 _VOLUME_FIELDS: Final = {
     *("capacity", "accessModes", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName", "mountOptions"),
@@ -243,7 +243,8 @@ def _bounds_of(name: str, given: dict[str, Any], path: str) -> Iterator[Cause]:
     at = f"{path}.maxLimitRequestRatio[{name}]"
     if ratio is not None and ratio < 1:
         yield invalid_value(at, texts["maxLimitRequestRatio"], f"ratio {texts['maxLimitRequestRatio']} is less than 1")
-    if ratio is not None and least is not None and most is not None and least > 0 and ratio > most / least:
+    # The share is that of the sizes; Go writes its sign all the same.
+    if ratio is not None and least and most is not None and ratio > abs(most / least):
         why = f"ratio {texts['maxLimitRequestRatio']} is greater than max/min = {most / least:f}"
         yield invalid_value(at, texts["maxLimitRequestRatio"], why)
 
@@ -350,14 +351,19 @@ def _toleration(value: dict[str, Any], path: str) -> Iterator[Cause]:
         yield invalid_value(f"{path}.operator", value["value"], "value must be empty when `operator` is 'Exists'")
 
 
+def quota_resource(name: str, path: str) -> Iterator[Cause]:
+    """Judge the name of a resource that a quota counts."""
+    yield from qualified(name, path)
+    if "/" not in name and name not in _QUOTAS and "hugepages-" not in name:
+        yield invalid_value(path, name, "must be a standard resource type or fully qualified")
+        yield invalid_value(path, name, "must be a standard resource for quota")
+
+
 def _quota(value: dict[str, Any], path: str) -> Iterator[Cause]:
     hard = value.get("hard") or {}
     for name in sorted(hard):
         at = f"{path}.hard[{name}]"
-        yield from qualified(name, at)
-        if "/" not in name and name not in _QUOTAS and "hugepages-" not in name:
-            yield invalid_value(at, name, "must be a standard resource type or fully qualified")
-            yield invalid_value(at, name, "must be a standard resource for quota")
+        yield from quota_resource(name, at)
         if quantity_number(hard[name]) < 0:
             yield invalid_value(at, str(hard[name]), "must be greater than or equal to 0")
     scopes = value.get("scopes") or []

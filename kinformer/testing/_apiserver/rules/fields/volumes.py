@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES", "data_source", "local_path", "no_way_up"]
 
+_LONGEST_PORTAL: Final = 64
 _MODE: Final = between(0, 0o777, "must be a number between 0 and 0777 (octal), both inclusive")
 _PARTITION: Final = number(between(0, 255, "must be between 1 and 255, inclusive"))
 _LUN: Final = number(between(0, 255))
@@ -229,6 +230,15 @@ def _iscsi(value: dict[str, Any], path: str, *, persistent: bool) -> Iterator[Ca
         yield from _initiator(value["initiatorName"], f"{path}.initiatorname", persistent=persistent)
 
 
+def _portal(value: dict[str, Any], path: str) -> Iterator[Cause]:
+    """A volume of iSCSI with a name of its initiator gets an interface of this name."""
+    iscsi = value.get("iscsi") or {}
+    name = value.get("name") or ""
+    if iscsi.get("initiatorName") is not None and len(f"{name}:{iscsi.get('targetPortal') or ''}") > _LONGEST_PORTAL:
+        rule = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters"
+        yield invalid_value(f"{path}.name", name, f"{rule} if iscsi.initiatorName is specified.")
+
+
 def _initiator(text: str, path: str, *, persistent: bool) -> Iterator[Cause]:
     pattern = _INITIATORS.get(text[:3])
     if pattern is None:
@@ -379,6 +389,7 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     ),
     "core/v1.NFSVolumeSource": (on("path", _absolute),),
     "core/v1.EphemeralVolumeSource": (_claim_template,),
+    "core/v1.Volume": (_portal,),
     "core/v1.ISCSIVolumeSource": (lambda value, path: _iscsi(value, path, persistent=False),),
     "core/v1.ISCSIPersistentVolumeSource": (lambda value, path: _iscsi(value, path, persistent=True),),
     "core/v1.FCVolumeSource": (_fibre_channel,),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from kinformer.testing import ApiServer
 from kinformer.testing._apiserver.rules.immutable import validate_change
 from kinformer.testing._apiserver.store.catalog import Catalog
 from kinformer.testing._apiserver.store.status import Refusal
@@ -44,6 +46,23 @@ def change(place: str, before: dict[str, Any], after: dict[str, Any]) -> None:
         ),
         ("persistentvolumes", {}, {"volumeMode": "Block"}, 'volumeMode: Invalid value: "Block": field is immutable'),
         ("persistentvolumes", {"nodeAffinity": TERMS}, {}, "nodeAffinity: Invalid value: null: field is immutable"),
+        (
+            "pods",
+            {"activeDeadlineSeconds": 5},
+            {},
+            "spec.activeDeadlineSeconds: Invalid value: null: must not",
+        ),
+        ("pods", {"activeDeadlineSeconds": 5}, {"activeDeadlineSeconds": 6}, "must be less than or equal to previous"),
+        (
+            "pods",
+            {"tolerations": [{"key": "a"}]},
+            {"tolerations": [{"key": "b"}]},
+            "spec.tolerations: Forbidden",
+        ),
+        ("nodes", {"podCIDRs": ["10.0.0.0/24"]}, {}, "spec.podCIDRs: Forbidden: node updates may not change podCIDR"),
+        ("nodes", {"providerID": "a"}, {"providerID": "b"}, "spec.providerID: Forbidden: node updates may not change"),
+        ("nodes", {}, {"externalID": "b"}, "spec.externalID: Forbidden: may not be updated"),
+        ("resourcequotas", {"scopes": ["BestEffort"]}, {}, "spec.scopes: Invalid value: null: field is immutable"),
         ("persistentvolumeclaims", {"volumeName": "a"}, {"volumeName": "b"}, "spec is immutable after creation"),
     ],
 )
@@ -72,3 +91,41 @@ def test_the_group_of_a_role_has_a_default() -> None:
     change("rbac.authorization.k8s.io/rolebindings", {"roleRef": whole}, {"roleRef": role})
     with pytest.raises(Refusal, match="cannot change roleRef"):
         change("rbac.authorization.k8s.io/rolebindings", {"roleRef": whole}, {"roleRef": whole | {"name": "s"}})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("note", "b", 'message: Invalid value: "b": field is immutable'),
+        ("reason", "", 'reason: Invalid value: "": field is immutable'),
+        ("related", None, "related: Invalid value: null: field is immutable"),
+        (
+            "regarding",
+            {"kind": "Node"},
+            'involvedObject: Invalid value: {"Kind":"Node","Namespace":"","Name":""',
+        ),
+    ],
+)
+def test_an_event_of_the_newer_group_does_not_change_but_for_its_series(field: str, value: Any, why: str) -> None:
+    before = {"note": "a", "reason": "R", "related": {"kind": "Pod"}, "regarding": {"kind": "Pod"}}
+    with pytest.raises(Refusal, match=re.escape(why)):
+        change("events.k8s.io/events", before, before | {field: value})
+    change("events.k8s.io/events", before, before | {"series": {"count": 2}})
+    # The older API of the same objects judges no change.
+    change("events", before, before | {field: value})
+
+
+def test_a_job_does_not_give_up_the_selector_that_it_was_created_with() -> None:
+    server = ApiServer()
+    template = {
+        "metadata": {"labels": {"a": "b"}},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "registry.example.com/c:v1"}]},
+    }
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": spec}
+    with pytest.raises(Refusal, match="`selector` not auto-generated"):
+        server.create(job)
+    made = server.create(job | {"spec": spec | {"manualSelector": True}})
+    del made["spec"]["manualSelector"]
+    with pytest.raises(Refusal, match=re.escape("metadata.labels[controller-uid]: Required value")):
+        server.update(made)

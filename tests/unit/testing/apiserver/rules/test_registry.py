@@ -542,3 +542,33 @@ async def test_one_resource_in_two_versions_is_one_object(http: aiohttp.ClientSe
         told = await response.json()
     assert (response.status, told.get("apiVersion")) == (200, "autoscaling/v2"), told
     assert told["metadata"]["labels"] == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "code", "why"),
+    [
+        ({}, 400, "the name of the object (m based on URL) was undeterminable: name must be provided"),
+        (
+            {"name": "m", "deletionGracePeriodSeconds": 5},
+            422,
+            "metadata.deletionGracePeriodSeconds: Invalid value: 5: ",
+        ),
+        (
+            {"name": "m", "deletionTimestamp": "2026-01-01T00:00:00Z"},
+            422,
+            "metadata.deletionTimestamp: Invalid value: ",
+        ),
+        (
+            {"name": "m", "generateName": "Bad!"},
+            422,
+            'metadata.generateName: Invalid value: "Bad!": a lowercase RFC 1123',
+        ),
+    ],
+)
+async def test_metadata_that_no_update_may_have_is_refused(metadata: dict[str, Any], code: int, why: str) -> None:
+    async with ApiServer() as server, aiohttp.ClientSession(server.url) as http:
+        server.create(config("m"))
+        async with http.put("/api/v1/namespaces/default/configmaps/m", json={"metadata": metadata}) as answer:
+            told = await answer.json()
+    assert answer.status == code
+    assert why in told["message"]

@@ -115,3 +115,31 @@ def test_the_status_of_other_kinds_has_values_that_can_be(place: str, status: di
 def test_a_namespace_that_is_deleted_is_terminating() -> None:
     assert causes("namespaces", {"phase": "Active"}, {}, {}, deletionTimestamp=START) != []
     assert causes("namespaces", {"phase": "Terminating"}, {}, {}, deletionTimestamp=START) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "status", "why"),
+    [
+        ("pods", {"conditions": [{}]}, 'status.conditions[0].Type: Invalid value: "": name part must be non-empty'),
+        ("pods", {"nominatedNodeName": "n"}, "status.nominatedNodeName: Forbidden: may not be set on pods"),
+        ("pods", {"resourceClaimStatuses": [{}]}, "must match the name of an entry in `spec.resourceClaims`"),
+        ("pods", {"extendedResourceClaimStatus": {}}, "requestMappings: Required value: at least one request mapping"),
+        ("resourcequotas", {"used": {"x": "1"}}, 'status.used[x]: Invalid value: "x": must be a standard resource'),
+        (
+            "persistentvolumeclaims",
+            {"capacity": {"storage": "-1"}},
+            "status.capacity[storage]: Invalid value: -1",
+        ),
+        ("persistentvolumeclaims", {"allocatedResources": {"cpu": "1"}}, 'value: "cpu": supported values: "storage"'),
+        ("persistentvolumeclaims", {"allocatedResourceStatuses": {"storage": "x"}}, '"ControllerResizeInProgress"'),
+        ("nodes", {"declaredFeatures": ["x"]}, 'status.declaredFeatures[0]: Invalid value: "x": invalid feature name'),
+        (
+            "certificates.k8s.io/certificatesigningrequests",
+            {"conditions": [{"type": "Approved"}]},
+            "status.conditions[0].status: Required value",
+        ),
+        ("flowcontrol.apiserver.k8s.io/flowschemas", {"conditions": [{}]}, "status.conditions[0].type: Required value"),
+    ],
+)
+def test_a_part_of_a_status_is_judged(place: str, status: dict[str, Any], why: str) -> None:
+    assert why in "; ".join(causes(place, status, {}, {"nodeName": "node-1"}))
