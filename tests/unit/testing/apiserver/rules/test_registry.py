@@ -142,7 +142,7 @@ def test_the_generation_counts_changes_of_the_spec_and_of_nothing_else(server: A
         ({"status": {"phase": "Running"}}, "status", 1),
         ({"metadata": {"annotations": {"a": "b"}}, "spec": made["spec"]}, "", 1),
         ({"spec": {"activeDeadlineSeconds": 5}}, "", 2),
-        ({"spec": {"activeDeadlineSeconds": None}}, "", 3),
+        ({"spec": {"activeDeadlineSeconds": 4}}, "", 3),
     ]
     for patch, subresource, generation in steps:
         changed = server.patch("v1", "Pod", "p", patch, subresource=subresource)
