@@ -47,6 +47,7 @@ def body(sort: str, schema: dict[str, Any], expressions: list[str]) -> dict[str,
             "metadata": {"name": "foos.types.example.com"},
             "spec": {"group": "types.example.com", "scope": "Namespaced", "names": names, "versions": [version]},
         }
+    spec: dict[str, Any]
     kind, spec = "ValidatingAdmissionPolicy", {"validations": [{"expression": one} for one in expressions]}
     if sort in _MUTATED:
         kind = "MutatingAdmissionPolicy"

@@ -97,10 +97,10 @@ async def test_a_deleted_namespace_stays_terminating_with_its_content(ask: Asker
             "field": "metadata.namespace",
         }
     ]
-    # What is there may still change, and go.
+    # The content may still change, and go.
     assert (await ask("PUT", f"{MAPS}/kept", {"metadata": {"name": "kept"}, "data": {"a": "b"}}))[0] == 200
     assert shown(await ask("DELETE", f"{MAPS}/kept")) == (200, "Success", "")
-    # Nothing is left in it, and nobody takes the finalizer away.
+    # The namespace is empty, and its finalizer stays.
     assert shown(await ask("GET", "/api/v1/namespaces/NS")) == (200, "Namespace", None, True, None)
     assert shown(await ask("DELETE", "/api/v1/namespaces/NS")) == (200, "Namespace", None, True, None)
 

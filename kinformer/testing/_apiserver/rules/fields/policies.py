@@ -72,7 +72,7 @@ def match_conditions(
     """Judge the conditions of a webhook, or of a policy.
 
     Args:
-        value: what has the conditions.
+        value: the webhook, or the spec of the policy.
         path: its path.
         known: the variables that they may read.
     """
