@@ -111,13 +111,13 @@ class InformerIndexer(Indexer):
     def version_of(self, key: ObjectKey) -> tuple[str, str] | None:
         """Return uid and resource version of the object of a key, without making a view of it."""
         stored = self._objects.get(key)
-        return None if stored is None else (stored.metadata.uid, stored.metadata.resource_version)
+        return None if stored is None else (stored.uid, stored.resource_version)
 
     def known_as(self, obj: KubeObject) -> KubeObject | None:
         """Return the cached object if it is in the same state as `obj`: same uid and same resource version."""
         stored = self._objects.get(obj.key)
-        if stored is None or not stored.metadata.resource_version:
+        if stored is None:
             return None
-        known, other = stored.metadata, obj.metadata
-        same = known.resource_version == other.resource_version and known.uid == other.uid
+        version = stored.resource_version
+        same = version == obj.resource_version and version and stored.uid == obj.uid
         return stored.view() if same else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from kinformer.cache._compact.packed_object import PackedObject
 from kinformer.events import Added, Deleted, Updated
 from kinformer.listwatch import Delta, DeltaType
 from kinformer.objects import version_number
@@ -47,7 +48,9 @@ def apply_changes(
             obj = change.object
             known = stored(obj.key)
             if known is not None:
-                new, old = obj.metadata, known.metadata
+                new = obj.metadata
+                # The head of a compressed object is not decoded for this.
+                old = known.version if type(known) is PackedObject else known.metadata
                 one, other = new.resource_version, old.resource_version
                 # As `_is_older` has it, the other way round.
                 if one > other and len(one) == len(other) and new.uid == old.uid:
@@ -96,9 +99,9 @@ def _apply(delta: Delta, indexer: InformerIndexer, events: list[Event], initial:
         return 1
     deletions = 0
     if known is not None:
-        new, old = obj.metadata, known.metadata
-        if new.uid == old.uid:
-            if new.resource_version == old.resource_version and new.resource_version:
+        version = obj.resource_version
+        if obj.uid == known.uid:
+            if version and version == known.resource_version:
                 return 0
             if kind is not _REPLACED and _is_older(obj, known):
                 # A watch may repeat known states. A list with an older state means a cluster restored from a backup.
@@ -106,7 +109,7 @@ def _apply(delta: Delta, indexer: InformerIndexer, events: list[Event], initial:
             indexer.put(key, obj)
             events.append(Updated(known, obj))
             return 0
-        if kind is not _REPLACED and version_number(new.resource_version) < version_number(old.resource_version):
+        if kind is not _REPLACED and version_number(version) < version_number(known.resource_version):
             # An earlier object of that name; the present one came by `observe`, ahead of the watch.
             return 0
         # Another object of the same name: the deletion of the first one fell into a gap of the watch.
@@ -119,7 +122,7 @@ def _apply(delta: Delta, indexer: InformerIndexer, events: list[Event], initial:
 
 
 def _is_older(obj: KubeObject, than: KubeObject) -> bool:
-    one, other = obj.metadata.resource_version, than.metadata.resource_version
+    one, other = obj.resource_version, than.resource_version
     if len(one) == len(other):
         # The usual case. Two numbers with as many digits compare as their texts do.
         return one < other

@@ -25,7 +25,7 @@ from kinformer.errors import IndexConflictError, IndexFunctionError, UnknownInde
 from kinformer.objects import KubeObject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from kinformer.labels import LabelSelector
     from kinformer.objects import ObjectKey
@@ -197,7 +197,7 @@ class Indexer:
             candidates = [stored for stored in found if stored is not None]
         else:
             candidates = [*objects.values()]
-        return [stored.view() for stored in selector.filter(candidates)]
+        return [stored.view() for stored in self._matching(selector, candidates)]
 
     def chunks(self, selector: LabelSelector | None, namespace: str, size: int) -> Iterator[list[KubeObject]]:
         """Yield the objects of a namespace ("" for all) whose labels match, by the matches among `size` objects each.
@@ -209,7 +209,7 @@ class Indexer:
         found: Iterator[KubeObject | None] = map(objects.get, keys) if namespace else iter([*objects.values()])
         while candidates := [*islice(found, size)]:
             present = [stored for stored in candidates if stored is not None]
-            yield [stored.view() for stored in (present if selector is None else selector.filter(present))]
+            yield [stored.view() for stored in (present if selector is None else self._matching(selector, present))]
 
     def by_index(self, name: str, value: str) -> list[KubeObject]:
         """Return the objects that have a value in an index.
@@ -264,6 +264,11 @@ class Indexer:
                 values = ()
             whole.put(key, values)
         return whole
+
+    @staticmethod
+    def _matching(selector: LabelSelector, stored: Sequence[KubeObject]) -> Sequence[KubeObject]:
+        """Return those of some stored objects whose labels match."""
+        return selector.filter(stored)
 
     def _keep(self, obj: KubeObject, before: KubeObject | None) -> KubeObject:
         """Return the form of an object to store; count it instead of `before`, its earlier state."""

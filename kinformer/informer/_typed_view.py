@@ -65,7 +65,7 @@ class TypedView(Generic[T]):
     def _seen(self, obj: KubeObject, *, remember: bool = True) -> ObjectWithCell | PackedWithCell:
         seen: ObjectWithCell | PackedWithCell
         if isinstance(obj, PackedObject) and (dictionary := obj.dictionary) is not None:
-            seen = PackedWithCell(obj.frame, obj.metadata, obj.resource, obj.key, None, None, dictionary)
+            seen = PackedWithCell(*obj.packed, obj.resource, obj.key, None, None, dictionary)
         else:
             seen = ObjectWithCell(obj.raw, obj.metadata, obj.resource, obj.key, obj.places)
         seen.cell = self._cell_of(obj, remember=remember)

@@ -78,7 +78,7 @@ class Selection(NamedTuple):
         """Return whether it has this object."""
         if self.namespace and obj.key.namespace != self.namespace:
             return False
-        if self.labels is not None and not self.labels.matches(obj.metadata.labels or {}):
+        if self.labels is not None and not self.labels.matches(obj.labels):
             return False
         seen = obj.view() if self.fields else obj
         return all((_field(seen, path) == value) is (operator == "=") for path, operator, value in self.fields)

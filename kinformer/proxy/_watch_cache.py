@@ -86,7 +86,7 @@ class Change:
 
 def _held(stored: KubeObject) -> int:
     """Return the bytes in which an object is held; the JSON of a compressed one is not made for this."""
-    return len(stored.frame if type(stored) is PackedObject else stored.raw)
+    return len(stored.packed[0] if type(stored) is PackedObject else stored.raw)
 
 
 class WatchCache:

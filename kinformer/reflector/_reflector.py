@@ -572,6 +572,8 @@ class Reflector:
                 kept.popitem()
             if kept:
                 await give_way()
+        # The watch that follows has a reference to it, and an emptied dict keeps its table.
+        kept.clear()
 
     async def _is_behind(self, kept: dict[ObjectKey, KubeObject]) -> bool:
         """Return whether a list has an object that is newer than all that watches have brought."""

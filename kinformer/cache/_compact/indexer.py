@@ -18,6 +18,7 @@ from kinformer._time_slice import TimeSlice
 from kinformer.cache._compact.dictionary import make_dictionary, require_zstd
 from kinformer.cache._compact.interning import HeadSharing
 from kinformer.cache._compact.malloc_trim import give_back_free_memory
+from kinformer.cache._compact.packed_head import UnpackableError, pack_state
 from kinformer.cache._compact.packed_object import PackedObject
 from kinformer.cache._informer_indexer import InformerIndexer
 from kinformer.cache.storage import StorageStatus
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from kinformer.cache._compact.dictionary import Dictionary
     from kinformer.cache.indexer import IndexFunction
     from kinformer.errors import IndexFunctionError
+    from kinformer.labels import LabelSelector
+    from kinformer.objects import ObjectKey
 
 __all__ = ["CompactIndexer", "CompactPolicy"]
 
@@ -90,7 +93,6 @@ class CompactIndexer(InformerIndexer):
         "_policy",
         "_ratio",
         "_ratio_at_first",
-        "_size_of",
         "_stored_bytes",
         "_trials",
         "_wait",
@@ -106,7 +108,7 @@ class CompactIndexer(InformerIndexer):
         on_error: Callable[[IndexFunctionError], None] | None = None,
         policy: CompactPolicy | None = None,
     ) -> None:
-        self._size_of = require_zstd().get_frame_info
+        require_zstd()
         self._policy = CompactPolicy() if policy is None else policy
         self._heads = HeadSharing()
         self._dictionary: Dictionary | None = None
@@ -227,7 +229,7 @@ class CompactIndexer(InformerIndexer):
             if stored is not None and not (type(stored) is PackedObject and stored.dictionary is dictionary):
                 raw = _json_of(stored)
                 if raw is not None:
-                    moved = self._compressed_or_plain(raw, stored)
+                    moved = self._compressed_or_plain(raw, stored, stored, stored.key)
                     self._stored_bytes += _size(moved) - _size(stored)
                     objects[key] = moved
             if count % _SLICE_OBJECTS == 0:
@@ -240,6 +242,11 @@ class CompactIndexer(InformerIndexer):
         step = max(1, len(stored) // max(4, min(_SAMPLES, _SAMPLES_BYTES // max(mean, 1))))
         return [raw[:_SAMPLE_CUT] for raw in map(_json_of, stored[::step]) if raw is not None]
 
+    @staticmethod
+    def _matching(selector: LabelSelector, stored: Sequence[KubeObject]) -> Sequence[KubeObject]:
+        # Their heads stay packed.
+        return [one for one in stored if selector.matches(one.labels)]
+
     def _keep(self, obj: KubeObject, before: KubeObject | None) -> KubeObject:
         if before is not None:
             self._dropped(before)
@@ -251,42 +258,59 @@ class CompactIndexer(InformerIndexer):
         if self._arrived:
             # The list enters the cache: from now on dictionaries are made of the cache itself.
             self._arrived, self._arrived_bytes = [], 0
-        self._stored_bytes += _size(stored)
-        self._json_bytes += self._json_size(stored)
+        self._count(stored, 1)
         self._kept += 1
         if self._kept >= self._look_at:
             self._look()
         return stored
 
     def _dropped(self, stored: KubeObject) -> None:
-        self._stored_bytes -= _size(stored)
-        self._json_bytes -= self._json_size(stored)
+        self._count(stored, -1)
 
-    def _json_size(self, stored: KubeObject) -> int:
+    def _count(self, stored: KubeObject, sign: int) -> None:
         if type(stored) is PackedObject:
-            size: int = self._size_of(stored.frame).decompressed_size
-            return size
-        return len(stored.raw)
+            state = stored.state
+            self._stored_bytes += sign * len(state.frame)
+            self._json_bytes += sign * state.json_bytes
+        else:
+            self._stored_bytes += sign * len(stored.raw)
+            self._json_bytes += sign * len(stored.raw)
 
     def _pack(self, obj: KubeObject, before: KubeObject | None) -> KubeObject:
-        """Return the smallest form of an object: a head that shares values with others, and compressed JSON."""
+        """Return the smallest form of an object; in the place of its earlier state, with the key of that."""
         raw = obj.raw
-        head = self._heads.shared(obj, before)
-        key = type(obj.key)(head.namespace, head.name) if before is None else before.key
-        small = KubeObject(raw, head, obj.resource, key)
+        key = self._heads.key(obj) if before is None else before.key
         if self._dictionary is None:
-            return small
-        packed = self._compressed_or_plain(raw, small)
+            return KubeObject(raw, self._heads.shared(obj.metadata, key, before), obj.resource, key)
+        packed = self._compressed_or_plain(raw, obj, before, key)
         self._ratio += (_size(packed) / len(raw) - self._ratio) / 128
         return packed
 
-    def _compressed_or_plain(self, raw: bytes, like: KubeObject) -> KubeObject:
+    def _compressed_or_plain(
+        self, raw: bytes, obj: KubeObject, before: KubeObject | None, key: ObjectKey
+    ) -> KubeObject:
+        """Return an object compressed, if it becomes smaller by that.
+
+        Args:
+            raw: its JSON.
+            obj: the object, for its head.
+            before: its earlier state, or the stored form of this one.
+            key: its key, as all dicts have it.
+        """
         dictionary = self._dictionary
         assert dictionary is not None
         frame = dictionary.compress(raw)
-        if len(frame) > self._policy.worth * len(raw):
-            return KubeObject(raw, like.metadata, like.resource, like.key)
-        return PackedObject(frame, like.metadata, like.resource, like.key, None, None, dictionary)
+        head = obj.metadata
+        if len(frame) <= self._policy.worth * len(raw):
+            known = before.packed[1] if type(before) is PackedObject else None
+            try:
+                common = self._heads.common(head, known if type(known) is bytes else None)
+                state = pack_state(head, len(raw), frame)
+            except UnpackableError:
+                pass
+            else:
+                return PackedObject(state, common, obj.resource, key, None, None, dictionary)
+        return KubeObject(raw, self._heads.shared(head, key, before), obj.resource, key)
 
     def _now_due(self) -> None:
         self._due = True
@@ -313,6 +337,7 @@ def _json_of(stored: KubeObject) -> bytes | None:
 
 
 def _size(stored: KubeObject) -> int:
+    """Return the bytes of the JSON, or of its frame."""
     return len(stored.frame if type(stored) is PackedObject else stored.raw)
 
 

@@ -57,7 +57,7 @@ class AnsweredObject(PackedObject, eq=False, gc=False):
         def __init__(
             self,
             raw: bytes,
-            metadata: Metadata,
+            metadata: bytes | Metadata,
             resource: Resource,
             key: ObjectKey,
             places: Any,
@@ -70,7 +70,7 @@ class AnsweredObject(PackedObject, eq=False, gc=False):
 def answered(obj: KubeObject, origin: Origin) -> AnsweredObject:
     """Return an object with the origin of the answer; nothing is decompressed for it."""
     if isinstance(obj, PackedObject):
-        return AnsweredObject(obj.frame, obj.metadata, obj.resource, obj.key, obj.places, None, obj._source, origin)
+        return AnsweredObject(*obj.packed, obj.resource, obj.key, obj.places, None, obj._source, origin)
     return AnsweredObject(b"", obj.metadata, obj.resource, obj.key, obj.places, None, obj.raw, origin)
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kinformer.cache._compact.dictionary import make_dictionary
+from kinformer.cache._compact.packed_head import pack_state
 from kinformer.cache._compact.packed_object import PackedObject
 from kinformer.errors import DecodeError, MissingDependencyError
 from kinformer.informer import SharedInformer
@@ -93,7 +94,9 @@ def test_a_damaged_frame_is_told_with_the_key_and_without_the_body(damage: objec
     whole = pod("a", data={"secret": "hunter2"})
     dictionary = make_dictionary([whole.raw], 1)
     frame = damage(dictionary.compress(whole.raw))  # type: ignore[operator]
-    packed = PackedObject(frame, whole.metadata, whole.resource, whole.key, None, None, dictionary)
+    packed = PackedObject(
+        pack_state(whole.metadata, len(whole.raw), frame), whole.metadata, whole.resource, whole.key, None, None, dictionary
+    )
     for _ in range(2):
         with pytest.raises(DecodeError, match=r"default/a: .* damaged: .*; relist the informer") as info:
             packed["data"]
