@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["ObjectKey", "version_number"]
 
 
-class ObjectKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=True):
+class ObjectKey(msgspec.Struct, frozen=True, order=True, gc=False):
     """The identity of an object within its resource; the namespace of a cluster-scoped object is "".
 
     `str(key)` is client-go's form, "namespace/name" or "name" (client-go store.go, MetaNamespaceKeyFunc). Keys can be
@@ -27,7 +27,8 @@ class ObjectKey(msgspec.Struct, frozen=True, order=True, gc=False, cache_hash=Tr
     """
 
     # Not a NamedTuple: of those the collector never learns that nothing in them can be in a cycle, so it would look
-    # through the keys of the whole cache, again and again.
+    # through the keys of the whole cache, again and again. And no `cache_hash`: the strings remember their hashes, so it
+    # would save 15 ns for each use of a key as a dict key, and take 64 bytes of each key.
     namespace: str
     name: str
 

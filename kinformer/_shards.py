@@ -49,11 +49,12 @@ SLICE_LABEL: Final = "kinformer.dev/slice"
 _LABEL_VALUE: Final = re.compile(r"[0-9a-f]{2}")
 
 
-@functools.lru_cache(maxsize=65_536)
+@functools.lru_cache(maxsize=16_384)
 def hash_of(text: str) -> int:
     """Return the hash of a uid or a namespace.
 
-    Hashes are remembered: one takes some 4 µs in Python, and the events of an object repeat its uid.
+    Hashes are remembered: one takes some 4 µs in Python, and the events of an object repeat its uid. Only so many,
+    because each takes 200 bytes.
     """
     value = _OFFSET
     for byte in text.encode():
