@@ -50,9 +50,12 @@ def accounted(indexer: Indexer) -> int:
     for index in indexer._indexes.values():
         add(index.values_by_key, *index.values_by_key.values(), *index.keys_by_value.values())
     for key, obj in stored.items():
+        add(obj, key, obj.key, key.name, key.namespace)
+        if isinstance(obj, PackedObject):
+            add(*obj.packed)
+            continue
         head, labels = obj.metadata, obj.metadata.labels or {}
-        add(obj, obj.frame if isinstance(obj, PackedObject) else obj.raw, head, key, obj.key, labels)
-        add(head.name, head.namespace, head.uid, head.resource_version, *labels, *labels.values())
+        add(obj.raw, head, labels, head.uid, head.resource_version, *labels, *labels.values())
     return sum(parts.values())
 
 

@@ -149,7 +149,8 @@ class KubeObject(_Base, eq=False, gc=False):
         if isinstance(manifest, KubeObject):
             return cls(manifest.raw, manifest.metadata, resource, manifest.key, manifest.places)
         try:
-            raw = _encode(manifest)
+            # A copy: msgspec returns the buffer that it wrote to, which is up to half as large again.
+            raw = bytes(memoryview(_encode(manifest)))
         except (TypeError, ValueError, OverflowError) as error:
             msg = f"cannot be written as JSON: {error}"
             raise DecodeError(msg, resource=resource.full_name) from error

@@ -538,7 +538,7 @@ MUTANTS = (
     Mutant(
         "a read inflates what is stored",
         "cache/_compact/packed_object.py::PackedObject.view",
-        "PackedObject(_frame_of(self), self.metadata, self.resource, self.key, None, None, source)",
+        "PackedObject(_packed_of(self), _head_of(self), self.resource, self.key, None, None, source)",
         "self",
     ),
     Mutant(
@@ -579,6 +579,18 @@ MUTANTS = (
             labels = known.labels
         """,
         "",
+    ),
+    Mutant(
+        "a compressed object that changes has its labels and owners once more",
+        "cache/_compact/packed_head.py::pack_common",
+        "return known",
+        "pass",
+    ),
+    Mutant(
+        "a read of a head makes the stored object larger",
+        "cache/_compact/packed_object.py::PackedObject.common",
+        "common_of[head] if type(head) is bytes else head",
+        "self.metadata",
     ),
     Mutant(
         "what is shared is kept for ever",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kinformer.cache._compact.packed_object import PackedObject
 from kinformer.events import Added, Deleted, Updated
 from kinformer.listwatch import Delta, DeltaType
-from kinformer.objects import version_number
+from kinformer.objects import KubeObject, version_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from kinformer.cache._informer_indexer import InformerIndexer
     from kinformer.cache.delta_fifo import Deltas
     from kinformer.events import Event
-    from kinformer.objects import KubeObject
 
 __all__ = ["apply_changes"]
 
@@ -49,8 +47,8 @@ def apply_changes(
             known = stored(obj.key)
             if known is not None:
                 new = obj.metadata
-                # The head of a compressed object is not decoded for this.
-                old = known.version if type(known) is PackedObject else known.metadata
+                # A stored object of another class has both without a decoded head.
+                old = known.metadata if type(known) is KubeObject else known
                 one, other = new.resource_version, old.resource_version
                 # As `_is_older` has it, the other way round.
                 if one > other and len(one) == len(other) and new.uid == old.uid:

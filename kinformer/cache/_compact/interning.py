@@ -1,7 +1,7 @@
 """Sharing of values that the heads of many objects have in common.
 
-This module shares the namespaces, the packed labels and owners of compressed objects, and the values that a new state of
-an object has in common with the state before it.
+This module shares the namespaces, the packed labels and owners of compressed objects, and the values that a new state
+of an object has in common with the state before it.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _REMEMBERED: Final = 1024
-"""Common parts that stay decoded. Readers of a cache go from object to object, and those of one set lie side by side."""
+"""Number of common parts that stay decoded at least. A reader of the whole cache finds those of one set in a row."""
 
 
 class UnpackableError(ValueError):

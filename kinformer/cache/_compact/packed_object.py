@@ -24,14 +24,14 @@ __all__ = ["PackedObject"]
 class PackedObject(KubeObject, eq=False, gc=False):
     """A `KubeObject` that is decompressed when more than its head is read, once per view.
 
-    Like every view it is the state of its object at one moment; later changes of the cache do not affect it. The head is
-    bytes, too, until it is first read (see `packed_head`). Reads never use the stored object itself, so it stays small;
-    the cache asks it for `version`, `state` and `common`, which decode nothing that stays.
+    Like every view it is the state of its object at one moment; later changes of the cache do not affect it. The head
+    is bytes, too, until it is first read (see `packed_head`). Reads never use the stored object itself, so it stays
+    small; the cache asks it for `version`, `state` and `common`, which decode nothing that stays.
     """
 
     # The field `raw` of a KubeObject holds the packed state here, and the field `metadata` the packed common part until
-    # the head is first read. `_source` holds the dictionary, and from the first read on the JSON. One assignment changes
-    # either, so two threads that read one view at worst decode or decompress it twice.
+    # the head is first read. `_source` holds the dictionary, and from the first read on the JSON. One assignment
+    # changes either, so two threads that read one view at worst decode or decompress it twice.
     _source: Dictionary | bytes | None = None
 
     if TYPE_CHECKING:

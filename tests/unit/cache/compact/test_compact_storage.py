@@ -22,7 +22,7 @@ from kinformer import Client, ClusterConfig
 from kinformer.cache._compact import indexer as compact_indexer
 from kinformer.cache._compact.indexer import CompactIndexer, CompactPolicy
 from kinformer.cache._compact.interning import HeadSharing
-from kinformer.cache._compact.packed_head import common_of, head_of, pack_common, pack_state
+from kinformer.cache._compact.packed_head import common_of, pack_common, pack_state
 from kinformer.cache._compact.packed_object import PackedObject
 from kinformer.cache.storage import checked_storage
 from kinformer.errors import DecodeError
@@ -198,7 +198,13 @@ def test_a_damaged_object_stops_nothing_but_who_reads_it() -> None:
     assert isinstance(stored, PackedObject)
     assert stored.dictionary is not None
     indexer._objects[key] = PackedObject(
-        pack_state(stored.metadata, 6, b"damage"), pack_common(stored.metadata), PODS, key, None, None, stored.dictionary
+        pack_state(stored.metadata, 6, b"damage"),
+        pack_common(stored.metadata),
+        PODS,
+        key,
+        None,
+        None,
+        stored.dictionary,
     )
     for n in [*range(7), *range(8, 50)]:
         indexer.put(wordy(n, TREES, 2).key, wordy(n, TREES, 2))

@@ -95,7 +95,13 @@ def test_a_damaged_frame_is_told_with_the_key_and_without_the_body(damage: objec
     dictionary = make_dictionary([whole.raw], 1)
     frame = damage(dictionary.compress(whole.raw))  # type: ignore[operator]
     packed = PackedObject(
-        pack_state(whole.metadata, len(whole.raw), frame), whole.metadata, whole.resource, whole.key, None, None, dictionary
+        pack_state(whole.metadata, len(whole.raw), frame),
+        whole.metadata,
+        whole.resource,
+        whole.key,
+        None,
+        None,
+        dictionary,
     )
     for _ in range(2):
         with pytest.raises(DecodeError, match=r"default/a: .* damaged: .*; relist the informer") as info:
