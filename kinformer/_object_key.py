@@ -27,8 +27,8 @@ class ObjectKey(msgspec.Struct, frozen=True, order=True, gc=False):
     """
 
     # Not a NamedTuple: of those the collector never learns that nothing in them can be in a cycle, so it would look
-    # through the keys of the whole cache, again and again. And no `cache_hash`: it would save 15 ns for each use of a key
-    # in a dict, because the strings remember their own hashes, and it would take 64 bytes of each key.
+    # through the keys of the whole cache, again and again. And no `cache_hash`: the strings remember their own hashes.
+    # It would save 15 ns for each use of a key in a dict, and take 64 bytes of each key.
     namespace: str
     name: str
 
