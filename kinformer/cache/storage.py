@@ -21,7 +21,7 @@ class StorageStatus:
         objects: the number of objects.
         json_bytes: the size of their JSON.
         stored_bytes: the size in which that JSON is held: the same if plain, less if compact. It does not include the
-            heads, keys and index entries of the objects, which take about 470 bytes per object, or 650 in plain storage.
+            heads, keys and index entries of the objects, which take about 470 bytes per object (650 if plain).
         dictionary_bytes: the size of the dictionary; 0 while there is none. Compressing and decompressing with it take
             about 0.7 MB more.
         generation: the number of dictionaries used so far.

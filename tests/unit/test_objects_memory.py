@@ -27,7 +27,7 @@ def allocated(make: Callable[[], Any]) -> int:
 
 
 def test_an_object_made_of_a_manifest_takes_no_more_than_its_json_and_its_head() -> None:
-    # The encoder's buffer grows to one and a half of what is needed for a text.
+    # For a long text, the encoder's buffer grows to one and a half times the size so far.
     manifest = {"metadata": {"name": "a"}, "data": {"text": "x" * 9_000}}
     size = len(KubeObject.from_dict(manifest, PODS).raw)
     assert allocated(lambda: KubeObject.from_dict(manifest, PODS)) < size + 1_000

@@ -48,7 +48,7 @@ class Version(msgspec.Struct, array_like=True, gc=False):
 
 
 class PackedState(Version, array_like=True, gc=False):
-    """What is packed for one state of an object.
+    """The packed values of one state of an object.
 
     Attributes:
         resource_version: `metadata.resourceVersion`.
