@@ -41,7 +41,7 @@ def authority(name: str, now: datetime, valid: timedelta) -> tuple[x509.Certific
 
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _subject(f"{name} {x509.random_serial_number():x}"[:60])
-    builder = _builder(subject, subject, key, now, valid)
+    builder = _builder(subject, subject, key, now, valid, signs=key)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     return builder.add_extension(_usage(signs=True), critical=True).sign(key, _hash()), key
 
@@ -70,7 +70,7 @@ def issued(
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
     own = ec.generate_private_key(ec.SECP256R1())
-    builder = _builder(_subject(name), signs.subject, own, now, valid)
+    builder = _builder(_subject(name), signs.subject, own, now, valid, signs=key)
     alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
     builder = builder.add_extension(alternatives, critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -81,12 +81,22 @@ def issued(
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: EllipticCurvePrivateKey, now: datetime, valid: timedelta
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: EllipticCurvePrivateKey,
+    now: datetime,
+    valid: timedelta,
+    *,
+    signs: EllipticCurvePrivateKey,
 ) -> x509.CertificateBuilder:
     from cryptography import x509
 
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
     builder = builder.serial_number(x509.random_serial_number())
+    # Python 3.13 and later refuse a certificate without the identifiers of both keys (VERIFY_X509_STRICT, RFC 5280).
+    of_the_key = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    of_the_signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(signs.public_key())
+    builder = builder.add_extension(of_the_key, critical=False).add_extension(of_the_signer, critical=False)
     return builder.not_valid_before(now - CLOCK_SKEW).not_valid_after(now + valid)
 
 

@@ -147,4 +147,7 @@ thread.start()
 thread.join()
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stdout.split("\n")[:2]) == (0, ["read", "nested more deeply than 256 levels"])
+    shallow, deep = run.stdout.split("\n")[:2]
+    assert (run.returncode, deep) == (0, "nested more deeply than 256 levels")
+    # Python 3.14 looks at the stack itself, and keeps a part of it for its own use.
+    assert shallow == "read" or (sys.version_info >= (3, 14) and shallow.startswith("Stack overflow"))

@@ -143,8 +143,8 @@ def test_what_is_left_holds_none_of_the_earlier_bytes() -> None:
     raw = obj.raw
     left = Trim()(obj)
     del obj
-    # The name here and the argument of the call.
-    assert sys.getrefcount(raw) == 2
+    # The name here and the argument of the call, which Python 3.14 does not count.
+    assert sys.getrefcount(raw) == (1 if sys.version_info >= (3, 14) else 2)
     assert (left.annotations, left.finalizers, left.owner_references[0].name) == ({"x": "y"}, ("a/b",), "web")
     assert (left["spec"], left["status"]) == ({"a": [1]}, {"b": 2})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -117,3 +118,21 @@ def test_openssl_takes_the_pair(tmp_path: Path) -> None:
     for name in ("tls.crt", "tls.key"):
         (tmp_path / name).write_bytes(data[name])
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+
+
+def test_a_client_with_the_strict_rules_of_python_3_13_trusts_it(tmp_path: Path) -> None:
+    data = at({}, datetime.now(UTC))
+    assert data is not None
+    for name in ("tls.crt", "tls.key"):
+        (tmp_path / name).write_bytes(data[name])
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+    trusting = ssl.create_default_context(cadata=data["ca.crt"].decode())
+    trusting.verify_flags |= ssl.VERIFY_X509_STRICT  # the default since Python 3.13
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = serving.wrap_bio(there, back, server_side=True)
+    client = trusting.wrap_bio(back, there, server_hostname="127.0.0.1")
+    for side in (client, server, client):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    assert client.version() == "TLSv1.3"

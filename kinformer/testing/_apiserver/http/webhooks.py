@@ -234,6 +234,9 @@ class WebhookCaller:
                     context = ssl.create_default_context(cadata=base64.b64decode(bundle).decode())
                 except (ssl.SSLError, ValueError, binascii.Error):
                     raise _NoAnswerError("unable to load root certificates: no certificate in caBundle") from None
+            # Go's verifier asks neither for the key identifiers that Python >= 3.13 wants nor for a root.
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
             self._trusted[bundle] = context
         return context
 
