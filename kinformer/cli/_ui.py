@@ -125,7 +125,8 @@ async def _ask_for_informers(
         factory.informer(resource, namespace=namespace, label_selector=options.label_selector)
 
     if demo and not options.resources:
-        for name in ("pods", "deployments", "replicasets", "nodes", f"backups.v1.{BACKUP_GROUP}", "namespaces"):
+        backups = f"backups.v1.{BACKUP_GROUP}"
+        for name in ("pods", "deployments", "replicasets", "nodes", backups, "namespaces", "events"):
             await ask(name)
         factory.informer("pods", namespace=options.namespace or None, label_selector="tier=web")
         factory.informer("leases", namespace=NODE_LEASES)

@@ -102,6 +102,10 @@ async def of_the_demo(browser: Browser) -> None:
                 await page.locator(".plus").first.wait_for()
             await page.wait_for_timeout(1500)
             await picture(page, "changes" if scheme == "light" else "object")
+            if scheme == "light":
+                await page.get_by_role("tab", name="Related").click()
+                await page.get_by_role("tabpanel", name="Related").locator(".events li").first.wait_for()
+                await picture(page, "related")
             await page.close()
 
 

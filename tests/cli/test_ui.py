@@ -52,6 +52,7 @@ def test_it_shows_a_demo_cluster_and_ends_on_ctrl_c() -> None:
     with running("--demo", "--pods", "20") as (process, port):
         assert '"name":"backups.v1.demo.example.com"' in events(port, "/api/overview", "recent")
         assert '"STATUS"' in events(port, "/api/rows?informer=pods.v1", "event: synced")
+        assert "ScalingReplicaSet" in events(port, "/api/rows?informer=events.v1", "ScalingReplicaSet")
         # With a page open.
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/api/overview")

@@ -94,6 +94,8 @@ class PodRun:
         self.news: list[tuple[str, str, str, bool]] = []
         """News for Events: container, reason, message, whether it is a warning."""
         self._uid: str = pod["metadata"]["uid"]
+        # As a kubelet writes it in messages (kubelet/util/format/pod.go, PodDesc).
+        self._described = f"{pod['metadata']['name']}_{pod['metadata']['namespace']}({self._uid})"
         self._policy: str = spec.get("restartPolicy", "Always")
         self._of_job = any(r["kind"] == "Job" for r in pod["metadata"].get("ownerReferences") or ())
         self._gates = [gate["conditionType"] for gate in spec.get("readinessGates") or ()]
@@ -228,7 +230,8 @@ class PodRun:
 
     def _start(self, run: ContainerRun, now: datetime, script: PodScript) -> None:
         image = run.spec["image"]
-        self.news.append((run.name, "Pulled", f'Container image "{image}" already present on machine', False))
+        pulled = f'Container image "{image}" already present on machine and can be accessed by the pod'
+        self.news.append((run.name, "Pulled", pulled, False))
         self.news.append((run.name, "Created", "Container created", False))
         self.news.append((run.name, "Started", "Container started", False))
         run.state, run.reason, run.message = "running", "", ""
@@ -262,8 +265,11 @@ class PodRun:
         run.restarts += 1
         if run.backoff:
             run.reason = "CrashLoopBackOff"
-            run.message = f"back-off {_spelled(run.backoff)} restarting failed container={run.name}"
-            self.news.append((run.name, "BackOff", f"Back-off restarting failed container {run.name}", True))
+            wait, described = _spelled(run.backoff), self._described
+            run.message = f"back-off {wait} restarting failed container={run.name} pod={described}"
+            self.news.append(
+                (run.name, "BackOff", f"Back-off restarting failed container {run.name} in pod {described}", True)
+            )
         else:
             run.reason = "ContainerCreating"
         run.backoff = min(run.backoff * 2 or _FIRST_BACKOFF, _LAST_BACKOFF)

@@ -56,14 +56,16 @@ def test_a_crash_restarts_the_container_at_once_and_then_ever_later(cluster: Clu
     cluster.server.pods.crash("web", reason="OOMKilled", exit_code=137)
     waiting = _container(cluster, "web")["state"]["waiting"]
     assert waiting["reason"] == "CrashLoopBackOff"
-    assert waiting["message"] == "back-off 10s restarting failed container=app"
+    # The texts of a kubelet 1.36 (kuberuntime_manager.go, doBackOff).
+    pod = f"web_default({cluster.server.get('v1', 'Pod', 'web')['metadata']['uid']})"
+    assert waiting["message"] == f"back-off 10s restarting failed container=app pod={pod}"
     assert cluster.condition("v1", "Pod", "web", "Ready") == ("False", "ContainersNotReady")
     assert cluster.status("v1", "Pod", "web")["phase"] == "Running"
     cluster.later(10)
     assert _container(cluster, "web")["lastState"]["terminated"]["reason"] == "OOMKilled"
     cluster.server.pods.crash("web")
     assert _container(cluster, "web")["state"]["waiting"]["message"].startswith("back-off 20s")
-    assert any(event.startswith("BackOff: Back-off restarting") for event in cluster.events("Pod"))
+    assert f"BackOff: Back-off restarting failed container app in pod {pod}" in cluster.events("Pod")
 
 
 def test_readiness_follows_the_test(cluster: ClusterInTime) -> None:
