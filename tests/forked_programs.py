@@ -5,11 +5,16 @@ working directory, environment, standard streams and exit code are its own, as t
 imports what the server has imported gets it at once; so a program that forgets to import a submodule of these packages
 is not found out here, but by `make wheel-test`, which starts an interpreter for each.
 
+A program that has come to its end does what an interpreter does there: it waits for its threads, calls the functions of
+`atexit`, lets garbage say what it left open, and writes its output. Then it exits without taking the imported modules
+apart one by one, which costs ten times as much as the fork.
+
 `python -m tests.forked_programs MODULE...` is the server: it reads one job per line, as JSON, and answers with a line.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -139,8 +144,23 @@ def _text(path: Path, encoding: str) -> str:
     return path.read_bytes().decode(encoding) if path.exists() else ""
 
 
+_codes: list[int] = []
+"""In a fork whose program has come to its end: its exit code."""
+
+
+def _exit_at_once() -> None:
+    """As the last function of `atexit`: exit, if the program has come to its end and did not fail."""
+    if _codes:
+        gc.collect()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_codes[0])
+
+
 def _serve(preloaded: Sequence[str]) -> None:
     """Fork for each job until standard input ends. A fork returns from here when it has become its program."""
+    # The first that is registered is the last that is called.
+    atexit.register(_exit_at_once)
     for module in preloaded:
         importlib.import_module(module)
     assert threading.active_count() == 1, "a fork would lack the other threads"
@@ -151,7 +171,13 @@ def _serve(preloaded: Sequence[str]) -> None:
         child = os.fork()
         if not child:
             os.close(answers)
-            _become(json.loads(job))
+            try:
+                _become(json.loads(job))
+            except SystemExit as error:
+                if error.code is None or isinstance(error.code, int):
+                    _codes.append((error.code or 0) & 0xFF)
+                raise
+            _codes.append(0)
             return
         _, status = os.waitpid(child, 0)
         os.write(answers, f"{os.waitstatus_to_exitcode(status)}\n".encode())

@@ -42,6 +42,33 @@ def test_output_errors_and_exit_codes_are_those_of_the_program(forked: ForkedPro
     assert ended(forked, tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n").code == -9
 
 
+LEAVES_MUCH_TO_DO = """
+import atexit, socket, sys, threading, time
+
+class Cycle:
+    def __init__(self):
+        self.itself, self.socket = self, socket.socket()
+
+cycle = Cycle()
+late = threading.Thread(target=lambda: (time.sleep(0.01), print("thread")))
+late.start()
+atexit.register(print, "atexit")
+"""
+
+
+@pytest.mark.parametrize(("last", "code"), [("", 0), ("sys.exit()", 0), ("sys.exit(3)", 3)])
+def test_a_program_ends_as_in_an_interpreter_of_its_own(
+    forked: ForkedPrograms, tmp_path: Path, last: str, code: int
+) -> None:
+    said = ended(forked, tmp_path, LEAVES_MUCH_TO_DO + last)
+    assert (said.code, said.out) == (code, "thread\natexit\n")
+    assert "ResourceWarning: unclosed <socket" in said.err
+
+
+def test_words_at_the_exit_are_an_error(forked: ForkedPrograms, tmp_path: Path) -> None:
+    assert ended(forked, tmp_path, "import sys\nsys.exit('no such thing')\n") == Ended(1, "", "no such thing\n")
+
+
 def test_the_encoding_of_the_output_can_be_chosen(forked: ForkedPrograms, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text("print('\\xe9')\n")
     env = {"PYTHONIOENCODING": "latin-1"}
