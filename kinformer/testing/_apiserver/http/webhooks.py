@@ -16,6 +16,7 @@ import msgspec
 
 from kinformer.testing._apiserver.rules.conversions import in_version
 from kinformer.testing._apiserver.rules.json_patch import apply_json_patch
+from kinformer.testing._apiserver.rules.mutating_policies import MutatingPolicies, has_mutating_policies
 from kinformer.testing._apiserver.rules.policies import ask_policies, conditions_hold, has_policies
 from kinformer.testing._apiserver.rules.webhooks import Hook, hooks_of, matching
 from kinformer.testing._apiserver.store import status
@@ -63,7 +64,7 @@ class WebhookCaller:
     def is_used(self) -> bool:
         """Report whether there is a webhook or a policy at all."""
         has_hooks = any(hooks_of(self._store, mutating=mutating) for mutating in (True, False))
-        return has_hooks or has_policies(self._store)
+        return has_hooks or has_policies(self._store) or has_mutating_policies(self._store)
 
     async def close(self) -> None:
         """Close the connections to the webhooks."""
@@ -77,7 +78,11 @@ class WebhookCaller:
         Raises:
             Refusal: one of them refused, or gave no answer and must not be ignored.
         """
-        if not review.mutating:
+        asked = review
+        policies = MutatingPolicies(review, admission, self._store, self._catalog)
+        if review.mutating:
+            review = review._replace(new=policies.apply(review.new))
+        else:
             ask_policies(review, admission, self._store, self._catalog)
         hooks = [
             found
@@ -91,6 +96,7 @@ class WebhookCaller:
                 raise status.bad_request(msg)
         if review.mutating:
             new = await self._mutated(hooks, review, admission)
+            new = policies.apply(new, again=True)
         else:
             # A real server asks them all at the same time.
             answers = await asyncio.gather(
@@ -100,7 +106,7 @@ class WebhookCaller:
                 if isinstance(answer, BaseException):
                     raise answer
             new = review.new
-        admission.answered(review, new)
+        admission.answered(asked, new)
 
     async def convert(self, error: UnconvertedError, *, alone: bool = False) -> None:
         """Ask the webhook of a CRD to convert an object.

@@ -6,22 +6,63 @@ absent field adds it, a `copy` of an absent field copies null, and negative indi
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from typing import Any, Final
 
 from kinformer.testing._apiserver.store.status import Refusal, bad_request, json_patch_failed
 
-__all__ = ["apply_json_patch"]
+__all__ = ["PatchError", "apply_json_patch", "patched"]
 
 _MOST_OPERATIONS: Final = 10_000
 """The operations of one patch (apiserver handlers/patch.go, maxJSONPatchOperations)."""
 
 _GO_WORDS: Final = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+_KINDS: Final = {"add", "copy", "move", "remove", "replace", "test"}
 _ABSENT: Final = object()
 
 
 class _LeadsNowhereError(Exception):
     """A path that cannot be followed, or a test that does not hold."""
+
+
+class PatchError(Exception):
+    """A patch cannot be applied; the text is that of the Go library.
+
+    Attributes:
+        is_test: whether a test does not hold.
+    """
+
+    def __init__(self, why: str, *, is_test: bool = False) -> None:
+        super().__init__(why)
+        self.is_test = is_test
+
+
+def patched(current: dict[str, Any], patch: list[dict[str, Any]]) -> Any:
+    """Apply the operations that a policy makes to a copy of a document.
+
+    Raises:
+        PatchError: one of them cannot be applied.
+    """
+    result = deepcopy(current)
+    for operation in patch:
+        kind, path = operation.get("op") or "", operation.get("path") or ""
+        if kind not in _KINDS:
+            msg = f"Unexpected kind: {kind}"
+            raise PatchError(msg)
+        try:
+            _apply(result, operation)
+        except _LeadsNowhereError:
+            if kind == "test":
+                msg = f"testing value {path} failed: test failed"
+                raise PatchError(msg, is_test=True) from None
+            absent = f"Unable to remove nonexistent key: {path.rpartition('/')[2]}: missing value"
+            if kind == "remove" and path:
+                msg = f"error in remove for path: '{path}': {absent}"
+            else:
+                msg = f"{kind} operation does not apply: doc is missing path: {json.dumps(path)}: missing value"
+            raise PatchError(msg) from None
+    return result
 
 
 def apply_json_patch(current: dict[str, Any], patch: Any) -> Any:

@@ -28,7 +28,21 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import Catalog, ResourceType
     from kinformer.testing._apiserver.store.storage import Store
 
-__all__ = ["CONDITION_VARIABLES", "POLICY_VARIABLES", "ask_policies", "compiled", "conditions_hold", "has_policies"]
+__all__ = [
+    "CONDITION_VARIABLES",
+    "POLICY_VARIABLES",
+    "LazyVariables",
+    "ask_policies",
+    "bound_resource",
+    "check_conditions",
+    "compiled",
+    "conditions_hold",
+    "failed",
+    "has_policies",
+    "known_variables",
+    "matched_resource",
+    "parameters",
+]
 
 _GROUP: Final = "admissionregistration.k8s.io"
 _POLICIES: Final = (_GROUP, "validatingadmissionpolicies")
@@ -49,7 +63,7 @@ class _Denial(NamedTuple):
     reason: str = ""
 
 
-class _Lazy(dict[str, Any]):
+class LazyVariables(dict[str, Any]):
     """The `variables` of a policy: each is evaluated when it is read."""
 
     def __init__(self, expressions: dict[str, str], known: dict[str, Any]) -> None:
@@ -87,15 +101,15 @@ def ask_policies(review: Review, admission: Admission, store: Store, catalog: Ca
     bindings = [stored.manifest for _, stored in sorted(store.all(_BINDINGS).items())]
     for (_, name), stored in sorted(store.all(_POLICIES).items()):
         spec = stored.manifest.get("spec") or {}
-        seen = _matched(spec.get("matchConstraints") or {}, review, store, catalog)
+        seen = matched_resource(spec.get("matchConstraints") or {}, review, store, catalog)
         if seen is None:
             continue
-        known = _known(review, seen, admission, store)
+        known = known_variables(review, seen, admission, store)
         for binding in bindings:
             bound = binding.get("spec") or {}
             if bound.get("policyName") != name:
                 continue
-            if "matchResources" in bound and _bound(bound["matchResources"], review, store, catalog) is None:
+            if "matchResources" in bound and bound_resource(bound["matchResources"], review, store, catalog) is None:
                 continue
             _decide(name, spec, binding, known, review, admission, store, catalog)
 
@@ -116,7 +130,7 @@ def conditions_hold(hook: Hook, review: Review, admission: Admission, seen: Reso
             if compiled(condition["expression"], CONDITION_VARIABLES).evaluate(known) is not True:
                 return False
         except (EvaluationError, CompileError) as error:
-            fault = fault or _failed(condition["expression"], error)
+            fault = fault or failed(condition["expression"], error)
     if fault and hook.webhook.get("failurePolicy") != "Ignore":
         raise _forbidden(review, fault, "Forbidden", with_causes=False)
     return not fault
@@ -158,7 +172,7 @@ def _faults(
 ) -> Iterator[tuple[str, str]]:
     """The messages and reasons why a policy does not allow a write."""
     is_strict = spec.get("failurePolicy", "Fail") == "Fail"
-    found = _params(spec.get("paramKind"), bound.get("paramRef"), review, store, catalog)
+    found = parameters(spec.get("paramKind"), bound.get("paramRef"), review, store, catalog)
     if found is None:
         yield (
             "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction",
@@ -167,9 +181,11 @@ def _faults(
         return
     for params in found:
         values = known | {"params": params}
-        values["variables"] = _Lazy({one["name"]: one["expression"] for one in spec.get("variables") or ()}, values)
+        values["variables"] = LazyVariables(
+            {one["name"]: one["expression"] for one in spec.get("variables") or ()}, values
+        )
         try:
-            if not _conditions(spec, values):
+            if not check_conditions(spec, values):
                 continue
         except EvaluationError as error:
             if is_strict:
@@ -182,12 +198,12 @@ def _faults(
                     continue
             except (EvaluationError, CompileError) as error:
                 if is_strict:
-                    yield _failed(text, error), validation.get("reason") or ""
+                    yield failed(text, error), validation.get("reason") or ""
                 continue
             yield _message(validation, values), validation.get("reason") or ""
 
 
-def _conditions(spec: dict[str, Any], values: dict[str, Any]) -> bool:
+def check_conditions(spec: dict[str, Any], values: dict[str, Any]) -> bool:
     """Report whether a policy is to be evaluated.
 
     Raises:
@@ -199,7 +215,7 @@ def _conditions(spec: dict[str, Any], values: dict[str, Any]) -> bool:
             if compiled(condition["expression"]).evaluate(values) is not True:
                 return False
         except (EvaluationError, CompileError) as error:
-            fault = fault or _failed(condition["expression"], error)
+            fault = fault or failed(condition["expression"], error)
     if fault:
         raise EvaluationError(fault)
     return True
@@ -217,11 +233,12 @@ def _message(validation: dict[str, Any], values: dict[str, Any]) -> str:
     return (validation.get("message") or "").strip() or f"failed expression: {validation['expression'].strip()}"
 
 
-def _failed(text: str, error: Exception) -> str:
+def failed(text: str, error: Exception) -> str:
+    """The words for an expression that has no value."""
     return f"expression '{text}' resulted in error: {error}"
 
 
-def _params(
+def parameters(
     kind: dict[str, Any] | None, ref: dict[str, Any] | None, review: Review, store: Store, catalog: Catalog
 ) -> list[Any] | None:
     """The parameters that a policy is evaluated with, one after another; `None` if they must be there and are not."""
@@ -247,7 +264,7 @@ def _is_chosen(ref: dict[str, Any], name: str, manifest: dict[str, Any]) -> bool
     return selects_labels(ref.get("selector") or {}, manifest["metadata"].get("labels") or {})
 
 
-def _matched(resources: dict[str, Any], review: Review, store: Store, catalog: Catalog) -> ResourceType | None:
+def matched_resource(resources: dict[str, Any], review: Review, store: Store, catalog: Catalog) -> ResourceType | None:
     """The resource, in the version that a policy wants it in; `None` if the policy does not concern the write."""
     excluded = _of_name(resources.get("excludeResourceRules") or (), review)
     if excluded and matching(Hook("", False, {"rules": excluded}), review, store, catalog) is not None:
@@ -260,19 +277,20 @@ def _matched(resources: dict[str, Any], review: Review, store: Store, catalog: C
     return next((one for one in versions if one.version == found.version), review.kind)
 
 
-def _bound(resources: dict[str, Any], review: Review, store: Store, catalog: Catalog) -> ResourceType | None:
-    """As `_matched`; without rules, a binding concerns all that its policy does."""
+def bound_resource(resources: dict[str, Any], review: Review, store: Store, catalog: Catalog) -> ResourceType | None:
+    """As `matched_resource`; without rules, a binding concerns all that its policy does."""
     if resources.get("resourceRules"):
-        return _matched(resources, review, store, catalog)
+        return matched_resource(resources, review, store, catalog)
     every = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*/*"]}
-    return _matched(resources | {"resourceRules": [every]}, review, store, catalog)
+    return matched_resource(resources | {"resourceRules": [every]}, review, store, catalog)
 
 
 def _of_name(rules: Any, review: Review) -> list[dict[str, Any]]:
     return [rule for rule in rules if not rule.get("resourceNames") or review.name in rule["resourceNames"]]
 
 
-def _known(review: Review, seen: ResourceType, admission: Admission, store: Store) -> dict[str, Any]:
+def known_variables(review: Review, seen: ResourceType, admission: Admission, store: Store) -> dict[str, Any]:
+    """The variables of the expressions of a policy, but for its parameters and its own variables."""
     space = store.get(("", "namespaces"), ("", review.namespace)) if review.namespace else None
     namespace = None if space is None else from_json(space.manifest, {})
     return _request_variables(review, seen, admission) | {"namespaceObject": namespace}

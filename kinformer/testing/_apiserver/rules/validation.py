@@ -25,6 +25,7 @@ from kinformer.testing._apiserver.rules.workload_validation import (
     check_service,
     check_workload,
 )
+from kinformer.testing._apiserver.schemas.reading import EMPTY_COUNTS
 from kinformer.testing._apiserver.store.status import Cause, invalid
 
 if TYPE_CHECKING:
@@ -126,10 +127,6 @@ def _data(kind: ResourceType, manifest: dict[str, Any], *, any_size: bool) -> li
     return causes
 
 
-_NOT_OMITTED: Final = {"policies"}
-"""The lists of which an empty one is refused, while a missing one gets the default."""
-
-
 def prune(kind: ResourceType, manifest: dict[str, Any], unknown: list[str] | None = None) -> dict[str, Any]:
     """A manifest as it is read before it is judged: a copy that shares nothing with the given one.
 
@@ -153,7 +150,7 @@ def _read(value: Any, structure: Structure) -> Any:
         for name, child in value.items():
             below = structure.child(name)
             is_left_out = child == ({} if below.shape == "map" else []) and below.shape in {"map", "list"}
-            is_omitted = structure.shape == "struct" and name not in structure.always and name not in _NOT_OMITTED
+            is_omitted = structure.shape == "struct" and name not in structure.always and name not in EMPTY_COUNTS
             if child is None or (is_left_out and is_omitted):
                 continue
             # In a schema, null is a value.

@@ -15,7 +15,7 @@ from kinformer.testing._apiserver.schemas import scalars
 if TYPE_CHECKING:
     from kinformer.testing._apiserver.schemas.go_types import Field, GoType, Struct
 
-__all__ = ["ReadError", "Reader", "empty"]
+__all__ = ["EMPTY_COUNTS", "ReadError", "Reader", "empty"]
 
 _ABSENT: Final = object()
 
@@ -170,6 +170,14 @@ def _base64(text: str) -> str:
         raise ReadError(msg) from None
 
 
+EMPTY_COUNTS: Final = {"policies"}
+"""The lists of which an empty one is refused, while a missing one gets the default."""
+
+
+def _counts(field: Field, value: Any) -> bool:
+    return value == [] and field.name in EMPTY_COUNTS
+
+
 def empty(value: Any) -> bool:
     """Return whether Go's `omitempty` leaves a value out."""
     return value is None or value is False or value == "" or value in (0, [], {})
@@ -222,7 +230,7 @@ def _write(field: Field, given: dict[str, Any], out: dict[str, Any], *, fill: bo
             # A time that is not set, of a field without omitzero, is null.
             out[field.name] = None
             return
-    elif (field.omit_empty and form not in {"pointer", "struct"} and empty(value)) or (
+    elif (field.omit_empty and form not in {"pointer", "struct"} and empty(value) and not _counts(field, value)) or (
         field.omit_zero and form == "struct" and value in (None, {})
     ):
         return

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 from kinformer.testing._apiserver.rules.cel.functions import FUNCTIONS, METHODS
+from kinformer.testing._apiserver.rules.cel.messages import Made
 from kinformer.testing._apiserver.rules.cel.parsing import (
     Call,
     CompileError,
@@ -122,7 +123,7 @@ class _Compiler:
                 if name.partition(".")[0] not in known:
                     raise self._fail(node, f"undeclared reference to '{name}' (in container '')")
                 values = [(field.name, self.code(field.value, known), field.optional) for field in fields]
-                return lambda variables: _made(variables, values)
+                return lambda variables: Made(name, _made(variables, values))
             case Call():
                 return self._call(node, known)
         raise self._fail(node, "unsupported expression")

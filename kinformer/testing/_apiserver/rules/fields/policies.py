@@ -184,7 +184,7 @@ def _validation(value: dict[str, Any], path: str, known: Mapping[str, Type]) -> 
     if "\n" in message.strip():
         yield invalid_value(f"{path}.message", message, "must not contain line breaks")
     reason = value.get("reason")
-    if reason and reason not in _REASONS:
+    if reason is not None and reason not in _REASONS:
         yield one_of(f"{path}.reason", reason, _REASONS)
 
 
