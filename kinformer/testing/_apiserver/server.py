@@ -53,7 +53,7 @@ class ApiServer(Administrator):
 
     Webhooks of posted configurations are called about the requests of clients, for objects and their status: rules,
     selectors, `matchConditions`, failure policies, timeouts, dry run and reinvocation count as on a real server. See
-    `webhook_services`. ValidatingAdmissionPolicies are evaluated for the same requests.
+    `webhook_services`. Policies in CEL that validate, or change, objects are evaluated for the same requests.
 
     The methods `create`, `get`, `list`, `update`, `patch` and `delete` do the same as a request of an administrator,
     without HTTP and without webhooks. They are plain calls, to be made on the loop of the server. The limits on the

@@ -111,7 +111,7 @@ def check_rule_texts(schema: dict[str, Any], path: str, within: str = "", *, is_
 
 
 def _fault_of(text: str, field: str, own: Type | None, rule: dict[str, Any]) -> str:
-    """Why an expression of a rule is refused; "" if it is not."""
+    """The reason why an expression of a rule is refused; "" if it is not."""
     prefix = "compilation failed" if field == "rule" else "messageExpression compilation failed"
     known = {} if own is None else dict.fromkeys(_VARIABLES, own)
     if own is not None and rule.get("optionalOldSelf"):
