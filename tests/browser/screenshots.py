@@ -103,8 +103,11 @@ async def of_the_demo(browser: Browser) -> None:
             await page.wait_for_timeout(1500)
             await picture(page, "changes" if scheme == "light" else "object")
             if scheme == "light":
+                # Of few pods, so that its Events are in the picture.
+                await page.locator(".row", has_text="notifier").click()
                 await page.get_by_role("tab", name="Related").click()
                 await page.get_by_role("tabpanel", name="Related").locator(".events li").first.wait_for()
+                await page.wait_for_timeout(500)
                 await picture(page, "related")
             await page.close()
 

@@ -51,6 +51,11 @@ async def test_a_phone_shows_each_informer_by_its_whole_name_without_scrolling_a
     assert await page.locator("main").evaluate("main => main.scrollWidth <= main.clientWidth")
     names = page.locator("#informers a")
     assert await names.evaluate_all("names => names.every(one => one.scrollWidth <= one.parentElement.clientWidth)")
+    title, curve = await page.locator("#tile-spark").evaluate(
+        "curve => [curve.parentElement.querySelector('dt'), curve].map(one => one.getBoundingClientRect())"
+        ".map(box => [box.top, box.bottom])"
+    )
+    assert title[1] <= curve[0], "the curve stands under its title"
     await page.close()
 
 
