@@ -50,6 +50,8 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "client/_list_watch.py": ("tests/wire/test_list_and_watch.py", "tests/wire/test_large_streams.py"),
     "client/_written.py": ("tests/wire/test_own_writes.py",),
     "config/": ("tests/unit/config", "tests/wire/test_trust.py"),
+    "controller/_slice_ownership.py": ("tests/properties/test_shard_group.py", "tests/unit/controller"),
+    "informer/_slice_caches.py": ("tests/properties/test_shard_group.py", "tests/unit/informer"),
     "controller/": ("tests/unit/controller", "tests/properties/test_controller_schedules.py"),
     "errors.py": ("tests/wire/test_errors.py", "tests/scenarios/test_every_fault.py"),
     "cache/membership.py": ("tests/properties/test_scopes.py",),

@@ -193,8 +193,8 @@ async def test_a_run_that_is_cancelled_several_times_leaves_no_process_behind(
             await asyncio.sleep(0)
         with pytest.raises(asyncio.CancelledError):
             await running
-    out = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout  # noqa: ASYNC221 - nothing else runs
-    assert command not in out
+        while command in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout:  # noqa: ASYNC221 - nothing else runs
+            await asyncio.sleep(0.05)  # the processor may be late with the end of what was killed
 
 
 async def test_a_process_that_a_plugin_leaves_behind_neither_delays_the_answer_nor_stays(
