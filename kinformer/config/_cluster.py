@@ -62,6 +62,10 @@ class ClusterConfig:
     def __post_init__(self) -> None:
         where = f"{self.source}: " if self.source else ""
         object.__setattr__(self, "server", _checked_server(self.server, where))
+        address, zone, _ = (urlsplit(self.server).hostname or "").partition("%")
+        if zone and self.tls.server_name is None:
+            # The zone names an interface of this machine, so no certificate has it.
+            object.__setattr__(self, "tls", replace(self.tls, server_name=address))
         if self.proxy is not None:
             _check_proxy(self.proxy, where)
 

@@ -17,6 +17,7 @@ from kinformer.config import ClusterConfig, Identity
 from kinformer.errors import ConfigError, ConnectError, TLSError, TransportError, UnauthorizedError
 from kinformer.resources import NODES, PODS
 from tests.wire.conftest import Scripted
+from tests.wire.raw_server import CHUNKED, RawServer, answer, chunk, event, is_watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -92,6 +93,28 @@ async def test_a_wrong_name_is_refused_and_the_right_one_can_be_given(authority:
                 assert [len(batch.events) async for batch in stream] == [1]
     finally:
         await server.stop()
+
+
+@pytest.mark.parametrize("zone", ["%1", "%251"])
+async def test_the_zone_of_an_address_is_for_this_machine_only(
+    authority: trustme.CA, tmp_path: Path, zone: str
+) -> None:
+    # RFC 6874: no certificate has it, and the Host header does not show it. "1" is the loopback interface.
+    async def respond(head: bytes, writer: asyncio.StreamWriter) -> bytes:
+        return CHUNKED + chunk(event("ADDED", "a", 11)) + b"0\r\n\r\n" if is_watch(head) else answer()
+
+    server = RawServer(respond)
+    try:
+        listening = await asyncio.start_server(server._serve, "::1", 0, ssl=server_context(authority, "::1"))
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+    port = listening.sockets[0].getsockname()[1]
+    config = ClusterConfig.for_server(f"https://[::1{zone}]:{port}", ca_file=pem(tmp_path / "ca", authority))
+    async with listening, Client(config) as client:
+        assert [pod.name for pod in await client.list(PODS)] == ["a"]
+        async with client.list_watch(PODS).watch(resource_version="10", timeout_seconds=5) as batches:
+            assert [len(batch.events) async for batch in batches] == [1]
+    assert {head.lower().split(b"host: ")[1].split(b"\r\n")[0] for head in server.heads} == {f"[::1]:{port}".encode()}
 
 
 def identity_files(authority: trustme.CA, directory: Path, name: str) -> tuple[Path, Path]:

@@ -451,3 +451,24 @@ async def test_a_watch_that_sends_only_empty_lines_is_given_up_like_a_silent_one
                             async for batch in batches:
                                 take(batch)
             assert names == ["a"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"HTTP/1.1 102 Processing\r\n\r\n",
+        b"HTTP/1.1 199 x\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 103 x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Le",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{",
+    ],
+)
+async def test_a_list_whose_answer_does_not_go_on_is_given_up_after_the_time_limit(sent: bytes) -> None:
+    async def respond(head: bytes, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(sent)
+        await asyncio.sleep(5)
+        return b""
+
+    async with connected(respond, timeout=0.1) as (_, client):
+        with pytest.raises(TransportTimeoutError, match=r"sent nothing for 0\.1 seconds"):
+            await client.list(PODS)

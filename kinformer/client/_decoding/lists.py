@@ -447,9 +447,13 @@ async def _scanned(body: bytes, start: int, doing: str) -> tuple[_Envelope, Sequ
 
 
 _BUILT_IN: Final = frozenset(
-    each.list_kind for each in vars(resources).values() if isinstance(each, resources.Resource)
+    kind
+    for each in vars(resources).values()
+    if isinstance(each, resources.Resource)
+    for kind in (each.kind, each.list_kind)
 )
-"""The kinds of lists of Kubernetes itself. A custom resource may name the kind of its lists as it likes."""
+"""The kinds of Kubernetes itself, of objects and of lists. A custom resource may name the kind of its lists as it
+likes, but not as the kind of its objects."""
 
 
 def _page(envelope: _Envelope, items: Sequence[KubeObject], failures: Sequence[ObjectError]) -> ListPage:
@@ -462,7 +466,7 @@ def _check(envelope: _Envelope, resource: Resource, doing: str, metadata_only: b
     if (metadata_only or envelope.kind in {"Table", "Status"}) and envelope.kind != wanted:
         msg = f"cannot {doing}: the server sends {envelope.kind or 'something'} where {wanted} was asked for"
         raise ProtocolError(msg)
-    if envelope.kind in _BUILT_IN and envelope.kind != wanted:
+    if (envelope.kind in _BUILT_IN or envelope.kind == resource.kind) and envelope.kind != wanted:
         msg = f"cannot {doing}: the answer is a {envelope.kind}, where {wanted} was asked for"
         raise ProtocolError(msg)
     if not envelope.version and envelope.kind != wanted:

@@ -535,9 +535,10 @@ def readable_key(metadata: Any) -> str | None:
     if not isinstance(metadata, dict):
         return None
     name, namespace = metadata.get("name"), metadata.get("namespace")
-    namespace = namespace if isinstance(namespace, str) else ""
-    # A name with a slash in it, which no API server accepts, would make the key of another object.
-    if not isinstance(name, str) or not name or "/" in name + namespace:
+    namespace = "" if namespace is None else namespace
+    # A name with a slash in it, which no API server accepts, would make the key of another object. So would a namespace
+    # of another type, if it counted as none.
+    if not isinstance(name, str) or not isinstance(namespace, str) or not name or "/" in name + namespace:
         return None
     return f"{namespace}/{name}" if namespace else name
 

@@ -176,7 +176,7 @@ class Exchange:
         except WIRE_ERRORS as error:
             if self._session.closed:
                 raise StoppedError(f"cannot {doing}: this client was closed") from error
-            seconds = f"{self._timeout if limit is None else limit:g} seconds"
+            seconds = f"{self._timeout if limit is None else limit:.3g} seconds"
             raise transport_error(error, server=self._server, doing=doing, answered=answered, limit=seconds) from error
 
     async def _send_authorized(self, request: OutgoingRequest, limit: float) -> Response:
@@ -204,8 +204,10 @@ class Exchange:
             with self.translated(request.doing, answered=False, limit=limit):
                 url = self._heads.url(request.path, request.params)
                 headers = self._heads.headers(request.headers, identity)
-                # The head of a watch may take as long as a plain request; its body has a limit of its own.
-                async with asyncio.timeout(limit if request.watch else None):
+                # The head of a watch may take as long as a plain request; its body has a limit of its own. So has the
+                # body of a list. `silence` does not bound its head: aiohttp stops the clock at an answer of 1xx.
+                within = limit if request.watch else self._timeout if request.may_be_long else None
+                async with asyncio.timeout(within):
                     response = await self._session.send(
                         request.method,
                         url,

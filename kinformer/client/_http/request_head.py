@@ -33,6 +33,9 @@ _FRAMING: Final = frozenset(
     {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
 )  # fmt: skip
 
+_ZONE: Final = re.compile(r"https?://\[([^]%]*)%[^]]+\]([^/]*)")
+"""An address with a zone, in the URL of a server: the address, and the port with its colon."""
+
 _PATH_SAFE: Final = "/:@!$&'()*+,;=~-._"
 
 
@@ -76,6 +79,9 @@ class RequestHeads:
                 configured.add(spellings.setdefault(name.lower(), name), self._checked(name, value))
         if "User-Agent" not in configured:
             configured["User-Agent"] = self._checked("User-Agent", user_agent)
+        if "Host" not in configured and (zone := _ZONE.match(config.server)):
+            # RFC 6874, 4: the zone means something on this machine only, and is not sent. Go's net/http does the same.
+            configured["Host"] = f"[{zone[1]}]{zone[2]}"
         self._configured = configured
 
     def url(self, path: str, params: Sequence[tuple[str, str]] = ()) -> yarl.URL:

@@ -157,6 +157,8 @@ async def test_a_list_may_have_no_version(metadata: dict[str, Any] | None) -> No
             compact({**core([pod("a")]), "kind": "SecretList"}),
             "the answer is a SecretList, where PodList was asked for",
         ),
+        (compact(pod("a", kind="Pod")), "the answer is a Pod, where PodList was asked for"),
+        (compact({**core([]), "kind": "Node"}), "the answer is a Node, where PodList was asked for"),
         (b"<html></html>", "is no list"),
         (b"[]", "is no list"),
         (b"", "is no list"),

@@ -216,6 +216,8 @@ def test_a_bad_line_is_reported_and_the_events_around_it_arrive(bad: bytes, key:
         b'{"type":"ADDED"\n',
         b'{"type":"ADDED","object":{"metadata":{"namespace":"web"}}}\n',
         b'{"type":"ADDED","object":{"metadata":{"name":"a/b","labels":5}}}\n',
+        b'{"type":"ADDED","object":{"metadata":{"name":"a","namespace":7}}}\n',
+        b'{"type":"ADDED","object":{"metadata":{"name":"a","namespace":["web"]}}}\n',
         b'{"type":"ADDED","object":[1]}\n',
         b'{"type":"ADDED"}\n',
         b'{"type":"BOOKMARK","object":{}}\n',
