@@ -7,6 +7,7 @@ end by a defect, or says where the failure shows.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from typing import TYPE_CHECKING, Any, Final
@@ -172,6 +173,18 @@ async def test_a_fleet_that_follows_its_provider_no_more_says_so_in_its_status(
         await asyncio.sleep(0)
         assert isinstance(fleet.status.provider_error, ZeroDivisionError)
     assert [record for record in caplog.records if record.levelno == logging.CRITICAL]
+
+
+@pytest.mark.parametrize("asked", [False, True])
+async def test_a_server_of_webhooks_reports_its_defect_once(monkeypatch: pytest.MonkeyPatch, asked: bool) -> None:
+    monkeypatch.setattr(WebhookServer, "_keep_fresh", lambda _: defect())
+    async with ApiServer() as api, Client(ClusterConfig.for_server(api.url)) as client:
+        certificate = CertificateSecret(client, "default", "tls", hosts=["localhost"])
+        with contextlib.nullcontext() if asked else pytest.raises(ZeroDivisionError):
+            async with WebhookServer(Webhooks("shop"), certificate, port=0) as server:
+                await asyncio.sleep(0)
+                if asked:
+                    assert isinstance(await server.certificate_ended(), ZeroDivisionError)
 
 
 async def test_a_manager_fails_whose_webhooks_renew_their_certificate_no_more(

@@ -70,6 +70,7 @@ class WebhookServer:
         self._context: ssl.SSLContext | None = None
         self._current: KeyPair | None = None
         self._background = BackgroundTask("webhook certificates")
+        self._told = False  # `certificate_ended` has returned the defect
         self._own_loop = OwnLoop("this webhook server was started")
         self.port = port
 
@@ -139,12 +140,16 @@ class WebhookServer:
         """Answer the requests that have come, and listen no longer.
 
         Raises:
-            BaseException: the defect that has ended the renewal of the certificate, if there is one.
+            BaseException: the defect that has ended the renewal of the certificate, if there is one that
+                `certificate_ended` has not returned.
         """
         if self._runner is not None:
             self._own_loop.check()
         try:
             await self._background.stop()
+        except BaseException as failure:
+            if not self._told or failure is not self._background.failure:
+                raise
         finally:
             runner, self._runner = self._runner, None
             if runner is not None:
@@ -159,6 +164,7 @@ class WebhookServer:
         if self._runner is not None:
             self._own_loop.check()
         await self._background.join()
+        self._told = self._background.failure is not None
         return self._background.failure
 
     async def _keep_fresh(self) -> None:

@@ -153,6 +153,8 @@ class WorkQueue(Generic[K]):
 
         Raises:
             TypeError: the key cannot be hashed; nothing has changed.
+            Exception: as raised by the `__hash__` or `__eq__` of the key, or by the `__eq__` of a key in the queue that
+                has the same hash; nothing has changed.
         """
         if not self._shutting_down:
             self._add(key, priority)

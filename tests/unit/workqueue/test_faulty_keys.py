@@ -138,3 +138,25 @@ async def test_a_key_whose_hash_raises_when_all_delayed_keys_are_released_holds_
     bad.fails = "hash"
     delays.release_all()
     assert released == ["a", "b"]
+
+
+@pytest.mark.parametrize("taken", [False, True])
+@pytest.mark.parametrize("make", queues(), ids=["plain", "fair"])
+async def test_a_key_of_the_same_hash_as_one_that_compares_with_an_error_is_refused_loudly_until_that_is_done(
+    make: Callable[[], WorkQueue[object]], taken: bool
+) -> None:
+    queue, bad, other = make(), Key(), Key()
+    queue.add(bad)
+    if taken:
+        assert queue.get_nowait() is bad
+    bad.fails = "eq"
+    with pytest.raises(ZeroDivisionError):
+        queue.add(other)
+    queue.add("another")
+    if not taken:
+        assert queue.get_nowait() is bad
+    queue.done(bad)
+    queue.add(other)
+    found = [queue.get_nowait(), queue.get_nowait()]
+    assert "another" in found
+    assert any(key is other for key in found)
