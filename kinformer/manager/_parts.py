@@ -190,18 +190,13 @@ def _function(call: Callable[[], Awaitable[object]]) -> Callable[[Callable[[], N
 
 def _webhooks(server: WebhookServer) -> Callable[[Callable[[], None]], Awaitable[None]]:
     async def run(started: Callable[[], None]) -> None:
-        failure: BaseException | None = None
-        try:
-            async with server:
-                started()
-                failure = await server.certificate_ended()
-                if failure is None:
-                    await asyncio.get_running_loop().create_future()
-        except BaseException as error:
-            if error is failure:
+        async with server:
+            started()
+            failure = await server.certificate_ended()
+            if failure is not None:
                 # The certificate would expire unnoticed.
-                raise UnexpectedError("a defect has ended the renewal of the certificate") from error
-            raise
+                raise UnexpectedError("a defect has ended the renewal of the certificate") from failure
+            await asyncio.get_running_loop().create_future()
 
     return run
 
