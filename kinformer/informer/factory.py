@@ -251,6 +251,7 @@ class SharedInformerFactory(ApiGroups):
         type: None = None,
         timeout: float | None = None,
         grace: float = GRACE,
+        fail_fast: bool = False,
         **settings: Unpack[InformerSettings],
     ) -> AbstractAsyncContextManager[SharedInformer]: ...
 
@@ -262,6 +263,7 @@ class SharedInformerFactory(ApiGroups):
         type: builtins.type[T],
         timeout: float | None = None,
         grace: float = GRACE,
+        fail_fast: bool = False,
         **settings: Unpack[InformerSettings],
     ) -> AbstractAsyncContextManager[TypedInformer[T]]: ...
 
@@ -272,6 +274,7 @@ class SharedInformerFactory(ApiGroups):
         type: builtins.type[Any] | None = None,  # noqa: A002 - as for `informer`
         timeout: float | None = None,
         grace: float = GRACE,
+        fail_fast: bool = False,
         **settings: Unpack[InformerSettings],
     ) -> AbstractAsyncContextManager[Any]:
         """Use an informer for a limited time. It ends, and its cache is freed, after its last use and a time of grace.
@@ -287,18 +290,19 @@ class SharedInformerFactory(ApiGroups):
             type: as for `informer`.
             timeout: seconds to wait for the first list at most; `None` waits for ever.
             grace: seconds for which the informer goes on at least after the end of this use.
+            fail_fast: raise as soon as the server refuses the list (401, 403, 404), which only a person can mend.
             settings: as for `informer`.
 
         Raises:
             NotStartedError: on entering, the factory has not been started.
-            CacheSyncError: on entering, the cache has not synced in time.
+            CacheSyncError: on entering, the cache has not synced in time, or is refused.
             ValueError: a negative grace; also for the reasons that `informer` has.
         """
         if grace < 0:
             msg = f"grace={grace!r} makes no sense: give the seconds from the last use to the end of the informer"
             raise ValueError(msg)
         found, into = requested(resource, type)
-        return self._use(found, into, timeout, grace, settings)
+        return self._use(found, into, timeout, grace, settings, fail_fast=fail_fast)
 
     @asynccontextmanager
     async def _use(
@@ -308,13 +312,15 @@ class SharedInformerFactory(ApiGroups):
         timeout: float | None,
         grace: float,
         settings: InformerSettings,
+        *,
+        fail_fast: bool,
     ) -> AsyncGenerator[SharedInformer | TypedInformer[Any]]:
         if not self._started:
             raise self._not_started("nothing can be used")
         covered, informer, new = self._obtain(resource, settings)
         self._uses.begin(informer, new=new)
         try:
-            await informer.synced(timeout)
+            await informer.synced(timeout, fail_fast=fail_fast)
             yield informer if into is None else self._informers.typed_view(covered, informer, into)
         finally:
             self._uses.end(informer, grace)

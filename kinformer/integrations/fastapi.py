@@ -259,7 +259,7 @@ class Informers(Application):
 
         All requests of one scope share one informer, which ends some time after the last one. A `ValueError` of
         `scope_of`, as `Namespaces` raises it for a malformed name, is answered with 400 and its message. If the cache
-        has not synced within the timeout, the answer is 503.
+        has not synced within the timeout, or may not be listed, the answer is 503.
 
         A caller that can name scopes can have informers started. So `scope_of` is the place to check the caller's
         rights.
@@ -290,7 +290,7 @@ class Informers(Application):
 
         def use(wanted: Scope) -> AbstractAsyncContextManager[Any]:
             begin: Callable[..., AbstractAsyncContextManager[Any]] = self.factory.use
-            return begin(found, type=into, timeout=timeout, grace=grace, scope=wanted, **settings)
+            return begin(found, type=into, timeout=timeout, grace=grace, fail_fast=True, scope=wanted, **settings)
 
         return used_by_request(found.plural, scope_of, use)
 

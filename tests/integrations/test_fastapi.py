@@ -16,6 +16,7 @@ from kinformer import (
     AlreadyStartedError,
     Backoff,
     Client,
+    ClusterConfig,
     ConnectError,
     Labels,
     Lister,
@@ -142,25 +143,30 @@ async def test_a_request_uses_an_informer_of_its_tenant_which_ends_after_the_las
         assert (status, b"Team_B" in body) == (400, True)
 
 
-async def test_a_request_that_has_no_scope_or_no_cache_is_refused_with_the_reason(
-    connect: Callable[[], Client],
-) -> None:
+async def test_a_request_that_has_no_scope_or_no_cache_is_refused_with_the_reason(api: ApiServer) -> None:
+    api.tokens["token"] = "reader"
+    api.deny("reader", "*", "configmaps", "shut")
+
     async def of_request(request: Request, labels: str = "") -> Scope:
         if request.path_params["tenant"] == "stranger":
             raise HTTPException(403, "not yours")
         return Namespaces(request.path_params["tenant"]) & Labels(labels)
 
-    informers = Informers(client=connect)
+    informers = Informers(client=lambda: Client(ClusterConfig.for_server(api.url, token="token")))
     app = FastAPI(lifespan=informers.lifespan)
 
+    @app.get("/{tenant}/now")
+    async def now(_: Annotated[Lister, Depends(informers.use(CONFIGMAPS, of_request, timeout=0))]) -> None: ...
+
     @app.get("/{tenant}/maps")
-    async def maps(_: Annotated[Lister, Depends(informers.use(CONFIGMAPS, of_request, timeout=0))]) -> None: ...
+    async def maps(_: Annotated[Lister, Depends(informers.use(CONFIGMAPS, of_request, timeout=600))]) -> None: ...
 
     async with serving(app) as served:
         for path, status, reason in (
             ("stranger/maps", 403, "not yours"),
             ("a/maps?labels=b!!", 400, "b!!"),
-            ("a/maps", 503, "not in sync yet"),
+            ("a/now", 503, "not in sync yet"),
+            ("shut/maps", 503, "not in sync yet"),
         ):
             answered, _, body = await served.get(f"/{path}")
             assert (answered, reason in json.loads(body)["detail"]) == (status, True)
