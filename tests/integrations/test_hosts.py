@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import TYPE_CHECKING
 
 import pytest
 
-from kinformer import SharedInformerFactory
+from kinformer import Manager, SharedInformerFactory
 from kinformer._hosts import is_allowed, name_in
+from kinformer.cli._ui import HOST
 from kinformer.integrations.status_endpoint import StatusServer
 from kinformer.integrations.ui import Dashboard
+from kinformer.recordings import Replay
+from kinformer.testing import ApiServer, ControlPlane
+from kinformer.webhooks import WebhookServer
 from tests.integrations.conftest import serving
 
 if TYPE_CHECKING:
@@ -32,6 +37,16 @@ FOREIGN = [
     "",
 ]
 OURS = ["127.0.0.1", "127.0.0.1:8765", "127.8.9.10", "localhost", "LOCALHOST:1", "[::1]", "[::1]:8765"]
+
+
+@pytest.mark.parametrize("server", [ApiServer, Manager, Replay, StatusServer, WebhookServer])
+def test_each_server_listens_on_loopback_unless_another_host_is_given(server: type) -> None:
+    assert inspect.signature(server).parameters["host"].default == "127.0.0.1"
+    assert HOST == "127.0.0.1"  # of `kinformer ui`, which takes no other
+    assert all(
+        part in inspect.getsource(ControlPlane)
+        for part in ('url = f"http://127.0.0.1:{self._etcd_port}"', '"bind-address": "127.0.0.1"')
+    )
 
 
 @pytest.mark.parametrize("host", FOREIGN)
