@@ -550,7 +550,7 @@ MUTANTS = (
     Mutant(
         "what a new dictionary saves is not counted",
         "cache/_compact/indexer.py::CompactIndexer._move_over",
-        "self._stored_bytes += _size(moved) - _size(stored)",
+        "self._stored_bytes += size - _size(stored)",
         "",
     ),
     Mutant(

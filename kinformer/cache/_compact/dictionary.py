@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Dictionary", "make_dictionary", "require_zstd"]
 
-LEVEL: Final = 3
-"""Level 6 takes three times as long, for a size 2 % smaller."""
+LEVEL: Final = 1
+"""Level 3 takes 3 µs more per object in a stream of events, for its larger tables. Its frames are 0.5 % smaller."""
 
 CONTENT_BYTES: Final = 48 << 10
 """Maximum size of the whole objects in a dictionary. Twice as much makes pods no smaller."""

@@ -145,7 +145,7 @@ class CompactIndexer(InformerIndexer):
         """Return an object in its stored form. Lists need it: they are held as a whole before they enter the cache."""
         if type(obj) is PackedObject:
             return obj
-        packed = self._pack(obj, None)
+        packed, _ = self._pack(obj, None)
         if self._dictionary is None:
             self._arrived.append(packed)
             self._arrived_bytes += len(obj.raw)
@@ -229,8 +229,8 @@ class CompactIndexer(InformerIndexer):
             if stored is not None and not (type(stored) is PackedObject and stored.dictionary is dictionary):
                 raw = _json_of(stored)
                 if raw is not None:
-                    moved = self._compressed_or_plain(raw, stored, stored, stored.key)
-                    self._stored_bytes += _size(moved) - _size(stored)
+                    moved, size = self._compressed_or_plain(raw, stored, stored, stored.key)
+                    self._stored_bytes += size - _size(stored)
                     objects[key] = moved
             if count % _SLICE_OBJECTS == 0:
                 yield
@@ -251,14 +251,19 @@ class CompactIndexer(InformerIndexer):
         if before is not None:
             self._dropped(before)
         stored = obj.view() if type(obj) is PackedObject else obj
-        if type(stored) is not PackedObject:
-            stored = self._pack(stored, before)
-            if self._dictionary is None and self._json_bytes + len(stored.raw) >= self._policy.first_bytes:
+        if type(stored) is PackedObject:
+            stored = self._with_packed_head(stored)
+            self._count(stored, 1)
+        else:
+            size = len(stored.raw)
+            stored, held = self._pack(stored, before)
+            self._json_bytes += size
+            self._stored_bytes += held
+            if self._dictionary is None and self._json_bytes >= self._policy.first_bytes:
                 self._now_due()
         if self._arrived:
             # The list enters the cache: from now on dictionaries are made of the cache itself.
             self._arrived, self._arrived_bytes = [], 0
-        self._count(stored, 1)
         self._kept += 1
         if self._kept >= self._look_at:
             self._look()
@@ -276,20 +281,31 @@ class CompactIndexer(InformerIndexer):
             self._stored_bytes += sign * len(stored.raw)
             self._json_bytes += sign * len(stored.raw)
 
-    def _pack(self, obj: KubeObject, before: KubeObject | None) -> KubeObject:
-        """Return the smallest form of an object; in the place of its earlier state, with the key of that."""
+    def _with_packed_head(self, stored: PackedObject) -> PackedObject:
+        """Return an object whose head is packed, also if a reader of `stored` has decoded it."""
+        state, head = stored.packed
+        if type(head) is bytes:
+            return stored
+        common = self._heads.common(stored.metadata, None)
+        return PackedObject(state, common, stored.resource, stored.key, None, None, stored.dictionary)
+
+    def _pack(self, obj: KubeObject, before: KubeObject | None) -> tuple[KubeObject, int]:
+        """Return the smallest form of an object, and the size of its JSON or frame.
+
+        In the place of its earlier state it has the key of that.
+        """
         raw = obj.raw
         key = self._heads.key(obj) if before is None else before.key
         if self._dictionary is None:
-            return KubeObject(raw, self._heads.shared(obj.metadata, key, before), obj.resource, key)
-        packed = self._compressed_or_plain(raw, obj, before, key)
-        self._ratio += (_size(packed) / len(raw) - self._ratio) / 128
-        return packed
+            return KubeObject(raw, self._heads.shared(obj.metadata, key, before), obj.resource, key), len(raw)
+        packed, size = self._compressed_or_plain(raw, obj, before, key)
+        self._ratio += (size / len(raw) - self._ratio) / 128
+        return packed, size
 
     def _compressed_or_plain(
         self, raw: bytes, obj: KubeObject, before: KubeObject | None, key: ObjectKey
-    ) -> KubeObject:
-        """Return an object compressed, if it becomes smaller by that.
+    ) -> tuple[KubeObject, int]:
+        """Return an object compressed, if it becomes smaller by that, and the size of its JSON or frame.
 
         Args:
             raw: its JSON.
@@ -309,8 +325,8 @@ class CompactIndexer(InformerIndexer):
             except UnpackableError:
                 pass
             else:
-                return PackedObject(state, common, obj.resource, key, None, None, dictionary)
-        return KubeObject(raw, self._heads.shared(head, key, before), obj.resource, key)
+                return PackedObject(state, common, obj.resource, key, None, None, dictionary), len(frame)
+        return KubeObject(raw, self._heads.shared(head, key, before), obj.resource, key), len(raw)
 
     def _now_due(self) -> None:
         self._due = True

@@ -141,6 +141,8 @@ def test_no_read_and_no_change_leaves_a_head_decoded_in_the_cache() -> None:
         assert obj.metadata.labels
         assert indexer.known_as(obj) == obj
         assert indexer.version_of(obj.key) == (obj.uid, obj.resource_version)
+        indexer.update(obj)
+    assert {type(head) for head in heads_of(indexer)} == {bytes}
     events: list[Event] = []
     repeated = [Delta(DeltaType.UPDATED, obj) for obj in pods]
     assert apply_changes(repeated, indexer, events, initial=False) == 0
