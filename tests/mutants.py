@@ -613,7 +613,7 @@ MUTANTS = (
     Mutant(
         "another object of the same name is an update",
         "cache/_process_deltas.py::_apply",
-        "new.uid == old.uid",
+        "obj.uid == known.uid",
         "True",
     ),
     Mutant(
@@ -631,7 +631,7 @@ MUTANTS = (
     Mutant(
         "unchanged objects are updates",
         "cache/_process_deltas.py::_apply",
-        "new.resource_version == old.resource_version and new.resource_version",
+        "version and version == known.resource_version",
         "False",
     ),
     Mutant(
@@ -1164,7 +1164,7 @@ def mutated(mutant: Mutant, source: str) -> str:
     tree = ast.parse(source)
     place: ast.AST = tree
     for name in mutant.at.partition("::")[2].split("."):
-        inner = [node for node in ast.walk(place) if isinstance(node, DEFINITIONS) and node.name == name]
+        inner = [node for node in _definitions(place) if node.name == name]
         if len(inner) != 1:
             raise ValueError(f"{mutant.name}: {mutant.at} is there {len(inner)} times, not once")
         place = inner[0]
@@ -1172,13 +1172,22 @@ def mutated(mutant: Mutant, source: str) -> str:
     if len(changes) != 1:
         raise ValueError(f"{mutant.name}: {mutant.right.strip()!r} is {len(changes)} times in {mutant.at}, not once")
     changes[0]()
-    bad = ast.unparse(ast.fix_missing_locations(tree))
+    bad = ast.unparse(tree)
     try:
         compile(bad, mutant.file, "exec")
     except SyntaxError as error:
         msg = f"{mutant.name}: its change makes no Python of {mutant.file}: {error}"
         raise ValueError(msg) from error
     return bad
+
+
+def _definitions(place: ast.AST) -> Iterator[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield the classes and functions below `place`, at any depth: they are among statements, never in expressions."""
+    for name in (*BODIES, "cases"):
+        for node in getattr(place, name, ()):
+            if isinstance(node, DEFINITIONS):
+                yield node
+            yield from _definitions(node)
 
 
 def _changes(place: ast.AST, right: str, wrong: str) -> Iterator[Callable[[], None]]:

@@ -5,6 +5,9 @@
 pytest rewrites the assertions of each test file, and saves the result beside it. In a fresh checkout, each worker would
 do that for all files at the same time. Here one process a core does it for a share of the files. When nothing is to
 do, the program ends at once.
+
+Hypothesis saves a table of all characters, which takes more than a second to make, in the same manner: it is made here
+too.
 """
 
 from __future__ import annotations
@@ -59,10 +62,14 @@ def main() -> None:
     if len(paths) < FEW:
         return
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "--collect-only"]
+    from hypothesis import strategies
+
     processes = [
         subprocess.Popen([*command, *map(str, part)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for part in shares(paths, os.cpu_count() or 1)
     ]
+    # Text needs the table of characters.
+    strategies.text().validate()
     for process in processes:
         process.wait()
 

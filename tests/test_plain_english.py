@@ -35,5 +35,19 @@ def test_a_banned_word_is_found(text: str) -> None:
     assert [*in_text(text)]
 
 
+SOURCE = """
+BEFORE = "# nobody"  # The server tells him.
+heard = 1  # `heard` is a number, and
+#   nobody hears it
+f"{heard} # lest"
+"""
+
+
+def test_banned_words_are_found_in_comments_and_strings_but_not_in_code(tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text(SOURCE)
+    found = [(finding.line, finding.words) for finding in findings(tmp_path)]
+    assert found == [(2, "tells"), (2, "him"), (4, "nobody"), (4, "hears"), (2, "nobody"), (5, "lest")]
+
+
 def test_code_is_no_english() -> None:
     assert not [*in_text("`tell()` and `what is`")]

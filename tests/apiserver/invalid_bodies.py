@@ -98,17 +98,28 @@ class Case(NamedTuple):
 @cache
 def cases() -> tuple[Case, ...]:
     """Return the cases, always the same ones."""
-    return tuple(case for whole in yaml.safe_load(WHOLE.read_text()) for case in _of_object(whole))
+    return tuple(case for whole in _wholes() for case in _of_object(whole))
 
 
 def titles() -> list[str]:
     """Return the names of the whole objects."""
-    return sorted({case.of for case in cases()})
+    return sorted({_title(whole) for whole in _wholes()})
+
+
+@cache
+def _wholes() -> list[dict[str, Any]]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    wholes: list[dict[str, Any]] = yaml.load(WHOLE.read_text(), loader)
+    return wholes
+
+
+def _title(whole: dict[str, Any]) -> str:
+    body = whole["body"]
+    return " ".join((body["apiVersion"], body["kind"], whole.get("title", ""))).rstrip()
 
 
 def _of_object(whole: dict[str, Any]) -> Iterator[Case]:
-    body, path = whole["body"], whole["path"]
-    of = " ".join((body["apiVersion"], body["kind"], whole.get("title", ""))).rstrip()
+    body, path, of = whole["body"], whole["path"], _title(whole)
     struct = Types.of().kind(body["apiVersion"], body["kind"])
     assert struct is not None
     yield Case(f"{of}: as it is", of, path, body)

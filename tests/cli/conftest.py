@@ -67,7 +67,8 @@ def end(process: subprocess.Popen[str], number: int = signal.SIGINT, within: flo
 
 @pytest.fixture(scope="session")
 def forked_commands() -> Iterator[ForkedPrograms]:
-    with ForkedPrograms("kinformer.client", "kinformer.informer", "kinformer.cli._query", "yaml") as programs:
+    ours = ("client", "informer", "cli._app", "cli._completion", "cli._commands.get", "cli._query")
+    with ForkedPrograms(*(f"kinformer.{name}" for name in ours), "yaml") as programs:
         yield programs
 
 
