@@ -52,6 +52,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "config/": ("tests/unit/config", "tests/wire/test_trust.py"),
     "controller/_slice_ownership.py": ("tests/properties/test_shard_group.py", "tests/apiserver/test_shard_groups.py"),
     "informer/_slice_caches.py": ("tests/properties/test_shard_group.py", "tests/apiserver/test_shard_groups.py"),
+    "controller/_workers.py": ("tests/unit/controller", "tests/properties/test_controller_schedules.py"),
     "controller/": ("tests/unit/controller", "tests/properties/test_controller_schedules.py"),
     "errors.py": ("tests/wire/test_errors.py", "tests/scenarios/test_every_fault.py"),
     "cache/membership.py": ("tests/properties/test_scopes.py",),
