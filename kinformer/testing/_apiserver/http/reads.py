@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kinformer.testing._apiserver.rules.selectors import (
     Selection,
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from kinformer.testing.faults import Faults
 
 __all__ = ["Lists", "selection_of"]
+
+_ENCODING: Final = "meta.k8s.io/v1"
 
 
 class _Scope(NamedTuple):
@@ -111,10 +113,14 @@ class Lists:
             decoded = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
             revision, start = int(decoded["rv"]), str(decoded["start"]).removeprefix("/")
         except (ValueError, KeyError, TypeError):
-            message = "continue key is not valid: invalid character '\\u0081' looking for beginning of value"
-            msg = f"invalid continue token: {message}"
-            raise status.bad_request(msg) from None
+            raise _unreadable(f"invalid character '{_first_sign(token)}' looking for beginning of value") from None
         del target
+        if (version := decoded.get("v")) != _ENCODING:
+            raise _unreadable(f"server does not recognize this encoded version {version or ''}")
+        if revision == 0:
+            raise _unreadable(f"incorrect encoded start resourceVersion (version {_ENCODING})")
+        if not start:
+            raise _unreadable(f"encoded start key empty (version {_ENCODING})")
         if revision < 0:
             return self._store.revision, start
         if revision < self._store.compacted:
@@ -139,11 +145,25 @@ class Lists:
         return found
 
 
+def _first_sign(token: str) -> str:
+    """The first sign of a token that is no JSON, as Go shows it."""
+    try:
+        first = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))[:1]
+    except ValueError:
+        first = b""
+    sign = first.decode("latin-1") or "\x81"
+    return sign if sign.isascii() and sign.isprintable() else f"\\u{ord(sign):04x}"
+
+
+def _unreadable(why: str) -> status.Refusal:
+    return status.bad_request(f"invalid continue token: continue key is not valid: {why}")
+
+
 def _place(key: Key, namespace: str) -> str:
     """The place of an object in a list, as continue tokens have it: relative to the place of the list in etcd."""
     return key[1] if namespace or not key[0] else f"{key[0]}/{key[1]}"
 
 
 def _token(revision: int, start: str) -> str:
-    document = json.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": start}, separators=(",", ":"))
+    document = json.dumps({"v": _ENCODING, "rv": revision, "start": start}, separators=(",", ":"))
     return base64.urlsafe_b64encode(document.encode()).decode().rstrip("=")

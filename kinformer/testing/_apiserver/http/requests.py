@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import yaml
 
+from kinformer.testing._apiserver.rules.causes import forbidden, one_of
 from kinformer.testing._apiserver.schemas import protobuf
 from kinformer.testing._apiserver.store import status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from kinformer.testing._apiserver.schemas.go_types import Types
@@ -130,22 +131,24 @@ class ListOptions:
                 raise status.invalid_list_options(
                     "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
                 )
+            if self.continue_token:
+                raise status.invalid_list_options("resourceVersionMatch is forbidden when continue is provided")
             return
-        if not self.match:
-            return
-        if self.continue_token:
-            raise status.invalid_list_options("resourceVersionMatch is forbidden when continue is provided")
-        if not self.resource_version:
-            raise status.invalid_list_options("resourceVersionMatch is forbidden unless resourceVersion is provided")
-        if self.match == "Exact" and self.resource_version == "0":
-            raise status.invalid_list_options('resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
-        if self.match not in {"Exact", "NotOlderThan"}:
-            cause = (
-                "FieldValueNotSupported",
-                f'Unsupported value: "{self.match}": supported values: "Exact", "NotOlderThan", ""',
-                "resourceVersionMatch",
-            )
-            raise status.invalid("ListOptions", "", [cause], group="meta.k8s.io")
+        causes = [forbidden("resourceVersionMatch", why) for why in self._faults_of_match()]
+        if self.match not in {"", "Exact", "NotOlderThan"}:
+            causes.append(one_of("resourceVersionMatch", self.match, ("Exact", "NotOlderThan", "")))
+        if self.initial_events_named:
+            causes.append(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+        if causes:
+            raise status.invalid("ListOptions", "", causes, group="meta.k8s.io")
+
+    def _faults_of_match(self) -> Iterator[str]:
+        if self.match and self.continue_token:
+            yield "resourceVersionMatch is forbidden when continue is provided"
+        elif self.match and not self.resource_version:
+            yield "resourceVersionMatch is forbidden unless resourceVersion is provided"
+        elif self.match == "Exact" and self.resource_version == "0":
+            yield 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
 
     def version(self, *, watch: bool) -> int:
         """The resource version as a number; 0 when there is none.

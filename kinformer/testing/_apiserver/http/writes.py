@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import replace
 from http import HTTPStatus
@@ -14,6 +15,7 @@ from kinformer.testing._apiserver.http.reads import selection_of
 from kinformer.testing._apiserver.http.requests import ListOptions, decode_body, is_true, media_type
 from kinformer.testing._apiserver.http.warnings import KEPT_PODS, format_warnings, warn, warnings_of
 from kinformer.testing._apiserver.rules.bodies import as_object, read_built_in
+from kinformer.testing._apiserver.rules.causes import too_long
 from kinformer.testing._apiserver.rules.json_patch import apply_json_patch
 from kinformer.testing._apiserver.rules.life_cycle import CRDS, JOBS, DeleteOptions
 from kinformer.testing._apiserver.rules.patches import apply_merge_patch, apply_strategic_patch
@@ -119,6 +121,7 @@ class Writes:
             return self._delete(request, target, verb, body, admission)
         content_type = request.headers.get("Content-Type", "")
         validation = _validation(verb, query)
+        _check_manager(verb, query.get("fieldManager", ""))
         doubled = [] if validation == "Ignore" else duplicate_fields(body, media_type(content_type))
         write = Write(
             manager_of(request),
@@ -201,7 +204,7 @@ class Writes:
         before = read_scale(kind, current.manifest) if target.subresource == "scale" else current.manifest
         media, content = request.headers.get("Content-Type", ""), None
         if media_type(media) == "application/merge-patch+json":
-            content = decode_body(body, media, kind.kind, kind.types)
+            content = _decoded(body, media, kind)
         write = replace(write, patch=content)
         wanted = _patched(before, body, request.headers.get("Content-Type", ""), target)
         if target.subresource == "scale":
@@ -236,12 +239,16 @@ class Writes:
             )
             return json_answer(deleted)
         _place(target)
-        scope = selection_of(target, ListOptions.parse(query))
+        listing = ListOptions.parse(query)
+        scope = selection_of(target, listing)
         chosen = [
             (key, stored)
             for key, stored in registry.store.listed(kind.storage, scope.namespace)
             if scope.selects is None or scope.selects(stored.manifest)
         ]
+        if listing.limit:
+            # Only the objects of one page are deleted.
+            chosen = chosen[: listing.limit]
         if admission is not None:
             # All questions come before the first deletion, as the request is carried out anew after each.
             for key, _ in chosen:
@@ -281,6 +288,22 @@ def _validation(verb: str, query: Mapping[str, str]) -> str:
     return given or "Warn"
 
 
+def _check_manager(verb: str, manager: str) -> None:
+    """Refuse the name of a manager that is too long, or that cannot be printed (meta/v1/validation).
+
+    Raises:
+        Refusal: 422.
+    """
+    causes = [too_long("fieldManager", _LONGEST_MANAGER)] if len(manager.encode()) > _LONGEST_MANAGER else []
+    wrong = next((at for at, sign in enumerate(manager) if not sign.isprintable()), None)
+    if wrong is not None:
+        shown = "".join(sign if sign.isprintable() else f"\\x{ord(sign):02x}" for sign in manager)
+        why = f"invalid character U+{ord(manager[wrong]):04X} (at position {wrong})"
+        causes.append(("FieldValueInvalid", f'Invalid value: "{shown}": {why}', "fieldManager"))
+    if causes:
+        raise status.invalid(_OPTIONS[verb], "", causes, group="meta.k8s.io")
+
+
 def _place(target: Target) -> str:
     """The namespace to write to: the path of all namespaces can only be listed.
 
@@ -300,16 +323,35 @@ _PATCHES_OF_CUSTOM_RESOURCES: Final = (
 
 
 def _patched(current: dict[str, Any], body: bytes, content_type: str, target: Target) -> Any:
-    media, kind = media_type(content_type), target.kind.kind
+    media = media_type(content_type)
     if media == "application/merge-patch+json":
         return apply_merge_patch(current, _patch_of(body, media, target.kind))
     if media == "application/json-patch+json":
-        return apply_json_patch(current, decode_body(body, media, kind, target.kind.types))
+        return apply_json_patch(current, _decoded(body, media, target.kind))
     if media == "application/strategic-merge-patch+json":
         if target.kind.custom:
             raise status.unsupported_media_type(*_PATCHES_OF_CUSTOM_RESOURCES)
         return apply_strategic_patch(current, _patch_of(body, media, target.kind), target.kind.structure)
     raise status.unsupported_media_type()
+
+
+_PARSE_ERROR: Final = re.compile(r"json parse error: (.*?) \(", re.DOTALL)
+
+
+def _decoded(body: bytes, media: str, kind: ResourceType) -> Any:
+    """The body of a patch.
+
+    Raises:
+        Refusal: 400, it is no JSON.
+    """
+    try:
+        return decode_body(body, media, kind.kind, kind.types)
+    except status.Refusal as refusal:
+        found = _PARSE_ERROR.search(refusal.message)
+        if found is None:
+            raise
+        prefix = "" if media_type(media) == "application/strategic-merge-patch+json" else "error decoding patch: "
+        raise status.bad_request(prefix + found[1]) from None
 
 
 def _patch_of(body: bytes, media: str, kind: ResourceType) -> dict[str, Any]:
@@ -318,7 +360,10 @@ def _patch_of(body: bytes, media: str, kind: ResourceType) -> dict[str, Any]:
     Raises:
         Refusal: 400.
     """
-    patch = decode_body(body, media, kind.kind, kind.types)
+    patch = _decoded(body, media, kind)
+    if patch is None and media != "application/merge-patch+json":
+        # It changes nothing.
+        return {}
     if not isinstance(patch, dict):
         found = {list: "array", str: "string", bool: "bool", type(None): "null"}.get(type(patch), "number")
         why = f"json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"

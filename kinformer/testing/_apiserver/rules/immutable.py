@@ -114,6 +114,8 @@ def _of_own_rules(kind: ResourceType, before: dict[str, Any], after: dict[str, A
     match kind.storage:
         case ("", "pods") if not subresource:
             return _of_pod(old, new)
+        case ("", "pods") if subresource == "ephemeralcontainers":
+            return _of_ephemeral(old, new)
         case ("", "nodes"):
             return _of_node(old, new)
         case ("", "events") if kind.group:
@@ -261,6 +263,18 @@ def _of_pod(old: dict[str, Any], new: dict[str, Any]) -> list[Cause]:
         why = "existing toleration can not be modified except its tolerationSeconds"
         causes.append(_forbidden("spec.tolerations", why))
     return causes + ([_forbidden("spec", _POD_RULE)] if _fixed_in_pod(old) != _fixed_in_pod(new) else [])
+
+
+def _of_ephemeral(old: dict[str, Any], new: dict[str, Any]) -> list[Cause]:
+    """The rules of containers that are added to a pod that runs (ValidatePodEphemeralContainersUpdate)."""
+    causes = []
+    there = {one["name"]: one for one in new.get("ephemeralContainers") or ()}
+    for one in old.get("ephemeralContainers") or ():
+        fate = "removed" if one["name"] not in there else "changed" if there[one["name"]] != one else ""
+        if fate:
+            why = f'existing ephemeral containers "{one["name"]}" may not be {fate}\n'
+            causes.append(_forbidden("spec.ephemeralContainers", why))
+    return causes
 
 
 def _of_node(old: dict[str, Any], new: dict[str, Any]) -> list[Cause]:

@@ -83,6 +83,9 @@ def apply_json_patch(current: dict[str, Any], patch: Any) -> Any:
 
 
 def _operations(patch: Any) -> list[dict[str, Any]]:
+    if patch is None:
+        # Go reads null as no operations.
+        return []
     if not isinstance(patch, list):
         raise _unreadable(patch, "Go value of type []handlers.jsonPatchOp")
     if len(patch) > _MOST_OPERATIONS:

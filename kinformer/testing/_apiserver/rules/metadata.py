@@ -107,7 +107,7 @@ def _generated_name(kind: ResourceType, prefix: str) -> list[Cause]:
     if place in _FREE_NAMES:
         faults = [f"may not contain '{part}'" for part in ("/", "%") if part in prefix]
     else:
-        masked = f"{prefix[:-1]}a" if prefix.endswith("-") else prefix
+        masked = f"{prefix[:-2]}a" if prefix.endswith("-") and len(prefix) > 1 else prefix
         faults = label_faults(masked) if place in _LABEL_NAMES else subdomain_faults(masked)
     return [invalid_value("metadata.generateName", prefix, fault) for fault in faults]
 

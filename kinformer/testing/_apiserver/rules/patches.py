@@ -49,6 +49,9 @@ def apply_strategic_patch(current: Any, patch: Any, structure: Structure = ANY) 
         return {name: deepcopy(value) for name, value in patch.items() if name != "$patch"}
     if patch.get("$patch") == "delete":
         return {}
+    if patch.get("$patch") not in {None, "merge"}:
+        msg = f"unknown patch type: {patch['$patch']} in map: map[$patch:{patch['$patch']}]"
+        raise bad_request(msg)
     result = dict(current) if isinstance(current, dict) else {}
     retained = patch.get("$retainKeys")
     if retained is not None:
@@ -68,9 +71,9 @@ def apply_strategic_patch(current: Any, patch: Any, structure: Structure = ANY) 
             result[name] = apply_strategic_patch(result.get(name), value, structure.child(name))
     for name, order in patch.items():
         if name.startswith("$setElementOrder/"):
-            field = name.partition("/")[2]
+            field, listed = name.partition("/")[2], _list(order, name)
             if isinstance(result.get(field), list):
-                result[field] = _ordered(result[field], _list(order, name), structure.child(field).merge_key)
+                result[field] = _ordered(result[field], listed, structure.child(field).merge_key)
     return result
 
 
@@ -97,7 +100,7 @@ def _merge_list(current: list[Any], patch: list[Any], structure: Structure) -> l
     merged = {_step(item, key): item for item in current}
     for item in patch:
         if not isinstance(item, dict) or item.get(key) is None:
-            msg = f"map: {json.dumps(item)} does not contain declared merge key: {key}"
+            msg = f"map: {_as_go_map(item)} does not contain declared merge key: {key}"
             raise bad_request(msg)
         step = _step(item, key)
         if item.get("$patch") == "delete":
@@ -107,6 +110,13 @@ def _merge_list(current: list[Any], patch: list[Any], structure: Structure) -> l
         else:
             merged[step] = apply_strategic_patch(merged.get(step), item, structure.child(""))
     return _interleaved(merged, [_step(item, key) for item in current], [_step(item, key) for item in patch])
+
+
+def _as_go_map(item: Any) -> str:
+    """A map as Go prints it, for an error."""
+    if isinstance(item, dict):
+        return f"map[{' '.join(f'{name}:{_as_go_map(value)}' for name, value in sorted(item.items()))}]"
+    return str(item)
 
 
 def _step(item: Any, key: str) -> str:

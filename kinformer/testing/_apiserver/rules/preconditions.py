@@ -75,9 +75,8 @@ def check_identity(
     if version and not version.isdecimal():
         raise status.failed(f'strconv.ParseUint: parsing "{version}": invalid syntax')
     uid = metadata.get("uid") or before["uid"]
-    if uid != before["uid"] and not write.patched:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
-        raise status.conflict(kind, name, why)
+    if uid != before["uid"] and not write.patched and not applied:
+        raise _other_uid(kind, name, uid, before, write)
     if version and version != before["resourceVersion"]:
         raise status.conflict(kind, name)
     if uid != before["uid"]:
@@ -96,6 +95,28 @@ def check_identity(
         raise status.invalid(kind.plural, name, [cause], kind.group)
 
 
+_PLACES: Final = {
+    ("", "services"): "services/specs",
+    ("", "endpoints"): "services/endpoints",
+    ("", "replicationcontrollers"): "controllers",
+    ("", "nodes"): "minions",
+    ("networking.k8s.io", "ingresses"): "ingress",
+}
+"""The resources that etcd has under another name."""
+
+
+def _other_uid(kind: ResourceType, name: str, uid: str, before: dict[str, Any], write: Write) -> status.Refusal:
+    """The refusal of a write to an object of another uid, which names the place of the object in etcd."""
+    resource = _PLACES.get(kind.storage, kind.plural)
+    if kind.custom or kind.storage == CRDS:
+        resource = f"{kind.group}/{resource}"
+    steps = ["" if write.dry_run else "/registry", resource, before.get("namespace") or "", name]
+    key = "/".join(step for step in steps if step or step is steps[0])
+    why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
+    place = f"Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
+    return status.conflict(kind, name, f"StorageError: invalid object, Code: 4, {place}")
+
+
 def check_name(name: str, body: dict[str, Any], write: Write) -> None:
     """Refuse an update whose body does not name its object (apiserver pkg/endpoints/handlers/update.go, checkName).
 
@@ -103,7 +124,7 @@ def check_name(name: str, body: dict[str, Any], write: Write) -> None:
         Refusal: 400.
     """
     metadata = body.get("metadata")
-    if not write.patched and not write.any_size and not (isinstance(metadata, dict) and metadata.get("name")):
+    if not write.any_size and not (isinstance(metadata, dict) and metadata.get("name")):
         msg = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
         raise status.bad_request(msg)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kinformer.testing._apiserver.rules.conversions import in_version
+from kinformer.testing._apiserver.rules.names import label_value_faults, qualified_faults
 from kinformer.testing._apiserver.store.status import bad_request
 
 if TYPE_CHECKING:
@@ -110,9 +111,9 @@ def selects_labels(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bo
 def _requirement(reader: _Reader) -> Callable[[Mapping[str, str]], bool]:
     if reader.peek() == "!":
         reader.take()
-        absent = reader.word("identifier")
+        absent = _key(reader)
         return lambda labels: absent not in labels
-    key = reader.word("identifier")
+    key = _key(reader)
     operator = reader.peek()
     if operator in {"", ","}:
         return lambda labels: key in labels
@@ -122,6 +123,7 @@ def _requirement(reader: _Reader) -> Callable[[Mapping[str, str]], bool]:
             msg = f"unable to parse requirement: found '{reader.peek()}', expected: identifier"
             raise bad_request(msg)
         value = "" if reader.peek() in {"", ","} else reader.word("identifier")
+        _check_value(key, value, 0)
         if operator == "!=":
             return lambda labels: labels.get(key) != value
         return lambda labels: labels.get(key) == value
@@ -134,6 +136,21 @@ def _requirement(reader: _Reader) -> Callable[[Mapping[str, str]], bool]:
         return _comparison(key, operator, reader.word("identifier"))
     msg = f"unable to parse requirement: found '{operator}', expected: in, notin, =, ==, !=, gt, lt"
     raise bad_request(msg)
+
+
+def _key(reader: _Reader) -> str:
+    key = reader.word("identifier")
+    if faults := qualified_faults(key):
+        msg = f'unable to parse requirement: <nil>: Invalid value: "{key}": {"; ".join(faults)}'
+        raise bad_request(msg)
+    return key
+
+
+def _check_value(key: str, value: str, index: int) -> None:
+    if faults := label_value_faults(value):
+        why = "; ".join(faults)
+        msg = f'unable to parse requirement: values[{index}][{key}]: Invalid value: "{value}": {why}'
+        raise bad_request(msg)
 
 
 def _values(reader: _Reader) -> set[str | None]:
@@ -155,7 +172,7 @@ def _comparison(key: str, operator: str, bound: str) -> Callable[[Mapping[str, s
     try:
         limit = int(bound)
     except ValueError:
-        msg = f"unable to parse requirement: values[0][{key}]: Invalid value: \"{bound}\": for 'Gt', 'Lt' operators, the value must be an integer"  # noqa: E501
+        msg = f"unable to parse requirement: values[0]: Invalid value: \"{bound}\": for 'Gt', 'Lt' operators, the value must be an integer"  # noqa: E501
         raise bad_request(msg) from None
 
     def compare(labels: Mapping[str, str]) -> bool:

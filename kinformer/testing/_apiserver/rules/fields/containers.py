@@ -54,6 +54,7 @@ _IPC_SYSCTLS: Final = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
 _RESTART_ACTIONS: Final = ("Restart", "RestartAllContainers")
 _MOST_RESTART_RULES: Final = 20
 _DEFAULT_GRACE: Final = 30
+_NOT_EPHEMERAL: Final = ("ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resources")
 _ALL_LISTS: Final = ("containers", "initContainers", "ephemeralContainers")
 _NAMED_PORT: Final = "must be between 1 and 65535, inclusive"
 
@@ -312,6 +313,12 @@ def _pod(value: dict[str, Any], path: str) -> Iterator[Cause]:
         for index, container in enumerate(value["ephemeralContainers"]):
             yield from needed()(container.get("name"), f"{at}[{index}].name")
             yield from needed()(container.get("image"), f"{at}[{index}].image")
+            target = container.get("targetContainerName")
+            if target and target not in {one.get("name") for one in value.get("containers") or ()}:
+                yield missing(f"{at}[{index}].targetContainerName", target)
+            for field in _NOT_EPHEMERAL:
+                if container.get(field):
+                    yield forbidden(f"{at}[{index}].{field}", "cannot be set for an Ephemeral Container")
         if path != "spec":
             yield forbidden(at, "ephemeral containers not allowed in pod template")
 

@@ -104,7 +104,6 @@ def test_a_json_patch_that_does_not_fit_the_object_is_422_without_details(patch:
     [
         {"op": "add"},
         "text",
-        None,
         7,
         ["text"],
         [{"op": 5}],
@@ -210,3 +209,20 @@ def test_strategic_merging_goes_by_the_first_key_of_a_list_alone() -> None:
     patch = {"topologySpreadConstraints": [{"topologyKey": "zone", "maxSkew": 2}]}
     merged = apply_strategic_patch(current, patch, builtin_type("core/v1.PodSpec"))["topologySpreadConstraints"]
     assert merged == [{"topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "maxSkew": 2}]
+
+
+def test_null_is_a_json_patch_without_operations() -> None:
+    assert apply_json_patch({"a": 1}, None) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("patch", "why"),
+    [
+        ({"$patch": "foo"}, "unknown patch type: foo in map: map[$patch:foo]"),
+        ({"$setElementOrder/x": 5}, "the directive $setElementOrder/x needs a list"),
+    ],
+)
+def test_a_directive_that_makes_no_sense_is_refused(patch: dict[str, Any], why: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        apply_strategic_patch({"a": 1}, patch)
+    assert refused.value.message == why
