@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING
 
 from kinformer._survivable import is_survivable
 from kinformer.errors import ConfigError, KinformerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from kinformer.config import Identity
     from kinformer.config._credentials import Credentials
 
@@ -57,16 +54,27 @@ class Authorization:
                     identity = await self._credentials.renew(refused=True)
             return None if identity == refused else identity
 
-    @contextlib.contextmanager
-    def _their_failures(self) -> Iterator[None]:
-        """Raise whatever a user's own credentials raise as `ConfigError`, without its text: that may be a secret."""
-        try:
-            yield
-        except KinformerError:
-            raise
-        except BaseException as error:
-            if not is_survivable(error):
-                raise
-            kind = type(self._credentials).__qualname__
-            msg = f"no credentials could be obtained: {kind} raised {type(error).__name__}"
-            raise ConfigError(msg) from error
+    def _their_failures(self) -> _TheirFailures:
+        return _TheirFailures(self._credentials)
+
+
+class _TheirFailures:
+    """Raises whatever a user's own credentials raise as `ConfigError`, without its text: that may be a secret.
+
+    It is a class because each request enters it: a generator function of `contextlib` costs several times as much.
+    """
+
+    __slots__ = ("_credentials",)
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, KinformerError) or not is_survivable(error):
+            return
+        theirs = type(self._credentials).__qualname__
+        msg = f"no credentials could be obtained: {theirs} raised {type(error).__name__}"
+        raise ConfigError(msg) from error

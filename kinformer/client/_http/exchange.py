@@ -23,7 +23,7 @@ from kinformer.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from kinformer.client._http.request_head import RequestHeads
     from kinformer.client._http.request_tally import RequestTally
@@ -166,18 +166,16 @@ class Exchange:
         if refused is not None:
             raise refused
 
-    @contextlib.contextmanager
-    def translated(self, doing: str, *, answered: bool, limit: float | None = None) -> Iterator[None]:
-        """Raise exceptions of aiohttp, ssl, a socket or a decoder as kinformer's errors."""
-        try:
-            yield
-        except KinformerError:  # some of which are OSErrors too
-            raise
-        except WIRE_ERRORS as error:
-            if self._session.closed:
-                raise StoppedError(f"cannot {doing}: this client was closed") from error
-            seconds = f"{self._timeout if limit is None else limit:.3g} seconds"
-            raise transport_error(error, server=self._server, doing=doing, answered=answered, limit=seconds) from error
+    def translated(self, doing: str, *, answered: bool, limit: float | None = None) -> _Translation:
+        """Raise exceptions of aiohttp, ssl, a socket or a decoder as kinformer's errors: use it in `with`."""
+        return _Translation(self, doing, answered, limit)
+
+    def translation(self, error: BaseException, doing: str, *, answered: bool, limit: float | None) -> KinformerError:
+        """Return kinformer's error for one of `WIRE_ERRORS`."""
+        if self._session.closed:
+            return StoppedError(f"cannot {doing}: this client was closed")
+        seconds = f"{self._timeout if limit is None else limit:.3g} seconds"
+        return transport_error(error, server=self._server, doing=doing, answered=answered, limit=seconds)
 
     async def _send_authorized(self, request: OutgoingRequest, limit: float) -> Response:
         """Send a request, a second time with renewed credentials after a 401.
@@ -204,22 +202,26 @@ class Exchange:
             with self.translated(request.doing, answered=False, limit=limit):
                 url = self._heads.url(request.path, request.params)
                 headers = self._heads.headers(request.headers, identity)
-                # The head of a watch may take as long as a plain request; its body has a limit of its own. So has the
-                # body of a list. `silence` does not bound its head: aiohttp stops the clock at an answer of 1xx.
-                within = limit if request.watch else self._timeout if request.may_be_long else None
-                async with asyncio.timeout(within):
-                    response = await self._session.send(
-                        request.method,
-                        url,
-                        headers,
-                        identity,
-                        body=request.body,
-                        total=None if request.may_be_long or request.watch else limit,
-                        silence=self._timeout if request.may_be_long else None,
-                        watch=request.watch,
-                    )
-                    if isinstance(response, WatchResponse) and not request.late_head:
-                        await response.head()
+                sending = self._session.send(
+                    request.method,
+                    url,
+                    headers,
+                    identity,
+                    body=request.body,
+                    total=None if request.may_be_long or request.watch else limit,
+                    silence=self._timeout if request.may_be_long else None,
+                    watch=request.watch,
+                )
+                if request.watch or request.may_be_long:
+                    # The head of a watch may take as long as a plain request; its body has a limit of its own. So has
+                    # the body of a list. `silence` does not bound its head: aiohttp stops the clock at an answer of
+                    # 1xx.
+                    async with asyncio.timeout(limit if request.watch else self._timeout):
+                        response = await sending
+                        if isinstance(response, WatchResponse) and not request.late_head:
+                            await response.head()
+                else:
+                    response = await sending
             response.counted, response.identity = counted, identity
             if response.status:
                 counted.end(response.status)
@@ -252,3 +254,28 @@ class Exchange:
         if not request.subresource:
             self.gate.refused(request.kind, refused)
         return refused
+
+
+class _Translation:
+    """Raises the exceptions of its `with` block as kinformer's errors.
+
+    It is a class because each request enters it two or three times: a generator function of `contextlib` costs several
+    times as much.
+    """
+
+    __slots__ = ("_answered", "_doing", "_exchange", "_limit")
+
+    def __init__(self, exchange: Exchange, doing: str, answered: bool, limit: float | None) -> None:
+        self._exchange = exchange
+        self._doing = doing
+        self._answered = answered
+        self._limit = limit
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        # Some of kinformer's errors are OSErrors too.
+        if error is None or isinstance(error, KinformerError) or not isinstance(error, WIRE_ERRORS):
+            return
+        raise self._exchange.translation(error, self._doing, answered=self._answered, limit=self._limit) from error

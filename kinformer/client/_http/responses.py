@@ -155,9 +155,14 @@ class PlainResponse(Response):
         return self._response.headers
 
     async def _read_some(self) -> bytes:
+        content = self._response.content
+        # What has arrived needs no time limit, and a limit costs more than the read.
+        data = content.read_nowait()
+        if data or content.at_eof():
+            return data
         # aiohttp's limit is not enough: after a malformed chunk in a pause of reading, its reader waits for ever.
         async with asyncio.timeout(self._silence):
-            return await self._response.content.readany()
+            return await content.readany()
 
     def fail(self, error: Exception) -> None:
         self._response.content.set_exception(error)
