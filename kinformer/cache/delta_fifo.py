@@ -420,7 +420,8 @@ class DeltaFIFO:
         queued = self._queued(key)
         if queued is None:
             self._items[key] = delta
-            self._wake()
+            if not self._wakeup.is_set():
+                self._wake()
             return
         deltas = [queued] if isinstance(queued, Delta) else queued
         last = deltas[-1]
