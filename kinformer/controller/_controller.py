@@ -22,7 +22,6 @@ from kinformer._tasks import BackgroundTask
 from kinformer.controller._arguments import check_figures, check_hook, check_reconcile
 from kinformer.controller._cache_sync import wait_for_caches
 from kinformer.controller._ownership import Ownership
-from kinformer.controller._slice_ownership import SliceOwnership
 from kinformer.controller._watches import Watches
 from kinformer.controller._work_sources import WorkSources
 from kinformer.controller._workers import Reconcile, Workers
@@ -30,13 +29,13 @@ from kinformer.controller.reconcile import Requeue, TerminalError
 from kinformer.controller.status import ControllerState, ControllerStatus, in_a_line
 from kinformer.errors import AlreadyStartedError, StoppedError
 from kinformer.operators.leader_election import LeaderElector
-from kinformer.operators.shard_group import engine_of
 from kinformer.workqueue import RateLimitingQueue
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from kinformer.controller._before_reconcile import Hook
+    from kinformer.controller._slice_ownership import SliceOwnership
     from kinformer.metrics import WorkMetrics
     from kinformer.objects import ObjectKey
     from kinformer.operators.leadership import Leadership
@@ -157,7 +156,7 @@ class Controller(WorkSources[K]):
             msg = f"controller {name!r}: with a leader one replica works, and with shards all do; give one of the two"
             raise ValueError(msg)
         self._group = shards
-        self._slices = None if shards is None else SliceOwnership(name, shards, self.queue)
+        self._slices: SliceOwnership[K] | None = None if shards is None else _slices_of(name, shards, self.queue)
         self._ownership: Ownership[K] = Ownership(name) if self._slices is None else self._slices
         self._workers = Workers(
             *(name, self.queue, reconcile, workers, timeout),
@@ -174,11 +173,11 @@ class Controller(WorkSources[K]):
         self._watches: Watches[K] = Watches(f"controller {name}", self._gate)
         self._state = ControllerState.NEW
         self._background = BackgroundTask(f"controller {name}")
-        if shards is not None and self._slices is not None:
+        if self._slices is not None:
             self._slices.handlers_idle = lambda: self._watches.idle
             self._slices.in_progress = self._workers.in_progress
             self._slices.revoke = self._workers.revoke
-            engine_of(shards).attach(self._slices)
+            self._slices.join()
         if metrics is not None:
             self._workers.outcomes.report_to(metrics.controller(name, self))
 
@@ -331,9 +330,8 @@ class Controller(WorkSources[K]):
             raise
         self._state = ControllerState.RUNNING
         self._background.start(self._workers.run(self._leadership), on_end=self._workers_ended)
-        if self._group is not None and self._slices is not None:
-            self._slices.started = True
-            engine_of(self._group).worker_started(self._slices)
+        if self._slices is not None:
+            self._slices.begin()
         return self
 
     async def __aexit__(
@@ -428,8 +426,8 @@ class Controller(WorkSources[K]):
                 await self._discard()
 
     def _leave_group(self) -> None:
-        if self._group is not None and self._slices is not None:
-            engine_of(self._group).detach(self._slices)
+        if self._slices is not None:
+            self._slices.leave()
 
     async def _discard(self) -> None:
         """Begin no reconcile and take no event any more."""
@@ -441,3 +439,10 @@ class Controller(WorkSources[K]):
 
     async def _stop_listening(self) -> None:
         await self._watches.close()
+
+
+def _slices_of(name: str, group: ShardGroup, queue: RateLimitingQueue[K]) -> SliceOwnership[K]:
+    # Imported here, because most programs have no shard group.
+    from kinformer.controller._slice_ownership import SliceOwnership
+
+    return SliceOwnership(name, group, queue)

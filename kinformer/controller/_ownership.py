@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from kinformer.controller._event_mapping import Source
+    from kinformer.operators.shard_group import GroupShare
     from kinformer.resources import Resource
     from kinformer.scope import Shard
 
-__all__ = ["OwnerKeys", "Ownership", "shard_of"]
+__all__ = ["OwnerKeys", "Ownership", "group_share_of", "shard_of"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -60,6 +61,12 @@ class ShardedSource(Protocol):
 def shard_of(source: object) -> Shard | None:
     """Return the shard of an informer; `None` if it covers all objects."""
     return source.shard if isinstance(source, ShardedSource) else None
+
+
+def group_share_of(source: object) -> GroupShare | None:
+    """Return the share of a group that an informer covers; `None` if it does not follow a group."""
+    share: GroupShare | None = getattr(source, "group_share", None)
+    return share
 
 
 class Ownership(Generic[K]):

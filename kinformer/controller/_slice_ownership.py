@@ -17,7 +17,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from kinformer._time_slice import TimeSlice
-from kinformer.controller._ownership import Ownership, ShardedSource
+from kinformer.controller._ownership import Ownership, ShardedSource, group_share_of
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.operators.shard_group import engine_of
 from kinformer.workqueue import DEFAULT_PRIORITY, LOW_PRIORITY
@@ -29,18 +29,12 @@ if TYPE_CHECKING:
     from kinformer.resources import Resource
     from kinformer.workqueue import RateLimitingQueue
 
-__all__ = ["SliceOwnership", "group_share_of"]
+__all__ = ["SliceOwnership"]
 
 K = TypeVar("K", bound=Hashable)
 
 # The logger that users know.
 _log = logging.getLogger("kinformer.controller")
-
-
-def group_share_of(source: object) -> GroupShare | None:
-    """Return the share of a group that an informer covers; `None` if it does not follow a group."""
-    share: GroupShare | None = getattr(source, "group_share", None)
-    return share
 
 
 class SliceOwnership(Ownership[K]):
@@ -82,6 +76,21 @@ class SliceOwnership(Ownership[K]):
         self._lost: set[int] = set()
         self._drops = 0
         self._warned = False
+
+    # ---- membership in the group
+
+    def join(self) -> None:
+        """Take part in the group's slices; `handlers_idle`, `in_progress` and `revoke` must be set."""
+        self._engine.attach(self)
+
+    def begin(self) -> None:
+        """Take slices from now on: the workers run."""
+        self.started = True
+        self._engine.worker_started(self)
+
+    def leave(self) -> None:
+        """Take no part in the group's slices any more."""
+        self._engine.detach(self)
 
     # ---- which keys are ours
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from kinformer.controller._arguments import check_callable, untyped
 from kinformer.controller._event_mapping import EventMapping, Filter, Keys, Source, TypedSource, own_key
-from kinformer.controller._ownership import OwnerKeys
-from kinformer.controller._slice_ownership import group_share_of
+from kinformer.controller._ownership import OwnerKeys, group_share_of
 from kinformer.resources import Resource
 
 if TYPE_CHECKING:
