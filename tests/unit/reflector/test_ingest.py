@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kinformer.cache._informer_indexer import InformerIndexer
 from kinformer.cache._process_deltas import apply_changes
 from kinformer.cache._pushed_fifo import PushedFIFO
+from kinformer.informer import SharedInformer
 from kinformer.reflector._ingest import Intake
-from tests.sources import pod
+from tests.sources import FakeSource, pod, settled
 
 if TYPE_CHECKING:
     from kinformer.events import Event
@@ -87,3 +89,22 @@ async def test_of_two_states_of_an_object_in_one_list_the_newer_one_counts(versi
     kept: dict[ObjectKey, KubeObject] = {}
     await Pipeline().intake.keep([pod("a", version) for version in versions], kept)
     assert [obj.resource_version for obj in kept.values()] == ["5"]
+
+
+@pytest.mark.looptime
+async def test_while_it_watches_nothing_of_a_list_is_left_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists: list[dict[ObjectKey, KubeObject]] = []
+    queue_list = Intake.queue_list
+
+    def noted(self: Intake, kept: dict[ObjectKey, KubeObject], *args: Any, **options: Any) -> Any:
+        lists.append(kept)
+        return queue_list(self, kept, *args, **options)
+
+    monkeypatch.setattr(Intake, "queue_list", noted)
+    source = FakeSource(*(pod(f"p{number}") for number in range(300)))
+    async with SharedInformer(source) as informer:
+        await source.watched()
+        await settled()
+        assert len(informer.lister) == 300
+        # A dict whose entries were taken out one by one keeps the table for them.
+        assert [sys.getsizeof(kept) for kept in lists] == [sys.getsizeof({})]
