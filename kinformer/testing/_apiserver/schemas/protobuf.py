@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from kinformer.testing._apiserver.schemas.go_types import Field, GoType, Struct, Types
 
-__all__ = ["MAGIC", "MEDIA_TYPE", "ProtobufError", "decode", "encode", "encode_watch_event", "envelope"]
+__all__ = ["MAGIC", "MEDIA_TYPE", "ProtobufError", "decode", "encode", "encode_watch_event", "envelope", "fields_of"]
 
 MAGIC: Final = b"k8s\x00"
 MEDIA_TYPE: Final = "application/vnd.kubernetes.protobuf"
@@ -50,8 +50,12 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
             raise ProtobufError(msg)
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int, Any]]:
-    """Yield (number, wire type, value) of each field of a message."""
+def fields_of(data: bytes) -> Iterator[tuple[int, int, Any]]:
+    """Yield (number, wire type, value) of each field of a message.
+
+    Raises:
+        ProtobufError: the bytes are no message.
+    """
     at = 0
     while at < len(data):
         tag, at = _varint(data, at)
@@ -93,6 +97,13 @@ def _text(data: Any) -> str:
         raise ProtobufError(msg) from None
 
 
+def _signed(number: Any) -> int:
+    if not isinstance(number, int):
+        msg = "proto: wrong wireType for a number"
+        raise ProtobufError(msg)
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
 def envelope(body: bytes) -> tuple[str, str, bytes]:
     """Return the apiVersion, the kind and the raw message of a body.
 
@@ -106,9 +117,9 @@ def envelope(body: bytes) -> tuple[str, str, bytes]:
         raise ProtobufError(msg)
     api_version = kind = ""
     raw = b""
-    for number, _, value in _fields(body[4:]):
+    for number, _, value in fields_of(body[4:]):
         if number == 1 and isinstance(value, bytes):
-            for inner, _, content in _fields(value):
+            for inner, _, content in fields_of(value):
                 if inner == 1:
                     api_version = _text(content)
                 elif inner == 2:
@@ -144,14 +155,11 @@ def _message(found: Struct, data: bytes, depth: int) -> dict[str, Any]:
         raise ProtobufError(msg)
     out: dict[str, Any] = {}
     by_number = found.by_number
-    for number, wire, value in _fields(data):
+    for number, wire, value in fields_of(data):
         field = by_number.get(number)
         if field is None:
             continue
-        expected = _wire_of(field.type)
-        if wire != expected:
-            msg = f"proto: wrong wireType = {wire} for field {field.name or number}"
-            raise ProtobufError(msg)
+        _check_wire(field.type, wire, field.name or str(number))
         if field.inline:
             inlined = field.type.target.struct
             assert inlined is not None
@@ -175,12 +183,20 @@ def _wire_of(type_: GoType) -> int:
     return {"bool": _VARINT, "int": _VARINT, "float": _FIXED64}.get(target.form, _BYTES)
 
 
+def _check_wire(type_: GoType, wire: int, name: str) -> None:
+    """Refuse a field that is on the wire in another form than its type has."""
+    if wire != _wire_of(type_):
+        msg = f"proto: wrong wireType = {wire} for field {name}"
+        raise ProtobufError(msg)
+
+
 def _entry(element: GoType, data: bytes, depth: int) -> tuple[str, Any]:
     key, content = "", None
-    for number, _, value in _fields(data):
+    for number, wire, value in fields_of(data):
         if number == 1:
             key = _text(value)
         elif number == 2:
+            _check_wire(element, wire, "value")
             content = _value(element, value, depth)
     if content is None:
         content = _value(element, b"" if _wire_of(element) == _BYTES else 0, depth)
@@ -193,8 +209,7 @@ def _value(type_: GoType, value: Any, depth: int) -> Any:
         case "bool":
             return bool(value)
         case "int":
-            signed = value - (1 << 64) if value >= 1 << 63 else value
-            return int(signed)
+            return _signed(value)
         case "float":
             return struct.unpack("<d", value)[0]
         case "string":
@@ -203,7 +218,12 @@ def _value(type_: GoType, value: Any, depth: int) -> Any:
             return base64.b64encode(value).decode()
         case "slice":
             # A wrapped slice is a message with the items in field 1.
-            return [_value(target.element, item, depth + 1) for number, _, item in _fields(value) if number == 1]
+            items = []
+            for number, wire, item in fields_of(value):
+                if number == 1:
+                    _check_wire(target.element, wire, "items")
+                    items.append(_value(target.element, item, depth + 1))
+            return items
         case "struct":
             assert target.struct is not None
             if target.struct.custom:
@@ -214,7 +234,7 @@ def _value(type_: GoType, value: Any, depth: int) -> Any:
 
 
 def _custom(found: Struct, data: bytes, depth: int) -> Any:
-    fields = {number: value for number, _, value in _fields(data)}
+    fields = {number: value for number, _, value in fields_of(data)}
     match found.name:
         case "Time" | "MicroTime":
             return _time(fields, micro=found.name == "MicroTime")
@@ -223,8 +243,7 @@ def _custom(found: Struct, data: bytes, depth: int) -> Any:
         case "IntOrString":
             if fields.get(1, 0) == 1:
                 return _text(fields.get(3, b""))
-            number = int(fields.get(2, 0))
-            return number - (1 << 64) if number >= 1 << 63 else number
+            return _signed(fields.get(2, 0))
         case "RawExtension" | "FieldsV1" | "JSON":
             raw = fields.get(1, b"")
             try:
@@ -247,10 +266,9 @@ def _schema_or(found: Struct, data: bytes, depth: int) -> Any:
 
 
 def _time(fields: dict[int, Any], *, micro: bool) -> str | None:
-    seconds, nanos = int(fields.get(1, 0)), int(fields.get(2, 0))
+    seconds, nanos = _signed(fields.get(1, 0)), _signed(fields.get(2, 0))
     if seconds == 0 and nanos == 0:
         return None
-    seconds = seconds - (1 << 64) if seconds >= 1 << 63 else seconds
     try:
         moment = datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):

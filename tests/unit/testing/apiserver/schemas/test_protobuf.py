@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+import contextlib
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 
 from kinformer.testing._apiserver.schemas import protobuf
 from tests.unit.testing.apiserver.schemas.recorded import STORED, TYPES, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def without_template_types(obj: dict[str, Any]) -> dict[str, Any]:
@@ -54,3 +58,43 @@ def test_no_damage_to_a_body_breaks_the_reader_of_protobuf(data: st.DataObject) 
         protobuf.decode(bytes(body), TYPES)
     except protobuf.ProtobufError:
         return
+
+
+def others(data: bytes) -> Iterator[bytes]:
+    """The message with one of its fields, at any depth, in another form on the wire."""
+    try:
+        found = [*protobuf.fields_of(data)]
+    except protobuf.ProtobufError:
+        return
+    for at, (number, wire, value) in enumerate(found):
+        before, after = joined(found[:at]), joined(found[at + 1 :])
+        for other in ((number, 0, 5), (number, 2, b"a"), (number, 1, b"\xff" * 8)):
+            yield before + joined([other]) + after
+        if wire == 2:
+            for inner in others(value):
+                yield before + joined([(number, 2, inner)]) + after
+
+
+def joined(found: list[tuple[int, int, Any]]) -> bytes:
+    """A message of these fields."""
+    return b"".join(
+        varint(number << 3 | wire) + (varint(value) if wire == 0 else varint(len(value)) * (wire == 2) + value)
+        for number, wire, value in found
+    )
+
+
+def varint(number: int) -> bytes:
+    """A number as protobuf has it."""
+    content = bytearray()
+    while number > 0x7F:
+        content.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*content, number])
+
+
+@pytest.mark.parametrize("case", STORED, ids=lambda case: case["title"])
+def test_a_field_in_another_form_on_the_wire_does_not_break_the_reader(case: dict[str, Any]) -> None:
+    body = base64.b64decode(case["protobuf"])
+    for other in others(body[4:]):
+        with contextlib.suppress(protobuf.ProtobufError):
+            protobuf.decode(body[:4] + other, TYPES)
