@@ -59,7 +59,10 @@ def run(name: str, *, verbose: bool) -> dict[str, int]:
         command, env=environment, capture_output=True, text=True, timeout=_LONGEST, check=False, cwd=Path.cwd()
     )
     if verbose:
-        print("\n".join(line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))))
+        print(
+            "\n".join(line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))),
+            last_line(done.stdout),
+        )
     found = re.search(r"(\d+) passed", done.stdout)
     if found is None:
         raise MissingError(f"the suite did not run: {last_line(done.stdout + done.stderr)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.contents import clear, read_snapshot, restore, snapshot
-from kinformer.testing._apiserver.rules.rbac import BOOTSTRAP
+from kinformer.testing._apiserver.rules.first_roles import first_roles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ class ClusterContents:
         """Store the namespaces and the roles that a new cluster has."""
         for namespace in _SYSTEM_NAMESPACES:
             self._administrator.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-        for manifest in BOOTSTRAP if self._rbac else ():
+        for manifest in first_roles() if self._rbac else ():
             self._administrator.create(manifest)
 
     def add_nodes(self) -> None:

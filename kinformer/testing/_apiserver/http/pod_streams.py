@@ -8,19 +8,22 @@ from aiohttp import web
 
 from kinformer.testing._apiserver.http.pod_exec import answer_attach, answer_exec
 from kinformer.testing._apiserver.http.pod_ports import answer_portforward, answer_proxy
+from kinformer.testing._apiserver.rules.causes import invalid_value
 from kinformer.testing._apiserver.rules.selectors import selects_labels
 from kinformer.testing._apiserver.store import status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from kinformer.testing._apiserver.http.requests import Target
     from kinformer.testing._apiserver.rules.pod_scripts import PodScripts
     from kinformer.testing._apiserver.rules.registry import Registry
+    from kinformer.testing._apiserver.store.status import Cause
 
 __all__ = ["answer_stream", "is_stream"]
 
+_MORE: Final = "must be greater than 0"
 _OF_A_KUBELET: Final = ("exec", "attach", "portforward")
 
 
@@ -44,6 +47,8 @@ async def answer_stream(
     query = request.query
     if target.subresource == "proxy":
         return await _proxied(request, registry, scripts, target)
+    if target.subresource == "log" and (causes := [*_wrong_options(query)]):
+        raise status.invalid("PodLogOptions", target.name, causes)
     manifest = registry.get(target.kind, target.namespace, target.name).manifest
     container = _container(target.name, manifest, query.get("container", ""), target.subresource)
     if target.subresource == "log":
@@ -78,6 +83,14 @@ def _container(pod: str, manifest: dict[str, Any], wanted: str, subresource: str
         listed = f"a container name must be specified for pod {pod}, choose one of: [{' '.join(first)}]"
         raise status.bad_request(listed)
     return first[0] if first else ""
+
+
+def _wrong_options(query: Mapping[str, str]) -> Iterator[Cause]:
+    """What is wrong with the bounds of a log (pkg/apis/core/validation, ValidatePodLogOptions)."""
+    for name, least in (("tailLines", 0), ("sinceSeconds", 1), ("limitBytes", 1)):
+        text = query.get(name, "")
+        if text.removeprefix("-").isdecimal() and (number := int(text)) < least:
+            yield invalid_value(name, number, "must be greater than or equal to 0" if not least else _MORE)
 
 
 def _log(

@@ -37,6 +37,8 @@ _TOKENS: Final = (
     "logging of tokens in volume attributes"
 )
 _NEGATIVE: Final = "must be >= 0; negative values are invalid and will be treated as 1"
+_ADDRESSES: Final = "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
+_IGNORED_ADDRESSES: Final = "spec.externalIPs is ignored for headless services"
 _POD_SPECS: Final = {
     ("", "pods"): "spec",
     ("", "podtemplates"): "template.spec",
@@ -99,6 +101,8 @@ def warnings_of(kind: ResourceType, manifest: Any) -> Iterator[str]:
         seconds = _at(manifest, f"{place}.terminationGracePeriodSeconds")
         if isinstance(seconds, int) and seconds < 0:
             yield f"{place}.terminationGracePeriodSeconds: {_NEGATIVE}"
+    elif kind.storage == ("", "services") and _at(manifest, "spec.externalIPs"):
+        yield _IGNORED_ADDRESSES if _at(manifest, "spec.clusterIP") == "None" else _ADDRESSES
     elif (
         kind.storage == ("storage.k8s.io", "csidrivers")
         and _at(manifest, "spec.tokenRequests")

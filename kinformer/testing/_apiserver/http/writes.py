@@ -331,7 +331,10 @@ def _patched(current: dict[str, Any], body: bytes, content_type: str, target: Ta
     if media == "application/strategic-merge-patch+json":
         if target.kind.custom:
             raise status.unsupported_media_type(*_PATCHES_OF_CUSTOM_RESOURCES)
-        return apply_strategic_patch(current, _patch_of(body, media, target.kind), target.kind.structure)
+        patched = apply_strategic_patch(current, _patch_of(body, media, target.kind), target.kind.structure)
+        # The patch is laid over a typed object: another kind, or another version, in it counts for nothing.
+        names = [name for name in ("apiVersion", "kind") if isinstance(patched.get(name), str)]
+        return patched | {name: current[name] for name in names}
     raise status.unsupported_media_type()
 
 

@@ -441,8 +441,9 @@ def _service(spec: dict[str, Any], number: int) -> None:
     spec.setdefault("internalTrafficPolicy", "Cluster")
     if spec["sessionAffinity"] == "ClientIP":
         spec.setdefault("sessionAffinityConfig", {"clientIP": {"timeoutSeconds": 10800}})
-    if kind in {"NodePort", "LoadBalancer"}:
+    if kind in {"NodePort", "LoadBalancer"} or spec.get("externalIPs"):
         spec.setdefault("externalTrafficPolicy", "Cluster")
+    if kind in {"NodePort", "LoadBalancer"}:
         if kind == "LoadBalancer":
             spec.setdefault("allocateLoadBalancerNodePorts", True)
         for index, port in enumerate(spec.get("ports") or ()):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.causes import invalid_value
 from kinformer.testing._apiserver.rules.custom_resources import check_stored_versions
+from kinformer.testing._apiserver.rules.pod_defaults import quality
 from kinformer.testing._apiserver.rules.workload_validation import check_selector_of_update
 from kinformer.testing._apiserver.store.status import Cause, invalid
 
@@ -116,6 +117,8 @@ def _of_own_rules(kind: ResourceType, before: dict[str, Any], after: dict[str, A
             return _of_pod(old, new)
         case ("", "pods") if subresource == "ephemeralcontainers":
             return _of_ephemeral(old, new)
+        case ("", "pods") if subresource == "resize" and (was := quality(old)) != quality(new):
+            return [invalid_value("spec", was, "Pod QOS Class may not change as a result of resizing")]
         case ("", "nodes"):
             return _of_node(old, new)
         case ("", "events") if kind.group:

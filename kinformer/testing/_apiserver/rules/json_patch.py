@@ -137,9 +137,10 @@ def _apply(document: Any, operation: dict[str, Any]) -> None:
 
 def _parent(document: Any, path: str | None) -> tuple[Any, str]:
     """The container that a path leads into, and the name in it."""
-    if not path or not path.startswith("/"):
+    if not path or "/" not in path:
         raise _LeadsNowhereError
-    *way, last = (step.replace("~1", "/").replace("~0", "~") for step in path[1:].split("/"))
+    # What stands in front of the first slash counts for nothing.
+    _, *way, last = (step.replace("~1", "/").replace("~0", "~") for step in path.split("/"))
     at = document
     for step in way:
         at = _get(at, step)

@@ -129,7 +129,7 @@ def _interleaved(merged: dict[str, Any], before: list[str], patched: list[str]) 
     The items of the patch stand in its order. In front of each stand the items that stood in front of it before. New
     items stand at the front.
     """
-    theirs = [step for step in patched if step in merged]
+    theirs = [step for step in dict.fromkeys(patched) if step in merged]
     ours = [step for step in before if step in merged and step not in theirs]
     found: list[Any] = []
     for step in theirs:

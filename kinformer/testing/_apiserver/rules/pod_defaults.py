@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["fill_in_pod", "fill_in_pod_spec", "fill_in_template"]
+__all__ = ["fill_in_addresses", "fill_in_pod", "fill_in_pod_spec", "fill_in_template", "quality"]
 
 _MODE: Final = 0o644
 _IMAGE: Final = r"[\w.:-]+(/[a-z0-9._-]+)*(:\w[\w.-]*)?"
@@ -30,7 +30,15 @@ def fill_in_pod(manifest: dict[str, Any]) -> None:
         spec["terminationGracePeriodSeconds"] = 1
     spec.setdefault("enableServiceLinks", True)
     _tolerate_node_failures(spec)
-    manifest["status"] = {"phase": "Pending", "qosClass": _quality(spec)}
+    manifest["status"] = {"phase": "Pending", "qosClass": quality(spec)}
+
+
+def fill_in_addresses(pod: dict[str, Any]) -> None:
+    """Fill in `podIPs` of a status that is written, in place: `podIP` is the first of them, or its only one."""
+    status = pod.get("status") or {}
+    first, addresses = status.get("podIP"), status.get("podIPs") or []
+    if first and (not addresses or addresses[0].get("ip") != first):
+        status["podIPs"] = [{"ip": first}]
 
 
 def fill_in_template(parent: dict[str, Any]) -> None:
@@ -134,7 +142,8 @@ def _tolerate_node_failures(spec: dict[str, Any]) -> None:
             tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300})
 
 
-def _quality(spec: dict[str, Any]) -> str:
+def quality(spec: dict[str, Any]) -> str:
+    """The quality-of-service class of a pod (pkg/apis/core/v1/helper/qos)."""
     counted = (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
     resources = [container.get("resources") or {} for container in counted]
     if not any(resource.get("requests") or resource.get("limits") for resource in resources):

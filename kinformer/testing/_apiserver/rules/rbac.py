@@ -11,11 +11,9 @@ if TYPE_CHECKING:
 
     from kinformer.testing._apiserver.store.storage import Store
 
-__all__ = ["BOOTSTRAP", "MASTERS", "Attributes", "User", "granted", "rules_of"]
+__all__ = ["MASTERS", "Attributes", "User", "granted", "rules_of"]
 
 _GROUP: Final = "rbac.authorization.k8s.io"
-_API: Final = f"{_GROUP}/v1"
-_AUTHENTICATED: Final = "system:authenticated"
 _ACCOUNT_PREFIX: Final = "system:serviceaccount:"
 
 MASTERS: Final = "system:masters"
@@ -114,18 +112,22 @@ def _rules_of_role(store: Store, reference: dict[str, Any], namespace: str) -> l
     is_cluster = reference.get("kind") == "ClusterRole"
     key = ("" if is_cluster else namespace, reference.get("name", ""))
     stored = store.get((_GROUP, "clusterroles" if is_cluster else "roles"), key)
-    if stored is None:
-        return []
-    aggregated = (stored.manifest.get("aggregationRule") or {}).get("clusterRoleSelectors")
-    if not aggregated:
-        return stored.manifest.get("rules") or []
-    roles = [s.manifest for _, s in store.listed((_GROUP, "clusterroles")) if s is not stored]
-    return [
-        rule
-        for role in roles
-        if any(selects_labels(selector, role["metadata"].get("labels") or {}) for selector in aggregated)
-        for rule in role.get("rules") or ()
-    ]
+    return _gathered(store, stored.manifest, set()) if stored is not None else []
+
+
+def _gathered(store: Store, role: dict[str, Any], seen: set[str]) -> list[dict[str, Any]]:
+    """The rules of a role; those of the roles that its selectors choose, which may gather others in their turn."""
+    selectors = (role.get("aggregationRule") or {}).get("clusterRoleSelectors")
+    if not selectors:
+        return role.get("rules") or []
+    seen.add(role["metadata"]["name"])
+    found: list[dict[str, Any]] = []
+    for _, stored in store.listed((_GROUP, "clusterroles")):
+        metadata = stored.manifest["metadata"]
+        labels = metadata.get("labels") or {}
+        if metadata["name"] not in seen and any(selects_labels(selector, labels) for selector in selectors):
+            found += [rule for rule in _gathered(store, stored.manifest, seen) if rule not in found]
+    return found
 
 
 def _covers(rule: dict[str, Any], attributes: Attributes) -> bool:
@@ -150,105 +152,3 @@ def _covers(rule: dict[str, Any], attributes: Attributes) -> bool:
 def _has(rule: dict[str, Any], field: str, value: str) -> bool:
     given = rule.get(field) or ()
     return "*" in given or value in given
-
-
-def _role(name: str, *rules: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": _API, "kind": "ClusterRole", "metadata": {"name": name}, "rules": [*rules]}
-
-
-def _binding(role: str, group: str) -> dict[str, Any]:
-    return {
-        "apiVersion": _API,
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": role},
-        "roleRef": {"apiGroup": _GROUP, "kind": "ClusterRole", "name": role},
-        "subjects": [{"apiGroup": _GROUP, "kind": "Group", "name": group}],
-    }
-
-
-def _aggregate(name: str, verbs: list[str]) -> list[dict[str, Any]]:
-    """One of the roles for users, and the role with its rules; more are added by the label."""
-    label = f"{_GROUP}/aggregate-to-{name}"
-    whole = _role(name) | {"aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {label: "true"}}]}}
-    part = _role(f"system:aggregate-to-{name}", *({**rule, "verbs": verbs} for rule in _NAMESPACED))
-    part["metadata"]["labels"] = {label: "true"}
-    return [whole, part]
-
-
-_READ: Final = ["get", "list", "watch"]
-_WRITE: Final = [*_READ, "create", "update", "patch", "delete", "deletecollection"]
-_NAMESPACED: Final[tuple[dict[str, Any], ...]] = (
-    {
-        "apiGroups": [""],
-        "resources": [
-            *("bindings", "configmaps", "endpoints", "events", "limitranges", "namespaces", "persistentvolumeclaims"),
-            *("pods", "pods/log", "pods/status", "replicationcontrollers", "replicationcontrollers/scale"),
-            *("resourcequotas", "serviceaccounts", "services"),
-        ],
-    },
-    {"apiGroups": ["apps"], "resources": ["*"]},
-    {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"]},
-    {"apiGroups": ["batch"], "resources": ["cronjobs", "jobs", "cronjobs/status", "jobs/status"]},
-    {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"]},
-    {"apiGroups": ["networking.k8s.io"], "resources": ["ingresses", "networkpolicies", "ingresses/status"]},
-    {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets", "poddisruptionbudgets/status"]},
-)
-_DISCOVERY: Final = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"]
-_MONITORED: Final = [
-    *("/flagz", "/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/metrics/slis", "/readyz", "/readyz/*"),
-    "/statusz",
-]
-_HEALTH: Final = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
-
-BOOTSTRAP: Final[tuple[dict[str, Any], ...]] = (
-    _role(
-        "cluster-admin",
-        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
-        {"nonResourceURLs": ["*"], "verbs": ["*"]},
-    ),
-    _binding("cluster-admin", MASTERS),
-    _role(
-        "system:basic-user",
-        {
-            "apiGroups": ["authorization.k8s.io"],
-            "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
-            "verbs": ["create"],
-        },
-        {"apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"], "verbs": ["create"]},
-    ),
-    _binding("system:basic-user", _AUTHENTICATED),
-    _role(
-        "system:discovery",
-        {"nonResourceURLs": [*_DISCOVERY, *_HEALTH], "verbs": ["get"]},
-    ),
-    _binding("system:discovery", _AUTHENTICATED),
-    _role("system:public-info-viewer", {"nonResourceURLs": _HEALTH, "verbs": ["get"]}),
-    {
-        **_binding("system:public-info-viewer", _AUTHENTICATED),
-        "subjects": [
-            {"apiGroup": _GROUP, "kind": "Group", "name": name} for name in (_AUTHENTICATED, "system:unauthenticated")
-        ],
-    },
-    _role(
-        "system:auth-delegator",
-        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
-        {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},
-    ),
-    _role(
-        "system:node-bootstrapper",
-        {
-            "apiGroups": ["certificates.k8s.io"],
-            "resources": ["certificatesigningrequests"],
-            "verbs": ["create", *_READ],
-        },
-    ),
-    _role(
-        "system:monitoring",
-        {"nonResourceURLs": _MONITORED, "verbs": ["get"]},
-        {"apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"]},
-    ),
-    *_aggregate("view", _READ),
-    *_aggregate("edit", _WRITE),
-    *_aggregate("admin", _WRITE),
-)
-"""The roles and bindings that a cluster comes with, as far as users know them (bootstrappolicy/policy.go)."""

@@ -18,6 +18,7 @@ from kinformer.testing._apiserver.rules.immutable import validate_change
 from kinformer.testing._apiserver.rules.life_cycle import CRDS, JOBS, NAMESPACES, PODS, DeleteOptions, LifeCycle
 from kinformer.testing._apiserver.rules.managed_fields import record_update, server_side_apply
 from kinformer.testing._apiserver.rules.metadata import check_prefix_again
+from kinformer.testing._apiserver.rules.pod_defaults import fill_in_addresses
 from kinformer.testing._apiserver.rules.preconditions import (
     check_identity,
     check_name,
@@ -25,6 +26,7 @@ from kinformer.testing._apiserver.rules.preconditions import (
     refuse_deletion_by_write,
     refuse_new_finalizers,
 )
+from kinformer.testing._apiserver.rules.service_changes import follow_change
 from kinformer.testing._apiserver.rules.status_validation import validate_status
 from kinformer.testing._apiserver.rules.subresources import changed_part
 from kinformer.testing._apiserver.rules.validation import prune, validate
@@ -516,6 +518,8 @@ class Registry:
                 state = next_request(current, state, subresource, write.now or self.now())
             validate(kind, state, before=current)
             if subresource == "status":
+                if kind.storage == PODS:
+                    fill_in_addresses(state)
                 validate_status(kind, current, state)
             return state
         manifest = prune(kind, wanted)
@@ -528,6 +532,8 @@ class Registry:
             manifest.setdefault("spec", current["spec"])
         if kind.storage == CERTIFICATES:
             manifest = next_request(current, manifest, "", "")
+        if kind.storage == _SERVICES and isinstance(manifest.get("spec"), dict):
+            follow_change(manifest["spec"], current.get("spec") or {})
         validate(kind, manifest, any_size=write.any_size, before=current)
         check_ports(self.store, kind, manifest, before["name"])
         if not kind.custom:
@@ -622,7 +628,7 @@ def _keeping_assigned(
     """A new spec with the addresses that the server assigned to the old one, unless others were given."""
     if kind.storage == PODS:
         return {name: before[name] for name in ("priority", "preemptionPolicy") if name in before} | spec
-    if kind.storage != _SERVICES or not before.get("clusterIP"):
+    if kind.storage != _SERVICES or not before.get("clusterIP") or spec.get("type") == "ExternalName":
         return spec
     kept = {name: before[name] for name in ("clusterIP", "clusterIPs") if name in before and not given.get(name)}
     return spec | kept

@@ -1,4 +1,4 @@
-"""Logs and evictions of pods on the embedded server, which has no kubelet."""
+"""Logs, evictions and patches of pods and Services on the embedded server, which has no kubelet."""
 
 from __future__ import annotations
 
@@ -71,3 +71,43 @@ async def test_an_eviction_is_granted_by_its_budget(server: ApiServer, http: aio
     left = server.get("policy/v1", "PodDisruptionBudget", "b")
     assert (left["status"]["disruptionsAllowed"], list(left["status"]["disruptedPods"])) == (0, ["web"])
     assert made["status"]["disruptionsAllowed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("tailLines=-1", "tailLines: Invalid value: -1: must be greater than or equal to 0"),
+        ("sinceSeconds=0", "sinceSeconds: Invalid value: 0: must be greater than 0"),
+        ("limitBytes=0", "limitBytes: Invalid value: 0: must be greater than 0"),
+    ],
+)
+async def test_a_wrong_bound_of_a_log_is_refused_before_the_pod_is_looked_up(
+    http: aiohttp.ClientSession, query: str, why: str
+) -> None:
+    async with http.get(f"{PODS}/nosuch/log?{query}") as answer:
+        assert (answer.status, why in (await answer.json())["message"]) == (422, True)
+
+
+async def test_the_address_in_a_status_is_the_first_of_its_addresses(http: aiohttp.ClientSession) -> None:
+    headers = {"Content-Type": "application/merge-patch+json"}
+    async with http.patch(f"{PODS}/web/status", json={"status": {"podIP": "10.1.1.1"}}, headers=headers) as answer:
+        assert (await answer.json())["status"]["podIPs"] == [{"ip": "10.1.1.1"}]
+
+
+async def test_a_strategic_patch_does_not_change_what_kind_an_object_is(
+    server: ApiServer, http: aiohttp.ClientSession
+) -> None:
+    server.create(build.config_map("c", "default"))
+    headers = {"Content-Type": "application/strategic-merge-patch+json"}
+    patch = {"kind": "Secret", "apiVersion": "v2", "data": {"a": "b"}}
+    async with http.patch("/api/v1/namespaces/default/configmaps/c", json=patch, headers=headers) as answer:
+        changed = await answer.json()
+    assert (changed["kind"], changed["apiVersion"], changed["data"]) == ("ConfigMap", "v1", {"a": "b"})
+
+
+async def test_external_addresses_of_a_service_are_warned_of(http: aiohttp.ClientSession) -> None:
+    for name, more, why in (("a", {}, "is deprecated"), ("b", {"clusterIP": "None"}, "is ignored for headless")):
+        spec = {"ports": [{"port": 80}], "externalIPs": ["1.2.3.4"], **more}
+        body = {"metadata": {"name": name}, "spec": spec}
+        async with http.post("/api/v1/namespaces/default/services", json=body) as answer:
+            assert f"spec.externalIPs {why}" in answer.headers["Warning"]

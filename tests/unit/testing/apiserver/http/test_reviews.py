@@ -206,3 +206,47 @@ async def test_a_token_is_bound_only_to_an_object_that_is_there(server: ApiServe
     message = "cannot bind token to object of type /v1, Kind=ConfigMap"
     assert await asked(name="held", kind="ConfigMap") == (400, message)
     assert (await asked(name="held", uid="other"))[0] == 409
+
+
+@pytest.mark.parametrize(
+    ("role_name", "may", "may_not"),
+    [
+        ("view", "list pods, get pods/log, get services/status, list resourcequotas", "get secrets, create pods"),
+        ("edit", "get secrets, create pods/exec, create pods, list pods", "create resourcequotas, create rolebindings"),
+        ("admin", "create rolebindings, get secrets, list pods", "create resourcequotas, create limitranges"),
+    ],
+)
+async def test_the_roles_of_a_new_cluster_give_what_a_real_one_gives(
+    server: ApiServer, http: aiohttp.ClientSession, role_name: str, may: str, may_not: str
+) -> None:
+    server.create(binding(role_name, to=("User", "jo"), role_kind="ClusterRole"))
+    for questions, allowed in ((may, True), (may_not, False)):
+        for question in questions.split(", "):
+            verb, _, resource = question.partition(" ")
+            plural, _, subresource = resource.partition("/")
+            group = "rbac.authorization.k8s.io" if plural == "rolebindings" else ""
+            asked = {
+                "namespace": "default",
+                "verb": verb,
+                "resource": plural,
+                "subresource": subresource,
+                "group": group,
+            }
+            body = {"spec": {"user": "jo", "resourceAttributes": asked}}
+            async with http.post(f"{AUTHORIZATION}/subjectaccessreviews", json=body) as answer:
+                assert (await answer.json())["status"]["allowed"] is allowed, question
+
+
+async def test_a_role_that_gathers_others_gathers_those_that_they_gather(
+    server: ApiServer, http: aiohttp.ClientSession
+) -> None:
+    def gathering(name: str, label: str, **labels: str) -> dict[str, Any]:
+        chosen = {"clusterRoleSelectors": [{"matchLabels": {label: "yes"}}]}
+        return role(name, kind="ClusterRole", metadata={"labels": labels}, aggregationRule=chosen)
+
+    # The two gather each other, too.
+    for manifest in (gathering("outer", "a", b="yes"), gathering("inner", "b", a="yes")):
+        server.create(manifest)
+    server.create(role("leaf", READ, kind="ClusterRole", metadata={"labels": {"b": "yes"}}))
+    server.create(binding("outer", to=("User", "jo"), role_kind="ClusterRole"))
+    assert await code(http, PODS, "jo") == 200

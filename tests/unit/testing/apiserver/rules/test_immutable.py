@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kinformer.testing import ApiServer
+from kinformer.testing import ApiServer, build
 from kinformer.testing._apiserver.rules.immutable import validate_change
 from kinformer.testing._apiserver.store.catalog import Catalog
 from kinformer.testing._apiserver.store.status import Refusal
@@ -129,3 +129,24 @@ def test_a_job_does_not_give_up_the_selector_that_it_was_created_with() -> None:
     del made["spec"]["manualSelector"]
     with pytest.raises(Refusal, match=re.escape("metadata.labels[controller-uid]: Required value")):
         server.update(made)
+
+
+def test_an_ephemeral_container_stays_as_it_is() -> None:
+    server = ApiServer()
+    server.create(build.pod("p", "default"))
+    debugger = {"name": "d", "image": "a", "imagePullPolicy": "Always"}
+    server.patch("v1", "Pod", "p", {"spec": {"ephemeralContainers": [debugger]}}, subresource="ephemeralcontainers")
+    for changed, how in (([debugger | {"image": "b"}], "changed"), ([], "removed")):
+        with pytest.raises(Refusal, match=f'existing ephemeral containers "d" may not be {how}'):
+            server.patch(
+                "v1", "Pod", "p", {"spec": {"ephemeralContainers": changed}}, subresource="ephemeralcontainers"
+            )
+
+
+def test_a_resize_keeps_the_quality_of_service() -> None:
+    server = ApiServer()
+    server.create(build.pod("p", "default"))
+    (container,) = server.get("v1", "Pod", "p")["spec"]["containers"]
+    sized = container | {"resources": {"requests": {"cpu": "1"}}}
+    with pytest.raises(Refusal, match='spec: Invalid value: "BestEffort": Pod QOS Class may not change'):
+        server.patch("v1", "Pod", "p", {"spec": {"containers": [sized]}}, subresource="resize")

@@ -226,3 +226,14 @@ def test_a_directive_that_makes_no_sense_is_refused(patch: dict[str, Any], why: 
     with pytest.raises(Refusal) as refused:
         apply_strategic_patch({"a": 1}, patch)
     assert refused.value.message == why
+
+
+def test_an_item_that_a_strategic_patch_names_twice_is_merged_once() -> None:
+    twice = [{"name": "log"}, {"name": "log", "image": "log:2"}]
+    result = strategic({"spec": {"containers": twice, "$setElementOrder/containers": twice}})
+    assert [one["name"] for one in result["spec"]["containers"]].count("log") == 1
+
+
+def test_what_stands_in_front_of_the_first_slash_of_a_path_counts_for_nothing() -> None:
+    patch = [{"op": "add", "path": "x/a", "value": 2}]
+    assert apply_json_patch({"a": 1}, patch) == {"a": 2}
