@@ -156,7 +156,7 @@ class PlainResponse(Response):
 
     async def _read_some(self) -> bytes:
         content = self._response.content
-        # What has arrived needs no time limit, and a limit costs more than the read.
+        # Data that is here needs no time limit, and a limit costs more than the read.
         data = content.read_nowait()
         if data or content.at_eof():
             return data

@@ -86,7 +86,7 @@ def _container(pod: str, manifest: dict[str, Any], wanted: str, subresource: str
 
 
 def _wrong_options(query: Mapping[str, str]) -> Iterator[Cause]:
-    """What is wrong with the bounds of a log (pkg/apis/core/validation, ValidatePodLogOptions)."""
+    """Find the faults of the bounds of a log (pkg/apis/core/validation, ValidatePodLogOptions)."""
     for name, least in (("tailLines", 0), ("sinceSeconds", 1), ("limitBytes", 1)):
         text = query.get(name, "")
         if text.removeprefix("-").isdecimal() and (number := int(text)) < least:
