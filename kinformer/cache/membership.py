@@ -129,7 +129,8 @@ class Membership:
     @property
     def newest(self) -> int:
         """The newest version that a part has reached, also one that is closed now."""
-        return max(self._closed_at, *(part.highest for part in self._parts), 0)
+        # No floor of a range is higher than the parts that were merged, and these are closed.
+        return max(self._closed_at, *(part.version for part in self._parts), 0)
 
     @property
     def holds(self) -> Collection[Departure]:

@@ -327,6 +327,24 @@ def test_a_new_range_begins_at_the_newest_version_that_any_range_has_reached() -
     assert (union.books.version, union.books.newest) == (5, 9)
 
 
+def test_a_deletion_that_comes_again_after_a_merge_does_not_end_the_object_that_was_created_since() -> None:
+    """The merged part goes on from the lowest version, and its watch is silent after the deletion."""
+    union = Union("n", "n")
+    one, two = union.parts
+    union.changed(two, state(6))
+    assert not union.deleted(two, state(7)), "the other part is behind"
+    assert union.changed(two, state(8)), "it was created anew"
+    union.books.came_to(two, 9, 0.0)
+    merged = union.books.add_part("n")
+    union.books.merge(merged, [one, two], [(Ranges.everything(), 9)], Ranges())
+    assert not union.deleted(merged, state(7))
+    union.now = 60.0
+    assert union.due() == []
+    assert not union.changed(merged, state(8))
+    union.books.came_to(merged, 9, 0.0)
+    assert union.deleted(merged, state(10))
+
+
 def test_what_a_part_brings_after_its_merge_does_not_count() -> None:
     union, merged = merged_halves()
     # Batches of the old watches, which were filtered by the old ranges, still come.
