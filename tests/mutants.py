@@ -125,9 +125,9 @@ MUTANTS = (
     ),
     Mutant(
         "a new range is listed at a version older than a floor",
-        "cache/membership.py::Membership.newest",
-        "part.highest",
-        "part.version",
+        "cache/membership.py::Membership.close",
+        "self._closed_at = max(self._closed_at, highest)",
+        "",
     ),
     Mutant(
         "objects of ranges that left stay in the cache",
@@ -326,6 +326,30 @@ MUTANTS = (
         "resource_version < known",
     ),
     Mutant(
+        "what a watch repeats shows that it works",
+        "reflector/_state_machine.py::ReflectorMachine.progressed",
+        "bookmark and resource_version == self.resource_version",
+        "True",
+    ),
+    Mutant(
+        "an event that is repeated counts as the bookmark of a quiet resource",
+        "reflector/_reflector.py::Reflector._take_batch",
+        "bookmark = not events and not batch.failures",
+        "bookmark = True",
+    ),
+    Mutant(
+        "a bookmark of the received version ends the doubt",
+        "reflector/_silence.py::Silence.brought",
+        "new or not self.found",
+        "True",
+    ),
+    Mutant(
+        "what a watch of all namespaces repeats shows that it works",
+        "informer/_shared_watch.py::SharedWatch._take",
+        "version > self.position or (bookmark and version == self.position)",
+        "version",
+    ),
+    Mutant(
         "a watch that was refused slowly is a success",
         "reflector/_reflector.py::Reflector._watch",
         "now - began if opened else 0.0",
@@ -363,14 +387,14 @@ MUTANTS = (
     ),
     Mutant(
         "the backlog of a watch shows that it works",
-        "reflector/_silence.py::Silence.heard",
+        "reflector/_silence.py::Silence.brought",
         "since_opening > BACKLOG_SECONDS",
         "True",
     ),
     Mutant(
         "what a proxy held back to the end shows that a watch works",
         "reflector/_silence.py::Silence.ended",
-        "lasted - self._heard_at < LATE_SECONDS",
+        "lasted - self._brought_at < LATE_SECONDS",
         "False",
     ),
     Mutant(

@@ -332,8 +332,7 @@ class SharedWatch:
             self._whole_at = opened_at + timeout - 1
             self._begin(start)
             async for batch in batches:
-                self._silence.heard(clock() - opened_at)
-                self._take(batch)
+                self._take(batch, clock() - opened_at)
                 error = batch.error
                 del batch  # a quiet watch holds no events
                 if error is not None:
@@ -351,13 +350,15 @@ class SharedWatch:
         self._state = _State.OPEN
         self._answer(opened=True)
 
-    def _take(self, batch: WatchBatch) -> None:
+    def _take(self, batch: WatchBatch, since_opening: float) -> None:
         version = version_number(batch.resource_version)
-        if version:
-            self.position = max(self.position, version)
+        bookmark = not batch.events and not batch.failures
+        if version > self.position or (bookmark and version == self.position):
+            self._silence.brought(since_opening, new=version > self.position)
+            self.position = version
             self._failures, self._pause = 0, _FIRST_PAUSE
         subscriptions = self._subscriptions
-        if not batch.events and not batch.failures:
+        if bookmark:
             if version:
                 for subscription in subscriptions.values():
                     subscription.put(WatchBatch((), batch.resource_version))

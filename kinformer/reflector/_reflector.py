@@ -456,7 +456,9 @@ class Reflector:
                 status.events += len(events)
                 status.last_event_at = now
             if events or batch.resource_version:
-                if machine.progressed(batch.resource_version, since_opening=now - self._follows_since):
+                bookmark = not events and not batch.failures
+                since_opening = now - self._follows_since
+                if machine.progressed(batch.resource_version, since_opening=since_opening, bookmark=bookmark):
                     self._repeats_since = None
                     if self._on_trial and not machine.on_trial:
                         self._passed()

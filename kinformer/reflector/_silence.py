@@ -3,8 +3,10 @@
 A silent watch can be that of a quiet resource, or a deaf one: a proxy holds the events back, or loses them. Only a list
 shows the difference. The rules:
 
-- A watch works if something comes in its middle: later than the events that were missed before, and earlier than its
-  end. A proxy that holds events back sends them when the watch ends.
+- A watch works if something new comes in its middle: later than the events that were missed before, and earlier than
+  its end. A proxy that holds events back sends them when the watch ends.
+- Only these show it: events and bookmarks newer than the received version. An older one, or an event of that version,
+  may be a repetition. A quiet resource has bookmarks of that version, so they count unless watches are doubted.
 - After `CUT_SECONDS` of watches in which nothing came, an early end of the last one is answered by a list. A watch that
   lasts for the time that was asked for ends in the normal way. There the limit is `WHOLE_SECONDS`. It doubles with each
   list that brings nothing new.
@@ -66,12 +68,13 @@ between the end of a watch and the list."""
 class Silence(msgspec.Struct, eq=False, gc=False):
     """The silence of the watches of one reflector, and the doubt about it.
 
-    Call `begin` before each watch, `heard` for whatever comes, `ended` at its end, and `listed` after each list.
+    Call `begin` before each watch, `brought` for what shows that it works, `ended` at its end, and `listed` after each
+    list.
     """
 
     found: int = 0
     """Number of times in a row that watches did not bring a change in time; watches are doubted if it is not 0."""
-    _heard_at: float | None = None  # the first thing after the backlog, in seconds since the opening
+    _brought_at: float | None = None  # the first thing after the backlog, in seconds since the opening
     _silent: float = 0.0  # seconds of watches since one that worked, or since the last list
     _whole: bool = False  # the last watch lasted for the time that was asked for
     _whole_limit: float = WHOLE_SECONDS
@@ -94,14 +97,14 @@ class Silence(msgspec.Struct, eq=False, gc=False):
 
     def begin(self, usual: int) -> int:
         """Begin a watch; return the `timeoutSeconds` to ask for, given the usual ones."""
-        self._heard_at = None
+        self._brought_at = None
         self._usual = usual
         return min(DOUBTED_SECONDS << self._rounds, usual) if self.found else usual
 
-    def heard(self, since_opening: float) -> None:
-        """Record that the watch brought something, new or not."""
-        if self._heard_at is None and since_opening > BACKLOG_SECONDS:
-            self._heard_at = since_opening
+    def brought(self, since_opening: float, *, new: bool = True) -> None:
+        """Record that the watch brought something newer than the received version; a bookmark of it is not `new`."""
+        if self._brought_at is None and since_opening > BACKLOG_SECONDS and (new or not self.found):
+            self._brought_at = since_opening
 
     def ended(self, lasted: float, *, opening: float = 0.0, whole: bool, trial: bool = False) -> bool:
         """Record the end of a watch; return whether a list must follow.
@@ -113,8 +116,8 @@ class Silence(msgspec.Struct, eq=False, gc=False):
             trial: whether it was on trial, and a list follows in any case.
         """
         self._since += opening + lasted
-        late = self._heard_at is not None and lasted - self._heard_at < LATE_SECONDS
-        if self._heard_at is not None and not late:
+        late = self._brought_at is not None and lasted - self._brought_at < LATE_SECONDS
+        if self._brought_at is not None and not late:
             self._silent = 0.0
             self._believe_little()
             self.found = 0

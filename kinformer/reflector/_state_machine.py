@@ -339,20 +339,23 @@ class ReflectorMachine:
             self._by_pages = True
         self._pause(error)
 
-    def progressed(self, resource_version: str, *, since_opening: float) -> bool:
+    def progressed(self, resource_version: str, *, since_opening: float, bookmark: bool = False) -> bool:
         """Report that events or a bookmark of the watch are queued.
 
         A version already received is no progress, nor are events without a version where lists have versions: the
-        watch could not be opened again after them.
+        watch could not be opened again after them. They do not end a silence, either. Only a bookmark of the received
+        version does, unless watches are doubted: a quiet resource has those.
 
         Args:
             resource_version: the version that the watch has reached; "" if it names none.
             since_opening: seconds from the answer of the server.
+            bookmark: whether it is a bookmark without events.
 
         Returns:
             Whether that is progress.
         """
-        self._silence.heard(since_opening)
+        if bookmark and resource_version == self.resource_version:
+            self._silence.brought(since_opening, new=False)
         known = self.resource_version
         if not resource_version and known:
             return False
@@ -364,6 +367,7 @@ class ReflectorMachine:
             elif resource_version == known or self.is_older(resource_version):
                 return False
             self.resource_version = resource_version
+        self._silence.brought(since_opening)
         self._brought = True
         self._list_failures = 0
         self._expirations = 0

@@ -50,7 +50,7 @@ def test_a_watch_whose_head_never_comes() -> None:
     run(([Fault(200, ("no head",), (0.0, ""))], True, 1))
 
 
-@pytest.mark.parametrize("brings", ["old bookmarks", "known events"])
+@pytest.mark.parametrize("brings", ["old bookmarks", "old events", "known events"])
 def test_a_watch_that_stays_open_and_repeats_itself(brings: str) -> None:
     run(([Fault(200, ("stream", 0.0, 250.0, brings, "clean"), (0.0, ""))], False, 1))
 
@@ -129,3 +129,21 @@ def test_a_watch_that_fails_late_after_others_that_failed_otherwise(
 def test_a_watch_that_was_silent_for_long_after_failures_is_doubted() -> None:
     first = Fault(3.0, ("stream", 0.0, 0.5, "nothing", "error 403"), (5.0, "400"))
     run(([first, Fault(200.0, ("stream", 0.1, 60.0, "first change only", "reset"), (1.0, ""))], True, 578))
+
+
+@pytest.mark.parametrize("brings", ["old bookmarks", "older bookmark", "older event", "known event"])
+def test_a_doubted_watch_that_brings_only_what_is_known_does_not_end_the_doubt(brings: str) -> None:
+    """The schedule with old bookmarks is one that was found: the cache was 44 s old, and the status said "live"."""
+    held_back = Fault(200.0, ("stream", 0.0, 5.0, "held back", "error 500"), (0.0, "400"))
+    hangs = [Fault(70.0, ("work",), (0.01, "404")), Fault(700.0, ("hang",), (19.0, "503"))]
+    old = Fault(700.0, ("stream", 0.1, 290.0, "old event", "error 500"), (0.0, ""))
+    known = Fault(700.0, ("stream", 0.1, 11.0, brings, "clean"), (0.0, ""))
+    run(([held_back, *hangs, old, known], False, 846))
+
+
+@pytest.mark.parametrize("brings", ["older bookmark", "older event", "known event"])
+@pytest.mark.parametrize(("seconds", "end"), [(26.0, "reset"), (290.0, "clean")])
+def test_watches_that_bring_only_what_is_known_in_their_middle_are_silent(
+    seconds: float, end: str, brings: str
+) -> None:
+    run(([Fault(1500.0, ("stream", 0.0, seconds, brings, end), (0.0, ""))], False, 1))

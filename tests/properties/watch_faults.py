@@ -95,7 +95,13 @@ class Fault:
     """Seconds until a list is answered, and how it is refused, or ""."""
 
 
-BRINGS = ["nothing", "old bookmark", "old event", "first change only", "old bookmarks", "known events", "held back"]
+REPEATS = {"old bookmarks", "old events", "known events"}
+"""States and versions that are not new, again and again."""
+
+ONCE = {"old bookmark": 0.0, "old event": 0.0, "older bookmark": 0.3, "older event": 0.5, "known event": 0.7}
+"""One state or version that is not new, at a part of the time that the watch is open."""
+
+BRINGS = ["nothing", *ONCE, "first change only", *sorted(REPEATS), "held back"]
 """What a watch brings; "held back" is all, at its end."""
 
 _slow = st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 9.0, 14.0, 19.0])
@@ -204,7 +210,7 @@ class FaultySource:
                 open_for = min(seconds, timeout_seconds + 5)
                 now = asyncio.get_running_loop().time()
                 age = now - self.changed_at.get(since + 1, now) + open_for
-                silent = open_for > SHORT and age > UNNOTICED and brings not in {"old bookmarks", "known events"}
+                silent = open_for > SHORT and age > UNNOTICED and brings not in REPEATS
                 if silent and not self.noticed:
                     self.excused_until = float("inf")
                 try:
@@ -252,22 +258,25 @@ class FaultySource:
     async def _bad_stream(
         self, since: int, seconds: float, brings: str, end: str, mended: asyncio.Event
     ) -> AsyncGenerator[WatchBatch, None]:
-        match brings:
-            case "old bookmark":
-                yield WatchBatch((), str(since))
-            case "old event":
-                yield self._batch(since)
-            case "first change only" if since and since < self.version:
-                yield self._batch(since + 1)
-        if brings == "old bookmarks":
-            until = asyncio.get_running_loop().time() + seconds
-            while asyncio.get_running_loop().time() < until:
+        clock = asyncio.get_running_loop().time
+        if brings == "first change only" and since and since < self.version:
+            yield self._batch(since + 1)
+        elif brings in ONCE:
+            before = ONCE[brings] * seconds
+            seconds -= before
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(mended.wait(), before)
+            version = since - 1 if brings.startswith("older") else since
+            yield WatchBatch((), str(version)) if brings.endswith("bookmark") else self._batch(version)
+        elif brings == "old bookmarks":
+            until = clock() + seconds
+            while clock() < until:
                 yield WatchBatch((), str(since - 1))
                 await asyncio.sleep(min(1.0, seconds))
-        elif brings == "known events":
-            until = asyncio.get_running_loop().time() + 10 * seconds
-            while asyncio.get_running_loop().time() < until:
-                yield self._batch(since)
+        elif brings in REPEATS:
+            until = clock() + 10 * seconds
+            while clock() < until:
+                yield self._batch(since - 1 if brings == "old events" else since)
                 await asyncio.sleep(3.0)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(mended.wait(), seconds)

@@ -13,7 +13,7 @@ from kinformer._time_slice import TimeSlice
 from kinformer.errors import StreamBrokenError
 from kinformer.informer import SharedInformer, _shared_watch
 from kinformer.informer._scoped_source import ScopedSource
-from kinformer.listwatch import WatchBatch
+from kinformer.listwatch import Delta, DeltaType, WatchBatch
 from tests.properties.scoped_world import PartSource, ScopedWorld
 from tests.virtual_time import VirtualLoop
 
@@ -187,16 +187,24 @@ def test_a_watch_of_all_namespaces_that_fails_again_and_again_gives_way_to_the_w
     play(WIDE, what)
 
 
-@pytest.mark.parametrize("end", ["clean", "broken", "held back"])
+@pytest.mark.parametrize("end", ["clean", "broken", "held back", "older bookmark", "older event", "known event"])
 def test_a_watch_of_all_namespaces_that_stays_silent_gives_way_and_each_namespace_lists_at_once(end: str) -> None:
     async def what(observed: Observed) -> None:
         await observed.widens()
         shared = next(one for one in observed.sources if one.watches)
+        elsewhere = observed.informer.lister.get("a", "n3")
+        assert elsewhere is not None
 
         @asynccontextmanager
-        async def deaf(**_: Any) -> AsyncIterator[AsyncIterator[WatchBatch]]:
+        async def deaf(*, resource_version: str, **_: Any) -> AsyncIterator[AsyncIterator[WatchBatch]]:
             async def batches() -> AsyncGenerator[WatchBatch, None]:
-                await asyncio.sleep(26)
+                await asyncio.sleep(10)
+                version = str(int(resource_version) - end.startswith("older"))
+                if end.endswith("bookmark"):
+                    yield WatchBatch((), version)
+                elif end.endswith("event"):
+                    yield WatchBatch([Delta(DeltaType.UPDATED, elsewhere)], version)
+                await asyncio.sleep(16)
                 if end == "broken":
                     raise StreamBrokenError("broken")
                 if end == "held back":

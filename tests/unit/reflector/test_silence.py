@@ -25,11 +25,11 @@ class Watches:
     def __init__(self) -> None:
         self.silence = Silence()
 
-    def watch(self, lasted: float, *heard: float, opening: float = 0.0) -> str:
+    def watch(self, lasted: float, *brought: float, opening: float = 0.0) -> str:
         """Let a watch bring something at these times, and end; return what follows, and what was asked for."""
         asked = self.silence.begin(USUAL)
-        for at in heard:
-            self.silence.heard(at)
+        for at in brought:
+            self.silence.brought(at)
         due = self.silence.ended(lasted, opening=opening, whole=lasted >= asked - 1)
         return f"{asked} {'list' if due else 'watch'}"
 
@@ -50,7 +50,7 @@ def doubted(times: int = 1) -> Watches:
 
 
 @pytest.mark.parametrize(
-    ("lasted", "heard", "follows"),
+    ("lasted", "brought", "follows"),
     [
         (24.9, (), "watch"),
         (25.0, (), "list"),
@@ -63,9 +63,89 @@ def doubted(times: int = 1) -> Watches:
     ],
 )
 def test_the_end_of_a_watch_in_which_nothing_came_is_answered_by_a_list(
-    lasted: float, heard: tuple[float, ...], follows: str
+    lasted: float, brought: tuple[float, ...], follows: str
 ) -> None:
-    assert Watches().watch(lasted, *heard) == f"400 {follows}"
+    assert Watches().watch(lasted, *brought) == f"400 {follows}"
+
+
+def test_a_bookmark_of_the_received_version_shows_that_a_watch_works_unless_watches_are_doubted() -> None:
+    watches = Watches()
+    watches.silence.begin(USUAL)
+    watches.silence.brought(10.0, new=False)
+    assert not watches.silence.ended(60.0, whole=False)
+    watches = doubted()
+    assert watches.silence.begin(USUAL) == 20
+    watches.silence.brought(10.0, new=False)
+    assert watches.silence.ended(20.0, whole=True)
+    assert watches.silence.found
+    watches.list()
+    assert watches.silence.begin(USUAL) == 40, "lists without a change end the doubt all the same"
+
+
+REPEATED = {"an older event": ("6", False), "an event of it": ("7", False), "an older bookmark": ("6", True)}
+
+
+@pytest.mark.parametrize("doubted", [False, True])
+@pytest.mark.parametrize("what", [*REPEATED, "a bookmark of it"])
+def test_what_is_not_newer_than_the_received_version_shows_nothing(what: str, doubted: bool) -> None:
+    machine = ReflectorMachine(Backoff(jitter=0), rng=random.Random(1))
+    machine.next_step()
+    machine.listed("7", pages=1)
+    machine.next_step()
+    if doubted:
+        machine.watch_ended(lasted=60)
+        assert isinstance(machine.next_step(), ListStep)
+        machine.listed("7", pages=1, missed=True)
+        machine.next_step()
+    version, bookmark = REPEATED.get(what, ("7", True))
+    assert not machine.progressed(version, since_opening=10, bookmark=bookmark)
+    machine.watch_ended(lasted=20 if doubted else 60)
+    believed = what == "a bookmark of it" and not doubted
+    assert isinstance(machine.next_step(), WatchStep if believed else ListStep)
+
+
+@pytest.mark.parametrize(
+    ("listed", "version"),
+    [("7", "8"), ("9", "10"), ("", ""), ("", "8"), ("opaque", "other")],
+)
+def test_what_is_newer_or_cannot_be_compared_shows_that_a_watch_works(listed: str, version: str) -> None:
+    machine = ReflectorMachine(Backoff(jitter=0), rng=random.Random(1))
+    machine.next_step()
+    machine.listed(listed, pages=1)
+    machine.next_step()
+    assert machine.progressed(version, since_opening=10)
+    machine.watch_ended(lasted=60)
+    assert isinstance(machine.next_step(), WatchStep)
+
+
+def test_a_watch_that_goes_on_from_an_older_version_works_as_soon_as_it_brings_something() -> None:
+    machine = ReflectorMachine(Backoff(jitter=0), rng=random.Random(1))
+    machine.resume("7", not_older_than="20")
+    machine.next_step()
+    assert machine.progressed("8", since_opening=10), "older than what another reflector knows, and new to this one"
+    machine.watch_ended(lasted=60)
+    assert isinstance(machine.next_step(), WatchStep)
+
+
+def test_a_server_that_repeats_its_history_in_each_watch_is_not_listed_for_ever() -> None:
+    machine = ReflectorMachine(Backoff(jitter=0), rng=random.Random(1))
+    machine.next_step()
+    machine.listed("70", pages=1)
+    lists, passed = 0, 0.0
+    while passed < 4 * 3600:
+        match machine.next_step():
+            case WatchStep(_, timeout):
+                for number in range(3):
+                    machine.progressed(str(67 + number), since_opening=1.0 + number)
+                machine.watch_ended(lasted=timeout)
+                passed += timeout
+            case ListStep():
+                lists += 1
+                machine.listed("70", pages=1, seconds=0.1)
+            case other:
+                raise AssertionError(other)
+    assert lists <= 8
+    assert machine.failures == 0
 
 
 def test_silent_watches_add_up_until_one_works_or_a_list_is_made() -> None:

@@ -57,11 +57,11 @@ def list_refused() -> Outcome:
 
 
 def ended(lasted: float = 300, progress: str = "") -> Outcome:
-    """The server closed the stream; before that, it may have brought the cache to a version."""
+    """The server closed the stream; before that, a bookmark may have brought the cache to a version."""
 
     def report(machine: ReflectorMachine) -> None:
         if progress:
-            machine.progressed(progress, since_opening=lasted * 0.99)
+            machine.progressed(progress, since_opening=lasted * 0.99, bookmark=True)
         machine.watch_ended(lasted=lasted)
 
     return report
@@ -79,7 +79,7 @@ def broken(lasted: float) -> Outcome:
 def watch_failed(error: KinformerError, lasted: float = 0.01, progress: str = "") -> Outcome:
     def report(machine: ReflectorMachine) -> None:
         if progress:
-            machine.progressed(progress, since_opening=lasted * 0.99)
+            machine.progressed(progress, since_opening=lasted * 0.99, bookmark=True)
         machine.watch_failed(error, lasted=lasted)
 
     return report
@@ -126,8 +126,8 @@ TABLE = [
     ),
     Case(
         "a stream that said something older than the list",
-        [listed("7"), ended(progress="6")],
-        [START, "watch 7", "watch 7"],
+        [listed("7"), ended(progress="6"), listed("7")],
+        [START, "watch 7", "list 7 limit 0: silent watches", "watch 7"],
     ),
     Case(
         "streams that end at once, again and again",
