@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol, runtime_checkable
 
 from kinformer.errors import WrongLoopError
 
-__all__ = ["BoundToLoop", "OwnLoop", "refuse_other_loop"]
-
-
-@runtime_checkable
-class BoundToLoop(Protocol):
-    """A source of objects that can be used in one event loop only."""
-
-    def refuse_other_loop(self) -> None:
-        """Raise `WrongLoopError` if another loop runs than the one that the source was opened in."""
-        ...
+__all__ = ["OwnLoop", "refuse_other_loop", "refuse_other_loop_of"]
 
 
 class OwnLoop:
@@ -75,3 +65,15 @@ def refuse_other_loop(own: asyncio.AbstractEventLoop, beginning: str) -> None:
             "uses it (in pytest, give the fixture and the test the same loop_scope)"
         )
         raise WrongLoopError(msg)
+
+
+def refuse_other_loop_of(source: object) -> None:
+    """Raise an error if a source of objects can be used in one event loop only, and another loop runs.
+
+    Raises:
+        WrongLoopError: another loop runs than the one that the source was opened in.
+    """
+    # Each informer asks at its start, and `isinstance` with a protocol takes 20 µs on Python 3.11.
+    refuse = getattr(source, "refuse_other_loop", None)
+    if refuse is not None:
+        refuse()

@@ -544,7 +544,7 @@ MUTANTS = (
     Mutant(
         "an index that is added late forgets what is in the cache",
         "cache/indexer.py::Indexer._index_some",
-        "index.put(key, self._values(name, index, stored.view()))",
+        "index.put(key, self._values(name, index, _view_of(stored)))",
         "pass",
     ),
     Mutant(

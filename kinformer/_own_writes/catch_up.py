@@ -15,7 +15,7 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from kinformer._flag import Flag
-from kinformer._own_writes.feed import AnnouncesWrites
+from kinformer._own_writes.feed import announcer_of
 from kinformer._own_writes.pending import Outcome, PendingWrite
 from kinformer.objects import KubeObject, ObjectKey, version_number
 
@@ -64,8 +64,9 @@ class OwnWrites:
 
     def begin(self) -> None:
         """Listen to the client of the source, if it announces writes."""
-        if isinstance(self._source, AnnouncesWrites):
-            self._stop_listening = self._source.on_write(self.wrote)
+        announce = announcer_of(self._source)
+        if announce is not None:
+            self._stop_listening = announce(self.wrote)
 
     def close(self) -> None:
         """Stop listening; every wait ends with `STOPPED`."""

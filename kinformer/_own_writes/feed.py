@@ -7,7 +7,7 @@ other.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple
 
 from kinformer._survivable import is_survivable
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kinformer.objects import KubeObject, ObjectKey
     from kinformer.resources import Resource
 
-__all__ = ["AnnouncesWrites", "Write", "WriteFeed"]
+__all__ = ["Write", "WriteFeed", "announcer_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -46,13 +46,15 @@ class Write(NamedTuple):
     obj: KubeObject | None = None
 
 
-@runtime_checkable
-class AnnouncesWrites(Protocol):
-    """A source of objects whose client announces the writes through it."""
+def announcer_of(source: object) -> Callable[[Callable[[Write], None]], Callable[[], None]] | None:
+    """Return the function with which a source announces the writes of its client; `None` if it announces none.
 
-    def on_write(self, listener: Callable[[Write], None], /) -> Callable[[], None]:
-        """Call a function with each accepted write from now on; return the function that stops this."""
-        ...
+    The function takes a listener, calls it with each accepted write from then on, and returns the function that stops
+    this.
+    """
+    # Each informer asks at its start, and `isinstance` with a protocol takes 20 µs on Python 3.11.
+    found: Callable[[Callable[[Write], None]], Callable[[], None]] | None = getattr(source, "on_write", None)
+    return found
 
 
 class WriteFeed:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from itertools import islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from kinformer.objects import KubeObject, ObjectKey
 
@@ -19,6 +20,7 @@ IndexFunction: TypeAlias = Callable[["KubeObject"], Iterable[str]]
 
 
 _NO_KEYS: Final[Iterator[ObjectKey]] = iter(())
+_EMPTY: Final[Mapping[ObjectKey, KubeObject]] = MappingProxyType({})
 
 
 class Index:
@@ -30,18 +32,18 @@ class Index:
         values_by_key: the values of each key that has some.
         alone: the tuple of each single value. Most objects have one value, and most values belong to many objects.
             These share one tuple and one string.
-        unindexed: the keys that were in the cache before the index, and are not indexed yet.
+        unindexed: the objects that were in the cache before the index, have not changed since, and are not indexed yet.
     """
 
     __slots__ = ("_order", "_thread", "alone", "function", "keys_by_value", "unindexed", "values_by_key")
 
-    def __init__(self, function: IndexFunction, present: Iterable[ObjectKey] = ()) -> None:
+    def __init__(self, function: IndexFunction, present: Mapping[ObjectKey, KubeObject] = _EMPTY) -> None:
         self.function = function
         self.keys_by_value: dict[str, dict[ObjectKey, None]] = {}
         self.values_by_key: dict[ObjectKey, tuple[str, ...]] = {}
         self.alone: dict[str, tuple[str, ...]] = {}
         # From a dict, the copy takes over the hashes of the keys.
-        self.unindexed: dict[ObjectKey, None] = dict.fromkeys(present)
+        self.unindexed: dict[ObjectKey, KubeObject] = dict(present)
         self._order: Iterator[ObjectKey] = iter([*self.unindexed]) if self.unindexed else _NO_KEYS
         self._thread = threading.get_ident()
 
@@ -50,12 +52,13 @@ class Index:
         """True in the thread that made the index: the only one that may change it."""
         return self._thread == threading.get_ident()
 
-    def next_unindexed(self, count: int) -> list[ObjectKey]:
-        """Return the next keys to index, in the order of the cache; all are indexed if there is none."""
-        keys: list[ObjectKey] = []
-        while self.unindexed and not keys:
-            keys = [key for key in islice(self._order, count) if key in self.unindexed]
-        return keys
+    def next_keys(self, count: int) -> list[ObjectKey]:
+        """Return the next keys of the cache, in its order; some may be indexed already. After the last, there is none.
+
+        Args:
+            count: the number of keys.
+        """
+        return [*islice(self._order, count)]
 
     def put(self, key: ObjectKey, values: tuple[str, ...]) -> None:
         """Set the values of a key."""

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kinformer._declared_paths import NotesPaths, checked_paths
-from kinformer._own_loop import BoundToLoop
+from kinformer._own_loop import refuse_other_loop_of
 from kinformer.cache._compact.indexer import CompactIndexer
 from kinformer.cache._index_build import IndexBuild
 from kinformer.cache._informer_indexer import InformerIndexer
@@ -214,8 +214,7 @@ class InformerCore:
             AlreadyStartedError: the informer was started before.
             WrongLoopError: the source was opened in another event loop.
         """
-        if isinstance(self.source, BoundToLoop):
-            self.source.refuse_other_loop()
+        refuse_other_loop_of(self.source)
         self.life_cycle.start(self.written.begin if self._sees_own_writes else _nothing)
 
     def status(self) -> InformerStatus:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kinformer._declared_paths import DeclaredPaths, NotesPaths
-from kinformer._own_loop import BoundToLoop
-from kinformer._own_writes.feed import AnnouncesWrites
+from kinformer._own_loop import refuse_other_loop_of
+from kinformer._own_writes.feed import announcer_of
 from kinformer.informer._sharing_source import SharingSource
 from kinformer.scope import ScopePart
 
@@ -106,8 +106,7 @@ class ScopedSource:
         Raises:
             WrongLoopError: the client was entered in another event loop.
         """
-        if isinstance(self._whole, BoundToLoop):
-            self._whole.refuse_other_loop()
+        refuse_other_loop_of(self._whole)
 
     def part(self, part: ScopePart, shard: ShardLike | None) -> SharingSource:
         """Return a new source of a part and a share of the objects, which may share a watch of all namespaces."""
@@ -146,7 +145,8 @@ class ScopedSource:
 
     def on_write(self, listener: Callable[[Write], None]) -> Callable[[], None]:
         """Call a function with each accepted write from now on; return the function that stops this."""
-        return self._whole.on_write(listener) if isinstance(self._whole, AnnouncesWrites) else _nothing
+        announce = announcer_of(self._whole)
+        return _nothing if announce is None else announce(listener)
 
     async def find(self, key: ObjectKey) -> KubeObject | None:
         """Read the metadata of one object from the server, also if no part covers it; `None` if there is none.
