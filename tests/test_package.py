@@ -55,6 +55,13 @@ def test_the_client_and_the_factory_load_no_part_that_only_some_programs_use() -
     assert [name for name in loaded if name.startswith(parts)] == []
 
 
+def test_a_controller_loads_no_part_of_shard_groups() -> None:
+    program = "import kinformer\nkinformer.Controller\nimport json, sys\nprint(json.dumps([*sys.modules]))"
+    parts = [name for name in in_a_new_process(program) if name.startswith("kinformer.")]
+    assert "kinformer.controller._controller" in parts
+    assert [name for name in parts if "._shard_" in name] == []
+
+
 def test_a_worker_that_reads_from_another_one_loads_no_http_server() -> None:
     program = "from kinformer.proxy import WorkerCaches\nimport json, sys\nprint(json.dumps([*sys.modules]))"
     loaded = in_a_new_process(program)

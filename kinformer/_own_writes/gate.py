@@ -12,7 +12,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from kinformer._own_writes.pending import PendingWrite, listening, pending_writes_of
+from kinformer._own_writes.pending import Listening, PendingWrite, pending_writes_of
 from kinformer._survivable import is_survivable
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class WriteGate(Generic[K]):
 
     def recording(self, key: K) -> AbstractContextManager[None]:
         """Let the writes of the body, by its task or by tasks that it starts, hold back a key."""
-        return listening(_WritesOfKey(self, key))
+        return Listening(_WritesOfKey(self, key))
 
     def must_wait(self, key: K) -> bool:
         """Return whether a key has to wait; if so, `release` is called later, within `timeout` seconds."""

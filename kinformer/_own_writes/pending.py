@@ -12,16 +12,15 @@ Versions are compared as integers (KEP-5504).
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import heapq
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kinformer.objects import version_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from kinformer._own_writes.feed import Write
     from kinformer.objects import KubeObject, ObjectKey
@@ -29,10 +28,10 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_PENDING",
     "Listener",
+    "Listening",
     "Outcome",
     "PendingWrite",
     "PendingWrites",
-    "listening",
     "pending_writes_of",
     "set_pending_writes",
 ]
@@ -53,7 +52,7 @@ class Outcome(enum.Enum):
 class Listener(Protocol):
     """The one way to be notified of pending writes.
 
-    A listener is registered for one cache (`PendingWrites.listen`), for one task (`listening`) or for one write
+    A listener is registered for one cache (`PendingWrites.listen`), for one task (`Listening`) or for one write
     (`PendingWrite.listen`). Each write calls each of its listeners once at its beginning and once at its end. Neither
     method may raise.
     """
@@ -275,14 +274,25 @@ class PendingWrites:
 _listener_of_task: ContextVar[Listener | None] = ContextVar("kinformer_pending_writes_of_task", default=None)
 
 
-@contextlib.contextmanager
-def listening(listener: Listener) -> Iterator[None]:
-    """Notify a listener of the writes, pending in any cache, of the body: of its task and of tasks that it starts."""
-    token = _listener_of_task.set(listener)
-    try:
-        yield
-    finally:
-        _listener_of_task.reset(token)
+class Listening:
+    """Notify a listener of the writes, pending in any cache, of the body: of its task and of tasks that it starts.
+
+    Args:
+        listener: the listener.
+    """
+
+    __slots__ = ("_listener", "_token")
+
+    _token: Token[Listener | None]
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def __enter__(self) -> None:
+        self._token = _listener_of_task.set(self._listener)
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        _listener_of_task.reset(self._token)
 
 
 _ATTRIBUTE: Final = "_kinformer_pending_writes"

@@ -103,43 +103,55 @@ class Exchange:
 
     @contextlib.asynccontextmanager
     async def answered(self, request: OutgoingRequest, retry: RetryPolicy) -> AsyncIterator[Response]:
-        """Send a request, and repeat it as the retry policy says; yield the response of status 2xx, and release it."""
+        """Send a request as `answer` does; yield the response, and release it."""
+        response = await self.answer(request, retry)
+        try:
+            yield response
+        finally:
+            await self.release(response)
+
+    async def release(self, response: Response) -> None:
+        """Take note that a response is read, or will not be read further."""
+        response.counted.end()
+        await self._session.release(response)
+
+    async def answer(self, request: OutgoingRequest, retry: RetryPolicy) -> Response:
+        """Send a request, and repeat it as the retry policy says; return the response of status 2xx.
+
+        The caller must `release` it.
+        """
         self._session.check_open()  # before any wait: in another loop, none of them would end
         clock = running_clock()
         began = clock()
         deadline = began + self._timeout
         repeated = 0
-        response: Response | None = None
-        while response is None:
-            await self.gate.passed(request.kind, deadline=deadline, doing=request.doing)
+        kind = request.kind
+        while True:
+            await self.gate.passed(kind, deadline=deadline, doing=request.doing)
             limit = deadline - clock()
             try:
                 response = await self._send_authorized(request, limit)
-                self.gate.processed(request.kind)
-                continue
             except ApiError as error:
                 if error.status < 500 and not error.retry_after:
-                    self.gate.processed(request.kind)
+                    self.gate.processed(kind)
                 delay, code = retry.refusal_delay(error), str(error.status)
                 if delay is None or repeated >= retry.attempts or clock() + delay >= deadline:
                     if repeated and not request.subresource:
-                        self.gate.given_up(request.kind, error, since=began)
+                        self.gate.given_up(kind, error, since=began)
                     raise
             except ConnectError as error:
                 delay, code = retry.lost_read_delay, "<error>"
-                safe = retry.lost_reads and request.kind is RequestKind.READ and is_lost_connection(error)
+                safe = retry.lost_reads and kind is RequestKind.READ and is_lost_connection(error)
                 if not safe or repeated >= retry.attempts or clock() + delay >= deadline:
                     raise
+            else:
+                self.gate.processed(kind)
+                return response
             # A request that the gate holds back waits there, with all others.
-            if not self.gate.holds(request.kind):
+            if not self.gate.holds(kind):
                 await asyncio.sleep(delay)
             repeated += 1
             self._tally.retried(request.method, code)
-        try:
-            yield response
-        finally:
-            response.counted.end()
-            await self._session.release(response)
 
     async def late_head(self, request: OutgoingRequest, response: WatchResponse) -> None:
         """Wait for the head of a watch that was handed over without one.
@@ -171,7 +183,7 @@ class Exchange:
         return _Translation(self, doing, answered, limit)
 
     def translation(self, error: BaseException, doing: str, *, answered: bool, limit: float | None) -> KinformerError:
-        """Return kinformer's error for one of `WIRE_ERRORS`."""
+        """Return kinformer's error for one of `WIRE_ERRORS` that is none of kinformer's."""
         if self._session.closed:
             return StoppedError(f"cannot {doing}: this client was closed")
         seconds = f"{self._timeout if limit is None else limit:.3g} seconds"
@@ -199,7 +211,7 @@ class Exchange:
         response: Response | None = None
         accepted = False
         try:
-            with self.translated(request.doing, answered=False, limit=limit):
+            try:
                 url = self._heads.url(request.path, request.params)
                 headers = self._heads.headers(request.headers, identity)
                 sending = self._session.send(
@@ -222,6 +234,10 @@ class Exchange:
                             await response.head()
                 else:
                     response = await sending
+            except KinformerError:
+                raise  # some of them are OSErrors too
+            except WIRE_ERRORS as error:
+                raise self.translation(error, request.doing, answered=False, limit=limit) from error
             response.counted, response.identity = counted, identity
             if response.status:
                 counted.end(response.status)

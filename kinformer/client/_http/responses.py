@@ -81,7 +81,8 @@ class Response(abc.ABC):
             CodingError: the coding is not known.
         """
         if not self._coding_known:
-            self._decoder = content_decoder(", ".join(self.headers.getall("Content-Encoding", [])))
+            codings = self.headers.getall("Content-Encoding", None)
+            self._decoder = None if codings is None else content_decoder(", ".join(codings))
             self._coding_known = True
         return self._decoder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kinformer._own_writes.feed import Write
-from kinformer._own_writes.pending import Outcome, PendingWrite, PendingWrites, listening
+from kinformer._own_writes.pending import Listening, Outcome, PendingWrite, PendingWrites
 from kinformer.objects import KubeObject, ObjectKey
 from kinformer.resources import PODS
 from tests.sources import pod
@@ -286,7 +286,7 @@ def test_a_listener_of_a_task_is_called_with_the_writes_of_the_body_in_any_cache
     one, two = Cache(), Cache()
     notes = Notes()
     one.wrote(pod("a", 11))
-    with listening(notes):
+    with Listening(notes):
         first = one.wrote(pod("a", 12))
         second = two.wrote(pod("a", 12))
         one.pending.add(PendingWrite(A, UID, 13), announce=False)
