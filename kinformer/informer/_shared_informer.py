@@ -57,6 +57,9 @@ class SharedInformer:
     Order: a change goes into the cache first, and then to the handlers. So a handler never sees a cache older than its
     event, but it may see a newer one. Each handler gets the changes of each object in the order in which they happened.
 
+    Attributes:
+        on_demand: true while only uses keep it (`SharedInformerFactory.use`). Readiness does not wait for it then.
+
     Args:
         source: source of the objects.
         name: name for logs, errors and metrics; the full name of the resource by default.
@@ -121,6 +124,7 @@ class SharedInformer:
         metrics: Metrics = NO_METRICS,
     ) -> None:
         name = name or source.resource.full_name
+        self.on_demand = False
         self._listeners = FailureListeners(self, name, on_error, on_give_up)
         self._metrics = guarded(metrics)
         self._content: Literal["whole", "trimmed", "transformed"] = (

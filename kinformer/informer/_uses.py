@@ -36,6 +36,7 @@ class Uses:
         """Count one more use. An informer that is neither new nor counted does not end by disuse."""
         if new:
             self._counts[informer] = _Count()
+            informer.on_demand = True
         count = self._counts.get(informer)
         if count is not None:
             count.users += 1
@@ -57,6 +58,7 @@ class Uses:
     def keep(self, informer: SharedInformer) -> None:
         """Stop counting an informer: a caller has it without an end of use, so it does not end by disuse."""
         count = self._counts.pop(informer, None)
+        informer.on_demand = False
         if count is not None and count.end is not None:
             count.end.cancel()
 

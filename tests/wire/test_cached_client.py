@@ -19,6 +19,7 @@ from kinformer import (
     StoppedError,
     Trim,
 )
+from kinformer.integrations._web.answers import health_answer
 from kinformer.resources import CONFIGMAPS, NAMESPACES, SERVICES
 from kinformer.scope import Namespaces
 from kinformer.testing import ApiServer
@@ -185,6 +186,7 @@ async def test_a_question_starts_an_informer_which_answers_the_next_ones(
     assert cached.status.started == len(factory.informers) == 1
     assert server.count("list", "configmaps") + server.count("watch", "configmaps") <= 2
     assert (await cached.get(NAMESPACES, "shop")).origin.source == "cache"
+    assert not any(informer.on_demand for informer in factory.informers.values())
 
 
 async def test_an_informer_that_may_not_list_leaves_its_questions_to_the_server(
@@ -201,6 +203,12 @@ async def test_an_informer_that_may_not_list_leaves_its_questions_to_the_server(
         for _ in range(2):
             assert (await cached.get(CONFIGMAPS, "a", namespace="shop")).origin.source == "server"
         assert cached.status.started == 1
+        # Nothing keeps it but a use that is over, so it ends, and what one question asked for makes no service unready.
+        (informer,) = factory.informers.values()
+        assert informer.on_demand
+        assert health_answer({informer.name: informer}, ready=True).status == 200
+        factory.informer(CONFIGMAPS, namespace="shop")
+        assert health_answer({informer.name: informer}, ready=True).status == 503
 
 
 async def test_a_factory_that_does_not_run_starts_nothing(client: Client) -> None:

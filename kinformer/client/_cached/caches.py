@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from kinformer._own_writes.feed import Write
     from kinformer.cache.indexer import Indexer
@@ -70,6 +71,8 @@ class Caches(Protocol):
     def informers(self) -> Mapping[ScopedResource, Cache]: ...
     @property
     def informer(self) -> Callable[..., Any]: ...
+    @property
+    def use(self) -> Callable[..., AbstractAsyncContextManager[Any]]: ...
 
 
 class Verbs(Protocol):

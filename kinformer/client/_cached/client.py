@@ -102,6 +102,7 @@ class CachedClient(ForwardedVerbs):
         self._accepted = accepted_by(accept)
         self._max_age = max_age
         self._counts = Counts()
+        self._started: set[ScopedResource] = set()
         self._reads = CacheReads(client, factory, patience, self._counts)
         self._records = ApplyRecords()
         if metrics is not None:
@@ -342,23 +343,29 @@ class CachedClient(ForwardedVerbs):
             remedy = "use `async with factory:`, or wait for `manager.ready()` if a Manager starts it"
             raise NotStartedError(f"the factory has not been started: no informer can answer; {remedy}")
         covered = ScopedResource(resource, scope)
-        known = factory.informers.get(covered)
+        informers = factory.informers
+        known = informers.get(covered)
         if known is None or known.stopped:
-            if self._counts.started >= MOST_STARTED:
+            # An informer that has ended leaves its place to another one.
+            self._started &= informers.keys()
+            if len(self._started) >= MOST_STARTED:
                 return False
+            self._started.add(covered)
             self._counts.started += 1
         elif known.has_synced or known.status.failures:
             return False
-        cache = factory.informer(
-            resource,
-            namespace=scope.namespace,
-            label_selector=scope.label_selector,
-            field_selector=scope.field_selector,
-            metadata_only=scope.metadata_only,
-            shard=scope.shard,
-        )
+        settings: dict[str, Any] = {
+            "namespace": scope.namespace,
+            "label_selector": scope.label_selector,
+            "field_selector": scope.field_selector,
+            "metadata_only": scope.metadata_only,
+            "shard": scope.shard,
+        }
         try:
-            await cache.synced(SYNC_SECONDS, fail_fast=True)
+            # An informer that does not sync ends after the grace of this use, in which its scope is not tried again.
+            async with factory.use(resource, timeout=SYNC_SECONDS, fail_fast=True, **settings):
+                # One that has synced goes on, and answers the next questions.
+                factory.informer(resource, **settings)
         except (CacheSyncError, StoppedError):
             return False
         return True

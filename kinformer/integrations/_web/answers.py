@@ -186,7 +186,8 @@ def health_answer(
     """Return 200 or 503 and the reasons: whether the caches can be relied on.
 
     A process is alive while its informers work, whatever the server does. An informer that gave up or failed needs a
-    new process; a server that is away does not. A process is ready if its caches have synced once.
+    new process; a server that is away does not. A process is ready if its caches have synced once. Caches that exist
+    only while requests use them do not count: the question of one request must not take the service from all others.
 
     Args:
         informers: by name.
@@ -204,9 +205,11 @@ def health_answer(
         because = f": {trouble}" if trouble else ""
         if health is Health.ENDED:
             reasons.append(f"{name}: {status.state}{because}")
-        elif ready and not status.has_synced:
+        elif not ready or informer.on_demand:
+            pass
+        elif not status.has_synced:
             reasons.append(f"{name}: not in sync yet{because}")
-        elif ready and max_age is not None and not informer.is_fresh(max_age):
+        elif max_age is not None and not informer.is_fresh(max_age):
             silent = f"{status.silent_for:.0f} s" if status.silent_for is not None else "ever"
             reasons.append(f"{name}: the server has been silent for {silent}{because}")
         states[name] = {

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from kinformer.informer import SharedInformer
 
 
+class Counted:
+    """An informer, as far as its uses are concerned."""
+
+    on_demand = False
+
+
 @pytest.mark.parametrize(
     ("uses", "ends"),
     [
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
     ],
 )
 def test_an_informer_goes_on_for_the_grace_of_each_of_its_uses(uses: list[tuple[float, float]], ends: float) -> None:
-    informer = cast("SharedInformer", object())
+    informer = cast("SharedInformer", Counted())
     dropped: list[float] = []
 
     async def use(counted: Uses, end: float, grace: float) -> None:

@@ -137,6 +137,7 @@ def test_no_read_and_no_change_leaves_a_head_decoded_in_the_cache() -> None:
     assert [obj.name for obj in indexer.select(wanted, "default")] == ["p1", "p4", "p7"]
     assert [obj.name for part in indexer.chunks(wanted, "", 2) for obj in part] == ["p1", "p4", "p7"]
     assert len(indexer.select(LabelSelector.parse("app!=a1,app in (a0,a2),!other"))) == 6
+    assert {type(head) for head in heads_of(indexer)} == {bytes}
     for obj in indexer.list():
         assert obj.metadata.labels
         assert indexer.known_as(obj) == obj
