@@ -6,9 +6,10 @@ import gzip
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import yaml
 from aiohttp import web
 
-from kinformer.testing._apiserver.http.requests import view_of
+from kinformer.testing._apiserver.http.negotiation import YAML, check_shape, view_of
 from kinformer.testing._apiserver.http.views import list_bytes, object_bytes
 from kinformer.testing._apiserver.schemas import protobuf
 
@@ -20,25 +21,52 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import ResourceType
     from kinformer.testing._apiserver.store.storage import Stored
 
-__all__ = ["in_protobuf", "json_answer", "list_answer", "object_answer", "raw_json_answer"]
+__all__ = ["in_media", "json_answer", "list_answer", "object_answer", "raw_json_answer"]
 
 _HEADERS: Final = {"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
 _GZIP_FROM: Final = 128 * 1024
 """Shorter answers are never compressed (apiserver handlers/responsewriters, defaultGzipThresholdBytes)."""
 
 
-def in_protobuf(answer: web.Response, types: Types) -> web.Response:
-    """Return a JSON answer as protobuf; the answer itself if it is no JSON, or of a kind without protobuf form."""
+class _Yaml(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """YAML as Kubernetes writes it: texts that would be read as other values stand in double quotes."""
+
+
+def _as_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None
+    if "\n" in text:
+        style = "|"
+    elif text in {"y", "Y", "n", "N"} or dumper.resolve(yaml.ScalarNode, text, (True, False)) != _TEXT:  # type: ignore[no-untyped-call]
+        style = '"'
+    return dumper.represent_scalar(_TEXT, text, style=style)
+
+
+_TEXT: Final = "tag:yaml.org,2002:str"
+_Yaml.add_representer(str, _as_text)
+
+
+def in_media(answer: web.Response, media: str, types: Types) -> web.Response:
+    """Return a JSON answer in another media type.
+
+    Args:
+        answer: the answer. It stays as it is if it is no JSON, or of a kind without protobuf form.
+        media: the media type.
+        types: the types of the server's release.
+    """
     body = answer.body
-    if answer.content_type != "application/json" or not isinstance(body, bytes):
+    if media == _HEADERS["Content-Type"] or answer.content_type != "application/json" or not isinstance(body, bytes):
         return answer
     plain = gzip.decompress(body) if answer.headers.get("Content-Encoding") == "gzip" else body
     value = msgspec.json.decode(plain)
-    encoded = protobuf.encode(value, types) if isinstance(value, dict) else None
+    if media == YAML:
+        text: str = yaml.dump(value, Dumper=_Yaml, allow_unicode=True, default_flow_style=False)
+        encoded: bytes | None = text.encode()
+    else:
+        encoded = protobuf.encode(value, types) if isinstance(value, dict) else None
     if encoded is None:
         return answer
     dropped = {"Content-Encoding", "Content-Length", "Content-Type"}
-    made = web.Response(body=encoded, status=answer.status, headers={"Content-Type": protobuf.MEDIA_TYPE})
+    made = web.Response(body=encoded, status=answer.status, headers={"Content-Type": media})
     made.headers.extend((name, text) for name, text in answer.headers.items() if name not in dropped)
     return made
 
@@ -61,7 +89,9 @@ def object_answer(
     Raises:
         Refusal: 406, no such form.
     """
-    view = view_of(request.headers.get("Accept", ""))
+    accept = request.headers.get("Accept", "")
+    check_shape(accept, kind, is_list=False)
+    view = view_of(accept)
     body = object_bytes(kind, stored, view, now=now, include=_included(request)) + b"\n"
     return web.Response(body=body, status=code, headers=_HEADERS)
 
@@ -74,7 +104,9 @@ def list_answer(
     Raises:
         Refusal: 406, no such form.
     """
-    view = view_of(request.headers.get("Accept", ""))
+    accept = request.headers.get("Accept", "")
+    check_shape(accept, kind, is_list=True)
+    view = view_of(accept)
     body = list_bytes(kind, items, metadata, view, now=now, include=_included(request))
     headers = dict(_HEADERS)
     if len(body) > _GZIP_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):

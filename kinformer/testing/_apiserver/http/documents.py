@@ -10,6 +10,7 @@ from aiohttp import web
 from kinformer.testing._apiserver.http import openapi
 from kinformer.testing._apiserver.http.answers import json_answer, raw_json_answer
 from kinformer.testing._apiserver.http.health import HEALTH_PATHS, answer_health, is_health
+from kinformer.testing._apiserver.http.negotiation import JSON, check_media, form_of
 from kinformer.testing._apiserver.http.requests import wants_aggregated
 from kinformer.testing._apiserver.store import status
 
@@ -44,6 +45,8 @@ def document(request: web.BaseRequest, path: str, catalog: Catalog) -> web.Respo
     if request.method != "GET":
         raise status.method_not_allowed()
     accept = request.headers.get("Accept", "")
+    if path == "/version":
+        check_media(accept, (JSON,))
     match path:
         case "/":
             return json_answer({"paths": _paths(catalog)})
@@ -72,6 +75,9 @@ def document(request: web.BaseRequest, path: str, catalog: Catalog) -> web.Respo
     found = _discovery(parts, catalog)
     if found is None:
         raise status.page_not_found()
+    if parts[0] in {"api", "apis"}:
+        check_media(accept)
+        form_of(accept)
     return raw_json_answer(found) if isinstance(found, bytes) else json_answer(found)
 
 

@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from aiohttp import web
 
 from kinformer.testing._apiserver.http import control
-from kinformer.testing._apiserver.http.answers import in_protobuf, json_answer, list_answer, object_answer
+from kinformer.testing._apiserver.http.answers import in_media, json_answer, list_answer, object_answer
 from kinformer.testing._apiserver.http.documents import document, is_document
 from kinformer.testing._apiserver.http.metrics import answer_metrics
+from kinformer.testing._apiserver.http.negotiation import (
+    check_media,
+    form_of,
+    media_of,
+    view_of,
+    wants_protobuf,
+)
 from kinformer.testing._apiserver.http.pod_streams import answer_stream, is_stream
 from kinformer.testing._apiserver.http.reads import Lists
 from kinformer.testing._apiserver.http.requests import (
@@ -22,8 +29,6 @@ from kinformer.testing._apiserver.http.requests import (
     find_target,
     is_true,
     media_type,
-    view_of,
-    wants_protobuf,
 )
 from kinformer.testing._apiserver.http.reviews import Reviews
 from kinformer.testing._apiserver.http.trust import check_trust, read_body
@@ -132,7 +137,7 @@ class Handler:
         self._pods = pods
         self._lists = Lists(registry.store, faults)
         self._reviews = Reviews(registry, access)
-        self._writes = Writes(registry, clock, webhooks)
+        self._writes = Writes(registry, self._lists, clock, webhooks)
         self._webhooks = webhooks
         self._watches: dict[OpenWatch, None] = {}
 
@@ -153,8 +158,8 @@ class Handler:
         answer = await self._answered(request)
         if not answer.prepared:
             add_warnings(answer)
-        if isinstance(answer, web.Response) and wants_protobuf(request.headers.get("Accept", "")):
-            return in_protobuf(answer, self._catalog.types)
+        if isinstance(answer, web.Response) and request.path.startswith(("/api", "/version")):
+            return in_media(answer, media_of(request.headers.get("Accept", "")), self._catalog.types)
         return answer
 
     async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -212,6 +217,10 @@ class Handler:
             raise status.method_not_allowed()
         if is_stream(target):
             return await answer_stream(request, self._registry, self._pods, target, self._clock)
+        accept = request.headers.get("Accept", "")
+        if not kind.custom:
+            check_media(accept, listing=verb in {"watch", "list"})
+        form_of(accept, custom=kind.custom, watch=verb == "watch")
         if verb in {"watch", "list", "get"}:
             return await self._read(request, target, verb, query, user.name)
         body = await read_body(request)

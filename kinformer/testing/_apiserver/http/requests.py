@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from kinformer.testing._apiserver.schemas.go_types import Types
     from kinformer.testing._apiserver.store.catalog import Catalog, ResourceType
+    from kinformer.testing._apiserver.store.status import Cause
 
 __all__ = [
     "ListOptions",
@@ -29,12 +30,9 @@ __all__ = [
     "find_target",
     "is_true",
     "media_type",
-    "view_of",
     "wants_aggregated",
-    "wants_protobuf",
 ]
 
-_MEDIA: Final = {"application/json", "*/*", "application/*", "text/html", "application/yaml", protobuf.MEDIA_TYPE}
 _INTEGER: Final = re.compile(r"-?[0-9]+")
 _VERSION: Final = re.compile(r"[0-9]+")
 _SHOWN: Final = 1024
@@ -123,16 +121,8 @@ class ListOptions:
     def check(self, *, watch: bool) -> None:
         """Refuse combinations that make no sense (apimachinery meta/internalversion/validation)."""
         if watch:
-            if self.initial_events_named and self.match != "NotOlderThan":
-                raise status.invalid_list_options(
-                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-                )
-            if self.match and not self.initial_events_named:
-                raise status.invalid_list_options(
-                    "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-                )
-            if self.continue_token:
-                raise status.invalid_list_options("resourceVersionMatch is forbidden when continue is provided")
+            if causes := [*self._faults_of_watch()]:
+                raise status.invalid("ListOptions", "", causes, group="meta.k8s.io")
             return
         causes = [forbidden("resourceVersionMatch", why) for why in self._faults_of_match()]
         if self.match not in {"", "Exact", "NotOlderThan"}:
@@ -141,6 +131,21 @@ class ListOptions:
             causes.append(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
         if causes:
             raise status.invalid("ListOptions", "", causes, group="meta.k8s.io")
+
+    def _faults_of_watch(self) -> Iterator[Cause]:
+        if self.initial_events_named and self.match != "NotOlderThan":
+            yield forbidden(
+                "resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            )
+        if self.match and not self.initial_events_named:
+            yield forbidden(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            )
+        if self.match not in {"", "NotOlderThan"}:
+            yield one_of("resourceVersionMatch", self.match, ("NotOlderThan",))
+        if self.continue_token:
+            yield forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
 
     def _faults_of_match(self) -> Iterator[str]:
         if self.match and self.continue_token:
@@ -166,8 +171,8 @@ class ListOptions:
 
 
 def is_true(text: str | None) -> bool:
-    """A boolean of a query, as Go's ParseBool and the URL decoder read it."""
-    return text is not None and text.lower() in {"1", "t", "true", ""}
+    """A boolean of a query: each text but "0" and "false" is true (apimachinery, Convert_Slice_string_To_bool)."""
+    return text is not None and text.lower() not in {"0", "false"}
 
 
 def _number(query: Mapping[str, str], name: str) -> int:
@@ -179,43 +184,6 @@ def _number(query: Mapping[str, str], name: str) -> int:
         raise status.bad_request(msg)
     # A negative number asks for nothing.
     return max(int(text), 0)
-
-
-def view_of(accept: str) -> str:
-    """The form of objects that an Accept header asks for: "", "Table" or "PartialObjectMetadata".
-
-    Raises:
-        Refusal: 406, no form that there is.
-    """
-    for part in accept.split(",") if accept else ("*/*",):
-        media, *parameters = (piece.strip() for piece in part.split(";"))
-        if media not in _MEDIA:
-            continue
-        given = dict(parameter.partition("=")[::2] for parameter in parameters)
-        wanted = given.get("as", "")
-        if not wanted:
-            return ""
-        if given.get("g") == "meta.k8s.io" and given.get("v") in {"v1", "v1beta1"}:
-            if wanted == "Table":
-                return "Table"
-            if wanted in {"PartialObjectMetadata", "PartialObjectMetadataList"}:
-                return "PartialObjectMetadata"
-    message = (
-        "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, "
-        "application/vnd.kubernetes.protobuf"
-    )
-    raise status.Refusal(406, message, "NotAcceptable", {})
-
-
-def wants_protobuf(accept: str) -> bool:
-    """Report whether an Accept header asks for protobuf before JSON; tables have no protobuf form."""
-    for part in accept.split(","):
-        media, _, parameters = part.strip().partition(";")
-        if media.strip() == protobuf.MEDIA_TYPE and "as=Table" not in parameters:
-            return True
-        if media.strip() in _MEDIA:
-            return False
-    return False
 
 
 def wants_aggregated(accept: str) -> bool:

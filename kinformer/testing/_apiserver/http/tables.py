@@ -134,7 +134,8 @@ def to_table(
         Refusal: 400, no such part.
     """
     if include not in {"", "Metadata", "Object", "None"}:
-        msg = f'unrecognized includeObject value: "{include}"'
+        why = "must be 'Metadata', 'Object', 'None', or empty"
+        msg = f'Unable to convert to Table as requested: includeObject: Invalid value: "{include}": {why}'
         raise bad_request(msg)
     if kind.definition is None:
         columns = Archive.of(kind.release).columns(kind.api_version, kind.plural) or _usual_columns()
@@ -143,12 +144,15 @@ def to_table(
         printed = kind.definition.get("additionalPrinterColumns") or []
         columns, cells = _custom_columns(printed), _custom_cells(printed)
     now = now.astimezone(UTC)
+    rows = [_row(kind, cells, manifest, now, include) for manifest in manifests]
+    # Kinds that have no printer of their own begin with no rows at all (registry/rest/table.go).
+    plain = kind.definition is None and cells is _usual_cells
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": metadata,
         "columnDefinitions": columns,
-        "rows": [_row(kind, cells, manifest, now, include) for manifest in manifests],
+        "rows": None if plain and not rows else rows,
     }
 
 

@@ -37,7 +37,9 @@ def object_bytes(
         include: the parts of the objects that the rows of a table carry: "Metadata", "Object" or "None".
     """
     if view == "Table":
-        metadata = {"resourceVersion": stored.manifest["metadata"]["resourceVersion"]}
+        # An object of a dry run has no version.
+        version = stored.manifest["metadata"].get("resourceVersion")
+        metadata = {"resourceVersion": version} if version else {}
         table = to_table(kind, [stored.manifest], metadata, now=now, include=include)
         return _encode(table if first else table | {"columnDefinitions": None})
     if view:
@@ -82,7 +84,7 @@ def list_bytes(
     if view:
         head = b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":'
         body = b",".join(_encode(_metadata_only(stored.manifest)) for stored in items)
-        return head + _encode(metadata) + b',"items":[' + body + b"]}\n"
+        return head + _encode(metadata) + b',"items":' + (b"[" + body + b"]" if body else b"null") + b"}\n"
     list_kind, api_version = kind.list_of.encode(), kind.api_version.encode()
     if kind.custom:
         body = b",".join(_whole(kind, stored) for stored in items)

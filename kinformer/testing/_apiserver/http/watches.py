@@ -165,7 +165,7 @@ class OpenWatch:
                 return refused
             await sink.begin(request)
             reached = loop.time()
-            bookmark_at = min(reached + self._bookmark_interval, deadline - LAST_BOOKMARK)
+            bookmark_at = self._next_bookmark(reached, deadline)
             while True:
                 await self._moving.wait()
                 if self._waiting:
@@ -178,8 +178,7 @@ class OpenWatch:
                     break
                 if self._options.bookmarks and now >= bookmark_at:
                     self._bookmark()
-                    late = now >= deadline - LAST_BOOKMARK
-                    bookmark_at = deadline if late else min(now + self._bookmark_interval, deadline - LAST_BOOKMARK)
+                    bookmark_at = deadline if now >= deadline - LAST_BOOKMARK else self._next_bookmark(now, deadline)
                     continue
                 self._wakeup.clear()
                 until = min(deadline, bookmark_at) if self._options.bookmarks else deadline
@@ -201,6 +200,11 @@ class OpenWatch:
             self._stop_listening()
             await sink.close()
         return sink.answer
+
+    def _next_bookmark(self, now: float, deadline: float) -> float:
+        """The time of the next bookmark; the end of a watch that lasts too short for one."""
+        at = min(now + self._bookmark_interval, deadline - LAST_BOOKMARK)
+        return deadline if at < now else at
 
     def _begin(self) -> Callable[[], None]:
         store, storage = self._store, self._kind.storage

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from kinformer.testing._apiserver.http.answers import json_answer, list_answer, object_answer
 from kinformer.testing._apiserver.http.duplicate_fields import duplicate_fields
 from kinformer.testing._apiserver.http.pod_subresources import post_to_pod
-from kinformer.testing._apiserver.http.reads import selection_of
 from kinformer.testing._apiserver.http.requests import ListOptions, decode_body, is_true, media_type
 from kinformer.testing._apiserver.http.warnings import KEPT_PODS, format_warnings, warn, warnings_of
-from kinformer.testing._apiserver.rules.bodies import as_object, read_built_in
+from kinformer.testing._apiserver.rules.bodies import as_object, patched_kind_fault, read_built_in
 from kinformer.testing._apiserver.rules.causes import too_long
 from kinformer.testing._apiserver.rules.json_patch import apply_json_patch
 from kinformer.testing._apiserver.rules.life_cycle import CRDS, JOBS, DeleteOptions
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from kinformer.testing._apiserver.http.reads import Lists
     from kinformer.testing._apiserver.http.requests import Target
     from kinformer.testing._apiserver.http.webhooks import WebhookCaller
     from kinformer.testing._apiserver.rules.rbac import User
@@ -53,12 +53,16 @@ class Writes:
 
     Args:
         registry: the rules.
+        lists: answers lists, of which a deletion of a collection deletes the objects.
         clock: the time.
         webhooks: asks webhooks.
     """
 
-    def __init__(self, registry: Registry, clock: Callable[[], datetime], webhooks: WebhookCaller) -> None:
+    def __init__(
+        self, registry: Registry, lists: Lists, clock: Callable[[], datetime], webhooks: WebhookCaller
+    ) -> None:
         self._registry = registry
+        self._lists = lists
         self._clock = clock
         self._webhooks = webhooks
 
@@ -207,6 +211,8 @@ class Writes:
             content = _decoded(body, media, kind)
         write = replace(write, patch=content)
         wanted = _patched(before, body, request.headers.get("Content-Type", ""), target)
+        if not kind.custom:
+            _check_patched_kind(wanted, before, target, content)
         if target.subresource == "scale":
             wanted = written_scale(kind, current.manifest, wanted)
         elif not kind.custom:
@@ -239,25 +245,18 @@ class Writes:
             )
             return json_answer(deleted)
         _place(target)
-        listing = ListOptions.parse(query)
-        scope = selection_of(target, listing)
-        chosen = [
-            (key, stored)
-            for key, stored in registry.store.listed(kind.storage, scope.namespace)
-            if scope.selects is None or scope.selects(stored.manifest)
-        ]
-        if listing.limit:
-            # Only the objects of one page are deleted.
-            chosen = chosen[: listing.limit]
+        # Only the objects of one page are deleted.
+        chosen, listed = self._lists.page(target, ListOptions.parse(query))
+        named = (stored.manifest["metadata"] for stored in chosen)
+        keys = [(metadata.get("namespace") or "", metadata["name"]) for metadata in named]
         if admission is not None:
             # All questions come before the first deletion, as the request is carried out anew after each.
-            for key, _ in chosen:
+            for key in keys:
                 registry.admit_deletion(kind, *key, admission)
-        for key, _ in chosen:
+        for key in keys:
             if registry.store.get(kind.storage, key) is not None:
                 registry.delete(kind, *key, options, dry_run=dry_run)
-        metadata = {"resourceVersion": str(registry.store.revision)}
-        return list_answer(request, kind, [stored for _, stored in chosen], metadata, now=self._clock())
+        return list_answer(request, kind, chosen, listed, now=self._clock())
 
 
 def manager_of(request: web.BaseRequest) -> str:
@@ -336,6 +335,25 @@ def _patched(current: dict[str, Any], body: bytes, content_type: str, target: Ta
         names = [name for name in ("apiVersion", "kind") if isinstance(patched.get(name), str)]
         return patched | {name: current[name] for name in names}
     raise status.unsupported_media_type()
+
+
+def _check_patched_kind(wanted: Any, before: dict[str, Any], target: Target, content: Any) -> None:
+    """Refuse a patch that makes another kind of an object, or that takes its version away.
+
+    Raises:
+        Refusal: 400, 422.
+    """
+    if not isinstance(wanted, dict):
+        return
+    if not wanted.get("apiVersion"):
+        # Without a version the object is read as one that has nothing.
+        why = f"the name of the object ({target.name} based on URL) was undeterminable: name must be provided"
+        raise status.bad_request(why)
+    why = patched_kind_fault(wanted, before["kind"], before["apiVersion"], target.kind.types)
+    if why:
+        raise status.unreadable_patch(wanted, why, content)
+    if wanted["apiVersion"] != before["apiVersion"] and isinstance(wanted["apiVersion"], str):
+        wanted["apiVersion"] = before["apiVersion"]
 
 
 _PARSE_ERROR: Final = re.compile(r"json parse error: (.*?) \(", re.DOTALL)

@@ -21,10 +21,20 @@ from kinformer.testing._apiserver.store.structure import builtin_type
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from kinformer.testing._apiserver.schemas.go_types import Struct
     from kinformer.testing._apiserver.store.catalog import ResourceType
     from kinformer.testing._apiserver.store.structure import Structure
 
-__all__ = ["as_object", "check_object", "check_types", "of_kind", "of_type", "read_built_in", "type_fault"]
+__all__ = [
+    "as_object",
+    "check_object",
+    "check_types",
+    "of_kind",
+    "of_type",
+    "patched_kind_fault",
+    "read_built_in",
+    "type_fault",
+]
 
 _GO_WORDS: Final[dict[type, str]] = {
     **dict.fromkeys((int, float), "number"),
@@ -95,7 +105,8 @@ def of_type(body: Any, name: str) -> dict[str, Any]:
     if fault := type_fault(given, structure, kind):
         raise status.bad_request(fault)
     if given.get("kind") not in {None, "", kind}:
-        msg = f'no kind "{given["kind"]}" is registered for version "{given.get("apiVersion") or "v1"}"'
+        version = given.get("apiVersion") or "v1"
+        msg = f'no kind "{given["kind"]}" is registered for version "{version}" in scheme "{_SCHEME}"'
         raise status.bad_request(msg)
     read: dict[str, Any] = _without_nulls(given)
     return read
@@ -112,13 +123,34 @@ def _check_kind(given: Mapping[str, Any], kind: str, api_version: str, types: Ty
         else:
             msg = f'{name} in version "{api_version}" cannot be handled as a {kind}: no kind "{name}" is registered'
         raise status.bad_request(msg)
-    if known is None:
-        why = f'no kind "{name}" is registered for version "{version}" in scheme "{_SCHEME}"'
-    else:
-        package = expected.key.partition("/")[0]
-        why = f"converting ({known.key.rpartition('/')[2]}) to ({package}.{kind}): unknown conversion"
+    why = _other_kind(name, version, kind, expected, known)
     msg = f'{name} in version "{version.rpartition("/")[2]}" cannot be handled as a {kind}: {why}'
     raise status.bad_request(msg)
+
+
+def _other_kind(name: str, version: str, kind: str, expected: Struct, known: Struct | None) -> str:
+    """The reason why an object of one kind does not stand for one of another, in the words of the scheme."""
+    if known is None:
+        return f'no kind "{name}" is registered for version "{version}" in scheme "{_SCHEME}"'
+    package = expected.key.partition("/")[0]
+    return f"converting ({known.key.rpartition('/')[2]}) to ({package}.{kind}): unknown conversion"
+
+
+def patched_kind_fault(patched: Mapping[str, Any], kind: str, api_version: str, types: Types) -> str:
+    """The reason why a patched object is none of its kind any more; "" if it is.
+
+    Another version of the same kind is no fault: the object is read in that version.
+    """
+    name, version = patched.get("kind") or kind, patched.get("apiVersion") or api_version
+    if not isinstance(name, str) or not isinstance(version, str):
+        return ""
+    if version.count("/") > 1:
+        return f"unexpected GroupVersion string: {version}"
+    expected, known = (types.kind(*one) for one in ((api_version, kind), (version, name)))
+    same_group = version.rpartition("/")[0] == api_version.rpartition("/")[0]
+    if expected is None or (known is not None and name == kind and same_group):
+        return ""
+    return _other_kind(name, version, kind, expected, known)
 
 
 def check_types(given: Any, kind: str, version: str, structure: Structure) -> None:

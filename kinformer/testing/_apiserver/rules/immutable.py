@@ -13,9 +13,11 @@ from kinformer.testing._apiserver.rules.workload_validation import check_selecto
 from kinformer.testing._apiserver.store.status import Cause, invalid
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kinformer.testing._apiserver.store.catalog import ResourceType
 
-__all__ = ["validate_change"]
+__all__ = ["changes_beside_faults", "validate_change"]
 
 _POD_RULE: Final = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -117,8 +119,8 @@ def _of_own_rules(kind: ResourceType, before: dict[str, Any], after: dict[str, A
             return _of_pod(old, new)
         case ("", "pods") if subresource == "ephemeralcontainers":
             return _of_ephemeral(old, new)
-        case ("", "pods") if subresource == "resize" and (was := quality(old)) != quality(new):
-            return [invalid_value("spec", was, "Pod QOS Class may not change as a result of resizing")]
+        case ("", "pods") if subresource == "resize":
+            return [*_of_resize(old, new)]
         case ("", "nodes"):
             return _of_node(old, new)
         case ("", "events") if kind.group:
@@ -266,6 +268,50 @@ def _of_pod(old: dict[str, Any], new: dict[str, Any]) -> list[Cause]:
         why = "existing toleration can not be modified except its tolerationSeconds"
         causes.append(_forbidden("spec.tolerations", why))
     return causes + ([_forbidden("spec", _POD_RULE)] if _fixed_in_pod(old) != _fixed_in_pod(new) else [])
+
+
+def _of_resize(old: dict[str, Any], new: dict[str, Any]) -> Iterator[Cause]:
+    """The rules of a change of a pod's resources (pkg/apis/core/validation, ValidatePodResize)."""
+    if (was := quality(old)) != quality(new):
+        yield invalid_value("spec", was, "Pod QOS Class may not change as a result of resizing")
+    for field in ("containers", "initContainers"):
+        names, others = ([one.get("name") for one in spec.get(field) or ()] for spec in (old, new))
+        if names != others:
+            yield _forbidden(f"spec.{field}", f"{field} may not be added or removed on resize")
+            return
+    if _not_resized(old) != _not_resized(new):
+        yield _forbidden("spec", "only cpu and memory resources are mutable")
+
+
+def _not_resized(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """The resources of the containers but for those that a resize may change."""
+    return [
+        {
+            part: {name: str(amount) for name, amount in amounts.items() if name not in {"cpu", "memory"}}
+            for part, amounts in (container.get("resources") or {}).items()
+            if part in {"requests", "limits"}
+        }
+        for field in ("containers", "initContainers")
+        for container in spec.get(field) or ()
+    ]
+
+
+_JUDGED_TOGETHER: Final = {("apps", plural) for plural in ("deployments", "replicasets", "daemonsets")}
+
+
+def changes_beside_faults(
+    kind: ResourceType, before: dict[str, Any], after: dict[str, Any], subresource: str
+) -> list[Cause]:
+    """Return why an object that is not valid could not follow on the one before, either.
+
+    Only the changes are judged that need no defaults: the selector of a workload, and the resize of a pod.
+    """
+    if kind.storage == ("", "pods") and subresource == "resize":
+        return [*_of_resize(before.get("spec") or {}, after.get("spec") or {})]
+    if kind.storage in _JUDGED_TOGETHER and not subresource:
+        selector = _at(after, "spec.selector")
+        return [_is_immutable("spec.selector", selector)] if selector != _at(before, "spec.selector") else []
+    return []
 
 
 def _of_ephemeral(old: dict[str, Any], new: dict[str, Any]) -> list[Cause]:

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.rules.writing import Write
     from kinformer.testing._apiserver.store.catalog import ResourceType
 
-__all__ = ["check_identity", "check_name", "check_size", "refuse_deletion_by_write", "refuse_new_finalizers"]
+__all__ = [
+    "check_created_by_update",
+    "check_identity",
+    "check_name",
+    "check_size",
+    "refuse_deletion_by_write",
+    "refuse_new_finalizers",
+]
 
 _MOST_BYTES: Final = 1_572_864
 """Bytes of an object in etcd (etcd --max-request-bytes)."""
@@ -81,11 +88,7 @@ def check_identity(
         raise status.conflict(kind, name)
     if uid != before["uid"]:
         cause = ("FieldValueInvalid", f'Invalid value: "{uid}": field is immutable', "metadata.uid")
-        refusal = status.invalid(kind.kind, name, [cause], kind.group)
-        if refusal.details is not None:
-            # Two checks find it; the message names it once.
-            refusal.details["causes"] *= 2
-        raise refusal
+        raise _found_twice(status.invalid(kind.kind, name, [cause], kind.group))
     if not version and not applied and (kind.custom or kind.storage in _UPDATED_BY_VERSION):
         cause = (
             "FieldValueInvalid",
@@ -115,6 +118,22 @@ def _other_uid(kind: ResourceType, name: str, uid: str, before: dict[str, Any], 
     why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
     place = f"Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
     return status.conflict(kind, name, f"StorageError: invalid object, Code: 4, {place}")
+
+
+def check_created_by_update(
+    kind: ResourceType, namespace: str, name: str, metadata: dict[str, Any], write: Write
+) -> dict[str, Any]:
+    """Return the metadata of an object that an update creates: the version that it names counts for nothing.
+
+    Raises:
+        Refusal: 409 if it names a uid, since no object has that; 500 for a version that is no number.
+    """
+    version = metadata.get("resourceVersion")
+    if isinstance(version, str) and version and not version.isdecimal():
+        raise status.failed(f'strconv.ParseUint: parsing "{version}": invalid syntax')
+    if uid := metadata.get("uid"):
+        raise _other_uid(kind, name, uid, {"uid": "", "namespace": namespace}, write)
+    return {field: value for field, value in metadata.items() if field != "resourceVersion"}
 
 
 def check_name(name: str, body: dict[str, Any], write: Write) -> None:
@@ -156,6 +175,12 @@ def refuse_new_finalizers(kind: ResourceType, name: str, before: dict[str, Any],
         why = (
             f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
         )
-        raise status.invalid(
-            kind.kind, name, [("FieldValueForbidden", f"Forbidden: {why}", "metadata.finalizers")], kind.group
-        )
+        cause = ("FieldValueForbidden", f"Forbidden: {why}", "metadata.finalizers")
+        raise _found_twice(status.invalid(kind.kind, name, [cause], kind.group))
+
+
+def _found_twice(refusal: status.Refusal) -> status.Refusal:
+    """Return a refusal with its causes doubled: two checks find the fault, and the message names it once."""
+    if refusal.details is not None:
+        refusal.details["causes"] *= 2
+    return refusal

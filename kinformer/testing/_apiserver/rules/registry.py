@@ -6,6 +6,7 @@ import uuid
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.admission import admit, check_ports, without_admission
@@ -14,12 +15,13 @@ from kinformer.testing._apiserver.rules.certificates import CERTIFICATES, next_r
 from kinformer.testing._apiserver.rules.conversions import in_stored_version, in_version
 from kinformer.testing._apiserver.rules.custom_resources import note_stored_version
 from kinformer.testing._apiserver.rules.defaults import establish, fill_in, has_generation, in_order, select_pods_of_job
-from kinformer.testing._apiserver.rules.immutable import validate_change
+from kinformer.testing._apiserver.rules.immutable import changes_beside_faults, validate_change
 from kinformer.testing._apiserver.rules.life_cycle import CRDS, JOBS, NAMESPACES, PODS, DeleteOptions, LifeCycle
 from kinformer.testing._apiserver.rules.managed_fields import record_update, server_side_apply
 from kinformer.testing._apiserver.rules.metadata import check_prefix_again
 from kinformer.testing._apiserver.rules.pod_defaults import fill_in_addresses
 from kinformer.testing._apiserver.rules.preconditions import (
+    check_created_by_update,
     check_identity,
     check_name,
     check_size,
@@ -73,6 +75,9 @@ _CREATED_BY_UPDATE: Final = {
     ("node.k8s.io", "runtimeclasses"),
 }
 """The resources of which a PUT creates an absent object (AllowCreateOnUpdate of their strategies)."""
+
+_OWNED_AS_ASKED: Final = {"resize", "ephemeralcontainers"}
+"""The subresources whose manager owns all that it asks for, and not only what the write changes."""
 
 
 class Registry:
@@ -184,13 +189,15 @@ class Registry:
             metadata.pop(ours, None)
         version = metadata.pop("resourceVersion", None)
         metadata |= {"uid": write.uid or str(uuid.uuid4()), "creationTimestamp": now}
-        metadata.pop("generation", None)
         if kind.namespaced:
             metadata["namespace"] = namespace
         else:
             metadata.pop("namespace", None)
         if has_generation(kind):
             metadata["generation"] = 1
+        elif not metadata.get("generation"):
+            # The kinds that do not count keep the number that they are given.
+            metadata.pop("generation", None)
         _drop_status(kind, manifest)
         before_defaults = _given_spec(manifest)
         given_status = deepcopy(manifest.get("status"))
@@ -271,6 +278,8 @@ class Registry:
             given = as_object(body, kind.kind)
             check_types(given, kind.kind, kind.version, kind.structure)
             check_name(name, given, write)
+            metadata = check_created_by_update(kind, namespace, name, given["metadata"], write)
+            given = given | {"metadata": metadata}
             return self.create(kind, namespace, given, write), True
         manifest = write.checked(kind, body, namespace)
         check_name(name, manifest, write)
@@ -296,6 +305,7 @@ class Registry:
             changed = write.admission.mutated("UPDATE", kind, (namespace, name), current.manifest, manifest)
             if changed is not None and changed != manifest:
                 source, manifest = manifest, _checked_again(kind, changed, namespace, write)
+        asked = manifest
         manifest = self._next_state(kind, current.manifest, manifest, write)
         refuse_deletion_by_write(kind, name, before, wanted)
         if wanted.get("generateName") and (faults := check_prefix_again(kind, wanted["generateName"])):
@@ -319,22 +329,32 @@ class Registry:
             if is_same and managed == old_managed:
                 return current
         else:
-            if is_same and given != [{}]:
+            as_asked = write.subresource in _OWNED_AS_ASKED
+            if is_same and given != [{}] and not as_asked:
                 return current
+            owned = manifest if source is None else self._state_of(kind, current, source, write, manifest)
+            if as_asked:
+                owned = self._filled_in(kind, asked)
+            elif write.subresource == "status":
+                # Go writes times that are not set as null, and those are fields too.
+                owned = in_order(owned)
             managed = record_update(
-                *(
-                    current.manifest,
-                    manifest if source is None else self._state_of(kind, current, source, write, manifest),
-                ),
+                *(current.manifest, owned),
                 structure=kind.structure,
                 custom=kind.custom,
                 manager=write.of(kind),
                 now=write.now or self.now(),
                 given=given,
             )
+            if is_same and as_asked and managed == (old_managed or []):
+                return current
         if managed:
             new["managedFields"] = managed
-        if "generation" in before and spec_of_generation(kind, manifest) != spec_of_generation(kind, current.manifest):
+        if (
+            has_generation(kind)
+            and "generation" in before
+            and spec_of_generation(kind, manifest) != spec_of_generation(kind, current.manifest)
+        ):
             new["generation"] = before["generation"] + 1
         return self._store(kind, (namespace, name), in_order(manifest), current, write)
 
@@ -516,7 +536,7 @@ class Registry:
                 state["metadata"] = metadata_by_status(kind, wanted["metadata"], before) or before
             if kind.storage == CERTIFICATES:
                 state = next_request(current, state, subresource, write.now or self.now())
-            validate(kind, state, before=current)
+            _validate_change_too(kind, state, current, write)
             if subresource == "status":
                 if kind.storage == PODS:
                     fill_in_addresses(state)
@@ -534,7 +554,7 @@ class Registry:
             manifest = next_request(current, manifest, "", "")
         if kind.storage == _SERVICES and isinstance(manifest.get("spec"), dict):
             follow_change(manifest["spec"], current.get("spec") or {})
-        validate(kind, manifest, any_size=write.any_size, before=current)
+        _validate_change_too(kind, manifest, current, write)
         check_ports(self.store, kind, manifest, before["name"])
         if not kind.custom:
             self._fill_in_again(kind, current, manifest)
@@ -574,6 +594,26 @@ class Registry:
                 }
             ]
             raise status.Refusal(403, message, "Forbidden", details)
+
+
+def _validate_change_too(kind: ResourceType, manifest: dict[str, Any], current: dict[str, Any], write: Write) -> None:
+    """Validate an updated object; a refusal names the changes that are not allowed, too.
+
+    Raises:
+        Refusal: 422.
+    """
+    any_size = write.any_size and write.subresource in {"", "scale"}
+    try:
+        validate(kind, manifest, any_size=any_size, before=current)
+    except status.Refusal as refusal:
+        found = (refusal.details or {}).get("causes")
+        if refusal.code != HTTPStatus.UNPROCESSABLE_ENTITY or not found:
+            raise
+        more = changes_beside_faults(kind, current, manifest, write.subresource)
+        if not more:
+            raise
+        causes = [(cause["reason"], cause["message"], cause["field"]) for cause in found]
+        raise status.invalid(kind.kind, current["metadata"]["name"], [*causes, *more], kind.group) from None
 
 
 def _selector_of(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -45,6 +45,10 @@ _FIELDS: dict[tuple[str, str], tuple[str, ...]] = {
 _BOOLEANS = {"spec.hostNetwork", "spec.unschedulable"}
 
 
+_NO_WORDS: Final = {"=", "==", "!=", "<", ">", ",", "(", ")"}
+"""The tokens that no requirement begins with."""
+
+
 class _Reader:
     """The tokens of a label selector, from left to right."""
 
@@ -62,7 +66,7 @@ class _Reader:
 
     def word(self, expected: str) -> str:
         token = self.take()
-        if not token or token in {"=", "==", "!=", "!", "<", ">", ",", "(", ")"}:
+        if token in {"", "!", *_NO_WORDS}:
             msg = f"unable to parse requirement: found '{token}', expected: {expected}"
             raise bad_request(msg)
         return token
@@ -76,14 +80,18 @@ def parse_label_selector(text: str) -> Callable[[Mapping[str, str]], bool] | Non
     """
     reader = _Reader(text)
     conditions: list[Callable[[Mapping[str, str]], bool]] = []
+    if (first := reader.peek()) in _NO_WORDS:
+        msg = f"found '{first}', expected: !, identifier, or 'end of string'"
+        raise bad_request(msg)
     while reader.peek():
         conditions.append(_requirement(reader))
         separator = reader.take()
         if separator not in {"", ","}:
-            msg = f"unable to parse requirement: found '{separator}', expected: ',' or 'end of string'"
+            msg = f"found '{separator}', expected: ',' or 'end of string'"
             raise bad_request(msg)
-        if separator == "," and not reader.peek():
-            raise bad_request("found '', expected: identifier after ','")
+        if separator == "," and (not (following := reader.peek()) or following in _NO_WORDS):
+            msg = f"found '{following}', expected: identifier after ','"
+            raise bad_request(msg)
     if not conditions:
         return None
     if len(conditions) == 1:
@@ -133,7 +141,7 @@ def _requirement(reader: _Reader) -> Callable[[Mapping[str, str]], bool]:
             return lambda labels: labels.get(key) in values
         return lambda labels: labels.get(key) not in values
     if operator in {"<", ">"}:
-        return _comparison(key, operator, reader.word("identifier"))
+        return _comparison(key, operator, reader.word("identifier") if reader.peek() else "")
     msg = f"unable to parse requirement: found '{operator}', expected: in, notin, =, ==, !=, gt, lt"
     raise bad_request(msg)
 
@@ -164,7 +172,8 @@ def _values(reader: _Reader) -> set[str | None]:
         if mark == ")":
             return values
         if mark != ",":
-            msg = f"unable to parse requirement: found '{mark}', expected: ',', or ')'"
+            expected = "',' or ')'" if not mark else "',', or ')'"
+            msg = f"unable to parse requirement: found '{mark}', expected: {expected}"
             raise bad_request(msg)
 
 

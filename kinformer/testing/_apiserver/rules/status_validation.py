@@ -56,8 +56,13 @@ _CONDITIONS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
 }
 """The fields that each condition of a status must have."""
 
-_PARTS: Final = ("fullyLabeledReplicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
-"""The counts that are parts of all replicas."""
+_PARTS: Final = {
+    "deployments": ("updatedReplicas", "readyReplicas", "availableReplicas"),
+    "statefulsets": ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"),
+    "replicasets": ("fullyLabeledReplicas", "readyReplicas", "availableReplicas"),
+    "replicationcontrollers": ("fullyLabeledReplicas", "readyReplicas", "availableReplicas"),
+}
+"""The counts that are parts of all replicas, in the order in which they are judged."""
 
 _AMOUNTS: Final[dict[tuple[str, str], tuple[tuple[str, str], ...]]] = {
     ("", "resourcequotas"): (("hard", "status.hard[{}]"), ("used", "status.used[{}]")),
@@ -96,8 +101,8 @@ def _causes(kind: ResourceType, before: dict[str, Any], after: dict[str, Any]) -
         case ("", "namespaces"):
             yield from _namespace(after, status.get("phase") or "")
         case ("apps", "deployments" | "replicasets" | "statefulsets") | ("", "replicationcontrollers"):
-            yield from _replicas(status, "status.readyReplicas" if kind.plural == "statefulsets" else "readyReplicas")
-            if (status.get("collisionCount") or 0) < (old.get("collisionCount") or 0):
+            yield from _replicas(status, kind.plural)
+            if old.get("collisionCount") is not None and (status.get("collisionCount") or 0) < old["collisionCount"]:
                 shown = status.get("collisionCount") or 0
                 yield invalid_value("status.collisionCount", shown, "cannot be decremented")
         case ("batch", "jobs"):
@@ -126,9 +131,10 @@ def _of_few_rules(kind: ResourceType, status: dict[str, Any]) -> Iterator[Cause]
                         yield required(f"status.conditions[{index}].{field}")
 
 
-def _replicas(status: dict[str, Any], ready: str) -> Iterator[Cause]:
+def _replicas(status: dict[str, Any], plural: str) -> Iterator[Cause]:
+    ready = "status.readyReplicas" if plural == "statefulsets" else "readyReplicas"
     total = status.get("replicas") or 0
-    for field in _PARTS:
+    for field in _PARTS[plural]:
         if (count := status.get(field) or 0) > total:
             yield invalid_value(f"status.{field}", count, "cannot be greater than status.replicas")
     available = status.get("availableReplicas") or 0

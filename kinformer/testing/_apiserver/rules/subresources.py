@@ -38,7 +38,10 @@ def _resized(spec: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for field in ("containers", "initContainers"):
         wanted = {container.get("name"): container for container in new.get(field) or ()}
-        if field in spec:
+        if [*wanted] != [container.get("name") for container in spec.get(field) or ()]:
+            # It is refused, and judged as it was sent.
+            result[field] = new.get(field) or []
+        elif field in spec:
             result[field] = [_with_resources(c, wanted.get(c.get("name"), c)) for c in spec[field]]
     return result
 

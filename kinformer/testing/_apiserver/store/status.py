@@ -148,12 +148,6 @@ def invalid(kind: str, name: str, causes: list[Cause], group: str = "") -> Refus
     return Refusal(422, f'{qualified_kind} "{name}" is invalid: {text}', "Invalid", details)
 
 
-def invalid_list_options(message: str) -> Refusal:
-    """422 for a combination of list options; all of them are about the version's match."""
-    cause = ("FieldValueForbidden", f"Forbidden: {message}", "resourceVersionMatch")
-    return invalid("ListOptions", "", [cause], group="meta.k8s.io")
-
-
 def streaming_lists_forbidden() -> Refusal:
     """422: the feature gate WatchList is off (apimachinery meta/internalversion/validation)."""
     message = "Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"

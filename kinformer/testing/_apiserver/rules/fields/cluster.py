@@ -419,10 +419,11 @@ def _scope(requirement: dict[str, Any], spec: dict[str, Any], path: str) -> Iter
 
 def _namespace(value: dict[str, Any], path: str) -> Iterator[Cause]:
     why = "name is neither a standard finalizer name nor is it fully qualified"
-    for finalizer in value.get("finalizers") or ():
-        yield from qualified(finalizer, f"{path}.finalizers")
+    for index, finalizer in enumerate(value.get("finalizers") or ()):
+        at = f"{path}.finalizers[{index}]"
+        yield from qualified(finalizer, at)
         if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
-            yield invalid_value(f"{path}.finalizers", finalizer, why)
+            yield invalid_value(at, finalizer, why)
 
 
 def _runtime_class(value: dict[str, Any], path: str) -> Iterator[Cause]:
