@@ -77,7 +77,7 @@ def document(request: web.BaseRequest, path: str, catalog: Catalog) -> web.Respo
         raise status.page_not_found()
     if parts[0] in {"api", "apis"}:
         check_media(accept)
-        form_of(accept)
+        form_of(accept, views=False)
     return raw_json_answer(found) if isinstance(found, bytes) else json_answer(found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiohttp import web
@@ -159,7 +160,8 @@ class Handler:
         if not answer.prepared:
             add_warnings(answer)
         if isinstance(answer, web.Response) and request.path.startswith(("/api", "/version")):
-            return in_media(answer, media_of(request.headers.get("Accept", "")), self._catalog.types)
+            media = media_of(request.headers.get("Accept", ""), error=answer.status >= HTTPStatus.BAD_REQUEST)
+            return in_media(answer, media, self._catalog.types)
         return answer
 
     async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:

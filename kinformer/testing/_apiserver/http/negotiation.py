@@ -79,20 +79,21 @@ def check_media(accept: str, offered: Sequence[str] = ANSWERS, *, listing: bool 
         raise status.Refusal(406, message, "NotAcceptable", {})
 
 
-def form_of(accept: str, *, custom: bool = False, watch: bool = False) -> Form:
+def form_of(accept: str, *, custom: bool = False, watch: bool = False, views: bool = True) -> Form:
     """Return the form that an Accept header asks for: that of its first clause that can be met.
 
     Args:
         accept: the header.
         custom: the resource is a custom one, which has no protobuf form.
         watch: the answer is a stream, which has no YAML form.
+        views: the answer has other views than the whole; errors and discovery have none.
 
     Raises:
         Refusal: 406, there is no such form.
     """
     for clause in _clauses(accept or "*/*"):
         form = _form(clause)
-        if form is None or (custom and form == Form(protobuf.MEDIA_TYPE)):
+        if form is None or (custom and form == Form(protobuf.MEDIA_TYPE)) or (form.view and not views):
             continue
         if watch and form.media == YAML:
             raise _none_of(_STREAMS)
@@ -120,13 +121,12 @@ def check_shape(accept: str, kind: ResourceType, *, is_list: bool) -> None:
     raise status.Refusal(406, message, "NotAcceptable")
 
 
-def media_of(accept: str) -> str:
-    """The media type of an answer; JSON if the header asks for none that there is."""
+def media_of(accept: str, *, error: bool = False) -> str:
+    """The media type of an answer, or of an error; JSON if the header asks for none that there is."""
     try:
-        return form_of(accept).media
+        return form_of(accept, views=not error).media
     except status.Refusal:
-        # The refusal itself is sent in the media type that was asked for.
-        return next((clause.media for clause in _clauses(accept) if clause.media in ANSWERS), JSON)
+        return JSON
 
 
 def view_of(accept: str) -> str:

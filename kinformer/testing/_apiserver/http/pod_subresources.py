@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kinformer.testing._apiserver.rules.bodies import of_kind
-from kinformer.testing._apiserver.rules.life_cycle import PODS, DeleteOptions
+from kinformer.testing._apiserver.rules.life_cycle import PODS, DeleteOptions, check_preconditions
 from kinformer.testing._apiserver.rules.selectors import selects_labels
 from kinformer.testing._apiserver.store import status
 from kinformer.testing._apiserver.store.structure import builtin_type
@@ -64,6 +64,7 @@ def bind_pod(registry: Registry, pods: ResourceType, namespace: str, name: str, 
 
 def _evict(registry: Registry, target: Target, options: DeleteOptions) -> None:
     pod = registry.get(target.kind, target.namespace, target.name).manifest
+    check_preconditions(target.kind, target.name, pod["metadata"], options)
     _take_from_budget(registry, target, pod, dry_run=options.dry_run)
     if not options.dry_run:
         why = {"reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ListOptions",
     "Target",
+    "decode_applied",
     "decode_body",
     "find_target",
     "is_true",
@@ -247,6 +248,42 @@ def decode_body(body: bytes, content_type: str, kind: str, types: Types) -> Any:
         "application/yaml, application/vnd.kubernetes.protobuf"
     )
     raise status.Refusal(415, message, "UnsupportedMediaType")
+
+
+def decode_applied(body: bytes) -> Any:
+    """The configuration of a server-side apply, which is YAML or JSON; `None` for an empty one.
+
+    Raises:
+        Refusal: 400, it is no YAML, or no object.
+    """
+    try:
+        value = _plain(yaml.load(body, Loader=_Yaml))  # noqa: S506 - a SafeLoader with fewer types
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        why = _yaml_fault(body) or str(getattr(error, "problem", None) or error)
+        msg = f"error decoding YAML: error converting YAML to JSON: yaml: {why}"
+        raise status.bad_request(msg) from None
+    if value is None or isinstance(value, dict):
+        return value
+    found = {list: "array", str: "string", bool: "bool"}.get(type(value), "number")
+    why = f"json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+    msg = f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {why}"
+    raise status.bad_request(msg)
+
+
+def _yaml_fault(body: bytes) -> str:
+    """The fault of a text that is no YAML, in the words of libyaml, which Go's reader is made from; "" if it is."""
+    try:
+        for _ in yaml.parse(body, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            pass
+    except yaml.MarkedYAMLError as error:
+        marks = (error.context_mark, error.problem_mark)
+        line = next((mark.line for mark in marks if mark is not None and mark.line), 0)
+        if line and isinstance(error, yaml.scanner.ScannerError):
+            line += 1
+        return (f"line {line}: " if line else "") + str(error.problem)
+    except yaml.YAMLError as error:
+        return str(error)
+    return ""
 
 
 def _plain(value: Any) -> Any:

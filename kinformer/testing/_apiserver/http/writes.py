@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kinformer.testing._apiserver.http.answers import json_answer, list_answer, object_answer
 from kinformer.testing._apiserver.http.duplicate_fields import duplicate_fields
 from kinformer.testing._apiserver.http.pod_subresources import post_to_pod
-from kinformer.testing._apiserver.http.requests import ListOptions, decode_body, is_true, media_type
+from kinformer.testing._apiserver.http.requests import ListOptions, decode_applied, decode_body, is_true, media_type
 from kinformer.testing._apiserver.http.warnings import KEPT_PODS, format_warnings, warn, warnings_of
 from kinformer.testing._apiserver.rules.bodies import as_object, patched_kind_fault, read_built_in
 from kinformer.testing._apiserver.rules.causes import too_long
@@ -151,7 +151,11 @@ class Writes:
         content_type = request.headers.get("Content-Type", "")
         if verb == "patch" and write.patched:
             return self._patch(request, target, body, write)
-        given = decode_body(body, content_type, target.kind.kind, target.kind.types)
+        given = (
+            decode_applied(body)
+            if verb == "patch"
+            else decode_body(body, content_type, target.kind.kind, target.kind.types)
+        )
         known = self._registry.store.get(target.kind.storage, (target.namespace, target.name))
         try:
             if verb == "create":

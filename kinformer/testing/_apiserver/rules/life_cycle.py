@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import Catalog, ResourceType
     from kinformer.testing._apiserver.store.storage import Key, Storage, Store, Stored
 
-__all__ = ["CRDS", "JOBS", "NAMESPACES", "PODS", "DeleteOptions", "LifeCycle"]
+__all__ = ["CRDS", "JOBS", "NAMESPACES", "PODS", "DeleteOptions", "LifeCycle", "check_preconditions"]
 
 NAMESPACES: Final = ("", "namespaces")
 PODS: Final = ("", "pods")
@@ -197,7 +197,7 @@ class LifeCycle:
         """
         current = self.get(kind, namespace, name).manifest
         metadata = current["metadata"]
-        _check_preconditions(kind, name, metadata, options)
+        check_preconditions(kind, name, metadata, options)
         if dry_run or options.dry_run:
             return self._deleted(kind, name, current)
         if kind.storage == NAMESPACES and name in _IMMORTAL_NAMESPACES:
@@ -422,7 +422,7 @@ def _later(begun: datetime, seconds: int) -> str:
     return due.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _check_preconditions(kind: ResourceType, name: str, metadata: dict[str, Any], options: DeleteOptions) -> None:
+def check_preconditions(kind: ResourceType, name: str, metadata: dict[str, Any], options: DeleteOptions) -> None:
     if options.uid and options.uid != metadata["uid"]:
         why = (
             f"the UID in the precondition ({options.uid}) does not match the UID in record ({metadata['uid']}). "

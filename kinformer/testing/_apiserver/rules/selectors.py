@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from kinformer.testing._apiserver.rules.conversions import in_version
 from kinformer.testing._apiserver.rules.names import label_value_faults, qualified_faults
