@@ -96,7 +96,8 @@ def test_a_running_pod_is_ready() -> None:
     server.create(build.pod("web-0"))
     made = server.update(build.pod("web-0", phase="Running"), subresource="status")
     assert made["status"]["phase"] == "Running"
-    assert made["status"]["conditions"] == [{"type": "Ready", "status": "True"}]
+    (ready,) = made["status"]["conditions"]
+    assert (ready["type"], ready["status"]) == ("Ready", "True")
 
 
 def test_what_is_made_is_the_caller_s_own() -> None:
