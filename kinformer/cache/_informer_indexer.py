@@ -118,6 +118,9 @@ class InformerIndexer(Indexer):
         stored = self._objects.get(obj.key)
         if stored is None:
             return None
-        version = stored.resource_version
-        same = version == obj.resource_version and version and stored.uid == obj.uid
+        new = obj.metadata
+        # A stored object of another class has both without a decoded head.
+        old = stored.metadata if type(stored) is KubeObject else stored
+        version = new.resource_version
+        same = version and version == old.resource_version and new.uid == old.uid
         return stored.view() if same else None

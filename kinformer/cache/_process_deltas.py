@@ -97,9 +97,12 @@ def _apply(delta: Delta, indexer: InformerIndexer, events: list[Event], initial:
         return 1
     deletions = 0
     if known is not None:
-        version = obj.resource_version
-        if obj.uid == known.uid:
-            if version and version == known.resource_version:
+        # An object of another class has both without a decoded head.
+        new = obj.metadata if type(obj) is KubeObject else obj
+        old = known.metadata if type(known) is KubeObject else known
+        version = new.resource_version
+        if new.uid == old.uid:
+            if version and version == old.resource_version:
                 return 0
             if kind is not _REPLACED and _is_older(obj, known):
                 # A watch may repeat known states. A list with an older state means a cluster restored from a backup.

@@ -23,7 +23,7 @@ def stored(answer: KubeObject) -> Write | None:
         return None
     view = answer.view()
     whole = view["kind"] == answer.resource.kind
-    if whole and _is_gone(view):
+    if whole and answer.deletion_timestamp and _is_gone(view):
         # The last finalizer was removed: the watch has no event of this change, only of the deletion.
         return Write(answer.resource, answer.key, answer.uid, after=version, gone=True, obj=answer)
     # A Scale has the metadata of the scaled object.

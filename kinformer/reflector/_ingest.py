@@ -104,7 +104,8 @@ class Intake:
     async def keep(self, arrived: Iterable[KubeObject], kept: dict[ObjectKey, KubeObject]) -> None:
         """Add the objects of a list to `kept`, in time slices, so that a slow transform does not block the loop."""
         time_slice = TimeSlice()
-        await time_slice.begin()
+        clock = time_slice.clock
+        until = await time_slice.begin()
         pack = self._pack
         for obj in arrived:
             twice = kept.get(obj.key)
@@ -119,8 +120,8 @@ class Intake:
             else:
                 packed = pack(usable)
                 kept[packed.key] = packed
-            if time_slice.over:
-                await time_slice.begin()
+            if clock() >= until:
+                until = await time_slice.begin()
 
     async def keep_events(self, batch: WatchBatch, kept: dict[ObjectKey, KubeObject]) -> None:
         """Apply a batch of a streaming list to `kept`. The batch may also contain changes made during the list."""
