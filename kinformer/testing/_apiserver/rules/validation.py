@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from kinformer.testing._apiserver.rules.cause_order import in_walk_order
 from kinformer.testing._apiserver.rules.causes import invalid_value
 from kinformer.testing._apiserver.rules.cel_rules import NOT_CHECKED, blocks_rules, check_rules, has_rules
 from kinformer.testing._apiserver.rules.custom_resource_pruning import copied, pruned
@@ -70,6 +71,7 @@ def validate(
         causes += _built_in(kind, manifest, name, spec, any_size=any_size)
         causes += check_fields(kind, manifest, causes)
     if causes:
+        causes = causes if kind.custom else in_walk_order(causes)
         # Events of both groups are one kind inside the API server.
         raise invalid(kind.kind, name, causes, "" if kind.storage == _EVENTS else kind.group)
 
