@@ -155,6 +155,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "testing/_apiserver/rules/": ("tests/unit/testing/apiserver/rules", "tests/apiserver/test_same_answers.py"),
     "testing/_apiserver/rules/cel/": ("tests/unit/testing/apiserver/rules/test_cel.py",),
     "testing/_apiserver/rules/cel_rules.py": ("tests/unit/testing/apiserver/rules/test_cel.py",),
+    "testing/_apiserver/rules/schema_rules.py": ("tests/unit/testing/apiserver/rules/test_cel.py",),
     "testing/_apiserver/rules/structural.py": ("tests/apiserver/test_parity.py", "tests/apiserver/test_crds.py"),
     "testing/_apiserver/rules/fields/": ("tests/apiserver/test_parity.py",),
     "testing/_apiserver/rules/field_sets.py": ("tests/unit/testing/apiserver/rules/test_patches.py",),

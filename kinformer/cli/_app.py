@@ -5,7 +5,6 @@ A command's module is imported when the command is named, so that one command do
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from typing import Final
@@ -94,6 +93,9 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in _COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            # Imported here: only a wrong name needs it.
+            import difflib
+
             similar = difflib.get_close_matches(name, _COMMANDS, n=1)
             ctx.fail(f"No such command '{name}'." + (f" Did you mean '{similar[0]}'?" if similar else ""))
         return super().resolve_command(ctx, args)

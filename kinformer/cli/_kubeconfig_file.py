@@ -7,8 +7,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from kinformer.cli._session import UsageProblem
 
 if TYPE_CHECKING:
@@ -25,6 +23,11 @@ def check_may_be_written(path: Path) -> None:
     Raises:
         UsageProblem: the file has other content.
     """
+    if not path.exists():
+        return
+    # Imported here: most commands write a new file, and start without the memory of PyYAML.
+    import yaml
+
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-
-import yaml
 
 from kinformer.testing._apiserver.administrator import Administrator, copied
 from kinformer.testing._apiserver.cluster_contents import ClusterContents
@@ -257,7 +256,8 @@ class ApiServer(Administrator):
         """Write a kubeconfig for this server to a file that only its owner may read."""
         target = Path(path)
         target.touch(mode=0o600)
-        target.write_text(yaml.safe_dump(self.kubeconfig(token, ca_file)))
+        # JSON is YAML, too, and needs no PyYAML.
+        target.write_text(json.dumps(self.kubeconfig(token, ca_file), indent=2) + "\n")
 
     def settle(self, *names: str) -> None:
         """Let the controllers do at once everything that is due by now, and everything that follows from it.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-import yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -183,9 +182,9 @@ class Credentials:
 
 
 def write_private(path: Path, content: Mapping[str, Any]) -> None:
-    """Write YAML to a file that only its owner may read."""
+    """Write JSON, which is YAML, to a file that only its owner may read."""
     path.touch(mode=0o600)
-    path.write_text(yaml.safe_dump(dict(content)))
+    path.write_text(json.dumps(dict(content), indent=2) + "\n")
 
 
 def _row(token: str, user: str, groups: Sequence[str]) -> str:

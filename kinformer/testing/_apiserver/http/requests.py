@@ -6,10 +6,10 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-import yaml
 
 from kinformer.testing._apiserver.rules.causes import forbidden, one_of
 from kinformer.testing._apiserver.schemas import protobuf
@@ -18,6 +18,8 @@ from kinformer.testing._apiserver.store import status
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
+
+    from yaml import SafeLoader
 
     from kinformer.testing._apiserver.schemas.go_types import Types
     from kinformer.testing._apiserver.store.catalog import Catalog, ResourceType
@@ -198,14 +200,31 @@ def wants_aggregated(accept: str) -> bool:
     return False
 
 
-class _Yaml(yaml.SafeLoader):
-    """YAML as Kubernetes reads it: a value that looks like a time stays text."""
+def _of_yaml(body: bytes) -> Any:
+    """Read YAML as Kubernetes does: a value that looks like a time stays text.
+
+    Raises:
+        ValueError: the body is no YAML.
+    """
+    # Imported with the first body that is YAML: clients rarely send any but in applies.
+    import yaml
+
+    loader = _yaml_loader()
+    try:
+        return _plain(yaml.load(body, Loader=loader))  # noqa: S506 - a SafeLoader with fewer types
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
 
 
-_Yaml.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+@cache
+def _yaml_loader() -> type[SafeLoader]:
+    import yaml
+
+    resolvers = {
+        first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:timestamp"]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    return type("_Yaml", (yaml.SafeLoader,), {"yaml_implicit_resolvers": resolvers})
 
 
 def media_type(content_type: str) -> str:
@@ -228,7 +247,7 @@ def decode_body(body: bytes, content_type: str, kind: str, types: Types) -> Any:
     media = media_type(content_type)
     try:
         if media.endswith("yaml"):
-            return _plain(yaml.load(body, Loader=_Yaml))  # noqa: S506 - a SafeLoader with fewer types
+            return _of_yaml(body)
         if media in {"", "application/json"} or media.endswith("+json"):
             return msgspec.json.decode(body)
         if media == protobuf.MEDIA_TYPE:
@@ -236,7 +255,7 @@ def decode_body(body: bytes, content_type: str, kind: str, types: Types) -> Any:
     except protobuf.ProtobufError as error:
         msg = f"the object provided is unrecognized (must be of type {kind}): {error} ({_summary(body)})"
         raise status.bad_request(msg) from None
-    except (msgspec.DecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         why = "unexpected end of JSON input" if not body or "truncated" in str(error) else str(error)
         msg = (
             f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse "

@@ -16,9 +16,7 @@ import msgspec
 
 from kinformer.testing._apiserver.rules.conversions import in_version
 from kinformer.testing._apiserver.rules.json_patch import apply_json_patch
-from kinformer.testing._apiserver.rules.mutating_policies import MutatingPolicies, has_mutating_policies
-from kinformer.testing._apiserver.rules.policies import ask_policies, conditions_hold, has_policies
-from kinformer.testing._apiserver.rules.webhooks import Hook, hooks_of, matching
+from kinformer.testing._apiserver.rules.webhooks import Hook, has_policies, hooks_of, matching
 from kinformer.testing._apiserver.store import status
 
 if TYPE_CHECKING:
@@ -64,7 +62,7 @@ class WebhookCaller:
     def is_used(self) -> bool:
         """Report whether there is a webhook or a policy at all."""
         has_hooks = any(hooks_of(self._store, mutating=mutating) for mutating in (True, False))
-        return has_hooks or has_policies(self._store) or has_mutating_policies(self._store)
+        return has_hooks or has_policies(self._store)
 
     async def close(self) -> None:
         """Close the connections to the webhooks."""
@@ -78,6 +76,10 @@ class WebhookCaller:
         Raises:
             Refusal: one of them refused, or gave no answer and must not be ignored.
         """
+        # Imported here: a server without webhooks and policies has no use for the modules of CEL.
+        from kinformer.testing._apiserver.rules.mutating_policies import MutatingPolicies
+        from kinformer.testing._apiserver.rules.policies import ask_policies, conditions_hold
+
         asked = review
         policies = MutatingPolicies(review, admission, self._store, self._catalog)
         if review.mutating:

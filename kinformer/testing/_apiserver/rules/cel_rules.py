@@ -18,6 +18,7 @@ from kinformer.testing._apiserver.rules.cel import (
 from kinformer.testing._apiserver.rules.cel.declarations import type_of_schema
 from kinformer.testing._apiserver.rules.cel.signatures import BOOL, STRING, optional_of
 from kinformer.testing._apiserver.rules.cel.values import Optional
+from kinformer.testing._apiserver.rules.schema_rules import RULES_FIELD
 from kinformer.testing._apiserver.rules.schema_values import MISSING, item_before
 
 if TYPE_CHECKING:
@@ -26,24 +27,9 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.rules.cel.signatures import Type
     from kinformer.testing._apiserver.store.status import Cause
 
-__all__ = ["NOT_CHECKED", "blocks_rules", "check_rule_texts", "check_rules", "has_rules"]
+__all__ = ["check_rule_texts", "check_rules"]
 
 _VARIABLES: Final = ("self", "oldSelf")
-_FIELD: Final = "x-kubernetes-validations"
-_BLOCKING: Final = {
-    *("FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany"),
-    "FieldValueTypeInvalid",
-}
-NOT_CHECKED: Final[Cause] = (
-    "FieldValueInvalid",
-    (
-        "Invalid value: null: some validation rules were not checked because the object was invalid; correct the "
-        "existing errors to complete validation"
-    ),
-    "<nil>",
-)
-"""The cause beside those that keep rules from being evaluated."""
-
 _ROOT: Final = {
     "apiVersion": {"type": "string"},
     "kind": {"type": "string"},
@@ -55,23 +41,9 @@ _ROOT: Final = {
 """The properties that every object has for its rules."""
 
 
-def blocks_rules(causes: list[Cause]) -> bool:
-    """Report whether an object has faults with which its rules cannot be evaluated."""
-    return any(reason in _BLOCKING for reason, _, _ in causes)
-
-
 @lru_cache(maxsize=1024)
 def _compiled(text: str) -> Expression:
     return compile_expression(text, _VARIABLES)
-
-
-def has_rules(schema: Any) -> bool:
-    """Report whether a schema, or a part of it, has rules."""
-    if not isinstance(schema, dict):
-        return False
-    # A field of an object may have the name of a word of schemas.
-    below = [*(schema.get("properties") or {}).values(), schema.get("items"), schema.get("additionalProperties")]
-    return bool(schema.get(_FIELD)) or any(map(has_rules, below))
 
 
 def check_rule_texts(schema: dict[str, Any], path: str, within: str = "", *, is_whole: bool = True) -> Iterator[Cause]:
@@ -83,9 +55,9 @@ def check_rule_texts(schema: dict[str, Any], path: str, within: str = "", *, is_
         within: the path of the list or map around it whose items have no former state; "" if there is none.
         is_whole: whether it is the schema of whole objects.
     """
-    own = type_of_schema(schema, is_whole=is_whole) if schema.get(_FIELD) else None
-    for index, rule in enumerate(schema.get(_FIELD) or ()):
-        at = f"{path}.{_FIELD}[{index}]"
+    own = type_of_schema(schema, is_whole=is_whole) if schema.get(RULES_FIELD) else None
+    for index, rule in enumerate(schema.get(RULES_FIELD) or ()):
+        at = f"{path}.{RULES_FIELD}[{index}]"
         shown = {
             "Rule": rule["rule"],
             "Message": rule.get("message", ""),
@@ -158,7 +130,7 @@ def _of_value(new: Any, old: Any, schema: dict[str, Any], path: str) -> Iterator
     # What does not change is not judged again (KEP-4008).
     if new is None or (old is not MISSING and new == old):
         return
-    for rule in schema.get(_FIELD) or ():
+    for rule in schema.get(RULES_FIELD) or ():
         yield from _of_rule(rule, new, old, schema, path)
     if isinstance(new, dict):
         before = old if isinstance(old, dict) else {}

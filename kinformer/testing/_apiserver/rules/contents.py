@@ -5,8 +5,6 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
-
 from kinformer.testing._apiserver.rules.validation import validate
 from kinformer.testing._apiserver.rules.writing import Write
 from kinformer.testing._apiserver.store import status
@@ -22,8 +20,6 @@ __all__ = ["clear", "read_snapshot", "restore", "snapshot"]
 _CRDS: Final = ("apiextensions.k8s.io", "customresourcedefinitions")
 _NAMESPACES: Final = ("", "namespaces")
 _FIRST: Final = {_CRDS: 0, _NAMESPACES: 1}
-_Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Dumper: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 MOST_OBJECTS: Final = 100_000
 
 
@@ -37,7 +33,11 @@ def snapshot(registry: Registry) -> str:
             manifest = deepcopy(stored.manifest)
             manifest["metadata"].pop("resourceVersion", None)
             documents.append(manifest)
-    text: str = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, explicit_start=True, allow_unicode=True)
+    # Imported here, as below: a server whose objects nobody saves or loads needs no PyYAML.
+    import yaml
+
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text: str = yaml.dump_all(documents, Dumper=dumper, sort_keys=False, explicit_start=True, allow_unicode=True)
     return text
 
 
@@ -65,8 +65,11 @@ def read_snapshot(registry: Registry, text: str) -> list[dict[str, Any]]:
     Raises:
         Refusal: 400, it is no YAML, a document is no object of a kind that is known, or an object is there twice.
     """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        given = [one for one in yaml.load_all(text, Loader=_Loader) if one is not None]
+        given = [one for one in yaml.load_all(text, Loader=loader) if one is not None]
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise status.bad_request(f"the snapshot is no YAML: {' '.join(str(error).split())[:300]}") from None
     documents: list[Any] = []

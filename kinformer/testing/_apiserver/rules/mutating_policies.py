@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.storage import Store
     from kinformer.testing._apiserver.store.structure import Structure
 
-__all__ = ["MutatingPolicies", "has_mutating_policies"]
+__all__ = ["MutatingPolicies"]
 
 _GROUP: Final = "admissionregistration.k8s.io"
 _POLICIES: Final = (_GROUP, "mutatingadmissionpolicies")
@@ -51,11 +51,6 @@ _VARIABLES: Final = (*POLICY_VARIABLES, "Object", "JSONPatch")
 _NO_PARAMS: Final = (
     "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"
 )
-
-
-def has_mutating_policies(store: Store) -> bool:
-    """Report whether a policy that changes objects is bound to anything."""
-    return bool(store.all(_POLICIES)) and bool(store.all(_BINDINGS))
 
 
 class _DeniedError(Exception):

@@ -38,7 +38,6 @@ __all__ = [
     "compiled",
     "conditions_hold",
     "failed",
-    "has_policies",
     "known_variables",
     "matched_resource",
     "parameters",
@@ -82,11 +81,6 @@ def compiled(text: str, variables: tuple[str, ...] = POLICY_VARIABLES) -> Expres
         CompileError: it is none, or reads an unknown variable.
     """
     return compile_expression(text, variables)
-
-
-def has_policies(store: Store) -> bool:
-    """Report whether a policy is bound to anything."""
-    return bool(store.all(_POLICIES)) and bool(store.all(_BINDINGS))
 
 
 def ask_policies(review: Review, admission: Admission, store: Store, catalog: Catalog) -> None:

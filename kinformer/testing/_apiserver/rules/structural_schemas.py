@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.causes import forbidden, invalid_value, one_of, required
-from kinformer.testing._apiserver.rules.cel_rules import check_rule_texts, check_rules, has_rules
 from kinformer.testing._apiserver.rules.custom_resource_pruning import pruned
 from kinformer.testing._apiserver.rules.go_pattern_errors import pattern_error
+from kinformer.testing._apiserver.rules.schema_rules import has_rules
 from kinformer.testing._apiserver.rules.schema_values import check_schema
 
 if TYPE_CHECKING:
@@ -80,7 +80,10 @@ def check_structure(schema: dict[str, Any], path: str, *, has_status: bool) -> I
     yield from structure
     known = [*_known(schema, path, is_root=True)]
     yield from known
-    if not structure and not known:
+    if not structure and not known and has_rules(schema):
+        # Imported here, as below: most schemas have no rules, and a server without rules needs no modules of CEL.
+        from kinformer.testing._apiserver.rules.cel_rules import check_rule_texts
+
         yield from check_rule_texts(schema, path)
 
 
@@ -277,6 +280,8 @@ def _defaults(schema: dict[str, Any], path: str, *, is_root: bool = False) -> It
 
 def _refused_by_rules(default: Any, schema: dict[str, Any]) -> list[Cause]:
     """Return the causes why the rules of a schema refuse its default."""
+    from kinformer.testing._apiserver.rules.cel_rules import check_rules
+
     causes = check_rules({"f": default}, None, {"type": "object", "properties": {"f": schema}})
     return [(reason, message, field.removeprefix("f").removeprefix(".")) for reason, message, field in causes]
 

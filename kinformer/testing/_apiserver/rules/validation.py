@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.cause_order import in_walk_order
 from kinformer.testing._apiserver.rules.causes import invalid_value
-from kinformer.testing._apiserver.rules.cel_rules import NOT_CHECKED, blocks_rules, check_rules, has_rules
 from kinformer.testing._apiserver.rules.custom_resource_pruning import copied, pruned
 from kinformer.testing._apiserver.rules.custom_resources import check_definition
 from kinformer.testing._apiserver.rules.fields import check_fields
@@ -16,6 +15,7 @@ from kinformer.testing._apiserver.rules.metadata import check_metadata
 from kinformer.testing._apiserver.rules.names import LABEL_VALUE, LABEL_VALUE_RULE
 from kinformer.testing._apiserver.rules.pod_validation import check_pod_spec
 from kinformer.testing._apiserver.rules.scaled import check_scale
+from kinformer.testing._apiserver.rules.schema_rules import NOT_CHECKED, blocks_rules, has_rules
 from kinformer.testing._apiserver.rules.schema_values import MISSING, check_schema
 from kinformer.testing._apiserver.rules.workload_validation import (
     check_cron_job,
@@ -66,6 +66,9 @@ def validate(
         causes += check_schema(manifest, schema, "", MISSING if before is None else before)
         causes += check_scale(kind.definition, manifest)
         if has_rules(schema):
+            # Imported here: most schemas have no rules, and a server without rules needs no modules of CEL.
+            from kinformer.testing._apiserver.rules.cel_rules import check_rules
+
             causes += [NOT_CHECKED] if blocks_rules(causes) else check_rules(manifest, before, schema)
     else:
         causes += _built_in(kind, manifest, name, spec, any_size=any_size)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import Catalog, ResourceType
     from kinformer.testing._apiserver.store.storage import Key, Store
 
-__all__ = ["Admission", "Hook", "Review", "UnansweredError", "hooks_of", "matching"]
+__all__ = ["Admission", "Hook", "Review", "UnansweredError", "has_policies", "hooks_of", "matching"]
 
 _GROUP: Final = "admissionregistration.k8s.io"
 _CONFIGURATIONS: Final = {
@@ -135,6 +135,14 @@ class Admission:
             if asked[:2] == review[:2] and asked.new == review.new and asked.old == review.old:
                 return result
         raise UnansweredError(review)
+
+
+def has_policies(store: Store) -> bool:
+    """Report whether a policy in CEL that validates or changes objects is bound to anything."""
+    return any(
+        store.all((_GROUP, f"{sort}admissionpolicies")) and store.all((_GROUP, f"{sort}admissionpolicybindings"))
+        for sort in ("validating", "mutating")
+    )
 
 
 def hooks_of(store: Store, *, mutating: bool) -> list[Hook]:

@@ -162,6 +162,13 @@ class Struct:
                 yield one
 
 
+class _Table(msgspec.Struct):
+    """The table as it is kept: a row is decoded when its struct is made, as all rows take five times the memory."""
+
+    kinds: dict[str, str] = {}
+    types: dict[str, msgspec.Raw] = {}
+
+
 class Types:
     """All types of a Kubernetes release; each struct is made when it is first needed.
 
@@ -180,24 +187,24 @@ class Types:
         return _types_of(release)
 
     @cached_property
-    def _table(self) -> dict[str, Any]:
-        table: dict[str, Any] = msgspec.json.decode(self._archive.read("types.json") or b"{}")
-        return table
+    def _table(self) -> _Table:
+        return msgspec.json.decode(self._archive.read("types.json") or b"{}", type=_Table)
 
     def kind(self, api_version: str, kind: str) -> Struct | None:
         """Return the struct of a kind, as ("apps/v1", "Deployment"); `None` if Kubernetes has no such kind."""
-        key = self._table["kinds"].get(f"{api_version} {kind}")
+        key = self._table.kinds.get(f"{api_version} {kind}")
         return None if key is None else self.struct(key)
 
     def kinds(self) -> list[tuple[str, str]]:
         """Return every (apiVersion, kind)."""
-        return [tuple(name.split(" ")) for name in self._table["kinds"]]
+        split = (name.split(" ") for name in self._table.kinds)
+        return [(api_version, kind) for api_version, kind in split]
 
     def struct(self, key: str) -> Struct:
         """Return the struct of a key, as "core/v1.PodSpec"."""
         found = self._structs.get(key)
         if found is None:
-            row = self._table["types"][key]
+            row = msgspec.json.decode(self._table.types[key])
             # Known before its fields are read: a struct may contain itself.
             found = self._structs[key] = Struct(key, custom=row.get("custom", False), atomic=row.get("atomic", False))
             found.fields = [self._field(one) for one in row.get("fields", ())]

@@ -17,7 +17,6 @@ from kinformer.testing._apiserver.rules.fields import (
     networking,
     newer,
     pods,
-    policies,
     scaling,
     scheduling,
     services,
@@ -34,6 +33,27 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.status import Cause
 
 __all__ = ["check_fields"]
+
+
+_POLICIES: Final = (
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBindingSpec",
+    "MutatingAdmissionPolicySpec",
+    "MutatingAdmissionPolicyBindingSpec",
+)
+"""The structs whose rules are those of `policies`."""
+
+
+def _of_policy(struct: str) -> Rule:
+    """The rules of a struct of `policies`, which is imported with the first policy: it needs all modules of CEL."""
+
+    def judge(value: Any, path: str) -> Iterator[Cause]:
+        from kinformer.testing._apiserver.rules.fields import policies
+
+        for rule in policies.RULES[f"admissionregistration/v1.{struct}"]:
+            yield from rule(value, path)
+
+    return judge
 
 
 def _joined(*tables: dict[str, tuple[Rule, ...]]) -> dict[str, tuple[Rule, ...]]:
@@ -55,7 +75,7 @@ _RULES: Final = _joined(
     networking.RULES,
     scaling.RULES,
     access.RULES,
-    policies.RULES,
+    {f"admissionregistration/v1.{struct}": (_of_policy(struct),) for struct in _POLICIES},
     newer.RULES,
 )
 _ENUMS: Final[dict[tuple[str, str], tuple[str, ...]]] = {

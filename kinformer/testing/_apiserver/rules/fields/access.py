@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from kinformer.testing._apiserver.rules.causes import duplicate, forbidden, invalid_value, one_of, required
 from kinformer.testing._apiserver.rules.certificates import request_block
-from kinformer.testing._apiserver.rules.fields.policies import dns_1035, match_conditions
 from kinformer.testing._apiserver.rules.fields.terms import (
     among,
     at_least,
@@ -110,6 +109,9 @@ def _full_name(value: Any, path: str) -> Iterator[Cause]:
 
 def _webhook(value: dict[str, Any], path: str) -> Iterator[Cause]:
     yield from either(needed(), _full_name)(value.get("name"), f"{path}.name")
+    # Imported here, and only for what needs it: the conditions are in CEL.
+    from kinformer.testing._apiserver.rules.fields.policies import dns_1035, match_conditions
+
     yield from match_conditions(value, path)
     versions = value.get("admissionReviewVersions") or []
     if not versions:

@@ -8,7 +8,6 @@ from ipaddress import ip_address, ip_network
 from typing import Any, Final, TypeAlias
 
 from kinformer.testing._apiserver.rules.causes import duplicate, forbidden, invalid_value, one_of, required, too_long
-from kinformer.testing._apiserver.rules.cel.parsing import CompileError, parse
 from kinformer.testing._apiserver.rules.names import (
     LABEL,
     LABEL_RULE,
@@ -289,6 +288,9 @@ def different(value: Any, path: str) -> Iterator[Cause]:
 def cel_syntax(value: Any, path: str) -> Iterator[Cause]:
     """An expression in CEL, if it is there; only its grammar is judged."""
     if value is not None:
+        # Imported here: hardly a test posts an expression, and the parser is large.
+        from kinformer.testing._apiserver.rules.cel.parsing import CompileError, parse
+
         try:
             parse(value)
         except CompileError as error:

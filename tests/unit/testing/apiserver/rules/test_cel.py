@@ -9,7 +9,8 @@ import pytest
 
 from kinformer.testing import ApiServer
 from kinformer.testing._apiserver.rules.cel import CompileError, EvaluationError, compile_expression, from_json
-from kinformer.testing._apiserver.rules.cel_rules import check_rule_texts, check_rules, has_rules
+from kinformer.testing._apiserver.rules.cel_rules import check_rule_texts, check_rules
+from kinformer.testing._apiserver.rules.schema_rules import has_rules
 from kinformer.testing._apiserver.store.status import Refusal
 from tests.apiserver import cel_types
 from tests.apiserver.cel_verdicts import KEPT, crd, holder
