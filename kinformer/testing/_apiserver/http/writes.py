@@ -13,7 +13,7 @@ from kinformer.testing._apiserver.http.duplicate_fields import duplicate_fields
 from kinformer.testing._apiserver.http.pod_subresources import post_to_pod
 from kinformer.testing._apiserver.http.requests import ListOptions, decode_applied, decode_body, is_true, media_type
 from kinformer.testing._apiserver.http.warnings import KEPT_PODS, format_warnings, warn, warnings_of
-from kinformer.testing._apiserver.rules.bodies import as_object, patched_kind_fault, read_built_in
+from kinformer.testing._apiserver.rules.bodies import ReadBody, as_object, patched_kind_fault, read_built_in
 from kinformer.testing._apiserver.rules.causes import too_long
 from kinformer.testing._apiserver.rules.json_patch import apply_json_patch
 from kinformer.testing._apiserver.rules.life_cycle import CRDS, JOBS, DeleteOptions
@@ -78,7 +78,8 @@ class Writes:
         if query.get("dryRun", "All") != "All":
             raise status.dry_run_unknown(verb, query["dryRun"])
         admission = self._admission(request, target, verb, user)
-        identity = (str(uuid.uuid4()), name_suffix(), self._registry.now(), user)
+        suffix = name_suffix() if verb == "create" else ""
+        identity = (str(uuid.uuid4()), suffix, self._registry.now(), user)
         for _ in range(_MOST_QUESTIONS):
             try:
                 made = self._carried_out(request, target, verb, body, admission, identity)
@@ -220,10 +221,12 @@ class Writes:
         if target.subresource == "scale":
             wanted = written_scale(kind, current.manifest, wanted)
         elif not kind.custom:
+            unknown: list[str] = []
             try:
-                read_built_in(kind, as_object(wanted, kind.kind), [])
+                read = read_built_in(kind, as_object(wanted, kind.kind), unknown)
             except ReadError as error:
                 raise status.unreadable_patch(wanted, str(error), content) from None
+            write = replace(write, read=ReadBody(read, unknown))
         stored, _ = self._registry.update(kind, target.namespace, target.name, wanted, write)
         if kind.storage == CRDS:
             warn(*format_warnings(wanted, current.manifest))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.structure import Structure
 
 __all__ = [
+    "ReadBody",
     "as_object",
     "check_object",
     "check_types",
@@ -268,6 +269,13 @@ def _check_named(kind: ResourceType, given: dict[str, Any]) -> None:
             raise status.bad_request(f"the object provided is unrecognized (must be of type {kind.kind}): {why}")
 
 
+class ReadBody(NamedTuple):
+    """A body as Go reads it, and the paths of the fields that its kind does not have."""
+
+    manifest: dict[str, Any]
+    unknown: list[str]
+
+
 def read_built_in(kind: ResourceType, given: dict[str, Any], unknown: list[str]) -> dict[str, Any]:
     """Return an object of a built-in kind as Go reads it: without unknown fields, nulls and empty options.
 
@@ -291,7 +299,13 @@ def read_built_in(kind: ResourceType, given: dict[str, Any], unknown: list[str])
 
 
 def check_object(
-    kind: ResourceType, manifest: Any, namespace: str, *, unknown: list[str] | None = None, applied: bool = False
+    kind: ResourceType,
+    manifest: Any,
+    namespace: str,
+    *,
+    unknown: list[str] | None = None,
+    applied: bool = False,
+    read: ReadBody | None = None,
 ) -> dict[str, Any]:
     """The body of a write to a resource, if it is an object of that kind for that place.
 
@@ -301,6 +315,7 @@ def check_object(
         namespace: the namespace of the request; "" of a cluster-scoped kind.
         unknown: receives the paths of the fields that a built-in kind does not have; the object loses them.
         applied: the body is a configuration to be applied, of which nothing is left out and nothing filled in.
+        read: the body as `read_built_in` has read it; `None` if it has not been read yet.
 
     Raises:
         Refusal: 400.
@@ -315,6 +330,10 @@ def check_object(
         check_types(checked, kind.kind, kind.version, structure)
     elif applied:
         check_types(given, kind.kind, kind.version, structure)
+    elif read is not None:
+        given = read.manifest
+        if unknown is not None:
+            unknown += read.unknown
     else:
         try:
             given = read_built_in(kind, given, [] if unknown is None else unknown)

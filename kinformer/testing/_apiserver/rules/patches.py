@@ -49,7 +49,7 @@ def apply_strategic_patch(current: Any, patch: Any, structure: Structure = ANY) 
         return {name: deepcopy(value) for name, value in patch.items() if name != "$patch"}
     if patch.get("$patch") == "delete":
         return {}
-    if patch.get("$patch") not in {None, "merge"}:
+    if patch.get("$patch") not in (None, "merge"):
         msg = f"unknown patch type: {patch['$patch']} in map: map[$patch:{patch['$patch']}]"
         raise bad_request(msg)
     result = dict(current) if isinstance(current, dict) else {}

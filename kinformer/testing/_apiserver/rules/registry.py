@@ -645,7 +645,7 @@ def _selector_of(manifest: dict[str, Any]) -> dict[str, Any]:
 
 def _checked_again(kind: ResourceType, changed: dict[str, Any], namespace: str, write: Write) -> dict[str, Any]:
     """An object that webhooks have changed, read as one that was sent."""
-    return replace(write, faults=[], field_validation="Ignore").checked(kind, changed, namespace)
+    return replace(write, faults=[], field_validation="Ignore", read=None).checked(kind, changed, namespace)
 
 
 def _makes_status(kind: ResourceType) -> bool:

@@ -153,6 +153,9 @@ def _read(value: Any, structure: Structure) -> Any:
     if isinstance(value, dict):
         kept = {}
         for name, child in value.items():
+            if child is not None and not isinstance(child, dict | list):
+                kept[name] = child
+                continue
             below = structure.child(name)
             is_left_out = child == ({} if below.shape == "map" else []) and below.shape in {"map", "list"}
             is_omitted = structure.shape == "struct" and name not in structure.always and name not in EMPTY_COUNTS

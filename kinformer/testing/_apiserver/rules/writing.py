@@ -12,6 +12,7 @@ from kinformer.testing._apiserver.rules.validation import prune
 from kinformer.testing._apiserver.store import status
 
 if TYPE_CHECKING:
+    from kinformer.testing._apiserver.rules.bodies import ReadBody
     from kinformer.testing._apiserver.rules.rbac import User
     from kinformer.testing._apiserver.rules.webhooks import Admission
     from kinformer.testing._apiserver.store.catalog import ResourceType
@@ -77,6 +78,7 @@ class Write:
         suffix: the end of a generated name, as the uid.
         now: the time for timestamps, as the uid.
         user: the user that writes; `None` for the server itself.
+        read: the body as it was read before, with the undeclared fields; `None` if it was not.
     """
 
     manager: str = "unknown"
@@ -92,6 +94,7 @@ class Write:
     suffix: str = ""
     now: str = ""
     user: User | None = None
+    read: ReadBody | None = None
 
     def checked(self, kind: ResourceType, body: Any, namespace: str) -> dict[str, Any]:
         """Read the body of a write; note undeclared fields, or refuse them.
@@ -100,7 +103,7 @@ class Write:
             Refusal: 400; 422 for a patch.
         """
         unknown: list[str] = []
-        read = check_object(kind, body, namespace, unknown=unknown)
+        read = check_object(kind, body, namespace, unknown=unknown, read=self.read)
         if kind.custom:
             read = prune(kind, read, unknown)
         self.faults.extend(f'unknown field "{path}"' for path in unknown)

@@ -53,7 +53,7 @@ class Reader:
         return read
 
     def _struct(self, struct: Struct, value: dict[str, Any], path: str) -> dict[str, Any]:
-        by_name = struct.by_name
+        by_name, inlined = struct.by_name, struct.inlined
         prefix = f"{path}." if path else ""
         given: dict[str, Any] = {}
         for name, content in value.items():
@@ -61,8 +61,12 @@ class Reader:
             if field is None:
                 self.unknown.append(prefix + name)
                 continue
+            if type(content) is str and field.type.form == "string":
+                # Most fields are texts: they fit, and nothing asks for their path.
+                given[name] = content
+                continue
             # Go names the inlined structs, too.
-            way = (*struct.inlined.get(name, ()), name)
+            way = (*inlined.get(name, ()), name)
             self._fields += way
             given[name] = self._value(field.type, content, prefix + name, struct)
             del self._fields[-len(way) :]
@@ -88,6 +92,8 @@ class Reader:
             return [zero(element) if one is _ABSENT else one for one in items]
         if type_.form == "map" and isinstance(value, dict):
             element = type_.element
+            if element.form == "string" and all(type(one) is str for one in value.values()):
+                return {key: value[key] for key in sorted(value)}
             # Go writes the keys of a map in order.
             entries = {key: self._value(element, value[key], f"{path}.{key}", within) for key in sorted(value)}
             return {key: zero(element) if one is _ABSENT else one for key, one in entries.items()}
@@ -204,8 +210,14 @@ def zero(type_: GoType) -> Any:
 def _written(struct: Struct, given: dict[str, Any], *, fill: bool = True) -> dict[str, Any]:
     """Write a struct as Go does: every field in order, optional ones only where they are not empty."""
     out: dict[str, Any] = {}
-    for field in struct.fields:
-        _write(field, given, out, fill=fill)
+    if fill:
+        for field in struct.fields:
+            _write(field, given, out, fill=True)
+        return out
+    # Fields that are not given stay away: only the given ones are looked at, in the same order.
+    for name, field in struct.by_name.items():
+        if name in given:
+            _write(field, given, out, fill=False)
     return out
 
 

@@ -10,6 +10,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import ROUND_CEILING, Decimal, localcontext
+from functools import lru_cache
 from typing import Any, Final
 
 __all__ = [
@@ -115,9 +116,13 @@ def _time_error(text: str, layout: str) -> str:
 
 def time(value: Any) -> str | None:
     """Return a `metav1.Time`: RFC 3339 with whole seconds, in UTC; `None` for null."""
-    if value is None:
-        return None
-    return _parse_time(_go_string(value), _SECONDS_LAYOUT).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
+    return None if value is None else _seconds(_go_string(value))
+
+
+# The times of an object are read with each write to it.
+@lru_cache(maxsize=4096)
+def _seconds(text: str) -> str:
+    return _parse_time(text, _SECONDS_LAYOUT).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
 
 
 def micro_time(value: Any) -> str | None:
