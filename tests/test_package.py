@@ -55,6 +55,15 @@ def test_the_client_and_the_factory_load_no_part_that_only_some_programs_use() -
     assert [name for name in loaded if name.startswith(parts)] == []
 
 
+def test_a_server_whose_clients_send_json_and_no_policies_loads_neither_yaml_nor_cel() -> None:
+    # They are two megabytes of the memory of `kinformer serve-api`.
+    program = "from kinformer.testing import ApiServer, build\nApiServer().create(build.config_map('a'))\n"
+    loaded = in_a_new_process(f"{program}import json, sys\nprint(json.dumps([*sys.modules]))")
+    assert "kinformer.testing._apiserver.rules.fields" in loaded
+    parts = ("yaml", "kinformer.testing._apiserver.rules.cel", "difflib")
+    assert [name for name in loaded if name.startswith(parts)] == []
+
+
 def test_a_controller_loads_no_part_of_shard_groups() -> None:
     program = "import kinformer\nkinformer.Controller\nimport json, sys\nprint(json.dumps([*sys.modules]))"
     parts = [name for name in in_a_new_process(program) if name.startswith("kinformer.")]

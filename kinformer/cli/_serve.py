@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from kinformer.cache._compact.malloc_trim import give_back_free_memory
 from kinformer.cli._kubeconfig_file import check_may_be_written
 from kinformer.cli._no_authorities import no_default_authorities
 from kinformer.cli._session import UsageProblem, print_error, write
@@ -112,6 +113,8 @@ async def serve(plan: ServePlan) -> int:
             for text in plan.faults:
                 server.start_fault(text)
             write(f"API server at {server.url}\nexport KUBECONFIG={shlex.quote(str(file.absolute()))}\n")
+        # What the start has used and freed: a megabyte.
+        give_back_free_memory()
         # The servers continue when standard output is closed: `serve-api | head -2` is allowed.
         await asyncio.get_running_loop().create_future()
     return 0

@@ -6,7 +6,6 @@ import gzip
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import yaml
 from aiohttp import web
 
 from kinformer.testing._apiserver.http.negotiation import YAML, check_shape, view_of
@@ -28,23 +27,6 @@ _GZIP_FROM: Final = 128 * 1024
 """Shorter answers are never compressed (apiserver handlers/responsewriters, defaultGzipThresholdBytes)."""
 
 
-class _Yaml(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """YAML as Kubernetes writes it: texts that would be read as other values stand in double quotes."""
-
-
-def _as_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = None
-    if "\n" in text:
-        style = "|"
-    elif text in {"y", "Y", "n", "N"} or dumper.resolve(yaml.ScalarNode, text, (True, False)) != _TEXT:  # type: ignore[no-untyped-call]
-        style = '"'
-    return dumper.represent_scalar(_TEXT, text, style=style)
-
-
-_TEXT: Final = "tag:yaml.org,2002:str"
-_Yaml.add_representer(str, _as_text)
-
-
 def in_media(answer: web.Response, media: str, types: Types) -> web.Response:
     """Return a JSON answer in another media type.
 
@@ -59,8 +41,10 @@ def in_media(answer: web.Response, media: str, types: Types) -> web.Response:
     plain = gzip.decompress(body) if answer.headers.get("Content-Encoding") == "gzip" else body
     value = msgspec.json.decode(plain)
     if media == YAML:
-        text: str = yaml.dump(value, Dumper=_Yaml, allow_unicode=True, default_flow_style=False)
-        encoded: bytes | None = text.encode()
+        # Imported here: few clients ask for YAML, and a server starts without the memory of PyYAML.
+        from kinformer.testing._apiserver.http.yaml_text import yaml_text
+
+        encoded: bytes | None = yaml_text(value).encode()
     else:
         encoded = protobuf.encode(value, types) if isinstance(value, dict) else None
     if encoded is None:
