@@ -33,7 +33,7 @@ def snapshot(registry: Registry) -> str:
             manifest = deepcopy(stored.manifest)
             manifest["metadata"].pop("resourceVersion", None)
             documents.append(manifest)
-    # Imported here, as below: a server whose objects nobody saves or loads needs no PyYAML.
+    # Imported here, as below: a server whose objects are neither saved nor loaded needs no PyYAML.
     import yaml
 
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

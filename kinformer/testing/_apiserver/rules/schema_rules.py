@@ -1,4 +1,6 @@
-"""Where a schema has rules in CEL, and when they are evaluated; `cel_rules` evaluates them.
+"""The rules in CEL of a schema: whether it has any, and what keeps them from being evaluated.
+
+`cel_rules` evaluates them.
 
 This module stands alone so that a server whose schemas have no rules does without the modules of CEL.
 """

@@ -7,10 +7,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import msgspec
 import pytest
 import yaml
 
 from kinformer.testing import ApiServer, build
+from kinformer.testing._apiserver.http.requests import decode_applied
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -358,3 +360,14 @@ async def test_a_watch_of_a_second_gets_no_last_bookmark(http: aiohttp.ClientSes
     query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1"
     async with http.get(f"{MAPS}?{query}&labelSelector=none") as answer:
         assert (await answer.text()).count("BOOKMARK") == 1
+
+
+@pytest.mark.parametrize(
+    "value", ["y", "1e3", "2026-01-01", "", "tab\there", "\U0001f600", 1.5, True, None, [{}], 1 << 62]
+)
+def test_an_apply_of_json_has_the_values_of_json(value: Any) -> None:
+    assert decode_applied(msgspec.json.encode({"a": {"b": value}})) == {"a": {"b": value}}
+
+
+def test_an_apply_of_yaml_that_begins_like_json_is_yaml() -> None:
+    assert decode_applied(b"{a: [1, x], }") == {"a": [1, "x"]}

@@ -228,6 +228,12 @@ def test_a_directive_that_makes_no_sense_is_refused(patch: dict[str, Any], why: 
     assert refused.value.message == why
 
 
+@pytest.mark.parametrize("directive", [[], ["replace"], {"a": 1}, 5])
+def test_a_directive_that_is_no_text_is_refused(directive: Any) -> None:
+    with pytest.raises(Refusal, match="unknown patch type"):
+        apply_strategic_patch({"a": 1}, {"$patch": directive})
+
+
 def test_an_item_that_a_strategic_patch_names_twice_is_merged_once() -> None:
     twice = [{"name": "log"}, {"name": "log", "image": "log:2"}]
     result = strategic({"spec": {"containers": twice, "$setElementOrder/containers": twice}})
