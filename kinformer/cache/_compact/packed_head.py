@@ -37,7 +37,7 @@ _REMEMBERED: Final = 1024
 
 
 class UnpackableError(ValueError):
-    """A head has a value that MessagePack cannot hold, such as a generation of more than 64 bits."""
+    """A head has a value that MessagePack cannot hold, such as an integer of more than 64 bits."""
 
 
 class Version(msgspec.Struct, array_like=True, gc=False):
@@ -90,7 +90,7 @@ def _packed(value: object) -> bytes:
     try:
         # msgspec returns the buffer that it wrote to, which has 512 bytes at least. This is a copy.
         return bytes(memoryview(_encode(value)))
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise UnpackableError(str(error)) from error
 
 

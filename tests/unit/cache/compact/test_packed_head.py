@@ -110,6 +110,20 @@ def test_an_object_whose_head_cannot_be_packed_is_held_as_it_is() -> None:
     assert found.generation == 2**70
 
 
+def test_a_head_that_is_nested_too_deeply_for_the_present_stack_is_held_as_it_is() -> None:
+    nested = b"[" * 600 + b"]" * 600
+    odd = KubeObject.from_json(b'{"metadata":{"name":"a","deletionTimestamp":' + nested + b"}}", PODS)
+
+    def pack(depth: int) -> None:
+        if depth:
+            pack(depth - 1)
+        else:
+            pack_state(odd.metadata, 1, b"")
+
+    with pytest.raises(UnpackableError):
+        pack(500)
+
+
 def test_packed_parts_take_no_more_memory_than_their_length() -> None:
     obj, frame = pod("a", labels={"app": "web"}), b"x" * 600
     tracemalloc.start()
