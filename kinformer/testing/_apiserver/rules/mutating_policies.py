@@ -10,6 +10,7 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+from kinformer.testing._apiserver.rules.bodies import read_built_in
 from kinformer.testing._apiserver.rules.cel import CompileError, EvaluationError
 from kinformer.testing._apiserver.rules.cel.messages import WrongTypeError, plain_value
 from kinformer.testing._apiserver.rules.conversions import in_version
@@ -26,6 +27,7 @@ from kinformer.testing._apiserver.rules.policies import (
     parameters,
 )
 from kinformer.testing._apiserver.rules.typed_values import faults_of, merged
+from kinformer.testing._apiserver.schemas.reading import ReadError
 from kinformer.testing._apiserver.store import status
 
 if TYPE_CHECKING:
@@ -133,6 +135,7 @@ class MutatingPolicies:
                 known = self._known(spec, params, seen, review._replace(new=new))
                 before = in_version(seen, new)
                 after = _mutated(mutation, known, before, seen.structure)
+                _check_fields(seen, before, after)
                 new = in_version(review.kind, after) if seen is not review.kind else after
         return new
 
@@ -176,6 +179,27 @@ def _mutated(
                 return before
             raise _DeniedError(f"JSON Patch: {error}") from None
     return _applied(before, made, structure)
+
+
+def _check_fields(kind: ResourceType, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Refuse fields that a patch adds and a built-in kind does not have, as they would be lost without a word.
+
+    A real server decodes the object strictly (apiserver, plugin/policy/mutating/patch/json_patch.go), and answers 500.
+
+    Raises:
+        Refusal: 400, there is such a field.
+    """
+    known: list[str] = []
+    found: list[str] = []
+    try:
+        read_built_in(kind, before, known)
+        read_built_in(kind, after, found)
+    except ReadError:
+        return  # The read of the whole object, which follows, names the fault.
+    added = [f'unknown field "{path}"' for path in found if path not in known]
+    if added:
+        why = f"strict decoding error: {', '.join(added)}"
+        raise status.bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {why}')
 
 
 def _applied(before: dict[str, Any], wanted: dict[str, Any], structure: Structure) -> dict[str, Any]:

@@ -92,3 +92,22 @@ async def test_a_policy_may_find_no_value_and_be_left_out(http: aiohttp.ClientSe
     await posted(http, policy("a", 'Object{data: {"a": object.nope}}', failurePolicy="Ignore"))
     async with http.post(MAPS, json={"metadata": {"name": "m"}}) as answer:
         assert answer.status == 201
+
+
+@pytest.mark.parametrize("operation", ["add", "replace"])
+async def test_a_patch_that_adds_a_field_which_the_kind_does_not_have_is_refused(
+    http: aiohttp.ClientSession, operation: str
+) -> None:
+    def patching(expression: str) -> dict[str, Any]:
+        return policy("a", "", mutations=[{"patchType": "JSONPatch", "jsonPatch": {"expression": expression}}])
+
+    unknown = f'[JSONPatch{{op: "{operation}", path: "/nothing", value: "x"}}]'
+    await posted(http, patching(unknown))
+    async with http.post(MAPS, json={"metadata": {"name": "m"}}) as answer:
+        assert answer.status == 400, "a real server answers 500"
+        assert 'strict decoding error: unknown field "nothing"' in (await answer.json())["message"]
+    # A field that the body has without the policy is left out, as without a policy.
+    await http.delete(f"{POLICIES}/a")
+    await posted(http, patching('[JSONPatch{op: "add", path: "/data", value: {"a": "b"}}]'))
+    async with http.post(MAPS, json={"metadata": {"name": "m"}, "other": 1}) as answer:
+        assert (await answer.json())["data"] == {"a": "b"}
