@@ -149,9 +149,8 @@ class Reflector:
             trial = step.trial if isinstance(step, WatchStep) else None
             self._on_trial = trial is not None
             until = None if trial is None else clock() + trial
-            self._scope = asyncio.timeout_at(
-                until
-            )  # no local variable: after a cancellation it would be part of a cycle
+            # No local variable: after a cancellation it would be part of a cycle.
+            self._scope = asyncio.timeout_at(until)
             try:
                 async with self._scope:
                     if not isinstance(step, WaitStep):
