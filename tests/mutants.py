@@ -82,6 +82,18 @@ MUTANTS = (
         "if False:",
     ),
     Mutant(
+        "a departure that a list has shown is as exact as one of an event",
+        "cache/membership.py::Membership.lost",
+        "Departure(key, version, None, now, by_list=True)",
+        "Departure(key, version, None, now)",
+    ),
+    Mutant(
+        "a part does not list anew that has what a list of another part lacked",
+        "cache/membership.py::Membership._may_be_missed",
+        "self._overtaken.add(part)",
+        "pass",
+    ),
+    Mutant(
         "a floor is forgotten before all parts have passed it",
         "cache/membership.py::Membership._forget_floors",
         "0 if self._unlisted else self._lowest.version",
@@ -637,7 +649,7 @@ MUTANTS = (
     Mutant(
         "another object of the same name is an update",
         "cache/_process_deltas.py::_apply",
-        "obj.uid == known.uid",
+        "new.uid == old.uid",
         "True",
     ),
     Mutant(

@@ -11,6 +11,9 @@ union is one cache, and each object is in it once:
 - **Holds.** An object that one part loses may enter another part by the same change, or the other part may have it and
   not know it yet. So its departure waits until the other parts of its namespace have reached that version, or until
   none of those that are behind has received anything for a time limit of the caller.
+- **Lists.** A list that lacks an object does not say when the object left: at any version up to that of the list. So an
+  older state in another part undoes the departure while it waits. After it, that part lists anew: its own watch might
+  never bring the object again.
 - **Epoch.** A part that is no longer needed is closed: changes that it still brings are dropped.
 - **Ranges.** Parts of different hash ranges are merged into one. It goes on from the lowest of their versions, and each
   range has a floor: the version that its own part had reached. Changes up to that version were received already.
@@ -50,6 +53,7 @@ class Departure(NamedTuple):
         since: the time at which it left, or at which a part that is behind last received something; on the caller's
             clock.
         out_of_scope: whether it left because its part was closed. Then it may still exist.
+        by_list: whether a list lacked it. Then it may have left at an earlier version.
     """
 
     key: ObjectKey
@@ -57,6 +61,7 @@ class Departure(NamedTuple):
     last: KubeObject | None
     since: float
     out_of_scope: bool = False
+    by_list: bool = False
 
 
 class PartMembers:
@@ -118,6 +123,8 @@ class Membership:
         self._near: dict[str, tuple[PartMembers, ...]] = {}
         self._floors: dict[ObjectKey, int] = {}
         self._floor_order: deque[tuple[int, ObjectKey]] = deque()
+        self._floors_by_list: set[ObjectKey] = set()
+        self._overtaken: set[PartMembers] = set()
         self._held: dict[ObjectKey, Departure] = {}
         self._closed_at = 0  # the newest version of the closed parts
 
@@ -158,12 +165,13 @@ class Membership:
         key = obj.key
         version = version_number(obj.resource_version)
         if version < part.floor or version < self._floors.get(key, 0):
+            self._may_be_missed(part, key)
             return False
         if part.range_floors and part.has_received(obj):
             return False
         held = self._held.get(key)
         if held is not None:
-            if version < held.version:
+            if version < held.version and not held.by_list:
                 return False
             del self._held[key]
         part.keys.add(key)
@@ -192,7 +200,7 @@ class Membership:
         if part.closed or key not in part.keys:
             return False
         part.keys.discard(key)
-        return self._departs(part, Departure(key, version, None, now), come_to=version)
+        return self._departs(part, Departure(key, version, None, now, by_list=True), come_to=version)
 
     def listed(self, part: PartMembers, obj: KubeObject, version: int, *, forced: bool) -> bool:
         """Record an object in a list of a part; return whether it changes the union.
@@ -207,10 +215,12 @@ class Membership:
             return False
         key = obj.key
         held = self._held.get(key)
-        left_at = self._floors.get(key, 0) if held is None else held.version
+        left_at = self._floors.get(key, 0) if held is None else 0 if held.by_list else held.version
         if version < left_at and not forced:
+            self._may_be_missed(part, key)
             return False
         self._floors.pop(key, None)
+        self._floors_by_list.discard(key)
         if held is not None:
             del self._held[key]
         part.keys.add(key)
@@ -247,7 +257,7 @@ class Membership:
         ]
         for held in found:
             del self._held[held.key]
-            self._raise_floor(held.key, held.version)
+            self._raise_floor(held)
         return found
 
     def close(self, part: PartMembers) -> None:
@@ -311,7 +321,7 @@ class Membership:
         ]
         for held in found:
             del self._held[held.key]
-            self._raise_floor(held.key, held.version)
+            self._raise_floor(held)
         return found
 
     def shed(self, part: PartMembers, now: float) -> Iterator[ObjectKey | None]:
@@ -328,28 +338,36 @@ class Membership:
             yield key if self._leaves(key, known, now, out_of_scope=True) else None
         part.sheds = Ranges()
 
+    @property
+    def is_overtaken(self) -> bool:
+        """True if `overtake` returns parts."""
+        return bool(self._overtaken) or len(self._floors) > self._max_floors
+
     def overtake(self) -> list[PartMembers]:
-        """Return the parts that are behind too many departures, and drop these departures.
+        """Return the parts that departures have overtaken: they must list anew.
+
+        A part is overtaken if it is behind too many departures, which are dropped then. So is one that brought an
+        object which a list of another part lacked, after its departure.
 
         The caller must make each of them list anew, not older than its `floor`. Until then its changes are dropped.
         """
-        if len(self._floors) <= self._max_floors:
-            return []
-        newest = max(self._floors.values())
-        behind = [part for part in self._parts if part.version < newest]
-        for part in behind:
-            part.floor = newest
-        self._floors.clear()
-        self._floor_order.clear()
-        return behind
+        if len(self._floors) > self._max_floors:
+            newest = max(self._floors.values())
+            behind = [part for part in self._parts if part.version < newest]
+            for part in behind:
+                part.floor = newest
+            self._clear_floors()
+            self._overtaken.update(behind)
+        found = [part for part in self._overtaken if not part.closed]
+        self._overtaken.clear()
+        return found
 
     def forget_history(self) -> None:
         """Drop all floors: the cluster was restored from a backup, so versions may be lower than before."""
         self._closed_at = 0
         for part in self._parts:
             part.behind = 0
-        self._floors.clear()
-        self._floor_order.clear()
+        self._clear_floors()
 
     def _move(self, part: PartMembers, version: int) -> None:
         before, part.version = part.version, version
@@ -369,7 +387,7 @@ class Membership:
         newest = 0 if known is None else version_number(known.resource_version)
         if newest > departure.version:
             # This part is behind. Another part brought a newer state, and then lost the object.
-            departure = Departure(key, newest, None, departure.since)
+            departure = departure._replace(version=newest, last=None)
         if any((come_to if other is part else other.version) < departure.version for other in near):
             self._held[key] = departure
             return False
@@ -414,18 +432,32 @@ class Membership:
             near = self._near[key.namespace] = tuple(found)
         return near
 
-    def _raise_floor(self, key: ObjectKey, version: int) -> None:
+    def _may_be_missed(self, part: PartMembers, key: ObjectKey) -> None:
+        """Have a part list anew that brought an object older than its floor, if the object may still be there."""
+        if key in self._floors_by_list and part.floor < self._floors[key]:
+            part.floor = max(part.floor, self._floors[key])
+            self._overtaken.add(part)
+
+    def _raise_floor(self, departure: Departure) -> None:
+        key, version = departure.key, departure.version
         if any(part.version < version for part in self._parts_near(key)):
             self._floors[key] = max(version, self._floors.get(key, 0))
             self._floor_order.append((version, key))
+            if departure.by_list:
+                self._floors_by_list.add(key)
+
+    def _clear_floors(self) -> None:
+        self._floors.clear()
+        self._floors_by_list.clear()
+        self._floor_order.clear()
 
     def _forget_floors(self) -> None:
         if not self._parts:
-            self._floors.clear()
-            self._floor_order.clear()
+            self._clear_floors()
         passed = 0 if self._unlisted else self._lowest.version
         order = self._floor_order
         while order and order[0][0] <= passed:
             version, key = order.popleft()
             if self._floors.get(key) == version:
                 del self._floors[key]
+                self._floors_by_list.discard(key)

@@ -65,6 +65,12 @@ class RunningPart:
         return self.scope, self.shard
 
     @property
+    def fields(self) -> set[ShardBy]:
+        """The fields whose hashes make the ranges of the part: of its share, and of the floors that it has still."""
+        shares = [] if self.shard is None else [self.shard.by]
+        return {*shares, *(ranges.by for ranges, _ in self.members.range_floors)}
+
+    @property
     def has_listed(self) -> bool:
         """True if the first list has come."""
         return self.members.version > 0
@@ -87,13 +93,14 @@ class RunningPart:
         return ranges_over(self.shard).is_within(ranges_over(shard))
 
 
-def drop_other_fields(parts: Iterable[RunningPart]) -> None:
-    """Let all wanted parts have shares by the same field; the ranges of two fields cannot be merged."""
-    by = ""
+def drop_other_fields(parts: Iterable[RunningPart], shard: ShardLike | None) -> None:
+    """Let all wanted parts have ranges by the field of a share, or by the same one; those of two cannot be merged."""
+    by = "" if shard is None else shard.by
     for part in parts:
-        if part.wanted and part.shard is not None:
-            by = by or part.shard.by
-            part.wanted = part.shard.by == by
+        if part.wanted:
+            fields = part.fields
+            by = by or min(fields, default="")
+            part.wanted = fields <= {by}
 
 
 def merged_floors(parts: Sequence[RunningPart], shard: ShardLike | None) -> list[tuple[Ranges, int]]:
@@ -102,7 +109,7 @@ def merged_floors(parts: Sequence[RunningPart], shard: ShardLike | None) -> list
     A range that the share lacks has no floor: if it comes back, only its new list counts.
     """
     by: ShardBy
-    by = shard.by if shard is not None else next((part.shard.by for part in parts if part.shard is not None), "uid")
+    by = shard.by if shard is not None else next((by for part in parts for by in part.fields), "uid")
     wanted = ranges_over(shard, by)
     floors: list[tuple[Ranges, int]] = []
     for part in parts:

@@ -305,7 +305,7 @@ class ScopeReflector:
             part.wanted = part.scope in wanted and part.may_stay(scope.shard)
             part.gone = bool(labels) and namespace != "" and namespace not in (labels or {})
         for parts in self._wanted().values():
-            drop_other_fields(parts)
+            drop_other_fields(parts, scope.shard)
         had = {scope: [part.shard for part in parts] for scope, parts in self._wanted().items()}
         shares = {key: missing_share(scope.shard, had.get(key, ())) for key in wanted}
         # In reverse, because `_begin_missing` takes the last one.
@@ -574,7 +574,7 @@ class ScopeReflector:
                 part.refusal = None
                 if self._has_settled(part) or self._plan_is_stale:
                     self._wake.set()
-            if self._membership.holds:
+            if self._membership.holds or self._membership.is_overtaken:
                 self._queue_due()
                 self._wake.set()
         self._relist_done()

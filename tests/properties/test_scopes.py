@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -32,6 +32,26 @@ OTHERS = TOTAL // (25 if TOTAL <= 1000 else 10)
 def quiet(caplog: pytest.LogCaptureFixture) -> None:
     """The faults of the schedules are logged thousands of times, for no reader."""
     caplog.set_level(logging.CRITICAL, logger="kinformer")
+
+
+@pytest.mark.parametrize("seed", [1928074261])
+def test_seeds_that_once_broke_a_rule_break_none(seed: int) -> None:
+    play(seed)
+
+
+_PUT = ("put", "n1", "a", {"app": "x", "tier": "z"})
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        # Floors of ranges by uid are there still when the share is one by namespace.
+        [("shard", 0), ("shard", 2), ("shard", 0), ("sleep", 0.005), _PUT, ("sleep", 0.005), ("shard", 8)],
+        [("shard", 8), ("sleep", 0.015), ("end", "broken"), ("shard", 0), ("remove", "n1", "a"), ("sleep", 0.015)],
+    ],
+)
+def test_ranges_by_one_field_may_follow_those_by_another_at_once(steps: list[tuple[Any, ...]]) -> None:
+    run(([_PUT, ("slow lists", 0.05), ("sleep", 0.3), *steps, ("shard", 2)], 3, True))
 
 
 @pytest.mark.timeout(3600)

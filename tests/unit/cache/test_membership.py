@@ -121,6 +121,48 @@ def test_what_left_does_not_come_back_by_older_news_of_a_part_that_is_behind() -
     assert union.books.floors == 0
 
 
+@pytest.mark.parametrize("how", ["a watch", "a list"])
+def test_older_news_undoes_a_departure_that_a_list_of_another_part_has_shown(how: str) -> None:
+    # The object went from one part to the other at version 7. The list says only that it left before version 9.
+    union = Union("n", "")
+    one, two = union.parts
+    union.changed(one, state(6))
+    assert not union.books.lost(one, KEY, 9, union.now)
+    union.books.came_to(one, 9, 0.0)
+    if how == "a watch":
+        assert union.changed(two, state(7))
+    else:
+        assert union.books.listed(two, state(7), 8, forced=False)
+    union.books.came_to(two, 9, 0.0)
+    union.now = 5.0
+    assert union.due() == []
+    assert union.books.overtake() == []
+
+
+@pytest.mark.parametrize("how", ["a watch", "a list"])
+def test_a_part_that_has_what_a_list_of_another_one_lacked_lists_anew(how: str) -> None:
+    union = Union("n", "")
+    one, two = union.parts
+    union.changed(one, state(6))
+    assert not union.books.lost(one, KEY, 9, union.now)
+    union.books.came_to(one, 9, 0.0)
+    union.now = 2.0
+    assert union.due() == [KEY]
+    assert not union.books.is_overtaken
+    for _ in range(2):
+        if how == "a watch":
+            assert not union.changed(two, state(7)), "its handlers know that it left at version 9"
+        else:
+            assert not union.books.listed(two, state(7), 8, forced=False)
+    assert union.books.is_overtaken
+    assert (union.books.overtake(), two.floor) == ([two], 9)
+    assert not union.changed(two, state(7))
+    assert union.books.overtake() == [], "the list is under way"
+    assert union.books.listed(two, state(7), 9, forced=False)
+    union.books.came_to(two, 9, 2.0)
+    assert two.floor == 0
+
+
 def test_a_floor_goes_with_a_list_that_is_newer() -> None:
     union = Union("n", "")
     one, two = union.parts

@@ -5,6 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final
 
+from kinformer.testing._apiserver.rules.condition_times import fill_in_condition_times
 from kinformer.testing._apiserver.rules.validation import validate
 from kinformer.testing._apiserver.rules.writing import Write
 from kinformer.testing._apiserver.store import status
@@ -120,6 +121,7 @@ def restore(registry: Registry, documents: Sequence[dict[str, Any]]) -> None:
             continue
         manifest = write.checked(kind, manifest, namespace)
         validate(kind, manifest, any_size=True)
+        fill_in_condition_times(kind, manifest)
         _put(registry, kind, namespace, manifest)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kinformer.testing._apiserver.rules.admission import admit, check_ports, without_admission
 from kinformer.testing._apiserver.rules.bodies import as_object, check_object, check_types
 from kinformer.testing._apiserver.rules.certificates import CERTIFICATES, next_request, with_requester
+from kinformer.testing._apiserver.rules.condition_times import fill_in_condition_times
 from kinformer.testing._apiserver.rules.conversions import in_stored_version, in_version
 from kinformer.testing._apiserver.rules.custom_resources import note_stored_version
 from kinformer.testing._apiserver.rules.defaults import establish, fill_in, has_generation, in_order, select_pods_of_job
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kinformer.testing._apiserver.rules.webhooks import Admission
-    from kinformer.testing._apiserver.schemas.go_types import Field
     from kinformer.testing._apiserver.store.catalog import Catalog, ResourceType
 
 __all__ = ["Registry"]
@@ -532,7 +532,7 @@ class Registry:
             state = changed_part(current, prune(kind, {**wanted, "metadata": before}), subresource)
             if subresource == "status":
                 state["metadata"] = metadata_by_status(kind, wanted["metadata"], before) or before
-                _fill_in_conditions(kind, state)
+                fill_in_condition_times(kind, state)
             if kind.storage == CERTIFICATES:
                 state = next_request(current, state, subresource, write.now or self.now())
             _validate_change_too(kind, state, current, write)
@@ -613,30 +613,6 @@ def _validate_change_too(kind: ResourceType, manifest: dict[str, Any], current: 
             raise
         causes = [(cause["reason"], cause["message"], cause["field"]) for cause in found]
         raise status.invalid(kind.kind, current["metadata"]["name"], [*causes, *more], kind.group) from None
-
-
-def _fill_in_conditions(kind: ResourceType, manifest: dict[str, Any]) -> None:
-    """Fill in the times of the conditions that are not set: Go writes them as null, and they have an owner."""
-    state = manifest.get("status")
-    given = state.get("conditions") if isinstance(state, dict) else None
-    struct = kind.types.kind(kind.api_version, kind.kind)
-    found = struct and struct.by_name.get("status")
-    of_status = found and found.type.target.struct
-    conditions = of_status and of_status.by_name.get("conditions")
-    if not given or not conditions or not isinstance(state, dict):
-        return
-    one = conditions.type.target.element.target.struct
-    if one is not None:
-        times = {name for name, field in one.by_name.items() if _is_time(field)}
-        state["conditions"] = [
-            {name: condition.get(name) for name in one.by_name if name in times or name in condition} | condition
-            for condition in given
-        ]
-
-
-def _is_time(field: Field) -> bool:
-    """Report whether a field is a time that is written even if it is not set."""
-    return field.type.form == "struct" and not field.omit_zero and field.type.name.endswith("Time")
 
 
 def _selector_of(manifest: dict[str, Any]) -> dict[str, Any]:
