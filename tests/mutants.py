@@ -667,7 +667,7 @@ MUTANTS = (
     Mutant(
         "unchanged objects are updates",
         "cache/_process_deltas.py::_apply",
-        "version and version == known.resource_version",
+        "version and version == old.resource_version",
         "False",
     ),
     Mutant(
