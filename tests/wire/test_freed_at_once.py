@@ -22,18 +22,29 @@ if TYPE_CHECKING:
 PARTS_OF_A_WATCH = (Reflector, WatchStream)
 
 
+OF_OTHER_TESTS: list[object] = []
+"""Parts that tests before have left, as long as a test of this file runs."""
+
+
 @pytest.fixture
 def without_the_collector() -> Iterator[None]:
     gc.collect()
+    OF_OTHER_TESTS[:] = parts()
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
+        OF_OTHER_TESTS.clear()
+
+
+def parts() -> list[object]:
+    return [obj for obj in gc.get_objects() if type(obj) in PARTS_OF_A_WATCH]
 
 
 def alive() -> dict[str, int]:
-    counts = Counter(type(obj).__name__ for obj in gc.get_objects() if type(obj) in PARTS_OF_A_WATCH)
+    known = {id(obj) for obj in OF_OTHER_TESTS}
+    counts = Counter(type(obj).__name__ for obj in parts() if id(obj) not in known)
     return {part.__name__: counts[part.__name__] for part in PARTS_OF_A_WATCH}
 
 
