@@ -1,12 +1,13 @@
 """Question: how long does a real kube-apiserver wait for an admission webhook that answers from a cache?
 
-A WebhookServer is alone on one core. Its validating webhook for ConfigMaps looks into an index of an informer, whether
-another object has the same owner. A generator on the other core creates 500 ConfigMaps a second through a real kube-
-apiserver, which asks the webhook for each of them, and sends each to the informer: 500 admissions and 500 events a
-second. A probe asks the webhook 100 times a second besides, over HTTPS, and measures its answers; the times of the
-kube-apiserver are of its own histogram. Then the Secret with the certificate loses its key four times: the webhook
-makes another certificate, and has it trusted. Its bias: with two cores, the kube-apiserver itself waits for one that
-etcd, the generator and the webhook use, and its histogram contains that; loopback has no network in it.
+The validating webhook of a WebhookServer looks into an index of an informer, whether another ConfigMap has the same
+owner. A generator creates 500 ConfigMaps a second through a real kube-apiserver, which asks the webhook for each of
+them, and sends each to the informer: 500 admissions and 500 events a second. A probe in a process of its own asks the
+webhook 100 times a second besides, over HTTPS, and measures its answers. Webhook and probe have priority (nice -15, if
+that is permitted): so the webhook has one core as if it were alone on it. The kube-apiserver, etcd and the generator
+have the rest of both cores, and wait for it: their own waiting is in the histogram of the kube-apiserver. Then the
+Secret with the certificate loses its key four times: the webhook makes another certificate, and has it trusted. Its
+bias: loopback has no network in it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import json
 import os
 import re
 import ssl
+import subprocess
 import sys
 import tempfile
 import urllib.parse
@@ -34,7 +36,6 @@ from kinformer.resources import NAMESPACES, SECRETS
 from kinformer.testing import ControlPlane
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import AsyncIterator, Iterator
 
 RATE: Final = 500
@@ -79,6 +80,27 @@ async def main(kubeconfig, namespace):
             await asyncio.get_running_loop().create_future()
 
 asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+PROBE: Final = """
+import http.client, json, ssl, sys, time
+
+port, path, authority = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+rate, seconds = float(sys.argv[4]), float(sys.argv[5])
+body = sys.stdin.buffer.read()
+trusted = ssl.create_default_context(cadata=authority)
+asked = http.client.HTTPSConnection("127.0.0.1", port, context=trusted)
+took, failures, began = [], 0, time.perf_counter()
+for number in range(int(rate * seconds)):
+    time.sleep(max(0.0, began + number / rate - time.perf_counter()))
+    start = time.perf_counter()
+    asked.request("POST", path, body, {"Content-Type": "application/json"})
+    answer = asked.getresponse()
+    allowed = json.loads(answer.read())["response"]["allowed"]
+    took.append(time.perf_counter() - start)
+    failures += answer.status != 200 or not allowed
+print(json.dumps([failures, *sorted(took)]))
 """
 
 
@@ -148,6 +170,26 @@ async def _histogram(plane: ControlPlane) -> dict[float, int]:
     return found
 
 
+def _first() -> None:
+    """Give this process priority, if that is permitted."""
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, -15)
+
+
+def _probed(port: int, authority: str, seconds: float) -> tuple[int, list[float]]:
+    """Return the number of failures, and the seconds of each answer in order of length."""
+    given = [str(port), PATH, authority, str(PROBES), str(seconds)]
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *given],
+        input=json.dumps(_review()).encode(),
+        stdout=subprocess.PIPE,
+        check=True,
+        preexec_fn=_first,
+    )
+    failures, *took = json.loads(done.stdout)
+    return int(failures), took
+
+
 def _webhook(process: subprocess.Popen[str], prefix: str) -> int:
     """Return the number at the end of the next line of the webhook's process that begins so."""
     assert process.stdout is not None
@@ -170,22 +212,21 @@ async def measure(plane: ControlPlane, client: Client, webhook: subprocess.Popen
     trusted = ssl.create_default_context(cafile=str(plane.ca_file))
     writes = Requests(server, trusted, created, CONNECTIONS)
     # The authority of the webhook is in the Secret; the probe measures, so it trusts the authority that it finds there.
-    own = ssl.create_default_context(cadata=await _authority(client))
-    probe = Requests(port, own, itertools.repeat(_request(PATH, port, _review())), 1)
+    authority = await _authority(client)
     await writes.connect()
-    await probe.connect()
     await writes.steady(RATE, 3.0)
     before, cpu = await _histogram(plane), _cpu_seconds(webhook.pid)
     progress.step(1, 2, "steady")
     async with asyncio.TaskGroup() as group:
-        group.create_task(probe.steady(PROBES, seconds))
+        probing = group.create_task(asyncio.to_thread(_probed, port, authority, seconds))
         rate = await writes.steady(RATE, seconds)
     cpu = (_cpu_seconds(webhook.pid) - cpu) / seconds
     after = await _histogram(plane)
     calls = {bound: after[bound] - before.get(bound, 0) for bound in after}
-    p50, p99 = probe.percentile(0.5), probe.percentile(0.99)
+    probe_failures, took = probing.result()
+    p50, p99 = (took[int(share * len(took))] * 1e3 for share in (0.5, 0.99))
     asked = max(calls.values())
-    failures = writes.failures + writes.lost + probe.failures + probe.lost
+    failures = writes.failures + writes.lost + probe_failures
     progress.step(2, 2, "the certificate is made anew")
     seen = set[str]()
 
@@ -210,7 +251,7 @@ async def measure(plane: ControlPlane, client: Client, webhook: subprocess.Popen
             p99 <= 5,
         ),
         Row("… median", f"{p50:.1f} ms"),
-        Row("… within 5 ms, as the kube-apiserver counts, which has too few cores", f"{calls[0.005] / asked:.1%}"),
+        Row("… within 5 ms, as the kube-apiserver counts, with the rest of two cores", f"{calls[0.005] / asked:.1%}"),
         Row("… within 25 ms", f"{calls[0.025] / asked:.1%}"),
         Row("… not answered, or refused", f"{failures}", "0", failures == 0),
         Row("… of one core, the informer included", f"{cpu:.0%}", "< 100 %", cpu < 1),
@@ -238,6 +279,8 @@ async def _cluster() -> AsyncIterator[tuple[ControlPlane, Client, Path]]:
 async def _measured(core: int) -> list[Row]:
     async with _cluster() as (plane, client, kubeconfig):
         webhook = _pinned([sys.executable, "-c", PROGRAM, str(kubeconfig), NAMESPACE], core)
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, webhook.pid, -15)
         try:
             return await measure(plane, client, webhook)
         finally:
