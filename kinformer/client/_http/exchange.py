@@ -211,7 +211,7 @@ class Exchange:
         response: Response | None = None
         accepted = False
         try:
-            try:
+            with self.translated(request.doing, answered=False, limit=limit):
                 url = self._heads.url(request.path, request.params)
                 headers = self._heads.headers(request.headers, identity)
                 sending = self._session.send(
@@ -234,10 +234,6 @@ class Exchange:
                             await response.head()
                 else:
                     response = await sending
-            except KinformerError:
-                raise  # some of them are OSErrors too
-            except WIRE_ERRORS as error:
-                raise self.translation(error, request.doing, answered=False, limit=limit) from error
             response.counted, response.identity = counted, identity
             if response.status:
                 counted.end(response.status)

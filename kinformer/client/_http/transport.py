@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from kinformer._version import __version__
-from kinformer.client._http.errors import WIRE_ERRORS
 from kinformer.client._http.exchange import NO_RETRY, Exchange, OutgoingRequest
 from kinformer.client._http.limits import ANSWER_LIMIT
 from kinformer.client._http.request_head import RequestHeads
@@ -17,7 +16,6 @@ from kinformer.client._http.responses import Response, WatchResponse
 from kinformer.client._http.server_warnings import ServerWarnings
 from kinformer.client._http.session import HttpSession
 from kinformer.client._http.watch_body import WatchBody
-from kinformer.errors import KinformerError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
@@ -165,14 +163,10 @@ class Transport:
         """
         sent = OutgoingRequest(method, path, doing, params, headers or {}, body, may_be_long, subresource=subresource)
         response = await self._exchange.answer(sent, self._retry)
-        # Without context managers: each request comes through here.
         try:
-            content = await response.read_all(self.max_answer_bytes)
+            with self._exchange.translated(doing, answered=True):
+                content = await response.read_all(self.max_answer_bytes)
             return Answer(response.status, response.content_type, content)
-        except KinformerError:
-            raise  # some of them are OSErrors too
-        except WIRE_ERRORS as error:
-            raise self._exchange.translation(error, doing, answered=True, limit=None) from error
         finally:
             await self._exchange.release(response)
 
