@@ -7,6 +7,7 @@ resource passes the second door only.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kinformer.testing._apiserver.schemas import protobuf
@@ -143,15 +144,19 @@ def wants_protobuf(accept: str) -> bool:
     return media_of(accept) == protobuf.MEDIA_TYPE
 
 
-def _clauses(accept: str) -> list[_Clause]:
-    """The clauses of a header, the most wanted first; of the same weight, those with a wildcard stand last."""
+@lru_cache(maxsize=256)
+def _clauses(accept: str) -> tuple[_Clause, ...]:
+    """The clauses of a header, the most wanted first; of the same weight, those with a wildcard stand last.
+
+    Each answer asks several times, and clients send few headers.
+    """
     found = []
     for part in accept.split(","):
         media, *parameters = (piece.strip() for piece in part.split(";"))
         given = dict(parameter.partition("=")[::2] for parameter in parameters)
         found.append((_weight(given.pop("q", "1")), _Clause(media, given)))
     found.sort(key=lambda one: (-one[0], one[1].media.endswith("/*"), one[1].media.startswith("*/")))
-    return [clause for _, clause in found]
+    return tuple(clause for _, clause in found)
 
 
 def _weight(text: str) -> float:

@@ -19,7 +19,7 @@ from kinformer.testing._apiserver.store import status
 from kinformer.testing._apiserver.store.structure import builtin_type
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from kinformer.testing._apiserver.schemas.go_types import Struct
     from kinformer.testing._apiserver.store.catalog import ResourceType
@@ -30,6 +30,7 @@ __all__ = [
     "as_object",
     "check_object",
     "check_types",
+    "not_strict",
     "of_kind",
     "of_type",
     "patched_kind_fault",
@@ -267,6 +268,12 @@ def _check_named(kind: ResourceType, given: dict[str, Any]) -> None:
             raw = msgspec.json.encode(given).decode()
             why = f"Object '{go_name}' is missing in '{raw}' ({raw})"
             raise status.bad_request(f"the object provided is unrecognized (must be of type {kind.kind}): {why}")
+
+
+def not_strict(kind: ResourceType, faults: Sequence[str]) -> status.Refusal:
+    """Return the refusal of an object that is decoded strictly, and has fields that its kind does not have."""
+    why = f"strict decoding error: {', '.join(faults)}"
+    return status.bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {why}')
 
 
 class ReadBody(NamedTuple):

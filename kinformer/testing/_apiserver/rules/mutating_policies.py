@@ -10,7 +10,7 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from kinformer.testing._apiserver.rules.bodies import read_built_in
+from kinformer.testing._apiserver.rules.bodies import not_strict, read_built_in
 from kinformer.testing._apiserver.rules.cel import CompileError, EvaluationError
 from kinformer.testing._apiserver.rules.cel.messages import WrongTypeError, plain_value
 from kinformer.testing._apiserver.rules.conversions import in_version
@@ -198,8 +198,7 @@ def _check_fields(kind: ResourceType, before: dict[str, Any], after: dict[str, A
         return  # The read of the whole object, which follows, names the fault.
     added = [f'unknown field "{path}"' for path in found if path not in known]
     if added:
-        why = f"strict decoding error: {', '.join(added)}"
-        raise status.bad_request(f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {why}')
+        raise not_strict(kind, added)
 
 
 def _applied(before: dict[str, Any], wanted: dict[str, Any], structure: Structure) -> dict[str, Any]:

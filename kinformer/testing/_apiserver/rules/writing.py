@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from kinformer.testing._apiserver.rules.bodies import check_object
+from kinformer.testing._apiserver.rules.bodies import check_object, not_strict
 from kinformer.testing._apiserver.rules.managed_fields import Manager
 from kinformer.testing._apiserver.rules.validation import prune
 from kinformer.testing._apiserver.store import status
@@ -108,11 +108,10 @@ class Write:
             read = prune(kind, read, unknown)
         self.faults.extend(f'unknown field "{path}"' for path in unknown)
         if self.field_validation == "Strict" and self.faults:
-            why = f"strict decoding error: {', '.join(self.faults)}"
             if self.patched:
+                why = f"strict decoding error: {', '.join(self.faults)}"
                 raise status.unreadable_patch(body, why, body if kind.custom else self.patch)
-            msg = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {why}'
-            raise status.bad_request(msg)
+            raise not_strict(kind, self.faults)
         return read if kind.custom else prune(kind, read)
 
     def of(self, kind: ResourceType) -> Manager:
