@@ -435,7 +435,7 @@ class Membership:
     def _may_be_missed(self, part: PartMembers, key: ObjectKey) -> None:
         """Have a part list anew that brought an object older than its floor, if the object may still be there."""
         if key in self._floors_by_list and part.floor < self._floors[key]:
-            part.floor = max(part.floor, self._floors[key])
+            part.floor = self._floors[key]
             self._overtaken.add(part)
 
     def _raise_floor(self, departure: Departure) -> None:
