@@ -8,13 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import ssl
 from copy import deepcopy
 from typing import Any
 
-import aiohttp
-
-from kinformer.testing import ControlPlane
+from tests.apiserver.real_server import real_server
 from tests.paths import DATA
 
 KEPT = DATA / "cel-types-1.36.json"
@@ -80,14 +77,7 @@ def path(sort: str) -> str:
 
 async def _ask() -> None:
     kept = json.loads(KEPT.read_text())
-    async with (
-        ControlPlane() as plane,
-        aiohttp.ClientSession(
-            plane.url,
-            headers={"Authorization": f"Bearer {plane.token}"},
-            connector=aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=plane.ca_file)),
-        ) as http,
-    ):
+    async with real_server() as (_, http):
         for sort, known in kept["expressions"].items():
             expressions = [*known]
             sent = body(sort, kept["schema"], expressions)

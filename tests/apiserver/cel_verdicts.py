@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 from typing import Any
 
-import aiohttp
-
-from kinformer.testing import ControlPlane
+from tests.apiserver.real_server import real_server
 from tests.paths import DATA
 
 KEPT = DATA / "cel-1.36.json"
@@ -52,29 +49,26 @@ def holder(name: str, value: Any) -> dict[str, Any]:
 async def verdicts() -> list[dict[str, Any]]:
     """Ask a real server about each case of the file."""
     cases = {f"p{index}": case for index, case in enumerate(json.loads(KEPT.read_text()))}
-    async with ControlPlane() as plane:
-        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=plane.ca_file))
-        headers = {"Authorization": f"Bearer {plane.token}"}
-        async with aiohttp.ClientSession(plane.url, headers=headers, connector=connector) as http:
+    async with real_server() as (_, http):
 
-            async def post(path: str, body: Any) -> str:
-                async with http.post(path, json=body) as response:
-                    answer = await response.json()
-                return "" if response.status < 300 else str(answer["message"])
+        async def post(path: str, body: Any) -> str:
+            async with http.post(path, json=body) as response:
+                answer = await response.json()
+            return "" if response.status < 300 else str(answer["message"])
 
-            for name, case in cases.items():
-                case.pop("refused", None)
-                if message := await post(f"{CRDS}?dryRun=All", crd({name: case})):
-                    case["refused"] = message.partition("].rule: ")[2]
-            taken = {name: case for name, case in cases.items() if "refused" not in case}
-            await post(CRDS, crd(taken))
-            while await post(f"{OBJECTS}?dryRun=All", holder("none", 1)):
-                await asyncio.sleep(0.2)
-            for name, case in taken.items():
-                case["values"] = [
-                    [value, (await post(f"{OBJECTS}?dryRun=All", holder(name, value))).partition(" is invalid: ")[2]]
-                    for value, _ in case["values"]
-                ]
+        for name, case in cases.items():
+            case.pop("refused", None)
+            if message := await post(f"{CRDS}?dryRun=All", crd({name: case})):
+                case["refused"] = message.partition("].rule: ")[2]
+        taken = {name: case for name, case in cases.items() if "refused" not in case}
+        await post(CRDS, crd(taken))
+        while await post(f"{OBJECTS}?dryRun=All", holder("none", 1)):
+            await asyncio.sleep(0.2)
+        for name, case in taken.items():
+            case["values"] = [
+                [value, (await post(f"{OBJECTS}?dryRun=All", holder(name, value))).partition(" is invalid: ")[2]]
+                for value, _ in case["values"]
+            ]
     return [*cases.values()]
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import aiohttp
-
-from kinformer.testing import ControlPlane
+from tests.apiserver.real_server import real_server
 from tests.paths import DATA
+
+if TYPE_CHECKING:
+    import aiohttp
 
 KEPT = DATA / "formats-1.36.json"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -226,11 +226,8 @@ async def verdicts(http: aiohttp.ClientSession) -> dict[str, Any]:
 
 
 async def record() -> None:
-    async with ControlPlane() as plane:
-        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=plane.ca_file))
-        headers = {"Authorization": f"Bearer {plane.token}"}
-        async with aiohttp.ClientSession(plane.url, headers=headers, connector=connector) as http:
-            found = await verdicts(http)
+    async with real_server() as (_, http):
+        found = await verdicts(http)
     KEPT.write_text(json.dumps(found, indent=0) + "\n")
 
 

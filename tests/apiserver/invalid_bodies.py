@@ -12,7 +12,6 @@ import hashlib
 import json
 import lzma
 import re
-import ssl
 from copy import deepcopy
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -20,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import aiohttp
 import yaml
 
-from kinformer.testing import ControlPlane
 from kinformer.testing._apiserver.schemas.go_types import Types
 from tests.apiserver.body_changes import GONE, changed
+from tests.apiserver.real_server import real_server
 from tests.paths import DATA
 
 if TYPE_CHECKING:
@@ -228,11 +227,8 @@ async def _ask(http: aiohttp.ClientSession) -> dict[str, list[Any]]:
 
 
 async def _record() -> None:
-    async with ControlPlane() as plane:
-        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=plane.ca_file))
-        headers = {"Authorization": f"Bearer {plane.token}"}
-        async with aiohttp.ClientSession(plane.url, headers=headers, connector=connector) as http:
-            found = await _ask(http)
+    async with real_server() as (_, http):
+        found = await _ask(http)
     KEPT.write_bytes(lzma.compress(json.dumps(found, separators=(",", ":")).encode(), preset=9))
 
 

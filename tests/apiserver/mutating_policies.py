@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import aiohttp
-
-from kinformer.testing import ControlPlane
+from tests.apiserver.real_server import real_server
 from tests.paths import DATA
+
+if TYPE_CHECKING:
+    import aiohttp
 
 KEPT: Final = DATA / "mutating-policies-1.36.json"
 NAMESPACE: Final = "mapq"
@@ -56,14 +56,7 @@ async def asked(http: aiohttp.ClientSession, case: dict[str, Any], *, name: str 
 
 async def _ask() -> None:
     cases = json.loads(KEPT.read_text())
-    async with (
-        ControlPlane() as plane,
-        aiohttp.ClientSession(
-            plane.url,
-            headers={"Authorization": f"Bearer {plane.token}"},
-            connector=aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=plane.ca_file)),
-        ) as http,
-    ):
+    async with real_server() as (_, http):
         await http.post("/api/v1/namespaces", json={"metadata": {"name": NAMESPACE}})
         accounts = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts"
         await http.post(accounts, json={"metadata": {"name": "default"}})

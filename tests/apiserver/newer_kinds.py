@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import ssl
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
-from kinformer.testing import ControlPlane
+from tests.apiserver.real_server import real_server
 from tests.paths import DATA
+
+if TYPE_CHECKING:
+    import aiohttp
 
 KEPT = DATA / "newer-kinds-1.37.json"
 BUNDLES = "/apis/certificates.k8s.io/v1/clustertrustbundles"
@@ -176,11 +176,8 @@ async def record() -> None:
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
     csr = base64.b64encode(request.sign(Ed25519PrivateKey.generate(), None).public_bytes(Encoding.DER)).decode()
     asked = [*_bundles(authority.cert_pem.bytes().decode(), leaf), *_requests(csr), *_taints(), *_migrations()]
-    async with ControlPlane(version="1.37") as plane:
-        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=plane.ca_file))
-        headers = {"Authorization": f"Bearer {plane.token}"}
-        async with aiohttp.ClientSession(plane.url, headers=headers, connector=connector) as session:
-            rows = [[*one, await answer(session, *one)] for one in asked]
+    async with real_server("1.37") as (_, session):
+        rows = [[*one, await answer(session, *one)] for one in asked]
     KEPT.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
-from kinformer.testing import ControlPlane
+from tests.apiserver.real_server import real_server
 from tests.paths import DATA
+
+if TYPE_CHECKING:
+    import aiohttp
 
 KEPT = DATA / "refusals-1.36.json"
 NAMESPACE = "default"
@@ -301,11 +301,8 @@ async def answers(session: aiohttp.ClientSession) -> dict[str, dict[str, Any]]:
 
 
 async def record() -> None:
-    async with ControlPlane() as plane:
-        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=plane.ca_file))
-        headers = {"Authorization": f"Bearer {plane.token}"}
-        async with aiohttp.ClientSession(plane.url, headers=headers, connector=connector) as session:
-            found = await answers(session)
+    async with real_server() as (_, session):
+        found = await answers(session)
     rows = ",\n".join(f"{json.dumps(title)}: {json.dumps(answer)}" for title, answer in found.items())
     KEPT.write_text(f"{{\n{rows}\n}}\n")
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 import sys
 from collections import Counter
 
 import aiohttp
 
-from kinformer.testing import ApiServer, ControlPlane
+from kinformer.testing import ApiServer
 from tests.apiserver.parity.exchange import Answer, ask, compared, differences, read_record, write_record
 from tests.apiserver.parity.sequences import all_requests
+from tests.apiserver.real_server import real_server
 
 
 async def embedded(release: str) -> dict[str, Answer]:
@@ -27,11 +27,8 @@ async def embedded(release: str) -> dict[str, Answer]:
 
 async def real(release: str | None = None) -> tuple[str, dict[str, Answer]]:
     """Return the release of a real server, and its answers; by default of the one that is installed."""
-    async with ControlPlane(version=release or "") as plane:
-        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=plane.ca_file))
-        headers = {"Authorization": f"Bearer {plane.token}"}
-        async with aiohttp.ClientSession(plane.url, headers=headers, connector=connector) as http:
-            return plane.version.removeprefix("v").rpartition(".")[0], await ask(http, all_requests())
+    async with real_server(release or "") as (plane, http):
+        return plane.version.removeprefix("v").rpartition(".")[0], await ask(http, all_requests())
 
 
 def show(release: str, text: str) -> None:

@@ -14,18 +14,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import ssl
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
-from kinformer.testing import ControlPlane
 from kinformer.testing._apiserver.schemas.archive import DEFAULT_RELEASE, DELTA, Archive
 from kinformer.testing._apiserver.schemas.delta import delta_of
+from tests.apiserver.real_server import real_server
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -64,32 +61,29 @@ def go_types(release: str) -> dict[str, Any]:
 
 async def documents(release: str) -> tuple[str, dict[str, bytes]]:
     """Ask a kube-apiserver for its version ("1.36") and its OpenAPI documents, by member of the archive."""
-    async with ControlPlane(version=release) as plane:
-        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=plane.ca_file))
-        headers = {"Authorization": f"Bearer {plane.token}"}
-        async with aiohttp.ClientSession(plane.url, headers=headers, connector=connector) as session:
+    async with real_server(release) as (_, session):
 
-            async def get(path: str, accept: str = "application/json") -> bytes:
-                async with session.get(path, headers={"Accept": accept}) as response:
-                    response.raise_for_status()
-                    return await response.read()
+        async def get(path: str, accept: str = "application/json") -> bytes:
+            async with session.get(path, headers={"Accept": accept}) as response:
+                response.raise_for_status()
+                return await response.read()
 
-            found = {
-                "openapi/v2.json": await get("/openapi/v2"),
-                "openapi/v2.pb": await get("/openapi/v2", V2_PROTOBUF),
-            }
-            for place in json.loads(await get("/openapi/v3"))["paths"]:
-                found[f"openapi/v3/{place}.json"] = await get(f"/openapi/v3/{place}")
-            columns = {}
-            for place in _places(json.loads(await get("/apis"))):
-                for resource in json.loads(await get(place))["resources"]:
-                    if "list" in resource["verbs"] and "/" not in resource["name"]:
-                        table = json.loads(await get(f"{place}/{resource['name']}?limit=1", TABLE))
-                        version = place.removeprefix("/apis/").removeprefix("/api/")
-                        columns[f"{version} {resource['name']}"] = table["columnDefinitions"]
-            found["columns.json"] = json.dumps(columns, separators=(",", ":"), sort_keys=True).encode()
-            found["discovery.json"] = json.dumps(await _discovery(get), separators=(",", ":")).encode()
-            version = json.loads(await get("/version"))
+        found = {
+            "openapi/v2.json": await get("/openapi/v2"),
+            "openapi/v2.pb": await get("/openapi/v2", V2_PROTOBUF),
+        }
+        for place in json.loads(await get("/openapi/v3"))["paths"]:
+            found[f"openapi/v3/{place}.json"] = await get(f"/openapi/v3/{place}")
+        columns = {}
+        for place in _places(json.loads(await get("/apis"))):
+            for resource in json.loads(await get(place))["resources"]:
+                if "list" in resource["verbs"] and "/" not in resource["name"]:
+                    table = json.loads(await get(f"{place}/{resource['name']}?limit=1", TABLE))
+                    version = place.removeprefix("/apis/").removeprefix("/api/")
+                    columns[f"{version} {resource['name']}"] = table["columnDefinitions"]
+        found["columns.json"] = json.dumps(columns, separators=(",", ":"), sort_keys=True).encode()
+        found["discovery.json"] = json.dumps(await _discovery(get), separators=(",", ":")).encode()
+        version = json.loads(await get("/version"))
     return f"{version['major']}.{version['minor']}", found
 
 
