@@ -284,12 +284,13 @@ def _of_resize(old: dict[str, Any], new: dict[str, Any]) -> Iterator[Cause]:
 
 
 def _not_resized(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    """The resources of the containers but for those that a resize may change."""
+    """The resources of the containers but for those that a resize may change; a part without others counts as none."""
     return [
         {
-            part: {name: str(amount) for name, amount in amounts.items() if name not in {"cpu", "memory"}}
+            part: others
             for part, amounts in (container.get("resources") or {}).items()
             if part in {"requests", "limits"}
+            and (others := {name: str(amount) for name, amount in amounts.items() if name not in {"cpu", "memory"}})
         }
         for field in ("containers", "initContainers")
         for container in spec.get(field) or ()
