@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
-__all__ = ["DEFAULT_SLICE_SECONDS", "TimeSlice", "give_way", "set_time_slice"]
+__all__ = ["DEFAULT_SLICE_SECONDS", "TimeSlice", "give_way", "set_time_slice", "spend_turn"]
 
 DEFAULT_SLICE_SECONDS: Final = 0.0015
 """Seconds per turn of the loop. The task that uses up the budget finishes its step, so that a turn takes some 2 ms."""
@@ -200,6 +200,19 @@ async def give_way() -> None:
     except RuntimeError:
         return
     await time_slice.begin()
+
+
+def spend_turn() -> None:
+    """Begin the budget of this turn, if it has not begun, before a step that is not sliced and may use it up.
+
+    Tasks that begin a slice after it then wait for the next turn, so that their slices do not add to the step.
+    Where no event loop runs, there are no turns.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    _budget_of(loop).admits(loop)
 
 
 def set_time_slice(seconds: float) -> None:

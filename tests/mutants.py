@@ -790,7 +790,7 @@ MUTANTS = (
     Mutant(
         "a version counts as reached when it is received",
         "cache/delta_fifo.py::DeltaFIFO.mark",
-        "due = self._taken + self._left + len(self._items)",
+        "due = self._taken + len(self._taking) + len(self._items)",
         "due = self._taken",
     ),
     Mutant(

@@ -20,6 +20,7 @@ import msgspec
 
 from kinformer._flag import Flag
 from kinformer._own_loop import OwnLoop
+from kinformer.cache._front_keys import front_keys
 from kinformer.errors import StoppedError
 from kinformer.listwatch import Delta, DeltaType
 
@@ -32,7 +33,6 @@ __all__ = ["Delta", "DeltaFIFO", "DeltaType", "Deltas", "KnownObjects", "Popped"
 
 
 _NO_KEYS: Final[Iterator[ObjectKey]] = iter(())
-
 _GONE: Final = frozenset({DeltaType.DELETED, DeltaType.LEFT})
 
 _HELD: Final = 1 << 62
@@ -98,7 +98,6 @@ class DeltaFIFO:
         "_initial_left",
         "_items",
         "_known",
-        "_left",
         "_marks",
         "_next_key",
         "_own_loop",
@@ -111,13 +110,12 @@ class DeltaFIFO:
 
     def __init__(self, known_objects: KnownObjects | None = None) -> None:
         # A dict keeps the order of insertion, but finding its first key means walking over all keys removed before it.
-        # So a dict that is not taken as a whole moves to `_taking`, and its values are set to None one by one.
+        # So a dict that is not taken as a whole moves to `_taking`, whose keys are found many at a time.
         # Most keys have one change, which is stored without a list: then the garbage collector skips these dicts.
-        self._items: dict[ObjectKey, Delta | Deltas | None] = {}
-        self._taking: dict[ObjectKey, Delta | Deltas | None] = {}
+        self._items: dict[ObjectKey, Delta | Deltas] = {}
+        self._taking: dict[ObjectKey, Delta | Deltas] = {}
         self._next_key: Iterator[ObjectKey] = _NO_KEYS
         self.held = False
-        self._left = 0  # keys of `_taking` that are still queued
         self._taken = 0  # keys taken since the beginning
         # Each mark has the value that `_taken` reaches once everything before the mark has been taken.
         self._marks: deque[tuple[int, VersionMark]] = deque()
@@ -129,7 +127,7 @@ class DeltaFIFO:
         self._own_loop = OwnLoop("this DeltaFIFO was first waited for")
 
     def __len__(self) -> int:
-        return self._left + len(self._items)
+        return len(self._taking) + len(self._items)
 
     def __contains__(self, key: ObjectKey) -> bool:
         return self._queued(key) is not None
@@ -171,7 +169,7 @@ class DeltaFIFO:
         deleted = DeltaType.DELETED
         for delta in deltas:
             key = delta.object.key
-            if key in items or (taking and taking.get(key) is not None):
+            if key in items or (taking and key in taking):
                 self._append(key, delta)
             elif delta.type is not deleted or (known is not None and key in known):
                 items[key] = delta
@@ -182,7 +180,7 @@ class DeltaFIFO:
     def mark(self, resource_version: str, lists: int) -> None:
         """Queue a mark: everything up to this version, and this number of whole lists, was queued before."""
         mark = VersionMark(resource_version, lists)
-        due = self._taken + self._left + len(self._items)
+        due = self._taken + len(self._taking) + len(self._items)
         marks = self._marks
         if marks and marks[-1][0] == due:
             # Nothing was queued between the two marks, so the newer one replaces the older one.
@@ -195,7 +193,7 @@ class DeltaFIFO:
     @property
     def queued(self) -> int:
         """Number of keys that were queued since the beginning; `taken` reaches it when all of them were taken."""
-        return self._taken + self._left + len(self._items)
+        return self._taken + len(self._taking) + len(self._items)
 
     @property
     def taken(self) -> int:
@@ -302,7 +300,7 @@ class DeltaFIFO:
 
     def list_keys(self) -> list[ObjectKey]:
         """Return the queued keys, in the order of `pop`."""
-        return [*(key for key, queued in self._taking.items() if queued is not None), *self._items]
+        return [*self._taking, *self._items]
 
     def get_by_key(self, key: ObjectKey) -> Deltas | None:
         """Return a copy of the changes queued for a key, or `None`."""
@@ -331,8 +329,8 @@ class DeltaFIFO:
         initial = self._initial_left > 0 or not self._populated
         if self._initial_left:
             limit = min(limit, self._initial_left)
-        if not self._left and len(self._items) <= limit:
-            taken: list[Delta | Deltas] = [*self._items.values()]  # type: ignore[list-item]  # none of them was taken
+        if not self._taking and len(self._items) <= limit:
+            taken: list[Delta | Deltas] = [*self._items.values()]
             self._items = {}
         else:
             taken = self._take_some(limit)
@@ -342,18 +340,14 @@ class DeltaFIFO:
         return taken, initial
 
     def _take_some(self, limit: int) -> list[Delta | Deltas]:
-        if not self._left:
-            self._taking, self._items = self._items, {}
-            self._next_key = iter(self._taking)
-            self._left = len(self._taking)
-        taking, taken = self._taking, []
-        for key in islice(self._next_key, limit):
-            queued = taking[key]
-            assert queued is not None
-            taken.append(queued)
-            taking[key] = None
-        self._left -= len(taken)
-        if not self._left:
+        taking = self._taking
+        if not taking:
+            taking = self._taking = self._items
+            self._items = {}
+            self._next_key = front_keys(taking)
+        # Each key leaves the dict as it is taken: 100,000 keys freed at once would hold the loop.
+        taken = [*map(taking.pop, islice(self._next_key, limit))]
+        if not taking:
             self._taking, self._next_key = {}, _NO_KEYS
         return taken
 
@@ -396,7 +390,7 @@ class DeltaFIFO:
     def _queued(self, key: ObjectKey) -> Delta | Deltas | None:
         """Return the change or the changes that are queued for a key, or `None`."""
         queued = self._items.get(key)
-        return queued if queued is not None or not self._left else self._taking.get(key)
+        return queued if queued is not None or not self._taking else self._taking.get(key)
 
     def last_known(self, key: ObjectKey) -> KubeObject | None:
         """Return the newest state of an object, queued or cached; `None` if there is none or its deletion is queued."""

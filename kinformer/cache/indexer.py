@@ -124,6 +124,9 @@ class Indexer:
             stored = unindexed.get(key)
             if stored is not None:
                 index.put(key, self._values(name, index, _view_of(stored)))
+        if not unindexed:
+            # An empty dict keeps the room of its objects: 5 MB for 100,000.
+            index.unindexed = {}
         return bool(keys and unindexed)
 
     def _finish(self, name: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from kinformer._declared_paths import NotesPaths, checked_paths
 from kinformer._own_loop import refuse_other_loop_of
+from kinformer._time_slice import spend_turn
 from kinformer.cache._compact.indexer import CompactIndexer
 from kinformer.cache._index_build import IndexBuild
 from kinformer.cache._informer_indexer import InformerIndexer
@@ -265,6 +266,7 @@ class InformerCore:
         if len(indexer) <= _INDEXED_AT_ONCE:
             indexer.add_indexers(indexers)
         else:
+            spend_turn()
             indexer.begin_indexers(indexers)
         build = IndexBuild(indexer, [*indexers])
         if len(indexer) > _INDEXED_AT_ONCE:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from kinformer._clock import running_clock
 from kinformer._own_writes.pending import PendingWrites
-from kinformer._time_slice import TimeSlice
+from kinformer._time_slice import TimeSlice, spend_turn
 from kinformer.cache._compact.malloc_trim import give_back_free_memory
 from kinformer.cache._process_deltas import apply_changes
 from kinformer.events import Updated
@@ -36,9 +36,9 @@ _log = logging.getLogger(__name__)
 _KEYS_PER_CLOCK: Final = 32
 
 # The C library keeps freed memory that lies between blocks in use. After this many bytes of deletions, the dispatcher
-# makes it return the memory, which takes some milliseconds per 100 MB. It does so a little later, when handlers have
-# handled the events of the deletions.
-_WORTH_GIVING_BACK: Final = 32 << 20
+# makes it return the memory, so that each step is a short one: some milliseconds per 100 MB. Slow handlers still use
+# deleted objects then. So it does this again a little later, until they have handled the events.
+_WORTH_GIVING_BACK: Final = 8 << 20
 _SETTLING_SECONDS: Final = 1.0
 
 # Events of a batch up to this size keep the sections that index functions decoded. Most events of a larger batch would
@@ -92,6 +92,7 @@ class Dispatcher:
         self._group: asyncio.TaskGroup | None = None
         self._broken: BaseException | None = None
         self._takes_now = False  # a handler that is called at once may bring the answer to a write
+        self._settling = False
         fifo.consumer = self._take_now
 
     @property
@@ -219,6 +220,7 @@ class Dispatcher:
     def _bring_up_to_date(self, listener: HandlerTask | EventFeed) -> None:
         """Give a new listener the objects of the cache. The cache cannot change between this and the next event."""
         if len(self._indexer):
+            spend_turn()
             listener.put_initial(self._indexer.copy())
         if self.has_synced:
             listener.put_mark()
@@ -258,9 +260,7 @@ class Dispatcher:
             self.pending_writes.changed({event.key for event in events})
             self.pending_writes.progressed()
         if self._indexer.freed_bytes >= _WORTH_GIVING_BACK:
-            self._indexer.freed_bytes = 0
-            # Handlers still use the deleted objects.
-            asyncio.get_running_loop().call_later(_SETTLING_SECONDS, give_back_free_memory)
+            self._begin_giving_back()
         if mark is not None and mark.lists > self.lists:
             self.lists = mark.lists
             self._on_listed(mark.lists)
@@ -276,6 +276,26 @@ class Dispatcher:
             for event in events:
                 (event.new if type(event) is Updated else event.source).drop_decoded()
         self._pace.lagging = lagging and len(listeners) > 1
+
+    def _begin_giving_back(self) -> None:
+        self._indexer.freed_bytes = 0
+        self.in_background(self._give_back(), name=f"kinformer memory {self._name}")
+        if not self._settling:
+            self._settling = True
+            asyncio.get_running_loop().call_later(_SETTLING_SECONDS, self._give_back_rest)
+
+    async def _give_back(self) -> None:
+        """Return free memory to the system."""
+        await TimeSlice().begin()
+        give_back_free_memory()
+
+    def _give_back_rest(self) -> None:
+        """Return the memory of deleted objects that handlers still used; again later, if they use some even now."""
+        self._settling = any(listener.waiting for listener in self._listeners())
+        if self._settling:
+            asyncio.get_running_loop().call_later(_SETTLING_SECONDS, self._give_back_rest)
+        spend_turn()
+        give_back_free_memory()
 
     async def _resync(self, registration: HandlerTask) -> None:
         """Give one handler every object of the cache again, once per resync period (docs/design/0001)."""

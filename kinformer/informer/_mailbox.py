@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
+from kinformer.cache._front_keys import front_keys
 from kinformer.events import Added, Deleted, Updated
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class LatestMailbox:
     def put_initial(self, objects: dict[ObjectKey, KubeObject], event_of: EventOf = initial_event) -> None:
         """Add an `Added` for each object of a cache."""
         self._initial = objects
-        self._initial_keys = iter([*objects])
+        self._initial_keys = front_keys(objects)
         self._event_of = event_of
 
     def put(self, events: Iterable[Event]) -> None:

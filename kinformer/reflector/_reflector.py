@@ -53,7 +53,7 @@ STREAM_DEADLINE: Final = 20.0
 _NEWEST: Final = 1 << 64
 """A number above every resource version."""
 
-_QUEUED_PER_SLICE: Final = 1000
+_QUEUED_PER_SLICE: Final = 500
 
 
 class Reflector:

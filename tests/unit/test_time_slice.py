@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 from kinformer import set_time_slice
-from kinformer._time_slice import DEFAULT_SLICE_SECONDS, TimeSlice, _budget_of, _budgets
+from kinformer._time_slice import DEFAULT_SLICE_SECONDS, TimeSlice, _budget_of, _budgets, spend_turn
 
 STEP = 0.0005
 
@@ -119,6 +119,23 @@ def test_in_a_turn_in_which_no_task_has_begun_one_begins_at_once_and_else_in_the
             counter.cancel()
         assert not time_slice.over
 
+    run(main())
+
+
+def test_slices_do_not_add_to_a_long_step_of_their_turn() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SteppedLoop)
+        spend_turn()
+        loop.work(DEFAULT_SLICE_SECONDS)
+        begun = TimeSlice().begin()
+        waiter = begun.send(None)  # for the next turn
+        assert isinstance(waiter, asyncio.Future)
+        await asyncio.wait([waiter])
+        with pytest.raises(StopIteration):
+            begun.send(None)
+
+    spend_turn()  # no loop, no turn
     run(main())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -476,3 +477,15 @@ def test_marks_of_bookmarks_do_not_pile_up_while_a_change_waits() -> None:
     for version in range(2, 1000):
         fifo.mark(str(version), 0)
     assert len(fifo._marks) == 1
+
+
+def test_a_key_that_was_taken_is_held_by_nothing_of_a_long_queue() -> None:
+    # Else 100,000 keys are freed in one step, after the last of them.
+    fifo = DeltaFIFO()
+    fifo.replace([pod(f"p{number}") for number in range(3000)])
+    taken, _ = fifo.take(2)
+    assert isinstance(taken[0], Delta)
+    key = taken[0].object.key
+    del taken
+    fifo.take(1500)
+    assert sys.getrefcount(key) == 2  # the local name, and the argument

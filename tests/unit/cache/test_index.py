@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -75,3 +76,11 @@ def test_another_thread_reads_an_index_that_is_being_built_and_changes_nothing_o
     while indexer.index_some("node", 1):
         pass
     assert len(function.calls) == 4, "the steps went on where they were"
+
+
+def test_an_index_that_is_built_keeps_no_room_for_the_objects_that_it_had_to_look_at() -> None:
+    indexer = full_cache(40)
+    indexer.begin_indexers({"node": Called()})
+    while indexer.index_some("node", 7):
+        pass
+    assert sys.getsizeof(indexer._indexes["node"].unindexed) == sys.getsizeof({})

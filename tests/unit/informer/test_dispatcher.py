@@ -257,24 +257,47 @@ async def test_how_far_a_handler_is_behind_is_known_while_it_is_and_counted_when
         assert times.total == pytest.approx(0.9, abs=0.02)
 
 
-async def test_after_large_deletions_free_memory_is_given_back_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    given_back: list[float] = []
-    loop = asyncio.get_running_loop()
-    monkeypatch.setattr(_dispatcher, "give_back_free_memory", lambda: given_back.append(loop.time()))
+@pytest.fixture
+def given_back(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds since the beginning of a test, at which free memory was given back."""
+    times: list[float] = []
+    monkeypatch.setattr(_dispatcher, "give_back_free_memory", lambda: times.append(asyncio.get_running_loop().time()))
     monkeypatch.setattr(_dispatcher, "_WORTH_GIVING_BACK", 10_000)
-    source = FakeSource(*(pod(f"p{number}", data={"text": "x" * 1000}) for number in range(15)))
+    return times
+
+
+async def test_after_large_deletions_free_memory_is_given_back(given_back: list[float]) -> None:
+    source = FakeSource(*(pod(f"p{number}", data={"text": "x" * 1000}) for number in range(30)))
     async with SharedInformer(source):
         await source.watched()
-        began = loop.time()
+        began = asyncio.get_running_loop().time()
         for number in range(15):
             source.streams[-1].modified(pod(f"p{number}", 100 + number, data={"text": "y" * 1000}))
         await asyncio.sleep(5)
         assert given_back == [], "updates free as much as they take"
-        for number in range(15):
+        for number in range(24):
             source.streams[-1].deleted(pod(f"p{number}", 200 + number))
+            await asyncio.sleep(0.01)
         await asyncio.sleep(5)
-        # Late enough for handlers to be done with the deletions, and not once for each of them.
-        assert [at - began for at in given_back] == [6.0]
+        # In steps while objects are deleted, and once more when handlers are done; not once for each object.
+        assert [round(at - began, 1) for at in given_back] == [5.1, 5.2, 6.1]
+
+
+async def test_memory_that_slow_handlers_hold_is_given_back_when_they_are_done(given_back: list[float]) -> None:
+    source = FakeSource(*(pod(f"p{number}", data={"text": "x" * 1000}) for number in range(12)))
+
+    async def slow(event: Event) -> None:
+        if isinstance(event, Deleted):
+            await asyncio.sleep(0.2)
+
+    async with SharedInformer(source) as informer:
+        informer.add_event_handler(slow)
+        await source.watched()
+        await asyncio.sleep(1)
+        began = asyncio.get_running_loop().time()
+        source.streams[-1].deleted(*(pod(f"p{number}", 200 + number) for number in range(12)))
+        await asyncio.sleep(9)
+    assert [round(at - began, 1) for at in given_back] == [0.0, 1.0, 2.0, 3.0]
 
 
 @pytest.mark.parametrize(
