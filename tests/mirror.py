@@ -23,6 +23,7 @@ WITHOUT_TESTS = {"__init__", "__main__", "_version"}
 ELSEWHERE: dict[str, tuple[str, ...]] = {
     "_display/": ("tests/unit/display", "tests/unit/cli/test_printers.py", "tests/integrations/test_ui.py"),
     "_jitter.py": ("tests/unit/test_backoff.py",),
+    "_connector.py": ("tests/wire/test_connector.py",),
     "_local_runner.py": ("tests/wire/test_local_runner.py",),
     "_own_certificates.py": ("tests/unit/webhooks/test_certificates.py", "tests/wire/test_proxy.py"),
     "_own_writes/": ("tests/unit/own_writes", "tests/wire/test_own_writes.py"),

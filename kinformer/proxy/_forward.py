@@ -12,6 +12,7 @@ import multidict
 import yarl
 from aiohttp import web
 
+from kinformer._connector import Connector, end_response
 from kinformer.config import ContextCache, Identity
 from kinformer.errors import KinformerError
 from kinformer.proxy._bodies import Refusal
@@ -78,7 +79,7 @@ class Forwarder:
             await asyncio.to_thread(self._contexts.get)
         socket = self._config.socket
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0) if socket is None else aiohttp.UnixConnector(str(socket), limit=0),
+            connector=Connector() if socket is None else aiohttp.UnixConnector(str(socket), limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,
@@ -111,12 +112,14 @@ class Forwarder:
         try:
             reply = await self._send(request, headers, body, identity)
             if reply.status == 401 and self._others != "caller" and (new := await self._renewed(identity)) is not None:
-                reply.close()
+                end_response(reply)
                 reply = await self._send(request, headers, body, new)
         except _WIRE_ERRORS as error:
             raise _unreachable(error) from error
-        async with reply:
+        try:
             return await self._pass_back(request, reply)
+        finally:
+            end_response(reply)
 
     def _is_read(self, request: web.BaseRequest) -> bool:
         """Return whether a request reads no more than the caches show to each reader, or asks for discovery."""

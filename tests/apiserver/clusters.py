@@ -15,6 +15,7 @@ import trustme
 import yaml
 
 from kinformer import Client, ClusterConfig, Resource
+from kinformer._connector import Connector
 from kinformer.testing import ApiServer
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Cluster(abc.ABC):
         """Plain HTTP, for what must not be seen through kinformer's own eyes."""
         trust = ssl.create_default_context(cafile=str(self.ca_file))
         headers = {"Authorization": f"Bearer {token or self.token}"}
-        return aiohttp.ClientSession(self.url, connector=aiohttp.TCPConnector(ssl=trust), headers=headers)
+        return aiohttp.ClientSession(self.url, connector=Connector(ssl=trust), headers=headers)
 
     async def truth(self, resource: Resource, *, namespace: str | None = None, **query: str) -> dict[str, str]:
         """The versions of all objects by key: a list from the store itself (quorum), not by kinformer."""

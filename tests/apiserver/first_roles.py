@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from kinformer._connector import Connector
 from kinformer.testing import ControlPlane
 from kinformer.testing._apiserver.rules.first_roles import FILE
 
@@ -32,9 +33,9 @@ async def recorded() -> list[dict[str, Any]]:
     async with ControlPlane() as plane:
         context = ssl.create_default_context(cafile=str(plane.ca_file))
         headers = {"Authorization": f"Bearer {plane.token}"}
-        async with aiohttp.ClientSession(plane.url, headers=headers) as http:
+        async with aiohttp.ClientSession(plane.url, headers=headers, connector=Connector(ssl=context)) as http:
             for kind, plural in (("ClusterRole", "clusterroles"), ("ClusterRoleBinding", "clusterrolebindings")):
-                async with http.get(f"/apis/{API}/{plural}", ssl=context) as answer:
+                async with http.get(f"/apis/{API}/{plural}") as answer:
                     items = (await answer.json())["items"]
                 objects += [first(kind, one) for one in items if not one["metadata"]["name"].startswith(OF_CONTROLLERS)]
     return objects

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from kinformer._connector import Connector
 from kinformer.testing import ControlPlane
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ async def real_server(version: str = "") -> AsyncIterator[tuple[ControlPlane, ai
         version: its release, such as "1.37"; by default that of `ControlPlane`.
     """
     async with ControlPlane(version=version) as plane:
-        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=plane.ca_file))
+        connector = Connector(ssl=ssl.create_default_context(cafile=plane.ca_file))
         headers = {"Authorization": f"Bearer {plane.token}"}
         async with aiohttp.ClientSession(plane.url, headers=headers, connector=connector) as http:
             yield plane, http

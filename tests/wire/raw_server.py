@@ -62,6 +62,7 @@ class RawServer:
         self.port = 0
         self._context = context
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         if context is not None:
             context.sni_callback = lambda sock, name, ctx: self.names.append(name)
@@ -83,11 +84,17 @@ class RawServer:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in list(self._writers):
+            # Over TLS, `close` waits for the client.
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._writers.add(writer)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -102,6 +109,9 @@ class RawServer:
         with contextlib.suppress(Exception):
             writer.close()
         self._tasks.discard(task)
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await writer.wait_closed()
+            self._writers.discard(writer)
 
 
 @contextlib.contextmanager

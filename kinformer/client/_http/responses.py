@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from kinformer._connector import end_response
 from kinformer.client._http.content_coding import CodingError, ContentDecoder, content_decoder
 from kinformer.client._http.raw_stream import RawStream
 from kinformer.client._http.response_parser import Pieces, whole
@@ -169,10 +170,7 @@ class PlainResponse(Response):
         self._response.content.set_exception(error)
 
     async def close(self) -> None:
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
+        end_response(self._response)
 
 
 class WatchReply(aiohttp.ClientResponse):

@@ -7,11 +7,11 @@ to the proxy, starts TLS and writes the request. Only the response of a watch is
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
+from kinformer._connector import Connector
 from kinformer._own_loop import OwnLoop
 from kinformer._tasks import shielded
 from kinformer.client._http.limits import HEAD_LIMIT
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from kinformer.config import ClusterConfig, Identity
 
 __all__ = ["HttpSession"]
-
-# A dead peer is detected within 30 + 3 * 10 seconds.
-_KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 
 # With a small buffer the socket pauses for each piece of a list.
 _READ_BUFFER: Final = 256 * 1024
@@ -78,7 +75,7 @@ class HttpSession:
         if self._config.socket is not None:
             self._connector = aiohttp.UnixConnector(str(self._config.socket), limit=0)
         else:
-            self._connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
+            self._connector = Connector()
         self._plain = _session(self._connector, aiohttp.ClientResponse)
         self._watching = _session(self._connector, WatchReply)
 
@@ -194,14 +191,3 @@ def _session(connector: aiohttp.BaseConnector, response_class: type[aiohttp.Clie
         max_line_size=HEAD_LIMIT,
         max_field_size=HEAD_LIMIT,
     )
-
-
-def _socket(address: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
-    """Make a socket with TCP keep-alive, which detects a dead peer; asyncio sets TCP_NODELAY."""
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family=family, type=kind, proto=protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE:
-        if (option := getattr(socket, name, None)) is not None:
-            made.setsockopt(socket.IPPROTO_TCP, option, value)
-    return made

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
 
+from kinformer._connector import Connector
 from kinformer.testing._control_plane.files import (
     ADMIN,
     Binaries,
@@ -381,7 +382,7 @@ class ControlPlane:
         assert self._api_server is not None
         deadline = time.monotonic() + self._start_timeout  # noqa: TID251 - processes live in real time
         # Loopback needs no proxy, whatever the environment says.
-        async with aiohttp.ClientSession(trust_env=False) as session:
+        async with aiohttp.ClientSession(connector=Connector(), trust_env=False) as session:
             if not self._etcd.running:
                 self._etcd.start()
             health = f"http://127.0.0.1:{self._etcd_port}/health"
@@ -403,9 +404,10 @@ class ControlPlane:
         while server.running:
             try:
                 async with session.get(url, headers=headers, ssl=trust, timeout=aiohttp.ClientTimeout(10)) as answer:
+                    text = await answer.text()
                     if answer.status == 200:
                         return
-                    said = f"{answer.status} {(await answer.text())[:500]}"
+                    said = f"{answer.status} {text[:500]}"
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 said = str(error) or type(error).__name__
             if time.monotonic() > deadline:  # noqa: TID251

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 import msgspec
 
+from kinformer._connector import Connector
 from kinformer.testing._apiserver.rules.conversions import in_version
 from kinformer.testing._apiserver.rules.json_patch import apply_json_patch
 from kinformer.testing._apiserver.rules.webhooks import Hook, has_policies, hooks_of, matching
@@ -230,7 +231,7 @@ class WebhookCaller:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession()
+            self._session = aiohttp.ClientSession(connector=Connector())
         return self._session
 
     def _trust(self, bundle: str) -> ssl.SSLContext:
