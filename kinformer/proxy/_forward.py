@@ -42,6 +42,8 @@ _DISCOVERY: Final = re.compile(r"/version/?|/openapi/v[23](/[a-z0-9./-]*)?|/api(
 _DOTS: Final = re.compile(r"/\.{0,2}/|/\.{1,2}$")
 """Steps of a path that name no segment: `//`, `/./`, `/../`."""
 
+_READS: Final = frozenset({"GET", "HEAD"})
+
 _HOP_BY_HOP: Final = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
      "transfer-encoding", "upgrade", "host", "content-length", "expect"}
@@ -54,8 +56,9 @@ _WIRE_ERRORS: Final = (aiohttp.ClientError, OSError, TimeoutError)
 class Forwarder:
     """Sends requests of callers to the API server.
 
-    Use it in `async with`. Nothing is retried, except that a request is sent once more, with renewed credentials,
-    after the server has refused those of the proxy (401).
+    Use it in `async with`. A write is sent once, because the server may have processed it when its connection is lost.
+    A read is sent a second time then. Any request is sent once more, with renewed credentials, after the server has
+    refused those of the proxy (401).
 
     Args:
         config: the API server and the identity of the proxy.
@@ -71,24 +74,24 @@ class Forwarder:
         # The client certificate is the identity of the proxy: a request with that of the caller goes without.
         tls = replace(config.tls, certificate=None) if others == "caller" else config.tls
         self._contexts = ContextCache(tls) if config.server.startswith("https:") else None
-        self._session: aiohttp.ClientSession | None = None
+        self._reading: aiohttp.ClientSession | None = None
+        self._writing: aiohttp.ClientSession | None = None
         self._renewing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         if self._contexts is not None:
             await asyncio.to_thread(self._contexts.get)
         socket = self._config.socket
-        self._session = aiohttp.ClientSession(
-            connector=Connector() if socket is None else aiohttp.UnixConnector(str(socket), limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=False,
-        )
+        connector = Connector() if socket is None else aiohttp.UnixConnector(str(socket), limit=0)
+        self._reading, self._writing = _session(connector), _session(connector)
+        # As in the client, a PUT or a DELETE that may have been processed is not sent a second time.
+        self._writing._retry_connection = False
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._reading, self._writing):
+            if session is not None:
+                await session.close()
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Pass on one request and its answer.
@@ -115,7 +118,7 @@ class Forwarder:
                 end_response(reply)
                 reply = await self._send(request, headers, body, new)
         except _WIRE_ERRORS as error:
-            raise _unreachable(error) from error
+            raise _unreachable(error, request) from error
         try:
             return await self._pass_back(request, reply)
         finally:
@@ -123,7 +126,7 @@ class Forwarder:
 
     def _is_read(self, request: web.BaseRequest) -> bool:
         """Return whether a request reads no more than the caches show to each reader, or asks for discovery."""
-        if request.method not in {"GET", "HEAD"} or any(name.lower().startswith(_AS) for name in request.headers):
+        if request.method not in _READS or any(name.lower().startswith(_AS) for name in request.headers):
             return False
         path, _, _ = request.raw_path.partition("?")
         if _DOTS.search(path) is not None:
@@ -156,14 +159,15 @@ class Forwarder:
     async def _send(
         self, request: web.BaseRequest, headers: multidict.CIMultiDict[str], body: bytes, identity: Identity
     ) -> aiohttp.ClientResponse:
-        assert self._session is not None
+        session = self._reading if request.method in _READS else self._writing
+        assert session is not None
         sent = headers.copy()
         if identity.authorization:
             sent["Authorization"] = identity.authorization
         context: ssl.SSLContext | bool = True
         if self._contexts is not None:
             context = self._contexts.get(identity.certificate)
-        return await self._session.request(
+        return await session.request(
             request.method,
             yarl.URL(f"{self._config.server}{request.raw_path}", encoded=True),
             headers=sent,
@@ -245,6 +249,14 @@ async def _body(request: web.BaseRequest) -> bytes:
     return b"".join(pieces)
 
 
-def _unreachable(error: BaseException) -> Refusal:
+def _session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=False
+    )
+
+
+def _unreachable(error: BaseException, request: web.BaseRequest) -> Refusal:
+    # Clients repeat what they are asked to repeat, also a write. One that was sent may have been processed.
+    not_processed = request.method in _READS or isinstance(error, aiohttp.ClientConnectorError)
     msg = f"the proxy cannot reach the API server ({type(error).__name__})"
-    return Refusal(503, "ServiceUnavailable", msg, retry_after=1)
+    return Refusal(503, "ServiceUnavailable", msg, retry_after=1 if not_processed else None)

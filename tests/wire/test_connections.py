@@ -11,7 +11,7 @@ import aiohttp.connector
 import pytest
 
 from kinformer import Client, ClusterConfig
-from kinformer.errors import KinformerError
+from kinformer.errors import ConnectError, KinformerError
 from kinformer.resources import CONFIGMAPS, PODS
 from tests.wire.raw_server import CHUNKED, RawServer, answer, chunk, event, is_watch
 
@@ -99,3 +99,41 @@ async def test_a_request_that_is_cancelled_at_any_moment_closes_its_connection(
                 await turns(after)
                 task.cancel()
     assert held_connections() == []
+
+
+OBJECT = (
+    b'{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a","namespace":"d","uid":"u","resourceVersion":"5"}}'
+)
+WRITTEN: dict[str, Any] = {"metadata": {"name": "a", "namespace": "d"}, "data": {"text": "x"}}
+
+VERBS: dict[str, Callable[[Client], Coroutine[Any, Any, object]]] = {
+    "POST": lambda client: client.create(CONFIGMAPS, WRITTEN),
+    "PUT": lambda client: client.replace(CONFIGMAPS, WRITTEN),
+    "PATCH": lambda client: client.patch(CONFIGMAPS, "a", {"data": {"text": "x"}}, namespace="d"),
+    "DELETE": lambda client: client.delete(CONFIGMAPS, "a", namespace="d"),
+    "DELETE of all": lambda client: client.delete_collection(CONFIGMAPS, namespace="d"),
+    "GET": lambda client: client.get(CONFIGMAPS, "a", namespace="d"),
+}
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+@pytest.mark.parametrize("verb", VERBS)
+async def test_a_write_whose_connection_is_lost_is_sent_once_and_a_read_again(verb: str, end: str) -> None:
+    def respond(head: bytes, writer: asyncio.StreamWriter) -> bytes | None:
+        if len(server.heads) != 2:
+            return answer(OBJECT)
+        # The server has processed the request, and its connection, which was in the pool, ends before the response.
+        if end == "reset":
+            writer.transport.abort()
+        return None
+
+    async with RawServer(respond) as server, Client(ClusterConfig(server=server.url), retry=None) as client:
+        await client.get(CONFIGMAPS, "a", namespace="d")
+        if verb == "GET":
+            await VERBS[verb](client)
+        else:
+            with pytest.raises(ConnectError, match="lost before it answered"):
+                await VERBS[verb](client)
+    assert [head.split()[0].decode() for head in server.heads[1:]] == (
+        ["GET"] * 2 if verb == "GET" else [verb.split(maxsplit=1)[0]]
+    )

@@ -42,6 +42,7 @@ from kinformer.proxy import (
 from kinformer.proxy._listen import is_listened_on
 from kinformer.resources import CONFIGMAPS, PODS, SECRETS
 from kinformer.testing import ApiServer
+from tests.wire.raw_server import RawServer, answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -686,6 +687,33 @@ async def test_a_server_that_is_gone_is_said_without_its_address(socket_path: Pa
             with pytest.raises(ApiError, match="cannot reach the API server") as refused:
                 await reader.create(CONFIGMAPS, config_map("b"))
             assert refused.value.status == 503
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+async def test_a_write_whose_connection_is_lost_is_passed_on_once_and_its_caller_is_not_asked_to_repeat_it(
+    method: str, socket_path: Path
+) -> None:
+    def respond(head: bytes, _writer: object) -> bytes | None:
+        if b"/pods" not in head:
+            return answer(b'{"kind":"ConfigMapList","metadata":{"resourceVersion":"1"},"items":[]}')
+        lost.append(head.split()[0].decode())
+        # The first request leaves its connection in the pool; the ones after it lose theirs.
+        return answer(b"{}") if len(lost) == 1 else None
+
+    lost: list[str] = []
+    url = "http://d/api/v1/namespaces/d/pods/a"
+    async with (
+        RawServer(respond) as server,
+        Client(ClusterConfig.for_server(server.url)) as upstream,
+        CacheProxy(upstream, [CONFIGMAPS], listen=UnixAddress(socket_path), others="proxy"),
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket_path))) as session,
+    ):
+        async with session.get(url) as reply:
+            assert reply.status == 200
+        async with session.request(method, url) as reply:
+            assert reply.status == 503
+            assert reply.headers.get("Retry-After") == ("1" if method == "GET" else None)
+    assert lost == ["GET", *(["GET"] * 2 if method == "GET" else [method])]
 
 
 @pytest.mark.parametrize("text", ["", "unix:", "8001", "10.0.0.1:8001", "0.0.0.0:1", "127.0.0.1:99999", "a b:1", "x:y"])

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpSession"]
 
+_READS: Final = frozenset({"GET", "HEAD"})
+
 # With a small buffer the socket pauses for each piece of a list.
 _READ_BUFFER: Final = 256 * 1024
 
@@ -49,7 +51,8 @@ class HttpSession:
         self._connect_timeout = connect_timeout
         self._contexts = ContextCache(config.tls) if config.server.startswith("https:") else None
         self._connector: aiohttp.BaseConnector | None = None
-        self._plain: aiohttp.ClientSession | None = None
+        self._reading: aiohttp.ClientSession | None = None
+        self._writing: aiohttp.ClientSession | None = None
         self._watching: aiohttp.ClientSession | None = None
         self._open: set[Response] = set()
         self._own_loop = OwnLoop("this client was entered")
@@ -66,7 +69,7 @@ class HttpSession:
         """
         if self.closed:
             raise StoppedError("this client is closed; make a new one")
-        if self._plain is not None:
+        if self._connector is not None:
             raise AlreadyStartedError("this client is open already; enter it once")
         self._own_loop.take()
         if self._contexts is not None:
@@ -76,7 +79,11 @@ class HttpSession:
             self._connector = aiohttp.UnixConnector(str(self._config.socket), limit=0)
         else:
             self._connector = Connector()
-        self._plain = _session(self._connector, aiohttp.ClientResponse)
+        self._reading = _session(self._connector, aiohttp.ClientResponse)
+        self._writing = _session(self._connector, aiohttp.ClientResponse)
+        # aiohttp sends a PUT or a DELETE a second time if the connection ends before the response. But the server may
+        # have processed it: the second PUT is a conflict, and the second DELETE removes a new object of that name.
+        self._writing._retry_connection = False
         self._watching = _session(self._connector, WatchReply)
 
     async def close(self) -> None:
@@ -108,7 +115,7 @@ class HttpSession:
         """
         if self.closed:
             raise StoppedError("this client is closed; make a new one")
-        if self._plain is None:
+        if self._connector is None:
             raise NotStartedError("this client is not open; use it inside of `async with client:`")
         self.refuse_other_loop()
 
@@ -134,6 +141,9 @@ class HttpSession:
     ) -> Response:
         """Send a request; return when the head of the response has arrived, for a watch after at most half a second.
 
+        A read or a watch is sent a second time, on a new connection, if the connection ends before the response: the
+        server may have closed it while it was idle. A write is sent once.
+
         Args:
             method: the HTTP method.
             url: the URL, encoded.
@@ -148,7 +158,7 @@ class HttpSession:
             aiohttp.ClientError, OSError, HttpFormatError: no response came.
         """
         self.check_open()
-        session = self._watching if watch else self._plain
+        session = self._watching if watch else self._reading if method in _READS else self._writing
         assert session is not None
         context: ssl.SSLContext | bool = True if self._contexts is None else self._contexts.get(identity.certificate)
         reply = await session.request(
