@@ -14,7 +14,8 @@ The rules are those of client-go (tools/cache/reflector.go), with these differen
   list. While lists work, the next list begins at most `LIST_WITHIN_SECONDS` after the last one, unless a watch stays
   open for longer than that. So the cache is at most about 30 s old, even if every watch fails.
 - A watch after some seconds without progress is on trial: a list takes its place unless it makes progress in its middle
-  before the cache is `PROVEN_WITHIN` seconds old.
+  before the cache is `PROVEN_WITHIN` seconds old. So is a watch after a refused connection, however short the outage
+  was: a server that was restored from a backup lets nothing through until it reaches the version of the watch.
 - Success resets the backoff. If a version expires under a watch that worked, a list follows at once.
 - Short watches that end cleanly in a row cause a backoff.
 - The silence of watches is checked by lists, see `_silence`.
@@ -158,6 +159,7 @@ class ReflectorMachine:
     _brought: bool = False  # True once the present watch made progress
     _barren: int = 0  # watches without progress, since the last one with progress or the last list
     _blind: float = 0.0  # seconds in which short watches made no progress, and of the pauses after them
+    _gone: bool = False  # no connection was made since the last progress or the last list
     _silent: float = 0.0  # as `_blind`, without the time in which the server was overloaded or gone
     _took: float = 0.0  # seconds in which the last watch made no progress
     _progress_at: float = 0.0  # seconds from the opening of the present watch to its last progress
@@ -185,8 +187,11 @@ class ReflectorMachine:
 
     @property
     def on_trial(self) -> bool:
-        """True if a watch is on trial: those before it made no progress for some seconds, and neither did it yet."""
-        return self._blind > TRIAL_AFTER
+        """True if a watch is on trial, and has made no progress yet.
+
+        Those before it made no progress for some seconds, or the server was gone for a moment.
+        """
+        return self._gone or self._blind > TRIAL_AFTER
 
     @property
     def pause(self) -> float:
@@ -271,6 +276,7 @@ class ReflectorMachine:
         self._list_failures = 0
         self._barren = 0
         self._blind = self._silent = 0.0
+        self._gone = False
         self._malformed = 0
         if not pages:
             self._streams_failed = 0
@@ -375,6 +381,7 @@ class ReflectorMachine:
         self._progress_at = since_opening
         if since_opening > BACKLOG_SECONDS:
             self._blind = self._silent = 0.0
+            self._gone = False
         if not self._silence.deaf:
             self._end_watch_failures()
         # Short watches with progress wait for a short pause that does not grow.
@@ -458,6 +465,7 @@ class ReflectorMachine:
     def _failed(self, error: KinformerError, lasted: float, opening: float) -> None:
         is_new_row = lasted >= self.well_after
         self._count_silence(lasted, opening)
+        self._gone = self._gone or isinstance(error, ConnectError)
         if isinstance(error, MalformedStreamError):
             self._malformed += 1
         if isinstance(error, ExpiredError):
@@ -502,6 +510,7 @@ class ReflectorMachine:
                     self.well_after = max(self.well_after, LIVED_SECONDS)
         elif self._brought:
             self._took = self._blind = self._silent = 0.0
+            self._gone = False
 
     def _list_if_due(self, error: KinformerError | None = None, pause: float = 0.0) -> None:
         """Make the next step a list, if watches have made no progress for too long."""
