@@ -738,7 +738,7 @@ def test_a_part_that_goes_on_for_others_lists_no_state_older_than_any_of_them_ha
     ("error", "seconds", "trial"),
     [
         *((SERVER_ERROR, seconds, trial) for seconds, trial in [(0.0, None), (5.0, None), (9.0, 18.2), (10.0, 17.2)]),
-        # A server that comes back may have been restored from a backup: the watch is on trial after the shortest outage.
+        # A server that comes back may have been restored from a backup, however short the outage was.
         *((ConnectError("refused"), seconds, 27.2 - seconds) for seconds in [0.0, 5.0, 9.0, 10.0]),
     ],
 )
