@@ -406,7 +406,7 @@ MUTANTS = (
     Mutant(
         "what a proxy held back to the end shows that a watch works",
         "reflector/_silence.py::Silence.ended",
-        "lasted - self._brought_at < LATE_SECONDS",
+        "lasted - self.brought_at < LATE_SECONDS",
         "False",
     ),
     Mutant(
@@ -490,7 +490,7 @@ MUTANTS = (
     Mutant(
         "deaf watches are well as soon as the backlog comes",
         "reflector/_state_machine.py::ReflectorMachine.progressed",
-        "not self._silence.deaf",
+        "silence.found < CONFIRMED",
         "True",
     ),
     Mutant(
@@ -723,9 +723,9 @@ MUTANTS = (
     ),
     Mutant(
         "two streams read into one buffer",
-        "client/_http/raw_stream.py::_Buffers.take",
-        "self._spare.pop()",
-        "self._spare[-1]",
+        "client/_http/raw_stream.py::RawStream.get_buffer",
+        "_buffers.spare = None",
+        "pass",
     ),
     Mutant(
         "a chunk of an answer may be longer than it says",

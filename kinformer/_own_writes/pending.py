@@ -148,7 +148,8 @@ class PendingWrites:
         self._look = look
         self._progress = progress
         self._most = most
-        self._by_key: dict[ObjectKey, list[PendingWrite]] = {}
+        self.by_key: dict[ObjectKey, list[PendingWrite]] = {}
+        """The pending writes of each key that has some, the oldest first. For a look only."""
         # Heap of the writes that a version decides: (version, tie-break, write). Ended ones are dropped lazily.
         self._by_version: list[tuple[int, int, PendingWrite]] | None = None
         self._added = 0
@@ -159,16 +160,13 @@ class PendingWrites:
     def __len__(self) -> int:
         return self._count
 
-    def __bool__(self) -> bool:
-        return bool(self._by_key)
-
     def of(self, key: ObjectKey) -> list[PendingWrite]:
         """Return the pending writes of a key, the oldest first."""
-        return [*self._by_key.get(key, ())]
+        return [*self.by_key.get(key, ())]
 
     def all(self) -> list[PendingWrite]:
         """Return all pending writes."""
-        return [write for writes in self._by_key.values() for write in writes]
+        return [write for writes in self.by_key.values() for write in writes]
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Notify a listener of each write that becomes pending from now on; return the function that stops this."""
@@ -189,7 +187,7 @@ class PendingWrites:
             covered: whether the cache covers the object as it is after the write; `None` if that is unknown.
         """
         key = write.key
-        pending = self._by_key.get(key, ())
+        pending = self.by_key.get(key, ())
         cached = self._look(key)
         gone = write.gone or covered is False
         uid = write.uid or (cached.uid if cached is not None else pending[-1].uid if pending else "")
@@ -217,8 +215,8 @@ class PendingWrites:
         if self._closed or write.is_reached(self._look(write.key), version_number(self._progress())):
             return None
         while self._count >= self._most:
-            self.give_up(next(iter(self._by_key.values()))[0])
-        self._by_key.setdefault(write.key, []).append(write)
+            self.give_up(next(iter(self.by_key.values()))[0])
+        self.by_key.setdefault(write.key, []).append(write)
         self._count += 1
         decisive = write.version or write.after
         if decisive:
@@ -234,7 +232,7 @@ class PendingWrites:
     def changed(self, keys: Iterable[ObjectKey]) -> None:
         """Check the writes of the keys whose objects have changed in the cache."""
         progress = version_number(self._progress())
-        for key in [key for key in keys if key in self._by_key]:
+        for key in [key for key in keys if key in self.by_key]:
             cached = self._look(key)
             for write in self.of(key):
                 if write.is_reached(cached, progress):
@@ -261,12 +259,12 @@ class PendingWrites:
             self._forget(write, Outcome.STOPPED)
 
     def _forget(self, write: PendingWrite, outcome: Outcome) -> None:
-        writes = self._by_key[write.key]
+        writes = self.by_key[write.key]
         writes.remove(write)
         self._count -= 1
         if not writes:
-            del self._by_key[write.key]
-            if not self._by_key:
+            del self.by_key[write.key]
+            if not self.by_key:
                 self._by_version = None
         write._end(outcome)
 

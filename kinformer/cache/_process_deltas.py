@@ -50,8 +50,12 @@ def apply_changes(
                 # A stored object of another class has both without a decoded head.
                 old = known.metadata if type(known) is KubeObject else known
                 one, other = new.resource_version, old.resource_version
-                # As `_is_older` has it, the other way round.
-                if one > other and len(one) == len(other) and new.uid == old.uid:
+                digits, before = len(one), len(other)
+                # As `_is_older` has it, the other way round. A number that begins with 1 to 9 and has more digits is
+                # larger.
+                if (
+                    one > other if digits == before else digits > before and "1" <= one < ":" and one.isdecimal()
+                ) and new.uid == old.uid:
                     befores.append(known)
                     nexts.append(obj)
                     continue

@@ -178,15 +178,16 @@ class WatchStream:
         take, decoder = self._take_batch, self._decoder
         assert take is not None
         was_incomplete = self._incomplete_since is not None
-        batches = self._ended(decoder.begin(pieces))
+        batches = decoder.begin(pieces)
+        if batches:
+            # An event has ended: one that is incomplete now has begun after it.
+            self._empty_since = self._incomplete_since = None
         for place, batch in enumerate(batches):
             if batch.error is not None:
                 self._ready = batches[place:][::-1]
                 break
             take(batch, True)
-        if batches:
-            self._empty_since = None
-        elif not decoder.incomplete:
+        if not batches and not decoder.incomplete:
             return True  # empty lines: `_read` looks at the clock
         return bool(self._ready) or decoder.behind or decoder.ended or decoder.incomplete or was_incomplete
 

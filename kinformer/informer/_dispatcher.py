@@ -18,7 +18,7 @@ from kinformer.informer._waiters import Waiters
 from kinformer.status import Changes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from typing import Any
 
     from kinformer.cache._informer_indexer import InformerIndexer
@@ -226,24 +226,23 @@ class Dispatcher:
             listener.put_mark()
 
     def _tell(self, events: list[Event], *, at_once: bool = False) -> None:
-        callable_now: list[HandlerTask] = []
+        callable_now: Sequence[HandlerTask] = ()
+        alone: Event | None = None
         if events:
             self.delivered += len(events)
             registrations = self._registrations
-            if at_once and len(registrations) == 1 and not self._streams and registrations[0].offer(events):
-                # The usual case: the only listener has no other events.
+            if (
+                at_once
+                and len(events) == len(registrations) == 1
+                and not self._streams
+                and registrations[0].parked
+                and registrations[0].takes_as_is
+            ):
+                # The usual case: an event that comes alone, and the only listener has no other.
                 self._pace.lagging = False
-                callable_now = registrations.copy()
+                callable_now, alone = registrations.copy(), events[0]
             else:
-                streams = self._present_streams()
-                self._set_pace(events, [*registrations, *streams])
-                for registration in registrations:
-                    if at_once and registration.offer(events):
-                        callable_now.append(registration)
-                    else:
-                        registration.put(events)
-                for stream in streams:
-                    stream.put(events)
+                callable_now = self._distribute(events, at_once)
         mark = self._fifo.take_mark()
         if mark is not None:
             self.resource_version = mark.resource_version
@@ -256,7 +255,7 @@ class Dispatcher:
             self._on_synced()
         elif events and self.waiters.waiting:
             self.waiters.check(event.key for event in events)
-        if self.pending_writes:
+        if self.pending_writes.by_key:
             self.pending_writes.changed({event.key for event in events})
             self.pending_writes.progressed()
         if self._indexer.freed_bytes >= _WORTH_GIVING_BACK:
@@ -266,7 +265,21 @@ class Dispatcher:
             self._on_listed(mark.lists)
         # The last step, because a handler may do anything.
         for registration in callable_now:
-            registration.deliver_now(len(events))
+            registration.deliver_now(len(events), alone)
+
+    def _distribute(self, events: list[Event], at_once: bool) -> Sequence[HandlerTask]:
+        """Give some events to all listeners; return the handlers that `deliver_now` can call."""
+        streams = self._present_streams()
+        self._set_pace(events, [*self._registrations, *streams])
+        callable_now: list[HandlerTask] = []
+        for registration in self._registrations:
+            if at_once and registration.offer(events):
+                callable_now.append(registration)
+            else:
+                registration.put(events)
+        for stream in streams:
+            stream.put(events)
+        return callable_now
 
     def _set_pace(self, events: list[Event], listeners: list[HandlerTask | EventFeed]) -> None:
         """Find out whether a listener lags behind: then decoded sections must not wait with the events."""

@@ -15,7 +15,7 @@ from kinformer._survivable import is_survivable
 from kinformer._time_slice import TimeSlice
 from kinformer.errors import StoppedError
 from kinformer.events import Added, Deleted, Updated
-from kinformer.informer._mailbox import NoEvent, SyncMark
+from kinformer.informer._mailbox import LatestMailbox, NoEvent, QueueMailbox, SyncMark
 from kinformer.informer._pace import Pace, drop_decoded
 from kinformer.metrics import Histogram
 
@@ -146,7 +146,10 @@ class HandlerTask:
         self._has_synced = False
         self._settled = Flag()
         self._ended = Flag()
-        self._parked = False
+        self.takes_as_is = isinstance(mailbox, QueueMailbox | LatestMailbox)
+        """An event that comes alone is delivered as it is: a typed handler gets another one."""
+        self.parked = False
+        """The task waits, and no event does: `deliver_now` may be called with one. False if the handler is removed."""
         self._closing = False
         self._draining = False
         self._task: asyncio.Task[None] | None = None
@@ -168,7 +171,7 @@ class HandlerTask:
     @property
     def idle(self) -> bool:
         """True if no event waits and the handler does not run; also after the handler was removed."""
-        return self._ended.is_set() or (self._parked and not len(self._mailbox))
+        return self._ended.is_set() or (self.parked and not len(self._mailbox))
 
     @property
     def has_synced(self) -> bool:
@@ -225,12 +228,12 @@ class HandlerTask:
 
     def offer(self, events: Iterable[Event]) -> bool:
         """Add events if the handler has none, and its task waits; then return true: `deliver_now` must follow."""
-        if not self._parked or self._closing:
+        if not self.parked:
             return False
         self._mailbox.put(events)
         return True
 
-    def deliver_now(self, events: int) -> None:
+    def deliver_now(self, events: int, event: Event | None = None) -> None:
         """Call the handler with the offered events, from a callback of the loop, as if its task did.
 
         A plain function needs no turn of the task. The task goes on with an awaitable that the handler returns, and
@@ -238,18 +241,33 @@ class HandlerTask:
 
         Args:
             events: the number of events that were offered.
+            event: the only one, if it was not offered: `parked` and `takes_as_is` were true.
         """
         task, time_slice = self._task, self._time_slice
-        if not self._parked or task is None or time_slice is None:
-            self._wake()  # an earlier handler of the same events has changed this one
+        if not self.parked or task is None or time_slice is None:
+            # An earlier handler of the same events has changed this one.
+            if event is not None and (self._draining or not self._closing):
+                self._mailbox.put([event])
+            self._wake()
             return
         loop = task.get_loop()
         clock = time_slice.clock
         began = clock()
-        self._parked = False
+        self.parked = unfinished = False
         asyncio.tasks._enter_task(loop, task)
         try:
-            unfinished = self._context.run(self._deliver_some, events, time_slice)
+            if event is None:
+                unfinished = self._context.run(self._deliver_some, events, time_slice)
+            else:
+                # As `_deliver_some` does; each event that comes alone would pay for the calls.
+                try:
+                    result = self._context.run(self.handler, event)
+                except BaseException as error:  # noqa: BLE001 - the task raises what nothing may go on after
+                    unfinished = self._context.run(self._failed, event, error)
+                else:
+                    if result is not None and inspect.isawaitable(result):
+                        self._awaited = (event, result)
+                        unfinished = True
         finally:
             asyncio.tasks._leave_task(loop, task)
         now = clock()
@@ -261,8 +279,16 @@ class HandlerTask:
             self.behind_since = began
             self._wakeup.set()
         else:
-            self._parked = True
+            self.parked = not self._closing
             self.catch_ups.observe(now - began)
+
+    def _failed(self, event: Event, error: BaseException) -> bool:
+        """Report a failure of the handler; return whether its task must raise it."""
+        if self._survives(error):
+            self._report(event, error)
+            return False
+        self._raised = error
+        return True
 
     def _deliver_some(self, events: int, time_slice: TimeSlice) -> bool:
         """Call the handler with the events that wait, for one time slice; return whether its task must go on."""
@@ -275,10 +301,8 @@ class HandlerTask:
                 try:
                     result = self.handler(item)
                 except BaseException as error:  # noqa: BLE001 - the task raises what nothing may go on after
-                    if not self._survives(error):
-                        self._raised = error
+                    if self._failed(item, error):
                         return True
-                    self._report(item, error)
                 else:
                     if result is not None and inspect.isawaitable(result):
                         self._awaited = (item, result)
@@ -320,6 +344,7 @@ class HandlerTask:
     def close(self) -> None:
         """Call the handler no more: the informer has stopped."""
         self._closing = True
+        self.parked = False
         self._mailbox.clear()
         self._end()
 
@@ -328,7 +353,7 @@ class HandlerTask:
         self._companions += (companion,)
 
     def _wake(self) -> None:
-        self._parked = False
+        self.parked = False
         self._wakeup.set()
 
     def _task_ended(self, _: asyncio.Task[None]) -> None:
@@ -336,6 +361,7 @@ class HandlerTask:
 
     def _end(self) -> None:
         self._closing = True
+        self.parked = False
         for companion in self._companions:
             companion.cancel()
         if self._awaited is not None and inspect.iscoroutine(self._awaited[1]):
@@ -366,9 +392,9 @@ class HandlerTask:
         pace = self.pace
         take = self._mailbox.take
         while not (self._closing and not len(self._mailbox)):
-            self._parked = not self._wakeup.is_set()
+            self.parked = not self._wakeup.is_set()
             await self._wakeup.wait()
-            self._parked = False
+            self.parked = False
             self._wakeup.clear()
             until = await time_slice.begin()
             if self._raised is not None:

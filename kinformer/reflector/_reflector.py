@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
@@ -114,6 +115,7 @@ class Reflector:
         """Number of lists that were queued completely."""
         self._list_number = 0  # of the last list that was queued, or that failed while `relist` asked for the next one
         self._scope: asyncio.Timeout | None = None
+        self._clock = time.monotonic  # noqa: TID251 - `run` sets that of its loop
         self._listing = False
         self._relist_reason = ""
         self._last_error: KinformerError | None = None
@@ -139,6 +141,7 @@ class Reflector:
         """
         machine, status = self._machine, self._status
         clock, time_slice = running_clock(), TimeSlice()
+        self._clock = clock
         if not self._source.streams_lists:
             machine.streaming.off = machine.streaming.off or "this source does not stream lists"
         while True:
@@ -445,7 +448,7 @@ class Reflector:
         if pushed:
             fifo.held = True
         try:
-            now = status.last_contact = asyncio.get_running_loop().time()
+            now = status.last_contact = self._clock()
             events = batch.events
             if events and self._intake.takes_unchanged and not batch.failures:
                 fifo.extend(events)

@@ -74,7 +74,8 @@ class Silence(msgspec.Struct, eq=False, gc=False):
 
     found: int = 0
     """Number of times in a row that watches did not bring a change in time; watches are doubted if it is not 0."""
-    _brought_at: float | None = None  # the first thing after the backlog, in seconds since the opening
+    brought_at: float | None = None
+    """Time of the first thing after the backlog, in seconds since the opening of the present watch."""
     _silent: float = 0.0  # seconds of watches since one that worked, or since the last list
     _whole: bool = False  # the last watch lasted for the time that was asked for
     _whole_limit: float = WHOLE_SECONDS
@@ -97,14 +98,14 @@ class Silence(msgspec.Struct, eq=False, gc=False):
 
     def begin(self, usual: int) -> int:
         """Begin a watch; return the `timeoutSeconds` to ask for, given the usual ones."""
-        self._brought_at = None
+        self.brought_at = None
         self._usual = usual
         return min(DOUBTED_SECONDS << self._rounds, usual) if self.found else usual
 
     def brought(self, since_opening: float, *, new: bool = True) -> None:
         """Record that the watch brought something newer than the received version; a bookmark of it is not `new`."""
-        if self._brought_at is None and since_opening > BACKLOG_SECONDS and (new or not self.found):
-            self._brought_at = since_opening
+        if self.brought_at is None and since_opening > BACKLOG_SECONDS and (new or not self.found):
+            self.brought_at = since_opening
 
     def ended(self, lasted: float, *, opening: float = 0.0, whole: bool, trial: bool = False) -> bool:
         """Record the end of a watch; return whether a list must follow.
@@ -116,8 +117,8 @@ class Silence(msgspec.Struct, eq=False, gc=False):
             trial: whether it was on trial, and a list follows in any case.
         """
         self._since += opening + lasted
-        late = self._brought_at is not None and lasted - self._brought_at < LATE_SECONDS
-        if self._brought_at is not None and not late:
+        late = self.brought_at is not None and lasted - self.brought_at < LATE_SECONDS
+        if self.brought_at is not None and not late:
             self._silent = 0.0
             self._believe_little()
             self.found = 0

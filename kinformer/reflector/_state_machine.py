@@ -373,7 +373,9 @@ class ReflectorMachine:
             elif resource_version == known or self.is_older(resource_version):
                 return False
             self.resource_version = resource_version
-        self._silence.brought(since_opening)
+        silence = self._silence
+        if silence.brought_at is None:
+            silence.brought(since_opening)
         self._brought = True
         self._list_failures = 0
         self._expirations = 0
@@ -382,8 +384,10 @@ class ReflectorMachine:
         if since_opening > BACKLOG_SECONDS:
             self._blind = self._silent = 0.0
             self._gone = False
-        if not self._silence.deaf:
-            self._end_watch_failures()
+        if silence.found < CONFIRMED:
+            # It is not deaf. As `_end_watch_failures` does; each event that comes alone would pay for the calls.
+            self._watch_failures = 0
+            self.well_after = SHORT_WATCH_SECONDS
         # Short watches with progress wait for a short pause that does not grow.
         self._short_watches = min(self._short_watches, 1)
         return True

@@ -53,16 +53,8 @@ class _Buffers(threading.local):
     """
 
     def __init__(self) -> None:
-        self._spare: list[mmap.mmap] = []
-
-    def take(self) -> mmap.mmap:
-        """Return a buffer that no other stream uses."""
-        return self._spare.pop() if self._spare else mmap.mmap(-1, _BUFFER_SIZE)
-
-    def give_back(self, buffer: mmap.mmap) -> None:
-        """Make the buffer available to other streams."""
-        if not self._spare:
-            self._spare.append(buffer)
+        self.spare: mmap.mmap | None = None
+        """A buffer that no stream uses. A stream takes it, or makes one, and gives it back when it has read it."""
 
 
 _buffers = _Buffers()
@@ -198,7 +190,8 @@ class RawStream(asyncio.BufferedProtocol):
         """Return the place for the next bytes."""
         del sizehint
         if self._buffer is None:
-            self._buffer = _buffers.take()
+            self._buffer = _buffers.spare or mmap.mmap(-1, _BUFFER_SIZE)
+            _buffers.spare = None
         return memoryview(self._buffer)[self._filled : self._filled + self._room]
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -256,7 +249,7 @@ class RawStream(asyncio.BufferedProtocol):
             self._raised = error
         self._waiting = self._filled = 0
         self._buffer = None
-        _buffers.give_back(buffer)
+        _buffers.spare = buffer
         if wanted:
             self._called_back = True
         elif self._raised is None and not parser.held_back and not parser.complete:
@@ -293,8 +286,7 @@ class RawStream(asyncio.BufferedProtocol):
         finally:
             self._waiting = self._filled = 0
             if self._buffer is not None and _BUFFER_IS_OURS:
-                _buffers.give_back(self._buffer)
-                self._buffer = None
+                _buffers.spare, self._buffer = self._buffer, None
             if self._paused and self._transport is not None:
                 self._paused = False
                 self._transport.resume_reading()
