@@ -574,7 +574,7 @@ MUTANTS = (
     Mutant(
         "a read inflates what is stored",
         "cache/_compact/packed_object.py::PackedObject.view",
-        "PackedObject(_packed_of(self), _head_of(self), self.resource, self.key, None, None, source)",
+        "PackedObject(packed_state_of(self), packed_common_of(self), self.resource, self.key, None, None, source)",
         "self",
     ),
     Mutant(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from kinformer._heads import MovedPlaces
 from kinformer.cache.indexer import PLACES_KEPT_FROM, Indexer
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from kinformer.errors import IndexFunctionError
     from kinformer.objects import ObjectKey
 
-__all__ = ["InformerIndexer"]
+__all__ = ["HasVersion", "InformerIndexer"]
+
+
+class HasVersion(Protocol):
+    """Anything that says which state of which object it is."""
+
+    uid: str
+    resource_version: str
 
 
 class InformerIndexer(Indexer):
@@ -59,6 +66,10 @@ class InformerIndexer(Indexer):
     def stored(self, key: ObjectKey) -> KubeObject | None:
         """Return the stored object itself. Users never get it, only views of it."""
         return self._objects.get(key)
+
+    def version_in(self, stored: KubeObject) -> HasVersion:
+        """Return the part of a stored object that has its uid and resource version."""
+        return stored.metadata
 
     def put_next(self, befores: Sequence[KubeObject], objects: Sequence[KubeObject]) -> None:
         """Store the next states of some objects, with the same result as `put` for each.
@@ -119,8 +130,7 @@ class InformerIndexer(Indexer):
         if stored is None:
             return None
         new = obj.metadata
-        # A stored object of another class has both without a decoded head.
-        old = stored.metadata if type(stored) is KubeObject else stored
+        old = stored.metadata if type(stored) is KubeObject else self.version_in(stored)
         version = new.resource_version
         same = version and version == old.resource_version and new.uid == old.uid
         return stored.view() if same else None

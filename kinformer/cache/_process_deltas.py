@@ -47,8 +47,7 @@ def apply_changes(
             known = stored(obj.key)
             if known is not None:
                 new = obj.metadata
-                # A stored object of another class has both without a decoded head.
-                old = known.metadata if type(known) is KubeObject else known
+                old = known.metadata if type(known) is KubeObject else indexer.version_in(known)
                 one, other = new.resource_version, old.resource_version
                 digits, before = len(one), len(other)
                 # As `_is_older` has it, the other way round. A number that begins with 1 to 9 and has more digits is

@@ -18,9 +18,9 @@ from kinformer._time_slice import TimeSlice
 from kinformer.cache._compact.dictionary import make_dictionary, require_zstd
 from kinformer.cache._compact.interning import HeadSharing
 from kinformer.cache._compact.malloc_trim import give_back_free_memory
-from kinformer.cache._compact.packed_head import UnpackableError, pack_state
-from kinformer.cache._compact.packed_object import PackedObject
-from kinformer.cache._informer_indexer import InformerIndexer
+from kinformer.cache._compact.packed_head import UnpackableError, pack_state, state_of
+from kinformer.cache._compact.packed_object import PackedObject, packed_common_of, packed_state_of
+from kinformer.cache._informer_indexer import HasVersion, InformerIndexer
 from kinformer.cache.storage import StorageStatus
 from kinformer.errors import DecodeError
 from kinformer.objects import KubeObject
@@ -242,12 +242,27 @@ class CompactIndexer(InformerIndexer):
         step = max(1, len(stored) // max(4, min(_SAMPLES, _SAMPLES_BYTES // max(mean, 1))))
         return [raw[:_SAMPLE_CUT] for raw in map(_json_of, stored[::step]) if raw is not None]
 
+    def version_in(self, stored: KubeObject) -> HasVersion:
+        """Return the part of a stored object that has its uid and resource version; its head stays packed."""
+        return stored.version if isinstance(stored, PackedObject) else stored.metadata
+
     @staticmethod
     def _matching(selector: LabelSelector, stored: Sequence[KubeObject]) -> Sequence[KubeObject]:
         # Their heads stay packed.
         return [one for one in stored if selector.matches(one.labels)]
 
     def _keep(self, obj: KubeObject, before: KubeObject | None) -> KubeObject:
+        if type(before) is PackedObject and type(obj) is KubeObject and self._dictionary is not None:
+            # The next state of an object, as for nearly each event of a watch: with few calls.
+            raw, was = obj.raw, state_of(packed_state_of(before))
+            stored, held = self._compressed_or_plain(raw, obj, before, before.key)
+            self._ratio += (held / len(raw) - self._ratio) / 128
+            self._json_bytes += len(raw) - was.json_bytes
+            self._stored_bytes += held - len(was.frame)
+            self._kept += 1
+            if self._kept >= self._look_at:
+                self._look()
+            return stored
         if before is not None:
             self._dropped(before)
         stored = obj.view() if type(obj) is PackedObject else obj
@@ -318,7 +333,7 @@ class CompactIndexer(InformerIndexer):
         frame = dictionary.compress(raw)
         head = obj.metadata
         if len(frame) <= self._policy.worth * len(raw):
-            known = before.packed[1] if type(before) is PackedObject else None
+            known = packed_common_of(before) if type(before) is PackedObject else None
             try:
                 common = self._heads.common(head, known if type(known) is bytes else None)
                 state = pack_state(head, len(raw), frame)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kinformer.objects import Metadata, ObjectKey
     from kinformer.resources import Resource
 
-__all__ = ["PackedObject"]
+__all__ = ["PackedObject", "packed_common_of", "packed_state_of"]
 
 
 class PackedObject(KubeObject, eq=False, gc=False):
@@ -60,9 +60,9 @@ class PackedObject(KubeObject, eq=False, gc=False):
         @property
         def metadata(self) -> Metadata:
             """The decoded head; do not change it."""
-            head = _head_of(self)
+            head = packed_common_of(self)
             if type(head) is bytes:
-                head = head_of(_packed_of(self), head, self.key)
+                head = head_of(packed_state_of(self), head, self.key)
                 _keep_head(self, head)
             return head
 
@@ -94,23 +94,23 @@ class PackedObject(KubeObject, eq=False, gc=False):
     @property
     def packed(self) -> tuple[bytes, bytes | Metadata]:
         """The first two arguments of another view of the same state."""
-        return _packed_of(self), _head_of(self)
+        return packed_state_of(self), packed_common_of(self)
 
     @property
     def version(self) -> Version | Metadata:
         """Uid and resource version. The object itself stays as it is."""
-        head = _head_of(self)
-        return version_of(_packed_of(self)) if type(head) is bytes else head
+        head = packed_common_of(self)
+        return version_of(packed_state_of(self)) if type(head) is bytes else head
 
     @property
     def state(self) -> PackedState:
         """The values of this state. The object itself stays as it is."""
-        return state_of(_packed_of(self))
+        return state_of(packed_state_of(self))
 
     @property
     def common(self) -> Common | Metadata:
         """Labels, owners and finalizers. The object itself stays as it is."""
-        head = _head_of(self)
+        head = packed_common_of(self)
         return common_of[head] if type(head) is bytes else head
 
     @property
@@ -144,10 +144,12 @@ class PackedObject(KubeObject, eq=False, gc=False):
         source = self._source
         if type(source) is bytes:
             return KubeObject(source, self.metadata, self.resource, self.key, self.places)
-        return PackedObject(_packed_of(self), _head_of(self), self.resource, self.key, None, None, source)
+        return PackedObject(packed_state_of(self), packed_common_of(self), self.resource, self.key, None, None, source)
 
 
 # The fields themselves, which the properties hide.
-_packed_of: Final = KubeObject.raw.__get__  # type: ignore[attr-defined]
-_head_of: Final = KubeObject.metadata.__get__  # type: ignore[attr-defined]
+packed_state_of: Final = KubeObject.raw.__get__  # type: ignore[attr-defined]
+"""Return the packed state of a compressed object."""
+packed_common_of: Final = KubeObject.metadata.__get__  # type: ignore[attr-defined]
+"""Return the packed common part of a compressed object; of a view whose head was read, the head."""
 _keep_head: Final = KubeObject.metadata.__set__  # type: ignore[attr-defined]
