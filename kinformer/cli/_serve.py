@@ -172,7 +172,7 @@ async def _running(plan: ServePlan, port: int, certificates: ServerCertificates 
             port=port,
             controllers=names,
             nodes=plan.nodes,
-            system_objects=names == "all",
+            system_objects=True,
             control_paths=True,
             version=plan.kubernetes or None,
             **secured,

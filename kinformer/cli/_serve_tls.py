@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["ADMINISTRATOR", "ServerCertificates"]
 
 ADMINISTRATOR: Final = "kubernetes-admin"
+_ADMINS: Final = "system:masters"
 
 
 class ServerCertificates:
@@ -38,7 +39,8 @@ class ServerCertificates:
         authority = trustme.CA(organization_name="kinformer serve-api")
         names = dict.fromkeys(("localhost", "127.0.0.1", "::1", host))
         self._server = authority.issue_cert(*(name for name in names if name not in {"0.0.0.0", "::"}))  # noqa: S104
-        self._client = authority.issue_cert(common_name=ADMINISTRATOR)
+        # Java reads no certificate whose list of names is empty; the user is the common name, as on a cluster.
+        self._client = authority.issue_cert("client.invalid", common_name=ADMINISTRATOR, organization_name=_ADMINS)
         self._authority = authority
 
     def options(self) -> dict[str, Any]:
@@ -47,7 +49,7 @@ class ServerCertificates:
         context.verify_mode = ssl.CERT_OPTIONAL
         self._authority.configure_trust(context)
         self._server.configure_cert(context)
-        return {"ssl_context": context, "tokens": {}, "groups": {ADMINISTRATOR: ["system:masters"]}}
+        return {"ssl_context": context, "tokens": {}, "groups": {ADMINISTRATOR: [_ADMINS]}}
 
     def write_kubeconfig(self, server: ApiServer, path: Path) -> None:
         """Write a kubeconfig with the certificates to a file that only its owner may read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import signal
 import socket
 import ssl
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from cryptography import x509
 
 from kinformer import Client, ClusterConfig, ForbiddenError
 from kinformer.cli._serve import ServePlan
@@ -76,6 +78,10 @@ def test_with_tls_the_certificate_of_the_kubeconfig_decides(tmp_path: Path) -> N
                 return [one.name for one in await client.list(CONFIGMAPS)]
 
         assert asyncio.run(names(asyncio.run(ClusterConfig.load(kubeconfig)))) == ["a"]
+        encoded = yaml.safe_load(kubeconfig.read_text())["users"][0]["user"]["client-certificate-data"]
+        certificate = x509.load_pem_x509_certificate(base64.b64decode(encoded))
+        # Java reads no certificate with an empty list of names.
+        assert len(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value) == 1
         with pytest.raises(ForbiddenError, match="system:anonymous"):
             asyncio.run(names(ClusterConfig.for_server(url, verify=False)))
         with pytest.raises(urllib.error.URLError):

@@ -110,6 +110,11 @@ async def test_an_undeclared_field_is_dropped_with_a_warning(session: aiohttp.Cl
     [
         (json.dumps(deployment(replicass=3)), 'unknown field "spec.replicass"'),
         ('{"metadata":{"name":"b","name":"b"},"spec":{}}', 'duplicate field "metadata.name"'),
+        # As a real server: in the order of the body, and nothing below an undeclared field.
+        (
+            '{"metadata":{"zz":{"a":1,"a":2},"zz":2,"name":"b","name":"b"},"yy":1,"spec":{}}',
+            'unknown field "metadata.zz", duplicate field "metadata.name", unknown field "yy"',
+        ),
     ],
 )
 async def test_strict_validation_refuses_it(session: aiohttp.ClientSession, body: str, fault: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.rules.contents import clear, read_snapshot, restore, snapshot
-from kinformer.testing._apiserver.rules.first_roles import first_roles
+from kinformer.testing._apiserver.rules.first_objects import first_objects, first_roles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +26,9 @@ class ClusterContents:
         administrator: creates the objects of a new cluster.
         rbac: whether a new cluster has the roles that each cluster has.
         nodes: the number of nodes of a new cluster.
-        system_objects: whether a new cluster has the Service "kubernetes", and DNS.
+        runs_pods: whether pods run.
+        system_objects: whether a new cluster has the objects that an API server makes for itself, as the Service
+            "kubernetes"; and DNS, if pods run.
         on_replaced: called when other objects have taken the place of all.
     """
 
@@ -37,6 +39,7 @@ class ClusterContents:
         *,
         rbac: bool,
         nodes: int,
+        runs_pods: bool,
         system_objects: bool,
         on_replaced: Callable[[], None],
     ) -> None:
@@ -44,6 +47,7 @@ class ClusterContents:
         self._administrator = administrator
         self._rbac = rbac
         self._nodes = nodes
+        self._runs_pods = runs_pods
         self._has_system_objects = system_objects
         self._on_replaced = on_replaced
 
@@ -63,10 +67,20 @@ class ClusterContents:
             for manifest in node_manifests(self._nodes, self._registry.now()):
                 self._administrator.create(manifest)
         if self._has_system_objects:
-            from kinformer.testing._apiserver.controllers.system_objects import system_objects
+            from kinformer.testing._apiserver.controllers.system_objects import api_service, dns
 
-            for manifest in system_objects():
+            for manifest in first_objects():
+                self._add_with_status(manifest)
+            for manifest in (*api_service(), *(dns() if self._runs_pods else ())):
                 self._administrator.create(manifest)
+
+    def _add_with_status(self, manifest: dict[str, Any]) -> None:
+        """Store an object with its status, which a client cannot give at its creation."""
+        self._administrator.create(manifest)
+        if manifest.get("status"):
+            for condition in manifest["status"].get("conditions") or ():
+                condition["lastTransitionTime"] = self._registry.now()
+            self._administrator.update(manifest, subresource="status")
 
     def snapshot(self) -> str:
         """Return all objects as documents of YAML."""

@@ -83,8 +83,9 @@ class ApiServer(Administrator):
         nodes: the number of nodes that the cluster has from the start, if the controller "kubelet" runs.
         control_paths: answer `/kinformer/faults`, `/kinformer/reset` and `/kinformer/snapshot`, for tests in other
             languages; from this machine only.
-        system_objects: whether the objects of a new cluster are there from the start: the Service "kubernetes" of the
-            API server, and DNS in `kube-system`, whose pods run if pods do.
+        system_objects: whether the objects of a new cluster are there from the start: those that a kube-apiserver makes
+            for itself (the Service "kubernetes", priority classes, flow schemas); and DNS in
+            `kube-system`, if the controller "kubelet" runs.
         version: the Kubernetes release that the server is like: "1.36" or "1.37"; by default "1.36", the release
             of the recordings that the server is checked against.
 
@@ -151,6 +152,7 @@ class ApiServer(Administrator):
             self,
             rbac=rbac,
             nodes=nodes if runs_pods else 0,
+            runs_pods=runs_pods,
             system_objects=system_objects,
             on_replaced=self._end_watches,
         )

@@ -92,6 +92,10 @@ def _judge(
         return
     if waiting and dependents:
         policy = "Foreground"
+        if _is_held(manifest, waiting) and any(_goes_in_the_foreground(dependent) for _, dependent in dependents):
+            # A circle: each would wait for the next one. So the owners do not wait for this object.
+            yield Update(_unblocking(manifest))
+            return
     else:
         kept = manifest["metadata"].get("finalizers") or ()
         policy = "Orphan" if _ORPHAN in kept else "Foreground" if _FOREGROUND in kept else "Background"
@@ -111,15 +115,28 @@ def _state_of(reference: Manifest, dependent: Manifest, cluster: Cluster) -> str
     owner = cluster.get(storage, (namespace if namespaced else "", reference["name"]))
     if owner is None or owner["metadata"]["uid"] != reference["uid"]:
         return "gone"
-    if is_deleting(owner) and _FOREGROUND in (owner["metadata"].get("finalizers") or ()):
-        return "waits"
-    return "there"
+    return "waits" if _goes_in_the_foreground(owner) else "there"
+
+
+def _goes_in_the_foreground(manifest: Manifest) -> bool:
+    return is_deleting(manifest) and _FOREGROUND in (manifest["metadata"].get("finalizers") or ())
+
+
+def _is_held(manifest: Manifest, uids: set[str]) -> bool:
+    """Report whether one of the owners with the uids waits for an object."""
+    return any(_blocks(manifest, uid) for uid in uids)
 
 
 def _blocks(dependent: Manifest, uid: str) -> bool:
     """Report whether the owner with the uid waits for a dependent."""
     references: list[dict[str, Any]] = dependent["metadata"].get("ownerReferences") or []
     return any(one["uid"] == uid and one.get("blockOwnerDeletion") for one in references)
+
+
+def _unblocking(manifest: Manifest) -> Manifest:
+    """Return an object for which no owner waits."""
+    references = [one | {"blockOwnerDeletion": False} for one in manifest["metadata"]["ownerReferences"]]
+    return manifest | {"metadata": manifest["metadata"] | {"ownerReferences": references}}
 
 
 def _without_owners(manifest: Manifest, uids: set[str]) -> Manifest:

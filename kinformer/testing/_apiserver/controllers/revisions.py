@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["REVISIONS", "Revisions", "revisions_of"]
 
 REVISIONS: Final = ("apps", "controllerrevisions")
-_HASH: Final = "controller.kubernetes.io/hash"
+_HASHES: Final = {"StatefulSet": "controller.kubernetes.io/hash", "DaemonSet": "controller-revision-hash"}
+"""The label of the hash, by the kind of the owner."""
+
 _NOT_COPIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -44,7 +46,8 @@ class Revisions:
     @property
     def word(self) -> str:
         """The hash of the newest revision."""
-        word: str = self.newest["metadata"]["labels"][_HASH]
+        metadata = self.newest["metadata"]
+        word: str = metadata["labels"][_HASHES[metadata["ownerReferences"][0]["kind"]]]
         return word
 
     def template(self, name: str) -> Manifest | None:
@@ -89,7 +92,7 @@ def revisions_of(owner: Manifest, known: list[Manifest]) -> Revisions:
     metadata = {
         "name": f"{owner['metadata']['name']}-{word}",
         "namespace": owner["metadata"]["namespace"],
-        "labels": dict((template.get("metadata") or {}).get("labels") or {}) | {_HASH: word},
+        "labels": dict((template.get("metadata") or {}).get("labels") or {}) | {_HASHES[owner["kind"]]: word},
         "ownerReferences": [reference_to(owner)],
     } | ({"annotations": annotations} if annotations else {})
     made = {

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["system_objects"]
+__all__ = ["api_service", "dns"]
 
 _DNS: Final = {"k8s-app": "kube-dns"}
-
-
-def system_objects() -> list[dict[str, Any]]:
-    """Return their manifests, in the order of their creation."""
-    return [_api_service(), *_dns()]
+_ADDRESS: Final = "172.18.0.2"
+"""The address of the API server in the cluster, which no client reaches."""
 
 
 def _object(api_version: str, kind: str, name: str, namespace: str, **fields: Any) -> dict[str, Any]:
@@ -20,15 +17,34 @@ def _object(api_version: str, kind: str, name: str, namespace: str, **fields: An
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata} | fields
 
 
-def _api_service() -> dict[str, Any]:
-    """The Service that each kube-apiserver keeps (pkg/controlplane/controller/kubernetesservice)."""
+def api_service() -> list[dict[str, Any]]:
+    """Return the Service that each kube-apiserver keeps, and its endpoints.
+
+    Source: pkg/controlplane/controller/kubernetesservice.
+    """
     port = {"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}
     spec = {"type": "ClusterIP", "clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1"], "ports": [port]}
     labels = {"component": "apiserver", "provider": "kubernetes"}
-    return _object("v1", "Service", "kubernetes", "default", labels=labels, spec=spec)
+    listening = {"name": "https", "port": 6443, "protocol": "TCP"}
+    mirrored = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    named = {"kubernetes.io/service-name": "kubernetes"}
+    endpoint = {"addresses": [_ADDRESS], "conditions": {"ready": True}}
+    subset = {"addresses": [{"ip": _ADDRESS}], "ports": [listening]}
+    return [
+        _object("v1", "Service", "kubernetes", "default", labels=labels, spec=spec),
+        _object("v1", "Endpoints", "kubernetes", "default", labels=mirrored, subsets=[subset]),
+        _object(
+            *("discovery.k8s.io/v1", "EndpointSlice", "kubernetes", "default"),
+            labels=named,
+            addressType="IPv4",
+            endpoints=[endpoint],
+            ports=[listening],
+        ),
+    ]
 
 
-def _dns() -> list[dict[str, Any]]:
+def dns() -> list[dict[str, Any]]:
+    """Return the manifests of DNS, in the order of their creation."""
     ports = [
         {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
         {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},

@@ -33,6 +33,7 @@ from kinformer.testing._apiserver.http.requests import (
 )
 from kinformer.testing._apiserver.http.reviews import Reviews
 from kinformer.testing._apiserver.http.trust import check_trust, read_body
+from kinformer.testing._apiserver.http.views import metadata_only
 from kinformer.testing._apiserver.http.warnings import DEPRECATED, add_warnings, begin_warnings, warn
 from kinformer.testing._apiserver.http.watches import OpenWatch
 from kinformer.testing._apiserver.http.writes import APPLY, Writes, manager_of
@@ -222,13 +223,15 @@ class Handler:
         accept = request.headers.get("Accept", "")
         if not kind.custom:
             check_media(accept, listing=verb in {"watch", "list"})
-        form_of(accept, custom=kind.custom, watch=verb == "watch")
+        is_review = verb == "create" and Reviews.is_review(target)
+        form = form_of(accept, custom=kind.custom, watch=verb == "watch", tables=not is_review)
         if verb in {"watch", "list", "get"}:
             return await self._read(request, target, verb, query, user.name)
         body = await read_body(request)
-        if verb == "create" and Reviews.is_review(target):
+        if is_review:
             given = decode_body(body, request.headers.get("Content-Type", ""), target.kind.kind, self._catalog.types)
-            return json_answer(self._reviews.answer(target, given, user, manager_of(request), self._clock()), code=201)
+            review = self._reviews.answer(target, given, user, manager_of(request), self._clock())
+            return json_answer(metadata_only(review) if form.view else review, code=201)
         return await self._writes.answer(request, target, verb, body, user)
 
     def _creates(self, request: web.BaseRequest, verb: str, target: Target) -> bool:

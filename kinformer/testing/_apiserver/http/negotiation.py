@@ -80,7 +80,7 @@ def check_media(accept: str, offered: Sequence[str] = ANSWERS, *, listing: bool 
         raise status.Refusal(406, message, "NotAcceptable", {})
 
 
-def form_of(accept: str, *, custom: bool = False, watch: bool = False, views: bool = True) -> Form:
+def form_of(accept: str, *, custom: bool = False, watch: bool = False, views: bool = True, tables: bool = True) -> Form:
     """Return the form that an Accept header asks for: that of its first clause that can be met.
 
     Args:
@@ -88,6 +88,7 @@ def form_of(accept: str, *, custom: bool = False, watch: bool = False, views: bo
         custom: the resource is a custom one, which has no protobuf form.
         watch: the answer is a stream, which has no YAML form.
         views: the answer has other views than the whole; errors and discovery have none.
+        tables: the answer has a view as a table; a review has none.
 
     Raises:
         Refusal: 406, there is no such form.
@@ -95,6 +96,8 @@ def form_of(accept: str, *, custom: bool = False, watch: bool = False, views: bo
     for clause in _clauses(accept or "*/*"):
         form = _form(clause)
         if form is None or (custom and form == Form(protobuf.MEDIA_TYPE)) or (form.view and not views):
+            continue
+        if form.view == "Table" and not tables:
             continue
         if watch and form.media == YAML:
             raise _none_of(_STREAMS)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kinformer.testing._apiserver.store.catalog import ResourceType
     from kinformer.testing._apiserver.store.storage import Stored
 
-__all__ = ["bookmark_bytes", "list_bytes", "object_bytes"]
+__all__ = ["bookmark_bytes", "list_bytes", "metadata_only", "object_bytes"]
 
 _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
@@ -43,7 +43,7 @@ def object_bytes(
         table = to_table(kind, [stored.manifest], metadata, now=now, include=include)
         return _encode(table if first else table | {"columnDefinitions": None})
     if view:
-        return _encode(_metadata_only(stored.manifest))
+        return _encode(metadata_only(stored.manifest))
     return _whole(kind, stored)
 
 
@@ -64,7 +64,8 @@ def _item(kind: ResourceType, stored: Stored) -> bytes:
     return encode(in_version(kind, stored.manifest), custom=False)
 
 
-def _metadata_only(manifest: dict[str, Any]) -> dict[str, Any]:
+def metadata_only(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the metadata of an object, as an object of its own."""
     return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": manifest["metadata"]}
 
 
@@ -83,7 +84,7 @@ def list_bytes(
         return _encode(to_table(kind, manifests, metadata, now=now, include=include)) + b"\n"
     if view:
         head = b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":'
-        body = b",".join(_encode(_metadata_only(stored.manifest)) for stored in items)
+        body = b",".join(_encode(metadata_only(stored.manifest)) for stored in items)
         return head + _encode(metadata) + b',"items":' + (b"[" + body + b"]" if body else b"null") + b"}\n"
     list_kind, api_version = kind.list_of.encode(), kind.api_version.encode()
     if kind.custom:
@@ -107,7 +108,7 @@ def bookmark_bytes(kind: ResourceType, revision: int, view: str, *, ends_initial
         table = to_table(kind, [empty], {"resourceVersion": str(revision)}, now=now)
         return _encode(table | {"columnDefinitions": None})
     if view:
-        return _encode(_metadata_only(empty))
+        return _encode(metadata_only(empty))
     if kind.custom:
         return _encode_sorted(empty)
     if kind.storage == ("", "pods"):

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.testing._apiserver.http.answers import json_answer, list_answer, object_answer
-from kinformer.testing._apiserver.http.duplicate_fields import duplicate_fields
+from kinformer.testing._apiserver.http.duplicate_fields import doubled_keys, fields_of_doubled
 from kinformer.testing._apiserver.http.pod_subresources import post_to_pod
 from kinformer.testing._apiserver.http.requests import ListOptions, decode_applied, decode_body, is_true, media_type
 from kinformer.testing._apiserver.http.warnings import KEPT_PODS, format_warnings, warn, warnings_of
@@ -20,7 +20,7 @@ from kinformer.testing._apiserver.rules.life_cycle import CRDS, JOBS, DeleteOpti
 from kinformer.testing._apiserver.rules.patches import apply_merge_patch, apply_strategic_patch
 from kinformer.testing._apiserver.rules.scale import applied_scale, read_scale, written_scale
 from kinformer.testing._apiserver.rules.webhooks import Admission, UnansweredError
-from kinformer.testing._apiserver.rules.writing import Write, name_suffix
+from kinformer.testing._apiserver.rules.writing import Write, faults_in_order, name_suffix
 from kinformer.testing._apiserver.schemas.reading import ReadError
 from kinformer.testing._apiserver.store import status
 from kinformer.testing._apiserver.store.custom_versions import UnconvertedError
@@ -46,6 +46,7 @@ _MOST_QUESTIONS: Final = 1000
 """The times that a write is carried out anew: a deletion of a collection asks twice for each object."""
 APPLY: Final = {"application/apply-patch+yaml"}
 _LONGEST_MANAGER: Final = 128
+_UNMARSHALLED: Final = "yaml: unmarshal errors:"
 
 
 class Writes:
@@ -127,14 +128,20 @@ class Writes:
         content_type = request.headers.get("Content-Type", "")
         validation = _validation(verb, query)
         _check_manager(verb, query.get("fieldManager", ""))
-        doubled = [] if validation == "Ignore" else duplicate_fields(body, media_type(content_type))
+        media = media_type(content_type)
+        fields = [] if validation == "Ignore" else fields_of_doubled(body, media)
+        faults = faults_in_order(fields, ())
+        if validation != "Ignore" and media.endswith("yaml"):
+            keys = doubled_keys(body)
+            faults = [_UNMARSHALLED + "\n  ".join(["", *keys])] if keys and validation == "Strict" else keys
         write = Write(
             manager_of(request),
             target.subresource,
             dry_run=bool(query.get("dryRun")),
-            patched=verb == "patch" and media_type(content_type) not in APPLY,
+            patched=verb == "patch" and media not in APPLY,
             field_validation=validation,
-            faults=[f'duplicate field "{path}"' for path in doubled],
+            fields=fields,
+            faults=faults,
             admission=admission,
             uid=identity[0],
             suffix=identity[1],
@@ -161,6 +168,10 @@ class Writes:
         try:
             if verb == "create":
                 return self._create(request, target, given, write)
+            if verb == "patch" and write.faults and write.field_validation == "Strict":
+                raise status.bad_request(
+                    f"error strict decoding YAML: error converting YAML to JSON: {write.faults[0]}"
+                )
             if verb == "patch":
                 return self._apply(request, target, given, write)
             return self._update(request, target, given, write)

@@ -47,13 +47,21 @@ def next_request(current: dict[str, Any], wanted: dict[str, Any], subresource: s
         return wanted | {"spec": current["spec"]}
     before = {one.get("type"): one for one in (current.get("status") or {}).get("conditions") or ()}
     state = dict(wanted.get("status") or {})
+    if subresource == "approval":
+        # Only the conditions change (pkg/registry/certificates/certificates/strategy.go).
+        kept = current.get("status") or {}
+        state = {name: value for name, value in kept.items() if name != "conditions"} | {
+            "conditions": state.get("conditions") or []
+        }
     certificate = state.get("certificate")
     if certificate and b"CERTIFICATE" not in _blocks(certificate):
         why = "must contain at least one CERTIFICATE PEM block"
         cause = invalid_value("status.certificate", "<certificate data>", why)
         raise status.invalid("CertificateSigningRequest", current["metadata"]["name"], [cause], CERTIFICATES[0])
     conditions = [_with_times(one, before.get(one.get("type")), now) for one in state.get("conditions") or ()]
-    return wanted | ({"status": state | {"conditions": conditions}} if conditions else {})
+    state = {name: value for name, value in state.items() if name != "conditions"}
+    state |= {"conditions": conditions} if conditions else {}
+    return {name: value for name, value in wanted.items() if name != "status"} | ({"status": state} if state else {})
 
 
 def _with_times(condition: dict[str, Any], before: dict[str, Any] | None, now: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from kinformer.testing._apiserver.rules.names import (
 from kinformer.testing._apiserver.schemas.scalars import quantity_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from decimal import Decimal
 
     from kinformer.testing._apiserver.store.status import Cause
@@ -46,15 +46,16 @@ _NOT_NEGATIVE: Final = "must be greater than or equal to 0"
 _PORT: Final = "must be between 1 and 65535, inclusive"
 
 
-def check_pod_spec(spec: dict[str, Any], path: str, *, named: bool = True) -> list[Cause]:
+def check_pod_spec(spec: dict[str, Any], path: str, *, named: bool = True, claims: Collection[str] = ()) -> list[Cause]:
     """Return the causes why the spec of a pod, or of a template, is refused.
 
     Args:
         spec: the spec.
         path: its path.
         named: whether its pods have the hostname of the spec; those of a StatefulSet get others.
+        claims: the volumes that its pods have beside those of the spec: the claims of a StatefulSet.
     """
-    volumes = [volume.get("name") for volume in spec.get("volumes") or ()]
+    volumes = [*claims, *(volume.get("name") for volume in spec.get("volumes") or ())]
     causes = [*_volumes(spec, path), *_tokens(spec, path)]
     if not spec.get("containers"):
         causes.append(required(f"{path}.containers"))

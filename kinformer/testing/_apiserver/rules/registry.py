@@ -530,8 +530,9 @@ class Registry:
         before, subresource = current["metadata"], write.subresource
         if subresource not in {"", "scale"}:
             state = changed_part(current, prune(kind, {**wanted, "metadata": before}), subresource)
-            if subresource == "status":
+            if subresource in {"status", "approval"}:
                 state["metadata"] = metadata_by_status(kind, wanted["metadata"], before) or before
+            if subresource == "status":
                 fill_in_condition_times(kind, state)
             if kind.storage == CERTIFICATES:
                 state = next_request(current, state, subresource, write.now or self.now())

@@ -235,7 +235,8 @@ def parse_field_selector(text: str, kind: ResourceType) -> Selection | None:
 def _field(manifest: dict[str, Any], path: str) -> str:
     value: Any = manifest
     if path == "source":
-        path = "source.component"
+        # Events of the newer group have no source (pkg/registry/core/event/strategy.go).
+        return (manifest.get("source") or {}).get("component") or manifest.get("reportingComponent") or ""
     for step in path.split("."):
         value = value.get(step) if isinstance(value, dict) else None
     if path in _BOOLEANS:

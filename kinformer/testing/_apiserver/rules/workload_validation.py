@@ -19,7 +19,7 @@ from kinformer.testing._apiserver.rules.pod_validation import check_pod_spec
 from kinformer.testing._apiserver.store.status import invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from kinformer.testing._apiserver.store.status import Cause
 
@@ -66,7 +66,8 @@ def check_workload(plural: str, spec: dict[str, Any]) -> list[Cause]:
         causes.append(invalid_value("spec.replicas", replicas, _NOT_NEGATIVE))
     template = spec.get("template") or {}
     causes += _selector(spec.get("selector"), template, _KINDS[plural])
-    causes += _always_restarted(template, named=plural != "statefulsets")
+    claims = [(claim.get("metadata") or {}).get("name") or "" for claim in spec.get("volumeClaimTemplates") or ()]
+    causes += _always_restarted(template, named=plural != "statefulsets", claims=claims)
     if plural == "deployments":
         causes += _strategy(spec.get("strategy") or {})
     for field in ("minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"):
@@ -78,9 +79,9 @@ def check_workload(plural: str, spec: dict[str, Any]) -> list[Cause]:
     return causes
 
 
-def _always_restarted(template: dict[str, Any], *, named: bool = True) -> list[Cause]:
+def _always_restarted(template: dict[str, Any], *, named: bool = True, claims: Collection[str] = ()) -> list[Cause]:
     """Judge the template of pods that go on for ever."""
-    causes = check_pod_spec(template.get("spec") or {}, "spec.template.spec", named=named)
+    causes = check_pod_spec(template.get("spec") or {}, "spec.template.spec", named=named, claims=claims)
     restart = (template.get("spec") or {}).get("restartPolicy")
     if restart not in {None, "", "Always"}:
         causes.append(one_of("spec.template.spec.restartPolicy", restart, ["Always"]))

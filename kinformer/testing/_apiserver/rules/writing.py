@@ -12,6 +12,8 @@ from kinformer.testing._apiserver.rules.validation import prune
 from kinformer.testing._apiserver.store import status
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from kinformer.testing._apiserver.rules.bodies import ReadBody
     from kinformer.testing._apiserver.rules.rbac import User
     from kinformer.testing._apiserver.rules.webhooks import Admission
@@ -22,6 +24,7 @@ __all__ = [
     "SUFFIX_LENGTH",
     "Write",
     "changed_metadata",
+    "faults_in_order",
     "metadata_by_status",
     "name_suffix",
     "spec_of_generation",
@@ -60,6 +63,26 @@ def name_suffix() -> str:
     return "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(SUFFIX_LENGTH))
 
 
+def faults_in_order(fields: Iterable[tuple[str, bool]], unknown: Collection[str]) -> list[str]:
+    """Return the faults of the fields of a body in their order, as Go finds them (sigs.k8s.io/json).
+
+    Args:
+        fields: the path of each field, and whether it was there before.
+        unknown: the paths of undeclared fields, below which nothing is looked at.
+    """
+    # Each is named once.
+    left = dict.fromkeys(unknown)
+    skipped: tuple[str, ...] = ()
+    found: dict[str, None] = {}
+    for path, again in fields:
+        if path in unknown:
+            found[f'unknown field "{path}"'] = left.pop(path, None)
+            skipped = (*skipped, f"{path}.", f"{path}[")
+        elif again and not path.startswith(skipped):
+            found[f'duplicate field "{path}"'] = None
+    return [*found, *(f'unknown field "{path}"' for path in left)]
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """The circumstances of a write.
@@ -72,6 +95,8 @@ class Write:
         patched: the new state is a patched object, so that its uid counts as a field and not as a precondition.
         field_validation: what happens to undeclared fields: "Strict" refuses them, "Warn" and "Ignore" drop them.
         patch: the patch, if there is one; errors show the fields that it touches in order.
+        fields: the fields of the body in order, if it has some twice: the path of each, and whether it was there
+            before.
         faults: the undeclared and the duplicate fields that were found, as `unknown field "spec.foo"`.
         admission: the answers of webhooks; `None` if no webhook is asked.
         uid: the uid of a new object: the same each time that the write is carried out.
@@ -88,6 +113,7 @@ class Write:
     any_size: bool = False
     field_validation: str = "Warn"
     patch: Any = None
+    fields: list[tuple[str, bool]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     admission: Admission | None = None
     uid: str = ""
@@ -106,7 +132,11 @@ class Write:
         read = check_object(kind, body, namespace, unknown=unknown, read=self.read)
         if kind.custom:
             read = prune(kind, read, unknown)
-        self.faults.extend(f'unknown field "{path}"' for path in unknown)
+        if self.fields and not kind.custom:
+            self.faults[:] = faults_in_order(self.fields, unknown)
+        else:
+            # A custom resource is read whole before its schema is looked at.
+            self.faults.extend(f'unknown field "{path}"' for path in unknown)
         if self.field_validation == "Strict" and self.faults:
             if self.patched:
                 why = f"strict decoding error: {', '.join(self.faults)}"

@@ -34,7 +34,12 @@ def test_each_node_has_a_pod_also_one_that_is_cordoned() -> None:
     }
     labels = cluster.pods(app="log")[0]["metadata"]["labels"]
     assert labels["pod-template-generation"] == "1"
-    assert cluster.names(APPS, "ControllerRevision") == [f"log-{labels['controller-revision-hash']}"]
+    (revision,) = cluster.server.list(APPS, "ControllerRevision")
+    assert revision["metadata"]["name"] == f"log-{labels['controller-revision-hash']}"
+    assert revision["metadata"]["labels"] == {
+        "app": "log",
+        "controller-revision-hash": labels["controller-revision-hash"],
+    }
 
 
 def test_taints_and_selectors_choose_the_nodes() -> None:

@@ -98,6 +98,15 @@ def test_foreground_waits_only_for_dependents_that_block(cluster: ClusterInTime,
     assert _names(cluster) == []
 
 
+def test_a_circle_of_owners_that_go_in_the_foreground_goes_as_a_whole(cluster: ClusterInTime) -> None:
+    maps = {name: cluster.create(config_map(name)) for name in "abc"}
+    for name, owner in ("ac", "ba", "cb"):
+        owned = _owned(name, maps[owner], blocks=True)["metadata"]["ownerReferences"]
+        cluster.server.patch("v1", "ConfigMap", name, {"metadata": {"ownerReferences": owned}})
+    cluster.delete("v1", "ConfigMap", "a", policy="Foreground")
+    assert _names(cluster) == []
+
+
 def test_without_the_controller_the_dependents_go_at_once() -> None:
     cluster = ClusterInTime(("replicaset",))
     owner = cluster.create(config_map("owner"))

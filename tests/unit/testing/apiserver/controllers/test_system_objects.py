@@ -32,3 +32,15 @@ def test_a_server_that_begins_anew_has_them_once_more_and_a_snapshot_goes_over_t
 def test_without_them_a_server_has_no_object_but_its_namespaces() -> None:
     server = ApiServer(controllers="all", nodes=0)
     assert server.list("v1", "Service") == []
+
+
+def test_a_server_without_pods_has_what_an_api_server_makes_for_itself_and_no_dns() -> None:
+    server = ApiServer(system_objects=True)
+    assert server.get("v1", "Service", "kubernetes")["spec"]["ports"][0]["targetPort"] == 6443
+    (slice_,) = server.list("discovery.k8s.io/v1", "EndpointSlice")
+    assert slice_["metadata"]["labels"]["kubernetes.io/service-name"] == "kubernetes"
+    classes = {one["metadata"]["name"]: one["value"] for one in server.list("scheduling.k8s.io/v1", "PriorityClass")}
+    assert classes == {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+    schemas = server.list("flowcontrol.apiserver.k8s.io/v1", "FlowSchema")
+    assert {one["status"]["conditions"][0]["reason"] for one in schemas} == {"Found"}
+    assert server.list("apps/v1", "Deployment") == []

@@ -131,6 +131,60 @@ async def test_a_patch_is_refused(
     assert (answer.status, why in told["message"]) == (code, True), told["message"]
 
 
+@pytest.mark.parametrize("path", ["/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "TOKEN"])
+async def test_a_review_has_no_table_but_metadata(http: aiohttp.ClientSession, path: str) -> None:
+    async with http.post("/api/v1/namespaces/default/serviceaccounts", json={"metadata": {"name": "s"}}):
+        pass
+    spec: dict[str, Any] = {"nonResourceAttributes": {"path": "/", "verb": "get"}}
+    spec = spec if path != "TOKEN" else {"audiences": []}
+    path = path.replace("TOKEN", "/api/v1/namespaces/default/serviceaccounts/s/token")
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    async with http.post(path, json={"spec": spec}, headers={"Accept": table}) as answer:
+        assert answer.status == 406
+    async with http.post(path, json={"spec": spec}, headers={"Accept": f"{table},application/json"}) as answer:
+        assert (await answer.json())["kind"] in {"SelfSubjectAccessReview", "TokenRequest"}
+    partial = table.replace("Table", "PartialObjectMetadata")
+    async with http.post(path, json={"spec": spec}, headers={"Accept": partial}) as answer:
+        assert (await answer.json()).keys() == {"kind", "apiVersion", "metadata"}
+
+
+async def test_keys_that_yaml_has_twice_are_refused_or_warned_of(http: aiohttp.ClientSession) -> None:
+    lines = ("apiVersion: v1", "kind: ConfigMap", "metadata:", "  name: y", "  bad: 1", "data:")
+    text = "\n".join([*lines, "  a: b", "  a: c", "  k: d", "  k: e"])
+    headers = {"Content-Type": "application/yaml"}
+    async with http.post(f"{MAPS}?fieldValidation=Strict", data=text, headers=headers) as answer:
+        assert (await answer.json())["message"].partition("strict decoding error: ")[2] == (
+            'yaml: unmarshal errors:\n  line 8: key "a" already set in map\n'
+            '  line 10: key "k" already set in map, unknown field "metadata.bad"'
+        )
+    async with http.post(MAPS, data=text, headers=headers) as answer:
+        assert answer.status == 201
+        assert answer.headers.getall("Warning") == [
+            '299 - "line 8: key \\"a\\" already set in map"',
+            '299 - "line 10: key \\"k\\" already set in map"',
+            '299 - "unknown field \\"metadata.bad\\""',
+        ]
+
+
+async def test_keys_that_an_apply_has_twice_are_refused_or_warned_of(http: aiohttp.ClientSession) -> None:
+    text = '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"y"},"data":{"a":"1","a":"2"}}'
+    headers, path = {"Content-Type": APPLY}, f"{MAPS}/y?fieldManager=x"
+    async with http.patch(f"{path}&fieldValidation=Strict", data=text, headers=headers) as answer:
+        why = 'yaml: unmarshal errors:\n  line 1: key "a" already set in map'
+        message = f"error strict decoding YAML: error converting YAML to JSON: {why}"
+        assert (answer.status, (await answer.json())["message"]) == (400, message)
+    async with http.patch(path, data=text, headers=headers) as answer:
+        assert answer.status == 201
+        assert answer.headers["Warning"] == '299 - "line 1: key \\"a\\" already set in map"'
+
+
+async def test_a_body_without_a_media_type_is_json_with_its_doubled_fields(http: aiohttp.ClientSession) -> None:
+    body = b'{"metadata":{"name":"j"},"data":{"a":"1","a":"2"}}'
+    path = f"{MAPS}?fieldValidation=Strict"
+    async with http.post(path, data=body, skip_auto_headers=["Content-Type"]) as answer:
+        assert (await answer.json())["message"].endswith('strict decoding error: duplicate field "data.a"')
+
+
 async def test_null_patches_nothing(http: aiohttp.ClientSession) -> None:
     for media in (JSON_PATCH, STRATEGIC):
         async with http.patch(f"{MAPS}/m", data="null", headers={"Content-Type": media}) as answer:

@@ -65,3 +65,24 @@ def test_requests_and_certificates_are_in_pem() -> None:
         server.patch(*kind, {"status": {"certificate": "YWJj"}}, subresource="status")
     signed = server.patch(*kind, {"status": {"certificate": pem("CERTIFICATE")}}, subresource="status")
     assert signed["status"]["certificate"] == pem("CERTIFICATE")
+
+
+async def test_an_approval_changes_metadata_and_conditions_and_no_certificate() -> None:
+    server = ApiServer()
+    server.create(signing_request())
+    given = {
+        "metadata": {"annotations": {"a": "b"}},
+        "spec": {"signerName": "a.b/c"},
+        "status": {"certificate": "Zm9v", "conditions": [{"type": "Approved", "status": "True", "reason": "r"}]},
+    }
+    async with (
+        server,
+        aiohttp.ClientSession(server.url) as http,
+        http.patch(f"{PATH}/jane/approval", json=given, headers=MERGE) as answer,
+    ):
+        assert answer.status == 200
+        made = await answer.json()
+    assert made["metadata"]["annotations"] == {"a": "b"}
+    assert made["spec"]["signerName"] == "example.com/signer"
+    assert [one["type"] for one in made["status"].pop("conditions")] == ["Approved"]
+    assert made["status"] == {}

@@ -84,6 +84,23 @@ def test_a_field_selector_selects(selector: str, selected: bool) -> None:
     assert selects(pod) is selected
 
 
+@pytest.mark.parametrize(
+    ("event", "selected"),
+    [
+        ({"source": {"component": "c"}, "reportingComponent": "d"}, True),
+        ({"reportingComponent": "c"}, True),
+        ({"source": {"component": "d"}}, False),
+        ({}, False),
+    ],
+)
+def test_the_source_of_an_event_is_its_component_or_that_which_reports_it(
+    event: dict[str, Any], selected: bool
+) -> None:
+    selects = parse_field_selector("source=c", resource("", "events"))
+    assert selects is not None
+    assert selects({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"}} | event) == selected
+
+
 def test_only_the_fields_a_resource_offers_can_be_selected() -> None:
     with pytest.raises(Refusal, match=r'^"status\.phase" is not a known field selector: only "metadata\.name"'):
         parse_field_selector("status.phase=x", resource("", "configmaps"))

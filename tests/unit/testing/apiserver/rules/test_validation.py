@@ -36,6 +36,22 @@ def custom(schema: dict[str, Any]) -> ResourceType:
     return found
 
 
+def test_a_container_of_a_stateful_set_mounts_a_volume_that_a_claim_template_makes() -> None:
+    server = ApiServer()
+    pod = {"containers": [{"name": "c", "image": "i", "volumeMounts": [{"name": "data", "mountPath": "/d"}]}]}
+    claim = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
+    spec = {
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": pod},
+        "volumeClaimTemplates": [claim | {"metadata": {"name": "data"}}],
+    }
+    stateful_set = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "s"}, "spec": spec}
+    server.create(stateful_set)
+    spec["volumeClaimTemplates"] = [claim | {"metadata": {"name": "other"}}]
+    with pytest.raises(Refusal, match=r'volumeMounts\[0\].name: Not found: "data"'):
+        server.create(stateful_set | {"metadata": {"name": "t"}})
+
+
 def of_spec(**properties: Any) -> ResourceType:
     return custom({"type": "object", "properties": {"spec": {"type": "object", "properties": properties}}})
 
