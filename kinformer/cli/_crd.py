@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinformer.cli._session import UsageProblem, write
+from kinformer.cli._session import UsageProblem, code_of, write
 from kinformer.custom_resources import crd, is_custom_resource, resource_of
 
 if TYPE_CHECKING:
@@ -70,23 +70,25 @@ def imported(target: str) -> tuple[ModuleType, list[str]]:
 
     Raises:
         UsageProblem: there is no such module.
+        ProgramFailed: the module raises when it is imported.
     """
     check_form(target)
     name, _, rest = target.partition(":")
+    if not name:
+        msg = f"{target!r} is no module; write module:name, as in myapp.api:Website"
+        raise UsageProblem(msg)
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        # A module that the target itself imports is missing for another reason.
-        if not error.name or not f"{name}.".startswith(f"{error.name}."):
-            raise
-        msg = f"there is no module {error.name!r} here or in the environment; write it as in myapp.api:Website"
-        raise UsageProblem(msg) from None
-    except ValueError:
-        msg = f"{target!r} is no module; write module:name, as in myapp.api:Website"
-        raise UsageProblem(msg) from None
+    with code_of(name):
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            # A module that the target itself imports is missing for another reason.
+            if not error.name or not f"{name}.".startswith(f"{error.name}."):
+                raise
+            msg = f"there is no module {error.name!r} here or in the environment; write it as in myapp.api:Website"
+            raise UsageProblem(msg) from None
     return module, rest.split(".") if rest else []
 
 

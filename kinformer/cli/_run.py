@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kinformer.cli._connect import connected
 from kinformer.cli._crd import classes_in, imported
-from kinformer.cli._session import UsageProblem
+from kinformer.cli._session import UsageProblem, code_of
 from kinformer.custom_resources import resource_of
 from kinformer.manager import Manager
 
@@ -28,6 +28,7 @@ async def run_manager(target: str, server: ServerChoice, *, install: bool = Fals
 
     Raises:
         UsageProblem: there is no such function, or it returns no Manager.
+        ProgramFailed: the module, the function or a part of the manager raises.
     """
     # Before a server is asked for: a wrong name is the nearer fault.
     imported(target)
@@ -35,7 +36,9 @@ async def run_manager(target: str, server: ServerChoice, *, install: bool = Fals
         if install or server.demo:
             await _install(target, client)
         manager = await made_manager(target, client)
-        await manager.run()
+        # Such as a port that is taken: the error says all of it.
+        with code_of(target, kept=(OSError,)):
+            await manager.run()
     return 0
 
 
@@ -53,6 +56,7 @@ async def made_manager(target: str, client: Client) -> Manager:
 
     Raises:
         UsageProblem: there is no such function, or it returns no Manager.
+        ProgramFailed: the function raises.
     """
     module, names = imported(target)
     make: Any = module
@@ -61,9 +65,10 @@ async def made_manager(target: str, client: Client) -> Manager:
     if not callable(make):
         msg = f"{target} is no function; write module:function, of a function that takes a Client and returns a Manager"
         raise UsageProblem(msg)
-    manager = make(client)
-    if inspect.isawaitable(manager):
-        manager = await manager
+    with code_of(target):
+        manager = make(client)
+        if inspect.isawaitable(manager):
+            manager = await manager
     if not isinstance(manager, Manager):
         msg = f"{target} returned a {type(manager).__name__}, and not the Manager to run"
         raise UsageProblem(msg)

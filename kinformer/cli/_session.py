@@ -9,7 +9,9 @@ import logging
 import os
 import stat
 import sys
+import sysconfig
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kinformer.cli import _signals
@@ -19,15 +21,31 @@ from kinformer.errors import KinformerError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-__all__ = ["EXIT_FAILURE", "EXIT_USAGE", "UsageProblem", "ending_with_reader", "print_error", "run_command", "write"]
+__all__ = [
+    "EXIT_FAILURE",
+    "EXIT_USAGE",
+    "ProgramFailed",
+    "UsageProblem",
+    "code_of",
+    "ending_with_reader",
+    "print_error",
+    "run_command",
+    "write",
+]
 
 EXIT_FAILURE: Final = 1
 EXIT_USAGE: Final = 2
 _EXIT_PIPE: Final = 141  # 128 + SIGPIPE: as a program in C ends
+_PACKAGE: Final = str(Path(__file__).parents[1])
+"""The folder of kinformer."""
 
 
 class UsageProblem(Exception):  # noqa: N818 - a mistake of the user, no defect
     """A command line that cannot be carried out. The message gives the reason and the remedy."""
+
+
+class ProgramFailed(Exception):  # noqa: N818 - the error is the cause
+    """Code of the user's, such as a module that `kinformer run` imports, has raised. The message names the code."""
 
 
 class OutputClosed(Exception):  # noqa: N818 - no error: `| head` ends in this way
@@ -58,6 +76,26 @@ def run_command(
         return _explained(_first_of(group), verbose=verbose)
     except Exception as error:  # noqa: BLE001 - the last resort: the error is reported
         return _explained(error, verbose=verbose)
+
+
+@contextlib.contextmanager
+def code_of(name: str, *, kept: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Run code of the user's: an error in it is reported as an error of that code, with its place.
+
+    Args:
+        name: the code, such as "my_operator.operator".
+        kept: errors that leave the context unchanged, besides those of kinformer and wrong command lines.
+
+    Raises:
+        ProgramFailed: the code has raised; the cause is the error.
+    """
+    try:
+        yield
+    except Exception as error:
+        first = _first_of(error)
+        if isinstance(first, (UsageProblem, ProgramFailed, KinformerError, OutputClosed, *kept)):
+            raise
+        raise ProgramFailed(name) from first
 
 
 def write(text: str) -> None:
@@ -117,7 +155,11 @@ def _explained(error: BaseException, *, verbose: bool) -> int:
         return EXIT_USAGE
     from kinformer.status import class_of
 
-    if isinstance(error, OSError) and isinstance(error.filename, str | bytes) and error.strerror:
+    if isinstance(error, ProgramFailed) and error.__cause__ is not None:
+        cause = error.__cause__
+        hint = "" if verbose else "; -v shows the traceback"
+        print_error(f"{error}: {class_of(cause)}: {cause} ({_place_of(cause)}{hint})")
+    elif isinstance(error, OSError) and isinstance(error.filename, str | bytes) and error.strerror:
         print_error(f"{os.fsdecode(error.filename)}: {error.strerror}")
     elif isinstance(error, KinformerError | OSError):
         print_error(str(error) or class_of(error))
@@ -126,11 +168,30 @@ def _explained(error: BaseException, *, verbose: bool) -> int:
     return EXIT_FAILURE
 
 
-def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
+def _first_of(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def _place_of(error: BaseException) -> str:
+    """Return the file and the line of the user's own code that raised, or called what raised."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{_short(error.filename)}, line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    foreign = (sysconfig.get_path("stdlib"), _PACKAGE, "<")
+    # An operator in a container is installed, as its dependencies are: so site-packages count if nothing else is there.
+    for others in ((*foreign, sysconfig.get_path("purelib"), sysconfig.get_path("platlib")), foreign):
+        own = [each for each in frames if not each.filename.startswith(others)]
+        if own:
+            return f"{_short(own[-1].filename)}, line {own[-1].lineno}, in {own[-1].name}"
+    return "outside of your code"
+
+
+def _short(file: str) -> str:
+    here = Path.cwd()
+    path = Path(file)
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 class _Formatter(logging.Formatter):

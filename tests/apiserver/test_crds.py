@@ -13,6 +13,7 @@ from kinformer import (
     Backoff,
     Client,
     Deleted,
+    ForbiddenError,
     NotFoundError,
     Resource,
     SharedInformer,
@@ -231,3 +232,43 @@ async def test_fields_that_the_schema_does_not_have_are_dropped_and_wrong_ones_r
     assert made["spec"] == {"size": 1}
     with pytest.raises(Exception, match=r"spec\.size.* must be of type integer"):
         await client.create(v1, {"metadata": {"name": "b"}, "spec": {"size": "big"}}, namespace=space)
+
+
+async def test_a_deleted_definition_waits_for_the_finalizers_of_its_objects(
+    cluster: Cluster, client: Client, gadgets: Gadgets
+) -> None:
+    await gadgets.define("v1")
+    v1, space = gadgets.resource("v1"), cluster.namespace
+    await gadgets.make("v1", "free", 1)
+    await gadgets.make("v1", "held", 1)
+    await client.patch(v1, "held", {"metadata": {"finalizers": ["example.com/paper"]}}, namespace=space)
+    factory, informer = informer_of(client, cluster, v1)
+    follower = Follower(informer)
+    async with factory:
+        await informer.synced(timeout=60)
+        await gadgets.drop()
+        # The objects are deleted; one waits, and the definition with it.
+        await until(lambda: set(follower.deletions()) == {f"{space}/free"})
+        held = await informer.wait_for(
+            "held", lambda o: o is not None and o.at("metadata.deletionTimestamp"), timeout=60
+        )
+        assert held is not None
+        definition = await client.get(CUSTOMRESOURCEDEFINITIONS, gadgets.crd)
+        assert definition.at("metadata.deletionTimestamp")
+        assert definition.at("metadata.finalizers") == ["customresourcecleanup.apiextensions.k8s.io"]
+        terminating = {one["type"]: one for one in definition.at("status.conditions")}["Terminating"]
+        assert (terminating["status"], terminating["reason"]) == ("True", "InstanceDeletionInProgress")
+        # The second deletion changes nothing, and nothing new is taken meanwhile.
+        await gadgets.drop()
+        terminates = "create not allowed while custom resource definition is terminating"
+        with pytest.raises(ForbiddenError, match=f'"new" is forbidden: {terminates}'):
+            await client.create(v1, {"metadata": {"name": "new"}}, namespace=space)
+        with pytest.raises(ForbiddenError, match=f'"new" is forbidden: {terminates}'):
+            await client.apply(v1, {"metadata": {"name": "new"}}, namespace=space, field_manager="test")
+        await client.patch(v1, "held", {"metadata": {"finalizers": None}}, namespace=space)
+        await until(lambda: set(follower.deletions()) == {f"{space}/free", f"{space}/held"})
+        await gadgets.until_served("v1", served=False)
+    follower.check()
+    # A definition of the same name can come again.
+    await gadgets.define("v1")
+    await gadgets.make("v1", "held", 2)

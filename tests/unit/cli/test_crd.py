@@ -82,3 +82,41 @@ def test_a_target_without_a_class_is_refused_with_the_reason(
 ) -> None:
     assert run(["crd", target]) != 0
     assert reason in capsys.readouterr().err
+
+
+FAULTY = {
+    "raises": ("1 / 0", "raises: ZeroDivisionError: division by zero (raises.py, line 1, in <module>"),
+    "refuses": ("raise ValueError('no port')", "refuses: ValueError: no port (refuses.py, line 1, in <module>"),
+    "needs": (
+        "\nimport absent_module",
+        "needs: ModuleNotFoundError: No module named 'absent_module' (needs.py, line 2",
+    ),
+    "does_not_parse": ("x = 1\nretur x", "(does_not_parse.py, line 2;"),
+    "calls_kinformer": (
+        "from kinformer import Shard\nShard(5, of=3)",
+        "(calls_kinformer.py, line 2, in <module>; -v shows the traceback)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_an_error_of_the_users_module_is_reported_with_its_place_and_as_no_error_of_kinformer(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, reported = FAULTY[name]
+    (tmp_path / f"{name}.py").write_text(source)
+    assert run(["crd", name]) == 1
+    said = capsys.readouterr().err
+    assert reported in said
+    assert "internal error" not in said
+    assert len(said.splitlines()) == 1
+
+
+def test_an_error_of_the_function_that_makes_the_manager_is_reported_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = "def part():\n    return {}['port']\n\ndef manager(client):\n    return part()\n"
+    (tmp_path / "makes_none.py").write_text(source)
+    assert run(["manifests", "makes_none"]) == 1
+    said = "kinformer: makes_none: KeyError: 'port' (makes_none.py, line 2, in part; -v shows the traceback)\n"
+    assert capsys.readouterr().err == said

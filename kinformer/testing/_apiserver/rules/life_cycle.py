@@ -15,6 +15,7 @@ import msgspec
 from kinformer.testing._apiserver.rules.admission import PROTECTION
 from kinformer.testing._apiserver.rules.bodies import of_type
 from kinformer.testing._apiserver.rules.defaults import in_order
+from kinformer.testing._apiserver.rules.ending_definitions import begin_to_end, is_ending, without_cleanup
 from kinformer.testing._apiserver.store import status
 
 if TYPE_CHECKING:
@@ -203,6 +204,8 @@ class LifeCycle:
         if kind.storage == NAMESPACES and name in _IMMORTAL_NAMESPACES:
             message = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
             raise status.Refusal(403, message, "Forbidden", status.details_of(kind, name))
+        if kind.storage == CRDS and (metadata.get("finalizers") or self._held_objects(current)):
+            return self._end_definition(kind, name, current)
         last = current
         if not self.collects:
             last = _with_finalizer_of_policy(kind, current, options.propagation_policy)
@@ -250,6 +253,8 @@ class LifeCycle:
             self._collect(manifest["metadata"]["uid"])
         if key[0]:
             self.finish_namespace(key[0])
+        if kind.custom:
+            self._finish_definition(kind)
         return gone
 
     @staticmethod
@@ -349,6 +354,40 @@ class LifeCycle:
         self.catalog.remove_crd(crd["metadata"]["name"])
         for storage in {kind.storage for kind in types}:
             self._on_gone(storage)
+
+    def definition_ends(self, kind: ResourceType) -> bool:
+        """Report whether the definition of a custom resource is deleted, and waits for its objects."""
+        found = self.store.get(CRDS, ("", f"{kind.plural}.{kind.group}")) if kind.custom else None
+        return found is not None and is_ending(found.manifest)
+
+    def _held_objects(self, crd: dict[str, Any]) -> bool:
+        """Report whether objects of a definition have finalizers, so that they do not go with it at once."""
+        storage = (crd["spec"]["group"], crd["spec"]["names"]["plural"])
+        return any(stored.manifest["metadata"].get("finalizers") for _, stored in self.store.listed(storage))
+
+    def _end_definition(self, kind: ResourceType, name: str, crd: dict[str, Any]) -> dict[str, Any]:
+        """Mark a definition for deletion, and delete its objects; it goes with the last of them."""
+        if crd["metadata"].get("deletionTimestamp"):
+            return crd
+        marked = self.put(kind, ("", name), in_order(begin_to_end(crd, _later(self._clock(), 0)))).manifest
+        types = self.catalog.versions_of((crd["spec"]["group"], crd["spec"]["names"]["plural"]))
+        for custom in types[:1]:
+            for key in sorted(self.store.all(custom.storage)):
+                if self.store.get(custom.storage, key) is not None:
+                    self.delete(custom, *key, DeleteOptions())
+            self._finish_definition(custom)
+        return marked
+
+    def _finish_definition(self, kind: ResourceType) -> None:
+        """Let a deleted definition go if it has no objects any more."""
+        if not self.definition_ends(kind) or any(True for _ in self.store.all(kind.storage)):
+            return
+        definitions = self.catalog.versions_of(CRDS)[0]
+        key = ("", f"{kind.plural}.{kind.group}")
+        emptied = without_cleanup(self.get(definitions, *key).manifest, _later(self._clock(), 0))
+        last = self.put(definitions, key, in_order(emptied)).manifest
+        if not last["metadata"].get("finalizers"):
+            self.remove(definitions, key, last)
 
     def _empty_namespace(self, namespace: str) -> None:
         for storage in self.store.storages():

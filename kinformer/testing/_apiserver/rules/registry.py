@@ -16,6 +16,7 @@ from kinformer.testing._apiserver.rules.condition_times import fill_in_condition
 from kinformer.testing._apiserver.rules.conversions import in_stored_version, in_version
 from kinformer.testing._apiserver.rules.custom_resources import note_stored_version
 from kinformer.testing._apiserver.rules.defaults import establish, fill_in, has_generation, in_order, select_pods_of_job
+from kinformer.testing._apiserver.rules.ending_definitions import refuse_new_object
 from kinformer.testing._apiserver.rules.immutable import changes_beside_faults, validate_change
 from kinformer.testing._apiserver.rules.life_cycle import CRDS, JOBS, NAMESPACES, PODS, DeleteOptions, LifeCycle
 from kinformer.testing._apiserver.rules.managed_fields import record_update, server_side_apply
@@ -147,6 +148,7 @@ class Registry:
         name = metadata["name"]
         if kind.namespaced:
             self.check_namespace(kind, namespace, name)
+        self._refuse_for_definition(kind, name)
         if self.store.get(kind.storage, (namespace, name)) is not None:
             raise status.already_exists(kind, name)
         check_ports(self.store, kind, manifest, name)
@@ -472,6 +474,7 @@ class Registry:
         validate(kind, made)
         if kind.namespaced:
             self.check_namespace(kind, namespace, name)
+        self._refuse_for_definition(kind, name)
         return self._insert(kind, namespace, made, write, applied=True), True
 
     def _finished(
@@ -572,6 +575,15 @@ class Registry:
             del manifest[name]
         if "spec" in scratch and kind.storage != NAMESPACES:
             manifest["spec"] = _keeping_assigned(kind, given, scratch["spec"], current.get("spec", {}))
+
+    def _refuse_for_definition(self, kind: ResourceType, name: str) -> None:
+        """Refuse a new object whose definition ends.
+
+        Raises:
+            Refusal: 403.
+        """
+        if self.life_cycle.definition_ends(kind):
+            refuse_new_object(kind, name)
 
     def check_namespace(self, kind: ResourceType, namespace: str, name: str) -> None:
         """Refuse a new object in a namespace that is absent or ends.
