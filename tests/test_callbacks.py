@@ -169,6 +169,7 @@ TESTED: Final[dict[str, str]] = {
     "Informers.use(scope_of)": CALLER,
     "Jittered(limiter)": CONTROLLER,
     "LeaderElector(client)": f"{_OPERATORS}::test_a_renewal_that_raises_ends_the_term_and_cancels_the_body",
+    "LeaderElector(metrics)": AT_CREATION,
     "LeaderElector(on_new_leader)": f"{_OPERATORS}::test_a_listener_for_new_leaders_that_raises_ends_nothing",
     "LeaderElector(wall_clock)": f"{HERE}::test_a_clock_for_people_that_raises_costs_no_leadership",
     "LeaderElector.run(lead)": CALLER,

@@ -14,14 +14,18 @@ __all__ = ["used_by_request"]
 
 
 def used_by_request(
-    plural: str, scope: Callable[..., Any], use: Callable[[Any], AbstractAsyncContextManager[Any]]
+    plural: str,
+    scope: Callable[..., Any],
+    use: Callable[[Any], AbstractAsyncContextManager[Any]],
+    given: Callable[[Any], Any],
 ) -> Callable[..., AsyncGenerator[Any]]:
-    """Return a dependency that reads the cache of an informer, which is in use until the request is over.
+    """Return a dependency with what a request gets of an informer, which is in use until the request is over.
 
     Args:
         plural: name of the resource.
         scope: a dependency that returns the scope of a request.
         use: begins a use of the informer of a scope.
+        given: returns what the request gets, such as the lister of the informer.
     """
     scope_of_request = _refusing(scope)
 
@@ -34,7 +38,7 @@ def used_by_request(
                 raise _unavailable(f"the cache of {plural} is not in sync yet") from error
             except (NotStartedError, StoppedError) as error:
                 raise _unavailable(str(error)) from error
-            yield informer.lister
+            yield given(informer)
 
     return used
 

@@ -17,7 +17,9 @@ from kinformer._survivable import is_survivable
 with from_extra("starlette", __name__):
     from starlette.responses import Response
 
+from kinformer.cache.lister import Lister
 from kinformer.errors import SelectorError
+from kinformer.informer.typed import TypedLister
 from kinformer.integrations._web.answers import (
     Answer,
     health_answer,
@@ -174,6 +176,15 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
+def _refuse_lister(informer: object) -> None:
+    if isinstance(informer, Lister | TypedLister):
+        msg = (
+            f"this takes an informer, not a {type(informer).__name__}: ask for one by informers.informer(...), or for "
+            "the scope of a request by informers.use_informer(...)"
+        )
+        raise TypeError(msg)
+
+
 def object_response(
     informer: SharedInformer, request: Request, name: str, namespace: str | None = None, *, allow_secrets: bool = False
 ) -> Response:
@@ -185,6 +196,7 @@ def object_response(
         ValueError: it is a Secret, and `allow_secrets` does not say that it may be served; or no namespace was named
             where one is needed.
     """
+    _refuse_lister(informer)
     refuse_secrets(informer.resource, allow_secrets=allow_secrets)
     key = informer.lister.key_of(name, namespace)
     return CacheResponse(object_answer(informer, key, if_none_match=request.headers.get("if-none-match", "")))
@@ -218,8 +230,10 @@ def list_response(
         allow_secrets: whether Secrets may be served.
 
     Raises:
+        TypeError: this is a lister.
         ValueError: they are Secrets, and may not.
     """
+    _refuse_lister(informer)
     refuse_secrets(informer.resource, allow_secrets=allow_secrets)
     answer = list_answer(
         informer,
@@ -272,8 +286,10 @@ def event_response(
         allow_secrets: whether Secrets may be served.
 
     Raises:
+        TypeError: this is a lister.
         ValueError: they are Secrets, and may not.
     """
+    _refuse_lister(informer)
     refuse_secrets(informer.resource, allow_secrets=allow_secrets)
     try:
         selection = Selection(namespace or "", bounded_selector(selector))

@@ -19,6 +19,7 @@ threads may read the cache.
 import builtins
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from operator import attrgetter
 from typing import Annotated, Any, Final, Unpack, overload
 
 from kinformer._extras import from_extra
@@ -278,6 +279,52 @@ class Informers(Application):
             ValueError: a negative grace, an unknown storage.
             TypeError: an unknown setting; or a setting that selects, which belongs into the scope.
         """
+        return self._used(resource, scope_of, type, attrgetter("lister"), timeout, grace, settings)
+
+    def use_informer(
+        self,
+        resource: Resource | str | builtins.type[Any],
+        scope_of: Callable[..., Scope | Awaitable[Scope]],
+        *,
+        timeout: float = 10.0,
+        grace: float = GRACE,
+        **settings: Unpack[InformerSettings],
+    ) -> Callable[..., AsyncGenerator[SharedInformer]]:
+        """Return a dependency with the informer of one request's scope, for `event_response` and for WebSockets.
+
+            PodsOfTenant = Annotated[SharedInformer, Depends(informers.use_informer("pods", of_tenant))]
+
+            @app.get("/{tenant}/watch")
+            async def watch(request: Request, pods: PodsOfTenant) -> Response:
+                return event_response(pods, request)
+
+        The informer is in use until the response, or the WebSocket, has ended. The rest is as for `use`.
+
+        Args:
+            resource: a `Resource`, the name of a built-in one, or a class of custom resources.
+            scope_of: a dependency of FastAPI, which takes parameters of the request and returns the scope.
+            timeout: seconds to wait for the first list at most.
+            grace: seconds for which the informer goes on at least after the request.
+            settings: those of `lister`, except `scope` and selectors.
+
+        Raises:
+            UnknownResourceError: no built-in resource of that name.
+            ValueError: a negative grace, an unknown storage.
+            TypeError: an unknown setting; or a setting that selects, which belongs into the scope.
+        """
+        kind = resource_of(resource) if isinstance(resource, type) else resource
+        return self._used(kind, scope_of, None, lambda informer: informer, timeout, grace, settings)
+
+    def _used(
+        self,
+        resource: Resource | str | builtins.type[Any],
+        scope_of: Callable[..., Scope | Awaitable[Scope]],
+        into: builtins.type[Any] | None,
+        given: Callable[[Any], Any],
+        timeout: float,
+        grace: float,
+        settings: InformerSettings,
+    ) -> Callable[..., AsyncGenerator[Any]]:
         selecting = [name for name in _SELECTING if name in settings]
         if selecting:
             msg = f"use() has the scope of the request: put {', '.join(selecting)} into it"
@@ -285,14 +332,14 @@ class Informers(Application):
         if grace < 0:
             msg = f"grace={grace!r} makes no sense: give the seconds from the last use to the end of the informer"
             raise ValueError(msg)
-        found, into = requested(resource, type)
+        found, made = requested(resource, into)
         checked_settings(found, settings)
 
         def use(wanted: Scope) -> AbstractAsyncContextManager[Any]:
             begin: Callable[..., AbstractAsyncContextManager[Any]] = self.factory.use
-            return begin(found, type=into, timeout=timeout, grace=grace, fail_fast=True, scope=wanted, **settings)
+            return begin(found, type=made, timeout=timeout, grace=grace, fail_fast=True, scope=wanted, **settings)
 
-        return used_by_request(found.plural, scope_of, use)
+        return used_by_request(found.plural, scope_of, use, given)
 
     def health(self, *, max_age: float | None = None) -> APIRouter:
         """A router with `/healthz` (are the informers at work?) and `/readyz` (are the caches in sync?).

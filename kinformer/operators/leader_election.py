@@ -32,7 +32,7 @@ import logging
 import socket
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
 import anyio
 
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
-__all__ = ["LeaderElector", "Leadership", "LeadershipLostError", "LeaseClient"]
+__all__ = ["LeaderElector", "LeaderMetrics", "Leadership", "LeadershipLostError", "LeaseClient"]
 
 T = TypeVar("T")
 
@@ -63,6 +63,14 @@ DEFAULT_RENEW_DEADLINE: Final = 10.0
 DEFAULT_RETRY_PERIOD: Final = 2.0
 # tools/leaderelection/leaderelection.go, JitterFactor
 JITTER_FACTOR: Final = 1.2
+
+
+class LeaderMetrics(Protocol):
+    """Metrics of leader election; `kinformer.integrations.prometheus.PrometheusMetrics` is one."""
+
+    def leader_elector(self, name: str, elector: LeaderElector) -> None:
+        """Report a new elector, by the name of its Lease. Its `is_leader` may be read on the event loop."""
+        ...
 
 
 class LeaderElector:
@@ -97,6 +105,7 @@ class LeaderElector:
             nothing.
         on_new_leader: called with an identity when the leader has changed, the first one and this replica included. A
             plain function; its exceptions are logged.
+        metrics: gets the elector, and reads `is_leader`.
         wall_clock: the time written into the Lease, for people to read. Nothing depends on it.
         rng: the source of randomness.
 
@@ -123,6 +132,7 @@ class LeaderElector:
         release: bool = True,
         on_loss: Literal["cancel", "tell"] = "cancel",
         on_new_leader: Callable[[str], object] | None = None,
+        metrics: LeaderMetrics | None = None,
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         rng: random.Random | None = None,
     ) -> None:
@@ -167,6 +177,8 @@ class LeaderElector:
         self._body: asyncio.Task[Any] | None = None
         self._cancellations_before = 0
         self._cancelled_body = False
+        if metrics is not None:
+            metrics.leader_elector(name, self)
 
     def __repr__(self) -> str:
         state = "leads" if self.is_leader else "waits" if self._contesting else "rests"

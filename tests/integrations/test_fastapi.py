@@ -1,6 +1,7 @@
 """A FastAPI application with informers: its life, its endpoints, the answers from the cache, its health."""
 
 import asyncio
+import functools
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -9,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 import pytest
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from kinformer import (
@@ -29,11 +30,11 @@ from kinformer import (
 )
 from kinformer.cache.storage import Storage
 from kinformer.custom_resources import CustomResource, ObjectMeta, custom_resource
-from kinformer.integrations.fastapi import Informers, list_response
+from kinformer.integrations.fastapi import Informers, event_response, list_response, object_response
 from kinformer.resources import CONFIGMAPS, EVENTS, SECRETS
 from kinformer.testing import ApiServer, build
 from tests import storages
-from tests.integrations.conftest import config_map, serving
+from tests.integrations.conftest import config_map, serving, watching
 
 
 async def test_informers_live_as_long_as_the_application_and_leave_nothing_behind(
@@ -141,6 +142,43 @@ async def test_a_request_uses_an_informer_of_its_tenant_which_ends_after_the_las
                     await asyncio.sleep(0.01)
         status, _, body = await served.get("/Team_B/maps")
         assert (status, b"Team_B" in body) == (400, True)
+
+
+async def test_the_informer_of_a_request_is_in_use_until_its_events_end(
+    api: ApiServer, connect: Callable[[], Client]
+) -> None:
+    api.create(config_map("x"))
+    informers = Informers(client=connect)
+    app = FastAPI(lifespan=informers.lifespan)
+
+    def of_tenant(tenant: str) -> Scope:
+        return Namespaces(tenant)
+
+    OfTenant = Annotated[SharedInformer, Depends(informers.use_informer(CONFIGMAPS, of_tenant, grace=0))]  # noqa: N806
+
+    @app.get("/{tenant}/watch")
+    async def watch(request: Request, maps: OfTenant) -> Response:
+        return event_response(maps, request)
+
+    async with serving(app) as served:
+        async with watching(served, "/default/watch") as browser:
+            assert [each.event for each in await browser.until("synced")] == ["reset", "added", "synced"]
+            (informer,) = informers.factory.informers
+            api.create(config_map("y"))
+            assert (await browser.next()).data["metadata"]["name"] == "y"
+            assert [*informers.factory.informers] == [informer]
+        async with asyncio.timeout(60):
+            while informers.factory.informers:
+                await asyncio.sleep(0.01)
+
+
+def test_a_response_of_a_lister_is_refused_where_it_is_made() -> None:
+    factory = SharedInformerFactory(Client(ClusterConfig.for_server("http://127.0.0.1:1")))
+    lister: Any = factory.informer("configmaps").lister
+    request = Request({"type": "http", "headers": []})
+    for make in (event_response, list_response, functools.partial(object_response, name="a")):
+        with pytest.raises(TypeError, match=r"takes an informer, not a Lister: .* informers\.use_informer"):
+            make(lister, request)
 
 
 async def test_a_request_that_has_no_scope_or_no_cache_is_refused_with_the_reason(api: ApiServer) -> None:

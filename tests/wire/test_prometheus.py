@@ -21,6 +21,7 @@ from kinformer import (
     ClusterConfig,
     Controller,
     ForbiddenError,
+    LeaderElector,
     NotFoundError,
     ObjectKey,
     Requeue,
@@ -443,7 +444,10 @@ async def test_a_scrape_does_not_wait_for_a_loop_that_is_stuck(
 
 
 def test_a_second_collector_in_one_registry_is_refused(scrape: Scraper) -> None:
-    with pytest.raises(ValueError, match="Duplicated timeseries"):
+    # With the remedy, and not with the names of all series.
+    with pytest.raises(
+        ValueError, match=r"already: make one PrometheusMetrics for the process, at module level, or .{9,99}$"
+    ):
         PrometheusMetrics(scrape.registry)
 
 
@@ -499,6 +503,7 @@ async def exposed(
     maps.add_event_handler(lambda event: None)
     informer_factory.informer(CONFIGMAPS, shard=Shard(0, of=2))
     ShardGroup(informer_factory.client, "sites", namespace="default", by="uid", metrics=scrape.metrics)
+    LeaderElector(informer_factory.client, "web", namespace="default", metrics=scrape.metrics)
     async with informer_factory, Controller("example", nothing, metrics=scrape.metrics).watches(maps):
         await settled()
         for _ in range(2):
@@ -544,6 +549,7 @@ async def test_every_metric_of_the_dashboard_is_there(
         "kinformer_own_write_waits_total",  # rarely anything but 0, and no harm
         "kinformer_own_write_timeouts_total",  # the log says of which key
         *(name for name in names if name.startswith("kinformer_shard_")),  # for programs of several replicas
+        "leader_election_master_status",  # for programs of several replicas
         "rest_client_request_retries_total",  # beside the requests, which count each try
     }
 
@@ -619,3 +625,17 @@ async def test_cached_clients_are_counted_together_also_those_that_are_gone(kube
         assert sum(value("applies_total", result=f"same {what}") for what in ("version", "state", "fields")) >= 2
         assert value("refusals_total") == 0
         assert not metrics._cached._living
+
+
+async def test_the_leader_of_a_lease_is_a_metric(scrape: Scraper, kube_client: Client) -> None:
+    first = LeaderElector(kube_client, "web", namespace="default", metrics=scrape.metrics)
+    assert scrape.all("leader_election_master_status") == {("web",): 0}
+    async with first:
+        assert scrape.all("leader_election_master_status") == {("web",): 1}
+        # A thread beside a blocked loop cannot say it, and says all the rest.
+        assert "leader_election_master_status{" not in await asyncio.to_thread(beside, scrape)
+    assert scrape.all("leader_election_master_status") == {("web",): 0}
+
+
+def beside(scrape: Scraper) -> str:
+    return "".join(f"{sample.name}{{" for family in scrape.metrics._families() for sample in family.samples)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client import REGISTRY
 
 from kinformer.integrations.prometheus._cached import CachedClientSeries
-from kinformer.integrations.prometheus._families import counters, histograms
+from kinformer.integrations.prometheus._families import counters, gauges, histograms
 from kinformer.integrations.prometheus._fleets import FleetSeries
 from kinformer.integrations.prometheus._informers import InformerSeries
 from kinformer.integrations.prometheus._shards import ShardSeries
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from kinformer.fleet import Fleet
     from kinformer.metrics import CachedClientCounts, ControllerGauges, QueueGauges
+    from kinformer.operators.leader_election import LeaderElector
     from kinformer.operators.shard_group import ShardGroup
 
 __all__ = ["REQUEST_BUCKETS", "SCRAPE_PATIENCE", "PrometheusMetrics"]
@@ -53,6 +55,9 @@ SCRAPE_PATIENCE: Final = 2.0
 """Seconds that a scrape from another thread waits for the event loop to answer it."""
 
 
+_LEADS: Final = "1 if this replica leads by the Lease of that name, 0 if it stands by."
+
+
 class PrometheusMetrics:
     """Give it to clients, factories, informers, queues and controllers as `metrics=`; one for all of them.
 
@@ -64,7 +69,8 @@ class PrometheusMetrics:
         registry: where it is registered; prometheus_client's own by default, `None` for nowhere: it is a collector.
 
     Raises:
-        ValueError: metrics of these names are registered there already; use one `PrometheusMetrics` for everything.
+        ValueError: the registry has a `PrometheusMetrics` already, or metrics of the same names. Make one for the
+            process, at module level: a function that makes a manager is called again by each test.
     """
 
     def __init__(self, registry: CollectorRegistry | None = REGISTRY) -> None:
@@ -73,12 +79,13 @@ class PrometheusMetrics:
         self._shards = ShardSeries()
         self._fleets = FleetSeries()
         self._cached = CachedClientSeries()
+        self._electors: dict[str, LeaderElector] = {}
         self._requests: Counter[tuple[str, ...]] = Counter()
         self._retries: Counter[tuple[str, ...]] = Counter()
         self._durations: dict[tuple[str, ...], Histogram] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         if registry is not None:
-            registry.register(self)
+            _register(registry, self)
 
     # Events
 
@@ -119,6 +126,11 @@ class PrometheusMetrics:
         """A shard group was made; its status is read from now on."""
         self._meet_loop()
         self._shards.add(name, group)
+
+    def leader_elector(self, name: str, elector: LeaderElector) -> None:
+        """A leader elector was made; a later one for a Lease of the same name takes its place."""
+        self._meet_loop()
+        self._electors[name] = elector
 
     def fleet(self, name: str, fleet: Fleet) -> None:
         """A fleet was made; its status is read from now on."""
@@ -177,6 +189,7 @@ class PrometheusMetrics:
         yield from self._shards.families()
         yield from self._fleets.families()
         yield from self._cached.families()
+        yield gauges("leader_election_master_status", _LEADS, ("name",), _leading(self._electors.copy()))
         yield counters(
             "rest_client_requests",
             "Number of HTTP requests, partitioned by status code, method, and host.",
@@ -202,6 +215,27 @@ class PrometheusMetrics:
         except RuntimeError:
             # Queues and controllers may be made before the loop runs; an informer brings it later.
             return
+
+
+def _leading(electors: dict[str, LeaderElector]) -> dict[tuple[str, ...], float]:
+    found: dict[tuple[str, ...], float] = {}
+    for name, elector in electors.items():
+        # Its clock is that of the loop: a thread that reads beside a blocked one cannot say whether the lease holds.
+        with contextlib.suppress(RuntimeError):
+            found[name,] = float(elector.is_leader)
+    return found
+
+
+def _register(registry: CollectorRegistry, metrics: PrometheusMetrics) -> None:
+    try:
+        registry.register(metrics)
+    except ValueError:
+        # Without the cause, which lists all names.
+        msg = (
+            "the registry has metrics of these names already: make one PrometheusMetrics for the process, at module "
+            "level, or give each its own registry, as in PrometheusMetrics(CollectorRegistry())"
+        )
+        raise ValueError(msg) from None
 
 
 def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
