@@ -60,15 +60,24 @@ class Switchboard:
     def __init__(self, clusters: Any = None) -> None:
         self._now = clusters
         self._changed = asyncio.Event()
+        self._taken = asyncio.Event()
         if clusters is not None:
             self._changed.set()
 
     def set(self, clusters: Any) -> None:
         self._now = clusters
+        self._taken.clear()
         self._changed.set()
+
+    async def taken(self) -> None:
+        """Wait until the fleet has taken what was set, and asks for more."""
+        async with asyncio.timeout(20):
+            await self._taken.wait()
 
     async def clusters(self) -> AsyncIterator[Clusters]:
         while True:
+            if not self._changed.is_set():
+                self._taken.set()
             await self._changed.wait()
             self._changed.clear()
             if isinstance(self._now, Exception):
@@ -217,7 +226,7 @@ async def test_rotated_credentials_need_no_list() -> None:
             lists = server.count("list", "pods")
             server.tokens["new"] = "fleet"
             board.set({"a": config_of(server, token="new")})
-            await asyncio.sleep(0.05)
+            await board.taken()
             del server.tokens["old"]
             cluster = fleet["a"]
             await cluster.client.create(PODS, pod("by-the-new-token"))
@@ -340,7 +349,7 @@ async def test_reconciles_that_are_under_way_are_cancelled_when_their_cluster_le
     async with Fleet(board, backoff=QUICK).add(setup) as fleet:
         await until(lambda: log)
         board.set({})
-        await until(lambda: not fleet.status.clusters, timeout=5)
+        await until(lambda: not fleet.status.clusters)
         assert log == ["begun web-0", "cancelled"]
 
 

@@ -51,12 +51,17 @@ async def test_probes_know_the_caches_and_the_end() -> None:
             assert (await asked(manager, "/livez", Host="evil.example.com"))[0] == 403
 
             class Slow(contextlib.AbstractAsyncContextManager[None]):
+                async def __aenter__(self) -> None:
+                    entered.set()
+
                 async def __aexit__(self, *_: object) -> None:
                     seen.append(await asked(manager, "/readyz"))
 
+            entered = asyncio.Event()
             seen: list[tuple[int, str]] = []
             manager.add(Slow())
-            await asyncio.sleep(0.05)
+            async with asyncio.timeout(60):
+                await entered.wait()
         assert seen[0][0] == 503
         assert "the manager is stopping" in seen[0][1]
 

@@ -411,12 +411,16 @@ async def test_a_scrape_from_another_thread_is_answered_by_the_loop(
     informer_factory.core.v1.configmaps  # noqa: B018 - asking for it makes it
     await settled()
 
+    began = asyncio.Event()
+
     async def hangs(key: str) -> None:
+        began.set()
         await asyncio.Event().wait()
 
     async with Controller("hangs", hangs, metrics=scrape.metrics, grace=0) as controller:
         controller.queue.add("a")
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(60):
+            await began.wait()
         found = await asyncio.to_thread(scrape, "kinformer_informer_objects", informer="configmaps.v1")
         assert found is not None
         # Only the loop knows the time of what is under way.

@@ -118,7 +118,9 @@ def made_in(place: Path) -> list[Path]:
 
 
 def alive(pid_file: Path) -> bool:
-    return Path(f"/proc/{pid_file.read_text()}").exists()
+    """Return whether the process runs. One that was killed before it wrote its number left no file, or an empty one."""
+    number = pid_file.read_text() if pid_file.exists() else ""
+    return number != "" and Path(f"/proc/{number}").exists()
 
 
 @pytest.fixture
