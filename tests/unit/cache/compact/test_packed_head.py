@@ -110,6 +110,9 @@ def test_an_object_whose_head_cannot_be_packed_is_held_as_it_is() -> None:
     assert found.generation == 2**70
 
 
+@pytest.mark.skipif(
+    sys.version_info >= (3, 12), reason="there the depth of calls takes nothing from what encoders have"
+)
 def test_a_head_that_is_nested_too_deeply_for_the_present_stack_is_held_as_it_is() -> None:
     nested = b"[" * 600 + b"]" * 600
     odd = KubeObject.from_json(b'{"metadata":{"name":"a","deletionTimestamp":' + nested + b"}}", PODS)
