@@ -87,9 +87,10 @@ guard: $(VENV)/.installed-test
 mutants: $(VENV)/.installed-test
 	$(BIN)/python -m tests.mutants
 
-# Ten real minutes under random faults, and 110,000 random schedules.
+# Ten real minutes under random faults, other examples of each property than in `make test`, and 110,000 random schedules.
 soak: $(VENV)/.installed-bench $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks.soak
+	$(BIN)/pytest -q -n auto --hypothesis-profile random -m "hypothesis and not real"
 	KINFORMER_SCHEDULES=50000 $(BIN)/pytest -q -n auto tests/properties/test_pipeline.py
 	KINFORMER_SCHEDULES=5000 $(BIN)/pytest -q -n auto --timeout 3600 tests/properties/test_controller_schedules.py
 	KINFORMER_CACHED_SCHEDULES=5000 $(BIN)/pytest -q -n auto tests/properties/test_cached_client.py

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
 
 from tests import storages
 from tests.sources import FakeSource
@@ -21,9 +22,16 @@ if TYPE_CHECKING:
     from kinformer.cache.storage import Storage
 
 
-# How long an example takes depends on the other work of the machine, so no example has a deadline.
-settings.register_profile("kinformer", deadline=None)
+# How long an example takes depends on the other work of the machine, so no example has a deadline. The examples are the
+# same in each run; `--hypothesis-profile random` draws others, as `make soak` does.
+settings.register_profile("random", deadline=None)
+settings.register_profile("kinformer", deadline=None, derandomize=True, database=None)
 settings.load_profile("kinformer")
+
+# Hypothesis also draws constants that it finds in the source of the imported modules. Which ones these are depends on
+# the tests that a process has run before, so a seed would not give the same examples twice. And each worker would read
+# a thousand files for it.
+vars(providers)["_get_local_constants"] = lambda: providers._local_constants
 
 
 def pytest_xdist_auto_num_workers() -> int:

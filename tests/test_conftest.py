@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import gc
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, strategies
 
 from tests.conftest import not_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def report(reason: str) -> pytest.TestReport:
@@ -35,3 +42,24 @@ def test_the_tests_of_the_real_control_plane_are_named_when_they_are_left_out() 
 def test_no_collection_walks_over_what_was_there_before_the_first_test() -> None:
     assert gc.isenabled()
     assert gc.get_freeze_count() > 50_000
+
+
+def test_the_examples_are_the_same_in_each_run_whatever_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn() -> str:
+        values: list[object] = []
+
+        @given(strategies.lists(strategies.integers() | strategies.text() | strategies.floats()))
+        def draw(some: list[object]) -> None:
+            values.append(some)
+
+        draw()
+        return repr(values)
+
+    before = drawn()
+    more = ModuleType("more")
+    (tmp_path / "more.py").write_text(f"numbers, texts = {[*range(1000, 1400)]}, {[f'text {n}' for n in range(400)]}")
+    more.__file__ = str(tmp_path / "more.py")
+    monkeypatch.setitem(sys.modules, "more", more)
+    assert drawn() == before

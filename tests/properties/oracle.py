@@ -84,6 +84,7 @@ def every(strategy: st.SearchStrategy[Any], run: Callable[[Any], None], *, examp
         max_examples=examples,
         deadline=None,
         database=None,
+        derandomize=False,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     @given(strategy)
