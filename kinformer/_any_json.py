@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["MAX_DEPTH", "MAX_DEPTH_IN_MAIN_THREAD", "check_depth", "decode_any"]
+__all__ = ["MAX_DEPTH", "MAX_DEPTH_IN_MAIN_THREAD", "SHORT", "check_depth", "decode_any"]
 
 MAX_DEPTH: Final = 256
 """Levels of nesting of a value that is read in another thread than the main one; the deepest CRDs have some 60."""
@@ -27,8 +27,9 @@ MAX_DEPTH_IN_MAIN_THREAD: Final = 512
 _decode = msgspec.json.Decoder().decode
 _OTHERS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: 1 and -1
-# No value this short is too deep: each level has an opening and a closing bracket.
-_SHORT: Final = 2 * MAX_DEPTH
+SHORT: Final = 2 * MAX_DEPTH
+"""Bytes of JSON that cannot be nested too deeply: each level has an opening and a closing bracket."""
+
 _SHORT_IN_MAIN_THREAD: Final = 2 * MAX_DEPTH_IN_MAIN_THREAD
 _get_ident = threading.get_ident
 _MAIN: Final = threading.main_thread().ident
@@ -41,7 +42,7 @@ def decode_any(text: bytes | str | msgspec.Raw) -> Any:
         msgspec.DecodeError, UnicodeDecodeError: it is not JSON.
         RecursionError: it is nested too deeply for this thread.
     """
-    if len(text) <= _SHORT:
+    if len(text) <= SHORT:
         return _decode(text)
     if _get_ident() != _MAIN:
         check_depth(text)

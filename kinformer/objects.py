@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
 import msgspec
 
-from kinformer._any_json import check_depth, decode_any
+from kinformer._any_json import SHORT, check_depth, decode_any
 from kinformer._heads import ABSENT, Metadata, OwnerReference, Places, decode_head, find_places
 from kinformer._lazy_dict import LazyDict, decode_lazily
 from kinformer._manifest_fields import MANIFEST_FIELDS
@@ -63,7 +63,12 @@ class _MetadataOnly(msgspec.Struct, gc=False):
     metadata: dict[str, msgspec.Raw]
 
 
+class _WholeMetadataOnly(msgspec.Struct, gc=False):
+    metadata: dict[str, Any]
+
+
 _decode_metadata = msgspec.json.Decoder(_MetadataOnly).decode
+_decode_whole_metadata = msgspec.json.Decoder(_WholeMetadataOnly).decode
 _encode = msgspec.json.Encoder().encode
 # An object that begins with both, as in a watch.
 _NAMED: Final = re.compile(
@@ -71,6 +76,8 @@ _NAMED: Final = re.compile(
 )
 _LAST: Final = ((b',"status":', "status"), (b',"spec":', "spec"))
 _UNDECODED: Final = (msgspec.Raw, type(None))
+# `msgspec.UNSET` is looked up in two steps, at each read.
+_UNSET: Final = msgspec.UNSET
 _ANNOTATIONS: Final = ["metadata", "annotations"]
 
 
@@ -281,13 +288,19 @@ class KubeObject(_Base, eq=False, gc=False):
                 return found
         return _decode_sections(self.raw)
 
-    def _metadata_fields(self) -> dict[str, msgspec.Raw] | None:
+    def _metadata_fields(self) -> dict[str, Any] | None:
         """The fields of the metadata, found in one pass: not first their place, and then the fields.
 
-        `None` where a pass over all sections has been made, or is needed.
+        Those of a small object come decoded, which is cheaper than to leave them as JSON. `None` where a pass over all
+        sections has been made, or is needed.
         """
         if type(self._sections) is _AllSections:
             return None
+        if len(self.raw) <= SHORT:
+            try:
+                return _decode_whole_metadata(self.raw).metadata
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return None  # perhaps only one of the fields cannot be decoded
         text = self._before_spec()
         if text is None:
             return None
@@ -427,19 +440,21 @@ class KubeObject(_Base, eq=False, gc=False):
             if declared is not None and (sections is None or type(sections.get(declared.section)) in _UNDECODED):
                 assert places is not None
                 return declared.read(places, default)
-            if path.startswith("metadata."):
+            way = finder_of(path)
+            if (way is None or way.in_head) and path.startswith("metadata."):
                 found, way = self._in_head(path, default)
                 if found is not ABSENT:
                     return found
-            else:
-                way = finder_of(path)
             if way is not None and (sections is None or type(sections.get(way.section)) in _UNDECODED):
+                raw = self.raw
+                # Another pass over a small object takes no longer than one that also keeps the places.
+                in_one_pass = len(raw) <= SHORT and (places is None or way.in_section is None)
                 try:
-                    found = self._find(way)
+                    found = way.in_object(raw) if in_one_pass else self._find(way)
                 except msgspec.ValidationError:
                     pass  # through a list or a string: there may be nothing there, but that is for the walk to say
                 else:
-                    return default if found is msgspec.UNSET else found
+                    return default if found is _UNSET else found
         value: Any = self
         steps = [*steps_of(path)] if isinstance(path, str) else [*path]
         if steps[:2] == _ANNOTATIONS and isinstance(annotations := self.metadata.annotations, msgspec.Raw):

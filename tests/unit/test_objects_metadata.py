@@ -53,3 +53,13 @@ def test_neither_repr_nor_rich_shows_the_data_of_a_secret() -> None:
     for shown in (secret, secret.metadata, Added(secret), [secret]):
         assert "hunter2" not in repr(shown) + pretty_repr(shown)
     assert pretty_repr(secret) == "KubeObject(kind='Secret', key='n/a', resource_version='')"
+
+
+@pytest.mark.parametrize("filler", ["", "x" * 9000], ids=["small", "large"])
+@pytest.mark.parametrize("broken", [b'"\xff"', b"1e999"], ids=["no UTF-8", "no number"])
+def test_a_field_that_cannot_be_decoded_hides_no_other_one(filler: str, broken: bytes) -> None:
+    raw = b'{"metadata":{"name":"a","x":%s,"y":2},"data":{"filler":"%s"}}' % (broken, filler.encode())
+    metadata = KubeObject.from_json(raw, SECRETS)["metadata"]
+    assert (metadata["name"], metadata["y"]) == ("a", 2)
+    with pytest.raises((UnicodeDecodeError, ValueError)):
+        metadata["x"]
