@@ -5,7 +5,6 @@ Only fields of the head are shown, so no data of a Secret and no annotation can 
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
     from kinformer.objects import KubeObject
 
-__all__ = ["MOST_ROWS", "object_table"]
+__all__ = ["MOST_ROWS", "escape", "object_table"]
 
 MOST_ROWS: Final = 20
 """Objects that a table shows at most: as many as fit on a screen."""
@@ -36,6 +35,14 @@ def object_table(caption: str, objects: Sequence[KubeObject]) -> str:
     head = _row("th", (_COLUMNS[column] for column in shown))
     body = "".join(_row("td", (row[column] for column in shown)) for row in rows)
     return f"<table><caption>{escape(_cut(caption))}</caption><thead>{head}</thead><tbody>{body}</tbody></table>"
+
+
+def escape(text: str) -> str:
+    """Return text for HTML."""
+    # Imported here, because nearly no program shows a table, and all entities of HTML come with it.
+    import html
+
+    return html.escape(text)
 
 
 def _cells(obj: KubeObject) -> tuple[str, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Literal, Self
 
+from kinformer._notebook_table import escape
 from kinformer._own_writes.pending import set_pending_writes
 from kinformer.informer._core import InformerCore
 from kinformer.informer._failure_listeners import FailureListeners

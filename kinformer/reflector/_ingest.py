@@ -134,7 +134,8 @@ class Intake:
                 kept.pop(obj.key, None)
             else:
                 run.append(obj)
-        await self.keep(run, kept)
+        if run:
+            await self.keep(run, kept)
         for failure in batch.failures:
             self._left_out(failure)
             if failure.key:

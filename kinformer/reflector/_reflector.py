@@ -156,8 +156,9 @@ class Reflector:
             self._scope = asyncio.timeout_at(until)
             try:
                 async with self._scope:
-                    if not isinstance(step, WaitStep):
-                        # To send a request takes 0.5 ms, and many reflectors may begin or reconnect at once.
+                    # To send a request takes 0.5 ms, and many reflectors may begin or reconnect at once. The task of an
+                    # informer that starts has begun a slice just now.
+                    if not isinstance(step, WaitStep) and time_slice.over:
                         await time_slice.begin()
                     # Without one more coroutine around the watch, which lasts.
                     await (self._watch(step) if isinstance(step, WatchStep) else self._carry_out(step))

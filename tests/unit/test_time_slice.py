@@ -245,3 +245,13 @@ def test_the_tasks_of_a_loop_share_one_slice_and_the_loop_goes_all_the_same() ->
     del runner
     gc.collect()
     assert loop() is None
+
+
+def test_loops_that_take_turns_have_each_its_own_slice() -> None:
+    async def present() -> TimeSlice:
+        return TimeSlice()
+
+    with asyncio.Runner() as one, asyncio.Runner() as other:
+        firsts = one.run(present()), other.run(present())
+        assert firsts[0] is not firsts[1]
+        assert (one.run(present()), other.run(present())) == firsts

@@ -33,13 +33,17 @@ class Authorization:
         Raises:
             ConfigError: no credentials could be obtained.
         """
-        with self._their_failures():
+        try:
             if (identity := self._credentials.current()) is not None:
                 return identity
             async with self._renewing:
                 if (identity := self._credentials.current()) is not None:
                     return identity
                 return await self._credentials.renew()
+        except BaseException as error:
+            if (failure := self._failure(error)) is None:
+                raise
+            raise failure from error
 
     async def renewed(self, refused: Identity) -> Identity | None:
         """Return another identity than the one that the server refused; `None` when there is no other.
@@ -47,34 +51,23 @@ class Authorization:
         Raises:
             ConfigError: no credentials could be obtained.
         """
-        with self._their_failures():
+        try:
             async with self._renewing:
                 identity = self._credentials.current()
                 if identity is None or identity == refused:
                     identity = await self._credentials.renew(refused=True)
-            return None if identity == refused else identity
+        except BaseException as error:
+            if (failure := self._failure(error)) is None:
+                raise
+            raise failure from error
+        return None if identity == refused else identity
 
-    def _their_failures(self) -> _TheirFailures:
-        return _TheirFailures(self._credentials)
+    def _failure(self, error: BaseException) -> ConfigError | None:
+        """Return the error to raise for what a user's own credentials raised, without its text: that may be a secret.
 
-
-class _TheirFailures:
-    """Raises whatever a user's own credentials raise as `ConfigError`, without its text: that may be a secret.
-
-    It is a class because each request enters it: a generator function of `contextlib` costs several times as much.
-    """
-
-    __slots__ = ("_credentials",)
-
-    def __init__(self, credentials: Credentials) -> None:
-        self._credentials = credentials
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None or isinstance(error, KinformerError) or not is_survivable(error):
-            return
+        `None` for an error of kinformer, and for one that nothing may go on after.
+        """
+        if isinstance(error, KinformerError) or not is_survivable(error):
+            return None
         theirs = type(self._credentials).__qualname__
-        msg = f"no credentials could be obtained: {theirs} raised {type(error).__name__}"
-        raise ConfigError(msg) from error
+        return ConfigError(f"no credentials could be obtained: {theirs} raised {type(error).__name__}")

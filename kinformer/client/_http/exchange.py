@@ -126,9 +126,11 @@ class Exchange:
         deadline = began + self._timeout
         repeated = 0
         kind = request.kind
+        limit = self._timeout
         while True:
-            await self.gate.passed(kind, deadline=deadline, doing=request.doing)
-            limit = deadline - clock()
+            if self.gate.holds(kind):
+                await self.gate.passed(kind, deadline=deadline, doing=request.doing)
+                limit = deadline - clock()
             try:
                 response = await self._send_authorized(request, limit)
             except ApiError as error:
@@ -151,6 +153,7 @@ class Exchange:
             if not self.gate.holds(kind):
                 await asyncio.sleep(delay)
             repeated += 1
+            limit = deadline - clock()
             self._tally.retried(request.method, code)
 
     async def late_head(self, request: OutgoingRequest, response: WatchResponse) -> None:
@@ -182,7 +185,9 @@ class Exchange:
         """Raise exceptions of aiohttp, ssl, a socket or a decoder as kinformer's errors: use it in `with`."""
         return _Translation(self, doing, answered, limit)
 
-    def translation(self, error: BaseException, doing: str, *, answered: bool, limit: float | None) -> KinformerError:
+    def translation(
+        self, error: BaseException, doing: str, *, answered: bool, limit: float | None = None
+    ) -> KinformerError:
         """Return kinformer's error for one of `WIRE_ERRORS` that is none of kinformer's."""
         if self._session.closed:
             return StoppedError(f"cannot {doing}: this client was closed")
@@ -211,7 +216,7 @@ class Exchange:
         response: Response | None = None
         accepted = False
         try:
-            with self.translated(request.doing, answered=False, limit=limit):
+            try:
                 url = self._heads.url(request.path, request.params)
                 headers = self._heads.headers(request.headers, identity)
                 sending = self._session.send(
@@ -234,6 +239,11 @@ class Exchange:
                             await response.head()
                 else:
                     response = await sending
+            except WIRE_ERRORS as error:
+                # As `translated`, which is an object more for each request.
+                if isinstance(error, KinformerError):
+                    raise
+                raise self.translation(error, request.doing, answered=False, limit=limit) from error
             response.counted, response.identity = counted, identity
             if response.status:
                 counted.end(response.status)

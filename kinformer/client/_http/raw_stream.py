@@ -103,19 +103,37 @@ class RawStream(asyncio.BufferedProtocol):
         transport.set_protocol(self)
         transport.resume_reading()
 
-    async def head(self) -> None:
+    async def head(self, within: float | None = None) -> None:
         """Wait for the head of the response. A cancelled call loses nothing: the next call continues.
+
+        Args:
+            within: seconds after which to return, also without a head.
 
         Raises:
             ConnectionError: the connection was lost before it came.
             HttpFormatError: the response is not HTTP.
         """
-        while not self.parser.status:
-            if self._error is not None:
-                raise self._error
-            if self._ended:
-                raise ConnectionResetError("Server disconnected")
-            await self._wait()
+        late = False
+
+        def give_up() -> None:
+            nonlocal late
+            late = True
+            self._wake()
+
+        # Not `asyncio.timeout`, which costs as much again: each watch begins here.
+        timer = None if within is None else self._loop.call_later(within, give_up)
+        try:
+            while not self.parser.status:
+                if self._error is not None:
+                    raise self._error
+                if self._ended:
+                    raise ConnectionResetError("Server disconnected")
+                if late:
+                    return
+                await self._wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     async def read(
         self, take: Callable[[Pieces], object], silence: float, push: Callable[[Pieces], bool] | None = None

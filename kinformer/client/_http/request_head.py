@@ -38,6 +38,9 @@ _ZONE: Final = re.compile(r"https?://\[([^]%]*)%[^]]+\]([^/]*)")
 
 _PATH_SAFE: Final = "/:@!$&'()*+,;=~-._"
 
+# Text that stands in a query as it is.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.\-~]*")
+
 
 class RequestHeads:
     """Makes the URL and the headers of each request to one API server.
@@ -59,10 +62,12 @@ class RequestHeads:
         self._where = where
         try:
             # Punycode for the host, percent-encoding for the path.
-            self._prefix = str(yarl.URL(config.server)).rstrip("/")
+            server = yarl.URL(config.server)
         except ValueError as error:
             msg = f"{where}{config.server!r} is no server: {error}"
             raise ConfigError(msg) from error
+        self._scheme, self._authority = server.scheme, server.raw_authority
+        self._prefix = server.raw_path.rstrip("/")
         self._default_encoding = "gzip" if config.compression else "identity"
         self.stream_encoding = self._default_encoding if config.compressed_streams else "identity"
         """The `Accept-Encoding` of a streaming list. A watch has always "identity"."""
@@ -86,10 +91,14 @@ class RequestHeads:
 
     def url(self, path: str, params: Sequence[tuple[str, str]] = ()) -> yarl.URL:
         """Return the URL of a path, as `Resource.path` makes it, and a query."""
-        text = self._prefix + quote(path, safe=_PATH_SAFE, errors="replace")
-        if params:
-            text = f"{text}?{urlencode(params, quote_via=quote, errors='replace')}"
-        return yarl.URL(text, encoded=True)
+        # From its parts: a whole URL is taken apart again, and this is done for each request.
+        return yarl.URL.build(
+            scheme=self._scheme,
+            authority=self._authority,
+            path=self._prefix + quote(path, safe=_PATH_SAFE, errors="replace"),
+            query_string=_query(params) if params else "",
+            encoded=True,
+        )
 
     def headers(self, own: Mapping[str, str], identity: Identity) -> multidict.CIMultiDict[str]:
         """Return the headers of one request, in the order in which they are sent.
@@ -113,3 +122,9 @@ class RequestHeads:
             msg = f"{self._where}the header {name} has a line break or another control character in its value"
             raise ConfigError(msg)
         return value
+
+
+def _query(params: Sequence[tuple[str, str]]) -> str:
+    if _PLAIN.fullmatch("".join([name + value for name, value in params])) is not None:
+        return "&".join([f"{name}={value}" for name, value in params])
+    return urlencode(params, quote_via=quote, errors="replace")

@@ -156,6 +156,16 @@ class PlainResponse(Response):
     def headers(self) -> CIMultiDictProxy[str]:
         return self._response.headers
 
+    async def read_all(self, limit: int) -> bytes:
+        content = self._response.content
+        if not content.is_eof() or self.decoder() is not None:
+            return await super().read_all(limit)
+        # All of it is here, as with nearly every answer of a verb.
+        data = content.read_nowait()
+        if len(data) > limit:
+            raise BodyTooLargeError(limit)
+        return data
+
     async def _read_some(self) -> bytes:
         content = self._response.content
         # Data that is here needs no time limit, and a limit costs more than the read.
@@ -191,10 +201,8 @@ class WatchReply(aiohttp.ClientResponse):
             raise aiohttp.ServerDisconnectedError
         self.stream.take_over(transport, protocol)
         try:
-            async with asyncio.timeout(_STALE_SHOWS_WITHIN):
-                await self.stream.head()
-        except TimeoutError:
-            pass  # The reader waits for it again.
+            # If it has not come, the reader waits for it again.
+            await self.stream.head(_STALE_SHOWS_WITHIN)
         except ConnectionResetError as error:
             raise aiohttp.ServerDisconnectedError from error
         except OSError as error:

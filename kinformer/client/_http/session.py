@@ -55,6 +55,7 @@ class HttpSession:
         self._writing: aiohttp.ClientSession | None = None
         self._watching: aiohttp.ClientSession | None = None
         self._open: set[Response] = set()
+        self._last_limits = aiohttp.ClientTimeout(connect=connect_timeout, ceil_threshold=float("inf"))
         self._own_loop = OwnLoop("this client was entered")
         self.closed = False
         """True after `close` was called."""
@@ -157,8 +158,9 @@ class HttpSession:
         Raises:
             aiohttp.ClientError, OSError, HttpFormatError: no response came.
         """
-        self.check_open()
         session = self._watching if watch else self._reading if method in _READS else self._writing
+        if session is None or self.closed:
+            self.check_open()
         assert session is not None
         context: ssl.SSLContext | bool = True if self._contexts is None else self._contexts.get(identity.certificate)
         reply = await session.request(
@@ -166,13 +168,7 @@ class HttpSession:
             url,
             headers=headers,
             data=body,
-            timeout=aiohttp.ClientTimeout(
-                total=total,
-                sock_connect=self._connect_timeout,
-                connect=self._connect_timeout,
-                sock_read=silence,
-                ceil_threshold=float("inf"),
-            ),
+            timeout=self._limits(total, silence),
             allow_redirects=False,
             proxy=self._config.proxy,
             proxy_headers=None if self._config.proxy is None else {"User-Agent": headers["User-Agent"]},
@@ -182,6 +178,16 @@ class HttpSession:
         response = WatchResponse(reply) if isinstance(reply, WatchReply) else PlainResponse(reply, silence or total)
         self._open.add(response)
         return response
+
+    def _limits(self, total: float | None, silence: float | None) -> aiohttp.ClientTimeout:
+        # Nearly all requests have the limits of the one before.
+        limits = self._last_limits
+        if limits.total != total or limits.sock_read != silence:
+            # `connect` bounds all of it. `sock_connect` would bound the parts, by a second timer for each connection.
+            limits = self._last_limits = aiohttp.ClientTimeout(
+                total=total, connect=self._connect_timeout, sock_read=silence, ceil_threshold=float("inf")
+            )
+        return limits
 
     async def release(self, response: Response) -> None:
         """Return the connection of a response to the pool, or close it."""

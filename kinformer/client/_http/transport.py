@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from kinformer._version import __version__
+from kinformer.client._http.errors import WIRE_ERRORS
 from kinformer.client._http.exchange import NO_RETRY, Exchange, OutgoingRequest
 from kinformer.client._http.limits import ANSWER_LIMIT
 from kinformer.client._http.request_head import RequestHeads
@@ -16,6 +17,7 @@ from kinformer.client._http.responses import Response, WatchResponse
 from kinformer.client._http.server_warnings import ServerWarnings
 from kinformer.client._http.session import HttpSession
 from kinformer.client._http.watch_body import WatchBody
+from kinformer.errors import KinformerError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
@@ -164,8 +166,12 @@ class Transport:
         sent = OutgoingRequest(method, path, doing, params, headers or {}, body, may_be_long, subresource=subresource)
         response = await self._exchange.answer(sent, self._retry)
         try:
-            with self._exchange.translated(doing, answered=True):
+            try:
                 content = await response.read_all(self.max_answer_bytes)
+            except WIRE_ERRORS as error:
+                if isinstance(error, KinformerError):
+                    raise
+                raise self._exchange.translation(error, doing, answered=True) from error
             return Answer(response.status, response.content_type, content)
         finally:
             await self._exchange.release(response)
@@ -240,8 +246,11 @@ class Transport:
         encoding = self._heads.stream_encoding if may_be_compressed else "identity"
         headers = {**headers, "Accept-Encoding": encoding}
         sent = OutgoingRequest(*("GET", path, doing, params, headers), watch=True, late_head=late_head, silence=silence)
-        async with self._exchange.answered(sent, NO_RETRY) as response:
+        response = await self._exchange.answer(sent, NO_RETRY)
+        try:
             assert isinstance(response, WatchResponse)
             if response.status:
                 check(response.content_type)
             yield WatchBody(self._exchange, sent, response, silence=silence, check=check)
+        finally:
+            await self._exchange.release(response)

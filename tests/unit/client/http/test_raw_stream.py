@@ -202,3 +202,23 @@ async def test_the_end_of_an_answer_that_came_with_the_end_of_its_connection_is_
     until_closed.eof_received()
     until_closed.connection_lost(None)
     assert await rest_of(until_closed) == b"some more"
+
+
+@pytest.mark.looptime
+async def test_a_wait_for_the_head_ends_without_one_in_time_and_the_next_wait_goes_on() -> None:
+    stream = RawStream()
+    clock = asyncio.get_running_loop().time
+    await stream.head(0.5)
+    assert (stream.parser.status, clock()) == (0, pytest.approx(0.5))
+    asyncio.get_running_loop().call_later(0.25, arrive, stream, HEAD)
+    await stream.head(0.5)
+    assert (stream.parser.status, clock()) == (200, pytest.approx(0.75))
+
+
+@pytest.mark.looptime
+async def test_a_connection_that_is_lost_during_a_bounded_wait_for_the_head_is_an_error_at_once() -> None:
+    stream = RawStream()
+    asyncio.get_running_loop().call_later(0.25, stream.connection_lost, None)
+    with pytest.raises(ConnectionResetError):
+        await stream.head(0.5)
+    assert asyncio.get_running_loop().time() == pytest.approx(0.25)
