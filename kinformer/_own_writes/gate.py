@@ -84,7 +84,7 @@ class WriteGate(Generic[K]):
 
     def must_wait(self, key: K) -> bool:
         """Return whether a key has to wait; if so, `release` is called later, within `timeout` seconds."""
-        if key not in self._writes:
+        if not self._writes or key not in self._writes:
             return False
         if key not in self._timers:
             self.waits += 1

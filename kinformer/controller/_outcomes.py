@@ -74,7 +74,7 @@ class Outcomes(Generic[K]):
 
     def attempt(self, key: K) -> int:
         """Return the number of the next attempt: 1 after a success, 2 after one failure, ..."""
-        failure = self.failing.get(key)
+        failure = self.failing.get(key) if self.failing else None
         return 1 if failure is None else failure.failures + 1
 
     def priority(self, key: K) -> int:
@@ -84,7 +84,8 @@ class Outcomes(Generic[K]):
 
     def succeeded(self, key: K, outcome: Requeue | None) -> None:
         """Forget the failures of a key; queue it again if the reconcile asked for that."""
-        self.failing.pop(key, None)
+        if self.failing:
+            self.failing.pop(key, None)
         if outcome is not None:
             priority = self.priority(key) if outcome.priority is None else outcome.priority
             self._queue.add_after(key, outcome.after, priority=priority)

@@ -252,14 +252,15 @@ class Workers(Generic[K]):
             cause = "timeout" if limit.expired() else "raised"
             outcomes.failed(key, f"took longer than {self._timeout} s" if limit.expired() else "failed", error)
         else:
-            if key not in self._revoked:
+            if not self._revoked or key not in self._revoked:
                 outcomes.succeeded(key, outcome)
                 self._ownership.ended_well(key)
         finally:
             current_reconcile.reset(token)
             removed(self.in_progress, key)
             removed(self._limits, key)
-            self._revoked.discard(key)
+            if self._revoked:
+                self._revoked.discard(key)
             self._ownership.ended(key)
         outcomes.count(outcome, cause, asyncio.get_running_loop().time() - began)
 

@@ -300,7 +300,7 @@ class WorkQueue(Generic[K]):
             raise ValueError(msg)
         if self._times is not None:
             self._times.finished(key)
-        priority = self._again.pop(key, None)
+        priority = self._again.pop(key, None) if self._again else None
         if priority is not None:
             self._order.push(key, priority)
             if self._getters:
