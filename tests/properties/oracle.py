@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, seed, settings
 
 from kinformer.events import Added, Deleted, Updated
 from kinformer.objects import version_number
+from tests.seeds import FIRST_SEED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -76,10 +77,10 @@ def check(informer: SharedInformer, server: Mapping[ObjectKey, KubeObject], hist
         assert versions(history.objects) == wanted, history
 
 
-def every(strategy: st.SearchStrategy[Any], run: Callable[[Any], None], *, examples: int, start: int | None) -> None:
-    """Run many schedules of a strategy: always the same ones from `start`, or others each time."""
+def every(strategy: st.SearchStrategy[Any], run: Callable[[Any], None], *, examples: int, start: int) -> None:
+    """Run many schedules of a strategy: always the same ones of a number and of the first seed of this run."""
 
-    @seed(start)
+    @seed(FIRST_SEED + start)
     @settings(
         max_examples=examples,
         deadline=None,

@@ -71,7 +71,7 @@ def play(schedule: tuple[int, list[tuple[Any, ...]]], **options: Any) -> None:
 
 
 def check(examples: int, start: int, wanted: st.SearchStrategy[Any], **options: Any) -> None:
-    every(wanted, lambda schedule: play(schedule, **options), examples=examples, start=start if TOTAL <= 1000 else None)
+    every(wanted, lambda schedule: play(schedule, **options), examples=examples, start=start)
 
 
 @pytest.mark.timeout(3600)

@@ -19,6 +19,7 @@ from tests.properties.shard_world import (
     schedule,
     wrong_at_the_end,
 )
+from tests.seeds import FIRST_SEED
 
 SCHEDULES = int(os.environ.get("KINFORMER_SHARD_SCHEDULES", "50"))
 BATCH = 10
@@ -37,7 +38,7 @@ EDITS_AT_REST = (
 
 def seeds(share: int) -> list[int]:
     """The first seeds of batches, so that the batches of pytest-xdist are even."""
-    return [*range(0, max(SCHEDULES * share // 100, BATCH), BATCH)]
+    return [*range(FIRST_SEED, FIRST_SEED + max(SCHEDULES * share // 100, BATCH), BATCH)]
 
 
 @pytest.mark.parametrize("first", seeds(60))
