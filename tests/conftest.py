@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 from hypothesis.internal.conjecture import providers
+from hypothesis.internal.entropy import deterministic_PRNG
 
 from tests import storages
 from tests.sources import FakeSource
@@ -85,6 +86,10 @@ def pytest_collection() -> Generator[None, object, object]:
     """
     gc.disable()
     try:
+        # Hypothesis looks for the referrers of the generator of random numbers that it makes for the first test. From
+        # Python 3.14 on, the collector would not find those that it is kept away from.
+        with deterministic_PRNG():
+            pass
         return (yield)
     finally:
         gc.enable()

@@ -488,4 +488,5 @@ def test_a_key_that_was_taken_is_held_by_nothing_of_a_long_queue() -> None:
     key = taken[0].object.key
     del taken
     fifo.take(1500)
-    assert sys.getrefcount(key) == 2  # the local name, and the argument
+    alone = ObjectKey("default", "alone")
+    assert sys.getrefcount(key) == sys.getrefcount(alone)  # the count of a name differs by the version of Python

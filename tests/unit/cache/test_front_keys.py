@@ -47,4 +47,5 @@ def test_keys_that_were_taken_are_not_held() -> None:
     for key in islice(found, 2000):
         del emptied[key]
     del key
-    assert sys.getrefcount(held) == 2  # this one, and the argument
+    alone = ObjectKey("default", "alone")
+    assert sys.getrefcount(held) == sys.getrefcount(alone)  # the count of a name differs by the version of Python
