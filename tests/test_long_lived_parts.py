@@ -139,7 +139,7 @@ async def test_a_cache_of_a_proxy_that_ends_by_a_defect_has_failed_and_serves_no
         assert await reader.list(CONFIGMAPS) is not None
         breaks.set()
         server.create(build.config_map("b"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while proxy.status()["resources"][0]["upstream"]["state"] != "failed":
                 await asyncio.sleep(0.01)
         assert proxy.status()["resources"][0]["upstream"]["error"] == "UnexpectedError"

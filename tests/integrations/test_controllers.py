@@ -77,7 +77,7 @@ async def test_an_application_whose_server_is_away_starts_and_stops_with_its_con
 ) -> None:
     client = connect()
     informers = fastapi.Informers(client=lambda: client, controllers=[labelling([])], sync_timeout=0.1)
-    async with api.faults.down(), asyncio.timeout(5), informers.lifespan(None):
+    async with api.faults.down(), asyncio.timeout(60), informers.lifespan(None):
         assert informers.controllers[0].status.state == "waiting for caches"
     assert not [task for task in asyncio.all_tasks() if "controller" in task.get_name()]
 

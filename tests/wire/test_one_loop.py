@@ -339,7 +339,7 @@ def test_a_call_in_another_loop_is_refused(world: tuple[World, asyncio.AbstractE
     made, other = world
 
     async def use() -> None:
-        await asyncio.wait_for(CALLS[call](made), 5)
+        await asyncio.wait_for(CALLS[call](made), 60)
 
     with pytest.raises(WrongLoopError, match="another event loop and can only be used there.*loop_scope"):
         other.run_until_complete(use())
@@ -353,7 +353,7 @@ def test_an_informer_whose_client_was_entered_in_another_loop_fails_at_once() ->
     async def start_and_wait() -> None:
         factory.start()  # with no informer yet, it cannot know
         informer = factory.informer(PODS, scope=Labels("a=b") | Labels("a=c"))
-        await asyncio.wait_for(informer.synced(), 5)
+        await asyncio.wait_for(informer.synced(), 60)
 
     home.run_until_complete(client.__aenter__())
     with pytest.raises((WrongLoopError, StoppedError)):

@@ -205,7 +205,7 @@ async def test_a_lost_lease_cancels_the_reconciles_under_way(server: ApiServer, 
         spec = {**lease.to_dict()["spec"]}
         spec.pop("holderIdentity")
         await client.replace(LEASES, {**lease.to_dict(), "spec": spec}, namespace="default")
-        await asyncio.wait_for(cancelled.wait(), 5)
+        await asyncio.wait_for(cancelled.wait(), 60)
         # It comes back as the next incarnation, and reconciles the object again: no failure was counted.
         await until(lambda: len(calls) > 1)
         assert group.status.incarnation == 2

@@ -51,7 +51,7 @@ def test_a_call_in_another_loop_is_an_error_and_never_a_hang(
             await pods.synced(5)
 
     async def use() -> None:
-        await asyncio.wait_for(CALLS[call](pods), 5)
+        await asyncio.wait_for(CALLS[call](pods), 60)
 
     home.run_until_complete(start())
     with pytest.raises(WrongLoopError, match="another event loop and can only be used there.*loop_scope"):
