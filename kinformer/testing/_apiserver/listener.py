@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -10,7 +11,6 @@ from kinformer._local_runner import BoundedServer, LocalRunner, local_server
 from kinformer._own_loop import OwnLoop
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Awaitable, Callable
 
 __all__ = ["Listener"]
@@ -54,6 +54,11 @@ class Listener:
     def is_secure(self) -> bool:
         """True for HTTPS, False for HTTP."""
         return self.ssl_context is not None
+
+    def trust(self, authority: str) -> None:
+        """Take client certificates of an authority, given in PEM, if the server asks for such certificates."""
+        if self.ssl_context is not None and self.ssl_context.verify_mode != ssl.CERT_NONE:
+            self.ssl_context.load_verify_locations(cadata=authority)
 
     @property
     def url(self) -> str:

@@ -164,7 +164,7 @@ class ApiServer(Administrator):
             # Imported here: a server without controllers pays nothing for them.
             from kinformer.testing._apiserver.controllers.all_controllers import make_loop
 
-            self._controllers = make_loop(names, registry, self.pods, clock)
+            self._controllers = make_loop(names, registry, self.pods, clock, self._listener.trust)
         self._contents.add_nodes()
 
     def __repr__(self) -> str:

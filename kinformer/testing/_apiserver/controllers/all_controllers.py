@@ -6,7 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kinformer.testing._apiserver.controllers.autoscaling import autoscaler_controller
+from kinformer.testing._apiserver.controllers.certificates import signing_controller
 from kinformer.testing._apiserver.controllers.cluster import Cluster
+from kinformer.testing._apiserver.controllers.cluster_roles import cluster_role_controller
 from kinformer.testing._apiserver.controllers.cronjobs import cronjob_controller
 from kinformer.testing._apiserver.controllers.daemonsets import daemonset_controller
 from kinformer.testing._apiserver.controllers.deployments import deployment_controller
@@ -39,12 +41,14 @@ if TYPE_CHECKING:
 __all__ = ["make_loop", "node_manifests"]
 
 
-def _make(scripts: PodScripts) -> list[Controller]:
+def _make(scripts: PodScripts, on_authority: Callable[[str], None]) -> list[Controller]:
     return [
         namespace_controller(),
         service_account_controller(),
         root_ca_controller(),
         garbage_collector(),
+        cluster_role_controller(),
+        signing_controller(on_authority),
         *replicaset_controllers(),
         deployment_controller(),
         statefulset_controller(),
@@ -67,7 +71,11 @@ def node_manifests(count: int, now: str) -> list[Manifest]:
 
 
 def make_loop(
-    names: frozenset[str], registry: Registry, scripts: PodScripts, clock: Callable[[], datetime]
+    names: frozenset[str],
+    registry: Registry,
+    scripts: PodScripts,
+    clock: Callable[[], datetime],
+    on_authority: Callable[[str], None],
 ) -> ControllerLoop | None:
     """Return the loop of the controllers with these names, or `None` without any.
 
@@ -77,7 +85,7 @@ def make_loop(
         return None
     registry.life_cycle.collects = "garbage-collector" not in names
     registry.life_cycle.empties = "namespace" not in names
-    controllers = [controller for controller in _make(scripts) if controller.name in names]
+    controllers = [controller for controller in _make(scripts, on_authority) if controller.name in names]
     cluster = Cluster(registry, clock)
     loop = ControllerLoop(registry, cluster, controllers, clock, fill=partial(fill_replicasets, registry, cluster))
 

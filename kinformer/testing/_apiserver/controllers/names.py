@@ -24,6 +24,8 @@ CONTROLLERS: Final = (
     "persistentvolume",
     "endpointslice",
     "endpoints",
+    "clusterrole-aggregation",
+    "csrsigning",
     "disruption",
     "horizontalpodautoscaler",
     "node-lifecycle",

@@ -89,19 +89,28 @@ class Access:
         self._is_open = tokens is None
         self._denials: list[Denial] = []
 
-    def user(self, authorization: str, certified: str = "", *, now: datetime | None = None) -> User:
+    def user(
+        self,
+        authorization: str,
+        certified: str = "",
+        organizations: Sequence[str] = (),
+        *,
+        now: datetime | None = None,
+    ) -> User:
         """The user of a request.
 
         Args:
             authorization: its Authorization header, or "".
             certified: the name in the client certificate of its connection, which wins; or "".
+            organizations: the organizations in the certificate, which are groups of the user.
             now: the time, for tokens that expire.
 
         Raises:
             Refusal: 401: an unknown bearer token. A request without any is from `ANONYMOUS`.
         """
         if certified:
-            return self.named(certified)
+            user = self.named(certified)
+            return user._replace(groups=tuple(dict.fromkeys([*organizations, *user.groups])))
         # The text after a second space is not looked at (apiserver pkg/authentication/request/bearertoken).
         scheme, _, rest = authorization.strip().partition(" ")
         token = rest.partition(" ")[0] if scheme.lower() == "bearer" else ""

@@ -182,7 +182,9 @@ class Handler:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         check_trust(request, self._allowed_hosts)
         path = request.path.rstrip("/") or "/"
-        user = self._access.user(request.headers.get("Authorization", ""), _certified(request), now=self._clock())
+        name, organizations = _certified(request)
+        authorization = request.headers.get("Authorization", "")
+        user = self._access.user(authorization, name, organizations, now=self._clock())
         user = self._access.impersonated(user, request.headers)
         query = dict(request.query)
         if path.startswith(control.PREFIX) and self.controls is not None:
@@ -293,14 +295,12 @@ class Handler:
             self._watches.pop(watch, None)
 
 
-def _certified(request: web.BaseRequest) -> str:
-    """The common name of the client certificate of the connection, or ""."""
+def _certified(request: web.BaseRequest) -> tuple[str, list[str]]:
+    """The common name of the client certificate of the connection, or "", and its organizations."""
     certificate = None if request.transport is None else request.transport.get_extra_info("peercert")
-    for part in (certificate or {}).get("subject", ()):
-        for name, value in part:
-            if name == "commonName":
-                return str(value)
-    return ""
+    found = [(name, str(value)) for part in (certificate or {}).get("subject", ()) for name, value in part]
+    names = [value for name, value in found if name == "commonName"]
+    return names[0] if names else "", [value for name, value in found if name == "organizationName"]
 
 
 def _verbs_of(target: Target) -> Collection[str]:
