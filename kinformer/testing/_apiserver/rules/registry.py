@@ -105,6 +105,8 @@ class Registry:
         self.on_gone = on_gone
         self.life_cycle = LifeCycle(store, catalog, clock=clock, on_gone=on_gone)
         self._clock = clock
+        # Custom resources that are shown otherwise than they were written, since their definition has changed.
+        self._as_written: dict[Storage, dict[tuple[str, str], Stored]] = {}
 
     def now(self) -> str:
         """The time as objects carry it."""
@@ -388,10 +390,30 @@ class Registry:
         stored = self._put(kind, key, manifest)
         if kind.storage == CRDS:
             self.catalog.add_crd(manifest)
+            if manifest["spec"].get("versions") != current.manifest["spec"].get("versions"):
+                self._read_anew((manifest["spec"]["group"], manifest["spec"]["names"]["plural"]))
         if kind.storage == NAMESPACES:
             # It may have waited for this finalizer alone.
             self.life_cycle.finish_namespace(key[1])
         return stored
+
+    def _read_anew(self, storage: Storage) -> None:
+        """Read the custom resources of a changed definition by their new schemas: a real server does at each read.
+
+        So they get the new defaults, and lose the fields that are no longer declared, until they are declared again
+        (apiextensions-apiserver pkg/apiserver/customresource_handler.go, schemaCoercingDecoder).
+        """
+        before = self._as_written.get(storage, {})
+        written = self._as_written[storage] = {}
+        for key, stored in [*self.store.all(storage).items()]:
+            known = before.get(key)
+            origin = known if known is not None and known.revision == stored.revision else stored
+            kind = self.catalog.of_kind(origin.manifest["apiVersion"], origin.manifest["kind"])
+            read = origin.manifest if kind is None else in_order(prune(kind, origin.manifest))
+            if read != origin.manifest:
+                written[key] = origin
+            if read != stored.manifest:
+                self.store.read_anew(storage, key, read, custom=True)
 
     def put(self, kind: ResourceType, namespace: str, manifest: dict[str, Any]) -> Stored:
         """Store a state that the server itself has made of an object, by no rule but its own."""

@@ -146,6 +146,11 @@ class Store:
         old = self.get(storage, key)
         return self._write("MODIFIED" if old else "ADDED", storage, key, manifest, old, custom=custom)
 
+    def read_anew(self, storage: Storage, key: Key, manifest: dict[str, Any], *, custom: bool) -> None:
+        """Show an object otherwise from now on, of the same version: this is no write, and no watch sees it."""
+        stored = self._objects[storage][key]
+        self._objects[storage][key] = Stored(manifest, encode(manifest, custom=custom), stored.revision)
+
     def remove(self, storage: Storage, key: Key, manifest: dict[str, Any], *, custom: bool) -> Stored:
         """Delete an object; this sets the version of the deletion in the given manifest, which is its last state."""
         return self._write("DELETED", storage, key, manifest, self._objects[storage][key], custom=custom)

@@ -572,3 +572,31 @@ async def test_metadata_that_no_update_may_have_is_refused(metadata: dict[str, A
             told = await answer.json()
     assert answer.status == code
     assert why in told["message"]
+
+
+def test_a_changed_definition_shows_its_objects_by_the_new_schema_and_writes_none(server: ApiServer) -> None:
+    text, defaulted = {"type": "string"}, {"type": "string", "default": "d"}
+
+    def definition(**properties: Any) -> dict[str, Any]:
+        spec = {"type": "object", "properties": properties}
+        schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
+        version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+        names = {"plural": "wids", "kind": "Wid"}
+        return {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": "wids.x.io"},
+            "spec": {"group": "x.io", "scope": "Namespaced", "names": names, "versions": [version]},
+        }
+
+    server.create(definition(a=text, b=text))
+    wid = {"apiVersion": "x.io/v1", "kind": "Wid", "metadata": {"name": "w"}, "spec": {"a": "1", "b": "2"}}
+    version = server.create(wid)["metadata"]["resourceVersion"]
+    # As a kube-apiserver 1.36.3, which reads the stored object by the schema of the moment.
+    for properties, spec in (
+        ({"a": text, "c": defaulted}, {"a": "1", "c": "d"}),
+        ({"a": text, "b": text}, {"a": "1", "b": "2"}),
+    ):
+        server.update(definition(**properties))
+        found = server.get("x.io/v1", "Wid", "w")
+        assert (found["spec"], found["metadata"]["resourceVersion"]) == (spec, version)
