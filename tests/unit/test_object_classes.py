@@ -51,11 +51,16 @@ def test_the_part_of_a_class_that_msgspec_cannot_decode_is_named() -> None:
         decoder_of(Wrong)
 
 
+@pytest.mark.parametrize("kind", [Struct, Data])
+def test_the_decoder_of_a_class_is_made_once(kind: Any) -> None:
+    assert decoder_of(kind) is decoder_of(kind)
+
+
 def test_only_a_pydantic_model_is_one() -> None:
     assert [is_pydantic(kind) for kind in (Model, Struct, Data, 5)] == [True, False, False, False]
 
 
-@pytest.mark.parametrize("kind", [str, int, list, list[int], bytes, bool, None, tuple, set, float, int | str])
+@pytest.mark.parametrize("kind", [str, int, list, list[int], bytes, bool, None, tuple, set, float, int | str, []])
 def test_a_type_that_no_object_of_a_cluster_fits_is_refused(kind: Any) -> None:
     with pytest.raises(TypeError, match="cannot be decoded into: it must be a msgspec.Struct, dataclass, TypedDict"):
         decoder_of(kind)
