@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["MAX_DEPTH", "MAX_DEPTH_IN_MAIN_THREAD", "SHORT", "check_depth", "decode_any"]
+__all__ = ["MAX_DEPTH", "MAX_DEPTH_IN_MAIN_THREAD", "SHORT", "check_depth", "decode_any", "decode_short"]
 
 MAX_DEPTH: Final = 256
 """Levels of nesting of a value that is read in another thread than the main one; the deepest CRDs have some 60."""
@@ -29,7 +29,8 @@ _OTHERS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: 1 and -1
 SHORT: Final = 2 * MAX_DEPTH
 """Bytes of JSON that cannot be nested too deeply: each level has an opening and a closing bracket."""
-
+decode_short: Final = _decode
+"""`decode_any` for a value of at most `SHORT` bytes, without a call of a Python function."""
 _SHORT_IN_MAIN_THREAD: Final = 2 * MAX_DEPTH_IN_MAIN_THREAD
 _get_ident = threading.get_ident
 _MAIN: Final = threading.main_thread().ident

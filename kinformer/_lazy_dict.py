@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from kinformer._any_json import decode_any
+from kinformer._any_json import SHORT, decode_any, decode_short
 from kinformer._pydantic import PydanticSerializer
 
 if TYPE_CHECKING:
@@ -44,14 +44,15 @@ class LazyDict(dict[str, Any]):
     def __getitem__(self, name: str) -> Any:
         value = _get(self, name)
         if type(value) is msgspec.Raw:
-            value = decode_any(value)
+            # As `decode_any` does, without its call for most values.
+            value = decode_short(value) if len(value) <= SHORT else decode_any(value)
             _set(self, name, value)
         return value
 
     def get(self, name: str, default: Any = None) -> Any:
         value = _get_or(self, name, default)
         if type(value) is msgspec.Raw:
-            value = decode_any(value)
+            value = decode_short(value) if len(value) <= SHORT else decode_any(value)
             _set(self, name, value)
         return value
 
