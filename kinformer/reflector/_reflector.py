@@ -571,14 +571,16 @@ class Reflector:
         self._metrics.listed(self._name, objects=len(kept), reason=step.reason, seconds=seconds)
         _log.debug("%s: listed %d objects at version %s (%s)", self._name, len(kept), version, step.reason)
         self._listing = False
-        while kept:
-            # Freeing tens of thousands of objects at once would block the loop.
-            for _ in range(min(_QUEUED_PER_SLICE, len(kept))):
-                kept.popitem()
-            if kept:
-                await give_way()
-        # The watch that follows has a reference to it, and an emptied dict keeps its table.
-        kept.clear()
+        try:
+            while kept:
+                # Freeing tens of thousands of objects at once would block the loop.
+                for _ in range(min(_QUEUED_PER_SLICE, len(kept))):
+                    kept.popitem()
+                if kept:
+                    await give_way()
+        finally:
+            # A call of `relist` ends this early.
+            _free_in_turns(kept)
 
     async def _is_behind(self, kept: dict[ObjectKey, KubeObject]) -> bool:
         """Return whether a list has an object that is newer than all that watches have brought."""
@@ -624,6 +626,21 @@ class Reflector:
         next_try = f"in {pause:.3g} s" if pause else "now"
         _log.log(level, "%s: %s failed (%d in a row): %s; next try %s", self._name, doing, failures, error, next_try)
         self._reports.failed(error)
+
+
+def _free_in_turns(kept: dict[ObjectKey, KubeObject]) -> None:
+    """Free the rest of a list, some objects in each turn of the loop."""
+    for _ in range(min(_QUEUED_PER_SLICE, len(kept))):
+        kept.popitem()
+    if not kept:
+        # The watch that follows has a reference to it, and an emptied dict keeps its table.
+        kept.clear()
+        return
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return  # the reflector was dropped without its loop
+    loop.call_soon(_free_in_turns, kept)
 
 
 class _HungError(TransportTimeoutError):

@@ -15,6 +15,7 @@ from kinformer.cache._pushed_fifo import PushedFIFO
 from kinformer.cache.delta_fifo import DeltaType
 from kinformer.errors import ConnectError, DecodeError, StreamBrokenError, TransformError, api_error
 from kinformer.listwatch import Delta, WatchBatch
+from kinformer.reflector import _reflector
 from kinformer.reflector._reflector import Reflector
 from kinformer.reflector._state_machine import ReflectorMachine
 from kinformer.status import InformerState, StatusRecord
@@ -435,3 +436,26 @@ async def test_a_watch_on_trial_gives_way_to_a_list_unless_it_works(then: str, p
         assert lists == {"silence": [28], "an event": [], "a relist": [20]}[then]
         assert source.open_streams == 1
         assert len(running.errors) == 2  # the end of a trial is none
+
+
+async def test_a_relist_that_follows_a_list_at_once_frees_none_of_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_reflector, "_QUEUED_PER_SLICE", 2)
+    left: list[int] = []
+    free = _reflector._free_in_turns
+
+    def freed(kept: Any) -> None:
+        before = len(kept)
+        free(kept)
+        left.append(len(kept))
+        assert before - len(kept) <= 2
+
+    monkeypatch.setattr(_reflector, "_free_in_turns", freed)
+    async with Running(FakeSource(*(pod(str(number)) for number in range(21)))) as running:
+        while not running.reflector.lists:
+            await asyncio.sleep(0)
+        running.reflector.relist()
+        await settled()
+        assert running.reflector.lists == 2
+    assert left[0] > 10, "the relist came in the midst of it"
+    assert left[-1] == 0
+    assert len(left) > left[0] / 2
