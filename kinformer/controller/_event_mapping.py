@@ -108,7 +108,7 @@ class EventMapping(Generic[K]):
         debounce: how long keys wait for the events to calm down; not at all when it is `None`.
         priority: of all its keys; by the event when it is `None`.
         on_deleted: called with deleted objects, before their keys are queued.
-        takes_departures: whether an object that left the scope of the informer brings its keys.
+        on_departed: called with objects that left the scope of the informer; they bring no keys then.
     """
 
     def __init__(
@@ -120,8 +120,7 @@ class EventMapping(Generic[K]):
         debounce: Debounce | None = None,
         priority: int | None = None,
         on_deleted: Callable[[KubeObject], None] | None = None,
-        *,
-        takes_departures: bool = True,
+        on_departed: Callable[[KubeObject], None] | None = None,
     ) -> None:
         self.source = source
         self.queue = queue
@@ -130,7 +129,7 @@ class EventMapping(Generic[K]):
         self._debounce = debounce
         self._priority = priority
         self._on_deleted = on_deleted
-        self._takes_departures = takes_departures
+        self._on_departed = on_departed
 
     def keys_of(self, obj: KubeObject) -> Iterable[K]:
         """Return the keys that an object is mapped to."""
@@ -138,8 +137,9 @@ class EventMapping(Generic[K]):
 
     def on_event(self, event: Event) -> None:
         """Queue the keys of the object; for an update, the keys of the new and of the old state."""
-        if isinstance(event, Deleted) and event.out_of_scope and not self._takes_departures:
+        if isinstance(event, Deleted) and event.out_of_scope and self._on_departed is not None:
             # Another replica owns the object now. Its key must not be taken for that of a deleted object.
+            self._on_departed(event.obj)
             return
         try:
             if self._admit is not None and not self._admit(event):

@@ -145,6 +145,9 @@ class Ownership(Generic[K]):
         if self._shard is not None and self._shard.by == "uid":
             self._record(self._ours, obj.key)
 
+    def departed(self, obj: KubeObject) -> None:
+        """Record that an object went to another replica: only slices of a group do."""
+
     def claim(self, key: ObjectKey, uid: str) -> None:  # noqa: ARG002 - for a group, whose slices change
         """Record a key that came from an owner reference with a uid of this replica's shard."""
         if self._shard is not None and self._shard.by == "uid":

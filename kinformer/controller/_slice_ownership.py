@@ -105,6 +105,14 @@ class SliceOwnership(Ownership[K]):
             self._gone[obj.key] = number
             self._dealt_with.discard(obj.key)
 
+    def departed(self, obj: KubeObject) -> None:
+        """Record that an object went to another member: the server need not be asked about its key, if that waits."""
+        key = obj.key
+        if self._engine.is_wanted(self._group.slice_of(obj)) or not self._queue.waits(cast("K", key)):
+            return
+        if not any(key in records for records in (self._gone, self._claims, self._asked)):
+            self._refused.add(key)
+
     def claim(self, key: ObjectKey, uid: str) -> None:
         """Record the uid of the owner reference that a key came from."""
         if self._group.by == "uid":

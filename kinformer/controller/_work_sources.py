@@ -153,9 +153,11 @@ class WorkSources(ABC, Generic[K]):
         self, source: Source, keys_of: Callable[[KubeObject], Any], admit: Filter | None, priority: int | None
     ) -> None:
         on_deleted = self._ownership.deleted if keys_of is own_key else None
+        on_departed = None
+        if group_share_of(source) is not None:
+            on_departed = self._ownership.departed if keys_of is own_key else _of_another_replica
         mapping = EventMapping(
-            *(source, keys_of, admit, self.queue, self._debounce, priority, on_deleted),
-            takes_departures=group_share_of(source) is None,
+            *(source, keys_of, admit, self.queue, self._debounce, priority, on_deleted, on_departed),
         )
         try:
             self._watches.add(mapping)
@@ -189,3 +191,7 @@ class WorkSources(ABC, Generic[K]):
             await self._watches.remove(source)
         finally:
             self._ownership.remove(source)
+
+
+def _of_another_replica(obj: KubeObject) -> None:
+    """Do nothing: the owner of the object is worked on elsewhere."""

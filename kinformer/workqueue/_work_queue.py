@@ -140,6 +140,10 @@ class WorkQueue(Generic[K]):
         """Return the priority with which a worker took a key; `None` for a key that no worker has."""
         return self._processing.get(key)
 
+    def waits(self, key: K) -> bool:
+        """Return whether a key waits for a worker, also if it is held back, or is being processed and comes again."""
+        return key in self._order or key in self._held or key in self._again
+
     def add(self, key: K, *, priority: int = DEFAULT_PRIORITY) -> None:
         """Add a key to work on.
 

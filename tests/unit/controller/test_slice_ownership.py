@@ -74,10 +74,51 @@ async def test_a_reconcile_that_was_cancelled_with_its_slice_comes_again_and_is_
 
 @pytest.mark.parametrize("takes_departures", [True, False])
 def test_an_object_that_went_to_another_replica_is_not_reconciled_as_a_deleted_one(takes_departures: bool) -> None:
+    departed: list[KubeObject] = []
     source = SharedInformerFactory(Client(ClusterConfig.for_server("http://127.0.0.1:1"))).core.v1.configmaps
     queue = RateLimitingQueue[ObjectKey]()
-    mapping = EventMapping(source, lambda obj: obj.key, None, queue, takes_departures=takes_departures)
+    on_departed = None if takes_departures else departed.append
+    mapping = EventMapping(source, lambda obj: obj.key, None, queue, on_departed=on_departed)
     mapping.on_event(Deleted(OBJ, out_of_scope=True))
     assert len(queue) == takes_departures
+    assert departed == ([] if takes_departures else [OBJ])
     mapping.on_event(Deleted(OBJ))
     assert len(queue) == 1
+
+
+def test_the_server_is_not_asked_about_keys_that_wait_when_their_slice_goes_to_another_member(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    group = ShardGroup(Client(ClusterConfig.for_server("http://127.0.0.1:1")), "sites", namespace="default", by="uid")
+    queue = RateLimitingQueue[ObjectKey]()
+    ownership = SliceOwnership("shop", group, queue)
+    wanted = [True]
+    monkeypatch.setattr(type(engine_of(group)), "is_wanted", lambda _, number: wanted[0])
+    other = KubeObject.from_dict({"metadata": {"name": "b", "namespace": "web", "uid": "v"}}, CONFIGMAPS)
+    queue.add(OBJ.key)
+    ownership.departed(OBJ)  # its slice has come back meanwhile
+    assert not ownership._refused
+    wanted[0] = False
+    for obj in (OBJ, other):
+        ownership.departed(obj)
+    assert ownership._refused == {OBJ.key}  # nothing is kept of a key that does not wait
+    assert ownership.drops(OBJ.key)
+    assert (ownership.not_ours, ownership._refused) == (1, set())
+    # The next event of the key asks again: its object may be another one.
+    waiting = ownership.unknown(OBJ.key)
+    assert asyncio.iscoroutine(waiting)
+    waiting.close()
+
+
+def test_a_deletion_is_reconciled_though_the_slice_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = ShardGroup(Client(ClusterConfig.for_server("http://127.0.0.1:1")), "sites", namespace="default", by="uid")
+    queue = RateLimitingQueue[ObjectKey]()
+    ownership = SliceOwnership("shop", group, queue)
+    wanted = [True]
+    monkeypatch.setattr(type(engine_of(group)), "is_wanted", lambda _, number: wanted[0])
+    queue.add(OBJ.key)
+    ownership.deleted(OBJ)
+    wanted[0] = False
+    ownership.departed(OBJ)
+    assert ownership._gone
+    assert not ownership._refused
