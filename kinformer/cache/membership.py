@@ -54,6 +54,7 @@ class Departure(NamedTuple):
             clock.
         out_of_scope: whether it left because its part was closed. Then it may still exist.
         by_list: whether a list lacked it. Then it may have left at an earlier version.
+        until: the version up to which the object was certainly there; 0 if that is unknown.
     """
 
     key: ObjectKey
@@ -62,6 +63,7 @@ class Departure(NamedTuple):
     since: float
     out_of_scope: bool = False
     by_list: bool = False
+    until: int = 0
 
 
 class PartMembers:
@@ -193,7 +195,7 @@ class Membership:
             # already, and never if another part had brought it and has lost it since.
             self._held[key] = Departure(key, version_number(known.resource_version), None, now)
             return False
-        return self._departs(part, Departure(key, version, obj, now), come_to=version)
+        return self._departs(part, Departure(key, version, obj, now, until=version - 1), come_to=version)
 
     def lost(self, part: PartMembers, key: ObjectKey, version: int, now: float) -> bool:
         """Record that a list of a part lacks an object; return whether it leaves the union at once."""

@@ -122,6 +122,7 @@ class ScopeReflector:
         self._stop_listening: Callable[[], Awaitable[None]] | None = None
         self._covered_is_stale = False
         self._covered: tuple[Scope, ...] = ()
+        self._marked = 0  # the version of the last mark
         self._lists = 0
         self._relists = 0  # the number of the last requested relist
         self._switches: list[asyncio.Future[int]] = []
@@ -446,6 +447,8 @@ class ScopeReflector:
                 for departure in self._membership.depart(shedding.members.sheds):
                     queue_departure(self._fifo, departure)
                 await self._let_go(shedding, self._membership.shed(shedding.members, self._clock()))
+                if self._synced:
+                    self._mark()
             elif self._leaving:
                 await self._empty(self._leaving[0])
             elif not self._unsettled:
@@ -518,6 +521,8 @@ class ScopeReflector:
         await self._let_go(part, self._membership.leaving(part.members, self._clock(), gone=part.gone))
         fold_counts(self._status, part.status, part.folded)
         self._leaving.remove(part)
+        if self._synced:
+            self._mark()
 
     async def _let_go(self, part: RunningPart, leaving: Iterator[ObjectKey | None]) -> None:
         """Let go of objects, in time slices."""
@@ -550,8 +555,11 @@ class ScopeReflector:
             pass
 
     def _queue_due(self) -> None:
-        for departure in self._membership.due(self._clock(), PATIENCE):
+        departures = self._membership.due(self._clock(), PATIENCE)
+        for departure in departures:
             queue_departure(self._fifo, departure)
+        if departures and self._synced:
+            self._mark()
         for members in self._membership.overtake():
             for part in self._parts.values():
                 if part.members is members:
@@ -583,7 +591,20 @@ class ScopeReflector:
 
     def _mark(self) -> None:
         version = self._membership.version if self._synced else 0
+        if self._leaving or self._membership.holds:
+            version = self._shown(version)
+        self._marked = version
         self._fifo.mark(str(version or ""), self._lists)
+
+    def _shown(self, version: int) -> int:
+        """Return the version up to which the cache is right while objects are about to leave it.
+
+        An object that waits for a part that is behind, or that only a closed part held, is in the cache still, and may
+        be deleted on the server.
+        """
+        until = [held.until for held in self._membership.holds]
+        until += [part.members.version for part in self._leaving if part.members.keys]
+        return min([version, max(self._marked, min(until))]) if until else version
 
     def _await_list(self, part: RunningPart) -> None:
         part.awaits = part.reflector.next_list

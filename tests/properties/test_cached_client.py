@@ -357,3 +357,11 @@ def test_caches_whose_scopes_change_answer_as_the_server_could(storage: Storage)
         reads += done.reads
         from_cache += done.from_cache
     assert from_cache > reads / 16, (from_cache, reads)
+
+
+@pytest.mark.parametrize("storage", ["plain", "compact"])
+def test_a_cache_names_no_version_at_which_a_deleted_object_was_there_still(storage: Storage) -> None:
+    # The deletion waits, because the new part of the scope, which has not listed yet, may hold the object.
+    script: list[tuple[Any, ...]] = [("start scope", 8), ("sleep", 0.05), ("set scope", 0, 2)]
+    script += [("own delete", "c", "collection"), ("list", ""), ("sleep", 0.01), ("list", "x")]
+    play(script, seed=85, storage=storage)
