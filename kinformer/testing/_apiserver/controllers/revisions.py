@@ -67,7 +67,8 @@ class Revisions:
 def revisions_of(owner: Manifest, known: list[Manifest]) -> Revisions:
     """Find the revision of the present template of an object, or make it."""
     template = owner["spec"]["template"]
-    data = {"spec": {"template": template | {"$patch": "replace"}}}
+    # Go compares the bytes of this patch, whose names are sorted.
+    data = msgspec.json.decode(_encoded({"spec": {"template": template | {"$patch": "replace"}}}))
     known = sorted(known, key=lambda one: (one["revision"], one["metadata"]["name"]))
     following = max((one["revision"] for one in known), default=0) + 1
     wanted = _encoded(data)
@@ -106,4 +107,4 @@ def revisions_of(owner: Manifest, known: list[Manifest]) -> Revisions:
 
 
 def _encoded(data: Manifest) -> bytes:
-    return msgspec.json.encode(data, order="deterministic")
+    return msgspec.json.encode(data, order="sorted")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from kinformer.testing.build import node
 from tests.unit.testing.apiserver.controllers.clusters import APPS, ClusterInTime
 
@@ -36,6 +38,8 @@ def test_each_node_has_a_pod_also_one_that_is_cordoned() -> None:
     assert labels["pod-template-generation"] == "1"
     (revision,) = cluster.server.list(APPS, "ControllerRevision")
     assert revision["metadata"]["name"] == f"log-{labels['controller-revision-hash']}"
+    # Go programs compare the bytes, as DaemonSet's own controller does.
+    assert msgspec.json.encode(revision["data"]) == msgspec.json.encode(revision["data"], order="sorted")
     assert revision["metadata"]["labels"] == {
         "app": "log",
         "controller-revision-hash": labels["controller-revision-hash"],
