@@ -225,19 +225,21 @@ class Writes:
         media, content = request.headers.get("Content-Type", ""), None
         if media_type(media) == "application/merge-patch+json":
             content = _decoded(body, media, kind)
-        write = replace(write, patch=content)
         wanted = _patched(before, body, request.headers.get("Content-Type", ""), target)
         if not kind.custom:
             _check_patched_kind(wanted, before, target, content)
         if target.subresource == "scale":
             wanted = written_scale(kind, current.manifest, wanted)
-        elif not kind.custom:
+            write = replace(write, patch=content)
+        elif kind.custom:
+            write = replace(write, patch=content)
+        else:
             unknown: list[str] = []
             try:
                 read = read_built_in(kind, as_object(wanted, kind.kind), unknown)
             except ReadError as error:
                 raise status.unreadable_patch(wanted, str(error), content) from None
-            write = replace(write, read=ReadBody(read, unknown))
+            write = replace(write, patch=content, read=ReadBody(read, unknown))
         stored, _ = self._registry.update(kind, target.namespace, target.name, wanted, write)
         if kind.storage == CRDS:
             warn(*format_warnings(wanted, current.manifest))
