@@ -103,6 +103,9 @@ def checked_values(found: object) -> tuple[str, ...]:
     Raises:
         NoValuesError: they are not strings in an iterable.
     """
+    if type(found) is list and len(found) <= 1 and (not found or type(found[0]) is str):
+        # What nearly every function returns; the tests below take 0.4 µs.
+        return tuple(found)
     if isinstance(found, str):
         # Iteration would make each character of it a value.
         raise NoValuesError("a string; it must return a list of strings, as in [value]")
