@@ -256,7 +256,7 @@ def _session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
 
 
 def _unreachable(error: BaseException, request: web.BaseRequest) -> Refusal:
-    # Clients repeat what they are asked to repeat, also a write. One that was sent may have been processed.
+    # Clients obey `Retry-After` for a write, too. But a write that was sent may have been processed.
     not_processed = request.method in _READS or isinstance(error, aiohttp.ClientConnectorError)
     msg = f"the proxy cannot reach the API server ({type(error).__name__})"
     return Refusal(503, "ServiceUnavailable", msg, retry_after=1 if not_processed else None)
