@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.peers.building import MissingError
-from tests.foreign import helm, kubectl, suites
+from tests.foreign import controller_runtime, helm, kubectl, suites
 from tests.foreign.answers import Commands, show
 from tests.foreign.programs import GO, RUST, Program
 from tests.foreign.proxy_readers import ProxyReaders
@@ -66,6 +66,7 @@ CLIENTS: Final[dict[str, Callable[[bool], dict[str, int]]]] = {
     "go": lambda verbose: _program(GO, verbose=verbose),
     "go-readers": lambda verbose: _program(ProxyReaders(), verbose=verbose),
     "rust": lambda verbose: _program(RUST, verbose=verbose),
+    "controller-runtime": lambda verbose: controller_runtime.run(verbose=verbose),
     "kr8s": lambda verbose: suites.run("kr8s", verbose=verbose),
 }
 
