@@ -1018,7 +1018,7 @@ MUTANTS = (
     Mutant(
         "an object that went to another replica counts as deleted",
         "controller/_event_mapping.py::EventMapping.on_event",
-        "isinstance(event, Deleted) and event.out_of_scope and not self._takes_departures",
+        "isinstance(event, Deleted) and event.out_of_scope and self._on_departed is not None",
         "False",
     ),
     Mutant(
