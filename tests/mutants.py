@@ -1016,6 +1016,12 @@ MUTANTS = (
         "None",
     ),
     Mutant(
+        "the server is asked about each key that waits when its slice goes",
+        "controller/_slice_ownership.py::SliceOwnership.departed",
+        "self._refused.add(key)",
+        "None",
+    ),
+    Mutant(
         "an object that went to another replica counts as deleted",
         "controller/_event_mapping.py::EventMapping.on_event",
         "isinstance(event, Deleted) and event.out_of_scope and self._on_departed is not None",
