@@ -167,6 +167,7 @@ TESTED: Final[dict[str, str]] = {
     "Informers.around(lifespan)": WEB,
     "Informers.around(return)": WEB,
     "Informers.use(scope_of)": CALLER,
+    "Informers.use_informer(scope_of)": CALLER,
     "Jittered(limiter)": CONTROLLER,
     "LeaderElector(client)": f"{_OPERATORS}::test_a_renewal_that_raises_ends_the_term_and_cancels_the_body",
     "LeaderElector(metrics)": AT_CREATION,
