@@ -27,7 +27,7 @@ from tests.properties.world import Change, Source, Watch, World, versioned
 from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 
     from kinformer.errors import KinformerError
     from kinformer.events import Event
@@ -301,8 +301,17 @@ class CheckedHandler:
         parts = scope.parts(self.world.labels)
         inside = [part for part in parts if selects(part, scope.shard, lives)]
         reachable = [part for part in inside if part.namespace not in self.world.ever_forbidden]
+        if now - self.switched_at > PATIENCE - 0.001 and not self._has_listed(inside):
+            # A departure waits for `PATIENCE`; the list of a new part may take several delayed requests.
+            return
         same = lives.resource_version == obj.resource_version
         self.history.expect(not (reachable and same), event, f"{now:g}: reported as gone, and is in the scope")
+
+    def _has_listed(self, parts: Iterable[ScopePart]) -> bool:
+        """Return whether one of these parts of the scope has listed."""
+        assert self.informer is not None
+        wanted = {str(part) for part in parts}
+        return any(status.has_synced for status in self.informer.status.scopes if status.scope in wanted)
 
 
 _places = st.sampled_from(PLACES)
