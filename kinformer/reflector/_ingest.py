@@ -100,6 +100,7 @@ class Intake:
         self.observed: dict[ObjectKey, KubeObject] = {}
         """Objects from answers to writes that lists and watches have not reached."""
         self._queueing: dict[ObjectKey, KubeObject] | None = None  # the list that is being queued
+        self._queued_version = 0  # of that list
 
     async def keep(self, arrived: Iterable[KubeObject], kept: dict[ObjectKey, KubeObject]) -> None:
         """Add the objects of a list to `kept`, in time slices, so that a slow transform does not block the loop."""
@@ -166,14 +167,20 @@ class Intake:
         for key, obj in self.observed.items():
             if _version(obj) > version and (key not in kept or _version(kept[key]) < _version(obj)):
                 kept[key] = obj
-        self._queueing = kept
+        self._queueing, self._queued_version = kept, version
         try:
             return (yield from self._fifo.replacing(kept, slice_size=slice_size, version=version))
         finally:
             self._queueing = None
 
     def observe(self, obj: KubeObject) -> bool:
-        """Queue an object from a write's answer, newer than all lists and watches; return whether it is usable."""
+        """Queue an object from a write's answer, newer than all lists and watches; return whether it was taken.
+
+        It is not taken if it is unusable, or not newer than the list that is being queued: the object may have gone
+        since, and no event would say so.
+        """
+        if self._queueing is not None and _version(obj) <= self._queued_version:
+            return False
         usable = self._usable(obj)
         if usable is None:
             return False

@@ -54,6 +54,17 @@ def test_a_write_s_answer_that_comes_between_the_slices_of_a_list_is_not_taken_b
     assert [type(event).__name__ for event in pipeline.events if event.key.name == "b"] == ["Added"]
 
 
+def test_a_late_answer_to_a_write_does_not_bring_back_what_the_list_that_is_queued_lacks() -> None:
+    pipeline = Pipeline()
+    listed = {obj.key: obj for obj in (pod("a", 1), pod("b", 2))}
+    for _ in pipeline.intake.queue_list(listed, 9, slice_size=1):
+        # Written at 5 and deleted at 8, before the list at 9: no event is to come.
+        assert not pipeline.intake.observe(pod("d", 5))
+        pipeline.drain()
+    assert pipeline.drain() == {"a": "1", "b": "2"}
+    assert pipeline.intake.observed == {}
+
+
 def test_what_is_observed_after_a_list_was_queued_meets_no_rest_of_it() -> None:
     pipeline = Pipeline()
     listed = {obj.key: obj for obj in (pod("a", 1), pod("b", 2))}
