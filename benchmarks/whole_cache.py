@@ -3,8 +3,8 @@
 A cache of 100,000 small pods (0.7 KB), and steps that go over all of them: a handler that is added late, an iteration
 over events, a new index, a relist, and reads of the lister. Another task asks for its turn all the time and notes the
 CPU time of this thread between two of its turns. The collector runs as Python has it: a full collection of this heap
-alone takes some 10 ms. The step with deletions lasts until their memory is given back. What this source itself has
-freed is given back before each step. `lister.list()` is a plain call that returns a list, so it cannot let others have
+alone takes some 10 ms. The step with deletions lasts until their memory is given back. The memory that this source
+itself has freed is given back before. `lister.list()` is a plain call that returns a list, so it cannot let others have
 their turn; the iteration over the lister does.
 
 Its bias: no network, and handlers that do nothing.
@@ -53,7 +53,6 @@ class Held:
     async def step(self, what: str, *, target: bool = True) -> AsyncIterator[None]:
         """Note for how long the body held the loop."""
         gc.collect()
-        give_back_free_memory()
         gaps = Gaps()
         async with asyncio.TaskGroup() as tasks:
             watcher = tasks.create_task(gaps.run())
@@ -97,9 +96,11 @@ async def measure(objects: int, storage: Storage = "plain") -> list[Row]:
         async with held.step("relist, nothing changed"):
             await informer.relist(timeout=200)
         source.raws = tuple(small(number, 2 if number % 100 == 0 else 1) for number in range(objects))
+        give_back_free_memory()
         async with held.step("relist, 1 % changed"):
             await informer.relist(timeout=200)
         source.raws = source.raws[: objects // 10]
+        give_back_free_memory()
         async with held.step("relist, 90 % deleted"):
             await informer.relist(timeout=200)
             await asyncio.sleep(1.5)
