@@ -321,8 +321,9 @@ class CachedClient(ForwardedVerbs):
         if subresource:
             obj = await self._client.get(resource, key.name, namespace=where, subresource=subresource)
             return answered(obj, SERVER)
+        asked = self._reads.log.last(resource, key)
         obj = await self._client.get(resource, key.name, namespace=where)
-        self._reads.log.answered(resource, key, obj)
+        self._reads.log.answered(resource, key, obj, asked)
         return answered(obj, SERVER)
 
     def _refuse(self, doing: str, miss: Miss) -> None:

@@ -102,12 +102,24 @@ class OwnWriteLog:
         for unsettled in self._unsettled.get(group, ()):
             unsettled.add(write.key, record)
 
-    def answered(self, resource: Resource, key: ObjectKey, obj: KubeObject | None) -> None:
-        """Take note of an object that the server returned: then the successor of a deleted object is known."""
-        group = (resource.group, resource.plural)
-        before = self._records.get(group, {}).get(key)
-        if obj is None or before is None or not (before.gone or before.also):
+    def last(self, resource: Resource, key: ObjectKey) -> WriteRecord | None:
+        """Return the record of an object; `None` if it has none."""
+        return self._records.get((resource.group, resource.plural), {}).get(key)
+
+    def answered(self, resource: Resource, key: ObjectKey, obj: KubeObject, asked: WriteRecord | None) -> None:
+        """Take note of an object that the server returned: then the successor of a deleted object is known.
+
+        Args:
+            resource: the resource of the object.
+            key: the object.
+            obj: the object.
+            asked: the record of the object when the request was sent. If it is another one now, the server may have
+                answered before the last write, and the answer says nothing about it.
+        """
+        before = self.last(resource, key)
+        if before is None or before is not asked or not (before.gone or before.also):
             return
+        group = (resource.group, resource.plural)
         if obj.uid in before.also or (before.gone and obj.uid == before.uid):
             return
         record = WriteRecord(obj.uid, version_number(obj.resource_version), obj=obj)
@@ -156,9 +168,10 @@ class Unsettled:
     def add(self, key: ObjectKey, record: WriteRecord) -> None:
         """Take note of a write to one object."""
         cached = self._head_of(key)
-        if record.gone and not record.exact and cached is not None and record.uid in {"", cached[0]}:
-            # The answer did not say in which version the object ended. The cache will see that end.
-            record = record._replace(uid=cached[0], version=version_number(cached[1]), exact=True)
+        if record.gone and not record.exact and cached is not None and record.uid == cached[0]:
+            # The answer did not say in which version the object ended. The cache will see that end. Without a UID, the
+            # object of the cache may be an earlier one of the name.
+            record = record._replace(version=version_number(cached[1]), exact=True)
         self._records.pop(key, None)
         self._records[key] = record
         if len(self._records) > MOST_WRITES:

@@ -92,8 +92,29 @@ def test_an_older_object_of_the_same_name_is_no_successor(log: OwnWriteLog, cach
     assert cache.shows(8, version=8, uid="u3")
     log.wrote(deleted(uid="u9"))
     assert not cache.shows(8, version=8, uid="u3"), "which one is older is not known"
-    log.answered(CONFIGMAPS, A, obj(8, "u3"))
+    log.answered(CONFIGMAPS, A, obj(8, "u3"), log.last(CONFIGMAPS, A))
     assert cache.shows(8, version=8, uid="u3"), "the server has it now"
+
+
+@pytest.mark.parametrize("late", [obj(2), obj(5), obj(6)], ids=["older", "as written", "newer"])
+@pytest.mark.parametrize("uid", ["u1", "u2", ""], ids=["the written one", "another one", "one without a UID"])
+def test_an_answer_from_before_a_deletion_names_no_successor(
+    log: OwnWriteLog, cache: Cache, late: KubeObject, uid: str
+) -> None:
+    log.wrote(wrote(5))
+    asked = log.last(CONFIGMAPS, A)
+    log.wrote(deleted(uid=uid))
+    log.answered(CONFIGMAPS, A, late, asked)
+    assert not cache.shows(7, version=7, uid=uid or "u2")
+
+
+def test_the_object_of_a_cache_is_not_the_deleted_one_if_its_uid_is_unknown(log: OwnWriteLog, cache: Cache) -> None:
+    cache.heads[A] = ("u1", "3")
+    log.wrote(deleted(uid=""))
+    assert not cache.shows(7, version=7, uid="u2"), "it may have been this one"
+    assert cache.shows(8)
+    log.answered(CONFIGMAPS, A, obj(9, "u3"), log.last(CONFIGMAPS, A))
+    assert cache.shows(9, version=9, uid="u3")
 
 
 def test_an_object_of_a_deleted_collection_may_also_be_marked(log: OwnWriteLog, cache: Cache) -> None:
@@ -125,7 +146,7 @@ def test_a_deletion_without_a_version_may_be_older_or_newer_than_the_write_of_an
     assert [cache.shows(7, version=7, uid=uid) for uid in ("u1", "u2")] == [False, False]
     assert not cache.shows(9, version=9, uid="u3"), "only the server knows"
     assert cache.shows(9)
-    log.answered(CONFIGMAPS, A, obj(9, "u3"))
+    log.answered(CONFIGMAPS, A, obj(9, "u3"), log.last(CONFIGMAPS, A))
     assert cache.shows(9, version=9, uid="u3")
 
 
