@@ -85,6 +85,9 @@ class ShardPeers:
         if peer is not None and version <= peer.version:
             if version == peer.version:
                 peer.unsure = False
+            elif record is not None and record.readable and not record.holds and record.number == peer.record.number:
+                # R5: an incarnation that had no Lease once has none for ever, also if its deletion was seen first.
+                peer.record = replace(peer.record, holds=False)
             return False
         before = peer.record if peer is not None and peer.exists else None
         if record is not None and not record.readable and peer is not None:

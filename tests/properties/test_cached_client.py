@@ -365,3 +365,15 @@ def test_a_cache_names_no_version_at_which_a_deleted_object_was_there_still(stor
     script: list[tuple[Any, ...]] = [("start scope", 8), ("sleep", 0.05), ("set scope", 0, 2)]
     script += [("own delete", "c", "collection"), ("list", ""), ("sleep", 0.01), ("list", "x")]
     play(script, seed=85, storage=storage)
+
+
+@pytest.mark.parametrize("storage", ["plain", "compact"])
+@pytest.mark.parametrize("then", [[("list", "y"), ("sleep", 0.05)], []], ids=["before the question", "in its wait"])
+def test_an_informer_whose_scope_has_changed_answers_for_the_earlier_one_no_more(
+    storage: Storage, then: list[tuple[Any, ...]]
+) -> None:
+    # The first question is asked under the earlier scope, and waits for an own write while the scope changes.
+    script: list[tuple[Any, ...]] = [("get", "a"), ("start scope", 13), ("own write", "b", "y"), ("frozen", True)]
+    script += [("own delete", "b", "object"), ("sleep", 3.0)]
+    script += [("set scope", 3, 14), *then, ("list", "")] if then else [("list", "x"), ("set scope", 3, 14)]
+    play(script, seed=67, storage=storage, streams_lists=False)

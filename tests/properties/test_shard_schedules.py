@@ -107,6 +107,12 @@ def test_edited_leases_cause_no_two_owners_and_leave_no_slice_idle(first: int) -
         assert max(world.gaps) < TIMES.lease_duration / RATES[0] + 10, seed
 
 
+def test_a_member_that_left_is_dead_also_if_the_deletion_of_its_lease_is_seen_before_the_end_of_its_term() -> None:
+    # In this schedule, a slice is given to a member that just leaves, and had waited for a second lease.
+    world = schedule(5000872, EDITS, troubled=70, calm=40)
+    assert max(world.gaps) < TIMES.lease_duration / RATES[0] + 10
+
+
 @pytest.mark.parametrize("first", seeds(10))
 def test_edited_leases_and_tables_are_survived_among_all_other_faults(first: int) -> None:
     for seed in range(first, first + BATCH):

@@ -105,8 +105,7 @@ class _Follower:
             self.scopes = covered
 
     def containing(self, question: Scope) -> Scope | None:
-        """Return a scope whose objects are all in the cache, and which contains a question; `None` if none does."""
-        self.refresh()
+        """Return one of `scopes` that contains a question; `None` if none does."""
         return next((scope for scope in self.scopes if contains(scope, question)), None)
 
     def has_in_scope(self, obj: KubeObject) -> bool:
@@ -199,7 +198,7 @@ class CacheReads:
         self._refresh()
         self._plan(resource, key.namespace)
         for follower in self._of(resource):
-            whole = follower.containing(question) is not None
+            whole = self._containing(follower, question) is not None
             if not whole and not any(overlaps(scope, question) for scope in follower.scopes):
                 continue
             why = self._why_not(follower, accepted, max_age)
@@ -208,7 +207,7 @@ class CacheReads:
             if why is None:
                 obj = follower.cache.indexer.get_by_key(key)
                 # The scopes may have changed during the wait.
-                whole = follower.containing(question) is not None
+                whole = self._containing(follower, question) is not None
                 if obj is not None and (whole or follower.has_in_scope(obj)):
                     return answered(obj, follower.current_origin())
                 if obj is None and whole and not follower.cache.status.left_out:
@@ -232,7 +231,7 @@ class CacheReads:
         if resource.namespaced or not question.namespace:
             self._plan(resource, question.namespace or "")
         for follower in self._of(resource):
-            scope = follower.containing(question)
+            scope = self._containing(follower, question)
             selection = None if scope is None else follower.selection(resource, scope, question)
             if scope is None or selection is None:
                 continue
@@ -243,7 +242,7 @@ class CacheReads:
                 why = "behind version"
             if why is None and not await self._shows_all(follower, scope, selection):
                 why = "behind own writes"
-            if why is None and follower.containing(question) != scope:
+            if why is None and self._containing(follower, question) != scope:
                 why = "not covered"
             if why is None:
                 return _listed(follower, selection)
@@ -277,6 +276,16 @@ class CacheReads:
             self._plans.clear()
             for follower in self._followers.values():
                 follower.refresh()
+
+    def _containing(self, follower: _Follower, question: Scope) -> Scope | None:
+        """Return a scope whose objects are all in a cache now, and which contains a question; `None` if none does.
+
+        The scopes may have changed in a wait. Then the plans, which were made of the earlier ones, are made again. A
+        follower that another one has replaced contains nothing: it gets no writes.
+        """
+        if not follower.is_up_to_date:
+            self._refresh()
+        return follower.containing(question) if self._followers.get(follower.covered) is follower else None
 
     def _plan(self, resource: Resource, namespace: str) -> None:
         """Find the informers that contain a namespace as a whole."""
