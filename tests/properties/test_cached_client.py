@@ -65,9 +65,11 @@ class ShardSource(Source):
     """A share of the objects of the world."""
 
     shard: ShardLike | None = None
+    namespace: str = ""
 
     def selects(self, obj: KubeObject) -> bool:
-        return super().selects(obj) and (self.shard is None or self.shard.has(obj))
+        is_near = self.namespace in {"", obj.namespace} and (self.shard is None or self.shard.has(obj))
+        return is_near and super().selects(obj)
 
 
 async def _switched(informer: SharedInformer, scope: Scope) -> None:
@@ -92,6 +94,7 @@ class WorldClient:
         selector = str(scope.get("label_selector", ""))
         source = ShardSource(self.world, selector.partition("=")[2] or None, tells=self.tells)
         source.shard = scope.get("shard")
+        source.namespace = scope.get("namespace") or ""
         source.writes = self.feed
         return source
 

@@ -54,14 +54,14 @@ def test_the_work_of_a_lost_lease_ends_within_the_allowance_for_the_rates_of_clo
     assert wrong_at_the_end(schedule(829, ALL)) == ""
 
 
-@pytest.mark.parametrize("seed", [1, 2, 13, 18])
+@pytest.mark.parametrize("seed", [1, 2, 17, 18])
 def test_clocks_may_run_at_rates_of_one_to_one_and_a_half_if_work_ends_at_once(seed: int) -> None:
     # The ratio of lease_duration to renew_deadline.
     assert TIMES.lease_duration / TIMES.renew_deadline == 1.5
     schedule(seed, ALL, rates=(0.8, 1.2), cancelled=0.0)
 
 
-@pytest.mark.parametrize("seed", [13, 18])
+@pytest.mark.parametrize("seed", [17, 18])
 def test_clocks_whose_rates_differ_more_have_two_owners_sooner_or_later(seed: int) -> None:
     with pytest.raises(TwoOwnersError):
         schedule(seed, ALL, rates=(0.6, 1.4), cancelled=0.0)
