@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kinformer import Client, ClusterConfig, SharedInformerFactory
+from kinformer.errors import ConnectError
 from kinformer.resources import CONFIGMAPS
 from tests.apiserver.following import Follower, versions
 
@@ -59,6 +60,10 @@ async def test_the_restored_state_is_in_the_cache_within_a_minute(control_plane:
                 await client.create(CONFIGMAPS, {"metadata": {"name": name}}, namespace=SPACE)
             await as_stored(client, *informers)
             await control_plane.kill()
+            # A restore takes longer than the pause before the next watch.
+            async with asyncio.timeout(60):
+                while not all(isinstance(informer.status.last_error, ConnectError) for informer in informers):
+                    await asyncio.sleep(0.05)
             shutil.rmtree(data)
             shutil.copytree(backup, data)
             await control_plane.start()
