@@ -54,7 +54,7 @@ STREAM_DEADLINE: Final = 20.0
 _NEWEST: Final = 1 << 64
 """A number above every resource version."""
 
-_QUEUED_PER_SLICE: Final = 500
+_QUEUED_PER_SLICE: Final = 1000
 
 
 class Reflector:
