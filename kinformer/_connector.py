@@ -15,7 +15,10 @@ from typing import Final
 
 import aiohttp
 
-__all__ = ["Connector", "end_response"]
+__all__ = ["READS", "Connector", "end_response", "send_once"]
+
+READS: Final = frozenset({"GET", "HEAD"})
+"""The methods of requests that change nothing, and so can be sent again."""
 
 # A dead peer is detected within 30 + 3 * 10 seconds.
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
@@ -60,6 +63,16 @@ class Connector(aiohttp.TCPConnector):
             if all(each.fileno() < 0 for each in left):
                 return
             await asyncio.sleep(0)
+
+
+def send_once(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    """Let a session send each request once; return it.
+
+    aiohttp sends a PUT or a DELETE a second time if the connection ends before the response. But the server may have
+    processed it: the second PUT is a conflict, and the second DELETE removes a new object of that name.
+    """
+    session._retry_connection = False
+    return session
 
 
 def end_response(response: aiohttp.ClientResponse) -> None:

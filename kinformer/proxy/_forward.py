@@ -12,7 +12,7 @@ import multidict
 import yarl
 from aiohttp import web
 
-from kinformer._connector import Connector, end_response
+from kinformer._connector import READS, Connector, end_response, send_once
 from kinformer.config import ContextCache, Identity
 from kinformer.errors import KinformerError
 from kinformer.proxy._bodies import Refusal
@@ -41,8 +41,6 @@ _DISCOVERY: Final = re.compile(r"/version/?|/openapi/v[23](/[a-z0-9./-]*)?|/api(
 
 _DOTS: Final = re.compile(r"/\.{0,2}/|/\.{1,2}$")
 """Steps of a path that name no segment: `//`, `/./`, `/../`."""
-
-_READS: Final = frozenset({"GET", "HEAD"})
 
 _HOP_BY_HOP: Final = frozenset(
     {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
@@ -83,9 +81,7 @@ class Forwarder:
             await asyncio.to_thread(self._contexts.get)
         socket = self._config.socket
         connector = Connector() if socket is None else aiohttp.UnixConnector(str(socket), limit=0)
-        self._reading, self._writing = _session(connector), _session(connector)
-        # As in the client, a PUT or a DELETE that may have been processed is not sent a second time.
-        self._writing._retry_connection = False
+        self._reading, self._writing = _session(connector), send_once(_session(connector))
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -126,7 +122,7 @@ class Forwarder:
 
     def _is_read(self, request: web.BaseRequest) -> bool:
         """Return whether a request reads no more than the caches show to each reader, or asks for discovery."""
-        if request.method not in _READS or any(name.lower().startswith(_AS) for name in request.headers):
+        if request.method not in READS or any(name.lower().startswith(_AS) for name in request.headers):
             return False
         path, _, _ = request.raw_path.partition("?")
         if _DOTS.search(path) is not None:
@@ -159,7 +155,7 @@ class Forwarder:
     async def _send(
         self, request: web.BaseRequest, headers: multidict.CIMultiDict[str], body: bytes, identity: Identity
     ) -> aiohttp.ClientResponse:
-        session = self._reading if request.method in _READS else self._writing
+        session = self._reading if request.method in READS else self._writing
         assert session is not None
         sent = headers.copy()
         if identity.authorization:
@@ -257,6 +253,6 @@ def _session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
 
 def _unreachable(error: BaseException, request: web.BaseRequest) -> Refusal:
     # Clients obey `Retry-After` for a write, too. But a write that was sent may have been processed.
-    not_processed = request.method in _READS or isinstance(error, aiohttp.ClientConnectorError)
+    not_processed = request.method in READS or isinstance(error, aiohttp.ClientConnectorError)
     msg = f"the proxy cannot reach the API server ({type(error).__name__})"
     return Refusal(503, "ServiceUnavailable", msg, retry_after=1 if not_processed else None)

@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from kinformer._clock import running_clock
+from kinformer._connector import READS
 from kinformer.errors import ApiError, TooManyRequestsError
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ __all__ = ["Gate", "RequestKind"]
 # Seconds between two groups of requests that leave the gate when it opens: enough for the first to be refused again.
 _BETWEEN_GROUPS: Final = 0.05
 
-_READING: Final = frozenset({"GET", "HEAD"})
-
 
 class RequestKind(enum.StrEnum):
     """The kinds of request that a server limits apart from each other (APF: WATCH, and mutating or not)."""
@@ -33,7 +32,7 @@ class RequestKind(enum.StrEnum):
     @classmethod
     def of(cls, method: str, *, watch: bool = False) -> RequestKind:
         """Return the kind of a request."""
-        return cls.WATCH if watch else cls.READ if method in _READING else cls.WRITE
+        return cls.WATCH if watch else cls.READ if method in READS else cls.WRITE
 
 
 class Gate:

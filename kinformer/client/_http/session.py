@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
-from kinformer._connector import Connector
+from kinformer._connector import READS, Connector, send_once
 from kinformer._own_loop import OwnLoop
 from kinformer._tasks import shielded
 from kinformer.client._http.limits import HEAD_LIMIT
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from kinformer.config import ClusterConfig, Identity
 
 __all__ = ["HttpSession"]
-
-_READS: Final = frozenset({"GET", "HEAD"})
 
 # With a small buffer the socket pauses for each piece of a list.
 _READ_BUFFER: Final = 256 * 1024
@@ -81,10 +79,7 @@ class HttpSession:
         else:
             self._connector = Connector()
         self._reading = _session(self._connector, aiohttp.ClientResponse)
-        self._writing = _session(self._connector, aiohttp.ClientResponse)
-        # aiohttp sends a PUT or a DELETE a second time if the connection ends before the response. But the server may
-        # have processed it: the second PUT is a conflict, and the second DELETE removes a new object of that name.
-        self._writing._retry_connection = False
+        self._writing = send_once(_session(self._connector, aiohttp.ClientResponse))
         self._watching = _session(self._connector, WatchReply)
 
     async def close(self) -> None:
@@ -158,7 +153,7 @@ class HttpSession:
         Raises:
             aiohttp.ClientError, OSError, HttpFormatError: no response came.
         """
-        session = self._watching if watch else self._reading if method in _READS else self._writing
+        session = self._watching if watch else self._reading if method in READS else self._writing
         if session is None or self.closed:
             self.check_open()
         assert session is not None
